@@ -1,0 +1,3 @@
+//! What every room uses and what knows nothing of messages.
+
+pub mod ids;

@@ -1,0 +1,2 @@
+//! Wire protocols.
+pub mod amqp;
