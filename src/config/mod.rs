@@ -1,1 +1,64 @@
-//! config
+//! The checked, immutable configuration that every shard shares.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// How the broker runs. Made once at start from the command line, then shared read-only.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Number of shards (event loops), from 1.
+    pub shards: u16,
+    /// CPUs to pin shards to, shard i to `cpus[i % len]`; empty: not pinned.
+    pub cpus: Vec<usize>,
+    /// Where durable things are kept.
+    pub data_dir: PathBuf,
+    /// Submission entries of a shard's ring, a power of two.
+    pub ring_entries: u32,
+    /// Receive buffers of a shard, a power of two.
+    pub recv_buffers: u16,
+    /// Bytes of one receive buffer.
+    pub recv_buffer_size: u32,
+    /// Bytes that a connection's send buffer may keep between sends.
+    pub send_buffer_size: usize,
+    /// Microseconds that an idle shard looks for work before it sleeps.
+    pub spin_us: u32,
+    /// connection.tune: most channels on a connection; 0 is no limit (65535).
+    pub channel_max: u16,
+    /// connection.tune: largest frame, bytes; 0 is no limit.
+    pub frame_max: u32,
+    /// connection.tune: seconds; 0 is off.
+    pub heartbeat: u16,
+    /// Largest message body, bytes.
+    pub max_message_size: usize,
+    /// Most connections of the whole broker.
+    pub max_connections: usize,
+    /// `product` of the server-properties.
+    pub product: String,
+    /// `version` of the server-properties: the RabbitMQ version whose behaviour we follow, because clients gate on it.
+    pub product_version: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: Vec::new(),
+            shards: 1,
+            cpus: Vec::new(),
+            data_dir: PathBuf::from("ringmq-data"),
+            ring_entries: 1024,
+            recv_buffers: 256,
+            recv_buffer_size: 16 << 10,
+            send_buffer_size: 256 << 10,
+            spin_us: 20,
+            channel_max: 2047,
+            frame_max: 131_072,
+            heartbeat: 60,
+            max_message_size: 16 << 20,
+            max_connections: 100_000,
+            product: "RingMQ".into(),
+            product_version: "4.3.6".into(),
+        }
+    }
+}

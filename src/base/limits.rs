@@ -1,0 +1,43 @@
+//! Every limit of the broker, and how they relate.
+
+/// The smallest frame_max that a client may negotiate. RabbitMQ asks for 8192 since 4.1; the specification says 4096, and clients rely on it.
+pub const FRAME_SIZE_MIN: usize = 4096;
+/// The largest value of `--frame-max`, bytes.
+pub const FRAME_SIZE_MAX: usize = 16 << 20;
+/// What a frame may be before connection.tune-ok, bytes.
+pub const FRAME_SIZE_INITIAL: usize = 8192;
+/// How far a client's frame may exceed the negotiated frame_max, bytes: RabbitMQ's allowance for clients that forget the frame's own 8 bytes.
+pub const FRAME_SIZE_SLACK: usize = 8;
+/// The largest value of `--max-message-size`, bytes (RabbitMQ's hard cap).
+pub const MESSAGE_SIZE_CAP: usize = 512 << 20;
+/// Bodies from here on are counted buffers that are sent by gather-write; smaller ones are copied (measured: copying loses from 16 KiB on).
+pub const SHARED_BODY_MIN: usize = 16 << 10;
+/// How much is reserved at once for a body of which only the header has arrived, bytes: a header alone must not cost its sender's claim.
+pub const BODY_RESERVE_MAX: usize = 1 << 20;
+/// How deep field tables and arrays may nest.
+pub const TABLE_DEPTH_MAX: usize = 64;
+/// Output waiting for one connection's socket beyond which its consumers get nothing more, bytes.
+pub const OUTPUT_SIZE_MAX: usize = 1 << 20;
+/// Output below which they get more again, bytes.
+pub const OUTPUT_SIZE_RESUME: usize = 256 << 10;
+/// Input kept for a parked connection beyond which its socket is not read, bytes.
+pub const PARKED_INPUT_MAX: usize = 256 << 10;
+/// Bytes handed to one send; more waits for its completion (measured: 128 to 512 KiB are equal, less is slower).
+pub const SEND_SIZE_MAX: usize = 256 << 10;
+/// Time from accept to connection.open, milliseconds.
+pub const HANDSHAKE_MS: u64 = 10_000;
+/// How long a closing connection waits for the peer's close-ok, milliseconds.
+pub const CLOSING_MS: u64 = 30_000;
+/// Mail staged for one peer beyond which publishers to it are parked and queues stop delivering to it, count.
+pub const MAIL_STAGED_MAX: usize = 1024;
+/// The same for the messages that the mail carries, bytes.
+pub const MAIL_STAGED_BYTES_MAX: usize = 4 << 20;
+/// Slots of a ring between two shards; a power of two.
+pub const RING_SLOTS: usize = 2048;
+/// Messages that one queue delivers in one turn before it goes to the tail.
+pub const QUEUE_BUDGET: usize = 1024;
+
+const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
+const _: () = assert!(OUTPUT_SIZE_RESUME < OUTPUT_SIZE_MAX);
+const _: () = assert!(RING_SLOTS.is_power_of_two());
+const _: () = assert!(BODY_RESERVE_MAX <= MESSAGE_SIZE_CAP);

@@ -1,0 +1,86 @@
+//! The narrow waist: what a protocol may ask of the broker, and what the broker may tell a protocol. Types only.
+//!
+//! A session machine (`protocol/*`) turns bytes into [`Request`]s, the shard carries them out on the broker's machines, and the
+//! answer comes back as a [`Notice`] or a [`Fault`]. Publishing, delivering and settling do not pass through these enums: inside one
+//! turn on one shard they are plain calls over slices; here stand only the small values that such calls share.
+
+mod fault;
+mod request;
+mod route;
+
+pub use fault::{Code, Fault, Scope};
+pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
+pub use route::{RouteCache, RouteSet};
+
+use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr};
+use crate::message::MessageRef;
+
+/// A virtual host: its index in the catalog. `/` is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct VhostId(pub u32);
+
+/// A message's place in its queue. Earlier places are delivered first; a requeued message returns to its own.
+///
+/// 16 bytes: the sequence number with the redelivered flag in its lowest bit, and the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    place: u64,
+    /// The message, in the store of the queue's home shard. To any other shard it is an opaque number.
+    pub message: MessageRef,
+}
+
+impl Entry {
+    /// A message that was never delivered, at sequence number `sequence` (below 2^63).
+    pub fn new(sequence: u64, message: MessageRef) -> Entry {
+        Entry { place: sequence << 1, message }
+    }
+
+    /// The sequence number that the queue gave on enqueue.
+    pub fn sequence(self) -> u64 {
+        self.place >> 1
+    }
+
+    /// Whether the message was delivered before and came back.
+    pub fn redelivered(self) -> bool {
+        self.place & 1 == 1
+    }
+
+    /// The same place, marked as delivered before.
+    #[must_use]
+    pub fn returned(self) -> Entry {
+        Entry { place: self.place | 1, ..self }
+    }
+}
+
+/// A delivered message that is not settled yet: what a session keeps per delivery tag, and hands back to settle it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// The queue that the message came from.
+    pub queue: QueueAddr,
+    /// The consumer it was delivered to, or `None` for one that was fetched with basic.get.
+    pub consumer: Option<ConsumerId>,
+    /// The message's place there.
+    pub entry: Entry,
+}
+
+/// What becomes of a delivered message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Consumed: it is gone.
+    Acked,
+    /// Refused without requeue: it is gone (or dead-lettered, where the queue says so).
+    Discarded,
+    /// Back to its place, marked redelivered.
+    Requeued,
+    /// Back to its place, unmarked: it never reached the consumer.
+    Undelivered,
+}
+
+/// Whom a queue delivers to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// The consumer's channel.
+    pub channel: ChannelAddr,
+    /// The consumer's index in the channel's own table.
+    pub index: u32,
+}

@@ -1,0 +1,33 @@
+//! Where a message goes: the queues that its exchange and routing key lead to, and one channel's memory of the last answer.
+
+use smallvec::SmallVec;
+
+use crate::base::ids::QueueAddr;
+
+/// The queues of one message, each once.
+pub type RouteSet = SmallVec<[QueueAddr; 4]>;
+
+/// The last (exchange, routing key) of a channel and its queues. Valid while the catalog's version stands.
+///
+/// Publishers repeat themselves: comparing a few bytes spares the lookup and the hash that routing would cost per message.
+#[derive(Debug, Default)]
+pub struct RouteCache {
+    version: u64,
+    route: SmallVec<[u8; 64]>,
+    queues: RouteSet,
+}
+
+impl RouteCache {
+    /// The remembered queues, if `route` (the message's exchange and routing key in wire form) and the catalog's `version` are the same as then.
+    pub fn find(&self, version: u64, route: &[u8]) -> Option<&RouteSet> {
+        (self.version == version && self.route[..] == *route).then_some(&self.queues)
+    }
+
+    /// Remembers the answer for `route` under catalog `version` (from 1; 0 is "nothing remembered").
+    pub fn remember(&mut self, version: u64, route: &[u8], queues: &RouteSet) {
+        self.version = version;
+        self.route.clear();
+        self.route.extend_from_slice(route);
+        self.queues.clone_from(queues);
+    }
+}

@@ -1,0 +1,3 @@
+//! The property list.
+/// A view.
+pub struct Properties<'a>(&'a [u8]);
