@@ -1,6 +1,6 @@
 //! What a session asks for, and what it is told.
 
-use crate::base::ids::ConnAddr;
+use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::message::Table;
 
 /// What queue.declare says of a queue.
@@ -128,8 +128,6 @@ pub enum Request {
         /// The message counts as acknowledged at once.
         no_ack: bool,
     },
-    /// tx.commit: what the transaction held has been published and settled; wait until all queues have it.
-    Commit,
 }
 
 /// What the broker tells a channel.
@@ -150,6 +148,13 @@ pub enum Notice {
     MessagesGone {
         /// How many.
         messages: u32,
+    },
+    /// basic.consume-ok: the queue has the consumer, deliveries follow.
+    Consuming {
+        /// Where the consumer is.
+        queue: QueueAddr,
+        /// Its id there.
+        consumer: ConsumerId,
     },
     /// basic.get-empty
     Empty,
