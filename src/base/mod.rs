@@ -1,5 +1,8 @@
 //! What every room uses and what knows nothing of messages.
 
+pub mod hash;
 pub mod ids;
 pub mod limits;
 pub mod outgoing;
+pub mod rng;
+pub mod slots;

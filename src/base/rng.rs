@@ -1,0 +1,116 @@
+//! A small seedable generator: the broker's names and the simulator's dice.
+//!
+//! xoshiro256++ whose state splitmix64 fills from one number. The seed is handed in, so a run can be repeated from it. Not for
+//! secrets: who sees enough of its numbers can tell the rest. Names only have to be unlike each other.
+
+/// The generator.
+#[derive(Clone, Debug)]
+pub struct Rng {
+    state: [u64; 4],
+}
+
+impl Rng {
+    /// The generator of `seed`; any number will do, zero too.
+    pub fn seeded(seed: u64) -> Rng {
+        let mut mixer = seed;
+        Rng { state: std::array::from_fn(|_| splitmix64(&mut mixer)) }
+    }
+
+    /// The next number, all 64 bits alike.
+    pub fn next_u64(&mut self) -> u64 {
+        let s = &mut self.state;
+        let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
+        let shifted = s[1] << 17;
+        s[2] ^= s[0];
+        s[3] ^= s[1];
+        s[1] ^= s[2];
+        s[0] ^= s[3];
+        s[2] ^= shifted;
+        s[3] = s[3].rotate_left(45);
+        result
+    }
+
+    /// A number from 0 to `n` - 1; `n` is at least 1. No value is favoured by more than `n` in 2^64.
+    pub fn below(&mut self, n: u64) -> u64 {
+        assert!(n > 0, "there is no number below zero");
+        let wide = u128::from(self.next_u64()) * u128::from(n);
+        (wide >> 64) as u64
+    }
+
+    /// Fills `bytes`.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next_u64().to_le_bytes()[..chunk.len()]);
+        }
+    }
+
+    /// What follows `amq.gen-` and `amq.ctag-` in the names that a server gives: 128 bits as 22 characters of base64url.
+    pub fn name_suffix(&mut self) -> String {
+        let bits = u128::from(self.next_u64()) << 64 | u128::from(self.next_u64());
+        let whole = (0..21).map(|i| bits >> (122 - 6 * i));
+        whole.chain([bits << 4]).map(|sextet| char::from(BASE64URL[(sextet & 63) as usize])).collect()
+    }
+}
+
+fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_its_numbers() {
+        let numbers = |seed| {
+            let mut rng = Rng::seeded(seed);
+            [rng.next_u64(), rng.next_u64(), rng.next_u64()]
+        };
+        assert_eq!(numbers(0), numbers(0));
+        assert_ne!(numbers(0), numbers(1));
+    }
+
+    #[test]
+    fn the_published_values_come_out() {
+        assert_eq!(splitmix64(&mut 1_234_567), 6_457_827_717_110_365_317);
+        let mut rng = Rng { state: [1, 2, 3, 4] };
+        assert_eq!([rng.next_u64(), rng.next_u64(), rng.next_u64()], [41_943_041, 58_720_359, 3_588_806_011_781_223]);
+    }
+
+    #[test]
+    fn below_reaches_every_value_and_no_other() {
+        let mut rng = Rng::seeded(7);
+        let mut seen = [0_u32; 5];
+        (0..5000).for_each(|_| seen[usize::try_from(rng.below(5)).expect("below 5")] += 1);
+        assert!(seen.iter().all(|n| (800..1200).contains(n)), "{seen:?}");
+        assert_eq!(rng.below(1), 0);
+    }
+
+    #[test]
+    fn fill_reaches_the_last_byte() {
+        let mut bytes = [0; 13];
+        let mut rng = Rng::seeded(3);
+        let mut touched = [false; 13];
+        for _ in 0..20 {
+            rng.fill(&mut bytes);
+            touched.iter_mut().zip(bytes).for_each(|(touched, byte)| *touched |= byte != 0);
+        }
+        assert_eq!(touched, [true; 13]);
+    }
+
+    #[test]
+    fn a_suffix_is_22_characters_of_base64url() {
+        let mut rng = Rng::seeded(1);
+        let (one, other) = (rng.name_suffix(), rng.name_suffix());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), 22);
+        assert!(one.bytes().all(|c| BASE64URL.contains(&c)));
+        assert!(b"AQgw".contains(&one.as_bytes()[21]), "the last character carries two bits");
+    }
+}
