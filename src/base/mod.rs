@@ -6,3 +6,4 @@ pub mod limits;
 pub mod outgoing;
 pub mod rng;
 pub mod slots;
+pub mod spsc;

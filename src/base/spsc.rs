@@ -1,0 +1,410 @@
+//! The ring between two shards: one producer, one consumer, no lock.
+//!
+//! ```text
+//!            head (consumer stores)          tail (producer stores)
+//!              v                               v
+//!  slots   [ . | read, not released | published | staged | . . . ]
+//!                                 ^                      ^
+//!                         Receiver::head            Sender::tail
+//! ```
+//!
+//! Both sides work on positions of their own and show them to the other side once per batch: a producer stages any number of
+//! items and publishes them with one release store, a consumer reads any number and releases their slots with another. Each
+//! keeps the last position it saw of the other and loads a new one only when that one says full or empty. So a batch costs
+//! two cache lines that change hands, however long it is. The positions count up and wrap; a slot is position & mask.
+//!
+//! Invariant: head <= Receiver::head <= tail <= Sender::tail <= head + slots. Items in [head, Receiver::head) were moved out,
+//! those in [Receiver::head, Sender::tail) are initialized; the producer writes only outside of [head, Sender::tail).
+//!
+//! A [`Doorbell`] lets a consumer sleep without missing a publish.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicUsize, fence};
+
+/// A ring of `slots` items; `slots` is a power of two.
+pub fn ring<T>(slots: usize) -> (Sender<T>, Receiver<T>) {
+    assert!(slots.is_power_of_two(), "positions wrap at a power of two");
+    let shared = Arc::new(Shared {
+        head: Padded(AtomicUsize::new(0)),
+        tail: Padded(AtomicUsize::new(0)),
+        slots: (0..slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect(),
+    });
+    let sender = Sender { shared: Arc::clone(&shared), tail: 0, published: 0, head_seen: 0 };
+    (sender, Receiver { shared, head: 0, released: 0, tail_seen: 0 })
+}
+
+/// The producer's end.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+    /// Where the next item is staged.
+    tail: usize,
+    /// What the consumer was shown of `tail`.
+    published: usize,
+    /// The consumer's head when last looked at.
+    head_seen: usize,
+}
+
+impl<T> Sender<T> {
+    /// Stages `item` for the next [`publish`](Self::publish), or gives it back if the ring is full.
+    #[inline]
+    pub fn push(&mut self, item: T) -> Result<(), T> {
+        if self.room() == 0 && self.free() == 0 {
+            return Err(item);
+        }
+        // SAFETY: there is room, so `tail` is outside of [head, tail): the consumer released this slot (we acquired its head)
+        // and reads it again only after the release store in `publish`.
+        unsafe { (*self.shared.slot(self.tail)).write(item) };
+        self.tail = self.tail.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Shows the consumer everything staged. Returns whether that was anything.
+    #[inline]
+    pub fn publish(&mut self) -> bool {
+        let anything = self.tail != self.published;
+        if anything {
+            self.shared.tail.0.store(self.tail, Release);
+            self.published = self.tail;
+        }
+        anything
+    }
+
+    /// How many more items can be staged now.
+    #[inline]
+    pub fn free(&mut self) -> usize {
+        self.head_seen = self.shared.head.0.load(Acquire);
+        self.room()
+    }
+
+    /// A lower bound of the free slots, from what was last seen of the consumer.
+    fn room(&self) -> usize {
+        self.shared.slots.len() - self.tail.wrapping_sub(self.head_seen)
+    }
+}
+
+/// What was staged is not lost: it is published.
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.publish();
+    }
+}
+
+/// The consumer's end.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// Where the next item is read.
+    head: usize,
+    /// What the producer was shown of `head`.
+    released: usize,
+    /// The producer's tail when last looked at.
+    tail_seen: usize,
+}
+
+impl<T> Receiver<T> {
+    /// How many published items wait.
+    #[inline]
+    pub fn available(&mut self) -> usize {
+        self.tail_seen = self.shared.tail.0.load(Acquire);
+        self.waiting()
+    }
+
+    /// Takes the oldest published item. Its slot is free for the producer after the next [`release`](Self::release).
+    #[inline]
+    pub fn pop(&mut self) -> Option<T> {
+        if self.waiting() == 0 && self.available() == 0 {
+            return None;
+        }
+        // SAFETY: the item at `head` was written before the tail that we acquired was stored, the producer leaves it alone
+        // until `release`, and moving `head` on means that it is read only this once.
+        let item = unsafe { (*self.shared.slot(self.head)).assume_init_read() };
+        self.head = self.head.wrapping_add(1);
+        Some(item)
+    }
+
+    /// Gives the producer back the slots of everything taken; once per batch.
+    #[inline]
+    pub fn release(&mut self) {
+        if self.head != self.released {
+            self.shared.head.0.store(self.head, Release);
+            self.released = self.head;
+        }
+    }
+
+    /// A lower bound of the items that wait, from what was last seen of the producer.
+    fn waiting(&self) -> usize {
+        self.tail_seen.wrapping_sub(self.head)
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+struct Shared<T> {
+    /// The oldest slot that the producer must leave alone.
+    head: Padded<AtomicUsize>,
+    /// The first slot that the consumer must leave alone.
+    tail: Padded<AtomicUsize>,
+    slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
+}
+
+// SAFETY: an item is written by one thread and moved out by another, which `T: Send` allows; the positions see to it that no
+// slot is touched by both at a time, and neither end can be cloned.
+unsafe impl<T: Send> Send for Shared<T> {}
+// SAFETY: as above; no `&T` is ever shared, so `T: Sync` is not needed.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    #[inline]
+    fn slot(&self, position: usize) -> *mut MaybeUninit<T> {
+        self.slots[position & (self.slots.len() - 1)].get()
+    }
+}
+
+/// Both ends are gone and have shown all they did: what is left between head and tail was never taken.
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let (mut head, tail) = (*self.head.0.get_mut(), *self.tail.0.get_mut());
+        while head != tail {
+            // SAFETY: items in [head, tail) are initialized and were not moved out, and nobody else is left.
+            unsafe { (*self.slot(head)).assume_init_drop() };
+            head = head.wrapping_add(1);
+        }
+    }
+}
+
+/// Two cache lines to itself: processors fetch them in pairs.
+#[repr(align(128))]
+struct Padded<T>(T);
+
+/// The bell of one consumer, shared with all its producers.
+///
+/// The consumer: [`prepare_sleep`](Self::prepare_sleep), look at every ring once more, wait if they are empty,
+/// [`awake`](Self::awake). A producer: publish, [`ring`](Self::ring), and wake the consumer if that says so.
+///
+/// Why no wake is missed: both sides store, fence, then load what the other stored. The fences have an order. If the
+/// consumer's is first, the producer sees it asleep; if the producer's is first, the consumer's last look sees the items. Of
+/// several producers the one that swaps the flag back wakes; the others rely on it. They may: a woken consumer fences again
+/// before it next waits.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct Doorbell {
+    sleeping: AtomicU32,
+}
+
+impl Doorbell {
+    /// The consumer is about to wait. It must look at its rings once more after this, and wait only if nothing is there.
+    pub fn prepare_sleep(&self) {
+        self.sleeping.store(1, Relaxed);
+        fence(SeqCst);
+    }
+
+    /// The consumer works again, whatever ended its wait.
+    pub fn awake(&self) {
+        self.sleeping.store(0, Relaxed);
+    }
+
+    /// After a publish: whether the caller, and nobody else, must wake the consumer now.
+    #[inline]
+    pub fn ring(&self) -> bool {
+        fence(SeqCst);
+        self.sleeping.load(Relaxed) == 1 && self.sleeping.swap(0, Relaxed) == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::base::rng::Rng;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn staged_items_are_seen_when_published_and_not_before() {
+        let (mut tx, mut rx) = ring(4);
+        tx.push('a').expect("room");
+        tx.push('b').expect("room");
+        assert_eq!((rx.available(), rx.pop()), (0, None));
+        assert!(tx.publish());
+        assert!(!tx.publish());
+        assert_eq!((rx.available(), rx.pop(), rx.pop(), rx.pop()), (2, Some('a'), Some('b'), None));
+    }
+
+    #[test]
+    fn slots_come_back_when_released_and_not_before() {
+        let (mut tx, mut rx) = ring(2);
+        tx.push(1).expect("room");
+        tx.push(2).expect("room");
+        assert_eq!((tx.push(3), tx.free()), (Err(3), 0));
+        tx.publish();
+        assert_eq!(rx.pop(), Some(1));
+        assert_eq!(tx.push(3), Err(3));
+        rx.release();
+        assert_eq!((tx.free(), tx.push(3)), (1, Ok(())));
+    }
+
+    #[test]
+    fn it_behaves_like_two_deques_around_the_wrap_of_positions() {
+        for seed in 0..20 {
+            run_against_model(&mut Rng::seeded(seed));
+        }
+    }
+
+    fn run_against_model(rng: &mut Rng) {
+        let slots = 1_usize << rng.below(5);
+        let (mut tx, mut rx) = ring(slots);
+        start_at(&mut tx, &mut rx, usize::MAX - 20);
+        let (mut staged, mut published, mut unreleased) = (VecDeque::new(), VecDeque::new(), 0);
+        for n in 0..2000 {
+            match rng.below(6) {
+                0..=1 => {
+                    let full = staged.len() + published.len() + unreleased == slots;
+                    assert_eq!(tx.push(n).is_err(), full);
+                    staged.extend((!full).then_some(n));
+                }
+                2 => {
+                    assert_eq!(tx.publish(), !staged.is_empty());
+                    published.append(&mut staged);
+                }
+                3..=4 => {
+                    let item = published.pop_front();
+                    unreleased += usize::from(item.is_some());
+                    assert_eq!(rx.pop(), item);
+                }
+                _ => {
+                    rx.release();
+                    unreleased = 0;
+                }
+            }
+            assert_eq!(rx.available(), published.len());
+            assert_eq!(tx.free(), slots - staged.len() - published.len() - unreleased);
+        }
+    }
+
+    fn start_at<T>(tx: &mut Sender<T>, rx: &mut Receiver<T>, position: usize) {
+        tx.shared.head.0.store(position, Relaxed);
+        tx.shared.tail.0.store(position, Relaxed);
+        (tx.tail, tx.published, tx.head_seen) = (position, position, position);
+        (rx.head, rx.released, rx.tail_seen) = (position, position, position);
+    }
+
+    #[test]
+    fn what_nobody_took_is_dropped_once() {
+        for receiver_first in [false, true] {
+            let counted = Rc::new(());
+            let (mut tx, mut rx) = ring(8);
+            for published in [true, true, true, false, false] {
+                tx.push(Rc::clone(&counted)).expect("room");
+                let _ = published && tx.publish();
+            }
+            drop(rx.pop());
+            assert_eq!(Rc::strong_count(&counted), 5);
+            if receiver_first { drop((rx, tx)) } else { drop((tx, rx)) }
+            assert_eq!(Rc::strong_count(&counted), 1);
+        }
+    }
+
+    #[test]
+    fn two_threads_see_every_item_in_order() {
+        const COUNT: u64 = 100_000;
+        let (mut tx, mut rx) = ring(64);
+        let producer = thread::spawn(move || {
+            let mut rng = Rng::seeded(1);
+            for n in 0..COUNT {
+                push_patiently(&mut tx, Box::new(n));
+                let _ = rng.below(8) == 0 && tx.publish();
+            }
+        });
+        let start = Instant::now();
+        let mut expected = 0;
+        while expected < COUNT {
+            assert!(start.elapsed() < PATIENCE, "stuck at {expected}");
+            while let Some(item) = rx.pop() {
+                assert_eq!(*item, expected);
+                expected += 1;
+            }
+            rx.release();
+            thread::yield_now();
+        }
+        producer.join().expect("the producer is well");
+    }
+
+    fn push_patiently<T>(tx: &mut Sender<T>, item: T) {
+        let (start, mut next) = (Instant::now(), Some(item));
+        while let Some(item) = next.take() {
+            next = tx.push(item).err();
+            if next.is_some() {
+                assert!(start.elapsed() < PATIENCE, "the ring stays full");
+                tx.publish();
+                thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn the_bell_rings_once_per_sleep() {
+        let bell = Doorbell::default();
+        assert!(!bell.ring());
+        bell.prepare_sleep();
+        assert_eq!((bell.ring(), bell.ring()), (true, false));
+        bell.prepare_sleep();
+        bell.awake();
+        assert!(!bell.ring());
+    }
+
+    /// Two producers send one item at a time to a consumer that sleeps whenever it sees nothing. If a wake were missed, the
+    /// consumer would sleep until its time is out.
+    #[test]
+    fn no_wake_is_missed() {
+        const ROUNDS: u32 = 20_000;
+        let bell = Arc::new(Doorbell::default());
+        let consumer = thread::current();
+        let (mut receivers, mut producers) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let (mut tx, rx) = ring(8);
+            let (bell, consumer) = (Arc::clone(&bell), consumer.clone());
+            receivers.push(rx);
+            producers.push(thread::spawn(move || {
+                for n in 0..ROUNDS {
+                    push_patiently(&mut tx, n);
+                    if tx.publish() && bell.ring() {
+                        consumer.unpark();
+                    }
+                }
+            }));
+        }
+        let mut received = 0;
+        while received < 2 * ROUNDS {
+            received += drain(&mut receivers);
+            bell.prepare_sleep();
+            if receivers.iter_mut().all(|rx| rx.available() == 0) && received < 2 * ROUNDS {
+                let start = Instant::now();
+                thread::park_timeout(PATIENCE);
+                assert!(start.elapsed() < PATIENCE, "nobody rang after {received} items");
+            }
+            bell.awake();
+        }
+        producers.into_iter().for_each(|producer| producer.join().expect("the producer is well"));
+    }
+
+    fn drain(receivers: &mut [Receiver<u32>]) -> u32 {
+        let mut count = 0;
+        for rx in receivers {
+            while rx.pop().is_some() {
+                count += 1;
+            }
+            rx.release();
+        }
+        count
+    }
+}
