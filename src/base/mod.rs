@@ -4,6 +4,7 @@ pub mod hash;
 pub mod ids;
 pub mod limits;
 pub mod outgoing;
+pub mod ready_list;
 pub mod rng;
 pub mod slots;
 pub mod spsc;
