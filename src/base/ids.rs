@@ -51,6 +51,10 @@ key_newtype!(
     /// A consumer in the table of its queue.
     ConsumerId
 );
+key_newtype!(
+    /// A timer of a timer wheel, until it fires or is cancelled.
+    TimerId
+);
 
 /// A connection, seen from any shard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]

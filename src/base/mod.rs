@@ -8,3 +8,4 @@ pub mod ready_list;
 pub mod rng;
 pub mod slots;
 pub mod spsc;
+pub mod timer_wheel;

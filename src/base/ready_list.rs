@@ -43,7 +43,7 @@ impl ReadyList {
     /// Who is next, left where it is.
     #[inline]
     pub fn front(&self) -> Option<u32> {
-        present(self.head)
+        standing(self.head)
     }
 
     /// Puts `slot` at the back, unless it is in already: then it keeps its place. Returns whether it is new.
@@ -84,7 +84,7 @@ impl ReadyList {
 
     /// Everyone, from the next to the last.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        let next = |&slot: &u32| present(self.links[slot as usize].next);
+        let next = |&slot: &u32| standing(self.links[slot as usize].next);
         std::iter::successors(self.front(), next)
     }
 
@@ -125,7 +125,7 @@ impl Default for ReadyList {
     }
 }
 
-fn present(slot: u32) -> Option<u32> {
+fn standing(slot: u32) -> Option<u32> {
     (slot != END).then_some(slot)
 }
 
