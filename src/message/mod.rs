@@ -8,11 +8,18 @@
 //! body         bytes
 //! ```
 
+mod erlang;
 mod properties;
 mod table;
+mod table_builder;
+mod value;
+pub mod wire;
 
-pub use properties::Properties;
-pub use table::{Table, TableError, Value, Values};
+pub use erlang::{ErlangBinary, erlang_text};
+pub use properties::{Properties, PropertiesBuilder, PropertiesError, flag, rewrite_headers};
+pub use table::{Entries, Table, TableError, TableRef};
+pub use table_builder::{ArrayBuilder, TableBuilder};
+pub use value::{Value, Values};
 
 use bytes::Bytes;
 

@@ -1,0 +1,78 @@
+//! How RabbitMQ's error texts print bytes: as text, or as an Erlang binary.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// What Erlang's `~ts` makes of bytes: UTF-8 if they are that, otherwise one Latin-1 character per byte. For names in reply texts.
+pub fn erlang_text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
+    }
+}
+
+/// Prints bytes as Erlang's `~tp` does: `<<"text">>` if they are printable UTF-8, `<<1,2,3>>` otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct ErlangBinary<'a>(pub &'a [u8]);
+
+impl fmt::Display for ErlangBinary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match std::str::from_utf8(self.0) {
+            Ok("") => f.write_str("<<>>"),
+            Ok(text) if text.chars().all(printable) => quoted(text, f),
+            _ => octets(self.0, f),
+        }
+    }
+}
+
+fn quoted(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("<<\"")?;
+    for char in text.chars() {
+        match ESCAPES.iter().find(|(escaped, _)| *escaped == char) {
+            Some((_, letter)) => write!(f, "\\{letter}")?,
+            None => write!(f, "{char}")?,
+        }
+    }
+    f.write_str(if text.is_ascii() { "\">>" } else { "\"/utf8>>" })
+}
+
+fn octets(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    write!(f, "<<{}>>", numbers.join(","))
+}
+
+/// What Erlang's `io_lib:printable_list` takes for text under a UTF-8 locale.
+fn printable(char: char) -> bool {
+    matches!(char, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..) || ESCAPES.iter().any(|&(escaped, _)| escaped == char)
+}
+
+const ESCAPES: [(char, char); 9] = [
+    ('\n', 'n'),
+    ('\r', 'r'),
+    ('\t', 't'),
+    ('\u{b}', 'v'),
+    ('\u{8}', 'b'),
+    ('\u{c}', 'f'),
+    ('\u{1b}', 'e'),
+    ('"', '"'),
+    ('\\', '\\'),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_no_utf8_are_shown_as_latin_1() {
+        assert_eq!((erlang_text("ä".as_bytes()), erlang_text(b"\xff")), ("ä".into(), "ÿ".into()));
+    }
+
+    #[test]
+    fn text_is_quoted_and_other_bytes_are_listed() {
+        let shown = |bytes| ErlangBinary(bytes).to_string();
+        assert_eq!(shown(b"abc"), r#"<<"abc">>"#);
+        assert_eq!(shown(b"a\"\n"), r#"<<"a\"\n">>"#);
+        assert_eq!(shown("ä".as_bytes()), r#"<<"ä"/utf8>>"#);
+        assert_eq!((shown(b""), shown(&[0, 255])), ("<<>>".to_owned(), "<<0,255>>".to_owned()));
+    }
+}
