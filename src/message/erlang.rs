@@ -11,7 +11,8 @@ pub fn erlang_text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Prints bytes as Erlang's `~tp` does: `<<"text">>` if they are printable UTF-8, `<<1,2,3>>` otherwise.
+/// Prints bytes as Erlang's `~tp` does: `<<"text">>` if they are printable UTF-8, `<<1,2,3>>` otherwise and (`{:#}`, Erlang's `~w`)
+/// always.
 #[derive(Clone, Copy, Debug)]
 pub struct ErlangBinary<'a>(pub &'a [u8]);
 
@@ -19,7 +20,7 @@ impl fmt::Display for ErlangBinary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(self.0) {
             Ok("") => f.write_str("<<>>"),
-            Ok(text) if text.chars().all(printable) => quoted(text, f),
+            Ok(text) if !f.alternate() && text.chars().all(printable) => quoted(text, f),
             _ => octets(self.0, f),
         }
     }
@@ -74,5 +75,6 @@ mod tests {
         assert_eq!(shown(b"a\"\n"), r#"<<"a\"\n">>"#);
         assert_eq!(shown("ä".as_bytes()), r#"<<"ä"/utf8>>"#);
         assert_eq!((shown(b""), shown(&[0, 255])), ("<<>>".to_owned(), "<<0,255>>".to_owned()));
+        assert_eq!(format!("{:#}", ErlangBinary(b"a")), "<<97>>");
     }
 }

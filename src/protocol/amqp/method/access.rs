@@ -1,0 +1,17 @@
+//! Class access: left over from AMQP 0-8, still sent by old clients.
+
+methods! { 30 "access";
+    /// Client: asks for a ticket to a realm.
+    Request<'a> = 10 "request" {
+        realm: &'a str,
+        exclusive: bool,
+        passive: bool,
+        active: bool,
+        write_access: bool,
+        read_access: bool,
+    }
+    /// Server: any ticket is as good as another.
+    RequestOk = 11 "request-ok" {
+        ticket: u16,
+    }
+}

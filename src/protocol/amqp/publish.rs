@@ -1,0 +1,150 @@
+//! The publisher's fast path: a whole basic.publish with its content, recognised in one look.
+//!
+//! ```text
+//! method frame   [1][channel][size] [60][40] [ticket u16] [len][exchange] [len][routing key] [bits] [0xCE]
+//! header frame   [2][channel][size] [60][0] [body size u64] [properties…]                           [0xCE]
+//! body frame     [3][channel][size] [body]                                                          [0xCE]   (if there is a body)
+//! ```
+//!
+//! Only what the usual publish looks like is taken. Anything else, be it legal or not, is left to the general path, which alone
+//! decides what is an error.
+
+use super::content::HEADER_PAYLOAD_MIN;
+use super::frame::{FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, payload_max};
+use crate::base::limits::FRAME_SIZE_SLACK;
+
+/// A publish as it lies in the input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FastPublish<'a> {
+    /// The channel of all its frames.
+    pub channel: u16,
+    /// Return it if it finds no queue.
+    pub mandatory: bool,
+    /// Return it if it finds no consumer.
+    pub immediate: bool,
+    /// Exchange and routing key: two short strings in wire form.
+    pub route: &'a [u8],
+    /// The property list in wire form, unchecked.
+    pub properties: &'a [u8],
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+/// Takes a publish from the front of `input` if all of it is there and it has the usual shape; the answer's first part is how many
+/// bytes it takes. `frame_max` as in [`super::frame::deframe`].
+#[inline]
+pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<'_>)> {
+    let start: &[u8; ROUTE_AT] = input.first_chunk()?;
+    if start[0] != 1 || start[7..11] != PUBLISH {
+        return None;
+    }
+    let exchange = usize::from(*input.get(ROUTE_AT)?);
+    let key = usize::from(*input.get(ROUTE_AT + 1 + exchange)?);
+    let bits_at = ROUTE_AT + 2 + exchange + key;
+    let header = input.get(bits_at + 2..)?;
+    if input[bits_at + 1] != FRAME_END || be32(start, 3) != bits_at + 1 - FRAME_HEADER_SIZE {
+        return None;
+    }
+    let (header_size, properties, body_size) = peek_header(header, start, frame_max)?;
+    let body = peek_body(&header[header_size..], start, body_size, frame_max)?;
+    let consumed = bits_at + 2 + header_size + if body.is_empty() { 0 } else { body.len() + FRAME_OVERHEAD };
+    let bits = input[bits_at];
+    let publish = FastPublish {
+        channel: u16::from_be_bytes([start[1], start[2]]),
+        mandatory: bits & 1 != 0,
+        immediate: bits & 2 != 0,
+        route: &input[ROUTE_AT..bits_at],
+        properties,
+        body,
+    };
+    Some((consumed, publish))
+}
+
+/// The header frame's whole size, its properties, and the body's size.
+#[inline]
+fn peek_header<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], frame_max: u32) -> Option<(usize, &'a [u8], u64)> {
+    let start: &[u8; FRAME_HEADER_SIZE + HEADER_PAYLOAD_MIN] = input.first_chunk()?;
+    let size = be32(start, 3);
+    if start[0] != 2 || start[1..3] != publish[1..3] || start[7..11] != CONTENT || too_large(size, frame_max) {
+        return None;
+    }
+    let properties = input.get(start.len()..FRAME_HEADER_SIZE + size)?;
+    let &[_, _, _, _, _, _, _, _, _, _, _, ref body_size @ ..] = start;
+    (input.get(FRAME_HEADER_SIZE + size) == Some(&FRAME_END)).then_some((size + FRAME_OVERHEAD, properties, u64::from_be_bytes(*body_size)))
+}
+
+/// The payload of the one body frame, or nothing if there is no body.
+#[inline]
+fn peek_body<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], body_size: u64, frame_max: u32) -> Option<&'a [u8]> {
+    if body_size == 0 {
+        return Some(&[]);
+    }
+    let start: &[u8; FRAME_HEADER_SIZE] = input.first_chunk()?;
+    let size = be32(start, 3);
+    if start[0] != 3 || start[1..3] != publish[1..3] || size as u64 != body_size || too_large(size, frame_max) {
+        return None;
+    }
+    let (body, end) = input[FRAME_HEADER_SIZE..].split_at_checked(size)?;
+    (end.first() == Some(&FRAME_END)).then_some(body)
+}
+
+#[inline]
+fn be32<const N: usize>(octets: &[u8; N], at: usize) -> usize {
+    u32::from_be_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]]) as usize
+}
+
+#[inline]
+fn too_large(size: usize, frame_max: u32) -> bool {
+    size > payload_max(frame_max) + FRAME_SIZE_SLACK
+}
+
+/// Where exchange and routing key stand: behind frame header, class, method and ticket.
+const ROUTE_AT: usize = FRAME_HEADER_SIZE + 6;
+/// Class and method of basic.publish.
+const PUBLISH: [u8; 4] = [0, 60, 0, 40];
+/// Class and weight of its content header.
+const CONTENT: [u8; 4] = [0, 60, 0, 0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INPUT: &[u8] = b"\x01\x00\x05\x00\x00\x00\x0d\x00\x3c\x00\x28\x00\x00\x01x\x03key\x01\xCE\
+        \x02\x00\x05\x00\x00\x00\x0f\x00\x3c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x10\x00\x02\xCE\
+        \x03\x00\x05\x00\x00\x00\x02hi\xCE";
+
+    #[test]
+    fn a_usual_publish_is_taken() {
+        let expected =
+            FastPublish { channel: 5, mandatory: true, immediate: false, route: b"\x01x\x03key", properties: &[0x10, 0, 2], body: b"hi" };
+        assert_eq!(peek_publish(INPUT, 4096), Some((INPUT.len(), expected)));
+        assert_eq!(peek_publish(&[INPUT, b"more"].concat(), 4096), Some((INPUT.len(), expected)));
+        for end in 0..INPUT.len() {
+            assert_eq!(peek_publish(&INPUT[..end], 4096), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn an_empty_body_has_no_frame() {
+        let mut input = INPUT[..INPUT.len() - 10].to_vec();
+        input[21 + 18] = 0;
+        assert_eq!(peek_publish(&input, 4096).map(|(consumed, publish)| (consumed, publish.body)), Some((input.len(), &b""[..])));
+    }
+
+    #[test]
+    fn anything_else_is_left_alone() {
+        let taken_without_bit_2 = |at: usize| {
+            let mut input = INPUT.to_vec();
+            input[at] ^= 4;
+            peek_publish(&input, 4096).is_some()
+        };
+        let taken: Vec<usize> = (0..INPUT.len()).filter(|&at| taken_without_bit_2(at)).collect();
+        assert_eq!(taken, [11, 12, 14, 16, 17, 18, 19, 40, 41, 42, 51, 52], "only ticket, names, bits, properties and body may differ");
+    }
+
+    #[test]
+    fn frames_are_as_large_as_was_negotiated() {
+        assert!(peek_publish(INPUT, 15).is_some());
+        assert!(peek_publish(INPUT, 14).is_none());
+    }
+}
