@@ -1,0 +1,234 @@
+//! The lines of a trace: what clients do, and what the broker answers.
+//!
+//! ```text
+//! # a comment; blank lines are free
+//! a connect [capabilities=none] [heartbeat=0] [frame_max=131072] [channel_max=2047]     the whole handshake as guest, or a part:
+//! a connect until=start                  until connection.start has come; `tune` has come; `tune-ok` was sent
+//! a channel 1 2                          channel.open and its answer
+//! a socket                               a connection without a word
+//! a > bytes "AMQP\x00\x00\x09\x01"       these bytes
+//! a 1 > queue.declare queue=q            a method; fields not given are zero, false or empty
+//! a 1 > basic.publish routing_key=q props={delivery_mode=2} body="x"    a method with its content
+//! a 1 >> basic.ack delivery_tag=1        as `>`, but goes out in one write with the next line of this connection
+//! a 1 > header class_id=60 body_size=5   single frames: header, body, frame (any type, any end, any length)
+//! a hangup                               the client closes its socket
+//! pass 500                               milliseconds
+//! a 1 < queue.declare-ok queue=q message_count=0 consumer_count=0       an answer, all its fields
+//! a < closed                             the broker closed the socket; also `header 0 0 9 1`, `heartbeat`, `garbage "…"`
+//! a 1 < confirmed 1..3 5                 confirms, however the broker bundled them; `refused` for nacks
+//! differs: why                           from here to the next client line the brokers differ, on purpose:
+//! rabbitmq: a 0 < …                      RabbitMQ's side
+//! ringmq: a 0 < …                        and ours; a client line may be one broker's, too
+//! ```
+//!
+//! Names that the broker makes are variables in order of their appearance: `$gen1` for a queue, `$ctag1` for a consumer.
+
+use super::text::{Scanner, quote};
+use super::value::Value;
+
+/// Whose line it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// Every broker's.
+    Both,
+    /// RabbitMQ's only.
+    RabbitMq,
+    /// RingMQ's only.
+    RingMq,
+}
+
+impl Side {
+    /// Whether the line counts for `broker`.
+    pub fn counts_for(self, broker: Side) -> bool {
+        self == Side::Both || self == broker
+    }
+}
+
+/// One line, with the text it was read from.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Counted from 1.
+    pub number: usize,
+    /// As it stands in the file.
+    pub text: String,
+    /// Whose it is.
+    pub side: Side,
+    /// What it says.
+    pub what: What,
+}
+
+/// What a line says.
+#[derive(Clone, PartialEq, Debug)]
+pub enum What {
+    /// A comment or nothing.
+    Comment,
+    /// `differs:` and the reason.
+    Differs,
+    /// `pass`, milliseconds.
+    Pass(u64),
+    /// The client `conn` does something.
+    Do(String, Deed),
+    /// The broker answers `conn` on a channel; the text behind `<`, in canonical form.
+    Answer(String, u16, String),
+}
+
+/// What a client does.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Deed {
+    /// The whole handshake, with options.
+    Connect(Vec<(String, Value)>),
+    /// Opens channels.
+    Channels(Vec<u16>),
+    /// Opens a socket.
+    Socket,
+    /// Closes its socket.
+    HangUp,
+    /// Sends on a channel; held back until the next send if `held`.
+    Send {
+        /// The channel.
+        channel: u16,
+        /// Whether it waits for the next line.
+        held: bool,
+        /// A method's name, or `bytes`, `header`, `body`, `frame`, `heartbeat`.
+        name: String,
+        /// Fields as written, and for `bytes` and `body` the bytes in a field without a name.
+        fields: Vec<(String, Value)>,
+    },
+}
+
+/// Reads a whole file. `Err` names the line.
+pub fn parse(text: &str) -> Result<Vec<Line>, String> {
+    text.lines().enumerate().map(|(at, line)| parse_line(at + 1, line).map_err(|error| format!("line {}: {error}", at + 1))).collect()
+}
+
+fn parse_line(number: usize, text: &str) -> Result<Line, String> {
+    let (side, said) = match text.split_once(": ") {
+        Some(("rabbitmq", rest)) => (Side::RabbitMq, rest),
+        Some(("ringmq", rest)) => (Side::RingMq, rest),
+        _ => (Side::Both, text),
+    };
+    let what = what(said)?;
+    Ok(Line { number, text: text.to_owned(), side, what })
+}
+
+fn what(said: &str) -> Result<What, String> {
+    let said = said.trim();
+    if said.is_empty() || said.starts_with('#') {
+        return Ok(What::Comment);
+    }
+    if said.starts_with("differs: ") {
+        return Ok(What::Differs);
+    }
+    let mut scanner = Scanner::new(said);
+    let conn = scanner.word().to_owned();
+    if conn == "pass" {
+        return scanner.word().parse().map(What::Pass).map_err(|_| "pass takes milliseconds".into());
+    }
+    let next = scanner.word();
+    let deed = match next {
+        "connect" => Deed::Connect(fields(&mut scanner)?),
+        "channel" => Deed::Channels(scanner.rest().split_whitespace().map(number).collect::<Result<_, _>>()?),
+        "socket" => Deed::Socket,
+        "hangup" => Deed::HangUp,
+        "<" => return Ok(What::Answer(conn, 0, scanner.rest().to_owned())),
+        ">" | ">>" => send(0, next, &mut scanner)?,
+        channel => {
+            let channel = number(channel)?;
+            match scanner.word() {
+                "<" => return Ok(What::Answer(conn, channel, scanner.rest().to_owned())),
+                arrow @ (">" | ">>") => send(channel, arrow, &mut scanner)?,
+                other => return Err(format!("neither < nor >: {other:?}")),
+            }
+        }
+    };
+    Ok(What::Do(conn, deed))
+}
+
+fn send(channel: u16, arrow: &str, scanner: &mut Scanner<'_>) -> Result<Deed, String> {
+    let name = scanner.word().to_owned();
+    let fields = match name.as_str() {
+        "bytes" | "body" => {
+            scanner.at_end();
+            vec![(String::new(), Value::Text(scanner.quoted()?))]
+        }
+        _ => fields(scanner)?,
+    };
+    Ok(Deed::Send { channel, held: arrow == ">>", name, fields })
+}
+
+fn fields(scanner: &mut Scanner<'_>) -> Result<Vec<(String, Value)>, String> {
+    let mut fields = Vec::new();
+    while !scanner.at_end() {
+        let name = scanner.name()?;
+        let value = match name.as_str() {
+            // Properties are fields of a method in all but name.
+            "props" => props(scanner)?,
+            _ => scanner.field()?,
+        };
+        fields.push((name, value));
+    }
+    Ok(fields)
+}
+
+fn props(scanner: &mut Scanner<'_>) -> Result<Value, String> {
+    let mut table = Vec::new();
+    if !scanner.eat("{") {
+        return Err("props={…}".into());
+    }
+    while !scanner.eat("}") {
+        if scanner.at_end() {
+            return Err("`}` is missing".into());
+        }
+        table.push((scanner.name()?.into_bytes(), scanner.field()?));
+    }
+    Ok(Value::Table(table))
+}
+
+fn number(word: &str) -> Result<u16, String> {
+    word.parse().map_err(|_| format!("no channel: {word:?}"))
+}
+
+/// `1..3 5` for a sorted list of tags.
+pub fn ranges(tags: &[u64]) -> String {
+    let mut out: Vec<(u64, u64)> = Vec::new();
+    for &tag in tags {
+        match out.last_mut() {
+            Some((_, last)) if *last + 1 == tag => *last = tag,
+            _ => out.push((tag, tag)),
+        }
+    }
+    out.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}..{to}") }).collect::<Vec<_>>().join(" ")
+}
+
+/// `1..3 5` as a list of tags.
+pub fn tags(ranges: &str) -> Vec<u64> {
+    let bound = |text: &str| text.parse::<u64>().expect("a tag");
+    ranges.split_whitespace().map(|range| range.split_once("..").unwrap_or((range, range))).flat_map(|(from, to)| bound(from)..=bound(to)).collect()
+}
+
+/// Bytes that could not be read, as an answer.
+pub fn garbage(bytes: &[u8]) -> String {
+    format!("garbage {}", quote(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_read() {
+        let text = "# D1\na connect heartbeat=0\na 1 >> basic.publish body=\"x\" props={priority=3}\nringmq: a < closed\npass 20\n";
+        let lines = parse(text).expect("a good script");
+        assert!(matches!(&lines[1].what, What::Do(conn, Deed::Connect(options)) if conn == "a" && options.len() == 1));
+        assert!(matches!(&lines[2].what, What::Do(_, Deed::Send { channel: 1, held: true, fields, .. }) if fields.len() == 2));
+        assert_eq!((lines[3].side, &lines[3].what), (Side::RingMq, &What::Answer("a".into(), 0, "closed".into())));
+        assert_eq!(lines[4].what, What::Pass(20));
+        assert!(parse("a 1 ? x").is_err());
+    }
+
+    #[test]
+    fn tags_are_ranges() {
+        assert_eq!(ranges(&[1, 2, 3, 5]), "1..3 5");
+        assert_eq!(tags("1..3 5"), [1, 2, 3, 5]);
+    }
+}

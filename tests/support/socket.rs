@@ -1,0 +1,81 @@
+//! A broker behind a TCP address.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use super::broker::{Broker, Conn};
+
+/// The broker at an address.
+pub struct SocketBroker {
+    address: String,
+    connections: Vec<Connection>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    closed: bool,
+}
+
+impl SocketBroker {
+    /// A broker at `host:port`.
+    pub fn new(address: impl Into<String>) -> SocketBroker {
+        SocketBroker { address: address.into(), connections: Vec::new() }
+    }
+}
+
+impl Broker for SocketBroker {
+    fn connect(&mut self) -> Conn {
+        let stream = TcpStream::connect(&self.address).unwrap_or_else(|error| panic!("no broker at {}: {error}", self.address));
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_nonblocking(true).expect("a TCP socket");
+        self.connections.push(Connection { stream, closed: false });
+        self.connections.len() - 1
+    }
+
+    fn send(&mut self, conn: Conn, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match self.connections[conn].stream.write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(STEP),
+                // The broker closed the connection while we wrote: reading will tell.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn drain(&mut self, conn: Conn) -> Vec<u8> {
+        let connection = &mut self.connections[conn];
+        let (mut bytes, mut piece) = (Vec::new(), [0; 65536]);
+        while !connection.closed {
+            match connection.stream.read(&mut piece) {
+                Ok(0) => connection.closed = true,
+                Ok(n) => bytes.extend_from_slice(&piece[..n]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => connection.closed = true,
+            }
+        }
+        bytes
+    }
+
+    fn closed(&mut self, conn: Conn) -> bool {
+        self.connections[conn].closed
+    }
+
+    fn hang_up(&mut self, conn: Conn) {
+        // A connection that the broker has closed already is closed.
+        let _ = self.connections[conn].stream.shutdown(Shutdown::Both);
+        self.connections[conn].closed = true;
+    }
+
+    fn pass_time(&mut self, ms: u64) {
+        std::thread::sleep(Duration::from_millis(ms));
+    }
+
+    fn wait(&mut self) -> bool {
+        std::thread::sleep(STEP);
+        true
+    }
+}
+
+const STEP: Duration = Duration::from_millis(2);

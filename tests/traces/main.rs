@@ -1,0 +1,74 @@
+//! The traces: conversations recorded from a real RabbitMQ, one rule each, played against a broker.
+//!
+//! `RINGMQ_TRACES_ADDR=127.0.0.1:5672 cargo test --test traces` plays them against the broker at that address; with
+//! `RINGMQ_TRACES_SIDE=rabbitmq` that broker is a RabbitMQ, and its side counts where the two differ.
+//! `RINGMQ_TRACES=queue/` plays only the files whose path contains that.
+//!
+//! A file is a script with answers: see `support/script.rs` for the lines, and `record.rs` for how the answers get there.
+
+mod answers;
+mod clean;
+mod names;
+mod player;
+mod replay;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use support::script::{self, Line, Side};
+use support::socket::SocketBroker;
+
+#[test]
+fn every_file_is_a_trace_of_one_rule() {
+    let files = files();
+    assert!(files.len() >= FILES_MIN, "{} traces are fewer than {FILES_MIN}", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a trace can be read");
+        let lines = script::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert!(lines.first().is_some_and(|line| line.text.starts_with("# ")), "{} does not say which rule it shows", file.display());
+        assert!(lines.iter().any(|line| matches!(line.what, script::What::Do(..))), "{} does nothing", file.display());
+    }
+}
+
+/// The broker at `RINGMQ_TRACES_ADDR`, if one is named: sockets, and the time it takes.
+#[test]
+fn a_broker_behind_an_address_answers_as_recorded() {
+    let Ok(address) = env::var("RINGMQ_TRACES_ADDR") else { return };
+    let side = if env::var("RINGMQ_TRACES_SIDE").as_deref() == Ok("rabbitmq") { Side::RabbitMq } else { Side::RingMq };
+    play_all(|lines| {
+        let mut broker = SocketBroker::new(address.as_str());
+        clean::clean(lines, &names::Names::default(), &mut broker)?;
+        let result = replay::replay(lines, side, &mut broker, false);
+        drop(broker);
+        clean::clean(lines, &names::Names::default(), &mut SocketBroker::new(address.as_str()))?;
+        result
+    });
+}
+
+fn play_all(mut play: impl FnMut(&[Line]) -> Result<(), String>) {
+    let mut failures = Vec::new();
+    let files = files();
+    for file in &files {
+        let text = fs::read_to_string(file).expect("a trace can be read");
+        let lines = script::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        if let Err(error) = play(&lines) {
+            failures.push(format!("{}:{error}", file.display()));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {} traces failed\n{}", failures.len(), files.len(), failures.join("\n"));
+}
+
+fn files() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
+    let chosen = env::var("RINGMQ_TRACES").unwrap_or_default();
+    let areas = fs::read_dir(root).expect("the traces are there").flatten().filter(|entry| entry.path().is_dir());
+    let mut files: Vec<PathBuf> = areas.flat_map(|area| fs::read_dir(area.path()).into_iter().flatten().flatten()).map(|file| file.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "trace") && file.to_string_lossy().contains(&chosen));
+    files.sort();
+    files
+}
+
+/// As many conversations there must be at least.
+const FILES_MIN: usize = 60;

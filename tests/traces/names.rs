@@ -1,0 +1,77 @@
+//! Names that the broker makes, as variables: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` becomes `$ctag1`, in order of appearance.
+
+use crate::support::value::{Table, Value};
+
+/// The names made so far, per prefix.
+#[derive(Default)]
+pub struct Names {
+    made: [Vec<String>; 2],
+}
+
+const PREFIXES: [(&str, &str); 2] = [("amq.gen-", "$gen"), ("amq.ctag-", "$ctag")];
+
+/// Behind the prefix: 16 random bytes in base64url.
+const RANDOM_CHARS: usize = 22;
+
+impl Names {
+    /// Writes variables for the names in an answer, new ones for new names.
+    pub fn take_out(&mut self, answer: &str) -> String {
+        let mut text = answer.to_owned();
+        for (made, (prefix, variable)) in self.made.iter_mut().zip(PREFIXES) {
+            while let Some(at) = text.find(prefix).filter(|&at| is_made(&text[at + prefix.len()..])) {
+                let name = text[at..at + prefix.len() + RANDOM_CHARS].to_owned();
+                let number = made.iter().position(|known| *known == name).unwrap_or_else(|| {
+                    made.push(name.clone());
+                    made.len() - 1
+                });
+                text = text.replace(&name, &format!("{variable}{}", number + 1));
+            }
+        }
+        text
+    }
+
+    /// Puts the names where a value to be sent has variables.
+    pub fn put_in(&self, value: &Value) -> Value {
+        match value {
+            Value::Text(text) => Value::Text(self.put_in_text(text)),
+            Value::Table(table) => Value::Table(table.iter().map(|(name, value)| (name.clone(), self.put_in(value))).collect::<Table>()),
+            Value::Array(items) => Value::Array(items.iter().map(|item| self.put_in(item)).collect()),
+            other => other.clone(),
+        }
+    }
+
+    /// The names of queues that the broker made.
+    pub fn queues(&self) -> &[String] {
+        &self.made[0]
+    }
+
+    fn put_in_text(&self, text: &[u8]) -> Vec<u8> {
+        let Ok(text) = std::str::from_utf8(text) else { return text.to_vec() };
+        let mut text = text.to_owned();
+        for (made, (_, variable)) in self.made.iter().zip(PREFIXES) {
+            for (at, name) in made.iter().enumerate().rev() {
+                text = text.replace(&format!("{variable}{}", at + 1), name);
+            }
+        }
+        text.into_bytes()
+    }
+}
+
+fn is_made(rest: &str) -> bool {
+    let random = rest.as_bytes().get(..RANDOM_CHARS);
+    random.is_some_and(|random| random.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_variable_and_back() {
+        let mut names = Names::default();
+        let said = names.take_out("queue=amq.gen-0123456789abcdefghijkl tag=amq.ctag-0123456789abcdefghij-_ again amq.gen-0123456789abcdefghijkl");
+        assert_eq!(said, "queue=$gen1 tag=$ctag1 again $gen1");
+        assert_eq!(names.put_in(&Value::text("$gen1")), Value::text("amq.gen-0123456789abcdefghijkl"));
+        assert_eq!(names.take_out("amq.gen-short"), "amq.gen-short");
+    }
+}

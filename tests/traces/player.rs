@@ -1,0 +1,308 @@
+//! The clients of a trace: does what its client lines say, and keeps what the broker answers per connection and channel.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use crate::support::broker::{Broker, Conn};
+use crate::support::client::{self, Content, Event, Incoming};
+use crate::support::script::Deed;
+use crate::support::value::Value;
+use crate::support::wire::{self, Fields, Header, Method};
+
+use crate::names::Names;
+
+/// Where an answer belongs: a connection's name and a channel.
+pub type Place = (String, u16);
+
+/// One answer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// Anything but a confirm.
+    Event(Event),
+    /// Publishes that were confirmed (`true`) or refused, neighbours joined: how a broker bundles them is its own affair.
+    Confirms(bool, BTreeSet<u64>),
+}
+
+/// All clients of one trace.
+pub struct Player<'b> {
+    broker: &'b mut dyn Broker,
+    byte_by_byte: bool,
+    clients: BTreeMap<String, Client>,
+    /// The names that the broker made.
+    pub names: Names,
+}
+
+struct Client {
+    conn: Conn,
+    incoming: Incoming,
+    held: Vec<u8>,
+    piece: usize,
+    end_seen: bool,
+    goodbye: bool,
+    answers: BTreeMap<u16, VecDeque<Answer>>,
+    settled: HashMap<u16, BTreeSet<u64>>,
+}
+
+impl<'b> Player<'b> {
+    /// Clients of `broker`. `byte_by_byte`: every write arrives in single bytes.
+    pub fn new(broker: &'b mut dyn Broker, byte_by_byte: bool) -> Player<'b> {
+        Player { broker, byte_by_byte, clients: BTreeMap::new(), names: Names::default() }
+    }
+
+    /// Does what a client line says. `Err`: the broker did not play along where the line takes it for granted, or the line is wrong.
+    pub fn act(&mut self, name: &str, deed: &Deed) -> Result<(), String> {
+        match deed {
+            Deed::Connect(options) => self.handshake(name, options),
+            Deed::Channels(channels) => channels.iter().try_for_each(|&channel| self.open_channel(name, channel)),
+            Deed::Socket => {
+                self.socket(name);
+                Ok(())
+            }
+            Deed::HangUp => {
+                let client = self.clients.remove(name).ok_or("no such connection")?;
+                self.broker.hang_up(client.conn);
+                Ok(())
+            }
+            Deed::Send { channel, held, name: what, fields } => {
+                let client = self.clients.get_mut(name).ok_or("no such connection")?;
+                client.held.extend(encode(*channel, what, fields, client.piece, &self.names)?);
+                if !held {
+                    self.flush(name);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, ms: u64) {
+        self.broker.pass_time(ms);
+        self.collect();
+    }
+
+    /// Waits until there is an answer at one of `places`, as long as the broker may still send one, and at most for `steps` steps.
+    pub fn wait_for(&mut self, places: &[Place], steps: usize) {
+        for _ in 0..=steps {
+            self.collect();
+            if places.iter().any(|place| self.front(place).is_some()) || !self.broker.wait() {
+                break;
+            }
+        }
+        self.collect();
+    }
+
+    /// Waits until nothing has come for `steps` steps.
+    pub fn wait_for_quiet(&mut self, steps: usize) {
+        let mut quiet = 0;
+        while quiet < steps {
+            quiet = if self.collect() { 0 } else { quiet + 1 };
+            if !self.broker.wait() && !self.collect() {
+                return;
+            }
+        }
+    }
+
+    /// Whether nothing more can come before somebody acts: true only where time stands still.
+    pub fn is_quiet(&mut self) -> bool {
+        let quiet = !self.broker.wait();
+        self.collect();
+        quiet
+    }
+
+    /// The oldest answer at `place`.
+    pub fn front(&mut self, place: &Place) -> Option<&mut Answer> {
+        self.clients.get_mut(&place.0)?.answers.get_mut(&place.1)?.front_mut()
+    }
+
+    /// Takes the oldest answer at `place`.
+    pub fn take(&mut self, place: &Place) -> Option<Answer> {
+        self.clients.get_mut(&place.0)?.answers.get_mut(&place.1)?.pop_front()
+    }
+
+    /// All places with answers, `first`'s before the others'.
+    pub fn places(&self, first: &str) -> Vec<Place> {
+        let all = self.clients.iter().flat_map(|(name, client)| {
+            client.answers.iter().filter(|(_, answers)| !answers.is_empty()).map(|(&channel, _)| (name.clone(), channel))
+        });
+        let (mut mine, others): (Vec<Place>, Vec<Place>) = all.partition(|(name, _)| name == first);
+        mine.extend(others);
+        mine
+    }
+
+    /// Takes in what has come; whether anything did.
+    pub fn collect(&mut self) -> bool {
+        let mut any = false;
+        for client in self.clients.values_mut() {
+            let bytes = self.broker.drain(client.conn);
+            any |= !bytes.is_empty();
+            client.incoming.feed(&bytes).into_iter().for_each(|(channel, event)| client.push(channel, event));
+            if self.broker.closed(client.conn) && !client.end_seen {
+                client.end_seen = true;
+                // Behind connection.close-ok either side may close first: no rule says who.
+                if !client.goodbye {
+                    client.push(0, Event::Closed);
+                }
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn socket(&mut self, name: &str) {
+        let client = Client {
+            conn: self.broker.connect(),
+            incoming: Incoming::default(),
+            held: Vec::new(),
+            piece: FRAME_MAX - 8,
+            end_seen: false,
+            goodbye: false,
+            answers: BTreeMap::new(),
+            settled: HashMap::new(),
+        };
+        self.clients.insert(name.to_owned(), client);
+    }
+
+    fn flush(&mut self, name: &str) {
+        let client = self.clients.get_mut(name).expect("only a client that is there flushes");
+        let (conn, bytes) = (client.conn, std::mem::take(&mut client.held));
+        if !self.byte_by_byte {
+            self.broker.send(conn, &bytes);
+            return;
+        }
+        // The middle of something large goes through in one piece: its bytes are all alike.
+        let (head, tail) = (bytes.len().min(SINGLE_MAX), bytes.len().saturating_sub(SINGLE_MAX).max(SINGLE_MAX).min(bytes.len()));
+        let pieces = bytes[..head].chunks(1).chain(Some(&bytes[head..tail])).chain(bytes[tail..].chunks(1));
+        for piece in pieces.filter(|piece| !piece.is_empty()) {
+            self.broker.send(conn, piece);
+            self.collect();
+        }
+    }
+
+    fn handshake(&mut self, name: &str, options: &[(String, Value)]) -> Result<(), String> {
+        let option = |key: &str| options.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        let number = |key: &str, default: usize| option(key).unwrap_or_else(|| Value::number(default as i64));
+        let none = option("capabilities") == Some(Value::text("none"));
+        let until = |stage: &str| option("until") == Some(Value::text(stage));
+        let frame_max = number("frame_max", FRAME_MAX);
+        let tune = [("channel_max", number("channel_max", 2047)), ("frame_max", frame_max.clone()), ("heartbeat", number("heartbeat", 0))];
+        self.socket(name);
+        self.send_now(name, client::PROTOCOL_HEADER);
+        self.reply(name, 0, "connection.start")?;
+        if until("start") {
+            return Ok(());
+        }
+        self.send_method(name, 0, &client::start_ok(if none { &[] } else { client::CAPABILITIES }));
+        self.reply(name, 0, "connection.tune")?;
+        if until("tune") {
+            return Ok(());
+        }
+        self.send_method(name, 0, &Method::new("connection.tune-ok", &tune)?);
+        if until("tune-ok") {
+            return Ok(());
+        }
+        self.send_method(name, 0, &Method::new("connection.open", &[("virtual_host", Value::text("/"))])?);
+        let client = self.clients.get_mut(name).expect("it was just connected");
+        client.piece = frame_max.as_number().filter(|&max| max > 8).map_or(FRAME_MAX, |max| max as usize) - 8;
+        self.reply(name, 0, "connection.open-ok")
+    }
+
+    fn open_channel(&mut self, name: &str, channel: u16) -> Result<(), String> {
+        self.send_method(name, channel, &Method::new("channel.open", &[])?);
+        self.reply(name, channel, "channel.open-ok")
+    }
+
+    fn send_method(&mut self, name: &str, channel: u16, method: &Method) {
+        self.send_now(name, &wire::method_frame(channel, method));
+    }
+
+    fn send_now(&mut self, name: &str, bytes: &[u8]) {
+        if let Some(client) = self.clients.get_mut(name) {
+            client.held.extend_from_slice(bytes);
+            self.flush(name);
+        }
+    }
+
+    fn reply(&mut self, name: &str, channel: u16, wanted: &str) -> Result<(), String> {
+        let place = (name.to_owned(), channel);
+        self.wait_for(std::slice::from_ref(&place), PATIENCE);
+        match self.take(&place) {
+            Some(Answer::Event(event)) if event.name() == wanted => Ok(()),
+            other => Err(format!("wanted {wanted}, got {other:?}")),
+        }
+    }
+}
+
+impl Client {
+    fn push(&mut self, channel: u16, event: Event) {
+        self.goodbye |= event.name() == "connection.close-ok";
+        let answers = self.answers.entry(channel).or_default();
+        let confirms = match &event {
+            Event::Method(method, None) if ["basic.ack", "basic.nack"].contains(&event.name()) => Some(method),
+            _ => None,
+        };
+        let Some(method) = confirms else {
+            if event != Event::Heartbeat || answers.back() != Some(&Answer::Event(Event::Heartbeat)) {
+                answers.push_back(Answer::Event(event));
+            }
+            return;
+        };
+        let settled = self.settled.entry(channel).or_default();
+        let last = method.field("delivery_tag").and_then(Value::as_number).unwrap_or_default() as u64;
+        let multiple = method.field("multiple") == Some(&Value::Bool(true));
+        let tags: Vec<u64> = (if multiple { 1 } else { last }..=last).filter(|tag| !settled.contains(tag)).collect();
+        settled.extend(&tags);
+        let good = method.name == "basic.ack";
+        match answers.back_mut() {
+            Some(Answer::Confirms(kind, set)) if *kind == good => set.extend(&tags),
+            _ => answers.push_back(Answer::Confirms(good, tags.into_iter().collect())),
+        }
+    }
+}
+
+fn encode(channel: u16, name: &str, fields: &Fields, piece: usize, names: &Names) -> Result<Vec<u8>, String> {
+    let fields: Fields = fields.iter().map(|(name, value)| (name.clone(), names.put_in(value))).collect();
+    let text = |name: &str| field(&fields, name).and_then(Value::as_text).unwrap_or_default();
+    let number = |name: &str, default: u64| field(&fields, name).and_then(Value::as_number).map_or(default, |n| n as u64);
+    Ok(match name {
+        "bytes" => text("").to_vec(),
+        "body" => wire::frame(wire::BODY, channel, text("")),
+        "heartbeat" => wire::frame(wire::HEARTBEAT, channel, text("payload")),
+        "header" => {
+            let header = Header { class: number("class_id", 60) as u16, body_size: number("body_size", 0), properties: properties(&fields) };
+            wire::frame(wire::HEADER, channel, &header.encode())
+        }
+        "frame" => {
+            let mut bytes = wire::frame(number("type", 1) as u8, channel, text("payload"));
+            let size = number("size", text("payload").len() as u64) as u32;
+            bytes[3..7].copy_from_slice(&size.to_be_bytes());
+            *bytes.last_mut().expect("a frame has an end") = number("end", u64::from(wire::FRAME_END)) as u8;
+            bytes
+        }
+        _ => {
+            let given: Vec<(&str, Value)> =
+                fields.iter().filter(|(name, _)| !["body", "props"].contains(&name.as_str())).map(|(name, value)| (name.as_str(), value.clone())).collect();
+            let method = Method::new(name, &given)?;
+            if given.len() == fields.len() {
+                return Ok(wire::method_frame(channel, &method));
+            }
+            let content = Content { properties: properties(&fields), body: text("body").to_vec(), parts: Vec::new() };
+            client::publish(channel, &method, &content, piece)
+        }
+    })
+}
+
+fn field<'f>(fields: &'f Fields, name: &str) -> Option<&'f Value> {
+    fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
+}
+
+fn properties(fields: &Fields) -> Fields {
+    let Some(Value::Table(table)) = field(fields, "props") else { return Fields::new() };
+    table.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone())).collect()
+}
+
+/// Steps of waiting for an answer that must come (2 ms each on sockets).
+pub const PATIENCE: usize = 2500;
+
+const FRAME_MAX: usize = 131_072;
+
+/// So many bytes at either end of a write go byte by byte.
+const SINGLE_MAX: usize = 2048;
