@@ -49,7 +49,7 @@ impl Table {
     }
 
     /// The value of the first entry with this key.
-    pub fn find(&self, key: &str) -> Option<Value<'_>> {
+    pub fn find(&self, key: impl AsRef<[u8]>) -> Option<Value<'_>> {
         self.view().find(key)
     }
 }
@@ -100,8 +100,9 @@ impl<'a> TableRef<'a> {
     }
 
     /// The value of the first entry with this key.
-    pub fn find(self, key: &str) -> Option<Value<'a>> {
-        self.iter().find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value)
+    pub fn find(self, key: impl AsRef<[u8]>) -> Option<Value<'a>> {
+        let key = key.as_ref();
+        self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
     /// A copy of its own.

@@ -91,7 +91,7 @@ impl<'o> ArgumentWriter<'o> {
     }
 
     fn put_bit(&mut self, bit: bool) {
-        if self.bits_used % 8 == 0 {
+        if self.bits_used.is_multiple_of(8) {
             self.out.push(0);
             self.bits_used = 0;
         }
