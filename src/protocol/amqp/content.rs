@@ -60,16 +60,26 @@ pub fn write_content(channel: u16, frame_max: u32, properties: &[u8], body: Body
     }
 }
 
-/// The usual case: a body that fits in one frame. Room is made once.
+/// The usual case: a body that fits in one frame. Room is made once, and what lies between properties and body is one copy.
 fn write_small(channel: u16, properties: &[u8], body: &[u8], out: &mut Vec<u8>) {
     out.reserve(HEADER_FRAME_OVERHEAD + properties.len() + FRAME_HEADER_SIZE + body.len() + 1);
-    write_header(channel, properties, body.len(), out);
+    write_open_header(channel, properties, body.len(), out);
     if !body.is_empty() {
-        write_body_frame(channel, body, out);
+        let mut between = [FRAME_END; 1 + FRAME_HEADER_SIZE];
+        between[1..].copy_from_slice(&FrameHeader { kind: Kind::Body, channel, size: size32(body.len()) }.octets());
+        out.extend_from_slice(&between);
+        out.extend_from_slice(body);
     }
+    out.push(FRAME_END);
 }
 
 fn write_header(channel: u16, properties: &[u8], body_size: usize, out: &mut Vec<u8>) {
+    write_open_header(channel, properties, body_size, out);
+    out.push(FRAME_END);
+}
+
+/// The header frame without its end octet.
+fn write_open_header(channel: u16, properties: &[u8], body_size: usize, out: &mut Vec<u8>) {
     let size = size32(HEADER_PAYLOAD_MIN + properties.len());
     let mut start = [0; FRAME_HEADER_SIZE + HEADER_PAYLOAD_MIN];
     start[..7].copy_from_slice(&FrameHeader { kind: Kind::Header, channel, size }.octets());
@@ -77,7 +87,6 @@ fn write_header(channel: u16, properties: &[u8], body_size: usize, out: &mut Vec
     start[11..].copy_from_slice(&(body_size as u64).to_be_bytes());
     out.extend_from_slice(&start);
     out.extend_from_slice(properties);
-    out.push(FRAME_END);
 }
 
 fn write_body_frame(channel: u16, piece: &[u8], out: &mut Vec<u8>) {
