@@ -11,18 +11,20 @@ pub fn erlang_text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Prints bytes as Erlang's `~tp` does: `<<"text">>` if they are printable UTF-8, `<<1,2,3>>` otherwise and (`{:#}`, Erlang's `~w`)
-/// always.
+/// Prints bytes as Erlang's `~tp` does: `<<"text">>` if they are printable ASCII or Latin-1, `<<"text"/utf8>>` if they are printable
+/// UTF-8, `<<1,2,3>>` otherwise and (`{:#}`, Erlang's `~w`) always.
 #[derive(Clone, Copy, Debug)]
 pub struct ErlangBinary<'a>(pub &'a [u8]);
 
 impl fmt::Display for ErlangBinary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match std::str::from_utf8(self.0) {
-            Ok("") => f.write_str("<<>>"),
-            Ok(text) if !f.alternate() && text.chars().all(printable) => quoted(text, f),
-            _ => octets(self.0, f),
+        let text = erlang_text(self.0);
+        if f.alternate() || text.is_empty() || !text.chars().all(printable) {
+            return octets(self.0, f);
         }
+        quoted(&text, f)?;
+        let utf8 = matches!(text, Cow::Borrowed(text) if !text.is_ascii());
+        f.write_str(if utf8 { "/utf8>>" } else { ">>" })
     }
 }
 
@@ -34,7 +36,7 @@ fn quoted(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             None => write!(f, "{char}")?,
         }
     }
-    f.write_str(if text.is_ascii() { "\">>" } else { "\"/utf8>>" })
+    f.write_str("\"")
 }
 
 fn octets(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,20 +46,12 @@ fn octets(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// What Erlang's `io_lib:printable_list` takes for text under a UTF-8 locale.
 fn printable(char: char) -> bool {
-    matches!(char, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..) || ESCAPES.iter().any(|&(escaped, _)| escaped == char)
+    matches!(char, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+        || ESCAPES.iter().any(|&(escaped, _)| escaped == char)
 }
 
-const ESCAPES: [(char, char); 9] = [
-    ('\n', 'n'),
-    ('\r', 'r'),
-    ('\t', 't'),
-    ('\u{b}', 'v'),
-    ('\u{8}', 'b'),
-    ('\u{c}', 'f'),
-    ('\u{1b}', 'e'),
-    ('"', '"'),
-    ('\\', '\\'),
-];
+const ESCAPES: [(char, char); 9] =
+    [('\n', 'n'), ('\r', 'r'), ('\t', 't'), ('\u{b}', 'v'), ('\u{8}', 'b'), ('\u{c}', 'f'), ('\u{1b}', 'e'), ('"', '"'), ('\\', '\\')];
 
 #[cfg(test)]
 mod tests {
@@ -74,6 +68,8 @@ mod tests {
         assert_eq!(shown(b"abc"), r#"<<"abc">>"#);
         assert_eq!(shown(b"a\"\n"), r#"<<"a\"\n">>"#);
         assert_eq!(shown("ä".as_bytes()), r#"<<"ä"/utf8>>"#);
+        assert_eq!(shown(b"\xe4\n"), r#"<<"ä\n">>"#);
+        assert_eq!((shown(b"\x7f"), shown(b"a\x80")), ("<<127>>".to_owned(), "<<97,128>>".to_owned()));
         assert_eq!((shown(b""), shown(&[0, 255])), ("<<>>".to_owned(), "<<0,255>>".to_owned()));
         assert_eq!(format!("{:#}", ErlangBinary(b"a")), "<<97>>");
     }

@@ -236,7 +236,10 @@ mod tests {
         let table = TableRef::parse(EVERY_TYPE).unwrap();
         let values: Vec<_> = table.iter().map(|(_, value)| value).collect();
         assert_eq!(values.len(), 18);
-        assert_eq!(values[..5], [Value::Bool(true), Value::Byte(-1), Value::UnsignedByte(255), Value::Short(-2), Value::UnsignedShort(0xfffe)]);
+        assert_eq!(
+            values[..5],
+            [Value::Bool(true), Value::Byte(-1), Value::UnsignedByte(255), Value::Short(-2), Value::UnsignedShort(0xfffe)]
+        );
         assert_eq!(values[5..9], [Value::SignedInt(-2), Value::UnsignedInt(0xffff_fffe), Value::Long(-2), Value::Long(-2)]);
         assert_eq!(values[9..13], [Value::Float(1.5), Value::Double(1.5), Value::Decimal(2, 314), Value::LongString(b"hi")]);
         assert_eq!(values[13].as_array().unwrap().collect::<Vec<_>>(), [Value::Bool(false), Value::Void]);
@@ -269,7 +272,9 @@ mod tests {
 
     #[test]
     fn nesting_ends_at_the_limit() {
-        let nested = |levels: usize| (1..levels).fold(Vec::new(), |inner: Vec<u8>, _| [&b"\x00F"[..], &(inner.len() as u32).to_be_bytes(), &inner].concat());
+        let nested = |levels: usize| {
+            (1..levels).fold(Vec::new(), |inner: Vec<u8>, _| [&b"\x00F"[..], &(inner.len() as u32).to_be_bytes(), &inner].concat())
+        };
         assert!(TableRef::parse(&nested(TABLE_DEPTH_MAX)).is_ok());
         assert_eq!(TableRef::parse(&nested(TABLE_DEPTH_MAX + 1)), Err(TableError::TooDeep));
     }

@@ -93,7 +93,8 @@ mod tests {
         let mut out = Vec::new();
         write_deliver(DeliverPrefix::new(3, "tag").bytes(), 0x0102, true, ROUTE, &mut out);
         assert_eq!(out, b"\x01\0\x03\0\0\0\x18\0\x3c\0\x3c\x03tag\0\0\0\0\0\0\x01\x02\x01\x02ex\x03key\xCE");
-        let expected = basic::Deliver { consumer_tag: Octets(b"tag"), delivery_tag: 0x0102, redelivered: true, exchange: EXCHANGE, routing_key: KEY };
+        let expected =
+            basic::Deliver { consumer_tag: Octets(b"tag"), delivery_tag: 0x0102, redelivered: true, exchange: EXCHANGE, routing_key: KEY };
         assert_eq!(read(&out), (3, Method::BasicDeliver(expected)));
     }
 

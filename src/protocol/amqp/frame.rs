@@ -209,7 +209,10 @@ mod tests {
             let needed = if end < 7 { 7 } else { 10 };
             assert_eq!(deframe(&input[..end], 4096), Ok(Deframed::Incomplete { needed }), "{end}");
         }
-        assert!(matches!(deframe(&HEARTBEAT, 0), Ok(Deframed::Frame(Frame { kind: Kind::Heartbeat, channel: 0, payload: &[], consumed: 8 }))));
+        assert!(matches!(
+            deframe(&HEARTBEAT, 0),
+            Ok(Deframed::Frame(Frame { kind: Kind::Heartbeat, channel: 0, payload: &[], consumed: 8 }))
+        ));
     }
 
     #[test]

@@ -264,7 +264,10 @@ impl fmt::Display for MethodError<'_> {
         match *self {
             MethodError::NoMethod(payload) => write!(f, "{}: unknown_frame", frame::describe(Kind::Method, payload)),
             MethodError::Unknown { class, method } => write!(f, "unknown method {method} of class {class}"),
-            MethodError::CannotDecode { arguments, .. } => write!(f, "cannot decode {:#}", ErlangBinary(arguments)),
+            // A reply text is cut at 255 bytes, and each octet takes two at least.
+            MethodError::CannotDecode { arguments, .. } => {
+                write!(f, "cannot decode {:#}", ErlangBinary(&arguments[..arguments.len().min(256)]))
+            }
             MethodError::Utf8 => f.write_str("Malformed UTF-8 in shortstr"),
             MethodError::Table { error, .. } => write!(f, "cannot decode a table: {error}"),
         }

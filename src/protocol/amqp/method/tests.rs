@@ -28,7 +28,10 @@ fn methods_have_the_expected_bytes() {
     assert_eq!(Method::parse(payload(&written(declare))), Ok(Method::QueueDeclare(declare)));
     let start = connection::Start { version_minor: 9, mechanisms: b"PLAIN", locales: b"en_US", ..Default::default() };
     assert_eq!(payload(&written(start)), b"\0\x0a\0\x0a\0\x09\0\0\0\0\0\0\0\x05PLAIN\0\0\0\x05en_US");
-    assert_eq!(payload(&written(connection::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 })), b"\0\x0a\0\x1e\x07\xff\0\x02\0\0\0\x3c");
+    assert_eq!(
+        payload(&written(connection::Tune { channel_max: 2047, frame_max: 131_072, heartbeat: 60 })),
+        b"\0\x0a\0\x1e\x07\xff\0\x02\0\0\0\x3c"
+    );
     assert_eq!(payload(&written(exchange::UnbindOk {})), b"\0\x28\0\x33");
     assert_eq!(payload(&written(channel::OpenOk::default())), b"\0\x14\0\x0b\0\0\0\0");
 }
