@@ -3,6 +3,7 @@
 //! Two steps. Clap splits the line and turns each value into its type, so that a wrong value is refused where it stands; [`check`]
 //! then looks at the relations between values. Whatever is wrong becomes one sentence that says what to do.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub enum Asked {
 ///
 /// # Errors
 /// One sentence for the user: which argument is wrong and what to give instead.
-pub fn parse(arguments: impl IntoIterator<Item = String>, available: &[usize]) -> Result<Asked, String> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>, available: &[usize]) -> Result<Asked, String> {
     match Args::try_parse_from(arguments) {
         Ok(args) => check(args, available).map(|config| Asked::Run(Box::new(config))),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => Ok(Asked::Print(error.to_string())),
@@ -173,7 +174,11 @@ fn check_ring(args: &Args) -> Result<(), String> {
     }
     let pool = usize::from(args.recv_buffers) * args.recv_buffer_size as usize;
     if pool > limits::RECV_POOL_MAX {
-        return Err(format!("--recv-buffers times --recv-buffer-size is {} MiB per shard: give at most {} MiB", pool >> 20, limits::RECV_POOL_MAX >> 20));
+        return Err(format!(
+            "--recv-buffers times --recv-buffer-size is {} MiB per shard: give at most {} MiB",
+            pool >> 20,
+            limits::RECV_POOL_MAX >> 20
+        ));
     }
     Ok(())
 }
@@ -193,7 +198,9 @@ fn choose_shards(args: &Args, available: &[usize]) -> Result<u16, String> {
     let named = args.cpus.as_ref().map(|CpuList(list)| list.len());
     let by_cpus = u16::try_from(named.unwrap_or(available.len())).unwrap_or(u16::MAX).clamp(1, limits::SHARDS_MAX);
     match (args.shards, named) {
-        (Some(shards), Some(cpus)) if cpus > usize::from(shards) => Err(format!("--cpus names {cpus} CPUs for {shards} shards: name at most {shards}")),
+        (Some(shards), Some(cpus)) if cpus > usize::from(shards) => {
+            Err(format!("--cpus names {cpus} CPUs for {shards} shards: name at most {shards}"))
+        }
         (shards, _) => Ok(shards.unwrap_or(by_cpus)),
     }
 }
@@ -295,7 +302,7 @@ mod tests {
     use super::*;
 
     fn run(line: &str) -> Result<Config, String> {
-        let words = ["ringmq"].into_iter().chain(line.split_whitespace()).map(String::from);
+        let words = ["ringmq"].into_iter().chain(line.split_whitespace()).map(OsString::from);
         match parse(words, &[0, 1, 2, 3])? {
             Asked::Run(config) => Ok(*config),
             Asked::Print(text) => Err(text),
