@@ -28,6 +28,14 @@ pub const SEND_SIZE_MAX: usize = 256 << 10;
 pub const HANDSHAKE_MS: u64 = 10_000;
 /// How long a closing connection waits for the peer's close-ok, milliseconds.
 pub const CLOSING_MS: u64 = 30_000;
+/// How long a peer that cannot be talked to may read what was sent to it before its socket is closed, milliseconds (RabbitMQ; slows down who guesses passwords).
+pub const SILENT_CLOSE_MS: u64 = 3_000;
+/// Consumers of one channel.
+pub const CHANNEL_CONSUMERS_MAX: usize = 1 << 16;
+/// Messages that a transactional channel holds back until its commit, bytes.
+pub const TRANSACTION_SIZE_MAX: usize = 256 << 20;
+/// Buffers for messages that arrive in pieces are kept for the next one up to this size, bytes.
+pub const ASSEMBLY_KEEP_MAX: usize = 4 << 10;
 /// Mail staged for one peer beyond which publishers to it are parked and queues stop delivering to it, count.
 pub const MAIL_STAGED_MAX: usize = 1024;
 /// The same for the messages that the mail carries, bytes.
@@ -36,26 +44,6 @@ pub const MAIL_STAGED_BYTES_MAX: usize = 4 << 20;
 pub const RING_SLOTS: usize = 2048;
 /// Messages that one queue delivers in one turn before it goes to the tail.
 pub const QUEUE_BUDGET: usize = 1024;
-/// The largest value of `--shards`: rings between shards grow with its square.
-pub const SHARDS_MAX: u16 = 256;
-/// Completion entries of a shard's ring for each submission entry.
-pub const COMPLETIONS_PER_ENTRY: u32 = 8;
-/// Completions handled in one turn; the rest waits for the next, so that timers and peers are not kept waiting.
-pub const TURN_COMPLETIONS_MAX: usize = 1024;
-/// Receive buffers of one shard together, bytes.
-pub const RECV_POOL_MAX: usize = 1 << 30;
-/// Pieces of one gather-write (the kernel's UIO_MAXIOV).
-pub const SEND_PIECES_MAX: usize = 1024;
-/// How long a connection that the broker has closed may take to send what it was given, milliseconds.
-pub const FLUSH_MS: u64 = 5_000;
-/// How long a closed connection is still read, so that its last frames are not lost to a reset, milliseconds.
-pub const LINGER_MS: u64 = 1_000;
-/// How long accepting pauses when the process is out of descriptors or memory, milliseconds.
-pub const ACCEPT_BACKOFF_MS: u64 = 100;
-/// How long connections have to say goodbye when the broker ends, milliseconds.
-pub const SHUTDOWN_MS: u64 = 4_000;
-/// Connections that the kernel completes before a shard accepts them, for each listener.
-pub const BACKLOG: i32 = 4096;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_RESUME < OUTPUT_SIZE_MAX);

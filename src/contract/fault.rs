@@ -94,8 +94,11 @@ impl Fault {
         Fault { scope: Scope::Connection, ..self }
     }
 
-    /// The text as it goes over the wire: `<NAME> - <text>`, cut to 255 bytes with `...` at the end (RabbitMQ).
+    /// The text as it goes over the wire: `<NAME> - <text>`, or the name alone if there is nothing to explain, cut to 255 bytes with `...` at the end (RabbitMQ).
     pub fn reply_text(&self) -> String {
+        if self.text.is_empty() {
+            return self.code.name().to_owned();
+        }
         let mut full = format!("{} - {}", self.code.name(), self.text);
         if full.len() > 255 {
             let cut = (0..=252).rev().find(|&at| full.is_char_boundary(at)).unwrap_or(0);
