@@ -1,13 +1,14 @@
-//! AMQP 0-9-1: bytes to values and back.
+//! AMQP 0-9-1: bytes to values and back, and the machine that speaks it.
 //!
 //! [`frame`] cuts the input into frames, [`method`] and [`content`] read their payloads and write them; [`publish`] and [`deliver`] are
-//! short cuts for the two shapes that make up nearly all traffic. Everything here is a total function over slices: it refuses, it never
-//! panics on what a peer sends, and it keeps nothing between two calls.
+//! short cuts for the two shapes that make up nearly all traffic. These are total functions over slices: they refuse, they never
+//! panic on what a peer sends, and they keep nothing between two calls. What a connection has to remember stands in [`session`].
 
 pub mod content;
 pub mod deliver;
 pub mod frame;
 pub mod method;
 pub mod publish;
+pub mod session;
 
 pub use method::{Method, MethodError};

@@ -1,0 +1,137 @@
+//! What a parked session waits for, and what it writes when the answer comes.
+
+use super::*;
+use crate::contract::{Entry, Notice, Receipt};
+use crate::message::MessageView;
+use crate::protocol::amqp::content::write_content;
+use crate::protocol::amqp::deliver::write_get_ok;
+use crate::protocol::amqp::method::{Method, basic, exchange, queue, tx};
+
+/// What a session waits for. One thing at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parked {
+    /// [`Session::logged_in`]
+    Login,
+    /// [`Session::opened`]
+    Vhost,
+    /// [`Session::answer`]
+    Request(Pending),
+    /// [`Session::released`]
+    Release,
+}
+
+/// A request that is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pending {
+    channel: u16,
+    method: MethodIds,
+    reply: Reply,
+    nowait: bool,
+}
+
+/// What the client is told when its request is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "named after the methods that answer")]
+pub enum Reply {
+    ExchangeDeclared,
+    ExchangeDeleted,
+    ExchangeBound,
+    ExchangeUnbound,
+    QueueDeclared,
+    QueueBound,
+    QueueUnbound,
+    QueuePurged,
+    QueueDeleted,
+    Consuming { index: u32 },
+    Cancelled { index: u32 },
+    Got { no_ack: bool },
+    Committed,
+}
+
+impl Session {
+    /// The session waits for the answer to the method in hand.
+    pub(super) fn park(&mut self, channel: u16, reply: Reply, nowait: bool) {
+        self.parked = Some(Parked::Request(Pending { channel, method: self.method, reply, nowait }));
+    }
+
+    fn unpark(&mut self) -> Pending {
+        match self.parked.take() {
+            Some(Parked::Request(pending)) => pending,
+            other => panic!("an answer fits a request, not {other:?}"),
+        }
+    }
+
+    /// The answer to [`Event::Request`] or [`Event::Commit`]. The answer to a basic.get that found a message is
+    /// [`Session::deliver_get`].
+    pub fn answer(&mut self, notice: Notice) {
+        let Pending { channel: number, method, reply, nowait } = self.unpark();
+        let Some(channel) = self.channels.find_mut(number) else {
+            return;
+        };
+        match (notice, reply) {
+            (Notice::Failed(fault), reply) => {
+                if let Reply::Consuming { index } = reply {
+                    channel.consumers.remove(index);
+                }
+                self.fail(number, method, fault);
+            }
+            // The consumer is there even if the connection has begun to close meanwhile: then the end takes it away again.
+            (Notice::Consuming { queue, consumer }, Reply::Consuming { index }) => {
+                let added = channel.consumers.find_mut(index).expect("a consumer stays until it is answered");
+                added.place = Some((queue, consumer));
+                let tag = added.tag.clone();
+                self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
+            }
+            (Notice::Done, Reply::Cancelled { index }) => {
+                // A consumer may lose its queue while its cancel is under way. Then the client has been told already.
+                if let Some(consumer) = channel.consumers.remove(index) {
+                    self.reply(number, nowait, basic::CancelOk { consumer_tag: &consumer.tag });
+                }
+            }
+            (Notice::QueueDeclared { name, messages: message_count, consumers: consumer_count }, Reply::QueueDeclared) => {
+                self.reply(number, nowait, queue::DeclareOk { queue: &name, message_count, consumer_count });
+                self.channels.find_mut(number).expect("it was just found").last_queue = name;
+            }
+            (notice, reply) => self.reply(number, nowait, plain_reply(reply, &notice)),
+        }
+    }
+
+    /// The answer to a basic.get that found a message: `remaining` others are ready in `queue`.
+    pub fn deliver_get(&mut self, queue: QueueAddr, entry: Entry, remaining: u32, message: &MessageView<'_>) {
+        let Pending { channel: number, reply, .. } = self.unpark();
+        let Some(channel) = self.channels.find_mut(number) else {
+            return;
+        };
+        let tag = match reply {
+            Reply::Got { no_ack: true } => channel.unacked.skip(),
+            _ => channel.unacked.push(Receipt { queue, consumer: None, entry }),
+        };
+        if self.stage == Stage::Running {
+            write_get_ok(number, tag, entry.redelivered(), message.route.wire(), remaining, self.output.bytes_mut());
+            write_content(number, self.client.frame_max, message.properties, message.body, &mut self.output);
+        }
+    }
+
+    fn reply<'m>(&mut self, channel: u16, nowait: bool, method: impl Into<Method<'m>>) {
+        if !nowait && self.stage == Stage::Running {
+            method.into().write(channel, self.output.bytes_mut());
+        }
+    }
+}
+
+/// The answers that touch nothing in the session.
+fn plain_reply(reply: Reply, notice: &Notice) -> Method<'static> {
+    match (reply, notice) {
+        (Reply::ExchangeDeclared, Notice::Done) => exchange::DeclareOk {}.into(),
+        (Reply::ExchangeDeleted, Notice::Done) => exchange::DeleteOk {}.into(),
+        (Reply::ExchangeBound, Notice::Done) => exchange::BindOk {}.into(),
+        (Reply::ExchangeUnbound, Notice::Done) => exchange::UnbindOk {}.into(),
+        (Reply::QueueBound, Notice::Done) => queue::BindOk {}.into(),
+        (Reply::QueueUnbound, Notice::Done) => queue::UnbindOk {}.into(),
+        (Reply::QueuePurged, &Notice::MessagesGone { messages: message_count }) => queue::PurgeOk { message_count }.into(),
+        (Reply::QueueDeleted, &Notice::MessagesGone { messages: message_count }) => queue::DeleteOk { message_count }.into(),
+        (Reply::Got { .. }, Notice::Empty) => basic::GetEmpty::default().into(),
+        (Reply::Committed, Notice::Done) => tx::CommitOk {}.into(),
+        (reply, notice) => panic!("{notice:?} is no answer to what waits for {reply:?}"),
+    }
+}

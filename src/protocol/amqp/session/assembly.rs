@@ -1,0 +1,263 @@
+//! Messages that arrive in pieces: a publish, its header and its body frames, put together per channel.
+//!
+//! ```text
+//! publish ──▶ head  [len][exchange][len][key]
+//! header  ──▶ head  [len][exchange][len][key][properties…]       room for the body, up to BODY_RESERVE_MAX
+//! body    ──▶ body  grows with what has arrived, never ahead of it
+//! ```
+//!
+//! A message that lies complete in the input never comes here. What comes here reuses the buffers of the one before.
+
+use bytes::Bytes;
+
+use crate::base::limits::{ASSEMBLY_KEEP_MAX, BODY_RESERVE_MAX, SHARED_BODY_MIN};
+use crate::message::{Body, MessageView, Route};
+
+/// A message that its owner holds, with what its publisher asked for.
+#[derive(Debug, Default)]
+pub struct Assembled {
+    /// The channel it was published on.
+    pub channel: u16,
+    /// Return it if it finds no queue.
+    pub mandatory: bool,
+    /// Its sequence number, if the channel confirms.
+    pub confirm: Option<u64>,
+    head: Vec<u8>,
+    route_size: usize,
+    body: Payload,
+}
+
+/// A body: copied later on, or (from [`SHARED_BODY_MIN`] bytes on) counted.
+#[derive(Debug)]
+enum Payload {
+    Small(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Payload::Small(Vec::new())
+    }
+}
+
+impl Assembled {
+    /// A copy of a message.
+    pub fn copy(channel: u16, mandatory: bool, message: &MessageView<'_>) -> Assembled {
+        let mut copy = Assembled { channel, mandatory, ..Assembled::default() };
+        copy.start(message.route.wire());
+        copy.head.extend_from_slice(message.properties);
+        copy.body = match message.body {
+            Body::Slice(bytes) if bytes.len() < SHARED_BODY_MIN => Payload::Small(bytes.to_vec()),
+            Body::Slice(bytes) => Payload::Shared(Bytes::copy_from_slice(bytes)),
+            Body::Shared(bytes) => Payload::Shared(bytes.clone()),
+        };
+        copy
+    }
+
+    /// The message.
+    pub fn view(&self) -> MessageView<'_> {
+        let (route, properties) = self.head.split_at(self.route_size);
+        let body = match &self.body {
+            Payload::Small(bytes) => Body::Slice(bytes),
+            Payload::Shared(bytes) => Body::Shared(bytes),
+        };
+        MessageView { route: Route::new(route), properties, body }
+    }
+
+    /// Octets of memory that the message takes.
+    pub fn size(&self) -> usize {
+        self.head.len() + self.view().body.bytes().len()
+    }
+
+    fn start(&mut self, route: &[u8]) {
+        self.head.extend_from_slice(route);
+        self.route_size = route.len();
+    }
+
+    /// The same object as good as new, with such buffers as are worth keeping.
+    fn emptied(mut self) -> Assembled {
+        self.head.clear();
+        let head = if self.head.capacity() > ASSEMBLY_KEEP_MAX { Vec::new() } else { self.head };
+        let body = match self.body {
+            Payload::Small(mut bytes) if bytes.capacity() <= ASSEMBLY_KEEP_MAX => {
+                bytes.clear();
+                bytes
+            }
+            _ => Vec::new(),
+        };
+        Assembled { head, body: Payload::Small(body), ..Assembled::default() }
+    }
+}
+
+/// Buffers of the message before, for the next one.
+#[derive(Debug, Default)]
+pub struct Spare(Option<Assembled>);
+
+impl Spare {
+    /// Takes a message's buffers back.
+    pub fn give(&mut self, message: Assembled) {
+        self.0 = Some(message.emptied());
+    }
+
+    fn take(&mut self) -> Assembled {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+/// What a channel's next frame should be.
+#[derive(Debug, Default)]
+pub enum Assembly {
+    /// A method.
+    #[default]
+    Method,
+    /// A publish's content header.
+    Header(Draft),
+    /// A piece of its body.
+    Body(Draft),
+}
+
+/// A message of which something is missing.
+#[derive(Debug)]
+pub struct Draft {
+    message: Assembled,
+    /// RabbitMQ refuses `immediate` once the message is complete.
+    pub immediate: bool,
+    /// The body's size as its header claims it.
+    pub size: u64,
+    arrived: u64,
+    keep: bool,
+}
+
+impl Draft {
+    /// A publish has arrived.
+    pub fn new(channel: u16, mandatory: bool, immediate: bool, route: [&[u8]; 2], spare: &mut Spare) -> Draft {
+        let mut message = Assembled { channel, mandatory, ..spare.take() };
+        for name in route {
+            message.head.push(u8::try_from(name.len()).expect("a short string"));
+            message.head.extend_from_slice(name);
+        }
+        message.route_size = message.head.len();
+        Draft { message, immediate, size: 0, arrived: 0, keep: true }
+    }
+
+    /// Its header has arrived. Unless `keep`, the body is counted and thrown away: the message will be refused anyway.
+    pub fn on_header(&mut self, size: u64, properties: &[u8], keep: bool) {
+        (self.size, self.keep) = (size, keep);
+        self.message.head.extend_from_slice(properties);
+        if keep {
+            self.reserve(size.try_into().map_or(BODY_RESERVE_MAX, |size: usize| size.min(BODY_RESERVE_MAX)));
+        }
+    }
+
+    /// Octets of the body that are still missing.
+    pub fn missing(&self) -> u64 {
+        self.size - self.arrived
+    }
+
+    /// A piece of the body, no longer than what is missing.
+    pub fn on_body(&mut self, piece: &[u8]) {
+        self.arrived += piece.len() as u64;
+        if self.keep {
+            self.reserve(piece.len());
+            self.body().extend_from_slice(piece);
+        }
+    }
+
+    /// The last octets of the body that are there, `len` of them if possible: for error texts.
+    pub fn tail(&self, len: usize) -> &[u8] {
+        match &self.message.body {
+            Payload::Small(bytes) => &bytes[bytes.len().saturating_sub(len)..],
+            Payload::Shared(_) => &[],
+        }
+    }
+
+    /// The complete message.
+    pub fn finish(mut self) -> Assembled {
+        if self.body().len() >= SHARED_BODY_MIN {
+            self.message.body = Payload::Shared(std::mem::take(self.body()).into());
+        }
+        self.message
+    }
+
+    /// Makes room for `more` octets, and by doubling for those behind them, but never for more than the message has.
+    fn reserve(&mut self, more: usize) {
+        let missing = usize::try_from(self.size).unwrap_or(usize::MAX) - self.body().len();
+        let body = self.body();
+        if more > body.capacity() - body.len() {
+            body.reserve_exact(missing.min(body.len()).max(more));
+        }
+    }
+
+    fn body(&mut self) -> &mut Vec<u8> {
+        match &mut self.message.body {
+            Payload::Small(bytes) => bytes,
+            Payload::Shared(_) => unreachable!("a draft's body is its own"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assemble(body: &[u8], piece: usize, spare: &mut Spare) -> Assembled {
+        let mut draft = Draft::new(3, true, false, [b"x", b"key"], spare);
+        draft.on_header(body.len() as u64, &[0, 0], true);
+        body.chunks(piece).for_each(|piece| draft.on_body(piece));
+        assert_eq!(draft.missing(), 0);
+        draft.finish()
+    }
+
+    #[test]
+    fn pieces_make_a_message() {
+        let message = assemble(b"hello", 2, &mut Spare::default());
+        let view = message.view();
+        assert_eq!((view.route.exchange(), view.route.key(), view.properties), (&b"x"[..], &b"key"[..], &[0, 0][..]));
+        assert_eq!(view.body.bytes(), b"hello");
+        assert!(message.mandatory && message.channel == 3);
+        let copy = Assembled::copy(3, true, &view);
+        assert_eq!(copy.view().body.bytes(), b"hello");
+        assert_eq!(copy.size(), message.size());
+    }
+
+    #[test]
+    fn a_large_body_is_counted_and_as_large_as_it_must_be() {
+        let body: Vec<u8> = (0..3_000_000u32).map(|n| n as u8).collect();
+        let message = assemble(&body, 10_000, &mut Spare::default());
+        assert!(matches!(message.view().body, Body::Shared(bytes) if bytes[..] == body[..]));
+    }
+
+    #[test]
+    fn a_claim_alone_costs_little() {
+        let mut draft = Draft::new(1, false, false, [b"", b"q"], &mut Spare::default());
+        draft.on_header(500 << 20, &[0, 0], true);
+        assert!(draft.body().capacity() <= BODY_RESERVE_MAX);
+        let mut draft = Draft::new(1, false, false, [b"", b"q"], &mut Spare::default());
+        draft.on_header(500 << 20, &[0, 0], false);
+        draft.on_body(b"abc");
+        assert_eq!((draft.body().capacity(), draft.missing()), (0, (500 << 20) - 3));
+    }
+
+    #[test]
+    fn small_buffers_are_used_again_and_large_ones_are_not() {
+        let mut spare = Spare::default();
+        let message = assemble(&[1; 1000], 100, &mut spare);
+        let at = message.view().body.bytes().as_ptr();
+        spare.give(message);
+        let message = assemble(&[2; 900], 100, &mut spare);
+        assert_eq!(message.view().body.bytes().as_ptr(), at);
+        assert_eq!(message.view().body.bytes(), [2; 900]);
+        let message = assemble(&[3; 100_000], 100, &mut spare);
+        spare.give(message);
+        assert!(spare.take().body_capacity() <= ASSEMBLY_KEEP_MAX);
+    }
+
+    impl Assembled {
+        fn body_capacity(&self) -> usize {
+            match &self.body {
+                Payload::Small(bytes) => bytes.capacity(),
+                Payload::Shared(bytes) => bytes.len(),
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! One channel, and the table of a connection's channels.
+
+use super::assembly::Assembly;
+use super::confirms::Confirms;
+use super::consumers::Consumers;
+use super::transaction::Transaction;
+use super::unacked::Unacked;
+use crate::contract::RouteCache;
+
+/// One channel.
+#[derive(Debug, Default)]
+pub struct Channel {
+    /// How far its life has come.
+    pub life: Life,
+    /// What its next frame should be. Frames are put together also while the channel closes, as RabbitMQ does.
+    pub assembly: Assembly,
+    /// Deliveries that are not settled.
+    pub unacked: Unacked,
+    /// How many of them (with those that a transaction has settled) went to consumers.
+    pub volume: u32,
+    /// How many may: basic.qos with `global`. 0 is no limit.
+    pub volume_max: u32,
+    /// basic.qos without `global`: the limit of each consumer to come. 0 is no limit.
+    pub prefetch: u16,
+    /// Its consumers.
+    pub consumers: Consumers,
+    /// What a publish means on it.
+    pub mode: Mode,
+    /// The queue that an empty name means. Empty: none was declared.
+    pub last_queue: Box<str>,
+    /// Where its last message went.
+    pub route_cache: RouteCache,
+}
+
+/// How far a channel's life has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Life {
+    /// It works.
+    #[default]
+    Open,
+    /// The client closed it; what it leaves behind is being cleaned up, then comes close-ok.
+    Leaving,
+    /// A fault closed it and the client was told; what it leaves behind is being cleaned up.
+    Failed,
+    /// That is done; the client's close-ok is awaited, and all else is overlooked.
+    Closing,
+}
+
+/// What a publish means on a channel.
+#[derive(Debug, Default)]
+pub enum Mode {
+    /// Sent and forgotten.
+    #[default]
+    Plain,
+    /// Confirmed.
+    Confirm(Confirms),
+    /// Held back until the commit.
+    Tx(Transaction),
+}
+
+impl Channel {
+    /// Whether its consumers have as many unsettled deliveries as they may have together.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.volume_max != 0 && self.volume >= self.volume_max
+    }
+
+    /// Lets `change` lower the volume or its limit; the answer is whether the channel was full and is so no more.
+    pub fn relieve(&mut self, change: impl FnOnce(&mut Channel)) -> bool {
+        let was_full = self.is_full();
+        change(self);
+        was_full && !self.is_full()
+    }
+}
+
+/// Channels by number, in pages that exist once one of their channels does: numbers are the client's choice up to 65535, and two
+/// loads find any of them.
+#[derive(Debug, Default)]
+pub struct Channels {
+    pages: Vec<Option<Box<Page>>>,
+    len: usize,
+}
+
+type Page = [Option<Box<Channel>>; PAGE];
+
+impl Channels {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The channel with this number.
+    #[inline]
+    pub fn find(&self, number: u16) -> Option<&Channel> {
+        self.pages.get(usize::from(number) / PAGE)?.as_ref()?[usize::from(number) % PAGE].as_deref()
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub fn find_mut(&mut self, number: u16) -> Option<&mut Channel> {
+        self.pages.get_mut(usize::from(number) / PAGE)?.as_mut()?[usize::from(number) % PAGE].as_deref_mut()
+    }
+
+    /// Opens a channel whose number is free.
+    pub fn open(&mut self, number: u16) {
+        let at = usize::from(number) / PAGE;
+        if at >= self.pages.len() {
+            self.pages.resize_with(at + 1, || None);
+        }
+        let page = self.pages[at].get_or_insert_with(|| Box::new(std::array::from_fn(|_| None)));
+        let before = page[usize::from(number) % PAGE].replace(Box::default());
+        assert!(before.is_none(), "only a free number is opened");
+        self.len += 1;
+    }
+
+    /// Frees a number.
+    pub fn remove(&mut self, number: u16) -> Option<Box<Channel>> {
+        let channel = self.pages.get_mut(usize::from(number) / PAGE)?.as_mut()?[usize::from(number) % PAGE].take()?;
+        self.len -= 1;
+        Some(channel)
+    }
+
+    /// The numbers in use, ascending.
+    pub fn numbers(&self) -> Vec<u16> {
+        (0..=u16::MAX).take(self.pages.len() * PAGE).filter(|&number| self.find(number).is_some()).collect()
+    }
+}
+
+/// Channels on one page.
+const PAGE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_can_be_a_channel() {
+        let mut channels = Channels::default();
+        for number in [1, 65535, 31, 32] {
+            channels.open(number);
+            assert!(channels.find(number).is_some());
+        }
+        assert_eq!((channels.len(), channels.numbers()), (4, vec![1, 31, 32, 65535]));
+        assert!(channels.remove(32).is_some() && channels.remove(32).is_none() && channels.find(33).is_none());
+        assert_eq!(channels.numbers(), [1, 31, 65535]);
+    }
+
+    #[test]
+    fn a_full_channel_is_relieved_once() {
+        let mut channel = Channel { volume: 2, volume_max: 2, ..Channel::default() };
+        assert!(channel.relieve(|channel| channel.volume -= 1));
+        assert!(!channel.relieve(|channel| channel.volume -= 1));
+        assert!(!channel.relieve(|channel| channel.volume_max = 0));
+    }
+}

@@ -1,0 +1,149 @@
+//! How channels and connections end. The one place where a [`Fault`] becomes a frame.
+
+use super::*;
+use crate::base::limits::{CLOSING_MS, SILENT_CLOSE_MS};
+use crate::contract::{Code, Scope};
+use crate::protocol::amqp::method::{channel, connection};
+
+impl Session {
+    /// What the broker found wrong with the publish or the commit in hand. A channel that is gone is not closed again.
+    pub fn fault(&mut self, channel: u16, fault: Fault) {
+        self.fail(channel, self.method, fault);
+    }
+
+    /// Closes the connection because the broker stops (320).
+    pub fn shut_down(&mut self) {
+        match self.stage {
+            Stage::Running => {
+                let text = "broker forced connection closure with reason 'shutdown'";
+                self.fail(0, (0, 0), Fault::new(Code::ConnectionForced, text));
+            }
+            Stage::Greeting | Stage::Starting | Stage::Tuning | Stage::Opening => self.stage = Stage::Finished,
+            _ => {}
+        }
+    }
+
+    /// Takes what a channel leaves behind, after [`Event::ChannelEnded`]. If the client closed it, close-ok is written now.
+    pub fn end_channel(&mut self, channel: u16) -> Ended {
+        let mut ended = Ended::default();
+        let Some(found) = self.channels.find_mut(channel) else {
+            return ended;
+        };
+        ended.add(found);
+        match found.life {
+            Life::Leaving => {
+                self.channels.remove(channel);
+                if self.stage == Stage::Running {
+                    channel::CloseOk {}.write(channel, self.output.bytes_mut());
+                }
+            }
+            _ => found.life = Life::Closing,
+        }
+        ended
+    }
+
+    /// Takes what all channels leave behind. The connection must be over: after [`Event::Closing`] or [`Event::Finished`], or when the
+    /// socket is gone.
+    pub fn end(&mut self) -> Ended {
+        let mut ended = Ended::default();
+        for number in self.channels.numbers() {
+            let mut channel = self.channels.remove(number).expect("its number was listed");
+            ended.add(&mut channel);
+        }
+        self.channels = Channels::default();
+        (self.assembled, self.spare) = (None, Spare::default());
+        ended
+    }
+
+    /// All that [`Session::end`] told is cleaned up: the close goes on.
+    pub fn released(&mut self) {
+        assert!(matches!(self.parked.take(), Some(Parked::Release)), "only a closing session is released");
+        self.stage = match self.stage {
+            Stage::Ending(Farewell::CloseOk) => {
+                connection::CloseOk {}.write(0, self.output.bytes_mut());
+                Stage::Closed
+            }
+            Stage::Ending(Farewell::Await) => Stage::Closing,
+            Stage::Ending(Farewell::Mute) => Stage::Muted,
+            other => other,
+        };
+    }
+
+    /// Closes what the fault says: the channel, the connection, or (before the connection is open) without a word.
+    pub(super) fn fail(&mut self, number: u16, method: MethodIds, fault: Fault) {
+        match self.stage {
+            Stage::Running if fault.scope == Scope::Channel && number != 0 => self.close_channel(number, method, &fault),
+            Stage::Running | Stage::Opening => self.close_connection(method, fault, Farewell::Await),
+            Stage::Greeting | Stage::Starting | Stage::Tuning => self.begin_end(Some(fault), Farewell::Mute),
+            _ => {}
+        }
+    }
+
+    fn close_channel(&mut self, number: u16, (class_id, method_id): MethodIds, fault: &Fault) {
+        if let Some(channel) = self.open_channel(number) {
+            channel.life = Life::Failed;
+            self.announcements.push_back(Announcement::ChannelEnded(number));
+            let close = channel::Close { reply_code: fault.code as u16, reply_text: &fault.reply_text(), class_id, method_id };
+            close.write(number, self.output.bytes_mut());
+        }
+    }
+
+    /// Sends connection.close.
+    pub(super) fn close_connection(&mut self, (class_id, method_id): MethodIds, fault: Fault, farewell: Farewell) {
+        let close = connection::Close { reply_code: fault.code as u16, reply_text: &fault.reply_text(), class_id, method_id };
+        close.write(0, self.output.bytes_mut());
+        self.begin_end(Some(fault), farewell);
+    }
+
+    /// From now on nothing is carried out any more.
+    pub(super) fn begin_end(&mut self, fault: Option<Fault>, farewell: Farewell) {
+        let heartbeat_ms = self.keepalive.heartbeat() * 1000;
+        self.keepalive.limit(match farewell {
+            Farewell::Mute => SILENT_CLOSE_MS,
+            _ if heartbeat_ms > 0 => heartbeat_ms.min(CLOSING_MS),
+            _ => CLOSING_MS,
+        });
+        self.stage = Stage::Ending(farewell);
+        self.body_frame = None;
+        self.announcements.clear();
+        self.announcements.push_back(Announcement::Closing(fault));
+    }
+
+    /// The client wants to close the connection.
+    pub(super) fn on_connection_close(&mut self) {
+        self.begin_end(None, Farewell::CloseOk);
+    }
+
+    /// The client wants to close a channel.
+    pub(super) fn on_channel_close(&mut self, number: u16) {
+        let Some(channel) = self.channels.find_mut(number) else {
+            return;
+        };
+        match channel.life {
+            Life::Open => {
+                channel.life = Life::Leaving;
+                self.announcements.push_back(Announcement::ChannelEnded(number));
+            }
+            // Both sides closed it at once: the client's close-ok is still to come.
+            Life::Failed | Life::Closing => channel::CloseOk {}.write(number, self.output.bytes_mut()),
+            Life::Leaving => {}
+        }
+    }
+
+    /// Time is up: a handshake, a close, or a peer that is not heard of any more.
+    pub(super) fn on_expired(&mut self) {
+        self.stage = Stage::Finished;
+        self.announcements.clear();
+    }
+}
+
+impl Ended {
+    fn add(&mut self, channel: &mut Channel) {
+        let consumers = std::mem::take(&mut channel.consumers);
+        self.consumers.extend(consumers.places());
+        self.receipts.extend(channel.unacked.drain().map(|(_, receipt)| receipt));
+        if let Mode::Tx(transaction) = std::mem::take(&mut channel.mode) {
+            self.receipts.extend(transaction.settles.into_iter().map(|(_, receipt, _)| receipt));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The publisher's confirm window: which published messages are still on their way to a queue, and what the publisher was told.
+//!
+//! ```text
+//! sequence     … base                                       next
+//!  all told    |  [2] [0] [told] [1] [0]    not held at all  |
+//!                 held  confirmed     held
+//! ```
+//!
+//! A message counts as confirmed from the start, unless it is held for queues that have yet to accept it. The window stores
+//! something only from the oldest held message on, so a publisher whose queues accept at once costs two numbers.
+
+use std::collections::VecDeque;
+
+/// The window.
+#[derive(Debug)]
+pub struct Confirms {
+    /// The sequence number of `slots[0]`; all before it have been told.
+    base: u64,
+    /// Queues that have not accepted yet, per message; [`TOLD`] once the publisher knows. What stands behind the last slot and
+    /// before `next` is confirmed and not told.
+    slots: VecDeque<u32>,
+    /// The sequence number of the next message, from 1.
+    next: u64,
+    /// Messages behind `base` that were accepted since the last flush.
+    fresh: Vec<u64>,
+}
+
+/// What a publisher is told: basic.ack of this sequence number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ack {
+    /// The sequence number.
+    pub sequence: u64,
+    /// And of all before it.
+    pub multiple: bool,
+}
+
+impl Default for Confirms {
+    fn default() -> Self {
+        Confirms { base: 1, slots: VecDeque::new(), next: 1, fresh: Vec::new() }
+    }
+}
+
+impl Confirms {
+    /// The sequence number of a message just published.
+    pub fn publish(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// `sequence` is confirmed only after `count` (at least 1) queues have accepted it. It was published since the last flush.
+    pub fn hold(&mut self, sequence: u64, count: u32) {
+        let at = self.slot(sequence).expect("a message is held before it is confirmed");
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, 0);
+        }
+        self.slots[at] += count;
+    }
+
+    /// `count` queues have accepted `sequence`. Whether the publisher has something to be told now.
+    pub fn accepted(&mut self, sequence: u64, count: u32) -> bool {
+        let held = self.slot(sequence).and_then(|at| self.slots.get_mut(at));
+        let held = held.filter(|held| **held != TOLD && **held >= count).expect("queues accept only what is held for them");
+        *held -= count;
+        if *held > 0 {
+            return false;
+        }
+        if sequence != self.base {
+            self.fresh.push(sequence);
+        }
+        true
+    }
+
+    /// Tells what is confirmed and was not told: all up to the oldest held message in one, what stands behind it one by one.
+    pub fn flush(&mut self, mut tell: impl FnMut(Ack)) {
+        let (last, count) = self.advance();
+        let base = self.base;
+        self.fresh.retain(|&sequence| sequence >= base);
+        let tail = self.base + self.slots.len() as u64..self.next;
+        let single = count == 1 && self.fresh.is_empty() && tail.is_empty();
+        if count > 0 {
+            tell(Ack { sequence: last, multiple: !single });
+        }
+        self.fresh.sort_unstable();
+        self.fresh.extend(tail);
+        for sequence in self.fresh.drain(..) {
+            tell(Ack { sequence, multiple: false });
+            let at = (sequence - base) as usize;
+            self.slots.resize(self.slots.len().max(at + 1), TOLD);
+            self.slots[at] = TOLD;
+        }
+        if self.slots.is_empty() && self.slots.capacity() > KEEP_MAX {
+            self.slots = VecDeque::new();
+        }
+    }
+
+    /// Moves `base` to the oldest held message: the last one passed that the publisher does not know of, and how many such there were.
+    fn advance(&mut self) -> (u64, u64) {
+        let (mut last, mut count) = (0, 0);
+        while let Some(&slot) = self.slots.front().filter(|slot| matches!(**slot, 0 | TOLD)) {
+            if slot == 0 {
+                (last, count) = (self.base, count + 1);
+            }
+            self.slots.pop_front();
+            self.base += 1;
+        }
+        if self.slots.is_empty() && self.base < self.next {
+            (last, count) = (self.next - 1, count + (self.next - self.base));
+            self.base = self.next;
+        }
+        (last, count)
+    }
+
+    fn slot(&self, sequence: u64) -> Option<usize> {
+        (sequence < self.next).then_some(())?;
+        usize::try_from(sequence.checked_sub(self.base)?).ok()
+    }
+}
+
+/// The slot of a message that the publisher was told of while an older one is held.
+const TOLD: u32 = u32::MAX;
+/// Slots whose memory an empty window keeps.
+const KEEP_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    fn told(window: &mut Confirms) -> Vec<(u64, bool)> {
+        let mut acks = Vec::new();
+        window.flush(|ack| acks.push((ack.sequence, ack.multiple)));
+        acks
+    }
+
+    #[test]
+    fn what_is_not_held_is_told_in_one() {
+        let mut window = Confirms::default();
+        assert_eq!(told(&mut window), []);
+        assert_eq!(window.publish(), 1);
+        assert_eq!(told(&mut window), [(1, false)]);
+        (2..=5).for_each(|n| assert_eq!(window.publish(), n));
+        assert_eq!(told(&mut window), [(5, true)]);
+        assert_eq!(told(&mut window), []);
+        assert_eq!(window.slots.capacity(), 0);
+    }
+
+    #[test]
+    fn a_held_message_divides_the_others() {
+        let mut window = Confirms::default();
+        (1..=3).for_each(|n| assert_eq!(window.publish(), n));
+        window.hold(3, 2);
+        (4..=5).for_each(|n| assert_eq!(window.publish(), n));
+        assert_eq!(told(&mut window), [(2, true), (4, false), (5, false)]);
+        assert!(!window.accepted(3, 1));
+        assert_eq!(told(&mut window), []);
+        assert_eq!(window.publish(), 6);
+        assert!(window.accepted(3, 1));
+        assert_eq!(told(&mut window), [(6, true)]);
+        assert_eq!(window.publish(), 7);
+        assert_eq!(told(&mut window), [(7, false)]);
+    }
+
+    #[test]
+    fn queues_accept_out_of_order() {
+        let mut window = Confirms::default();
+        for sequence in 1..=4 {
+            window.publish();
+            window.hold(sequence, 1);
+        }
+        assert!(window.accepted(4, 1) && window.accepted(2, 1));
+        assert_eq!(told(&mut window), [(2, false), (4, false)]);
+        assert!(window.accepted(1, 1));
+        assert_eq!(told(&mut window), [(1, false)]);
+        assert!(window.accepted(3, 1));
+        assert_eq!(told(&mut window), [(3, false)]);
+        assert!(window.slots.is_empty());
+    }
+
+    #[test]
+    fn every_message_is_told_once_and_only_when_accepted() {
+        let mut rng = Rng::seeded(2);
+        let (mut window, mut held, mut waiting) = (Confirms::default(), Vec::<u64>::new(), std::collections::BTreeSet::new());
+        for _ in 0..20_000 {
+            match rng.below(4) {
+                0 | 1 => {
+                    let sequence = window.publish();
+                    waiting.insert(sequence);
+                    if rng.below(2) == 0 {
+                        window.hold(sequence, 1);
+                        held.push(sequence);
+                    }
+                }
+                2 if !held.is_empty() => {
+                    let at = usize::try_from(rng.below(held.len() as u64)).expect("small");
+                    window.accepted(held.swap_remove(at), 1);
+                }
+                _ => window.flush(|ack| {
+                    let first = if ack.multiple { 0 } else { ack.sequence };
+                    let told: Vec<u64> = waiting.range(first..=ack.sequence).copied().collect();
+                    assert!(!told.is_empty() && told.iter().all(|sequence| !held.contains(sequence)));
+                    told.iter().for_each(|sequence| assert!(waiting.remove(sequence)));
+                }),
+            }
+        }
+        assert!(held.drain(..).all(|sequence| window.accepted(sequence, 1)));
+        window.flush(|ack| waiting.retain(|&sequence| sequence > ack.sequence));
+        assert!(waiting.is_empty() && window.slots.is_empty() && window.fresh.is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! A channel's consumers: found by index when a message arrives for one, by tag when the client names one.
+//!
+//! An index is a slot of the table with the generation of its consumer (`generation << 16 | slot`). Channel numbers and slots are
+//! used again while deliveries of another shard may still be on their way: such a stray finds nothing instead of a stranger.
+
+use slab::Slab;
+
+use crate::base::hash::Map;
+use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::base::limits::CHANNEL_CONSUMERS_MAX;
+use crate::protocol::amqp::deliver::DeliverPrefix;
+
+/// The table.
+#[derive(Debug, Default)]
+pub struct Consumers {
+    slots: Slab<Consumer>,
+    tags: Map<Box<str>, u32>,
+}
+
+/// One consumer.
+#[derive(Debug)]
+pub struct Consumer {
+    /// What the client calls it.
+    pub tag: Box<str>,
+    /// How its deliveries start.
+    pub prefix: DeliverPrefix,
+    /// Its deliveries need no acknowledgement.
+    pub no_ack: bool,
+    /// Where it consumes; `None` while it is being set up.
+    pub place: Option<(QueueAddr, ConsumerId)>,
+    generation: u16,
+}
+
+impl Consumers {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Adds a consumer with a new tag on `channel`; `generation` sets it apart from earlier ones. The answer is its index.
+    pub fn insert(&mut self, channel: u16, tag: &str, no_ack: bool, generation: u16) -> u32 {
+        assert!(self.slots.len() < CHANNEL_CONSUMERS_MAX, "the caller has checked the limit");
+        let consumer = Consumer { tag: tag.into(), prefix: DeliverPrefix::new(channel, tag), no_ack, place: None, generation };
+        let slot = u32::try_from(self.slots.insert(consumer)).expect("a table of limited size");
+        let index = u32::from(generation) << 16 | slot;
+        self.tags.insert(tag.into(), index);
+        index
+    }
+
+    /// The consumer at `index`, if it is still there.
+    #[inline]
+    pub fn find(&self, index: u32) -> Option<&Consumer> {
+        let (slot, generation) = split(index);
+        self.slots.get(slot).filter(|consumer| consumer.generation == generation)
+    }
+
+    /// The same, to be changed.
+    pub fn find_mut(&mut self, index: u32) -> Option<&mut Consumer> {
+        let (slot, generation) = split(index);
+        self.slots.get_mut(slot).filter(|consumer| consumer.generation == generation)
+    }
+
+    /// The index of the consumer called `tag`.
+    pub fn index_of(&self, tag: &str) -> Option<u32> {
+        self.tags.get(tag).copied()
+    }
+
+    /// Takes the consumer at `index` out.
+    pub fn remove(&mut self, index: u32) -> Option<Consumer> {
+        self.find(index)?;
+        let consumer = self.slots.remove(split(index).0);
+        self.tags.remove(&consumer.tag);
+        Some(consumer)
+    }
+
+    /// Where they all consume, in the order of their slots.
+    pub fn places(&self) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
+        self.slots.iter().filter_map(|(_, consumer)| consumer.place)
+    }
+}
+
+/// Slot and generation of an index.
+fn split(index: u32) -> (usize, u16) {
+    ((index & 0xffff) as usize, (index >> 16) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stray_index_finds_nothing() {
+        let mut consumers = Consumers::default();
+        let first = consumers.insert(1, "a", false, 7);
+        assert_eq!(consumers.index_of("a"), Some(first));
+        assert_eq!(consumers.remove(first).map(|consumer| consumer.tag), Some("a".into()));
+        let second = consumers.insert(1, "a", true, 8);
+        assert!(consumers.find(first).is_none() && consumers.remove(first).is_none());
+        assert!(consumers.find(second).is_some_and(|consumer| consumer.no_ack));
+        assert_eq!(consumers.index_of("b"), None);
+        assert_eq!((consumers.len(), consumers.places().count()), (1, 0));
+    }
+}

@@ -1,0 +1,120 @@
+//! What a session tells the shard, and the values that go with it.
+
+use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::contract::{Fault, Outcome, Receipt, Request};
+use crate::message::MessageView;
+
+/// What the input, or something that happened to the session, asks of the shard. See [`super::Session::poll`].
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Nothing more can be done with the input: the session wants at least [`super::Session::needed`] bytes from where it stopped.
+    Starved,
+    /// The client wants to log in. Parked until [`super::Session::logged_in`].
+    Login(Login),
+    /// The client wants this virtual host. Parked until [`super::Session::opened`].
+    OpenVhost(Box<str>),
+    /// A message, complete in the input.
+    Publish(Publish<'a>),
+    /// A message, complete in the session: [`super::Session::take_assembled`].
+    Assembled {
+        /// Its channel.
+        channel: u16,
+    },
+    /// A message on a transactional channel, kept there for the commit: [`super::Session::staged`]. RabbitMQ checks it now (exchange,
+    /// permissions, properties), so a fault belongs here and not to the commit.
+    Staged {
+        /// Its channel.
+        channel: u16,
+    },
+    /// Deliveries are settled: [`super::Session::settle`] tells which.
+    Settle {
+        /// The channel.
+        channel: u16,
+        /// The delivery tag.
+        tag: u64,
+        /// And all before it.
+        multiple: bool,
+        /// What becomes of them.
+        outcome: Outcome,
+    },
+    /// basic.recover: all that the channel had not settled goes back to its queues.
+    Recover {
+        /// The channel.
+        channel: u16,
+        /// The deliveries.
+        receipts: Vec<Receipt>,
+    },
+    /// Something for the broker. Parked until [`super::Session::answer`] (or, for basic.get, [`super::Session::deliver_get`]).
+    Request {
+        /// The channel that asks.
+        channel: u16,
+        /// What it asks.
+        request: Request,
+    },
+    /// tx.commit: [`super::Session::take_transaction`]. Parked until [`super::Session::answer`] with `Done` (or `Failed`).
+    Commit {
+        /// The channel.
+        channel: u16,
+    },
+    /// A channel is over: [`super::Session::end_channel`] before the next poll.
+    ChannelEnded {
+        /// The channel.
+        channel: u16,
+    },
+    /// A channel that was full ([`Room::ChannelFull`]) has room again: its consumers ([`super::Session::consumers`]) may be served.
+    Relieved {
+        /// The channel.
+        channel: u16,
+    },
+    /// The connection is over: [`super::Session::end`], then, when all that is cleaned up, [`super::Session::released`]; parked until
+    /// then. The reason is `None` if the client closed it.
+    Closing(Option<Fault>),
+    /// Nothing more is wanted from the peer: send the output, then close the socket. [`super::Session::end`] tells what is left.
+    Finished,
+}
+
+/// Who a client says it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Login {
+    /// `PLAIN` or `AMQPLAIN`.
+    pub mechanism: &'static str,
+    /// The user's name; any bytes.
+    pub user: Box<[u8]>,
+    /// The password; any bytes.
+    pub password: Box<[u8]>,
+}
+
+/// A message that a client publishes.
+#[derive(Debug)]
+pub struct Publish<'a> {
+    /// Its channel.
+    pub channel: u16,
+    /// Return it ([`super::Session::return_message`]) if it finds no queue.
+    pub mandatory: bool,
+    /// Its sequence number, if the channel confirms.
+    pub confirm: Option<u64>,
+    /// The message. Properties are checked, route and body may be any bytes.
+    pub message: MessageView<'a>,
+}
+
+/// Whether a consumer can take a message now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// It can.
+    Yes,
+    /// Its channel has as many unsettled deliveries as it may have: [`Event::Relieved`] follows.
+    ChannelFull,
+    /// Too much output waits for the socket.
+    OutputFull,
+    /// There is no such consumer (any more).
+    Gone,
+}
+
+/// What a channel, or all channels of a connection, leave behind.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Consumers to be taken from their queues.
+    pub consumers: Vec<(QueueAddr, ConsumerId)>,
+    /// Deliveries to be requeued.
+    pub receipts: Vec<Receipt>,
+}

@@ -1,0 +1,376 @@
+//! From bytes to frames to events. The general path takes whole frames, except body frames: those stream into the message they
+//! belong to. In front of it stands a short cut for the one shape that matters, a small publish that is complete in the input.
+
+use super::assembly::{Assembly, Draft};
+use super::negotiation::GREETING_SIZE;
+use super::*;
+use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, TRANSACTION_SIZE_MAX};
+use crate::contract::Code;
+use crate::message::{Body, MessageView, Properties, Route};
+use crate::protocol::amqp::content::{self, ContentHeader};
+use crate::protocol::amqp::frame::{
+    self, Deframed, FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, Frame, FrameHeader, Kind, deframe, payload_max,
+};
+use crate::protocol::amqp::method::{Method, basic};
+use crate::protocol::amqp::publish::{FastPublish, peek_publish};
+
+/// What became of the front of the input.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// More bytes are needed.
+    Starved,
+    /// So many bytes are done with.
+    Took(usize),
+    /// The same, and the shard has to know.
+    Event(usize, Event<'a>),
+}
+
+/// A body frame of which the rest is still to come.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyFrame {
+    channel: u16,
+    /// Octets of its payload.
+    size: usize,
+    /// Those of them that are still to come, and then the end octet.
+    left: usize,
+}
+
+impl Session {
+    /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not consumed before. The answer is how
+    /// many bytes are consumed, and the event. A parked session is not polled.
+    pub fn poll<'a>(&mut self, input: &'a [u8]) -> (usize, Event<'a>) {
+        self.keepalive.received |= !input.is_empty();
+        let mut consumed = 0;
+        loop {
+            if self.stage == Stage::Finished {
+                return (consumed, Event::Finished);
+            }
+            assert!(self.parked.is_none(), "a parked session is not polled");
+            if let Some(event) = self.announce() {
+                return (consumed, event);
+            }
+            match self.step(&input[consumed..]) {
+                Step::Starved => return (consumed, Event::Starved),
+                Step::Took(bytes) => consumed += bytes,
+                Step::Event(bytes, event) => return (consumed + bytes, event),
+            }
+        }
+    }
+
+    /// How many bytes poll must see, contiguous from `head` on, to get any further. `head` is what it left over.
+    pub fn needed(&self, head: &[u8]) -> usize {
+        if self.stage == Stage::Greeting {
+            return GREETING_SIZE;
+        }
+        if self.body_frame.is_some() {
+            return 1;
+        }
+        match FrameHeader::parse(head) {
+            Some(header) if self.is_frame_possible(header) && !self.streams(header) => header.size as usize + FRAME_OVERHEAD,
+            _ => FRAME_HEADER_SIZE,
+        }
+    }
+
+    fn announce<'a>(&mut self) -> Option<Event<'a>> {
+        Some(match self.announcements.pop_front()? {
+            Announcement::ChannelEnded(channel) => Event::ChannelEnded { channel },
+            Announcement::Relieved(channel) => Event::Relieved { channel },
+            Announcement::Closing(fault) => {
+                self.parked = Some(Parked::Release);
+                Event::Closing(fault)
+            }
+        })
+    }
+
+    fn step<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        if input.is_empty() {
+            return Step::Starved;
+        }
+        if self.body_frame.is_some() {
+            return self.on_body_piece(input);
+        }
+        match self.stage {
+            Stage::Running => match peek_publish(input, self.client.frame_max) {
+                Some((size, publish)) => self.on_fast_publish(size, publish).unwrap_or_else(|| self.on_frame(input)),
+                None => self.on_frame(input),
+            },
+            Stage::Greeting => self.on_greeting(input),
+            Stage::Muted => Step::Took(input.len()),
+            _ => self.on_frame(input),
+        }
+    }
+
+    /// The short cut. `None` if there is anything unusual about channel or message: the general path will see to it.
+    #[inline]
+    fn on_fast_publish<'a>(&mut self, size: usize, publish: FastPublish<'a>) -> Option<Step<'a>> {
+        let FastPublish { channel: number, mandatory, immediate, route, properties, body } = publish;
+        let size_max = self.config.max_message_size;
+        let channel = self.channels.find_mut(number)?;
+        let usual = channel.life == Life::Open && matches!(channel.assembly, Assembly::Method) && !immediate && body.len() <= size_max;
+        if !usual || Properties::parse(properties).is_err() {
+            return None;
+        }
+        let confirm = match &mut channel.mode {
+            Mode::Plain => None,
+            Mode::Confirm(confirms) => Some(confirms.publish()),
+            Mode::Tx(_) => return None,
+        };
+        if confirm.is_some() {
+            self.must_flush(number);
+        }
+        self.method = PUBLISH;
+        let message = MessageView { route: Route::new(route), properties, body: Body::Slice(body) };
+        Some(Step::Event(size, Event::Publish(Publish { channel: number, mandatory, confirm, message })))
+    }
+
+    /// The general path.
+    fn on_frame<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        if let Some(header) = FrameHeader::parse(input)
+            && self.streams(header)
+        {
+            let size = header.size as usize;
+            self.body_frame = Some(BodyFrame { channel: header.channel, size, left: size });
+            return Step::Took(FRAME_HEADER_SIZE);
+        }
+        match deframe(input, self.client.frame_max) {
+            Ok(Deframed::Incomplete { .. }) => Step::Starved,
+            Ok(Deframed::Frame(frame)) => match self.on_whole_frame(&frame) {
+                Some(event) => Step::Event(frame.consumed, event),
+                None => Step::Took(frame.consumed),
+            },
+            Err(error) => {
+                self.lose_track(error.to_string());
+                Step::Took(input.len())
+            }
+        }
+    }
+
+    /// Whether a frame goes into its message (or nowhere) as it arrives, and need not be whole.
+    fn streams(&self, header: FrameHeader) -> bool {
+        let expected = match self.stage {
+            Stage::Running => match self.channels.find(header.channel).map(|channel| &channel.assembly) {
+                Some(Assembly::Body(draft)) => u64::from(header.size) <= draft.missing(),
+                _ => false,
+            },
+            Stage::Closing | Stage::Closed => true,
+            _ => false,
+        };
+        header.kind == Kind::Body && expected && self.is_frame_possible(header)
+    }
+
+    fn is_frame_possible(&self, header: FrameHeader) -> bool {
+        header.size as usize <= payload_max(self.client.frame_max) + FRAME_SIZE_SLACK
+    }
+
+    fn on_body_piece<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        let frame = self.body_frame.as_mut().expect("the caller has looked");
+        let piece = &input[..input.len().min(frame.left)];
+        frame.left -= piece.len();
+        let frame = *frame;
+        if let Some(Channel { assembly: Assembly::Body(draft), .. }) = self.channels.find_mut(frame.channel) {
+            draft.on_body(piece);
+        }
+        let Some(&end) = input.get(piece.len()) else {
+            return Step::Took(piece.len());
+        };
+        self.body_frame = None;
+        if end != FRAME_END {
+            self.on_bad_end(frame, end);
+            return Step::Took(input.len());
+        }
+        match self.complete(frame.channel) {
+            Some(event) => Step::Event(piece.len() + 1, event),
+            None => Step::Took(piece.len() + 1),
+        }
+    }
+
+    fn on_bad_end(&mut self, frame: BodyFrame, end: u8) {
+        let payload = match self.channels.find(frame.channel).map(|channel| &channel.assembly) {
+            Some(Assembly::Body(draft)) => draft.tail(frame.size),
+            _ => &[],
+        };
+        let shown = frame::describe(Kind::Body, payload);
+        self.lose_track(format!("{shown}: {{invalid_frame_end_marker,{end}}}"));
+    }
+
+    /// After a frame that ends in the wrong place nothing can be read any more.
+    fn lose_track(&mut self, text: String) {
+        let fault = Fault::new(Code::FrameError, text);
+        match self.stage {
+            Stage::Running | Stage::Opening => self.close_connection((0, 0), fault, Farewell::Mute),
+            Stage::Closing | Stage::Closed => self.on_expired(),
+            _ => self.fail(0, (0, 0), fault),
+        }
+    }
+
+    fn on_whole_frame<'a>(&mut self, frame: &Frame<'a>) -> Option<Event<'a>> {
+        match (self.stage, frame.channel, frame.kind) {
+            (Stage::Closing | Stage::Closed, 0, Kind::Method) => self.on_last_words(frame.payload),
+            (Stage::Closing | Stage::Closed, ..) => {}
+            (_, 0, Kind::Heartbeat) if frame.payload.is_empty() => {}
+            (_, 0, Kind::Method) => return self.on_connection_method(frame.payload),
+            (_, _, Kind::Unknown(_)) => self.unknown_frame(frame),
+            (_, _, Kind::Heartbeat) if !frame.payload.is_empty() => self.unknown_frame(frame),
+            (_, _, Kind::Header) if frame.payload.len() < content::HEADER_PAYLOAD_MIN => self.unknown_frame(frame),
+            (Stage::Running, 1.., Kind::Method | Kind::Header | Kind::Body) => return self.on_channel_frame(frame),
+            _ => self.fail(0, (0, 0), Fault::new(Code::UnexpectedFrame, frame::describe(frame.kind, frame.payload))),
+        }
+        None
+    }
+
+    fn unknown_frame(&mut self, frame: &Frame<'_>) {
+        let text = format!("{}: unknown_frame", frame::describe(frame.kind, frame.payload));
+        self.fail(0, (0, 0), Fault::new(Code::FrameError, text));
+    }
+
+    /// A frame on a channel: what it may be depends on what the channel's last method began. A body frame that fits does not come here.
+    fn on_channel_frame<'a>(&mut self, frame: &Frame<'a>) -> Option<Event<'a>> {
+        let number = frame.channel;
+        let assembly = self.channels.find(number).map_or(&Assembly::Method, |channel| &channel.assembly);
+        let (method, code, text) = match (assembly, frame.kind) {
+            (Assembly::Method, Kind::Method) => return self.on_channel_method(number, frame.payload),
+            (Assembly::Header(_), Kind::Header) => return self.on_content_header(number, frame.payload),
+            (Assembly::Body(_), Kind::Body) => (PUBLISH, Code::FrameError, "content body frame exceeds remaining content size"),
+            (Assembly::Method, _) => ((0, 0), Code::UnexpectedFrame, "expected method frame, got non method frame instead"),
+            (Assembly::Header(_), _) => (PUBLISH, Code::UnexpectedFrame, NO_HEADER),
+            (Assembly::Body(_), _) => (PUBLISH, Code::UnexpectedFrame, "expected content body, got non content body frame instead"),
+        };
+        self.fail(0, method, Fault::new(code, text));
+        None
+    }
+
+    fn on_channel_method<'a>(&mut self, number: u16, payload: &'a [u8]) -> Option<Event<'a>> {
+        match Method::parse(payload) {
+            Ok(method) => {
+                self.method = method.ids();
+                self.on_method(number, &method)
+            }
+            Err(error) => {
+                self.fail(0, error.ids(), error.fault());
+                None
+            }
+        }
+    }
+
+    /// basic.publish: its content follows.
+    pub(super) fn on_publish(&mut self, number: u16, publish: &basic::Publish<'_>) {
+        let route = [publish.exchange.0, publish.routing_key.0];
+        let draft = Draft::new(number, publish.mandatory, publish.immediate, route, &mut self.spare);
+        if let Some(channel) = self.channels.find_mut(number) {
+            channel.assembly = Assembly::Header(draft);
+        }
+    }
+
+    fn on_content_header<'a>(&mut self, number: u16, payload: &[u8]) -> Option<Event<'a>> {
+        let header = ContentHeader::parse(payload).expect("shorter headers are unknown frames");
+        if let Err((code, text)) = check_header(&header) {
+            self.fail(0, PUBLISH, Fault::new(code, text));
+            return None;
+        }
+        if Properties::parse(header.properties).is_err() {
+            self.fail(0, (0, 0), Fault::new(Code::InternalError, ""));
+            return None;
+        }
+        let size_max = self.config.max_message_size as u64;
+        let channel = self.channels.find_mut(number)?;
+        let Assembly::Header(mut draft) = std::mem::take(&mut channel.assembly) else {
+            unreachable!("the caller has looked");
+        };
+        draft.on_header(header.body_size, header.properties, header.body_size <= size_max && channel.life == Life::Open);
+        channel.assembly = Assembly::Body(draft);
+        self.complete(number)
+    }
+
+    /// Looks whether a channel's message is complete, and hands it on.
+    fn complete<'a>(&mut self, number: u16) -> Option<Event<'a>> {
+        let channel = self.channels.find_mut(number)?;
+        let (draft, life) = match std::mem::take(&mut channel.assembly) {
+            Assembly::Body(draft) if draft.missing() == 0 => (draft, channel.life),
+            unfinished => {
+                channel.assembly = unfinished;
+                return None;
+            }
+        };
+        self.method = PUBLISH;
+        if life != Life::Open {
+            self.spare.give(draft.finish());
+            return None;
+        }
+        if let Some(fault) = self.refuse(&draft) {
+            self.fail(number, PUBLISH, fault);
+            return None;
+        }
+        self.accept(number, draft.finish())
+    }
+
+    /// What RabbitMQ checks first of a complete message.
+    fn refuse(&self, draft: &Draft) -> Option<Fault> {
+        let (size, max) = (draft.size, self.config.max_message_size);
+        if draft.immediate {
+            return Some(Fault::new(Code::NotImplemented, "immediate=true"));
+        }
+        let configured = if max == MESSAGE_SIZE_CAP { "" } else { "configured " };
+        let text = || format!("message size {size} is larger than {configured}max size {max}");
+        (size > max as u64).then(|| Fault::new(Code::PreconditionFailed, text()))
+    }
+
+    fn accept<'a>(&mut self, number: u16, mut message: Assembled) -> Option<Event<'a>> {
+        match &mut self.channels.find_mut(number)?.mode {
+            Mode::Plain => {}
+            Mode::Confirm(confirms) => {
+                message.confirm = Some(confirms.publish());
+                self.must_flush(number);
+            }
+            Mode::Tx(transaction) if transaction.size + message.size() > TRANSACTION_SIZE_MAX => {
+                let text = format!("transaction is larger than {TRANSACTION_SIZE_MAX} bytes");
+                self.fail(number, PUBLISH, Fault::new(Code::ResourceError, text));
+                return None;
+            }
+            Mode::Tx(transaction) => {
+                transaction.publish(message);
+                return Some(Event::Staged { channel: number });
+            }
+        }
+        self.assembled = Some(message);
+        Some(Event::Assembled { channel: number })
+    }
+
+    /// The message of [`Event::Assembled`].
+    pub fn take_assembled(&mut self) -> Assembled {
+        self.assembled.take().expect("the last event was Assembled")
+    }
+
+    /// Takes a message's buffers back, for the next one.
+    pub fn recycle(&mut self, message: Assembled) {
+        self.spare.give(message);
+    }
+
+    /// The message of [`Event::Staged`].
+    pub fn staged(&self, channel: u16) -> MessageView<'_> {
+        let last = match self.channels.find(channel).map(|channel| &channel.mode) {
+            Some(Mode::Tx(transaction)) => transaction.publishes.last(),
+            _ => None,
+        };
+        last.expect("the last event was Staged").view()
+    }
+}
+
+/// Whether a header can follow a publish at all.
+fn check_header(header: &ContentHeader<'_>) -> Result<(), (Code, String)> {
+    if header.weight != 0 {
+        return Err((Code::UnexpectedFrame, NO_HEADER.into()));
+    }
+    if header.class != content::CLASS {
+        let text = format!("expected content header for class 60, got one for class {} instead", header.class);
+        return Err((Code::UnexpectedFrame, text));
+    }
+    if header.body_size > MESSAGE_SIZE_CAP as u64 {
+        let text = format!("content body size {} exceeds maximum allowed size {MESSAGE_SIZE_CAP}", header.body_size);
+        return Err((Code::FrameError, text));
+    }
+    Ok(())
+}
+
+/// basic.publish
+const PUBLISH: MethodIds = (60, 40);
+const NO_HEADER: &str = "expected content header for class 60, got non content header frame instead";

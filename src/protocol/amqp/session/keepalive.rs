@@ -1,0 +1,148 @@
+//! Time for one connection: the handshake's limit, heartbeats both ways, and how long a closing connection may take.
+//!
+//! Nothing reads a clock per message. Input and output leave a mark, and a tick looks at the marks: every half heartbeat interval
+//! for what was sent, every whole one for what was received. A peer that was silent for two whole intervals is gone (RabbitMQ).
+
+/// The marks and the deadline.
+#[derive(Debug)]
+pub struct Keepalive {
+    /// Something was received since the last look.
+    pub received: bool,
+    /// Something was sent since the last look.
+    pub sent: bool,
+    /// Milliseconds between two ticks: half an interval. 0: no heartbeats.
+    half_interval: u64,
+    ticks: u32,
+    silent_intervals: u32,
+    due: Option<u64>,
+    /// How long the present state may last, not yet turned into an instant.
+    allowance: Option<u64>,
+}
+
+/// What time demands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tick {
+    /// Nothing.
+    Quiet,
+    /// Send a heartbeat.
+    Heartbeat,
+    /// The state has lasted too long, or the peer is gone.
+    Expired,
+}
+
+impl Keepalive {
+    /// A connection that has until `now + handshake_ms` to be opened.
+    pub fn new(now: u64, handshake_ms: u64) -> Keepalive {
+        Keepalive {
+            received: false,
+            sent: false,
+            half_interval: 0,
+            ticks: 0,
+            silent_intervals: 0,
+            due: Some(now + handshake_ms),
+            allowance: None,
+        }
+    }
+
+    /// Heartbeats every `heartbeat` seconds from now on; 0 is none. The limit of the state before no longer holds.
+    pub fn start_heartbeats(&mut self, heartbeat: u16) {
+        self.half_interval = u64::from(heartbeat) * 500;
+        self.allowance = Some(self.half_interval);
+    }
+
+    /// Seconds between heartbeats; 0 is none.
+    pub fn heartbeat(&self) -> u64 {
+        self.half_interval / 500
+    }
+
+    /// The present state ends after `ms` milliseconds, and there are no heartbeats any more.
+    pub fn limit(&mut self, ms: u64) {
+        self.half_interval = 0;
+        self.allowance = Some(ms);
+    }
+
+    /// Whether the instant of the next tick has changed since the last look at the clock.
+    pub fn is_stale(&self) -> bool {
+        self.allowance.is_some()
+    }
+
+    /// When the next tick is due; `None` if time does not matter.
+    pub fn due(&self) -> Option<u64> {
+        self.due
+    }
+
+    /// Looks at the clock.
+    pub fn tick(&mut self, now: u64) -> Tick {
+        if let Some(allowance) = self.allowance.take() {
+            self.due = (allowance > 0).then_some(now + allowance);
+        }
+        let Some(due) = self.due.filter(|&due| due <= now) else {
+            return Tick::Quiet;
+        };
+        if self.half_interval == 0 {
+            self.due = None;
+            return Tick::Expired;
+        }
+        self.due = Some((due + self.half_interval).max(now + 1));
+        self.heartbeat_tick()
+    }
+
+    fn heartbeat_tick(&mut self) -> Tick {
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(2) {
+            self.silent_intervals = if self.received { 0 } else { self.silent_intervals + 1 };
+            self.received = false;
+        }
+        if self.silent_intervals == SILENT_INTERVALS_MAX {
+            return Tick::Expired;
+        }
+        if std::mem::take(&mut self.sent) { Tick::Quiet } else { Tick::Heartbeat }
+    }
+}
+
+/// Whole intervals without any input after which the peer is taken for gone.
+const SILENT_INTERVALS_MAX: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_has_its_limit() {
+        let mut keepalive = Keepalive::new(1000, 10_000);
+        assert_eq!((keepalive.tick(5000), keepalive.due()), (Tick::Quiet, Some(11_000)));
+        assert_eq!(keepalive.tick(11_000), Tick::Expired);
+    }
+
+    #[test]
+    fn without_heartbeats_an_open_connection_has_no_limit() {
+        let mut keepalive = Keepalive::new(0, 10_000);
+        keepalive.start_heartbeats(0);
+        assert!(keepalive.is_stale());
+        assert_eq!((keepalive.tick(1), keepalive.due(), keepalive.is_stale()), (Tick::Quiet, None, false));
+        keepalive.limit(30_000);
+        assert_eq!((keepalive.tick(5), keepalive.due()), (Tick::Quiet, Some(30_005)));
+    }
+
+    #[test]
+    fn a_heartbeat_is_sent_when_nothing_else_was() {
+        let mut keepalive = Keepalive::new(0, 10_000);
+        keepalive.start_heartbeats(10);
+        assert_eq!((keepalive.tick(0), keepalive.due()), (Tick::Quiet, Some(5000)));
+        keepalive.sent = true;
+        assert_eq!(keepalive.tick(4999), Tick::Quiet);
+        assert_eq!(keepalive.tick(5000), Tick::Quiet);
+        keepalive.received = true;
+        assert_eq!((keepalive.tick(10_000), keepalive.due()), (Tick::Heartbeat, Some(15_000)));
+    }
+
+    #[test]
+    fn a_peer_that_is_silent_for_two_intervals_is_gone() {
+        let mut keepalive = Keepalive::new(0, 10_000);
+        keepalive.start_heartbeats(10);
+        keepalive.received = true;
+        let ticks: Vec<Tick> = (0..=6).map(|n| keepalive.tick(n * 5000)).collect();
+        assert_eq!(ticks[..6], [Tick::Quiet, Tick::Heartbeat, Tick::Heartbeat, Tick::Heartbeat, Tick::Heartbeat, Tick::Heartbeat]);
+        assert_eq!(ticks[6], Tick::Expired);
+    }
+}

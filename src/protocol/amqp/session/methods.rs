@@ -1,0 +1,225 @@
+//! What a channel's methods do: those that concern the session alone are done here, the others become events.
+
+use super::*;
+use crate::contract::{Code, Outcome, Receipt};
+use crate::protocol::amqp::method::{Method, access, basic, channel, confirm, tx};
+
+impl Session {
+    /// Carries out a method on a channel.
+    pub(super) fn on_method<'a>(&mut self, number: u16, method: &Method<'_>) -> Option<Event<'a>> {
+        let Some(channel) = self.channels.find_mut(number) else {
+            self.on_unopened(number, method);
+            return None;
+        };
+        if channel.life != Life::Open {
+            self.on_method_too_late(number, method);
+            return None;
+        }
+        let settle = |tag, multiple, outcome| Some(Event::Settle { channel: number, tag, multiple, outcome });
+        match method {
+            Method::BasicPublish(publish) => self.on_publish(number, publish),
+            Method::BasicAck(ack) => return settle(ack.delivery_tag, ack.multiple, Outcome::Acked),
+            Method::BasicNack(nack) => return settle(nack.delivery_tag, nack.multiple, refused(nack.requeue)),
+            Method::BasicReject(reject) => return settle(reject.delivery_tag, false, refused(reject.requeue)),
+            Method::BasicRecover(basic::Recover { requeue }) => return self.on_recover(number, *requeue, true),
+            Method::BasicRecoverAsync(basic::RecoverAsync { requeue }) => return self.on_recover(number, *requeue, false),
+            Method::TxCommit(_) => return self.on_commit(number),
+            Method::ChannelClose(_) => self.on_channel_close(number),
+            // The answer to a basic.cancel of ours, which wants none.
+            Method::BasicCancelOk(_) => {}
+            other => {
+                return match self.on_session_method(number, other) {
+                    Ok(true) => None,
+                    Ok(false) => self.on_broker_method(number, other),
+                    Err(fault) => {
+                        self.fail(number, self.method, fault);
+                        None
+                    }
+                };
+            }
+        }
+        None
+    }
+
+    /// A channel's first method opens it, or nothing does.
+    fn on_unopened(&mut self, number: u16, method: &Method<'_>) {
+        let (count, max) = (self.channels.len(), self.client.channel_max);
+        if max != 0 && count >= usize::from(max) {
+            let text = format!("number of channels opened ({count}) has reached the negotiated channel_max ({max})");
+            self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
+        } else if let Method::ChannelOpen(_) = method {
+            self.channels.open(number);
+            channel::OpenOk::default().write(number, self.output.bytes_mut());
+        } else {
+            self.fail(0, self.method, Fault::new(Code::ChannelError, "expected 'channel.open'"));
+        }
+    }
+
+    /// A closing channel only waits for close-ok. Whatever had been sent before it is overlooked, but not read wrongly.
+    fn on_method_too_late(&mut self, number: u16, method: &Method<'_>) {
+        match method {
+            Method::ChannelCloseOk(_) => drop(self.channels.remove(number)),
+            Method::ChannelClose(_) => self.on_channel_close(number),
+            Method::BasicPublish(publish) => self.on_publish(number, publish),
+            _ => {}
+        }
+    }
+
+    /// The methods that need no broker. Whether it was one.
+    fn on_session_method(&mut self, number: u16, method: &Method<'_>) -> Result<bool, Fault> {
+        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        let out = self.output.bytes_mut();
+        match method {
+            Method::ChannelOpen(_) => return Err(Fault::new(Code::ChannelError, "second 'channel.open' seen")),
+            Method::ChannelFlow(flow) if flow.active => channel::FlowOk { active: true }.write(number, out),
+            Method::ChannelFlow(_) => return Err(Fault::new(Code::NotImplemented, "active=false")),
+            Method::AccessRequest(_) => access::RequestOk { ticket: 1 }.write(number, out),
+            Method::BasicQos(qos) => {
+                let relieved = channel.set_prefetch(qos)?;
+                basic::QosOk {}.write(number, out);
+                self.announce_relief(number, relieved);
+            }
+            Method::ConfirmSelect(select) => {
+                channel.select_confirm()?;
+                if !select.nowait {
+                    confirm::SelectOk {}.write(number, out);
+                }
+            }
+            Method::TxSelect(_) => {
+                channel.select_tx()?;
+                tx::SelectOk {}.write(number, out);
+            }
+            Method::TxRollback(_) => {
+                channel.roll_back()?;
+                tx::RollbackOk {}.write(number, out);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// basic.recover is a basic.nack of everything. Its ok goes out before anything is delivered again.
+    fn on_recover<'a>(&mut self, number: u16, requeue: bool, ok: bool) -> Option<Event<'a>> {
+        if !requeue {
+            self.fail(number, self.method, Fault::new(Code::NotImplemented, "requeue=false"));
+            return None;
+        }
+        if ok {
+            basic::RecoverOk {}.write(number, self.output.bytes_mut());
+        }
+        // A transaction does not hold this back.
+        let mut receipts = Vec::new();
+        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        receipts.extend(channel.unacked.drain().map(|(_, receipt)| receipt));
+        let relieved = channel.relieve(|channel| channel.volume -= volume(&receipts));
+        self.announce_relief(number, relieved);
+        Some(Event::Recover { channel: number, receipts })
+    }
+
+    /// Takes out what [`Event::Settle`] settles and appends it to `out`. An unknown tag is a fault (406), and then it is nothing; on a
+    /// transactional channel it is nothing until the commit.
+    pub fn settle(&mut self, channel: u16, tag: u64, multiple: bool, outcome: Outcome, out: &mut Vec<Receipt>) {
+        let number = channel;
+        let Some(channel) = self.open_channel(number) else {
+            return;
+        };
+        let start = out.len();
+        let known = match &mut channel.mode {
+            Mode::Tx(tx) => channel.unacked.settle(tag, multiple, |tag, receipt| tx.settles.push((tag, receipt, outcome))),
+            _ => channel.unacked.settle(tag, multiple, |_, receipt| out.push(receipt)),
+        };
+        if known.is_err() {
+            let fault = Fault::new(Code::PreconditionFailed, format!("unknown delivery tag {tag}"));
+            return self.fail(number, self.method, fault);
+        }
+        let settled = volume(&out[start..]);
+        let relieved = channel.relieve(|channel| channel.volume -= settled);
+        self.announce_relief(number, relieved);
+    }
+
+    fn on_commit<'a>(&mut self, number: u16) -> Option<Event<'a>> {
+        let channel = self.channels.find(number).expect("the caller has found it");
+        if !matches!(channel.mode, Mode::Tx(_)) {
+            self.fail(number, self.method, not_transactional());
+            return None;
+        }
+        self.park(number, answers::Reply::Committed, false);
+        Some(Event::Commit { channel: number })
+    }
+
+    /// What [`Event::Commit`] commits: publishes first, then settles.
+    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
+        let Some(found) = self.open_channel(channel) else {
+            return Transaction::default();
+        };
+        let transaction = match &mut found.mode {
+            Mode::Tx(transaction) => std::mem::take(transaction),
+            _ => Transaction::default(),
+        };
+        let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
+        self.announce_relief(channel, relieved);
+        transaction
+    }
+
+    fn announce_relief(&mut self, number: u16, relieved: bool) {
+        if relieved {
+            self.announcements.push_back(Announcement::Relieved(number));
+        }
+    }
+}
+
+impl Channel {
+    /// basic.qos. Whether the channel was full and is so no more. Without `global` it lifts the limit of the whole channel (RabbitMQ).
+    fn set_prefetch(&mut self, qos: &basic::Qos) -> Result<bool, Fault> {
+        if qos.prefetch_size != 0 {
+            return Err(Fault::new(Code::NotImplemented, format!("prefetch_size!=0 ({})", qos.prefetch_size)));
+        }
+        if !qos.global {
+            self.prefetch = qos.prefetch_count;
+        }
+        let volume_max = if qos.global { qos.prefetch_count.into() } else { 0 };
+        Ok(self.relieve(|channel| channel.volume_max = volume_max))
+    }
+
+    fn select_confirm(&mut self) -> Result<(), Fault> {
+        match self.mode {
+            Mode::Tx(_) => return Err(Fault::new(Code::PreconditionFailed, "cannot switch from tx to confirm mode")),
+            Mode::Plain => self.mode = Mode::Confirm(confirms::Confirms::default()),
+            Mode::Confirm(_) => {}
+        }
+        Ok(())
+    }
+
+    fn select_tx(&mut self) -> Result<(), Fault> {
+        match self.mode {
+            Mode::Confirm(_) => return Err(Fault::new(Code::PreconditionFailed, "cannot switch from confirm to tx mode")),
+            Mode::Plain => self.mode = Mode::Tx(Transaction::default()),
+            Mode::Tx(_) => {}
+        }
+        Ok(())
+    }
+
+    /// tx.rollback: publishes are forgotten, settled deliveries are unsettled again.
+    fn roll_back(&mut self) -> Result<(), Fault> {
+        let Mode::Tx(transaction) = &mut self.mode else {
+            return Err(not_transactional());
+        };
+        let Transaction { settles, .. } = std::mem::take(transaction);
+        self.unacked.restore(settles.into_iter().map(|(tag, receipt, _)| (tag, receipt)));
+        Ok(())
+    }
+}
+
+fn not_transactional() -> Fault {
+    Fault::new(Code::PreconditionFailed, "channel is not transactional")
+}
+
+fn refused(requeue: bool) -> Outcome {
+    if requeue { Outcome::Requeued } else { Outcome::Discarded }
+}
+
+/// How many deliveries had come to consumers; those that were fetched do not count towards the prefetch.
+fn volume(receipts: &[Receipt]) -> u32 {
+    let count = receipts.iter().filter(|receipt| receipt.consumer.is_some()).count();
+    u32::try_from(count).expect("no more than were delivered")
+}

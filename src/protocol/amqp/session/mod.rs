@@ -1,0 +1,214 @@
+//! One AMQP 0-9-1 connection: negotiation, channels, windows, output. A pure machine.
+//!
+//! ```text
+//! socket ─ bytes ─▶ poll ─┬─ what the session can do itself: negotiation, heartbeats, channels, qos, confirm.select, tx …
+//!                         └─ Event ─▶ shard ─▶ broker
+//! socket ◀─ output ◀─ answer, deliver, return_message, flush_confirms, fault, on_timer …
+//! ```
+//!
+//! **The shard's side of the bargain.** [`Session::poll`] is called until it is starved, and again after anything that can give it
+//! something to tell: new input, an answer, a fault, a settle, a tick. A *parked* session (its last event was a request that is not
+//! answered yet) is not polled; its input waits. Whatever ends a channel or the connection, and whoever noticed it, the shard learns
+//! of it in one way: the next poll says `ChannelEnded`, `Closing` or `Finished`.
+//!
+//! **Output** ([`Session::output_mut`]) is written in the order of the calls and is empty again when the shard has taken it.
+
+mod answers;
+mod assembly;
+mod channel;
+mod closing;
+mod confirms;
+mod consumers;
+mod event;
+mod input;
+mod keepalive;
+mod methods;
+mod negotiation;
+mod output;
+mod requests;
+mod transaction;
+mod unacked;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use assembly::Assembled;
+pub use event::{Ended, Event, Login, Publish, Room};
+pub use transaction::Transaction;
+
+use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
+use crate::base::limits::HANDSHAKE_MS;
+use crate::base::outgoing::Outgoing;
+use crate::base::rng::Rng;
+use crate::config::Config;
+use crate::contract::{Fault, RouteCache, VhostId};
+use answers::Parked;
+use assembly::Spare;
+use channel::{Channel, Channels, Life, Mode};
+use input::BodyFrame;
+use keepalive::Keepalive;
+use negotiation::Client;
+
+/// Class and method number of a method.
+type MethodIds = (u16, u16);
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    addr: ConnAddr,
+    stage: Stage,
+    client: Client,
+    vhost: VhostId,
+    vhost_name: Box<str>,
+    channels: Channels,
+    /// The method that is being carried out: a close frame names it.
+    method: MethodIds,
+    /// What must be answered before the next poll.
+    parked: Option<Parked>,
+    /// What the next polls will say first.
+    announcements: VecDeque<Announcement>,
+    /// The body frame of which a part has arrived.
+    body_frame: Option<BodyFrame>,
+    assembled: Option<Assembled>,
+    spare: Spare,
+    output: Outgoing,
+    keepalive: Keepalive,
+    rng: Rng,
+    consumer_generation: u16,
+    /// Channels whose publisher has something to be told.
+    unflushed: Vec<u16>,
+}
+
+/// How far a connection's life has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The protocol header is awaited.
+    Greeting,
+    /// connection.start was sent.
+    Starting,
+    /// connection.tune was sent.
+    Tuning,
+    /// connection.tune-ok was received.
+    Opening,
+    /// connection.open-ok was sent.
+    Running,
+    /// It is decided how the connection ends; the shard is cleaning up.
+    Ending(Farewell),
+    /// connection.close was sent, close-ok is awaited.
+    Closing,
+    /// close-ok was sent; the client closes the socket.
+    Closed,
+    /// The peer cannot be talked to; it gets some time to read what was sent to it.
+    Muted,
+    /// All is said.
+    Finished,
+}
+
+/// What follows [`Stage::Ending`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Farewell {
+    /// The client asked for it: close-ok.
+    CloseOk,
+    /// connection.close is on its way: wait for close-ok.
+    Await,
+    /// Nothing that the client may say matters: wait a little.
+    Mute,
+}
+
+/// What poll has to say before it looks at the input.
+#[derive(Debug)]
+enum Announcement {
+    ChannelEnded(u16),
+    Relieved(u16),
+    Closing(Option<Fault>),
+}
+
+impl Session {
+    /// A connection just accepted, `now` in milliseconds since start. `seed` makes the names that it gives.
+    pub fn new(config: Arc<Config>, addr: ConnAddr, seed: u64, now: u64) -> Session {
+        Session {
+            config,
+            addr,
+            stage: Stage::Greeting,
+            client: Client::default(),
+            vhost: VhostId::default(),
+            vhost_name: Box::default(),
+            channels: Channels::default(),
+            method: (0, 0),
+            parked: None,
+            announcements: VecDeque::new(),
+            body_frame: None,
+            assembled: None,
+            spare: Spare::default(),
+            output: Outgoing::default(),
+            keepalive: Keepalive::new(now, HANDSHAKE_MS),
+            rng: Rng::seeded(seed),
+            consumer_generation: 0,
+            unflushed: Vec::new(),
+        }
+    }
+
+    /// Where the connection is.
+    pub fn addr(&self) -> ConnAddr {
+        self.addr
+    }
+
+    /// The virtual host, once it is open.
+    pub fn vhost(&self) -> VhostId {
+        self.vhost
+    }
+
+    /// The user's name, once it has said it.
+    pub fn user(&self) -> &[u8] {
+        &self.client.user
+    }
+
+    /// `connection_name` of the client-properties, or nothing: for logs.
+    pub fn client_name(&self) -> &[u8] {
+        &self.client.name
+    }
+
+    /// Whether connection.open-ok was sent and the connection is not closing.
+    pub fn is_running(&self) -> bool {
+        self.stage == Stage::Running
+    }
+
+    /// Whether something must be answered before the next poll.
+    pub fn is_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    /// What waits for the socket. The shard takes it whenever it can send.
+    pub fn output_mut(&mut self) -> &mut Outgoing {
+        self.keepalive.sent |= !self.output.is_empty();
+        &mut self.output
+    }
+
+    /// Where a consumer of an open channel consumes.
+    pub fn consumer(&self, channel: u16, index: u32) -> Option<(QueueAddr, ConsumerId)> {
+        self.channels.find(channel)?.consumers.find(index)?.place
+    }
+
+    /// Where all consumers of a channel consume.
+    pub fn consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
+        self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.places())
+    }
+
+    /// What a channel remembers of its last route. The channel is that of the publish in hand.
+    pub fn route_cache(&mut self, channel: u16) -> &mut RouteCache {
+        &mut self.channels.find_mut(channel).expect("a publish comes on an open channel").route_cache
+    }
+
+    /// The channel, if it and the connection are open.
+    #[inline]
+    fn open_channel(&mut self, number: u16) -> Option<&mut Channel> {
+        if self.stage != Stage::Running {
+            return None;
+        }
+        self.channels.find_mut(number).filter(|channel| channel.life == Life::Open)
+    }
+}

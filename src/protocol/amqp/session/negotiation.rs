@@ -1,0 +1,328 @@
+//! Channel 0: from the protocol header to connection.open, and how the connection is closed.
+//!
+//! ```text
+//! client   header        start-ok         tune-ok   open
+//! server          start            tune                   open-ok
+//! stage    Greeting│ Starting     │ Tuning │ Opening │     Running
+//! ```
+
+use super::input::Step;
+use super::*;
+use crate::base::limits::{FRAME_SIZE_INITIAL, FRAME_SIZE_MIN};
+use crate::contract::Code;
+use crate::message::{ErlangBinary, Table, TableBuilder, TableRef, Value};
+use crate::protocol::amqp::frame::PROTOCOL_HEADER;
+use crate::protocol::amqp::method::{Method, connection};
+
+/// What is known of the client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its name for this connection.
+    pub name: Box<[u8]>,
+    /// The user it logs in as.
+    pub user: Box<[u8]>,
+    /// It understands basic.cancel from the server.
+    pub cancel_notify: bool,
+    /// It understands connection.blocked.
+    pub blocked: bool,
+    /// It wants to be told why its login failed.
+    pub failure_close: bool,
+    mechanism: &'static str,
+    /// Bytes of a frame, in both directions; 0 is no limit.
+    pub frame_max: u32,
+    /// Channels at a time; 0 is no limit.
+    pub channel_max: u16,
+    /// Seconds; 0 is none.
+    pub heartbeat: u16,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Client {
+            name: Box::default(),
+            user: Box::default(),
+            cancel_notify: false,
+            blocked: false,
+            failure_close: false,
+            mechanism: "",
+            frame_max: FRAME_SIZE_INITIAL as u32,
+            channel_max: 0,
+            heartbeat: 0,
+        }
+    }
+}
+
+impl Session {
+    /// The first eight bytes: 0-9-1, 0-9 (which differs in nothing that matters), or a polite refusal.
+    pub(super) fn on_greeting<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+        let Some(greeting) = input.first_chunk::<GREETING_SIZE>() else {
+            return Step::Starved;
+        };
+        match greeting {
+            &PROTOCOL_HEADER | b"AMQP\x01\x01\x00\x09" => self.start(),
+            other => self.refuse_greeting(other),
+        }
+        Step::Took(GREETING_SIZE)
+    }
+
+    fn start(&mut self) {
+        let properties = server_properties(&self.config);
+        let mechanisms = MECHANISMS.join(" ");
+        let start = connection::Start {
+            version_major: 0,
+            version_minor: 9,
+            server_properties: properties.view(),
+            mechanisms: mechanisms.as_bytes(),
+            locales: b"en_US",
+        };
+        start.write(0, self.output.bytes_mut());
+        self.stage = Stage::Starting;
+    }
+
+    /// A later 0-x is offered 0-9-1, anything else what RabbitMQ 4 prefers: AMQP 1.0 with SASL.
+    fn refuse_greeting(&mut self, greeting: &[u8; GREETING_SIZE]) {
+        let answer = match greeting {
+            [b'A', b'M', b'Q', b'P', 0, 0, 9..=255, _] => PROTOCOL_HEADER,
+            _ => *b"AMQP\x03\x01\x00\x00",
+        };
+        match greeting {
+            [0x16, 0x03, _, _, _, 0x01, ..] => log::warn!("TLS client detected on non-TLS AMQP port"),
+            [b'G', b'E', b'T', b' ', ..] => log::warn!("HTTP GET request detected on AMQP port"),
+            _ => log::warn!("bad protocol header {}", ErlangBinary(greeting)),
+        }
+        self.output.bytes_mut().extend_from_slice(&answer);
+        self.stage = Stage::Finished;
+    }
+
+    /// A method on channel 0.
+    pub(super) fn on_connection_method<'a>(&mut self, payload: &[u8]) -> Option<Event<'a>> {
+        let method = match Method::parse(payload) {
+            Ok(method) => method,
+            Err(error) => {
+                self.fail(0, error.ids(), error.fault());
+                return None;
+            }
+        };
+        self.method = method.ids();
+        match (self.stage, method) {
+            (Stage::Starting, Method::ConnectionStartOk(start_ok)) => return self.on_start_ok(&start_ok),
+            (Stage::Tuning, Method::ConnectionTuneOk(tune_ok)) => self.on_tune_ok(&tune_ok),
+            (Stage::Opening, Method::ConnectionOpen(open)) => {
+                self.parked = Some(Parked::Vhost);
+                self.vhost_name = open.virtual_host.into();
+                return Some(Event::OpenVhost(open.virtual_host.into()));
+            }
+            (Stage::Running, Method::ConnectionClose(_)) => self.on_connection_close(),
+            // Nothing depends on the secret once the user is in.
+            (Stage::Running, Method::ConnectionUpdateSecret(_)) => connection::UpdateSecretOk {}.write(0, self.output.bytes_mut()),
+            _ => {
+                let text = format!("unexpected method in connection state {}", self.stage.name());
+                self.fail(0, self.method, Fault::new(Code::ChannelError, text));
+            }
+        }
+        None
+    }
+
+    /// A method on channel 0 while the connection closes: only the close itself still counts.
+    pub(super) fn on_last_words(&mut self, payload: &[u8]) {
+        match Method::parse(payload) {
+            Ok(Method::ConnectionClose(_)) => connection::CloseOk {}.write(0, self.output.bytes_mut()),
+            Ok(Method::ConnectionCloseOk(_)) => self.on_expired(),
+            _ => {}
+        }
+    }
+
+    fn on_start_ok<'a>(&mut self, start_ok: &connection::StartOk<'_>) -> Option<Event<'a>> {
+        self.client.remember(start_ok.client_properties);
+        match login(start_ok.mechanism, start_ok.response) {
+            Ok(login) => {
+                self.client.mechanism = login.mechanism;
+                self.client.user = login.user.clone();
+                self.parked = Some(Parked::Login);
+                Some(Event::Login(login))
+            }
+            Err(fault) => {
+                self.fail(0, self.method, fault);
+                None
+            }
+        }
+    }
+
+    /// Whether [`Event::Login`] is accepted.
+    pub fn logged_in(&mut self, accepted: bool) {
+        assert!(matches!(self.parked.take(), Some(Parked::Login)), "a login was asked for");
+        if self.stage != Stage::Starting {
+            return;
+        }
+        if accepted {
+            let Config { channel_max, frame_max, heartbeat, .. } = *self.config;
+            connection::Tune { channel_max, frame_max, heartbeat }.write(0, self.output.bytes_mut());
+            self.stage = Stage::Tuning;
+            return;
+        }
+        let mechanism = self.client.mechanism;
+        let text = format!("Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.");
+        let fault = Fault::new(Code::AccessRefused, text).hard();
+        match self.client.failure_close {
+            true => self.close_connection((0, 0), fault, Farewell::Mute),
+            false => self.begin_end(Some(fault), Farewell::Mute),
+        }
+    }
+
+    fn on_tune_ok(&mut self, tune_ok: &connection::TuneOk) {
+        let frame_max = (tune_ok.frame_max, FRAME_SIZE_MIN as u32, self.config.frame_max);
+        let channel_max = (u32::from(tune_ok.channel_max), 1, u32::from(self.config.channel_max));
+        if let Err(fault) = check_limit("frame_max", frame_max).and_then(|()| check_limit("channel_max", channel_max)) {
+            return self.fail(0, self.method, fault);
+        }
+        self.client.frame_max = tune_ok.frame_max;
+        self.client.channel_max = tune_ok.channel_max;
+        self.client.heartbeat = tune_ok.heartbeat;
+        self.stage = Stage::Opening;
+    }
+
+    /// Whether [`Event::OpenVhost`] is accepted.
+    pub fn opened(&mut self, vhost: Result<VhostId, Fault>) {
+        assert!(matches!(self.parked.take(), Some(Parked::Vhost)), "a virtual host was asked for");
+        if self.stage != Stage::Opening {
+            return;
+        }
+        match vhost {
+            Ok(vhost) => {
+                self.vhost = vhost;
+                self.stage = Stage::Running;
+                self.keepalive.start_heartbeats(self.client.heartbeat);
+                connection::OpenOk::default().write(0, self.output.bytes_mut());
+            }
+            Err(fault) => self.fail(0, self.method, fault),
+        }
+    }
+}
+
+impl Client {
+    fn remember(&mut self, properties: TableRef<'_>) {
+        let capabilities = properties.find("capabilities").and_then(Value::as_table).unwrap_or(TableRef::EMPTY);
+        let can = |what| capabilities.find(what) == Some(Value::Bool(true));
+        self.cancel_notify = can("consumer_cancel_notify");
+        self.blocked = can("connection.blocked");
+        self.failure_close = can("authentication_failure_close");
+        self.name = properties.find("connection_name").and_then(Value::as_text).unwrap_or_default().into();
+    }
+}
+
+impl Stage {
+    /// RabbitMQ's name of the state.
+    fn name(self) -> &'static str {
+        match self {
+            Stage::Greeting => "pre_init",
+            Stage::Starting => "starting",
+            Stage::Tuning => "tuning",
+            Stage::Opening => "opening",
+            Stage::Running => "running",
+            Stage::Ending(_) | Stage::Closing => "closing",
+            Stage::Closed | Stage::Muted | Stage::Finished => "closed",
+        }
+    }
+}
+
+/// One limit: the client's choice, the least it may be, and the broker's proposal. 0 is no limit.
+fn check_limit(name: &str, (chosen, min, proposed): (u32, u32, u32)) -> Result<(), Fault> {
+    let unlimited = if chosen == 0 { " (no limit)" } else { "" };
+    let (relation, bound) = if chosen != 0 && chosen < min {
+        ("lower than the minimum", min)
+    } else if proposed != 0 && (chosen == 0 || chosen > proposed) {
+        ("higher than the maximum", proposed)
+    } else {
+        return Ok(());
+    };
+    let text = format!("negotiated {name} = {chosen}{unlimited} is {relation} allowed value ({bound})");
+    Err(Fault::new(Code::NotAllowed, text))
+}
+
+/// Reads who the client says it is.
+fn login(mechanism: &str, response: &[u8]) -> Result<Login, Fault> {
+    let Some(known) = MECHANISMS.into_iter().find(|known| *known == mechanism) else {
+        return Err(Fault::new(Code::CommandInvalid, format!("unknown authentication mechanism '{mechanism}'")));
+    };
+    let read = if known == "PLAIN" { plain(response) } else { amqplain(response) };
+    let (user, password) = read.ok_or_else(|| Fault::new(Code::SyntaxError, format!("{known} response invalid")))?;
+    Ok(Login { mechanism: known, user: user.into(), password: password.into() })
+}
+
+/// `\0user\0password`. As RabbitMQ since 3.0, without an authorization identity in front.
+fn plain(response: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut fields = response.split(|&byte| byte == 0);
+    match (fields.next(), fields.next(), fields.next(), fields.next()) {
+        (Some([]), Some(user), Some(password), None) => Some((user, password)),
+        _ => None,
+    }
+}
+
+/// A table without its length in front.
+fn amqplain(response: &[u8]) -> Option<(&[u8], &[u8])> {
+    let table = TableRef::parse(response).ok()?;
+    Some((table.find("LOGIN")?.as_text()?, table.find("PASSWORD")?.as_text()?))
+}
+
+fn server_properties(config: &Config) -> Table {
+    let capabilities = CAPABILITIES.iter().fold(TableBuilder::new(), |table, name| table.bool(name, true)).build();
+    TableBuilder::new()
+        .table("capabilities", &capabilities)
+        .text("cluster_name", "ringmq")
+        .text("information", "Licensed under the Apache License 2.0.")
+        .text("platform", "Rust")
+        .text("product", &config.product)
+        .text("ringmq_version", env!("CARGO_PKG_VERSION"))
+        .text("version", &config.product_version)
+        .build()
+}
+
+/// Octets of a protocol header.
+pub const GREETING_SIZE: usize = 8;
+const MECHANISMS: [&str; 2] = ["PLAIN", "AMQPLAIN"];
+/// RabbitMQ 4.3's.
+const CAPABILITIES: [&str; 9] = [
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_is_read_as_rabbitmq_reads_it() {
+        assert_eq!(plain(b"\0guest\0pass"), Some((&b"guest"[..], &b"pass"[..])));
+        assert_eq!(plain(b"\0\0"), Some((&b""[..], &b""[..])));
+        for bad in [&b""[..], b"guest", b"\0guest", b"me\0guest\0pass", b"\0a\0b\0c"] {
+            assert_eq!(plain(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn amqplain_is_a_bare_table() {
+        let table = TableBuilder::new().text("LOGIN", "u").text("PASSWORD", "p").build();
+        assert_eq!(amqplain(table.wire()), Some((&b"u"[..], &b"p"[..])));
+        assert_eq!(amqplain(TableBuilder::new().text("LOGIN", "u").build().wire()), None);
+        assert_eq!(amqplain(b"\x05LOG"), None);
+    }
+
+    #[test]
+    fn limits_are_checked_with_rabbitmqs_texts() {
+        let text = |name, limits| check_limit(name, limits).map_err(|fault| fault.text);
+        assert_eq!(text("frame_max", (4096, 4096, 131_072)), Ok(()));
+        assert_eq!(text("frame_max", (0, 4096, 0)), Ok(()));
+        let low = "negotiated frame_max = 100 is lower than the minimum allowed value (4096)";
+        assert_eq!(text("frame_max", (100, 4096, 131_072)), Err(low.into()));
+        let high = "negotiated channel_max = 0 (no limit) is higher than the maximum allowed value (2047)";
+        assert_eq!(text("channel_max", (0, 1, 2047)), Err(high.into()));
+        assert!(text("channel_max", (2048, 1, 2047)).is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! What goes to the client unasked: deliveries, returned messages, confirms, cancelled consumers, heartbeats.
+
+use super::keepalive::Tick;
+use super::*;
+use crate::base::limits::OUTPUT_SIZE_MAX;
+use crate::contract::{Code, Entry, Receipt};
+use crate::message::MessageView;
+use crate::protocol::amqp::content::write_content;
+use crate::protocol::amqp::deliver::{write_deliver, write_return};
+use crate::protocol::amqp::frame::HEARTBEAT;
+use crate::protocol::amqp::method::basic;
+
+impl Session {
+    /// Whether the consumer at `index` of `channel` can take a message now.
+    #[inline]
+    pub fn can_take(&self, channel: u16, index: u32) -> Room {
+        let found = self.channels.find(channel).filter(|channel| channel.life == Life::Open && self.stage == Stage::Running);
+        let Some((channel, consumer)) = found.and_then(|channel| Some((channel, channel.consumers.find(index)?))) else {
+            return Room::Gone;
+        };
+        if self.output.len() >= OUTPUT_SIZE_MAX {
+            return Room::OutputFull;
+        }
+        if channel.is_full() && !consumer.no_ack { Room::ChannelFull } else { Room::Yes }
+    }
+
+    /// Delivers a message to a consumer that can take one ([`Session::can_take`]).
+    pub fn deliver(&mut self, channel: u16, index: u32, entry: Entry, message: &MessageView<'_>) {
+        let number = channel;
+        let channel = self.channels.find_mut(number).expect("the consumer can take a message");
+        let consumer = channel.consumers.find(index).expect("the consumer can take a message");
+        let tag = if consumer.no_ack {
+            channel.unacked.skip()
+        } else {
+            let (queue, id) = consumer.place.expect("a queue delivers after it has taken the consumer");
+            channel.volume += 1;
+            channel.unacked.push(Receipt { queue, consumer: Some(id), entry })
+        };
+        write_deliver(consumer.prefix.bytes(), tag, entry.redelivered(), message.route.wire(), self.output.bytes_mut());
+        write_content(number, self.client.frame_max, message.properties, message.body, &mut self.output);
+    }
+
+    /// Returns a mandatory message that found no queue. Before its confirm.
+    pub fn return_message(&mut self, channel: u16, message: &MessageView<'_>) {
+        if self.open_channel(channel).is_some() {
+            let code = Code::NoRoute;
+            write_return(channel, code as u16, code.name(), message.route.wire(), self.output.bytes_mut());
+            write_content(channel, self.client.frame_max, message.properties, message.body, &mut self.output);
+        }
+    }
+
+    /// A publish with sequence number `sequence` is confirmed only when `count` queues have accepted it. To be said while the publish
+    /// is in hand; of what is not held the client is told at the next flush.
+    pub fn hold(&mut self, channel: u16, sequence: u64, count: u32) {
+        if let Some(Mode::Confirm(confirms)) = self.open_channel(channel).map(|channel| &mut channel.mode) {
+            confirms.hold(sequence, count);
+        }
+    }
+
+    /// `count` queues have accepted `sequence`. `number` is the channel's; it may be gone, then nothing happens.
+    pub fn accepted(&mut self, channel: u16, sequence: u64, count: u32) {
+        if let Some(Mode::Confirm(confirms)) = self.open_channel(channel).map(|channel| &mut channel.mode)
+            && confirms.accepted(sequence, count)
+        {
+            self.must_flush(channel);
+        }
+    }
+
+    /// Whether a publisher waits for [`Session::flush_confirms`].
+    pub fn is_confirm_dirty(&self) -> bool {
+        !self.unflushed.is_empty()
+    }
+
+    /// Tells publishers what was confirmed since the last flush, at the end of a turn.
+    pub fn flush_confirms(&mut self) {
+        for number in std::mem::take(&mut self.unflushed) {
+            if let Some(Channel { life: Life::Open, mode: Mode::Confirm(confirms), .. }) = self.channels.find_mut(number)
+                && self.stage == Stage::Running
+            {
+                let out = self.output.bytes_mut();
+                confirms.flush(|ack| basic::Ack { delivery_tag: ack.sequence, multiple: ack.multiple }.write(number, out));
+            }
+        }
+    }
+
+    /// The broker has ended a consumer, because its queue is gone. The client is told if it understands that.
+    pub fn consumer_gone(&mut self, channel: u16, index: u32) {
+        let Some(consumer) = self.open_channel(channel).and_then(|channel| channel.consumers.remove(index)) else {
+            return;
+        };
+        if self.client.cancel_notify {
+            basic::Cancel { consumer_tag: &consumer.tag, nowait: true }.write(channel, self.output.bytes_mut());
+        }
+    }
+
+    /// Whether [`Session::on_timer`] should be called in this turn, because the instant it wants has changed.
+    pub fn wants_timer(&self) -> bool {
+        self.keepalive.is_stale()
+    }
+
+    /// Looks at the clock: heartbeats both ways, limits of handshake and close. The answer is when it wants to be called again.
+    pub fn on_timer(&mut self, now: u64) -> Option<u64> {
+        match self.keepalive.tick(now) {
+            Tick::Quiet => {}
+            Tick::Heartbeat => self.output.bytes_mut().extend_from_slice(&HEARTBEAT),
+            Tick::Expired => self.on_expired(),
+        }
+        self.keepalive.due()
+    }
+
+    /// A channel's publisher has something to be told at the end of the turn.
+    #[inline]
+    pub(super) fn must_flush(&mut self, channel: u16) {
+        if self.unflushed.last() != Some(&channel) && !self.unflushed.contains(&channel) {
+            self.unflushed.push(channel);
+        }
+    }
+}

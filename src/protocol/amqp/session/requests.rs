@@ -1,0 +1,216 @@
+//! Methods that ask the broker, as [`Request`]s. Names lose CR and LF, and an empty queue name means the queue that was declared last
+//! on the channel, both as in RabbitMQ.
+
+use super::answers::Reply;
+use super::*;
+use crate::base::limits::CHANNEL_CONSUMERS_MAX;
+use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, Request};
+use crate::message::{TableRef, Value};
+use crate::protocol::amqp::method::{Method, basic, exchange, queue};
+
+/// A request, what answers it, and whether nothing does.
+type Asked = (Request, Reply, bool);
+
+impl Session {
+    /// A method that no other part of the session knows.
+    pub(super) fn on_broker_method<'a>(&mut self, number: u16, method: &Method<'_>) -> Option<Event<'a>> {
+        match self.ask(number, method) {
+            Ok(Some((request, reply, nowait))) => {
+                self.park(number, reply, nowait);
+                Some(Event::Request { channel: number, request })
+            }
+            Ok(None) => None,
+            Err(fault) => {
+                self.fail(number, self.method, fault);
+                None
+            }
+        }
+    }
+
+    fn ask(&mut self, number: u16, method: &Method<'_>) -> Result<Option<Asked>, Fault> {
+        let channel = self.channels.find(number).expect("the caller has found it");
+        Ok(Some(match method {
+            Method::ExchangeDeclare(declare) => declare_exchange(declare),
+            Method::ExchangeDelete(delete) => {
+                let request = Request::DeleteExchange { name: cleaned(delete.exchange), if_unused: delete.if_unused };
+                (request, Reply::ExchangeDeleted, delete.nowait)
+            }
+            Method::ExchangeBind(exchange::Bind { source, destination, routing_key, nowait, arguments, .. }) => {
+                let binding = binding(source, Destination::Exchange, destination, routing_key, *arguments);
+                (Request::Bind(binding), Reply::ExchangeBound, *nowait)
+            }
+            Method::ExchangeUnbind(exchange::Unbind { source, destination, routing_key, nowait, arguments, .. }) => {
+                let binding = binding(source, Destination::Exchange, destination, routing_key, *arguments);
+                (Request::Unbind(binding), Reply::ExchangeUnbound, *nowait)
+            }
+            Method::QueueDeclare(declare) => self.declare_queue(declare)?,
+            Method::QueueBind(queue::Bind { queue, exchange, routing_key, nowait, arguments, .. }) => {
+                let (queue, key) = channel.binding_names(queue, routing_key)?;
+                (Request::Bind(binding(exchange, Destination::Queue, queue, key, *arguments)), Reply::QueueBound, *nowait)
+            }
+            Method::QueueUnbind(queue::Unbind { queue, exchange, routing_key, arguments, .. }) => {
+                let (queue, key) = channel.binding_names(queue, routing_key)?;
+                (Request::Unbind(binding(exchange, Destination::Queue, queue, key, *arguments)), Reply::QueueUnbound, false)
+            }
+            Method::QueuePurge(purge) => {
+                (Request::PurgeQueue { name: channel.queue_name(purge.queue)?.into() }, Reply::QueuePurged, purge.nowait)
+            }
+            Method::QueueDelete(queue::Delete { queue, if_unused, if_empty, nowait, .. }) => {
+                let name = cleaned(channel.queue_name(queue)?);
+                (Request::DeleteQueue { name, if_unused: *if_unused, if_empty: *if_empty }, Reply::QueueDeleted, *nowait)
+            }
+            Method::BasicGet(get) => {
+                let request = Request::Get { queue: channel.queue_name(get.queue)?.into(), no_ack: get.no_ack };
+                (request, Reply::Got { no_ack: get.no_ack }, false)
+            }
+            Method::BasicConsume(consume) => self.consume(number, consume)?,
+            Method::BasicCancel(cancel) => return Ok(self.cancel(number, cancel)),
+            _ => return Err(Fault::new(Code::CommandInvalid, "unimplemented method")),
+        }))
+    }
+
+    fn declare_queue(&mut self, declare: &queue::Declare<'_>) -> Result<Asked, Fault> {
+        let &queue::Declare { queue, passive, durable, exclusive, auto_delete, nowait, arguments, .. } = declare;
+        let name = cleaned(queue);
+        if passive {
+            return Ok((Request::CheckQueue { name }, Reply::QueueDeclared, nowait));
+        }
+        if name.starts_with("amq.") {
+            let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
+            return Err(Fault::new(Code::AccessRefused, text));
+        }
+        let name = if name.is_empty() { format!("amq.gen-{}", self.rng.name_suffix()).into() } else { name };
+        let spec = QueueSpec { name, durable, exclusive, auto_delete, arguments: arguments.to_owned() };
+        Ok((Request::DeclareQueue(spec), Reply::QueueDeclared, nowait))
+    }
+
+    fn consume(&mut self, number: u16, consume: &basic::Consume<'_>) -> Result<Asked, Fault> {
+        let &basic::Consume { queue, consumer_tag, no_ack, exclusive, nowait, arguments, .. } = consume;
+        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        let queue: Box<str> = channel.queue_name(queue)?.into();
+        if channel.consumers.len() >= CHANNEL_CONSUMERS_MAX {
+            let text = format!("reached maximum ({CHANNEL_CONSUMERS_MAX}) of consumers per channel");
+            return Err(Fault::new(Code::NotAllowed, text));
+        }
+        if channel.consumers.index_of(consumer_tag).is_some() {
+            return Err(Fault::new(Code::NotAllowed, format!("attempt to reuse consumer tag '{consumer_tag}'")));
+        }
+        let priority = priority(arguments, &queue, &self.vhost_name)?;
+        let given;
+        let tag = if consumer_tag.is_empty() {
+            given = format!("amq.ctag-{}", self.rng.name_suffix());
+            &given
+        } else {
+            consumer_tag
+        };
+        self.consumer_generation = self.consumer_generation.wrapping_add(1);
+        let index = channel.consumers.insert(number, tag, no_ack, self.consumer_generation);
+        let prefetch = if no_ack { 0 } else { channel.prefetch.into() };
+        Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, priority }, Reply::Consuming { index }, nowait))
+    }
+
+    /// Cancelling what is not there succeeds at once.
+    fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Option<Asked> {
+        let channel = self.channels.find(number).expect("the caller has found it");
+        let Some(index) = channel.consumers.index_of(cancel.consumer_tag) else {
+            if !cancel.nowait {
+                basic::CancelOk { consumer_tag: cancel.consumer_tag }.write(number, self.output.bytes_mut());
+            }
+            return None;
+        };
+        Some((Request::Cancel { index }, Reply::Cancelled { index }, cancel.nowait))
+    }
+}
+
+impl Channel {
+    /// The queue that a name means on this channel.
+    fn queue_name<'n>(&'n self, name: &'n str) -> Result<&'n str, Fault> {
+        match (name, &*self.last_queue) {
+            ("", "") => Err(Fault::new(Code::NotFound, "no previously declared queue")),
+            ("", last) => Ok(last),
+            (name, _) => Ok(name),
+        }
+    }
+
+    /// Queue and key that a binding means: without both, the queue's name is the key.
+    fn binding_names<'n>(&'n self, queue: &'n str, key: &'n str) -> Result<(&'n str, &'n str), Fault> {
+        let name = self.queue_name(queue)?;
+        Ok((name, if queue.is_empty() && key.is_empty() { name } else { key }))
+    }
+}
+
+fn declare_exchange(declare: &exchange::Declare<'_>) -> Asked {
+    let &exchange::Declare { exchange, kind, passive, durable, auto_delete, internal, nowait, arguments, .. } = declare;
+    let name = cleaned(exchange);
+    let request = if passive {
+        Request::CheckExchange { name }
+    } else {
+        Request::DeclareExchange(ExchangeSpec { name, kind: kind.into(), durable, auto_delete, internal, arguments: arguments.to_owned() })
+    };
+    (request, Reply::ExchangeDeclared, nowait)
+}
+
+fn binding(source: &str, kind: Destination, destination: &str, key: &str, arguments: TableRef<'_>) -> BindingSpec {
+    BindingSpec {
+        source: cleaned(source),
+        kind,
+        destination: cleaned(destination),
+        key: key.as_bytes().into(),
+        arguments: arguments.canonical(),
+    }
+}
+
+/// A name without CR and LF.
+fn cleaned(name: &str) -> Box<str> {
+    if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.into() }
+}
+
+/// x-priority, and RabbitMQ's check of all arguments of a consumer on a classic queue.
+fn priority(arguments: TableRef<'_>, queue: &str, vhost: &str) -> Result<i32, Fault> {
+    let invalid = |key: &str, why: String| {
+        let text = format!("invalid arg '{key}' for queue '{queue}' in vhost '{vhost}'{why}");
+        Err(Fault::new(Code::PreconditionFailed, text))
+    };
+    let priority = match arguments.find("x-priority").map(|value| (value, Value::as_int(value))) {
+        None => 0,
+        Some((_, Some(priority))) => priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
+        Some((value, None)) => return invalid("x-priority", format!(": \"expected integer, got {}\"", value.type_name())),
+    };
+    match OTHER_QUEUES_ARGUMENTS.into_iter().find(|key| arguments.find(key).is_some()) {
+        Some(key) => invalid(key, " of queue type rabbit_classic_queue".to_owned()),
+        None => Ok(priority),
+    }
+}
+
+/// Arguments of consumers on quorum queues and streams.
+const OTHER_QUEUES_ARGUMENTS: [&str; 4] = ["x-consumer-timeout", "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::TableBuilder;
+
+    #[test]
+    fn a_priority_is_any_integer() {
+        let text = |table: TableBuilder| priority(table.build().view(), "q", "/").map_err(|fault| fault.text);
+        assert_eq!(text(TableBuilder::new()), Ok(0));
+        assert_eq!(text(TableBuilder::new().int("x-priority", -3)), Ok(-3));
+        assert_eq!(text(TableBuilder::new().long("x-priority", 1 << 40)), Ok(i32::MAX));
+        let expected = "invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got longstr\"";
+        assert_eq!(text(TableBuilder::new().text("x-priority", "1")), Err(expected.into()));
+        let expected = "invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of queue type rabbit_classic_queue";
+        assert_eq!(text(TableBuilder::new().int("x-stream-offset", 1)), Err(expected.into()));
+    }
+
+    #[test]
+    fn an_empty_name_means_the_last_queue() {
+        let mut channel = Channel::default();
+        assert!(channel.queue_name("").is_err());
+        channel.last_queue = "last".into();
+        assert_eq!(channel.queue_name(""), Ok("last"));
+        assert_eq!(channel.binding_names("", ""), Ok(("last", "last")));
+        assert_eq!(channel.binding_names("", "k"), Ok(("last", "k")));
+        assert_eq!(channel.binding_names("q", ""), Ok(("q", "")));
+        assert_eq!(&*cleaned("a\r\nb"), "ab");
+    }
+}

@@ -1,0 +1,303 @@
+//! Whole conversations with a session: bytes in, events and bytes out. [`Peer`] is client and shard in one.
+
+mod channels;
+mod connection;
+mod delivering;
+mod publishing;
+
+use super::*;
+use crate::base::ids::{ConnId, Key, QueueId, ShardId};
+use crate::base::limits::SHARED_BODY_MIN;
+use crate::contract::{Code, Entry, Notice, Outcome, Receipt, Request};
+use crate::message::{Body, MessageRef, MessageView, Properties, Route, TableBuilder};
+use crate::protocol::amqp::content::{ContentHeader, write_content};
+use crate::protocol::amqp::frame::{Deframed, FRAME_END, FrameHeader, Kind, PROTOCOL_HEADER, deframe};
+use crate::protocol::amqp::method::argument::Octets;
+use crate::protocol::amqp::method::{Method, basic, channel, confirm, connection as conn, queue, tx};
+
+/// A session, the input that it has not consumed, and what it has said.
+struct Peer {
+    session: Session,
+    input: Vec<u8>,
+    /// How many bytes at a time the session sees.
+    piece: usize,
+    /// What the events were, in words.
+    events: Vec<String>,
+    /// What Event::Request asked last.
+    request: Option<Request>,
+    receipts: Vec<Receipt>,
+    now: u64,
+}
+
+impl Peer {
+    fn with(config: Config, piece: usize) -> Peer {
+        let addr = ConnAddr { shard: ShardId(0), conn: ConnId(Key::default()) };
+        let session = Session::new(Arc::new(config), addr, 1, 0);
+        Peer { session, input: Vec::new(), piece, events: Vec::new(), request: None, receipts: Vec::new(), now: 0 }
+    }
+
+    /// A peer with channel 1 open.
+    fn open() -> Peer {
+        let mut peer = Peer::with(Config::default(), usize::MAX);
+        peer.handshake();
+        peer.send(1, channel::Open::default());
+        assert_eq!(peer.said(), ["1 channel.open-ok"]);
+        peer
+    }
+
+    fn handshake(&mut self) {
+        self.feed(&PROTOCOL_HEADER);
+        self.send(0, start_ok("PLAIN", b"\0guest\0guest"));
+        self.send(0, conn::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat: 60 });
+        self.send(0, conn::Open { virtual_host: "/", ..Default::default() });
+        assert_eq!(self.said(), ["0 connection.start", "0 connection.tune", "0 connection.open-ok"]);
+        assert_eq!(self.happened(), ["login guest/guest", "vhost /"]);
+    }
+
+    fn send<'m>(&mut self, channel: u16, method: impl Into<Method<'m>>) {
+        let mut bytes = Vec::new();
+        method.into().write(channel, &mut bytes);
+        self.feed(&bytes);
+    }
+
+    /// Gives the session `bytes`, piece by piece, and carries out what it wants.
+    fn feed(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(self.piece) {
+            self.input.extend_from_slice(piece);
+            self.run();
+        }
+        if bytes.is_empty() {
+            self.run();
+        }
+    }
+
+    fn run(&mut self) {
+        while !self.session.is_parked() {
+            let input = std::mem::take(&mut self.input);
+            let (consumed, event) = self.session.poll(&input);
+            let event = Happened::from(event);
+            self.input = input[consumed..].to_vec();
+            if let Happened::Starved = event {
+                assert!(self.session.needed(&self.input) > self.input.len(), "the session could go on");
+                return;
+            }
+            if let Happened::Finished = event {
+                self.events.push("finished".into());
+                return;
+            }
+            self.carry_out(event);
+        }
+    }
+
+    fn carry_out(&mut self, event: Happened) {
+        match event {
+            Happened::Login(login) => {
+                let [user, password] = [login.user, login.password].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                self.session.logged_in(user == "guest" && password == "guest");
+                self.events.push(format!("login {user}/{password}"));
+            }
+            Happened::Vhost(name) => {
+                let missing = Fault::new(Code::NotAllowed, format!("vhost {name} not found"));
+                self.session.opened(if &*name == "/" { Ok(VhostId(0)) } else { Err(missing) });
+                self.events.push(format!("vhost {name}"));
+            }
+            Happened::Assembled => {
+                let message = self.session.take_assembled();
+                let words = publish_words(message.channel, message.mandatory, message.confirm, &message.view());
+                self.session.recycle(message);
+                self.events.push(words);
+            }
+            Happened::Staged(channel) => {
+                let words = publish_words(channel, false, None, &self.session.staged(channel));
+                self.events.push(format!("staged {words}"));
+            }
+            Happened::Settle(channel, tag, multiple, outcome) => {
+                let mut receipts = Vec::new();
+                self.session.settle(channel, tag, multiple, outcome, &mut receipts);
+                self.events.push(format!("{outcome:?} {}", receipts.len()));
+                self.receipts.extend(receipts);
+            }
+            Happened::Request(request) => self.request = Some(request),
+            Happened::Said(words) => self.events.push(words),
+            Happened::ChannelEnded(channel) => {
+                let ended = self.session.end_channel(channel);
+                self.events.push(format!(
+                    "channel {channel} ended: {} consumers, {} receipts",
+                    ended.consumers.len(),
+                    ended.receipts.len()
+                ));
+            }
+            Happened::Closing(why) => {
+                let ended = self.session.end();
+                self.events.push(format!("closing {why}: {} consumers, {} receipts", ended.consumers.len(), ended.receipts.len()));
+                self.session.released();
+            }
+            Happened::Starved | Happened::Finished => unreachable!("the caller has looked"),
+        }
+    }
+
+    fn answer(&mut self, notice: Notice) {
+        self.request = None;
+        self.session.answer(notice);
+        self.run();
+    }
+
+    /// Declares a queue `q` and consumes from it; the answer is the consumer's index.
+    fn consume(&mut self, tag: &str, no_ack: bool) -> u32 {
+        self.send(1, basic::Consume { queue: "q", consumer_tag: tag, no_ack, ..Default::default() });
+        let Some(Request::Consume { index, .. }) = self.request else { panic!("{:?}", self.request) };
+        self.answer(Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default() });
+        assert_eq!(self.said(), ["1 basic.consume-ok"]);
+        index
+    }
+
+    fn deliver(&mut self, index: u32, body: &[u8]) {
+        assert_eq!(self.session.can_take(1, index), Room::Yes);
+        let entry = Entry::new(1, MessageRef::default());
+        self.session.deliver(1, index, entry, &message(body));
+    }
+
+    /// What the session has written since, in words.
+    fn said(&mut self) -> Vec<String> {
+        let out = self.session.output_mut();
+        let bytes = out.slices().collect::<Vec<_>>().concat();
+        out.clear();
+        let mut said = Vec::new();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            if rest.starts_with(b"AMQP") {
+                said.push(format!("header {:?}", &rest[4..8]));
+                rest = &rest[8..];
+                continue;
+            }
+            let Ok(Deframed::Frame(frame)) = deframe(rest, 0) else { panic!("a broken frame: {rest:?}") };
+            said.push(frame_words(frame.kind, frame.channel, frame.payload));
+            rest = &rest[frame.consumed..];
+        }
+        said
+    }
+
+    fn happened(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Time passes; the session looks at the clock whenever it wants to.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + ms;
+        loop {
+            match self.session.on_timer(self.now) {
+                Some(due) if due <= end => self.now = due.max(self.now + 1),
+                _ => break,
+            }
+        }
+        self.now = end;
+        self.session.on_timer(end);
+        self.run();
+    }
+}
+
+/// An event without its borrows.
+enum Happened {
+    Starved,
+    Login(Login),
+    Vhost(Box<str>),
+    Assembled,
+    Staged(u16),
+    Settle(u16, u64, bool, Outcome),
+    Request(Request),
+    Said(String),
+    ChannelEnded(u16),
+    Closing(String),
+    Finished,
+}
+
+impl From<Event<'_>> for Happened {
+    fn from(event: Event<'_>) -> Happened {
+        match event {
+            Event::Starved => Happened::Starved,
+            Event::Login(login) => Happened::Login(login),
+            Event::OpenVhost(name) => Happened::Vhost(name),
+            Event::Publish(publish) => Happened::Said(publish_words(publish.channel, publish.mandatory, publish.confirm, &publish.message)),
+            Event::Assembled { .. } => Happened::Assembled,
+            Event::Staged { channel } => Happened::Staged(channel),
+            Event::Settle { channel, tag, multiple, outcome } => Happened::Settle(channel, tag, multiple, outcome),
+            Event::Recover { receipts, .. } => Happened::Said(format!("recover {}", receipts.len())),
+            Event::Request { request, .. } => Happened::Request(request),
+            Event::Commit { channel } => Happened::Said(format!("commit {channel}")),
+            Event::ChannelEnded { channel } => Happened::ChannelEnded(channel),
+            Event::Relieved { channel } => Happened::Said(format!("relieved {channel}")),
+            Event::Closing(fault) => Happened::Closing(fault.map_or("as asked".into(), |fault| format!("{:?}", fault.code))),
+            Event::Finished => Happened::Finished,
+        }
+    }
+}
+
+fn publish_words(channel: u16, mandatory: bool, confirm: Option<u64>, message: &MessageView<'_>) -> String {
+    let [exchange, key] = [message.route.exchange(), message.route.key()].map(String::from_utf8_lossy);
+    let body = message.body.bytes();
+    let body = if body.len() > 20 { format!("{} bytes", body.len()) } else { String::from_utf8_lossy(body).into_owned() };
+    let mandatory = if mandatory { " mandatory" } else { "" };
+    let confirm = confirm.map_or(String::new(), |sequence| format!(" #{sequence}"));
+    format!("publish {channel} {exchange}/{key}{mandatory}{confirm} {body}")
+}
+
+fn frame_words(kind: Kind, channel: u16, payload: &[u8]) -> String {
+    match kind {
+        Kind::Method => method_words(channel, &Method::parse(payload).expect("the broker writes methods")),
+        Kind::Header => format!("{channel} header {}", ContentHeader::parse(payload).expect("a header").body_size),
+        Kind::Body if payload.len() > 20 => format!("{channel} body {} bytes", payload.len()),
+        Kind::Body => format!("{channel} body {}", String::from_utf8_lossy(payload)),
+        kind => format!("{channel} {kind:?}"),
+    }
+}
+
+fn method_words(number: u16, method: &Method<'_>) -> String {
+    let name = method.name();
+    match method {
+        Method::ConnectionClose(conn::Close { reply_code, reply_text, class_id, method_id })
+        | Method::ChannelClose(channel::Close { reply_code, reply_text, class_id, method_id }) => {
+            format!("{number} {name} {reply_code} {reply_text} ({class_id}, {method_id})")
+        }
+        Method::BasicDeliver(deliver) => {
+            let tag = String::from_utf8_lossy(&deliver.consumer_tag);
+            format!("{number} {name} {tag} {}{}", deliver.delivery_tag, if deliver.redelivered { " again" } else { "" })
+        }
+        Method::BasicGetOk(get_ok) => format!("{number} {name} {} {}", get_ok.delivery_tag, get_ok.message_count),
+        Method::BasicAck(ack) => format!("{number} {name} {}{}", ack.delivery_tag, if ack.multiple { " multiple" } else { "" }),
+        Method::BasicReturn(back) => format!("{number} {name} {} {}", back.reply_code, String::from_utf8_lossy(&back.reply_text)),
+        Method::BasicCancel(cancel) => format!("{number} {name} {}", cancel.consumer_tag),
+        Method::QueueDeclareOk(ok) => format!("{number} {name} {} {} {}", ok.queue, ok.message_count, ok.consumer_count),
+        _ => format!("{number} {name}"),
+    }
+}
+
+fn start_ok(mechanism: &'static str, response: &'static [u8]) -> conn::StartOk<'static> {
+    conn::StartOk { client_properties: CLIENT_PROPERTIES.view(), mechanism, response, locale: "en_US" }
+}
+
+static CLIENT_PROPERTIES: std::sync::LazyLock<crate::message::Table> = std::sync::LazyLock::new(|| {
+    let capabilities = TableBuilder::new().bool("consumer_cancel_notify", true).bool("authentication_failure_close", true).build();
+    TableBuilder::new().text("connection_name", "tester").table("capabilities", &capabilities).build()
+});
+
+fn queue_addr() -> QueueAddr {
+    QueueAddr { home: ShardId(0), queue: QueueId::default() }
+}
+
+fn message(body: &[u8]) -> MessageView<'_> {
+    MessageView { route: Route::new(b"\x01x\x01k"), properties: Properties::NONE, body: Body::Slice(body) }
+}
+
+/// basic.publish and its content in wire form.
+fn publish(channel: u16, mandatory: bool, body: &[u8]) -> Vec<u8> {
+    let mut out = Outgoing::default();
+    let publish = basic::Publish { exchange: Octets(b"x"), routing_key: Octets(b"k"), mandatory, ..Default::default() };
+    publish.write(channel, out.bytes_mut());
+    write_content(channel, 131_072, Properties::NONE, Body::Slice(body), &mut out);
+    out.slices().collect::<Vec<_>>().concat()
+}
+
+fn frame(kind: Kind, channel: u16, payload: &[u8]) -> Vec<u8> {
+    let header = FrameHeader { kind, channel, size: u32::try_from(payload.len()).expect("a short payload") };
+    [&header.octets()[..], payload, &[FRAME_END]].concat()
+}
