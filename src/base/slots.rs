@@ -94,6 +94,17 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         Some(self.live.remove(slot).value)
     }
 
+    /// Whether `id` was not given out here yet, as far as this table can tell: one that was, and was removed, is not.
+    pub fn is_yet_to_come(&self, id: K) -> bool {
+        let key: Key = id.into();
+        let occupied = self.live.contains(key.slot as usize);
+        match self.generations.get(key.slot as usize) {
+            Some(&generation) if occupied => key.generation > generation,
+            Some(&generation) => key.generation >= generation,
+            None => true,
+        }
+    }
+
     /// The id of what stands in `slot` now.
     pub fn key_at(&self, slot: u32) -> Option<K> {
         let live = self.live.get(slot as usize)?;
@@ -178,6 +189,16 @@ mod tests {
         }
         table.remove(id(1, 0));
         assert_eq!(table.next_key(), id(1, 1));
+    }
+
+    #[test]
+    fn an_id_is_live_gone_or_yet_to_come() {
+        let mut table: Slots<QueueId, u8> = Slots::new();
+        assert!(table.is_yet_to_come(id(0, 0)) && table.is_yet_to_come(id(9, 3)));
+        table.insert(1);
+        assert!(!table.is_yet_to_come(id(0, 0)) && table.is_yet_to_come(id(0, 1)));
+        table.remove(id(0, 0));
+        assert!(!table.is_yet_to_come(id(0, 0)) && table.is_yet_to_come(id(0, 1)));
     }
 
     #[test]
