@@ -22,14 +22,29 @@ impl fmt::Display for ErlangBinary<'_> {
         if f.alternate() || text.is_empty() || !text.chars().all(printable) {
             return octets(self.0, f);
         }
+        f.write_str("<<")?;
         quoted(&text, f)?;
         let utf8 = matches!(text, Cow::Borrowed(text) if !text.is_ascii());
         f.write_str(if utf8 { "/utf8>>" } else { ">>" })
     }
 }
 
+/// Prints bytes as Erlang's `~tp` prints a list of them: `"text"` if they are printable Latin-1, otherwise `[1,2,3]`.
+#[derive(Clone, Copy, Debug)]
+pub struct ErlangString<'a>(pub &'a [u8]);
+
+impl fmt::Display for ErlangString<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text: String = self.0.iter().map(|&byte| char::from(byte)).collect();
+        if text.is_empty() || !text.chars().all(printable) {
+            return write!(f, "[{}]", numbers(self.0));
+        }
+        quoted(&text, f)
+    }
+}
+
 fn quoted(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str("<<\"")?;
+    f.write_str("\"")?;
     for char in text.chars() {
         match ESCAPES.iter().find(|(escaped, _)| *escaped == char) {
             Some((_, letter)) => write!(f, "\\{letter}")?,
@@ -40,8 +55,11 @@ fn quoted(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn octets(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
-    write!(f, "<<{}>>", numbers.join(","))
+    write!(f, "<<{}>>", numbers(bytes))
+}
+
+fn numbers(bytes: &[u8]) -> String {
+    bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// What Erlang's `io_lib:printable_list` takes for text under a UTF-8 locale.
@@ -56,6 +74,14 @@ const ESCAPES: [(char, char); 9] =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_bytes_is_latin1_text_or_numbers() {
+        let shown = |bytes| ErlangString(bytes).to_string();
+        assert_eq!((shown(b".5"), shown(b"\"\\\n")), (r#"".5""#.to_owned(), r#""\"\\\n""#.to_owned()));
+        assert_eq!((shown("ä".as_bytes()), shown("é€".as_bytes())), ("\"Ã¤\"".to_owned(), "[195,169,226,130,172]".to_owned()));
+        assert_eq!((shown(&[1]), shown(b"")), ("[1]".to_owned(), "[]".to_owned()));
+    }
 
     #[test]
     fn names_that_are_no_utf8_are_shown_as_latin_1() {

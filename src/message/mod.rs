@@ -15,7 +15,7 @@ mod table_builder;
 mod value;
 pub mod wire;
 
-pub use erlang::{ErlangBinary, erlang_text};
+pub use erlang::{ErlangBinary, ErlangString, erlang_text};
 pub use properties::{Properties, PropertiesBuilder, PropertiesError, flag, rewrite_headers};
 pub use table::{Entries, Table, TableError, TableRef};
 pub use table_builder::{ArrayBuilder, TableBuilder};
