@@ -14,6 +14,8 @@ pub const MESSAGE_SIZE_CAP: usize = 512 << 20;
 pub const SHARED_BODY_MIN: usize = 16 << 10;
 /// How much is reserved at once for a body of which only the header has arrived, bytes: a header alone must not cost its sender's claim.
 pub const BODY_RESERVE_MAX: usize = 1 << 20;
+/// The longest time that a message or a queue may be told to live, milliseconds (RabbitMQ: ten years).
+pub const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 /// How deep field tables and arrays may nest.
 pub const TABLE_DEPTH_MAX: usize = 64;
 /// Output waiting for one connection's socket beyond which its consumers get nothing more, bytes.

@@ -1,0 +1,191 @@
+//! What changes the catalog. Every shard applies the same changes in the same order.
+//!
+//! A change carries everything it needs and is total: what no longer fits (its queue went, its name was taken while the change was
+//! on its way) changes nothing and says so. Deleting cascades: a queue or an exchange takes its bindings along, an exchange that
+//! was declared auto-delete goes with its last binding as a source, and so on.
+
+use std::cell::Cell;
+
+use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, text_argument};
+use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId};
+use crate::broker::exchange::{Dest, Kind, Matcher};
+use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, VhostId};
+
+/// One change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Change {
+    /// A new exchange of a known type.
+    DeclareExchange { vhost: VhostId, spec: ExchangeSpec },
+    /// An exchange goes, with all bindings from and to it.
+    DeleteExchange { vhost: VhostId, name: Box<str> },
+    /// A new queue that lives on shard `home`; an exclusive one belongs to `owner`.
+    DeclareQueue { vhost: VhostId, spec: QueueSpec, home: ShardId, owner: Option<ConnAddr> },
+    /// A queue goes, with all bindings to it.
+    DeleteQueue { queue: QueueId },
+    /// A new binding, its arguments in canonical form.
+    Bind { vhost: VhostId, spec: BindingSpec },
+    /// A binding goes.
+    Unbind { vhost: VhostId, spec: BindingSpec },
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Applied {
+    /// There is a new queue.
+    Queue(QueueAddr),
+    /// The queue is gone from the catalog; its home ends it.
+    QueueGone(QueueAddr),
+    /// Exchanges or bindings changed.
+    Done,
+    /// The change no longer fits and changed nothing: check the request again.
+    Stale,
+}
+
+impl Catalog {
+    /// Applies a change.
+    pub fn apply(&mut self, change: &Change) -> Applied {
+        let applied = self.try_apply(change).unwrap_or(Applied::Stale);
+        if applied != Applied::Stale {
+            self.version += 1;
+        }
+        applied
+    }
+
+    fn try_apply(&mut self, change: &Change) -> Option<Applied> {
+        match change {
+            Change::DeclareExchange { vhost, spec } => self.declare_exchange(*vhost, spec),
+            Change::DeleteExchange { vhost, name } => {
+                let id = self.exchange_by_name(*vhost, name.as_bytes())?.id;
+                self.remove_exchanges(vec![id]);
+                Some(Applied::Done)
+            }
+            Change::DeclareQueue { vhost, spec, home, owner } => self.declare_queue(*vhost, spec, *home, *owner),
+            Change::DeleteQueue { queue } => self.delete_queue(*queue),
+            Change::Bind { vhost, spec } => self.bind(*vhost, spec),
+            Change::Unbind { vhost, spec } => {
+                let binding = self.resolve(*vhost, spec)?;
+                let id = self.bindings.find(&binding)?;
+                self.remove_bindings([id]);
+                Some(Applied::Done)
+            }
+        }
+    }
+
+    fn declare_exchange(&mut self, vhost: VhostId, spec: &ExchangeSpec) -> Option<Applied> {
+        let free = self.exchange_by_name(vhost, spec.name.as_bytes()).is_none();
+        free.then(|| self.add_exchange(vhost, spec.clone()))?;
+        Some(Applied::Done)
+    }
+
+    pub(super) fn add_exchange(&mut self, vhost: VhostId, spec: ExchangeSpec) {
+        let kind = Kind::named(&spec.kind).expect("check refuses unknown types");
+        let name = spec.name.as_bytes().into();
+        let id = self.exchanges.insert_with(|id| ExchangeInfo {
+            id,
+            vhost,
+            alternate: text_argument(&spec.arguments, ALTERNATE),
+            matcher: Matcher::new(kind),
+            spec,
+            outgoing: Default::default(),
+            incoming: Default::default(),
+            visited: Cell::new(0),
+        });
+        self.vhost_mut(vhost).exchanges.insert(name, id);
+    }
+
+    fn declare_queue(&mut self, vhost: VhostId, spec: &QueueSpec, home: ShardId, owner: Option<ConnAddr>) -> Option<Applied> {
+        if self.queue_by_name(vhost, &spec.name).is_some() {
+            return None;
+        }
+        let queue = self.queues.insert_with(|queue| QueueInfo {
+            spec: spec.clone(),
+            addr: QueueAddr { home, queue },
+            owner,
+            vhost,
+            incoming: Default::default(),
+        });
+        self.vhost_mut(vhost).queues.insert(spec.name.as_bytes().into(), queue);
+        if let Some(owner) = owner {
+            self.owned.entry(owner).or_default().insert(queue);
+        }
+        Some(Applied::Queue(QueueAddr { home, queue }))
+    }
+
+    fn delete_queue(&mut self, id: QueueId) -> Option<Applied> {
+        let bindings = std::mem::take(&mut self.queues.get_mut(id)?.incoming);
+        self.remove_bindings(bindings);
+        let queue = self.queues.remove(id)?;
+        self.vhost_mut(queue.vhost).queues.remove(queue.spec.name.as_bytes());
+        if let Some(owner) = queue.owner {
+            self.disown(owner, id);
+        }
+        Some(Applied::QueueGone(queue.addr))
+    }
+
+    fn disown(&mut self, owner: ConnAddr, queue: QueueId) {
+        let owned = self.owned.get_mut(&owner).expect("an exclusive queue is in its owner's set");
+        owned.remove(&queue);
+        if owned.is_empty() {
+            self.owned.remove(&owner);
+        }
+    }
+
+    fn bind(&mut self, vhost: VhostId, spec: &BindingSpec) -> Option<Applied> {
+        let binding = self.resolve(vhost, spec)?;
+        if self.bindings.find(&binding).is_some() {
+            return None;
+        }
+        let (source, dest) = (binding.source, binding.dest);
+        self.exchanges[source].matcher.bind(&binding.key, &binding.arguments, dest);
+        let id = self.bindings.insert(binding);
+        self.exchanges[source].outgoing.insert(id);
+        match dest {
+            Dest::Queue(addr) => self.queues[addr.queue].incoming.insert(id),
+            Dest::Exchange(exchange) => self.exchanges[exchange].incoming.insert(id),
+        };
+        Some(Applied::Done)
+    }
+
+    /// The binding with the ids of its ends, if both are there.
+    pub(super) fn resolve(&self, vhost: VhostId, spec: &BindingSpec) -> Option<Binding> {
+        Some(Binding {
+            source: self.exchange_by_name(vhost, spec.source.as_bytes())?.id,
+            dest: self.dest(vhost, spec.kind, &spec.destination)?,
+            key: spec.key.clone(),
+            arguments: spec.arguments.clone(),
+        })
+    }
+
+    /// Removes bindings, and the auto-delete exchanges that have none left as a source.
+    fn remove_bindings(&mut self, ids: impl IntoIterator<Item = BindingId>) {
+        let orphans = ids.into_iter().filter_map(|id| self.remove_binding(id)).collect();
+        self.remove_exchanges(orphans);
+    }
+
+    /// Removes exchanges with their bindings, and the auto-delete exchanges that this leaves without one, and so on.
+    fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
+        while let Some(id) = doomed.pop() {
+            let Some(exchange) = self.exchanges.get_mut(id) else { continue };
+            let bindings = [std::mem::take(&mut exchange.outgoing), std::mem::take(&mut exchange.incoming)];
+            for binding in bindings.into_iter().flatten() {
+                doomed.extend(self.remove_binding(binding));
+            }
+            let exchange = self.exchanges.remove(id).expect("it was there above");
+            self.vhost_mut(exchange.vhost).exchanges.remove(exchange.spec.name.as_bytes());
+        }
+    }
+
+    /// Removes a binding from the table and from both of its ends. Returns its source if that is to go with it.
+    fn remove_binding(&mut self, id: BindingId) -> Option<ExchangeId> {
+        let Binding { source, dest, key, arguments } = self.bindings.remove(id)?;
+        match dest {
+            Dest::Queue(addr) => self.queues[addr.queue].incoming.remove(&id),
+            Dest::Exchange(exchange) => self.exchanges[exchange].incoming.remove(&id),
+        };
+        let exchange = &mut self.exchanges[source];
+        exchange.matcher.unbind(&key, &arguments, dest);
+        exchange.outgoing.remove(&id);
+        (exchange.spec.auto_delete && exchange.outgoing.is_empty()).then_some(source)
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether a second declaration is the same as the first: otherwise 406, with the first difference in RabbitMQ's order.
+
+use super::{ALTERNATE, queue_arguments};
+use crate::contract::{Code, ExchangeSpec, Fault, QueueSpec};
+use crate::message::{Table, Value};
+
+/// Compares an exchange with its redeclaration. Of the arguments, only `alternate-exchange` counts.
+pub(super) fn assert_exchange(current: &ExchangeSpec, received: &ExchangeSpec, exchange_text: &str) -> Result<(), Fault> {
+    assert_same("type", &current.kind, &received.kind, exchange_text)?;
+    assert_same("durable", current.durable, received.durable, exchange_text)?;
+    assert_same("auto_delete", current.auto_delete, received.auto_delete, exchange_text)?;
+    assert_same("internal", current.internal, received.internal, exchange_text)?;
+    assert_argument(ALTERNATE, current.arguments.find(ALTERNATE), received.arguments.find(ALTERNATE), exchange_text)
+}
+
+/// Compares a queue with its redeclaration. Of the arguments, those that the queue's type knows count. The owner was compared before.
+pub(super) fn assert_queue(current: &QueueSpec, received: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
+    assert_same("durable", current.durable, received.durable, queue_text)?;
+    assert_same("auto_delete", current.auto_delete, received.auto_delete, queue_text)?;
+    for name in queue_arguments::known(&current.arguments) {
+        assert_argument(name, queue_argument(&current.arguments, name), queue_argument(&received.arguments, name), queue_text)?;
+    }
+    Ok(())
+}
+
+/// A queue without a type was declared with the default one.
+fn queue_argument<'a>(arguments: &'a Table, name: &str) -> Option<Value<'a>> {
+    let default = (name == queue_arguments::TYPE).then_some(Value::LongString(b"classic"));
+    arguments.find(name).or(default)
+}
+
+fn assert_same<T: PartialEq + std::fmt::Display>(name: &str, current: T, received: T, owner_text: &str) -> Result<(), Fault> {
+    if current == received {
+        return Ok(());
+    }
+    Err(inequivalent(name, owner_text, &format!("'{received}'"), &format!("'{current}'")))
+}
+
+fn assert_argument(name: &str, current: Option<Value<'_>>, received: Option<Value<'_>>, owner_text: &str) -> Result<(), Fault> {
+    let (current, received) = match (current, received) {
+        (None, None) => return Ok(()),
+        (Some(current), Some(received)) if current.equivalent(received) => return Ok(()),
+        (Some(current), Some(received)) => (bare(current), bare(received)),
+        (current, received) => (typed(current), typed(received)),
+    };
+    Err(inequivalent(name, owner_text, &received, &current))
+}
+
+fn inequivalent(name: &str, owner_text: &str, received: &str, current: &str) -> Fault {
+    let text = format!("inequivalent arg '{name}' for {owner_text}: received {received} but current is {current}");
+    Fault::new(Code::PreconditionFailed, text)
+}
+
+fn bare(value: Value<'_>) -> String {
+    if value == Value::Void { "none".to_owned() } else { format!("'{value}'") }
+}
+
+fn typed(value: Option<Value<'_>>) -> String {
+    match value {
+        Some(value) => format!("the value '{value}' of type '{}'", value.type_name()),
+        None => "none".to_owned(),
+    }
+}

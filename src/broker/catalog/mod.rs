@@ -1,0 +1,276 @@
+//! What exists: virtual hosts, exchanges, queues and bindings. Every shard has a copy.
+//!
+//! ```text
+//! request ─ check(&self) ─▶ Verdict::Change ─ shard 0 orders ─▶ apply(&mut self) on every shard: same ids, same version
+//!                       └─▶ Verdict::Queue: ask the queue at its home     └─▶ Fault
+//! ```
+//!
+//! Invariant: the catalog is a function of the changes applied to it. Ids come from slots and cascades go in the order of binding
+//! ids, never from iterating a hash map, so that shards that applied the same changes agree on every id.
+
+mod bindings;
+mod change;
+mod check;
+mod equivalence;
+mod queue_arguments;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+pub use change::{Applied, Change};
+pub use check::Verdict;
+
+use self::bindings::{Binding, BindingId, Bindings};
+use super::exchange::{Dest, Matcher};
+use crate::base::hash::Map;
+use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId};
+use crate::base::slots::Slots;
+use crate::contract::{Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, VhostId};
+use crate::message::{Table, Value, erlang_text};
+
+/// One shard's copy of what exists.
+pub struct Catalog {
+    version: u64,
+    vhosts: Vec<Vhost>,
+    queues: Slots<QueueId, QueueInfo>,
+    exchanges: Slots<ExchangeId, ExchangeInfo>,
+    bindings: Bindings,
+    owned: Map<ConnAddr, BTreeSet<QueueId>>,
+    /// Number of the latest walk through exchanges, see [`ExchangeInfo::visit`].
+    walks: Cell<u64>,
+}
+
+struct Vhost {
+    name: Box<str>,
+    queues: Map<Box<[u8]>, QueueId>,
+    exchanges: Map<Box<[u8]>, ExchangeId>,
+}
+
+/// A queue as the catalog knows it.
+pub struct QueueInfo {
+    /// What it was declared as; an exclusive queue is never durable here.
+    pub spec: QueueSpec,
+    /// Its id and the shard where it lives.
+    pub addr: QueueAddr,
+    /// The connection that an exclusive queue belongs to.
+    pub owner: Owner,
+    /// Its virtual host.
+    pub vhost: VhostId,
+    incoming: BTreeSet<BindingId>,
+}
+
+/// An exchange as the catalog knows it.
+pub struct ExchangeInfo {
+    /// What it was declared as.
+    pub spec: ExchangeSpec,
+    /// Its id.
+    pub id: ExchangeId,
+    /// Its virtual host.
+    pub vhost: VhostId,
+    /// Where to go with what no binding matches: the name in `alternate-exchange`, which need not exist.
+    pub alternate: Option<Box<[u8]>>,
+    /// Its bindings as a source, ready for matching.
+    pub matcher: Matcher,
+    outgoing: BTreeSet<BindingId>,
+    incoming: BTreeSet<BindingId>,
+    visited: Cell<u64>,
+}
+
+/// A binding with the names of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingView<'a> {
+    /// The virtual host.
+    pub vhost: VhostId,
+    /// The exchange that messages come from.
+    pub source: &'a str,
+    /// What `destination` names.
+    pub kind: Destination,
+    /// Where they go.
+    pub destination: &'a str,
+    /// The binding key.
+    pub key: &'a [u8],
+    /// The arguments in canonical order.
+    pub arguments: &'a Table,
+}
+
+impl Catalog {
+    /// The virtual host `/` with its predeclared exchanges.
+    pub fn new() -> Catalog {
+        let mut catalog = Catalog {
+            version: 1,
+            vhosts: Vec::new(),
+            queues: Slots::new(),
+            exchanges: Slots::new(),
+            bindings: Bindings::default(),
+            owned: Map::default(),
+            walks: Cell::new(0),
+        };
+        catalog.add_vhost("/");
+        catalog
+    }
+
+    fn add_vhost(&mut self, name: &str) {
+        let vhost = VhostId(u32::try_from(self.vhosts.len()).expect("fewer than 2^32 virtual hosts"));
+        self.vhosts.push(Vhost { name: name.into(), queues: Map::default(), exchanges: Map::default() });
+        for (name, kind, internal) in PREDECLARED {
+            let spec = ExchangeSpec {
+                name: name.into(),
+                kind: kind.into(),
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: Table::empty(),
+            };
+            self.add_exchange(vhost, spec);
+        }
+    }
+
+    /// Counts the applied changes, from 1. What a route cache remembers holds while it stands.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The virtual host of this name.
+    pub fn vhost_by_name(&self, name: &str) -> Option<VhostId> {
+        let at = self.vhosts.iter().position(|vhost| *vhost.name == *name)?;
+        u32::try_from(at).ok().map(VhostId)
+    }
+
+    /// The name of a virtual host.
+    pub fn vhost_name(&self, vhost: VhostId) -> &str {
+        &self.vhost(vhost).name
+    }
+
+    /// The queue of this name.
+    pub fn queue_by_name(&self, vhost: VhostId, name: &str) -> Option<&QueueInfo> {
+        self.queue_by_key(vhost, name.as_bytes())
+    }
+
+    /// The queue whose name is this routing key.
+    #[inline]
+    pub fn queue_by_key(&self, vhost: VhostId, key: &[u8]) -> Option<&QueueInfo> {
+        self.vhost(vhost).queues.get(key).map(|&id| &self.queues[id])
+    }
+
+    /// The queue with this id, or nothing if it is gone or yet to come.
+    pub fn queue(&self, id: QueueId) -> Option<&QueueInfo> {
+        self.queues.get(id)
+    }
+
+    /// Whether the id is from a change that was not applied here yet, so that the queue may still come.
+    pub fn is_newer(&self, id: QueueId) -> bool {
+        self.queues.is_yet_to_come(id)
+    }
+
+    /// The exchange of this name.
+    #[inline]
+    pub fn exchange_by_name(&self, vhost: VhostId, name: &[u8]) -> Option<&ExchangeInfo> {
+        self.vhost(vhost).exchanges.get(name).map(|&id| &self.exchanges[id])
+    }
+
+    /// The exchange with this id, or nothing if it is gone.
+    #[inline]
+    pub fn exchange(&self, id: ExchangeId) -> Option<&ExchangeInfo> {
+        self.exchanges.get(id)
+    }
+
+    /// All queues, by id.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueInfo> {
+        self.queues.iter().map(|(_, queue)| queue)
+    }
+
+    /// The exclusive queues of a connection, by id: they go with it.
+    pub fn owned_by(&self, owner: ConnAddr) -> impl Iterator<Item = QueueId> {
+        self.owned.get(&owner).into_iter().flatten().copied()
+    }
+
+    /// All exchanges, by id.
+    pub fn exchanges(&self) -> impl Iterator<Item = &ExchangeInfo> {
+        self.exchanges.iter().map(|(_, exchange)| exchange)
+    }
+
+    /// All bindings, by id; not the implicit ones of the default exchange.
+    pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
+        self.bindings.iter().map(|(_, binding)| self.view(binding))
+    }
+
+    fn view<'a>(&'a self, binding: &'a Binding) -> BindingView<'a> {
+        let source = &self.exchanges[binding.source];
+        let (kind, destination) = match binding.dest {
+            Dest::Queue(addr) => (Destination::Queue, &self.queues[addr.queue].spec.name),
+            Dest::Exchange(id) => (Destination::Exchange, &self.exchanges[id].spec.name),
+        };
+        BindingView { vhost: source.vhost, source: &source.spec.name, kind, destination, key: &binding.key, arguments: &binding.arguments }
+    }
+
+    fn vhost(&self, vhost: VhostId) -> &Vhost {
+        &self.vhosts[vhost.0 as usize]
+    }
+
+    fn vhost_mut(&mut self, vhost: VhostId) -> &mut Vhost {
+        &mut self.vhosts[vhost.0 as usize]
+    }
+
+    /// What a binding to this name leads to.
+    fn dest(&self, vhost: VhostId, kind: Destination, name: &str) -> Option<Dest> {
+        match kind {
+            Destination::Queue => self.queue_by_name(vhost, name).map(|queue| Dest::Queue(queue.addr)),
+            Destination::Exchange => self.exchange_by_name(vhost, name.as_bytes()).map(|exchange| Dest::Exchange(exchange.id)),
+        }
+    }
+
+    /// 404 for an exchange.
+    pub fn no_exchange(&self, vhost: VhostId, name: &[u8]) -> Fault {
+        let (name, vhost) = (erlang_text(name), self.vhost_name(vhost));
+        Fault::new(Code::NotFound, format!("no exchange '{name}' in vhost '{vhost}'"))
+    }
+
+    /// 404 for a queue.
+    pub fn no_queue(&self, vhost: VhostId, name: &str) -> Fault {
+        let vhost = self.vhost_name(vhost);
+        Fault::new(Code::NotFound, format!("no queue '{name}' in vhost '{vhost}'"))
+    }
+
+    /// Starts a walk from exchange to exchange. Walks do not nest.
+    pub(super) fn start_walk(&self) -> Walk {
+        self.walks.set(self.walks.get() + 1);
+        Walk(self.walks.get())
+    }
+}
+
+/// One message's way through exchanges.
+#[derive(Clone, Copy)]
+pub(super) struct Walk(u64);
+
+impl ExchangeInfo {
+    /// Marks the exchange as visited by the walk, and tells whether it was not. The mark stands in the exchange itself, so that a
+    /// walk needs no set, however many exchanges are bound to each other, and in whatever circles.
+    pub(super) fn visit(&self, walk: Walk) -> bool {
+        self.visited.replace(walk.0) != walk.0
+    }
+}
+
+impl Default for Catalog {
+    fn default() -> Catalog {
+        Catalog::new()
+    }
+}
+
+/// The text behind a name in a table of arguments.
+fn text_argument(arguments: &Table, name: &str) -> Option<Box<[u8]>> {
+    arguments.find(name).and_then(Value::as_text).map(Box::from)
+}
+
+/// Name, type and internal flag of what every virtual host has.
+const PREDECLARED: [(&str, &str, bool); 7] = [
+    ("", "direct", false),
+    ("amq.direct", "direct", false),
+    ("amq.fanout", "fanout", false),
+    ("amq.topic", "topic", false),
+    ("amq.headers", "headers", false),
+    ("amq.match", "headers", false),
+    ("amq.rabbitmq.trace", "topic", true),
+];
+
+/// Names where to send what an exchange cannot route.
+const ALTERNATE: &str = "alternate-exchange";

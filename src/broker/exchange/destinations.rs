@@ -1,0 +1,112 @@
+//! A set of destinations that counts how many bindings name each: read as a slice, changed in constant time.
+//!
+//! Nearly every set has one element and stands in place. A fanout to 100,000 queues keeps an index beside the list, so that the
+//! queues of 100,000 closing connections do not search it once each.
+//!
+//! Invariant: each destination stands in `list` once, with a count above 0; if there is an index, it knows the place of each.
+
+use smallvec::SmallVec;
+
+use super::Dest;
+use crate::base::hash::Map;
+
+/// The destinations of one binding key.
+#[derive(Default)]
+pub struct Destinations {
+    list: SmallVec<[Counted; 1]>,
+    index: Option<Box<Map<Dest, usize>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Counted {
+    dest: Dest,
+    bindings: u32,
+}
+
+impl Destinations {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Each destination once.
+    pub fn iter(&self) -> impl Iterator<Item = Dest> {
+        self.list.iter().map(|counted| counted.dest)
+    }
+
+    /// One more binding names `dest`.
+    pub fn add(&mut self, dest: Dest) {
+        match self.position(dest) {
+            Some(at) => self.list[at].bindings += 1,
+            None => self.push(dest),
+        }
+    }
+
+    /// One binding less names `dest`, which is in the set.
+    pub fn remove(&mut self, dest: Dest) {
+        let at = self.position(dest).expect("what is unbound was bound");
+        self.list[at].bindings -= 1;
+        if self.list[at].bindings == 0 {
+            self.swap_remove(at);
+        }
+    }
+
+    fn position(&self, dest: Dest) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(&dest).copied(),
+            None => self.list.iter().position(|counted| counted.dest == dest),
+        }
+    }
+
+    fn push(&mut self, dest: Dest) {
+        if let Some(index) = &mut self.index {
+            index.insert(dest, self.list.len());
+        }
+        self.list.push(Counted { dest, bindings: 1 });
+        if self.index.is_none() && self.list.len() > SEARCHED_MAX {
+            self.index = Some(Box::new(self.iter().enumerate().map(|(at, dest)| (dest, at)).collect()));
+        }
+    }
+
+    fn swap_remove(&mut self, at: usize) {
+        let gone = self.list.swap_remove(at);
+        if let Some(index) = &mut self.index {
+            index.remove(&gone.dest);
+            if let Some(moved) = self.list.get(at) {
+                index.insert(moved.dest, at);
+            }
+        }
+    }
+}
+
+/// Destinations up to which searching the list is faster than an index.
+const SEARCHED_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::broker::exchange::tests::queue;
+
+    #[test]
+    fn it_counts_like_a_naive_multiset() {
+        let mut rng = Rng::seeded(3);
+        let (mut set, mut model) = (Destinations::default(), vec![0u32; 80]);
+        for round in 0..4000 {
+            let n = rng.below(80) as usize;
+            let growing = round / 500 % 2 == 0;
+            if model[n] > 0 && rng.below(4) < if growing { 1 } else { 3 } {
+                model[n] -= 1;
+                set.remove(queue(n as u32));
+            } else {
+                model[n] += 1;
+                set.add(queue(n as u32));
+            }
+            let mut found: Vec<_> = set.iter().collect();
+            found.sort_by_key(|dest| format!("{dest:?}"));
+            let mut expected: Vec<_> = (0..80).filter(|&n| model[n as usize] > 0).map(queue).collect();
+            expected.sort_by_key(|dest| format!("{dest:?}"));
+            assert_eq!(found, expected);
+        }
+    }
+}
