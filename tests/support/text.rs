@@ -188,7 +188,7 @@ fn entry((name, value): &(Vec<u8>, Value)) -> String {
 }
 
 fn word_or_quote(text: &[u8]) -> String {
-    let plain = text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-.$/@".contains(byte));
+    let plain = text.len() <= RUN_MIN && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-.$/@".contains(byte));
     match std::str::from_utf8(text) {
         Ok(word) if plain && !word.is_empty() && word.parse::<i128>().is_err() && !["true", "false"].contains(&word) => word.to_owned(),
         _ => quote(text),
