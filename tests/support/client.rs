@@ -43,8 +43,11 @@ pub struct Content {
 #[derive(Default)]
 pub struct Incoming {
     bytes: Vec<u8>,
-    open: Vec<(u16, Method, Option<(u64, Content)>)>,
+    open: Vec<Unfinished>,
 }
+
+/// A message that is not whole: its channel, its method, and, once the header is there, its size and what came of it.
+type Unfinished = (u16, Method, Option<(u64, Content)>);
 
 impl Incoming {
     /// Takes what came and gives back what is whole, in order.

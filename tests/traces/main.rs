@@ -71,4 +71,4 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// As many conversations there must be at least.
-const FILES_MIN: usize = 60;
+const FILES_MIN: usize = 180;

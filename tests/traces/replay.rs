@@ -51,9 +51,8 @@ fn nothing_left(player: &mut Player<'_>) -> Result<(), String> {
 }
 
 fn expect(player: &mut Player<'_>, place: &Place, expected: &str) -> Result<(), String> {
-    match expected.split_once(' ') {
-        Some((kind @ ("confirmed" | "refused"), tags)) => return expect_confirms(player, place, kind == "confirmed", tags),
-        _ => {}
+    if let Some((kind @ ("confirmed" | "refused"), tags)) = expected.split_once(' ') {
+        return expect_confirms(player, place, kind == "confirmed", tags);
     }
     loop {
         player.wait_for(std::slice::from_ref(place), PATIENCE);
