@@ -12,6 +12,10 @@ pub const FRAME_SIZE_SLACK: usize = 8;
 pub const MESSAGE_SIZE_CAP: usize = 512 << 20;
 /// Bodies from here on are counted buffers that are sent by gather-write; smaller ones are copied (measured: copying loses from 16 KiB on).
 pub const SHARED_BODY_MIN: usize = 16 << 10;
+/// Bytes of a segment of the arena: small enough that the current one stays in the second-level cache.
+pub const ARENA_SEGMENT_SIZE: usize = 256 << 10;
+/// Empty segments that the arena keeps for reuse, count.
+pub const ARENA_SPARE_SEGMENTS: usize = 16;
 /// How much is reserved at once for a body of which only the header has arrived, bytes: a header alone must not cost its sender's claim.
 pub const BODY_RESERVE_MAX: usize = 1 << 20;
 /// The longest time that a message or a queue may be told to live, milliseconds (RabbitMQ: ten years).
@@ -28,6 +32,10 @@ pub const PARKED_INPUT_MAX: usize = 256 << 10;
 pub const SEND_SIZE_MAX: usize = 256 << 10;
 /// Time from accept to connection.open, milliseconds.
 pub const HANDSHAKE_MS: u64 = 10_000;
+/// How long a connection that is over waits for its last bytes to be taken, milliseconds.
+pub const LINGER_MS: u64 = 5_000;
+/// Buffers of sent output that a shard keeps for reuse, count.
+pub const OUTPUT_SPARE_BUFFERS: usize = 16;
 /// How long a closing connection waits for the peer's close-ok, milliseconds.
 pub const CLOSING_MS: u64 = 30_000;
 /// How long a peer that cannot be talked to may read what was sent to it before its socket is closed, milliseconds (RabbitMQ; slows down who guesses passwords).
@@ -42,6 +50,8 @@ pub const ASSEMBLY_KEEP_MAX: usize = 4 << 10;
 pub const MAIL_STAGED_MAX: usize = 1024;
 /// The same for the messages that the mail carries, bytes.
 pub const MAIL_STAGED_BYTES_MAX: usize = 4 << 20;
+/// Bytes of messages that travel together before the next block is begun.
+pub const MAIL_BLOCK_SIZE: usize = 64 << 10;
 /// Slots of a ring between two shards; a power of two.
 pub const RING_SLOTS: usize = 2048;
 /// Messages that one queue delivers in one turn before it goes to the tail.

@@ -1,7 +1,9 @@
 //! The broker's machines: what exists, who may use it, where messages go and how they wait. No I/O, no clock, no protocol.
 
 pub mod access;
+pub mod arena;
 pub mod catalog;
 pub mod exchange;
 mod publish_rules;
+pub mod queue;
 pub mod router;

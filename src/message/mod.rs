@@ -10,6 +10,7 @@
 
 mod erlang;
 mod properties;
+mod record;
 mod table;
 mod table_builder;
 mod value;
@@ -17,13 +18,14 @@ pub mod wire;
 
 pub use erlang::{ErlangBinary, ErlangString, erlang_text};
 pub use properties::{Properties, PropertiesBuilder, PropertiesError, flag, rewrite_headers};
+pub use record::{RECORD_HEADER, RecordHeader, set_refs, write_record};
 pub use table::{Entries, Table, TableError, TableRef};
 pub use table_builder::{ArrayBuilder, TableBuilder};
 pub use value::{Value, Values};
 
 use bytes::Bytes;
 
-/// A message in the store of its shard: a counted reference that its holder gives back (see `broker::store`).
+/// A message in the arena of its shard: a counted reference that its holder gives back (see `broker::arena`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct MessageRef {
     /// The segment.

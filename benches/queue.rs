@@ -1,0 +1,65 @@
+//! What a waiting message costs: the arena, the queue, the rotation of consumers.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ringmq::base::ids::{ChannelAddr, ConnAddr, ConnId, QueueId, ShardId};
+use ringmq::broker::arena::Arena;
+use ringmq::broker::queue::{Consumer, Consumers, Queue};
+use ringmq::contract::Target;
+use ringmq::message::{Body, MessageRef, MessageView, Route};
+
+/// A message comes, waits behind `depth` others, and goes.
+fn push_pop(c: &mut Criterion) {
+    let mut group = c.benchmark_group("queue");
+    group.throughput(Throughput::Elements(1));
+    for (size, depth) in [(100, 1), (100, 100_000), (1024, 1), (1024, 100_000)] {
+        let body = vec![7; size];
+        let message = MessageView { route: Route::new(b"\x00\x04task"), properties: &[0x10, 0, 2], body: Body::Slice(&body) };
+        let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), false));
+        (0..depth).for_each(|_| queue.push(arena.insert(&message)));
+        group.bench_function(BenchmarkId::new("push_pop", format!("{size}B_behind_{depth}")), |b| {
+            b.iter(|| {
+                queue.push(arena.insert(&message));
+                let entry = queue.pop().expect("one was pushed");
+                black_box(arena.view(entry.message));
+                arena.release(entry.message);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A message comes back to its place among others.
+fn requeue(c: &mut Criterion) {
+    let mut queue = Queue::new(QueueId::default(), false);
+    (0..1000).for_each(|_| queue.push(MessageRef::default()));
+    c.bench_function("queue/pop_requeue", |b| {
+        b.iter(|| {
+            let entry = queue.pop().expect("never empty");
+            queue.requeue(entry.returned());
+        });
+    });
+}
+
+/// One delivery and its ack among `count` consumers.
+fn rotate(c: &mut Criterion) {
+    for count in [1, 100] {
+        let mut consumers = Consumers::default();
+        let conn = ConnAddr { shard: ShardId(0), conn: ConnId::default() };
+        for index in 0..count {
+            let target = Target { channel: ChannelAddr { conn, channel: 1 }, index };
+            consumers.add(Consumer::new(target, false, 10, 0), false);
+        }
+        c.bench_function(&format!("queue/serve_settle_{count}"), |b| {
+            b.iter(|| {
+                let id = consumers.next().expect("all have room").0;
+                consumers.on_delivered(id);
+                black_box(consumers.on_settled(id))
+            });
+        });
+    }
+}
+
+criterion_group!(benches, push_pop, requeue, rotate);
+criterion_main!(benches);

@@ -1,0 +1,236 @@
+//! The consumers of one queue: who may be served, in which order (rows S2 to S5).
+//!
+//! A consumer is in exactly one of three states:
+//!
+//! ```text
+//! listed    in the rotation of its priority: it can take a message
+//! full      in_flight == prefetch; a settle lists it again
+//! parked    its connection or channel has no room, or its shard sent a delivery back; `unpark` lists it again
+//! ```
+
+use smallvec::SmallVec;
+
+use crate::base::ids::{ConsumerId, Key};
+use crate::base::ready_list::ReadyList;
+use crate::base::slots::Slots;
+use crate::contract::Target;
+
+/// One consumer, as its queue sees it.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Where deliveries go.
+    pub target: Target,
+    /// Deliveries need no settling.
+    pub no_ack: bool,
+    /// x-priority: higher is served first.
+    pub priority: i32,
+    /// How often the consumer was unparked: tells deliveries sent before from those sent after (see `shard::mail`).
+    pub epoch: u32,
+    prefetch: u32,
+    in_flight: u32,
+    parked: bool,
+}
+
+impl Consumer {
+    /// A consumer with room for `prefetch` unsettled deliveries; 0 is no limit.
+    pub fn new(target: Target, no_ack: bool, prefetch: u32, priority: i32) -> Consumer {
+        Consumer { target, no_ack, priority, prefetch, epoch: 0, in_flight: 0, parked: false }
+    }
+
+    fn has_room(&self) -> bool {
+        !self.parked && (self.no_ack || self.prefetch == 0 || self.in_flight < self.prefetch)
+    }
+}
+
+/// The consumers of a queue.
+#[derive(Default)]
+pub struct Consumers {
+    table: Slots<ConsumerId, Consumer>,
+    /// Rotations of listed consumers by descending priority.
+    rotations: SmallVec<[(i32, ReadyList); 1]>,
+    exclusive: bool,
+}
+
+impl Consumers {
+    /// Adds a consumer. None if an exclusive one is there, or an exclusive one is asked for and others are (row S2).
+    pub fn add(&mut self, consumer: Consumer, exclusive: bool) -> Option<ConsumerId> {
+        if self.exclusive || (exclusive && !self.is_empty()) {
+            return None;
+        }
+        self.exclusive = exclusive;
+        let priority = consumer.priority;
+        let id = self.table.insert(consumer);
+        self.rotation(priority).push_back(Key::from(id).slot);
+        Some(id)
+    }
+
+    /// Takes a consumer out.
+    pub fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let consumer = self.table.remove(id)?;
+        self.rotation(consumer.priority).remove(Key::from(id).slot);
+        if self.table.is_empty() {
+            self.exclusive = false;
+            self.rotations.clear();
+        }
+        Some(consumer)
+    }
+
+    /// The next one to be served: [`on_delivered`](Self::on_delivered) or [`park`](Self::park) follows, or it stays the next.
+    pub fn next(&self) -> Option<(ConsumerId, &Consumer)> {
+        let slot = self.rotations.iter().find_map(|(_, rotation)| rotation.front())?;
+        let id = self.table.key_at(slot).expect("a listed consumer is in the table");
+        self.table.get(id).map(|consumer| (id, consumer))
+    }
+
+    /// The consumer that [`next`](Self::next) gave got a message: it goes to the end of the rotation if it has room for another.
+    pub fn on_delivered(&mut self, id: ConsumerId) {
+        let consumer = self.table.get_mut(id).expect("a consumer stays while it is served");
+        if !consumer.no_ack {
+            consumer.in_flight += 1;
+        }
+        let (has_room, priority) = (consumer.has_room(), consumer.priority);
+        let rotation = self.rotation(priority);
+        if has_room {
+            rotation.rotate();
+        } else {
+            rotation.remove(Key::from(id).slot);
+        }
+    }
+
+    /// The consumer cannot take a message for now: it leaves the rotation.
+    pub fn park(&mut self, id: ConsumerId) {
+        let Some(consumer) = self.table.get_mut(id) else { return };
+        consumer.parked = true;
+        let priority = consumer.priority;
+        self.rotation(priority).remove(Key::from(id).slot);
+    }
+
+    /// A parked consumer can take messages again. True if it can be served now.
+    pub fn unpark(&mut self, id: ConsumerId) -> bool {
+        let Some(consumer) = self.table.get_mut(id).filter(|consumer| consumer.parked) else { return false };
+        consumer.parked = false;
+        consumer.epoch = consumer.epoch.wrapping_add(1);
+        self.list(id)
+    }
+
+    /// One delivery of the consumer is settled. True if it can be served now.
+    pub fn on_settled(&mut self, id: ConsumerId) -> bool {
+        let Some(consumer) = self.table.get_mut(id) else { return false };
+        consumer.in_flight = consumer.in_flight.saturating_sub(1);
+        self.list(id)
+    }
+
+    /// The consumer, while it is there.
+    pub fn get(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.table.get(id)
+    }
+
+    /// All consumers.
+    pub fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Consumer)> {
+        self.table.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether one of them can take a message.
+    pub fn any_ready(&self) -> bool {
+        self.rotations.iter().any(|(_, rotation)| !rotation.is_empty())
+    }
+
+    fn list(&mut self, id: ConsumerId) -> bool {
+        let Some(consumer) = self.table.get(id).filter(|consumer| consumer.has_room()) else { return false };
+        let (slot, priority) = (Key::from(id).slot, consumer.priority);
+        let rotation = self.rotation(priority);
+        if !rotation.contains(slot) {
+            rotation.push_back(slot);
+        }
+        true
+    }
+
+    fn rotation(&mut self, priority: i32) -> &mut ReadyList {
+        let at = match self.rotations.binary_search_by(|(other, _)| priority.cmp(other)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.rotations.insert(at, (priority, ReadyList::default()));
+                at
+            }
+        };
+        &mut self.rotations[at].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ShardId};
+
+    fn consumer(index: u32, prefetch: u32, priority: i32) -> Consumer {
+        let conn = ConnAddr { shard: ShardId(0), conn: ConnId::default() };
+        Consumer::new(Target { channel: ChannelAddr { conn, channel: 1 }, index }, false, prefetch, priority)
+    }
+
+    fn serve(consumers: &mut Consumers) -> Option<u32> {
+        let (id, index) = consumers.next().map(|(id, consumer)| (id, consumer.target.index))?;
+        consumers.on_delivered(id);
+        Some(index)
+    }
+
+    #[test]
+    fn equal_consumers_take_turns() {
+        let mut consumers = Consumers::default();
+        (0..3).for_each(|n| assert!(consumers.add(consumer(n, 0, 0), false).is_some()));
+        let served: Vec<_> = (0..7).filter_map(|_| serve(&mut consumers)).collect();
+        assert_eq!(served, [0, 1, 2, 0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_higher_priority_is_served_while_it_has_room() {
+        let mut consumers = Consumers::default();
+        consumers.add(consumer(0, 0, -1), false);
+        let high = consumers.add(consumer(1, 2, 10), false).expect("not exclusive");
+        consumers.add(consumer(2, 1, 0), false);
+        let served: Vec<_> = (0..5).filter_map(|_| serve(&mut consumers)).collect();
+        assert_eq!(served, [1, 1, 2, 0, 0]);
+        assert!(consumers.on_settled(high));
+        assert_eq!(serve(&mut consumers), Some(1));
+    }
+
+    #[test]
+    fn prefetch_is_never_exceeded() {
+        let mut consumers = Consumers::default();
+        let id = consumers.add(consumer(0, 2, 0), false).expect("not exclusive");
+        assert_eq!((serve(&mut consumers), serve(&mut consumers), serve(&mut consumers)), (Some(0), Some(0), None));
+        consumers.park(id);
+        assert!(!consumers.on_settled(id));
+        assert!(consumers.unpark(id) && !consumers.unpark(id));
+        assert_eq!((serve(&mut consumers), serve(&mut consumers)), (Some(0), None));
+    }
+
+    #[test]
+    fn an_exclusive_consumer_is_alone() {
+        let mut consumers = Consumers::default();
+        let first = consumers.add(consumer(0, 0, 0), true).expect("the first");
+        assert!(consumers.add(consumer(1, 0, 0), false).is_none());
+        consumers.remove(first);
+        assert!(consumers.add(consumer(1, 0, 0), false).is_some());
+        assert!(consumers.add(consumer(2, 0, 0), true).is_none());
+    }
+
+    #[test]
+    fn a_removed_consumer_gets_nothing() {
+        let mut consumers = Consumers::default();
+        let a = consumers.add(consumer(0, 0, 0), false).expect("not exclusive");
+        consumers.add(consumer(1, 0, 0), false);
+        consumers.remove(a);
+        assert_eq!((serve(&mut consumers), serve(&mut consumers)), (Some(1), Some(1)));
+        assert!(!consumers.on_settled(a) && consumers.len() == 1);
+    }
+}

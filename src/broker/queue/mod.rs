@@ -1,0 +1,153 @@
+//! A queue: messages in order, consumers in rotation. A pure machine; the shard performs what it decides.
+//!
+//! ```text
+//!                    returned  {3, 7}            came back; each at its own place
+//!   push ──▶ ready [12 11 10 9 8 5 4] ──▶ pop    the smaller of both fronts
+//!                                          │
+//!               consumers  (c2 c5 c1) ─────┘     strict rotation among those with room, higher priority first
+//! ```
+//!
+//! Invariants: sequence numbers grow from front to back of `ready`; no number is in both `ready` and `returned`. A popped entry is in the
+//! custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue keeps the count of those only.
+
+mod consumers;
+
+pub use consumers::{Consumer, Consumers};
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::base::ids::{ConsumerId, QueueId};
+use crate::contract::Entry;
+use crate::message::MessageRef;
+
+/// One queue on its home shard.
+pub struct Queue {
+    /// Its id in the catalog.
+    pub id: QueueId,
+    /// Who receives from it.
+    pub consumers: Consumers,
+    auto_delete: bool,
+    next_sequence: u64,
+    ready: VecDeque<Entry>,
+    returned: BTreeMap<u64, Entry>,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(id: QueueId, auto_delete: bool) -> Queue {
+        Queue { id, auto_delete, consumers: Consumers::default(), next_sequence: 0, ready: VecDeque::new(), returned: BTreeMap::new() }
+    }
+
+    /// A place at the tail for a message that is delivered at once and does not wait.
+    pub fn place(&mut self, message: MessageRef) -> Entry {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        Entry::new(sequence, message)
+    }
+
+    /// Appends a message at the tail.
+    pub fn push(&mut self, message: MessageRef) {
+        let entry = self.place(message);
+        self.ready.push_back(entry);
+    }
+
+    /// Takes the message at the head.
+    pub fn pop(&mut self) -> Option<Entry> {
+        if !self.returned.is_empty() && self.returned_is_first() {
+            return self.returned.pop_first().map(|(_, entry)| entry);
+        }
+        let entry = self.ready.pop_front();
+        if self.ready.is_empty() && self.ready.capacity() > READY_KEPT {
+            self.ready = VecDeque::new();
+        }
+        entry
+    }
+
+    /// Puts an entry back at its place.
+    pub fn requeue(&mut self, entry: Entry) {
+        self.returned.insert(entry.sequence(), entry);
+    }
+
+    /// Messages ready for delivery.
+    pub fn len(&self) -> usize {
+        self.ready.len() + self.returned.len()
+    }
+
+    /// Whether nothing is ready for delivery.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.returned.is_empty()
+    }
+
+    /// Whether a message and a consumer with room are both there.
+    pub fn can_deliver(&self) -> bool {
+        !self.is_empty() && self.consumers.any_ready()
+    }
+
+    /// Whether the queue goes now that its last consumer went (row D5: only if it ever had one).
+    pub fn is_abandoned(&self) -> bool {
+        self.auto_delete && self.consumers.is_empty()
+    }
+
+    /// Counts a settled delivery of `consumer`; true if the queue can deliver now.
+    pub fn on_settled(&mut self, consumer: ConsumerId) -> bool {
+        self.consumers.on_settled(consumer) && !self.is_empty()
+    }
+
+    fn returned_is_first(&self) -> bool {
+        match (self.returned.first_key_value(), self.ready.front()) {
+            (Some((&returned, _)), Some(ready)) => returned < ready.sequence(),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+}
+
+/// Room for entries that an emptied queue keeps.
+const READY_KEPT: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(offset: u32) -> MessageRef {
+        MessageRef { segment: 0, offset }
+    }
+
+    fn filled(count: u32) -> Queue {
+        let mut queue = Queue::new(QueueId::default(), false);
+        (0..count).for_each(|n| queue.push(message(n)));
+        queue
+    }
+
+    fn order(queue: &mut Queue) -> Vec<u32> {
+        std::iter::from_fn(|| queue.pop()).map(|entry| entry.message.offset).collect()
+    }
+
+    #[test]
+    fn first_in_first_out() {
+        let mut queue = filled(3);
+        assert_eq!(queue.len(), 3);
+        assert_eq!(order(&mut queue), [0, 1, 2]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_returned_message_has_its_old_place() {
+        let mut queue = filled(6);
+        let taken: Vec<_> = (0..4).filter_map(|_| queue.pop()).collect();
+        queue.requeue(taken[2].returned());
+        queue.requeue(taken[0].returned());
+        queue.push(message(6));
+        assert_eq!(queue.len(), 5);
+        let first = queue.pop().expect("two came back");
+        assert!(first.redelivered() && first.message == message(0));
+        assert_eq!(order(&mut queue), [2, 4, 5, 6]);
+    }
+
+    #[test]
+    fn memory_of_a_long_queue_is_given_back() {
+        let mut queue = filled(100_000);
+        order(&mut queue);
+        assert!(queue.ready.capacity() <= READY_KEPT);
+    }
+}
