@@ -310,7 +310,11 @@ mod tests {
             }
             drop(rx.pop());
             assert_eq!(Rc::strong_count(&counted), 5);
-            if receiver_first { drop((rx, tx)) } else { drop((tx, rx)) }
+            if receiver_first {
+                drop((rx, tx))
+            } else {
+                drop((tx, rx))
+            }
             assert_eq!(Rc::strong_count(&counted), 1);
         }
     }

@@ -1,1 +1,254 @@
-//! shard
+//! A shard: one machine per core, made of sessions, queues, a copy of the catalog, and links to the other shards.
+//!
+//! A shard performs nothing. Its driver (`io::driver`, or the simulator) tells it what happened by the `on_*` methods, lets it work with
+//! [`turn`](Shard::turn), and carries out the [`Deed`]s that it asks for. Whatever crosses to another shard is [`mail`].
+//!
+//! ```text
+//!              on_accepted on_bytes on_sent on_closed                     Deed::{Send, Pause, Resume, Close, Wake}
+//! driver ───────────────────────────────────────────▶ shard ──────────────────────────────────────────────────▶ driver
+//!            input ─▶ dispatch ─▶ router ─▶ queue ─▶ delivery ─▶ outbox
+//!              │                              ▲
+//!              └ request ─▶ ask / order ─ mail ┘
+//! ```
+//!
+//! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
+//! [`request`] declare, consume and the like; [`order`] catalog changes; [`mailbox`] mail from other shards; [`lifecycle`] how connections
+//! and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
+
+mod ask;
+mod conn;
+mod conns;
+mod delivery;
+mod dispatch;
+mod input;
+mod lifecycle;
+mod link;
+mod mail;
+mod mailbox;
+mod order;
+mod outbox;
+mod request;
+mod settle;
+mod turn;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use slab::Slab;
+
+use crate::base::hash::Map;
+use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueId, ShardId};
+use crate::base::limits::HANDSHAKE_MS;
+use crate::base::outgoing::Outgoing;
+use crate::base::ready_list::ReadyList;
+use crate::base::rng::Rng;
+use crate::base::spsc::Doorbell;
+use crate::base::timer_wheel::TimerWheel;
+use crate::broker::arena::Arena;
+use crate::broker::catalog::Catalog;
+use crate::broker::queue::Queue;
+use crate::config::Config;
+use crate::contract::{Receipt, RouteSet};
+
+use conn::Conn;
+use conns::Conns;
+use delivery::RemoteHold;
+use link::Link;
+use mailbox::Early;
+use order::{Ledger, Pending, Waiter};
+
+pub use turn::Turn;
+
+/// One event loop's share of the broker.
+pub struct Shard {
+    id: ShardId,
+    config: Arc<Config>,
+    /// Connections of the whole broker.
+    connection_count: Arc<AtomicUsize>,
+    rng: Rng,
+    now: u64,
+    conns: Conns,
+    catalog: Catalog,
+    /// The queues that live here, by slot of their id.
+    queues: Vec<Option<Box<Queue>>>,
+    arena: Arena,
+    timers: TimerWheel<ConnId>,
+    bell: Arc<Doorbell>,
+    /// By shard number; none to itself.
+    links: Vec<Option<Link>>,
+    /// Whose mail is read first in the next turn.
+    first_peer: u16,
+    /// Remote consumers of connections here that sent a delivery back.
+    remote_holds: Map<(QueueId, ConsumerId), RemoteHold>,
+    /// Mail for queues whose declaration has not arrived here yet.
+    early: Vec<Early>,
+    /// What waits for a decision of shard 0, by ticket.
+    waiters: Slab<Waiter>,
+    /// Shard 0 only: changes that not all shards have applied, oldest first.
+    pending: VecDeque<Pending>,
+    ledger: Ledger,
+    /// Requests to try again in the next turn.
+    retries: Vec<ChannelAddr>,
+    /// Connections whose parked input may go on.
+    resumed: VecDeque<ConnId>,
+    /// Connections parked because a link has no room.
+    mail_waiters: Vec<ConnId>,
+    dirty_queues: ReadyList,
+    deeds: VecDeque<Deed>,
+    /// Working memory of the publish and settle paths.
+    routes: RouteSet,
+    unfinished: Vec<u32>,
+    receipts: Vec<Receipt>,
+    /// A publish staged more than its link should hold.
+    link_full: bool,
+    stopping: bool,
+}
+
+/// What the driver is asked to do.
+#[derive(Debug)]
+pub enum Deed {
+    /// Send all of it, then give the buffer back with [`Shard::on_sent`]. At most one is under way per connection.
+    Send(ConnId, Outgoing),
+    /// Stop reading the socket. Bytes that still arrive are passed on.
+    Pause(ConnId),
+    /// Read it again.
+    Resume(ConnId),
+    /// The connection is over and its id is free: let a send under way end, then close the socket.
+    Close(ConnId),
+    /// The shard sleeps and has mail.
+    Wake(ShardId),
+}
+
+/// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
+pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
+    let count = config.shards;
+    let connection_count = Arc::new(AtomicUsize::new(0));
+    let mut seeds = Rng::seeded(seed);
+    let mut shards: Vec<Shard> =
+        (0..count).map(|id| Shard::new(ShardId(id), config.clone(), connection_count.clone(), seeds.next_u64())).collect();
+    for low in 0..count as usize {
+        for high in low + 1..count as usize {
+            let (from_low, from_high) = Link::pair([shards[low].bell.clone(), shards[high].bell.clone()]);
+            shards[low].links[high] = Some(from_low);
+            shards[high].links[low] = Some(from_high);
+        }
+    }
+    shards
+}
+
+impl Shard {
+    fn new(id: ShardId, config: Arc<Config>, connection_count: Arc<AtomicUsize>, seed: u64) -> Shard {
+        Shard {
+            id,
+            connection_count,
+            rng: Rng::seeded(seed),
+            now: 0,
+            conns: Conns::default(),
+            catalog: Catalog::new(),
+            queues: Vec::new(),
+            arena: Arena::default(),
+            timers: TimerWheel::new(0),
+            bell: Arc::default(),
+            links: (0..config.shards).map(|_| None).collect(),
+            first_peer: 0,
+            remote_holds: Map::default(),
+            early: Vec::new(),
+            waiters: Slab::new(),
+            pending: VecDeque::new(),
+            ledger: Ledger::default(),
+            retries: Vec::new(),
+            resumed: VecDeque::new(),
+            mail_waiters: Vec::new(),
+            dirty_queues: ReadyList::default(),
+            deeds: VecDeque::new(),
+            routes: RouteSet::new(),
+            unfinished: Vec::new(),
+            receipts: Vec::new(),
+            link_full: false,
+            stopping: false,
+            config,
+        }
+    }
+
+    /// A connection was accepted. None: the broker has as many as it may have, close it.
+    pub fn on_accepted(&mut self, now: u64, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
+        if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {
+            self.connection_count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let (shard, seed) = (self.id, self.rng.next_u64());
+        let config = &self.config;
+        let conn = self.conns.insert_with(|conn| Conn::new(config, ConnAddr { shard, conn }, peer, local, seed, now));
+        let timer = self.timers.set(now + HANDSHAKE_MS, conn);
+        self.conns.get_mut(conn)?.timer = Some(timer);
+        Some(conn)
+    }
+
+    /// What the driver does next. Asked for until there is none, after each turn.
+    pub fn next_deed(&mut self) -> Option<Deed> {
+        self.deeds.pop_front()
+    }
+
+    /// Connections of this shard.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Messages that wait or are unsettled here, and the memory that holds them in bytes.
+    pub fn messages(&self) -> (usize, usize) {
+        (self.arena.messages(), self.arena.memory())
+    }
+
+    /// Declares the intention to sleep. False: mail has come or can go, take another turn instead.
+    pub fn prepare_sleep(&mut self) -> bool {
+        self.bell.prepare_sleep();
+        let busy = self.links.iter_mut().flatten().any(|link| link.available() > 0 || link.can_flush());
+        if busy {
+            self.bell.awake();
+        }
+        !busy
+    }
+
+    /// The driver slept and is awake again.
+    pub fn awake(&mut self) {
+        self.bell.awake();
+    }
+
+    /// Whether a peer has sent something. Cheap: a look at each ring's tail.
+    pub fn has_mail(&mut self) -> bool {
+        self.links.iter_mut().flatten().any(|link| link.available() > 0)
+    }
+
+    fn conn_addr(&self, conn: ConnId) -> ConnAddr {
+        ConnAddr { shard: self.id, conn }
+    }
+
+    /// A connection that is not over yet, to be written to.
+    fn live(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.touch(id).filter(|conn| !conn.ending)
+    }
+
+    fn link(&mut self, peer: ShardId) -> &mut Link {
+        self.links[peer.0 as usize].as_mut().expect("every other shard has a link")
+    }
+
+    fn queue_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
+        local_queue(&mut self.queues, id)
+    }
+
+    fn mark_queue(&mut self, id: QueueId) {
+        self.dirty_queues.push_back(Key::from(id).slot);
+    }
+}
+
+/// The queue `id`, if it lives here. A free function, so that other fields of the shard can be borrowed beside it.
+fn local_queue(queues: &mut [Option<Box<Queue>>], id: QueueId) -> Option<&mut Queue> {
+    queues.get_mut(Key::from(id).slot as usize)?.as_deref_mut().filter(|queue| queue.id == id)
+}

@@ -203,7 +203,11 @@ pub fn ranges(tags: &[u64]) -> String {
 /// `1..3 5` as a list of tags.
 pub fn tags(ranges: &str) -> Vec<u64> {
     let bound = |text: &str| text.parse::<u64>().expect("a tag");
-    ranges.split_whitespace().map(|range| range.split_once("..").unwrap_or((range, range))).flat_map(|(from, to)| bound(from)..=bound(to)).collect()
+    ranges
+        .split_whitespace()
+        .map(|range| range.split_once("..").unwrap_or((range, range)))
+        .flat_map(|(from, to)| bound(from)..=bound(to))
+        .collect()
 }
 
 /// Bytes that could not be read, as an answer.

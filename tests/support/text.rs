@@ -252,7 +252,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for text in ["{a=I:1 b=\"x\\n\\x00\\xff\" \"\"=void c=[l:-1 {} f:1.5] d=d:0.1 e=D:2/314 x=x:\"\\x01\"}", "[true B:255]", "\"y\"*50"] {
+        for text in ["{a=I:1 b=\"x\\n\\x00\\xff\" \"\"=void c=[l:-1 {} f:1.5] d=d:0.1 e=D:2/314 x=x:\"\\x01\"}", "[true B:255]", "\"y\"*50"]
+        {
             let value = Scanner::new(text).value().expect(text);
             assert_eq!(self::value(&value), text);
         }

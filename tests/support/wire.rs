@@ -50,8 +50,12 @@ impl Method {
         if let Some((unknown, _)) = given.iter().find(|(field, _)| shape.fields.iter().all(|(name, _)| name != field)) {
             return Err(format!("{name} has no field {unknown}"));
         }
-        let value = |field: &str, kind| given.iter().find(|(name, _)| *name == field).map_or_else(|| empty(kind), |(_, value)| value.clone());
-        Ok(Method { name: name.to_owned(), fields: shape.fields.iter().map(|&(field, kind)| (field.to_owned(), value(field, kind))).collect() })
+        let value =
+            |field: &str, kind| given.iter().find(|(name, _)| *name == field).map_or_else(|| empty(kind), |(_, value)| value.clone());
+        Ok(Method {
+            name: name.to_owned(),
+            fields: shape.fields.iter().map(|&(field, kind)| (field.to_owned(), value(field, kind))).collect(),
+        })
     }
 
     /// The field called `name`.

@@ -41,7 +41,8 @@ fn print_content(content: &Content) -> String {
     let props = if properties.is_empty() { String::new() } else { format!(" props={{{}}}", properties.join(" ")) };
     let parts: Vec<String> = content.parts.iter().map(usize::to_string).collect();
     // One body frame, or none for an empty body, is the rule.
-    let parts = if content.parts.len() == usize::from(!content.body.is_empty()) { String::new() } else { format!(" parts={}", parts.join("+")) };
+    let parts =
+        if content.parts.len() == usize::from(!content.body.is_empty()) { String::new() } else { format!(" parts={}", parts.join("+")) };
     format!("{props} body={}{parts}", text::quote(&content.body))
 }
 

@@ -27,7 +27,9 @@ fn declared(lines: &[Line], method: &str, field: &str) -> Vec<Value> {
     for line in lines {
         let What::Do(_, Deed::Send { name, fields, .. }) = &line.what else { continue };
         let declared = fields.iter().filter(|(key, _)| name == method && key == field).map(|(_, value)| value);
-        for value in declared.filter(|value| value.as_text().is_some_and(|text| !text.is_empty() && !text.starts_with(b"$") && text.len() <= 255)) {
+        for value in
+            declared.filter(|value| value.as_text().is_some_and(|text| !text.is_empty() && !text.starts_with(b"$") && text.len() <= 255))
+        {
             if !names.contains(value) {
                 names.push(value.clone());
             }

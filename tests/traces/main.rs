@@ -64,7 +64,8 @@ fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
     let chosen = env::var("RINGMQ_TRACES").unwrap_or_default();
     let areas = fs::read_dir(root).expect("the traces are there").flatten().filter(|entry| entry.path().is_dir());
-    let mut files: Vec<PathBuf> = areas.flat_map(|area| fs::read_dir(area.path()).into_iter().flatten().flatten()).map(|file| file.path()).collect();
+    let mut files: Vec<PathBuf> =
+        areas.flat_map(|area| fs::read_dir(area.path()).into_iter().flatten().flatten()).map(|file| file.path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "trace") && file.to_string_lossy().contains(&chosen));
     files.sort();
     files

@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn a_name_is_a_variable_and_back() {
         let mut names = Names::default();
-        let said = names.take_out("queue=amq.gen-0123456789abcdefghijkl tag=amq.ctag-0123456789abcdefghij-_ again amq.gen-0123456789abcdefghijkl");
+        let said =
+            names.take_out("queue=amq.gen-0123456789abcdefghijkl tag=amq.ctag-0123456789abcdefghij-_ again amq.gen-0123456789abcdefghijkl");
         assert_eq!(said, "queue=$gen1 tag=$ctag1 again $gen1");
         assert_eq!(names.put_in(&Value::text("$gen1")), Value::text("amq.gen-0123456789abcdefghijkl"));
         assert_eq!(names.take_out("amq.gen-short"), "amq.gen-short");

@@ -267,7 +267,8 @@ fn encode(channel: u16, name: &str, fields: &Fields, piece: usize, names: &Names
         "body" => wire::frame(wire::BODY, channel, text("")),
         "heartbeat" => wire::frame(wire::HEARTBEAT, channel, text("payload")),
         "header" => {
-            let header = Header { class: number("class_id", 60) as u16, body_size: number("body_size", 0), properties: properties(&fields) };
+            let header =
+                Header { class: number("class_id", 60) as u16, body_size: number("body_size", 0), properties: properties(&fields) };
             wire::frame(wire::HEADER, channel, &header.encode())
         }
         "frame" => {
@@ -278,8 +279,11 @@ fn encode(channel: u16, name: &str, fields: &Fields, piece: usize, names: &Names
             bytes
         }
         _ => {
-            let given: Vec<(&str, Value)> =
-                fields.iter().filter(|(name, _)| !["body", "props"].contains(&name.as_str())).map(|(name, value)| (name.as_str(), value.clone())).collect();
+            let given: Vec<(&str, Value)> = fields
+                .iter()
+                .filter(|(name, _)| !["body", "props"].contains(&name.as_str()))
+                .map(|(name, value)| (name.as_str(), value.clone()))
+                .collect();
             let method = Method::new(name, &given)?;
             if given.len() == fields.len() {
                 return Ok(wire::method_frame(channel, &method));

@@ -1,0 +1,139 @@
+//! A queue's answers: what sessions, here or on other shards, ask of the queues that live here.
+
+use super::mail::{Answer, Ask, Got, Mail, Question, Told};
+use super::order::Waiter;
+use super::{Shard, local_queue};
+use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
+use crate::broker::queue::Consumer;
+use crate::contract::{Code, Fault, Notice, Outcome, Receipt, Target};
+use crate::message::MessageView;
+
+impl Shard {
+    /// Answers a question to a queue.
+    pub(super) fn on_ask(&mut self, ask: Ask) {
+        let Ask { from, queue: id, question } = ask;
+        let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, absent(question)) };
+        match question {
+            Question::Counts => {
+                let (messages, consumers) = (count(queue.len()), count(queue.consumers.len()));
+                let name = self.queue_name(id);
+                self.tell(from, Answer::Notice(Notice::QueueDeclared { name, messages, consumers }));
+            }
+            Question::Purge => {
+                let messages = self.purge(id);
+                self.tell(from, Answer::Notice(Notice::MessagesGone { messages }));
+            }
+            Question::Delete { if_unused, if_empty } => self.on_delete(from, id, if_unused, if_empty),
+            Question::Consume { index, no_ack, exclusive, prefetch, priority } => {
+                let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, priority);
+                self.on_consume(from, id, consumer, exclusive);
+            }
+            Question::Cancel(consumer) => {
+                queue.consumers.remove(consumer);
+                self.tell(from, Answer::Notice(Notice::Done));
+                self.delete_if_abandoned(id);
+            }
+            Question::Get { no_ack } => self.on_get(from, id, no_ack),
+        }
+    }
+
+    fn on_delete(&mut self, from: ChannelAddr, id: QueueId, if_unused: bool, if_empty: bool) {
+        let Some(queue) = self.queue_mut(id) else { return };
+        let messages = count(queue.len());
+        if if_unused && !queue.consumers.is_empty() {
+            self.refuse(from, id, Code::PreconditionFailed, "in use");
+        } else if if_empty && messages > 0 {
+            self.refuse(from, id, Code::PreconditionFailed, "not empty");
+        } else {
+            self.delete_queue(id, Waiter::Deleted { to: from, messages });
+        }
+    }
+
+    fn on_consume(&mut self, from: ChannelAddr, id: QueueId, consumer: Consumer, exclusive: bool) {
+        let home = self.id;
+        let Some(queue) = self.queue_mut(id) else { return };
+        let Some(consumer) = queue.consumers.add(consumer, exclusive) else {
+            return self.refuse(from, id, Code::AccessRefused, "in exclusive use");
+        };
+        self.tell(from, Answer::Notice(Notice::Consuming { queue: QueueAddr { home, queue: id }, consumer }));
+        self.mark_queue(id);
+    }
+
+    fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
+        let home = self.id;
+        let Some(queue) = self.queue_mut(id) else { return };
+        let Some(entry) = queue.pop() else { return self.tell(from, Answer::Notice(Notice::Empty)) };
+        let remaining = count(queue.len());
+        let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
+        let got = Got { receipt, no_ack, remaining, at: 0 };
+        let message = self.arena.view(entry.message);
+        if from.conn.shard == home {
+            let conn = self.conns.touch(from.conn.conn).expect("it asks in this call");
+            conn.session.deliver_get(receipt.queue, entry, remaining, &message);
+            self.end_request(from.conn.conn);
+        } else {
+            let link = self.links[from.conn.shard.0 as usize].as_mut().expect("every other shard has a link");
+            link.stage_message(&message, |at| Mail::Got(Box::new((from, Got { at, ..got }))));
+        }
+        if no_ack {
+            self.arena.release(entry.message);
+        }
+    }
+
+    /// A message that a session here asked for with basic.get.
+    pub(super) fn on_got(&mut self, to: ChannelAddr, got: &Got, message: &MessageView<'_>) {
+        match self.live(to.conn.conn) {
+            Some(conn) => {
+                conn.session.deliver_get(got.receipt.queue, got.receipt.entry, got.remaining, message);
+                self.end_request(to.conn.conn);
+            }
+            None if got.no_ack => {}
+            None => self.settle(got.receipt, Outcome::Undelivered),
+        }
+    }
+
+    /// Tells a session, wherever it is.
+    pub(super) fn tell(&mut self, to: ChannelAddr, answer: Answer) {
+        if to.conn.shard == self.id {
+            self.on_told(to, answer);
+        } else {
+            self.link(to.conn.shard).stage(Mail::Told(Box::new(Told { to, answer })));
+        }
+    }
+
+    fn refuse(&mut self, to: ChannelAddr, id: QueueId, code: Code, why: &str) {
+        let text = format!("queue '{}' in vhost '{}' {why}", self.queue_name(id), self.queue_vhost(id));
+        self.tell(to, Answer::Notice(Notice::Failed(Fault::new(code, text))));
+    }
+
+    /// Drops what is ready; what is delivered and unsettled stays so.
+    pub(super) fn purge(&mut self, id: QueueId) -> u32 {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
+        let mut purged = 0;
+        while let Some(entry) = queue.pop() {
+            self.arena.release(entry.message);
+            purged += 1;
+        }
+        count(purged)
+    }
+
+    fn queue_name(&self, id: QueueId) -> Box<str> {
+        self.catalog.queue(id).map(|info| info.spec.name.clone()).unwrap_or_default()
+    }
+
+    fn queue_vhost(&self, id: QueueId) -> Box<str> {
+        self.catalog.queue(id).map(|info| self.catalog.vhost_name(info.vhost).into()).unwrap_or_default()
+    }
+}
+
+/// The answer for a queue that is going: its consumers went with it; anything else is for the catalog to say.
+fn absent(question: Question) -> Answer {
+    match question {
+        Question::Cancel(_) => Answer::Notice(Notice::Done),
+        _ => Answer::Retry,
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

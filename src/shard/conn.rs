@@ -1,0 +1,95 @@
+//! A connection, as its shard keeps it: the session machine, input that waits, output that is under way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, QueueId, TimerId};
+use crate::broker::access::User;
+use crate::config::Config;
+use crate::contract::Request;
+use crate::protocol::amqp::session::{Room, Session};
+
+/// One connection.
+pub struct Conn {
+    /// The protocol.
+    pub session: Session,
+    /// Who has logged in, if anybody.
+    pub user: Option<User>,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Where it arrived.
+    pub local: SocketAddr,
+    /// Bytes that are not parsed yet: the beginning of a frame, or all that came while parked.
+    pub input: Vec<u8>,
+    /// A peer's link has no room for more publishes; its next flush with room ends that.
+    pub waits_for_link: bool,
+    /// The request whose queue was asked, to be run again should the queue be gone.
+    pub asked: Option<Request>,
+    /// `input` is being parsed further up the call stack.
+    pub feeding: bool,
+    /// The driver was asked not to read the socket.
+    pub paused: bool,
+    /// A send is under way.
+    pub sending: bool,
+    /// Output ended: what is left is sent, then the socket is closed.
+    pub ending: bool,
+    /// Messages of a tx.commit that remote queues have not accepted yet.
+    pub commit_pending: usize,
+    /// Exclusive queues that go with the connection.
+    pub owned: Vec<QueueId>,
+    /// Consumers that found no room here or in their channel.
+    pub waiting: Vec<WaitingConsumer>,
+    /// The session's timer.
+    pub timer: Option<TimerId>,
+}
+
+/// A consumer that its queue serves again once there is room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WaitingConsumer {
+    /// Its channel.
+    pub channel: u16,
+    /// Its index there.
+    pub index: u32,
+    /// Its queue.
+    pub queue: QueueAddr,
+    /// Its id there.
+    pub consumer: ConsumerId,
+}
+
+impl Conn {
+    /// A connection that was just accepted.
+    pub fn new(config: &Arc<Config>, addr: ConnAddr, peer: SocketAddr, local: SocketAddr, seed: u64, now: u64) -> Conn {
+        Conn {
+            session: Session::new(config.clone(), addr, seed, now),
+            user: None,
+            peer,
+            local,
+            input: Vec::new(),
+            waits_for_link: false,
+            asked: None,
+            feeding: false,
+            paused: false,
+            sending: false,
+            ending: false,
+            commit_pending: 0,
+            owned: Vec::new(),
+            waiting: Vec::new(),
+            timer: None,
+        }
+    }
+
+    /// The user's name; nothing before the login.
+    pub fn user_name(&self) -> &str {
+        self.user.as_ref().map_or("", |user| &user.name)
+    }
+
+    /// Whether input waits: for an answer, or for room in a link. Each is ended by exactly one event.
+    pub fn is_parked(&self) -> bool {
+        self.waits_for_link || self.session.is_parked()
+    }
+
+    /// Whether the consumer `index` of `channel` can be given a message.
+    pub fn room(&self, channel: u16, index: u32) -> Room {
+        if self.ending { Room::Gone } else { self.session.can_take(channel, index) }
+    }
+}

@@ -1,0 +1,82 @@
+//! The connections of a shard, and which of them have something to send.
+
+use crate::base::ids::{ConnId, Key};
+use crate::base::limits::OUTPUT_SPARE_BUFFERS;
+use crate::base::outgoing::Outgoing;
+use crate::base::ready_list::ReadyList;
+use crate::base::slots::Slots;
+
+use super::conn::Conn;
+
+/// Connections by id, the list of those that were written to in this turn, and warm buffers for their output.
+#[derive(Default)]
+pub struct Conns {
+    table: Slots<ConnId, Conn>,
+    dirty: ReadyList,
+    spare: Vec<Outgoing>,
+}
+
+impl Conns {
+    /// Adds a connection.
+    pub fn insert_with(&mut self, make: impl FnOnce(ConnId) -> Conn) -> ConnId {
+        self.table.insert_with(make)
+    }
+
+    /// Takes a connection out; its id finds nothing from now on.
+    pub fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        self.dirty.remove(Key::from(id).slot);
+        self.table.remove(id)
+    }
+
+    /// The connection, if it is still there.
+    pub fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.table.get(id)
+    }
+
+    /// The connection, to be changed but not written to.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.table.get_mut(id)
+    }
+
+    /// The connection, to be written to: the end of the turn sends what it has.
+    pub fn touch(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let conn = self.table.get_mut(id)?;
+        if self.dirty.push_back(Key::from(id).slot) && conn.session.output_mut().capacity() == 0 {
+            *conn.session.output_mut() = self.spare.pop().unwrap_or_default();
+        }
+        Some(conn)
+    }
+
+    /// The next connection that was written to.
+    pub fn next_dirty(&mut self) -> Option<ConnId> {
+        let slot = self.dirty.pop_front()?;
+        self.table.key_at(slot)
+    }
+
+    /// Whether a connection was written to since the last send.
+    pub fn any_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Keeps the memory of sent output, of at most `size_max` bytes a buffer.
+    pub fn keep(&mut self, mut buffer: Outgoing, size_max: usize) {
+        let useful = OUTPUT_USEFUL_MIN <= buffer.capacity() && buffer.capacity() <= size_max;
+        if useful && self.spare.len() < OUTPUT_SPARE_BUFFERS {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    /// All ids, for what concerns every connection.
+    pub fn ids(&self) -> Vec<ConnId> {
+        self.table.iter().map(|(id, _)| id).collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+/// A buffer smaller than this is not worth keeping, bytes.
+const OUTPUT_USEFUL_MIN: usize = 4096;

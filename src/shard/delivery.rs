@@ -1,0 +1,195 @@
+//! From a queue to its consumers, on this shard or another.
+
+use super::conn::WaitingConsumer;
+use super::conns::Conns;
+use super::link::Link;
+use super::mail::{Deliver, Mail, Settle};
+use super::{Shard, local_queue};
+use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
+use crate::base::limits::QUEUE_BUDGET;
+use crate::broker::arena::Arena;
+use crate::broker::queue::Queue;
+use crate::contract::{Entry, Outcome, Receipt, Target};
+use crate::message::{MessageRef, MessageView};
+use crate::protocol::amqp::session::Room;
+
+/// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
+pub struct RemoteHold {
+    parked: bool,
+    epoch: u32,
+}
+
+/// Whom a queue serves next.
+#[derive(Clone, Copy)]
+struct Served {
+    queue: QueueId,
+    consumer: ConsumerId,
+    target: Target,
+    no_ack: bool,
+    epoch: u32,
+}
+
+/// What a look at the next consumer found.
+enum Next {
+    Serve(Served),
+    /// Nobody can take a message; an event will say when.
+    Nobody,
+    /// The next consumer is remote and its link is full; try again next turn.
+    LinkFull,
+}
+
+impl Shard {
+    /// A message for the queue `id`, which lives here: to a waiting consumer at once, else into the arena. `stored` is the message's place
+    /// in the arena once one of its queues has put it there.
+    pub(super) fn enqueue(&mut self, id: QueueId, message: &MessageView<'_>, stored: &mut Option<MessageRef>) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        if queue.is_empty()
+            && let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id)
+        {
+            let held = if served.no_ack { MessageRef::default() } else { hold(&mut self.arena, message, stored) };
+            let entry = queue.place(held);
+            queue.consumers.on_delivered(served.consumer);
+            return hand_over(&mut self.conns, &mut self.links, self.id, served, entry, message);
+        }
+        queue.push(hold(&mut self.arena, message, stored));
+        if queue.consumers.any_ready() {
+            self.mark_queue(id);
+        }
+    }
+
+    /// Serves the consumers of one queue with what it has, within a budget. True: there is more to do, come back.
+    pub(super) fn deliver_queue(&mut self, id: QueueId) -> bool {
+        for _ in 0..QUEUE_BUDGET {
+            let Some(queue) = local_queue(&mut self.queues, id) else { return false };
+            if queue.is_empty() {
+                return false;
+            }
+            let served = match next(queue, &mut self.conns, &mut self.links, self.id) {
+                Next::Serve(served) => served,
+                Next::Nobody => return false,
+                Next::LinkFull => return true,
+            };
+            let entry = queue.pop().expect("the queue is not empty");
+            queue.consumers.on_delivered(served.consumer);
+            hand_over(&mut self.conns, &mut self.links, self.id, served, entry, &self.arena.view(entry.message));
+            if served.no_ack {
+                self.arena.release(entry.message);
+            }
+        }
+        true
+    }
+
+    /// A delivery from a queue on shard `home`.
+    pub(super) fn on_deliver(&mut self, home: ShardId, deliver: Deliver, message: &MessageView<'_>) {
+        let queue = QueueAddr { home, queue: deliver.queue };
+        let receipt = Receipt { queue, consumer: Some(deliver.consumer), entry: deliver.entry };
+        let out_of_turn = self.is_out_of_turn(&deliver);
+        match self.conns.get(deliver.conn).map_or(Room::Gone, |conn| conn.room(deliver.channel, deliver.index)) {
+            Room::Gone if deliver.no_ack => return,
+            Room::Gone => return self.link(home).settle(Settle { receipt, outcome: Outcome::Undelivered }),
+            Room::Yes if deliver.no_ack || !out_of_turn => {}
+            _ => {
+                let is_new = self.hold_remote(&deliver, queue);
+                if !deliver.no_ack {
+                    return self.link(home).stage(Mail::SentBack(receipt, deliver.epoch));
+                }
+                if is_new {
+                    self.link(home).stage(Mail::Park(deliver.queue, deliver.consumer));
+                }
+            }
+        }
+        let conn = self.conns.touch(deliver.conn).expect("it is there, or its room would be gone");
+        conn.session.deliver(deliver.channel, deliver.index, deliver.entry, message);
+    }
+
+    /// Whether a delivery was sent before its consumer was unparked.
+    fn is_out_of_turn(&mut self, deliver: &Deliver) -> bool {
+        if self.remote_holds.is_empty() {
+            return false;
+        }
+        match self.remote_holds.get(&(deliver.queue, deliver.consumer)) {
+            Some(hold) if hold.parked || hold.epoch != deliver.epoch => true,
+            Some(_) => {
+                self.remote_holds.remove(&(deliver.queue, deliver.consumer));
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Remembers that a remote consumer waits for room here. False if that is known.
+    fn hold_remote(&mut self, deliver: &Deliver, queue: QueueAddr) -> bool {
+        let &Deliver { channel, index, consumer, .. } = deliver;
+        let is_new = !self.remote_holds.contains_key(&(deliver.queue, consumer));
+        if is_new && let Some(conn) = self.conns.get_mut(deliver.conn) {
+            self.remote_holds.insert((deliver.queue, consumer), RemoteHold { parked: true, epoch: deliver.epoch.wrapping_add(1) });
+            conn.waiting.push(WaitingConsumer { channel, index, queue, consumer });
+        }
+        is_new
+    }
+
+    /// A consumer left: nothing of it is awaited any more.
+    pub(super) fn forget_hold(&mut self, queue: QueueId, consumer: ConsumerId) {
+        self.remote_holds.remove(&(queue, consumer));
+    }
+}
+
+/// Room came back to a connection: its consumers that found none are served again.
+pub(super) fn recheck_waiting(shard: &mut Shard, id: ConnId) {
+    let Some(conn) = shard.conns.get_mut(id).filter(|conn| !conn.waiting.is_empty()) else { return };
+    let waiting = std::mem::take(&mut conn.waiting);
+    let (ready, still): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| conn.room(one.channel, one.index) == Room::Yes);
+    conn.waiting = still;
+    for one in ready {
+        if let Some(hold) = shard.remote_holds.get_mut(&(one.queue.queue, one.consumer)) {
+            hold.parked = false;
+        }
+        shard.unpark(one.queue, one.consumer);
+    }
+}
+
+/// The next consumer with room; those without are parked on the way.
+fn next(queue: &mut Queue, conns: &mut Conns, links: &mut [Option<Link>], here: ShardId) -> Next {
+    while let Some((consumer, found)) = queue.consumers.next() {
+        let served = Served { queue: queue.id, consumer, target: found.target, no_ack: found.no_ack, epoch: found.epoch };
+        let addr = served.target.channel.conn;
+        if addr.shard != here {
+            let link = links[addr.shard.0 as usize].as_ref().expect("every other shard has a link");
+            return if link.has_room() { Next::Serve(served) } else { Next::LinkFull };
+        }
+        let Some(conn) = conns.get_mut(addr.conn) else {
+            queue.consumers.park(consumer);
+            continue;
+        };
+        let (channel, index) = (served.target.channel.channel, served.target.index);
+        if conn.room(channel, index) == Room::Yes {
+            return Next::Serve(served);
+        }
+        queue.consumers.park(consumer);
+        conn.waiting.push(WaitingConsumer { channel, index, queue: QueueAddr { home: here, queue: queue.id }, consumer });
+    }
+    Next::Nobody
+}
+
+/// The message goes out: into the connection's output, or by mail to the connection's shard.
+fn hand_over(conns: &mut Conns, links: &mut [Option<Link>], here: ShardId, served: Served, entry: Entry, message: &MessageView<'_>) {
+    let Served { queue, consumer, target, epoch, no_ack } = served;
+    let (addr, channel, index) = (target.channel.conn, target.channel.channel, target.index);
+    if addr.shard == here {
+        let conn = conns.touch(addr.conn).expect("the consumer has room, so its connection is there");
+        return conn.session.deliver(channel, index, entry, message);
+    }
+    let link = links[addr.shard.0 as usize].as_mut().expect("every other shard has a link");
+    link.stage_message(message, |at| Mail::Deliver(Deliver { conn: addr.conn, queue, consumer, entry, index, epoch, at, channel, no_ack }));
+}
+
+/// The message's place in the arena, held once more.
+fn hold(arena: &mut Arena, message: &MessageView<'_>, stored: &mut Option<MessageRef>) -> MessageRef {
+    match *stored {
+        Some(place) => {
+            arena.hold(place);
+            place
+        }
+        None => *stored.insert(arena.insert(message)),
+    }
+}

@@ -1,0 +1,146 @@
+//! Publishing: from a message in somebody's hands to the queues that it leads to.
+
+use super::Shard;
+use super::mail::{Hold, Mail};
+use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
+use crate::broker::router;
+use crate::contract::{Fault, Notice, RouteSet};
+use crate::message::MessageView;
+
+/// A message and what its publisher wants to hear of it.
+#[derive(Clone, Copy)]
+pub struct Published<'a> {
+    /// The publisher's channel.
+    pub channel: u16,
+    /// Return the message if it finds no queue.
+    pub mandatory: bool,
+    /// Who waits until the queues have it: a sequence number of a confirm channel, or 0 for a transaction.
+    pub hold: Option<u64>,
+    /// The message.
+    pub message: MessageView<'a>,
+}
+
+impl Shard {
+    /// basic.publish, complete.
+    pub(super) fn publish(&mut self, id: ConnId, published: Published<'_>) {
+        let mut routes = std::mem::take(&mut self.routes);
+        match self.route(id, &published, &mut routes) {
+            Ok(None) => self.spread(id, &published, &routes),
+            Ok(Some(properties)) => {
+                let message = MessageView { properties: &properties, ..published.message };
+                self.spread(id, &Published { message, ..published }, &routes);
+            }
+            Err(fault) => self.fault(id, published.channel, fault),
+        }
+        self.routes = routes;
+    }
+
+    /// The queues of a message: from the channel's memory if it only depends on exchange and key, else from the router, which may also
+    /// rewrite the properties.
+    fn route(&mut self, id: ConnId, published: &Published<'_>, routes: &mut RouteSet) -> Result<Option<Vec<u8>>, Fault> {
+        let message = &published.message;
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let checked = router::needs_checks(message.properties);
+        let version = self.catalog.version();
+        let cache = conn.session.route_cache(published.channel);
+        if !checked && let Some(found) = cache.find(version, message.route.wire()) {
+            routes.clear();
+            routes.extend_from_slice(found);
+            return Ok(None);
+        }
+        routes.clear();
+        let routed = router::route(&self.catalog, conn.session.vhost(), conn.user_name(), message, routes)?;
+        if routed.cacheable && !checked {
+            conn.session.route_cache(published.channel).remember(version, message.route.wire(), routes);
+        }
+        Ok(routed.properties)
+    }
+
+    /// Gives the message to its queues, here and elsewhere.
+    fn spread(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr]) {
+        if routes.is_empty() {
+            return self.unroutable(id, published);
+        }
+        let mut stored = None;
+        let mut remote = 0;
+        for queue in routes {
+            if queue.home == self.id {
+                self.enqueue(queue.queue, &published.message, &mut stored);
+            } else {
+                remote += 1;
+            }
+        }
+        if remote > 0 {
+            self.post(id, published, routes, remote);
+        }
+    }
+
+    /// Posts the message to the queues on other shards, one record per shard.
+    #[inline(never)]
+    fn post(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr], remote: usize) {
+        let hold = published.hold.map(|sequence| Hold { conn: id, channel: published.channel, sequence });
+        for peer in (0..self.config.shards).map(ShardId) {
+            let mut queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue).peekable();
+            if peer != self.id && queues.peek().is_some() {
+                self.post_to(peer, queues, &published.message, hold);
+            }
+        }
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        match published.hold {
+            Some(0) => conn.commit_pending += remote,
+            Some(sequence) => conn.session.hold(published.channel, sequence, remote as u32),
+            None => {}
+        }
+    }
+
+    fn post_to(&mut self, peer: ShardId, queues: impl Iterator<Item = QueueId>, message: &MessageView<'_>, hold: Option<Hold>) {
+        let link = self.link(peer);
+        let at = link.write_record(message);
+        for queue in queues {
+            link.stage_written(message, at, |at| Mail::Publish { queue, at, hold });
+        }
+        if !link.has_room() {
+            self.link_full = true;
+        }
+    }
+
+    /// After a publish by `id` that may have filled a link: its socket is not read until the link has room.
+    pub(super) fn park_if_link_full(&mut self, id: ConnId) {
+        if std::mem::take(&mut self.link_full)
+            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_link)
+        {
+            conn.waits_for_link = true;
+            self.mail_waiters.push(id);
+        }
+    }
+
+    fn unroutable(&mut self, id: ConnId, published: &Published<'_>) {
+        if published.mandatory {
+            let conn = self.conns.touch(id).expect("who publishes is connected");
+            conn.session.return_message(published.channel, &published.message);
+        }
+    }
+
+    /// A message from another shard, for a queue here.
+    pub(super) fn on_publish(&mut self, from: ShardId, queue: QueueId, message: &MessageView<'_>, hold: Option<Hold>) {
+        self.enqueue(queue, message, &mut None);
+        if let Some(hold) = hold {
+            self.link(from).accept(hold);
+        }
+    }
+
+    /// Remote queues have messages that sessions here wait for.
+    pub(super) fn on_accepted_by_queue(&mut self, holds: &[Hold]) {
+        for hold in holds {
+            let Some(conn) = self.live(hold.conn) else { continue };
+            if hold.sequence > 0 {
+                conn.session.accepted(hold.channel, hold.sequence, 1);
+                continue;
+            }
+            conn.commit_pending -= 1;
+            if conn.commit_pending == 0 {
+                self.answer(hold.conn, Notice::Done);
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a connection's bytes mean: the session takes events out of them, the shard carries the events out.
+//!
+//! ```text
+//! socket ─▶ [..frame|frame|fra]      whole frames are parsed where they lie; only the torn one is kept in `input`,
+//! socket ─▶ [me|frame|frame..]       completed with as few bytes as it needs
+//! ```
+//!
+//! A parked connection (it waits for an answer, or for room in a link) keeps its bytes in `input` and takes them up again when it is resumed.
+
+use super::Shard;
+use super::delivery::recheck_waiting;
+use super::dispatch::Published;
+use super::outbox::set_paused;
+use crate::base::ids::ConnId;
+use crate::base::limits::PARKED_INPUT_MAX;
+use crate::broker::{access, router};
+use crate::contract::{Fault, Notice, Outcome, RouteSet};
+use crate::protocol::amqp::session::{Event, Login, Publish};
+
+impl Shard {
+    /// Bytes from the socket. The shard keeps what it needs of them.
+    pub fn on_bytes(&mut self, id: ConnId, mut bytes: &[u8]) {
+        while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending) {
+            if conn.is_parked() {
+                conn.input.extend_from_slice(bytes);
+                if conn.input.len() > PARKED_INPUT_MAX {
+                    set_paused(&mut self.deeds, conn, id, true);
+                }
+                return;
+            }
+            if conn.input.is_empty() {
+                let used = self.feed(id, bytes);
+                return self.keep(id, &bytes[used..]);
+            }
+            if bytes.is_empty() {
+                return;
+            }
+            let missing = conn.session.needed(&conn.input).saturating_sub(conn.input.len()).clamp(1, bytes.len());
+            conn.input.extend_from_slice(&bytes[..missing]);
+            bytes = &bytes[missing..];
+            self.feed_kept(id);
+        }
+    }
+
+    /// Parses the input that was kept.
+    pub(super) fn feed_kept(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let mut input = std::mem::take(&mut conn.input);
+        let used = self.feed(id, &input);
+        input.drain(..used);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if input.is_empty() && input.capacity() > INPUT_KEPT {
+            input = Vec::new();
+        }
+        conn.input = input;
+    }
+
+    /// A connection whose reason to wait has ended goes on with what it kept.
+    pub(super) fn resume_input(&mut self, id: ConnId) {
+        self.feed_kept(id);
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_parked()) {
+            set_paused(&mut self.deeds, conn, id, false);
+        }
+    }
+
+    fn keep(&mut self, id: ConnId, rest: &[u8]) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|_| !rest.is_empty()) {
+            conn.input.extend_from_slice(rest);
+        }
+    }
+
+    /// Carries out all events of `input`; returns how much of it is used up.
+    fn feed(&mut self, id: ConnId, input: &[u8]) -> usize {
+        let mut at = 0;
+        self.set_feeding(id, true);
+        while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_parked() && !conn.ending) {
+            let (used, event) = conn.session.poll(&input[at..]);
+            at += used;
+            match event {
+                Event::Publish(publish) => self.on_publish_event(id, &publish),
+                Event::Settle { channel, tag, multiple, outcome } => self.on_settle(id, channel, tag, multiple, outcome),
+                Event::Starved => break,
+                other => self.on_event(id, other),
+            }
+        }
+        self.set_feeding(id, false);
+        let is_over = self.conns.get(id).is_none_or(|conn| conn.ending);
+        if is_over { input.len() } else { at }
+    }
+
+    fn set_feeding(&mut self, id: ConnId, feeding: bool) {
+        if let Some(conn) = self.conns.touch(id) {
+            conn.feeding = feeding;
+        }
+    }
+
+    fn on_publish_event(&mut self, id: ConnId, publish: &Publish<'_>) {
+        let &Publish { channel, mandatory, confirm, message } = publish;
+        self.publish(id, Published { channel, mandatory, hold: confirm, message });
+        self.park_if_link_full(id);
+    }
+
+    fn on_event(&mut self, id: ConnId, event: Event<'_>) {
+        match event {
+            Event::Publish(_) | Event::Settle { .. } | Event::Starved => unreachable!("handled by feed"),
+            Event::Assembled { .. } => self.on_assembled(id),
+            Event::Recover { receipts, .. } => receipts.into_iter().for_each(|receipt| self.settle(receipt, Outcome::Requeued)),
+            Event::Login(login) => self.on_login(id, &login),
+            Event::OpenVhost(name) => self.on_open_vhost(id, &name),
+            Event::Request { channel, request } => self.on_request(id, channel, request),
+            Event::Commit { channel } => self.on_commit(id, channel),
+            Event::Staged { channel } => self.on_staged(id, channel),
+            Event::Relieved { .. } => recheck_waiting(self, id),
+            Event::ChannelEnded { channel } => self.end_channel(id, channel),
+            Event::Closing(reason) => self.on_closing(id, reason),
+            Event::Finished => self.end_session(id),
+        }
+    }
+
+    fn on_assembled(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let assembled = conn.session.take_assembled();
+        let (channel, mandatory, hold) = (assembled.channel, assembled.mandatory, assembled.confirm);
+        self.publish(id, Published { channel, mandatory, hold, message: assembled.view() });
+        self.park_if_link_full(id);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.session.recycle(assembled);
+        }
+    }
+
+    /// A message of a transaction: what is wrong with it is said now, the rest waits for the commit.
+    fn on_staged(&mut self, id: ConnId, channel: u16) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let message = conn.session.staged(channel);
+        let checked = router::route(&self.catalog, conn.session.vhost(), conn.user_name(), &message, &mut RouteSet::new());
+        if let Err(fault) = checked {
+            self.fault(id, channel, fault);
+        }
+    }
+
+    /// The protocol ends the connection: what it held is cleaned up, then it says its last words.
+    fn on_closing(&mut self, id: ConnId, reason: Option<Fault>) {
+        if let (Some(conn), Some(fault)) = (self.conns.get(id), reason) {
+            log::warn!("{} -> {}: {}", conn.peer, conn.local, fault.reply_text());
+        }
+        self.release(id);
+        if let Some(conn) = self.conns.touch(id) {
+            conn.session.released();
+        }
+    }
+
+    fn on_login(&mut self, id: ConnId, login: &Login) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        let [user, password] = [&login.user, &login.password].map(|octets| String::from_utf8_lossy(octets));
+        conn.user = match access::authenticate(&user, &password, conn.peer.ip().is_loopback()) {
+            Ok(user) => Some(user),
+            Err(refusal) => {
+                log::warn!("{} -> {}: {} login refused: {}", conn.peer, conn.local, login.mechanism, refusal.text(&user));
+                None
+            }
+        };
+        conn.session.logged_in(conn.user.is_some());
+    }
+
+    fn on_open_vhost(&mut self, id: ConnId, name: &str) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        let user = conn.user.as_ref().expect("a session opens a virtual host after the login");
+        let opened = access::open_vhost(&self.catalog, user, name);
+        log::info!("{} -> {}: user '{}' opens vhost '{name}'", conn.peer, conn.local, user.name);
+        conn.session.opened(opened);
+    }
+
+    /// tx.commit: what the transaction kept is published and settled now; the answer waits until remote queues have their part.
+    fn on_commit(&mut self, id: ConnId, channel: u16) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        let transaction = conn.session.take_transaction(channel);
+        for message in &transaction.publishes {
+            self.publish(id, Published { channel, mandatory: message.mandatory, hold: Some(0), message: message.view() });
+        }
+        transaction.settles.into_iter().for_each(|(_, receipt, outcome)| self.settle(receipt, outcome));
+        if self.conns.get(id).is_some_and(|conn| conn.commit_pending == 0) {
+            self.answer(id, Notice::Done);
+        }
+    }
+}
+
+/// Memory for torn frames that a connection keeps while it has none, bytes.
+const INPUT_KEPT: usize = 4096;

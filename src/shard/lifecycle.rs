@@ -1,0 +1,128 @@
+//! How connections, channels, consumers and queues end.
+
+use std::sync::atomic::Ordering;
+
+use super::mail::Mail;
+use super::order::{Waiter, Wish};
+use super::{Deed, Shard};
+use crate::base::ids::{ConnId, ConsumerId, Key, QueueAddr, QueueId};
+use crate::base::limits::LINGER_MS;
+use crate::contract::{Outcome, Target};
+use crate::protocol::amqp::session::Ended;
+
+impl Shard {
+    /// The peer is gone: nothing can be sent any more.
+    pub fn on_closed(&mut self, id: ConnId) {
+        self.end_session(id);
+        self.close(id);
+    }
+
+    /// Every connection is told that the broker stops, and closed.
+    pub fn shut_down(&mut self, now: u64) {
+        self.now = now;
+        self.stopping = true;
+        for id in self.conns.ids() {
+            if let Some(conn) = self.conns.touch(id) {
+                conn.session.shut_down();
+            }
+            self.feed_kept(id);
+        }
+    }
+
+    /// A channel ended: its consumers leave, what it had not settled is requeued.
+    pub(super) fn end_channel(&mut self, id: ConnId, channel: u16) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        conn.waiting.retain(|one| one.channel != channel);
+        let ended = conn.session.end_channel(channel);
+        self.clean_up(ended);
+    }
+
+    /// A session ended. What it has still to say is sent, then the socket is closed.
+    pub(super) fn end_session(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.touch(id).filter(|conn| !conn.ending) else { return };
+        conn.ending = true;
+        conn.input = Vec::new();
+        self.set_timer(id, Some(self.now + LINGER_MS));
+        self.release(id);
+    }
+
+    /// Gives back what a connection holds: its channels end, its exclusive queues go.
+    pub(super) fn release(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        conn.waiting.clear();
+        let (ended, owned) = (conn.session.end(), std::mem::take(&mut conn.owned));
+        self.clean_up(ended);
+        owned.into_iter().for_each(|queue| self.delete_queue(queue, Waiter::Nobody));
+    }
+
+    /// Forgets the connection and has its socket closed.
+    pub(super) fn close(&mut self, id: ConnId) {
+        self.set_timer(id, None);
+        if self.conns.remove(id).is_some() {
+            self.connection_count.fetch_sub(1, Ordering::Relaxed);
+            self.deeds.push_back(Deed::Close(id));
+        }
+    }
+
+    fn clean_up(&mut self, ended: Ended) {
+        ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
+        ended.receipts.into_iter().for_each(|receipt| self.settle(receipt, Outcome::Requeued));
+    }
+
+    /// A consumer goes without being asked after.
+    pub(super) fn leave(&mut self, queue: QueueAddr, consumer: ConsumerId) {
+        if queue.home == self.id {
+            self.on_leave(queue.queue, consumer);
+        } else {
+            self.forget_hold(queue.queue, consumer);
+            self.link(queue.home).stage(Mail::Leave(queue.queue, consumer));
+        }
+    }
+
+    /// A consumer of a queue here went.
+    pub(super) fn on_leave(&mut self, id: QueueId, consumer: ConsumerId) {
+        let left = self.queue_mut(id).and_then(|queue| queue.consumers.remove(consumer)).is_some();
+        if left {
+            self.delete_if_abandoned(id);
+        }
+    }
+
+    /// An auto-delete queue goes with its last consumer (row D5).
+    pub(super) fn delete_if_abandoned(&mut self, id: QueueId) {
+        if self.queue_mut(id).is_some_and(|queue| queue.is_abandoned()) {
+            self.delete_queue(id, Waiter::Nobody);
+        }
+    }
+
+    /// Ends a queue of this shard: its messages go, its consumers are told, the catalog forgets it; then `waiter` hears of it.
+    pub(super) fn delete_queue(&mut self, id: QueueId, waiter: Waiter) {
+        self.purge(id);
+        let slot = Key::from(id).slot;
+        let Some(queue) = self.queues.get_mut(slot as usize).and_then(|queue| queue.take_if(|queue| queue.id == id)) else { return };
+        self.dirty_queues.remove(slot);
+        for (_, consumer) in queue.consumers.iter() {
+            self.tell_consumer_gone(consumer.target);
+        }
+        self.order(Wish::DeleteQueue(id), waiter);
+    }
+
+    fn tell_consumer_gone(&mut self, target: Target) {
+        let shard = target.channel.conn.shard;
+        if shard == self.id {
+            self.on_consumer_gone(target);
+        } else {
+            self.link(shard).stage(Mail::ConsumerGone(target));
+        }
+    }
+
+    /// The queue of a consumer here is gone (basic.cancel, row S7).
+    pub(super) fn on_consumer_gone(&mut self, target: Target) {
+        let Target { channel, index } = target;
+        let Some(conn) = self.live(channel.conn.conn) else { return };
+        conn.waiting.retain(|one| (one.channel, one.index) != (channel.channel, index));
+        if let Some((queue, consumer)) = conn.session.consumer(channel.channel, index) {
+            conn.session.consumer_gone(channel.channel, index);
+            self.forget_hold(queue.queue, consumer);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! One shard's end of the two rings that join it to a peer.
+//!
+//! ```text
+//! stage ──▶ staged ──flush──▶ ring ══▶ peer           block: records of this turn's messages, up to 64 KiB, then the next one
+//!                                                     settles, accepts: gathered, one mail per turn
+//! ```
+//!
+//! Never drop, never block: staging always succeeds. What asks for more work (a publish, a delivery) is staged only while
+//! [`has_room`](Link::has_room); what ends work (a settle, an answer) always, and its number is bounded by the work that was admitted.
+//! When the ring is full the rest stays staged, and `starved` asks the peer to wake this shard once it has read.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, fence};
+
+use bytes::Bytes;
+
+use super::mail::{Hold, Mail, Settle};
+use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_STAGED_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
+use crate::base::spsc::{self, Doorbell, Receiver, Sender};
+use crate::message::{Body, MessageView, RecordHeader, write_record};
+
+/// This shard's end of the rings to and from one peer.
+pub struct Link {
+    out: Sender<Mail>,
+    inbox: Receiver<Mail>,
+    bell: Arc<Doorbell>,
+    /// Set by this shard when its ring is full; the peer clears it and rings.
+    starved: Arc<AtomicBool>,
+    /// The same, of the peer.
+    peer_starved: Arc<AtomicBool>,
+    staged: VecDeque<Mail>,
+    staged_bytes: usize,
+    block: Vec<u8>,
+    /// Where in `staged` the block will stand.
+    block_at: Option<usize>,
+    settles: Vec<Settle>,
+    accepts: Vec<Hold>,
+    /// The block that incoming mail refers to.
+    pub in_block: Bytes,
+    /// The shared body whose mail has not come yet.
+    pub in_body: Option<Bytes>,
+}
+
+impl Link {
+    /// Joins two shards; `bells` wake the first and the second.
+    pub fn pair(bells: [Arc<Doorbell>; 2]) -> (Link, Link) {
+        let [first_bell, second_bell] = bells;
+        let (to_second, from_first) = spsc::ring(RING_SLOTS);
+        let (to_first, from_second) = spsc::ring(RING_SLOTS);
+        let first_starved = Arc::new(AtomicBool::new(false));
+        let second_starved = Arc::new(AtomicBool::new(false));
+        let first = Link::new(to_second, from_second, second_bell, first_starved.clone(), second_starved.clone());
+        let second = Link::new(to_first, from_first, first_bell, second_starved, first_starved);
+        (first, second)
+    }
+
+    fn new(out: Sender<Mail>, inbox: Receiver<Mail>, bell: Arc<Doorbell>, starved: Arc<AtomicBool>, peer_starved: Arc<AtomicBool>) -> Link {
+        Link {
+            out,
+            inbox,
+            bell,
+            starved,
+            peer_starved,
+            staged: VecDeque::new(),
+            staged_bytes: 0,
+            block: Vec::new(),
+            block_at: None,
+            settles: Vec::new(),
+            accepts: Vec::new(),
+            in_block: Bytes::new(),
+            in_body: None,
+        }
+    }
+
+    /// Whether new work for the peer may be staged.
+    pub fn has_room(&self) -> bool {
+        self.staged.len() < MAIL_STAGED_MAX && self.staged_bytes < MAIL_STAGED_BYTES_MAX
+    }
+
+    /// Stages a mail behind all that was staged before, settles included.
+    pub fn stage(&mut self, mail: Mail) {
+        self.seal_settles();
+        self.staged.push_back(mail);
+    }
+
+    /// Stages a message together with the mail that refers to it by the record's offset in the block.
+    pub fn stage_message(&mut self, message: &MessageView<'_>, mail: impl FnOnce(u32) -> Mail) {
+        let at = self.write_record(message);
+        self.stage_written(message, at, mail);
+    }
+
+    /// Writes the message's record once, for several [`stage_written`](Self::stage_written) in this turn and no other call between.
+    pub fn write_record(&mut self, message: &MessageView<'_>) -> u32 {
+        let header = RecordHeader::of(message, 0);
+        if !self.block.is_empty() && self.block.len() + header.record_len() > MAIL_BLOCK_SIZE {
+            self.seal_block();
+        }
+        if self.block_at.is_none() {
+            self.block_at = Some(self.staged.len());
+            self.staged.push_back(Mail::Block(Bytes::new()));
+            self.block.reserve(MAIL_BLOCK_SIZE.min(header.record_len().max(4096)));
+        }
+        let at = self.block.len();
+        self.block.resize(at + header.record_len(), 0);
+        write_record(header, message, 0, &mut self.block[at..]);
+        at as u32
+    }
+
+    /// Stages a mail for a message whose record stands at `at`.
+    pub fn stage_written(&mut self, message: &MessageView<'_>, at: u32, mail: impl FnOnce(u32) -> Mail) {
+        if let Body::Shared(body) = message.body {
+            self.staged.push_back(Mail::Body(body.clone()));
+        }
+        self.staged_bytes += message.body.bytes().len();
+        self.staged.push_back(mail(at));
+    }
+
+    /// Stages a settle; settles of one turn travel together.
+    pub fn settle(&mut self, settle: Settle) {
+        self.settles.push(settle);
+    }
+
+    /// Stages an acceptance; those of one turn travel together.
+    pub fn accept(&mut self, hold: Hold) {
+        self.accepts.push(hold);
+    }
+
+    /// Moves what is staged into the ring. True if the peer must be woken.
+    pub fn flush(&mut self) -> bool {
+        self.seal_block();
+        self.seal_settles();
+        if !self.accepts.is_empty() {
+            self.staged.push_back(Mail::Accepted(std::mem::take(&mut self.accepts).into_boxed_slice()));
+        }
+        self.fill_ring();
+        if !self.staged.is_empty() {
+            self.starved.store(true, SeqCst);
+            fence(SeqCst); // pairs with the fence in `release`: either the peer sees the flag or this look sees the room
+            self.fill_ring();
+        }
+        self.out.publish() && self.bell.ring()
+    }
+
+    /// Mail that has arrived and can be taken now.
+    pub fn available(&mut self) -> usize {
+        self.inbox.available()
+    }
+
+    /// The next mail.
+    pub fn take(&mut self) -> Option<Mail> {
+        self.inbox.pop()
+    }
+
+    /// Gives the slots of taken mail back. True if the peer waited for them and must be woken.
+    pub fn release(&mut self) -> bool {
+        self.inbox.release();
+        fence(SeqCst);
+        self.peer_starved.load(SeqCst) && self.peer_starved.swap(false, SeqCst) && self.bell.ring()
+    }
+
+    /// Whether mail that stayed behind because the ring was full could go now.
+    pub fn can_flush(&mut self) -> bool {
+        !self.staged.is_empty() && self.out.free() > 0
+    }
+
+    fn fill_ring(&mut self) {
+        while let Some(mail) = self.staged.pop_front() {
+            if let Err(mail) = self.out.push(mail) {
+                self.staged.push_front(mail);
+                return;
+            }
+        }
+        self.staged_bytes = 0;
+    }
+
+    fn seal_settles(&mut self) {
+        if !self.settles.is_empty() {
+            self.staged.push_back(Mail::Settled(std::mem::take(&mut self.settles).into_boxed_slice()));
+        }
+    }
+
+    fn seal_block(&mut self) {
+        if let Some(at) = self.block_at.take() {
+            self.staged[at] = Mail::Block(Bytes::from(std::mem::take(&mut self.block)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::QueueId;
+    use crate::message::Route;
+
+    fn joined() -> (Link, Link) {
+        Link::pair([Arc::new(Doorbell::default()), Arc::new(Doorbell::default())])
+    }
+
+    fn publish(link: &mut Link, body: Body<'_>) {
+        let message = MessageView { route: Route::new(b"\x00\x01q"), properties: &[0, 0], body };
+        link.stage_message(&message, |at| Mail::Publish { queue: QueueId::default(), at, hold: None });
+    }
+
+    /// Takes what has arrived: the bodies of published messages.
+    fn bodies(link: &mut Link) -> Vec<Vec<u8>> {
+        let (mut got, mut shared) = (Vec::new(), None);
+        for _ in 0..link.available() {
+            match link.take().expect("counted as available") {
+                Mail::Block(block) => link.in_block = block,
+                Mail::Body(body) => shared = Some(body),
+                Mail::Publish { at, .. } => {
+                    let record = &link.in_block[at as usize..];
+                    let body = shared.take();
+                    got.push(RecordHeader::read(record).view(record, body.as_ref()).body.bytes().to_vec());
+                }
+                _ => panic!("nothing else was sent"),
+            }
+        }
+        link.release();
+        got
+    }
+
+    #[test]
+    fn messages_cross_in_order() {
+        let (mut a, mut b) = joined();
+        let large = Bytes::from(vec![9; 40_000]);
+        publish(&mut a, Body::Slice(b"one"));
+        publish(&mut a, Body::Shared(&large));
+        publish(&mut a, Body::Slice(b"two"));
+        a.flush();
+        assert_eq!(bodies(&mut b), [b"one".to_vec(), large.to_vec(), b"two".to_vec()]);
+    }
+
+    #[test]
+    fn a_full_ring_keeps_the_rest_staged() {
+        let (mut a, mut b) = joined();
+        let sent: Vec<Vec<u8>> = (0..RING_SLOTS as u32 * 2).map(|n| n.to_be_bytes().to_vec()).collect();
+        for body in &sent {
+            publish(&mut a, Body::Slice(body));
+        }
+        assert!(!a.has_room());
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            a.flush();
+            got.extend(bodies(&mut b));
+        }
+        assert_eq!(got, sent);
+        assert!(a.has_room() && !a.can_flush());
+    }
+
+    #[test]
+    fn a_block_is_sealed_when_it_is_full() {
+        let (mut a, mut b) = joined();
+        let body = vec![1; 10_000];
+        (0..20).for_each(|_| publish(&mut a, Body::Slice(&body)));
+        a.flush();
+        assert_eq!(bodies(&mut b).len(), 20);
+        assert!(b.in_block.len() <= MAIL_BLOCK_SIZE);
+    }
+}

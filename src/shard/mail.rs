@@ -1,0 +1,213 @@
+//! What shards say to each other: at most 64 bytes each, whatever is larger stands in a block or behind a pointer.
+//!
+//! A connection lives on one shard and a queue on another, so a message may cross twice:
+//!
+//! ```text
+//! publisher's shard ── Publish ──▶ queue's home ── Deliver ──▶ consumer's shard
+//!         ◀── Accepted (confirm) ──      ◀── Settled (ack, nack, back) ──
+//! ```
+//!
+//! **Sent back.** A delivery that arrives at a connection without room is sent back: it returns to its place, the consumer is
+//! parked, and `Unpark` ends that. Deliveries carry the consumer's epoch (how often it was unparked), so that those which were under way
+//! before the unpark are sent back too and order per consumer holds. A delivery that needs no settling is gone from its queue: it is
+//! written to the connection all the same, and `Park` keeps more from coming; what was under way is bounded by the ring.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
+use crate::broker::catalog::Change;
+use crate::contract::{Entry, Fault, Notice, Outcome, Receipt, Request, Target, VhostId};
+
+/// One item of a ring between two shards.
+pub enum Mail {
+    /// Records that the mail behind it refers to by offset.
+    Block(Bytes),
+    /// The shared body of the very next mail.
+    Body(Bytes),
+    /// A message for a queue.
+    Publish {
+        /// The queue.
+        queue: QueueId,
+        /// The record in the block.
+        at: u32,
+        /// Who waits until the queue has it.
+        hold: Option<Hold>,
+    },
+    /// A message for a consumer.
+    Deliver(Deliver),
+    /// A delivery that found no room, and the consumer's epoch that it was sent with.
+    SentBack(Receipt, u32),
+    /// Settled deliveries.
+    Settled(Box<[Settle]>),
+    /// Messages that their queues have.
+    Accepted(Box<[Hold]>),
+    /// A consumer's connection has no room: stop serving it.
+    Park(QueueId, ConsumerId),
+    /// A parked consumer has room again.
+    Unpark(QueueId, ConsumerId),
+    /// A consumer's channel ended.
+    Leave(QueueId, ConsumerId),
+    /// A queue went and its consumer with it.
+    ConsumerGone(Target),
+    /// A session asks a queue.
+    Ask(Box<Ask>),
+    /// The queue's answer.
+    Told(Box<Told>),
+    /// The queue's answer to basic.get: to whom, and the message.
+    Got(Box<(ChannelAddr, Got)>),
+    /// To shard 0: please change the catalog.
+    Order(Box<Order>),
+    /// From shard 0: this change is next.
+    Apply(Arc<Change>),
+    /// To shard 0: the oldest change that this shard had not confirmed is applied.
+    Applied,
+    /// From shard 0: the order is carried out on all shards, or refused.
+    Decided(u32, Box<Result<(), Fault>>),
+}
+
+/// Who waits for a message to be accepted: a confirm channel's sequence number, or (sequence 0) a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// The publisher's connection on the shard that sent the message.
+    pub conn: ConnId,
+    /// Its channel.
+    pub channel: u16,
+    /// The publish's sequence number on the channel, from 1; 0 for tx.commit.
+    pub sequence: u64,
+}
+
+/// A delivery under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Deliver {
+    /// The consumer's connection.
+    pub conn: ConnId,
+    /// The queue it comes from.
+    pub queue: QueueId,
+    /// The consumer there.
+    pub consumer: ConsumerId,
+    /// The message's place there.
+    pub entry: Entry,
+    /// The consumer's index in its channel.
+    pub index: u32,
+    /// The consumer's epoch.
+    pub epoch: u32,
+    /// The record in the block.
+    pub at: u32,
+    /// The consumer's channel.
+    pub channel: u16,
+    /// It needs no settling, and its queue has let the message go.
+    pub no_ack: bool,
+}
+
+/// A delivery's end.
+#[derive(Clone, Copy, Debug)]
+pub struct Settle {
+    /// The delivery.
+    pub receipt: Receipt,
+    /// What becomes of the message.
+    pub outcome: Outcome,
+}
+
+/// A session's question to a queue.
+pub struct Ask {
+    /// Who asks.
+    pub from: ChannelAddr,
+    /// Whom.
+    pub queue: QueueId,
+    /// What.
+    pub question: Question,
+}
+
+/// What a queue can be asked.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Question {
+    /// How many messages and consumers? (queue.declare-ok)
+    Counts,
+    /// Drop what is ready.
+    Purge,
+    /// Go.
+    Delete {
+        /// Only without consumers.
+        if_unused: bool,
+        /// Only without messages.
+        if_empty: bool,
+    },
+    /// Take a consumer.
+    Consume {
+        /// Its index in the channel.
+        index: u32,
+        /// Needs no settling.
+        no_ack: bool,
+        /// Alone.
+        exclusive: bool,
+        /// Unsettled deliveries at most; 0 is no limit.
+        prefetch: u32,
+        /// x-priority.
+        priority: i32,
+    },
+    /// Let a consumer go.
+    Cancel(ConsumerId),
+    /// One message.
+    Get {
+        /// Needs no settling.
+        no_ack: bool,
+    },
+}
+
+/// A queue's answer.
+pub struct Told {
+    /// To whom.
+    pub to: ChannelAddr,
+    /// What.
+    pub answer: Answer,
+}
+
+/// What a queue says.
+pub enum Answer {
+    /// Something that the session tells its client.
+    Notice(Notice),
+    /// The queue is going or gone: ask the catalog again.
+    Retry,
+}
+
+/// A message for basic.get.
+#[derive(Clone, Copy, Debug)]
+pub struct Got {
+    /// Its place; to be settled unless `no_ack`.
+    pub receipt: Receipt,
+    /// Counts as settled already.
+    pub no_ack: bool,
+    /// Messages that remain ready.
+    pub remaining: u32,
+    /// The record in the block.
+    pub at: u32,
+}
+
+/// A wish to change the catalog.
+pub struct Order {
+    /// The shard that waits for the decision.
+    pub shard: ShardId,
+    /// Its name for the waiting.
+    pub ticket: u32,
+    /// What to change.
+    pub wish: Wish,
+}
+
+/// Who wishes which change.
+pub enum Wish {
+    /// A client's request, to be checked against the catalog when its turn comes.
+    Request {
+        /// Whose.
+        from: ChannelAddr,
+        /// Where.
+        vhost: VhostId,
+        /// What.
+        request: Request,
+    },
+    /// A queue that is gone already.
+    DeleteQueue(QueueId),
+}
+
+const _: () = assert!(size_of::<Mail>() <= 64);

@@ -1,0 +1,95 @@
+//! Mail from the other shards: taken in whole batches, peers in rotation, and given to whom it is for.
+
+use bytes::Bytes;
+
+use super::mail::{Mail, Settle};
+use super::{Deed, Shard};
+use crate::base::ids::{QueueId, ShardId};
+use crate::message::{MessageView, RecordHeader};
+
+/// Mail for a queue that is not declared here yet, with the block and the shared body that it refers to.
+pub type Early = (ShardId, Bytes, Option<Bytes>, Mail);
+
+impl Shard {
+    /// Takes what has arrived from each peer.
+    pub(super) fn read_mail(&mut self) {
+        let count = self.config.shards;
+        self.first_peer = (self.first_peer + 1) % count;
+        for offset in 0..count {
+            let peer = ShardId((self.first_peer + offset) % count);
+            if peer != self.id {
+                self.read_mail_of(peer);
+            }
+        }
+    }
+
+    fn read_mail_of(&mut self, peer: ShardId) {
+        let available = self.link(peer).available();
+        if available == 0 {
+            return;
+        }
+        let link = self.link(peer);
+        let (mut block, mut body) = (std::mem::take(&mut link.in_block), link.in_body.take());
+        for _ in 0..available {
+            match self.link(peer).take().expect("counted as available") {
+                Mail::Block(next) => block = next,
+                Mail::Body(next) => body = Some(next),
+                mail => self.on_mail(peer, &block, body.take(), mail),
+            }
+        }
+        let link = self.link(peer);
+        link.in_block = block;
+        link.in_body = body;
+        if link.release() {
+            self.deeds.push_back(Deed::Wake(peer));
+        }
+    }
+
+    fn on_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
+        match mail {
+            Mail::Publish { .. } | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
+            Mail::Deliver(deliver) => self.on_deliver(from, deliver, &message(block, deliver.at, body.as_ref())),
+            Mail::Got(got) => self.on_got(got.0, &got.1, &message(block, got.1.at, body.as_ref())),
+            Mail::Settled(settles) => settles.into_iter().for_each(|settle: Settle| self.settle_here(settle)),
+            Mail::SentBack(receipt, epoch) => self.on_sent_back(receipt, epoch),
+            Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
+            Mail::Park(queue, consumer) => {
+                if let Some(queue) = self.queue_mut(queue) {
+                    queue.consumers.park(consumer);
+                }
+            }
+            Mail::Unpark(queue, consumer) => self.on_unpark(queue, consumer),
+            Mail::Leave(queue, consumer) => self.on_leave(queue, consumer),
+            Mail::ConsumerGone(target) => self.on_consumer_gone(target),
+            Mail::Told(told) => self.on_told(told.to, told.answer),
+            Mail::Order(order) => self.on_order(*order),
+            Mail::Apply(change) => self.on_apply(&change),
+            Mail::Applied => self.on_applied(from),
+            Mail::Decided(ticket, verdict) => self.on_decided(ticket, *verdict),
+            Mail::Block(_) | Mail::Body(_) => unreachable!("taken by read_mail_of"),
+        }
+    }
+
+    /// Mail that may be ahead of the news that its queue exists: shard 0 tells the shards one after the other.
+    pub(super) fn on_queue_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
+        let queue: QueueId = match &mail {
+            Mail::Publish { queue, .. } => *queue,
+            Mail::Ask(ask) => ask.queue,
+            _ => unreachable!("only mail for queues comes here"),
+        };
+        if self.catalog.is_newer(queue) {
+            return self.early.push((from, block.clone(), body, mail));
+        }
+        match mail {
+            Mail::Publish { queue, at, hold } => self.on_publish(from, queue, &message(block, at, body.as_ref()), hold),
+            Mail::Ask(ask) => self.on_ask(*ask),
+            _ => unreachable!("only mail for queues comes here"),
+        }
+    }
+}
+
+/// The message whose record stands at `at` in a block.
+fn message<'a>(block: &'a Bytes, at: u32, body: Option<&'a Bytes>) -> MessageView<'a> {
+    let record = &block[at as usize..];
+    RecordHeader::read(record).view(record, body)
+}

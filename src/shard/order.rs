@@ -1,0 +1,172 @@
+//! Changes of the catalog: ordered by shard 0, applied everywhere, answered when all shards have them.
+//!
+//! ```text
+//! asker ── Order ──▶ shard 0: check, apply ── Apply ──▶ every shard: apply ── Applied ──▶ shard 0
+//! asker ◀── Decided ───────────────────────────────────────────────── when the last one has it
+//! ```
+//!
+//! Strict and rare: whoever has an answer may rely on every shard. Links keep order, so all shards apply the same changes in the same order,
+//! and an asker has applied its change before it hears of the decision. With one shard all of this happens in one call.
+
+use std::sync::Arc;
+
+use super::Shard;
+use super::mail::{Answer, Mail, Order};
+use super::request::catalog_done;
+use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
+use crate::broker::catalog::{Applied, Change, Verdict};
+use crate::broker::queue::Queue;
+use crate::contract::{Fault, Notice, Request};
+
+pub use super::mail::Wish;
+
+/// Who waits for a decision.
+pub enum Waiter {
+    /// A session's request.
+    Request {
+        /// Whose.
+        from: ChannelAddr,
+        /// What.
+        request: Request,
+    },
+    /// A session whose queue.delete is done but for the catalog.
+    Deleted {
+        /// Whose.
+        to: ChannelAddr,
+        /// How many messages went.
+        messages: u32,
+    },
+    /// Nobody: the broker's own housekeeping.
+    Nobody,
+}
+
+/// Shard 0: a change that some shards have not applied.
+pub struct Pending {
+    number: u64,
+    shard: ShardId,
+    ticket: u32,
+}
+
+/// Shard 0's counts: changes made so far, and how many of them each shard has applied.
+#[derive(Default)]
+pub struct Ledger {
+    made: u64,
+    applied: Vec<u64>,
+}
+
+const ORDERER: ShardId = ShardId(0);
+
+impl Shard {
+    /// Wishes for a change; `waiter` hears of the decision.
+    pub(super) fn order(&mut self, wish: Wish, waiter: Waiter) {
+        let ticket = self.waiters.insert(waiter) as u32;
+        let order = Order { shard: self.id, ticket, wish };
+        if self.id == ORDERER {
+            self.on_order(order);
+        } else {
+            self.link(ORDERER).stage(Mail::Order(Box::new(order)));
+        }
+    }
+
+    /// Shard 0: the next change.
+    pub(super) fn on_order(&mut self, order: Order) {
+        let Order { shard, ticket, wish } = order;
+        let change = match wish {
+            Wish::DeleteQueue(queue) => Change::DeleteQueue { queue },
+            Wish::Request { from, vhost, request } => match self.catalog.check(vhost, from.conn, &request) {
+                Ok(Verdict::Change(change)) => change,
+                Ok(Verdict::Already | Verdict::Queue(_)) => return self.decide(shard, ticket, Ok(())),
+                Err(fault) => return self.decide(shard, ticket, Err(fault)),
+            },
+        };
+        let change = Arc::new(change);
+        for link in self.links.iter_mut().flatten() {
+            link.stage(Mail::Apply(change.clone()));
+        }
+        self.ledger.made += 1;
+        self.pending.push_back(Pending { number: self.ledger.made, shard, ticket });
+        self.apply(&change);
+        self.decide_applied();
+    }
+
+    /// A change from shard 0.
+    pub(super) fn on_apply(&mut self, change: &Change) {
+        self.apply(change);
+        self.link(ORDERER).stage(Mail::Applied);
+    }
+
+    /// Shard 0: `peer` has applied its next change.
+    pub(super) fn on_applied(&mut self, peer: ShardId) {
+        let peer = peer.0 as usize;
+        if self.ledger.applied.len() <= peer {
+            self.ledger.applied.resize(self.config.shards as usize, 0);
+        }
+        self.ledger.applied[peer] += 1;
+        self.decide_applied();
+    }
+
+    /// Decides all changes that every shard has.
+    fn decide_applied(&mut self) {
+        let peers = self.config.shards as usize - 1;
+        let everywhere = match self.ledger.applied.iter().skip(1).min() {
+            _ if peers == 0 => self.ledger.made,
+            Some(&least) => least,
+            None => 0,
+        };
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.number <= everywhere) {
+            self.decide(pending.shard, pending.ticket, Ok(()));
+        }
+    }
+
+    fn decide(&mut self, shard: ShardId, ticket: u32, verdict: Result<(), Fault>) {
+        if shard == self.id {
+            self.on_decided(ticket, verdict);
+        } else {
+            self.link(shard).stage(Mail::Decided(ticket, Box::new(verdict)));
+        }
+    }
+
+    /// The decision on an order of this shard.
+    pub(super) fn on_decided(&mut self, ticket: u32, verdict: Result<(), Fault>) {
+        match (self.waiters.remove(ticket as usize), verdict) {
+            (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_request(from, request),
+            (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
+            (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
+            (Waiter::Deleted { to, messages }, _) => self.tell(to, Answer::Notice(Notice::MessagesGone { messages })),
+            (Waiter::Nobody, _) => {}
+        }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match self.catalog.apply(change) {
+            Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),
+            _ => {}
+        }
+        self.retry_early();
+    }
+
+    /// A queue of this shard begins. If it belongs to a connection that went meanwhile, it ends at once.
+    fn create_queue(&mut self, addr: QueueAddr) {
+        let id = addr.queue;
+        let info = self.catalog.queue(id).expect("just declared");
+        let (auto_delete, owner) = (info.spec.auto_delete, info.owner);
+        let slot = Key::from(id).slot as usize;
+        if self.queues.len() <= slot {
+            self.queues.resize_with(slot + 1, || None);
+        }
+        self.queues[slot] = Some(Box::new(Queue::new(id, auto_delete)));
+        if let Some(owner) = owner {
+            match self.conns.get_mut(owner.conn).filter(|conn| !conn.ending) {
+                Some(conn) => conn.owned.push(id),
+                None => self.delete_queue(id, Waiter::Nobody),
+            }
+        }
+    }
+
+    /// Takes up mail for queues that were not declared here when it came.
+    fn retry_early(&mut self) {
+        for (from, block, body, mail) in std::mem::take(&mut self.early) {
+            self.on_queue_mail(from, &block, body, mail);
+        }
+    }
+}

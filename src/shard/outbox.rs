@@ -1,0 +1,62 @@
+//! What goes to the sockets: one gathered send per connection that was written to, and the end of connections that have said all.
+
+use std::collections::VecDeque;
+
+use super::conn::Conn;
+use super::delivery::recheck_waiting;
+use super::{Deed, Shard};
+use crate::base::ids::ConnId;
+use crate::base::outgoing::Outgoing;
+
+impl Shard {
+    /// A send is done: its buffer is used again, and what was written meanwhile is next.
+    pub fn on_sent(&mut self, id: ConnId, batch: Outgoing) {
+        self.conns.keep(batch, self.config.send_buffer_size);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.sending = false;
+            if conn.ending || !conn.session.output_mut().is_empty() {
+                self.conns.touch(id);
+            }
+        }
+    }
+
+    /// Hands the output of every connection that was written to over to the driver.
+    pub(super) fn flush_output(&mut self) {
+        while let Some(id) = self.conns.next_dirty() {
+            self.follow_timer(id);
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            conn.session.flush_confirms();
+            if conn.sending {
+                continue; // its completion comes back here
+            }
+            let output = conn.session.output_mut();
+            if !output.is_empty() {
+                let batch = std::mem::take(output);
+                conn.sending = true;
+                self.deeds.push_back(Deed::Send(id, batch));
+                recheck_waiting(self, id);
+            } else if conn.ending {
+                self.close(id);
+            } else {
+                let unused = std::mem::take(output);
+                self.conns.keep(unused, self.config.send_buffer_size);
+            }
+        }
+    }
+
+    /// Sets the connection's timer anew if its state came with another time limit.
+    fn follow_timer(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending && conn.session.wants_timer()) {
+            let due = conn.session.on_timer(self.now);
+            self.set_timer(id, due);
+        }
+    }
+}
+
+/// Asks the driver to stop or to go on reading a connection's socket, if it is not so already.
+pub(super) fn set_paused(deeds: &mut VecDeque<Deed>, conn: &mut Conn, id: ConnId, paused: bool) {
+    if conn.paused != paused {
+        conn.paused = paused;
+        deeds.push_back(if paused { Deed::Pause(id) } else { Deed::Resume(id) });
+    }
+}

@@ -1,0 +1,101 @@
+//! The turn: the heart of the program. What arrived has been parsed by the `on_*` methods; this is the rest, in a fixed order.
+
+use super::{Deed, Shard};
+use crate::base::ids::{ConnId, ShardId};
+
+/// What the driver needs to know after a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Turn {
+    /// There is more to do at once.
+    pub again: bool,
+    /// When the next timer is due, in the milliseconds of `now`.
+    pub due: Option<u64>,
+}
+
+impl Shard {
+    /// One turn, at `now` milliseconds. Afterwards the driver carries out the deeds.
+    pub fn turn(&mut self, now: u64) -> Turn {
+        self.now = now;
+        self.read_mail();
+        self.fire_timers();
+        self.resume_parked();
+        self.serve_queues();
+        self.flush_output();
+        self.send_mail();
+        let again = !self.resumed.is_empty() || !self.dirty_queues.is_empty() || !self.retries.is_empty() || self.conns.any_dirty();
+        Turn { again, due: self.timers.next_due() }
+    }
+
+    fn fire_timers(&mut self) {
+        let mut due = Vec::new();
+        self.timers.advance(self.now, &mut due);
+        due.into_iter().for_each(|id| self.on_timer(id));
+    }
+
+    /// A connection's timer: heartbeats and time-outs of the session, or the end of its patience when it lingers.
+    fn on_timer(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        conn.timer = None;
+        if conn.ending {
+            return self.close(id);
+        }
+        let due = conn.session.on_timer(self.now);
+        self.set_timer(id, due);
+        self.feed_kept(id);
+    }
+
+    /// Sets a connection's timer anew.
+    pub(super) fn set_timer(&mut self, id: ConnId, due: Option<u64>) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let old = conn.timer.take();
+        conn.timer = due.map(|due| self.timers.set(due, id));
+        if let Some(old) = old {
+            self.timers.cancel(old);
+        }
+    }
+
+    /// Requests that wait for the catalog try again; connections whose answer came go on.
+    fn resume_parked(&mut self) {
+        for from in std::mem::take(&mut self.retries) {
+            if let Some(request) = self.conns.get_mut(from.conn.conn).and_then(|conn| conn.asked.take()) {
+                self.run_request(from, request);
+            }
+        }
+        for _ in 0..self.resumed.len() {
+            let id = self.resumed.pop_front().expect("counted");
+            self.resume_input(id);
+        }
+    }
+
+    /// Each dirty queue once; those with more to do come again in the next turn.
+    fn serve_queues(&mut self) {
+        let mut unfinished = std::mem::take(&mut self.unfinished);
+        while let Some(slot) = self.dirty_queues.pop_front() {
+            let Some(id) = self.queues[slot as usize].as_ref().map(|queue| queue.id) else { continue };
+            if self.deliver_queue(id) {
+                unfinished.push(slot);
+            }
+        }
+        unfinished.drain(..).for_each(|slot| {
+            self.dirty_queues.push_back(slot);
+        });
+        self.unfinished = unfinished;
+    }
+
+    /// One release store and at most one wake per peer; publishers that waited for room go on.
+    fn send_mail(&mut self) {
+        for (peer, link) in self.links.iter_mut().enumerate() {
+            if link.as_mut().is_some_and(|link| link.flush()) {
+                self.deeds.push_back(Deed::Wake(ShardId(peer as u16)));
+            }
+        }
+        if !self.mail_waiters.is_empty() && self.links.iter().flatten().all(|link| link.has_room()) {
+            for id in std::mem::take(&mut self.mail_waiters) {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.waits_for_link = false;
+                    self.resumed.push_back(id);
+                }
+            }
+        }
+    }
+}
