@@ -1,0 +1,175 @@
+//! Writing frames into a vector. Arguments are checked where they are read from the command line, so that nothing here can fail:
+//! short strings are at most 255 bytes, a frame is at most what `tune` agreed on.
+
+use super::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, FRAME_OVERHEAD, id};
+
+/// The value of a table's field, as far as `--queue-args` and `--header` can express it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    /// `t`
+    Bool(bool),
+    /// `l`
+    Int(i64),
+    /// `S`
+    Text(String),
+    /// `F`
+    Table(Table),
+}
+
+/// A field table in the order in which it is written.
+pub type Table = Vec<(String, Field)>;
+
+/// Frames, one behind the other.
+#[derive(Default)]
+pub struct Encoder {
+    /// What has been written.
+    pub out: Vec<u8>,
+}
+
+impl Encoder {
+    /// Writes a method frame; `args` writes its arguments.
+    pub fn method(&mut self, channel: u16, method: u32, args: impl FnOnce(&mut Encoder)) -> &mut Encoder {
+        self.frame(FRAME_METHOD, channel, |e| {
+            e.u32(method);
+            args(e);
+        })
+    }
+
+    /// Writes one message: publish, header and as many body frames as `frame_max` asks for. Returns where the body begins.
+    pub fn publish(&mut self, channel: u16, message: &Publish<'_>, frame_max: usize) -> usize {
+        self.method(channel, id::BASIC_PUBLISH, |e| {
+            e.u16(0).short(message.exchange).short(message.key).u8(u8::from(message.mandatory));
+        });
+        self.frame(FRAME_HEADER, channel, |e| {
+            e.u16(60).u16(0).u64(message.body.len() as u64);
+            e.properties(message.persistent, message.headers);
+        });
+        let start = self.out.len() + FRAME_OVERHEAD - 1;
+        for part in message.body.chunks(frame_max - FRAME_OVERHEAD) {
+            self.frame(FRAME_BODY, channel, |e| e.out.extend_from_slice(part));
+        }
+        start
+    }
+
+    fn properties(&mut self, persistent: bool, headers: &Table) {
+        let flags = u16::from(!headers.is_empty()) << 13 | u16::from(persistent) << 12;
+        self.u16(flags);
+        if !headers.is_empty() {
+            self.table(headers);
+        }
+        if persistent {
+            self.u8(2);
+        }
+    }
+
+    fn frame(&mut self, kind: u8, channel: u16, payload: impl FnOnce(&mut Encoder)) -> &mut Encoder {
+        self.u8(kind).u16(channel);
+        self.sized(payload);
+        self.u8(FRAME_END)
+    }
+
+    /// A u32 length and what it counts.
+    fn sized(&mut self, content: impl FnOnce(&mut Encoder)) -> &mut Encoder {
+        let at = self.out.len();
+        self.u32(0);
+        content(self);
+        let len = u32::try_from(self.out.len() - at - 4).expect("frames are small");
+        self.out[at..at + 4].copy_from_slice(&len.to_be_bytes());
+        self
+    }
+
+    pub fn u8(&mut self, v: u8) -> &mut Encoder {
+        self.out.push(v);
+        self
+    }
+
+    pub fn u16(&mut self, v: u16) -> &mut Encoder {
+        self.out.extend_from_slice(&v.to_be_bytes());
+        self
+    }
+
+    pub fn u32(&mut self, v: u32) -> &mut Encoder {
+        self.out.extend_from_slice(&v.to_be_bytes());
+        self
+    }
+
+    pub fn u64(&mut self, v: u64) -> &mut Encoder {
+        self.out.extend_from_slice(&v.to_be_bytes());
+        self
+    }
+
+    /// A string of at most 255 bytes.
+    pub fn short(&mut self, s: &str) -> &mut Encoder {
+        self.u8(u8::try_from(s.len()).expect("names are checked on the command line"));
+        self.out.extend_from_slice(s.as_bytes());
+        self
+    }
+
+    pub fn long(&mut self, s: &[u8]) -> &mut Encoder {
+        self.sized(|e| e.out.extend_from_slice(s))
+    }
+
+    pub fn table(&mut self, table: &Table) -> &mut Encoder {
+        self.sized(|e| {
+            for (key, value) in table {
+                e.short(key).field(value);
+            }
+        })
+    }
+
+    fn field(&mut self, value: &Field) {
+        match value {
+            Field::Bool(v) => self.u8(b't').u8(u8::from(*v)),
+            Field::Int(v) => self.u8(b'l').u64(v.cast_unsigned()),
+            Field::Text(v) => self.u8(b'S').long(v.as_bytes()),
+            Field::Table(v) => self.u8(b'F').table(v),
+        };
+    }
+}
+
+/// What a publish frame and its content say.
+pub struct Publish<'a> {
+    pub exchange: &'a str,
+    pub key: &'a str,
+    pub headers: &'a Table,
+    pub persistent: bool,
+    pub mandatory: bool,
+    pub body: &'a [u8],
+}
+
+/// A complete basic.ack frame for channel, tag and multiple.
+pub fn ack(channel: u16, tag: u64, multiple: bool) -> [u8; ACK_LEN] {
+    let mut frame = *b"\x01\0\0\0\0\0\x0D\0\x3C\0\x50\0\0\0\0\0\0\0\0\0\xCE";
+    frame[1..3].copy_from_slice(&channel.to_be_bytes());
+    frame[11..19].copy_from_slice(&tag.to_be_bytes());
+    frame[19] = u8::from(multiple);
+    frame
+}
+
+/// Bytes of a basic.ack frame.
+pub const ACK_LEN: usize = 21;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ack_is_what_the_encoder_would_write() {
+        let mut e = Encoder::default();
+        e.method(7, id::BASIC_ACK, |e| {
+            e.u64(0x0102_0304_0506_0708).u8(1);
+        });
+        assert_eq!(e.out, ack(7, 0x0102_0304_0506_0708, true));
+    }
+
+    #[test]
+    fn long_bodies_are_cut_at_frame_max() {
+        let mut e = Encoder::default();
+        let message =
+            Publish { exchange: "", key: "q", headers: &Table::new(), persistent: false, mandatory: false, body: &[9; 25] };
+        let body = e.publish(1, &message, 20);
+        assert_eq!(e.out[body], 9);
+        let bodies = e.out.len() - body + 7;
+        assert_eq!(bodies, 25 + 3 * FRAME_OVERHEAD);
+    }
+}

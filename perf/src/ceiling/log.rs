@@ -1,0 +1,85 @@
+//! The durable variant's log: every message is copied into a buffer, and one O_DIRECT|O_DSYNC write takes all that has come since the last
+//! one began. No timer: while a write is under way the next batch gathers.
+//!
+//! ```text
+//! record   │ length u32 │ route length u32 │ sequence u64 │ route │ content │      padded to a block at the end of a batch
+//! file     written with zeros once, then round and round
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::buffers::allocate;
+
+/// The log.
+pub struct Log {
+    file: File,
+    file_bytes: u64,
+    offset: u64,
+    /// One fills while the other is written.
+    buffers: [&'static mut [u8]; 2],
+    filling: usize,
+    filled: usize,
+    pub writing: bool,
+    sequence: u64,
+}
+
+impl Log {
+    /// Opens the file and writes it full of zeros: a write into unwritten space would have to sync the file system's journal too.
+    pub fn open(path: &Path, file_bytes: u64) -> io::Result<Log> {
+        let mut plain = File::create(path)?;
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..file_bytes.div_ceil(zeros.len() as u64) {
+            plain.write_all(&zeros)?;
+        }
+        plain.sync_all()?;
+        let file = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(path)?;
+        // SAFETY: each allocation has BUFFER_BYTES bytes, is never freed and is referred to only here.
+        let buffers = [(); 2].map(|()| unsafe { std::slice::from_raw_parts_mut(allocate(BUFFER_BYTES, 2 << 20), BUFFER_BYTES) });
+        Ok(Log { file, file_bytes, offset: 0, buffers, filling: 0, filled: 0, writing: false, sequence: 0 })
+    }
+
+    /// Appends a message.
+    #[inline]
+    pub fn append(&mut self, route: &[u8], content: &[u8]) {
+        let len = RECORD_HEADER + route.len() + content.len();
+        let record = &mut self.buffers[self.filling][self.filled..self.filled + len];
+        self.sequence += 1;
+        record[..4].copy_from_slice(&(len as u32).to_le_bytes());
+        record[4..8].copy_from_slice(&(route.len() as u32).to_le_bytes());
+        record[8..16].copy_from_slice(&self.sequence.to_le_bytes());
+        record[16..16 + route.len()].copy_from_slice(route);
+        record[16 + route.len()..].copy_from_slice(content);
+        self.filled += len;
+    }
+
+    /// Whether what one turn may bring still fits.
+    pub fn has_room(&self) -> bool {
+        BUFFER_BYTES - self.filled >= TURN_BYTES_MAX
+    }
+
+    /// Takes what has gathered for a write: bytes and their place in the file.
+    pub fn seal(&mut self) -> Option<(RawFd, &[u8], u64)> {
+        if self.writing || self.filled == 0 {
+            return None;
+        }
+        let len = self.filled.next_multiple_of(BLOCK);
+        self.buffers[self.filling][self.filled..len].fill(0);
+        if self.offset + len as u64 > self.file_bytes {
+            self.offset = 0;
+        }
+        let (sealed, offset) = (self.filling, self.offset);
+        self.offset += len as u64;
+        (self.filling, self.filled, self.writing) = (1 - sealed, 0, true);
+        Some((self.file.as_raw_fd(), &self.buffers[sealed][..len], offset))
+    }
+}
+
+const RECORD_HEADER: usize = 16;
+const BLOCK: usize = 4096;
+const BUFFER_BYTES: usize = 32 << 20;
+/// A round of all receive buffers, and a long message that they complete.
+const TURN_BYTES_MAX: usize = 16 << 20;

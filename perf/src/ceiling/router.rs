@@ -1,0 +1,219 @@
+//! Queues, who consumes them, and the one hash table that leads to them.
+
+use hashbrown::HashMap;
+
+use super::log::Log;
+use super::output::{Chunk, Output, Pool};
+
+/// Everything that connections share.
+pub struct Broker {
+    /// From exchange and key, in wire form, to queues.
+    routes: HashMap<Box<[u8]>, usize>,
+    /// The queues of each route.
+    fans: Vec<Vec<usize>>,
+    names: HashMap<Box<[u8]>, usize>,
+    queues: Vec<Queue>,
+    pub outputs: Vec<Output>,
+    pub dirty: Vec<usize>,
+    pub pool: Pool,
+    pub log: Option<Log>,
+}
+
+#[derive(Default)]
+struct Queue {
+    consumer: Option<Consumer>,
+    /// Messages without a consumer: length of route, length of content, route, content.
+    store: Vec<u8>,
+}
+
+/// A consumer and the beginning of its deliver frames.
+struct Consumer {
+    link: usize,
+    channel: [u8; 2],
+    /// Deliver frame up to the delivery tag, its size still to be filled in.
+    prefix: Vec<u8>,
+}
+
+impl Broker {
+    pub fn new(log: Option<Log>) -> Broker {
+        let (routes, names, fans) = (HashMap::new(), HashMap::new(), Vec::new());
+        Broker { routes, fans, names, queues: Vec::new(), outputs: Vec::new(), dirty: Vec::new(), pool: Pool::default(), log }
+    }
+
+    /// Makes sure that a queue exists; it is bound to the default exchange by its name.
+    pub fn declare(&mut self, name: &[u8]) {
+        if !self.names.contains_key(name) {
+            self.names.insert(name.into(), self.queues.len());
+            self.queues.push(Queue::default());
+            self.bind(name, b"", name);
+        }
+    }
+
+    /// Binds a queue to an exchange by a key, or by any if the key is empty.
+    pub fn bind(&mut self, queue: &[u8], exchange: &[u8], key: &[u8]) {
+        let Some(&queue) = self.names.get(queue) else { return };
+        let fan = *self.routes.entry(route(exchange, key)).or_insert(self.fans.len());
+        if fan == self.fans.len() {
+            self.fans.push(Vec::new());
+        }
+        if !self.fans[fan].contains(&queue) {
+            self.fans[fan].push(queue);
+        }
+    }
+
+    /// Forgets a queue's messages.
+    pub fn purge(&mut self, queue: &[u8]) {
+        if let Some(&queue) = self.names.get(queue) {
+            self.queues[queue].store = Vec::new();
+        }
+    }
+
+    pub fn forget_exchange(&mut self, exchange: &[u8]) {
+        self.routes.retain(|route, _| exchange.is_empty() || route[1..1 + usize::from(route[0])] != *exchange);
+    }
+
+    /// Begins to deliver a queue to a connection.
+    pub fn consume(&mut self, queue: &[u8], link: usize, channel: u16, tag: &[u8]) {
+        let Some(&queue) = self.names.get(queue) else { return };
+        let channel = channel.to_be_bytes();
+        let mut prefix = vec![1, channel[0], channel[1], 0, 0, 0, 0, 0, 60, 0, 60];
+        prefix.push(u8::try_from(tag.len()).expect("read from a short string"));
+        prefix.extend_from_slice(tag);
+        self.queues[queue].consumer = Some(Consumer { link, channel, prefix });
+        let store = std::mem::take(&mut self.queues[queue].store);
+        let mut rest = &store[..];
+        while let Some((lens, after)) = rest.split_first_chunk::<8>() {
+            let route_len = u32::from_ne_bytes([lens[0], lens[1], lens[2], lens[3]]) as usize;
+            let content_len = u32::from_ne_bytes([lens[4], lens[5], lens[6], lens[7]]) as usize;
+            self.deliver(queue, &after[..route_len], &after[route_len..route_len + content_len]);
+            rest = &after[route_len + content_len..];
+        }
+    }
+
+    /// A connection is gone.
+    pub fn forget_link(&mut self, link: usize) {
+        for queue in self.queues.iter_mut().filter(|q| q.consumer.as_ref().is_some_and(|c| c.link == link)) {
+            queue.consumer = None;
+        }
+        self.outputs[link].clear(&mut self.pool);
+    }
+
+    /// A whole message: `route` is exchange and key, `content` header and body frames, all as received.
+    #[inline]
+    pub fn publish(&mut self, route: &[u8], content: &[u8]) {
+        if let Some(log) = &mut self.log {
+            log.append(route, content);
+        }
+        let Some(fan) = self.lookup(route) else { return };
+        let queues = std::mem::take(&mut self.fans[fan]);
+        for &queue in &queues {
+            self.deliver(queue, route, content);
+        }
+        self.fans[fan] = queues;
+    }
+
+    /// A long message, whose frames fill a chunk of their own.
+    pub fn publish_chunk(&mut self, route: &[u8], mut content: Chunk) {
+        if let Some(fan) = self.lookup(route)
+            && let &[queue] = &self.fans[fan][..]
+            && let Some(consumer) = &self.queues[queue].consumer
+        {
+            if let Some(log) = &mut self.log {
+                log.append(route, content.filled());
+            }
+            patch_channels(content.filled_mut(), consumer.channel);
+            let output = &mut self.outputs[consumer.link];
+            let len = consumer.prefix.len() + route.len() + DELIVER_REST;
+            write_deliver(output.tag + 1, consumer, route, output.room(len, &mut self.pool));
+            output.tag += 1;
+            output.push(content);
+            note(output, consumer.link, &mut self.dirty);
+            return;
+        }
+        self.publish(route, content.filled());
+        self.pool.give(content);
+    }
+
+    /// The fan of a route; for a key that nobody bound, that of the exchange's empty key.
+    #[inline]
+    fn lookup(&self, route: &[u8]) -> Option<usize> {
+        let found = self.routes.get(route).or_else(|| {
+            let exchange = &route[..1 + usize::from(route[0])];
+            self.routes.get([exchange, &[0]].concat().as_slice())
+        });
+        found.copied()
+    }
+
+    #[inline]
+    fn deliver(&mut self, queue: usize, route: &[u8], content: &[u8]) {
+        let queue = &mut self.queues[queue];
+        let Some(consumer) = &queue.consumer else { return queue.keep(route, content) };
+        let output = &mut self.outputs[consumer.link];
+        output.tag += 1;
+        let head = consumer.prefix.len() + route.len() + DELIVER_REST;
+        let tag = output.tag;
+        let room = output.room(head + content.len(), &mut self.pool);
+        let (frame, rest) = room.split_at_mut(head);
+        write_deliver(tag, consumer, route, frame);
+        rest.copy_from_slice(content);
+        patch_channels(rest, consumer.channel);
+        note(output, consumer.link, &mut self.dirty);
+    }
+
+    /// Sends frames to a connection.
+    pub fn reply(&mut self, link: usize, frames: &[u8]) {
+        let output = &mut self.outputs[link];
+        output.extend(frames, &mut self.pool);
+        note(output, link, &mut self.dirty);
+    }
+}
+
+impl Queue {
+    fn keep(&mut self, route: &[u8], content: &[u8]) {
+        for len in [route.len(), content.len()] {
+            self.store.extend_from_slice(&u32::try_from(len).expect("messages are small").to_ne_bytes());
+        }
+        self.store.extend_from_slice(route);
+        self.store.extend_from_slice(content);
+    }
+}
+
+#[inline]
+fn note(output: &mut Output, link: usize, dirty: &mut Vec<usize>) {
+    if !output.dirty {
+        output.dirty = true;
+        dirty.push(link);
+    }
+}
+
+#[inline]
+fn write_deliver(tag: u64, consumer: &Consumer, route: &[u8], frame: &mut [u8]) {
+    let at = consumer.prefix.len();
+    let size = u32::try_from(frame.len() - 8).expect("frames are small");
+    let (prefix, rest) = frame.split_at_mut(at);
+    prefix.copy_from_slice(&consumer.prefix);
+    prefix[3..7].copy_from_slice(&size.to_be_bytes());
+    rest[..8].copy_from_slice(&tag.to_be_bytes());
+    rest[8] = 0;
+    let end = 9 + route.len();
+    rest[9..end].copy_from_slice(route);
+    rest[end] = crate::amqp::FRAME_END;
+}
+
+/// Sets the channel of every frame in `frames`.
+#[inline]
+fn patch_channels(frames: &mut [u8], channel: [u8; 2]) {
+    let mut at = 0;
+    while let Some(head) = frames.get_mut(at..at + 7) {
+        head[1..3].copy_from_slice(&channel);
+        at += 8 + u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+    }
+}
+
+fn route(exchange: &[u8], key: &[u8]) -> Box<[u8]> {
+    let short = |s: &[u8]| [&[u8::try_from(s.len()).expect("read from a short string")], s].concat();
+    [short(exchange), short(key)].concat().into_boxed_slice()
+}
+
+/// Delivery tag, redelivered, frame end.
+const DELIVER_REST: usize = 10;

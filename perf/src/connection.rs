@@ -1,0 +1,173 @@
+//! A blocking connection: handshake and the calls that prepare a run (declare, bind, qos), one at a time. When a run begins the socket is
+//! taken over by a worker's epoll loop, see [`crate::load::peer`].
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use crate::amqp::encode::{Encoder, Field, Table};
+use crate::amqp::uri::Uri;
+use crate::amqp::{FRAME_END, FRAME_METHOD, FRAME_OVERHEAD, PROTOCOL_HEADER, id};
+use crate::sys;
+
+/// How connections are made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub uri: Uri,
+    /// What the client offers in tune-ok, if the server's is not smaller.
+    pub frame_max: u32,
+    /// TCP congestion control, or the system's if empty.
+    pub congestion: String,
+}
+
+/// An open AMQP connection that is used by one call at a time.
+pub struct Connection {
+    pub stream: TcpStream,
+    pub frame_max: usize,
+}
+
+/// A text that says what was tried and what the server or the system answered.
+pub type Result<T> = std::result::Result<T, String>;
+
+impl Connection {
+    /// Connects and opens the vhost.
+    pub fn open(settings: &Settings) -> Result<Connection> {
+        let uri = &settings.uri;
+        let stream = TcpStream::connect((uri.host.as_str(), uri.port)).map_err(|e| format!("connect to {}:{}: {e}", uri.host, uri.port))?;
+        prepare(&stream, &settings.congestion).map_err(|e| e.to_string())?;
+        let mut connection = Connection { stream, frame_max: 0 };
+        connection.send(PROTOCOL_HEADER)?;
+        connection.expect(id::CONNECTION_START)?;
+        connection.send(&start_ok(uri))?;
+        let tune = connection.expect(id::CONNECTION_TUNE)?;
+        let frame_max = agreed_frame_max(&tune, settings.frame_max)?;
+        connection.frame_max = frame_max as usize;
+        connection.send(&tune_ok_and_open(uri, channel_max(&tune), frame_max))?;
+        connection.expect(id::CONNECTION_OPEN_OK)?;
+        Ok(connection)
+    }
+
+    /// Opens a channel.
+    pub fn open_channel(&mut self, channel: u16) -> Result<()> {
+        self.call(channel, id::CHANNEL_OPEN, id::CHANNEL_OPEN_OK, |e| {
+            e.short("");
+        })
+        .map(drop)
+    }
+
+    /// Sends a method and waits for its reply, whose arguments it returns.
+    pub fn call(&mut self, channel: u16, method: u32, reply: u32, args: impl FnOnce(&mut Encoder)) -> Result<Vec<u8>> {
+        let mut e = Encoder::default();
+        e.method(channel, method, args);
+        self.send(&e.out)?;
+        self.expect(reply)
+    }
+
+    /// Closes the connection politely.
+    pub fn close(&mut self) -> Result<()> {
+        self.call(0, id::CONNECTION_CLOSE, id::CONNECTION_CLOSE_OK, |e| {
+            e.u16(200).short("").u32(0);
+        })
+        .map(drop)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).map_err(|e| format!("send: {e}"))
+    }
+
+    /// Waits for a method; everything else on the connection that is no error is passed over.
+    fn expect(&mut self, reply: u32) -> Result<Vec<u8>> {
+        loop {
+            let (kind, payload) = self.read_frame().map_err(|e| format!("waiting for {}: {e}", method_name(reply)))?;
+            let Some((id_bytes, args)) = payload.split_first_chunk::<4>().filter(|_| kind == FRAME_METHOD) else { continue };
+            match u32::from_be_bytes(*id_bytes) {
+                id if id == reply => return Ok(args.to_vec()),
+                id::CONNECTION_CLOSE | id::CHANNEL_CLOSE => return Err(close_text(args)),
+                _ => {}
+            }
+        }
+    }
+
+    fn read_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let mut head = [0; 7];
+        self.stream.read_exact(&mut head)?;
+        if head.starts_with(b"AMQP") {
+            return Err(io::Error::other("the server does not speak AMQP 0-9-1"));
+        }
+        let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+        let mut payload = vec![0; size + 1];
+        self.stream.read_exact(&mut payload)?;
+        match payload.pop() {
+            Some(FRAME_END) => Ok((head[0], payload)),
+            _ => Err(io::Error::other("a frame without its end octet")),
+        }
+    }
+}
+
+/// What a channel.close or connection.close says.
+pub fn close_text(args: &[u8]) -> String {
+    match args {
+        [high, low, len, rest @ ..] if rest.len() >= usize::from(*len) => {
+            format!("{} {}", u16::from_be_bytes([*high, *low]), String::from_utf8_lossy(&rest[..usize::from(*len)]))
+        }
+        _ => "closed without a reason".to_owned(),
+    }
+}
+
+/// The first bytes of a client after connection.start.
+pub fn start_ok(uri: &Uri) -> Vec<u8> {
+    let mut e = Encoder::default();
+    let capabilities: Table = ["publisher_confirms", "basic.nack", "consumer_cancel_notify"].map(|c| (c.to_owned(), Field::Bool(true))).to_vec();
+    let properties = vec![
+        ("product".to_owned(), Field::Text("ringmq-perf".to_owned())),
+        ("version".to_owned(), Field::Text(env!("CARGO_PKG_VERSION").to_owned())),
+        ("capabilities".to_owned(), Field::Table(capabilities)),
+    ];
+    let response = format!("\0{}\0{}", uri.user, uri.password);
+    e.method(0, id::CONNECTION_START_OK, |e| {
+        e.table(&properties).short("PLAIN").long(response.as_bytes()).short("en_US");
+    });
+    e.out
+}
+
+/// Tune-ok without heartbeats, and connection.open behind it.
+pub fn tune_ok_and_open(uri: &Uri, channel_max: u16, frame_max: u32) -> Vec<u8> {
+    let mut e = Encoder::default();
+    e.method(0, id::CONNECTION_TUNE_OK, |e| {
+        e.u16(channel_max).u32(frame_max).u16(0);
+    });
+    e.method(0, id::CONNECTION_OPEN, |e| {
+        e.short(&uri.vhost).short("").u8(0);
+    });
+    e.out
+}
+
+/// The smaller of what the server's connection.tune offers and what we want; 0 means without limit.
+pub fn agreed_frame_max(tune: &[u8], wanted: u32) -> Result<u32> {
+    let offer = tune.get(2..6).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes).ok_or("a short connection.tune")?;
+    Ok(if offer == 0 { wanted } else { offer.min(wanted) }.max(FRAME_MAX_MIN))
+}
+
+fn channel_max(tune: &[u8]) -> u16 {
+    tune.first_chunk().map_or(0, |b| u16::from_be_bytes(*b))
+}
+
+fn prepare(stream: &TcpStream, congestion: &str) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(CALL_TIMEOUT))?;
+    if !congestion.is_empty() {
+        sys::set_congestion(stream.as_fd(), congestion);
+    }
+    Ok(())
+}
+
+fn method_name(id: u32) -> String {
+    format!("method {}.{}", id >> 16, id & 0xFFFF)
+}
+
+/// The smallest frame_max that the specification allows.
+const FRAME_MAX_MIN: u32 = 4096;
+/// How long a server may think about a call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const _: () = assert!(FRAME_OVERHEAD < FRAME_MAX_MIN as usize);

@@ -1,0 +1,136 @@
+//! A producer's messages, encoded once and sent round and round: the cheapest way to publish is to hand the kernel bytes that already
+//! exist. Only stamps (and contents with `--verify`) are written between two sends.
+//!
+//! ```text
+//! bytes  │publish·header·body│publish·header·body│…      every target and size in turn, a whole number of rounds
+//! spots             ▲ body              ▲ body    end▲
+//! ```
+
+use crate::amqp::FRAME_OVERHEAD;
+use crate::amqp::encode::{Encoder, Publish, Table};
+use crate::values::Sizes;
+
+/// Where messages go: what differs from one publish to the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    pub exchange: String,
+    pub key: String,
+    pub headers: Table,
+}
+
+/// What is the same for all messages of a producer.
+pub struct Shape<'a> {
+    pub targets: &'a [Target],
+    pub sizes: &'a Sizes,
+    pub persistent: bool,
+    pub mandatory: bool,
+    pub channel: u16,
+    pub frame_max: usize,
+}
+
+/// A message in the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    /// Offset of the body's first byte.
+    pub body: usize,
+    /// Bytes of the body.
+    pub body_len: usize,
+    /// Offset behind the message's last byte.
+    pub end: usize,
+}
+
+/// Encoded messages.
+pub struct Batch {
+    pub bytes: Vec<u8>,
+    pub spots: Vec<Spot>,
+    frame_body_max: usize,
+}
+
+impl Batch {
+    /// Encodes about [`BATCH_BYTES`], at least one round of all targets and sizes.
+    pub fn new(shape: &Shape<'_>) -> Batch {
+        let sizes = size_round(shape.sizes);
+        let round = shape.targets.len() * sizes.len();
+        let mut batch = Batch { bytes: Vec::new(), spots: Vec::new(), frame_body_max: shape.frame_max - FRAME_OVERHEAD };
+        let mut encoder = Encoder::default();
+        while encoder.out.len() < BATCH_BYTES || !batch.spots.len().is_multiple_of(round) {
+            let i = batch.spots.len();
+            let target = &shape.targets[i % shape.targets.len()];
+            let body_len = sizes[i / shape.targets.len() % sizes.len()];
+            let message = Publish {
+                exchange: &target.exchange,
+                key: &target.key,
+                headers: &target.headers,
+                persistent: shape.persistent,
+                mandatory: shape.mandatory,
+                body: &vec![0; body_len],
+            };
+            let body = encoder.publish(shape.channel, &message, shape.frame_max);
+            batch.spots.push(Spot { body, body_len, end: encoder.out.len() });
+        }
+        batch.bytes = encoder.out;
+        batch
+    }
+
+    /// Wire bytes of a message, on average.
+    pub fn message_bytes(&self) -> usize {
+        self.bytes.len() / self.spots.len()
+    }
+
+    /// Where message `i` begins; that of the one behind the last is the batch's end.
+    pub fn start(&self, i: usize) -> usize {
+        if i == 0 { 0 } else { self.spots[i - 1].end }
+    }
+
+    /// Calls `fill(offset in the body, bytes)` for each frame's part of a body.
+    pub fn for_parts(&mut self, spot: Spot, mut fill: impl FnMut(usize, &mut [u8])) {
+        let (mut at, mut offset) = (spot.body, 0);
+        while offset < spot.body_len {
+            let len = self.frame_body_max.min(spot.body_len - offset);
+            fill(offset, &mut self.bytes[at..at + len]);
+            (at, offset) = (at + len + FRAME_OVERHEAD, offset + len);
+        }
+    }
+}
+
+/// The sizes of one round; a range becomes values spread over it by the golden ratio, so that neighbours differ.
+fn size_round(sizes: &Sizes) -> Vec<usize> {
+    match *sizes {
+        Sizes::List(ref list) => list.clone(),
+        Sizes::Range(from, to) => {
+            let spread = |i: usize| from + ((i as f64 * GOLDEN).fract() * (to - from + 1) as f64) as usize;
+            (0..RANGE_VALUES).map(spread).collect()
+        }
+    }
+}
+
+/// One send's worth: large sends are cheap, and batch and receive buffer fit into a core's cache together.
+pub const BATCH_BYTES: usize = 256 << 10;
+const RANGE_VALUES: usize = 64;
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_rounds_and_all_parts() {
+        let target = |key: &str| Target { exchange: String::new(), key: key.to_owned(), headers: Table::new() };
+        let sizes = Sizes::List(vec![16, 9000, 300]);
+        let targets = [target("a"), target("bc")];
+        let shape = Shape { targets: &targets, sizes: &sizes, persistent: false, mandatory: false, channel: 1, frame_max: 4096 };
+        let mut batch = Batch::new(&shape);
+        assert_eq!(batch.spots.len() % 6, 0);
+        assert_eq!(batch.spots.last().unwrap().end, batch.bytes.len());
+        let mut parts = Vec::new();
+        let spot = batch.spots[2];
+        batch.for_parts(spot, |offset, part| parts.push((offset, part.len())));
+        assert_eq!(parts, [(0, 4088), (4088, 4088), (8176, 824)]);
+    }
+
+    #[test]
+    fn ranges_stay_inside() {
+        let sizes = size_round(&Sizes::Range(20, 23));
+        assert!(sizes.iter().all(|s| (20..=23).contains(s)) && sizes.contains(&20) && sizes.contains(&23));
+    }
+}

@@ -1,0 +1,129 @@
+//! A worker: a thread that waits for its connections, reads what is ready, and lets its producers publish. With one worker per core and
+//! a handful of connections nearly all of its time is the kernel's, for the copies.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::peer::{Peer, Turn};
+use super::producer::Pause;
+use super::stats::{Control, Credits, Phase, Tally, WorkerStats};
+use crate::sys::{self, Epoll};
+
+/// What workers share.
+pub struct Shared {
+    pub control: Control,
+    pub credits: Credits,
+    pub workers: Vec<WorkerStats>,
+    /// Never sleep.
+    pub spin: bool,
+}
+
+/// A thread's connections and counts.
+pub struct Worker<'a> {
+    index: usize,
+    shared: &'a Shared,
+    peers: Vec<Peer>,
+    epoll: Epoll,
+    tally: Tally,
+    ready: Vec<usize>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Worker<'a> {
+    pub fn new(index: usize, shared: &'a Shared, peers: Vec<Peer>) -> Result<Worker<'a>, String> {
+        let epoll = Epoll::new().map_err(|e| e.to_string())?;
+        let watch = |peer: &Peer, token| peer.stream.set_nonblocking(true).and_then(|()| epoll.add(&peer.stream, token));
+        for (token, peer) in peers.iter().enumerate() {
+            watch(peer, token).map_err(|e| format!("epoll: {e}"))?;
+        }
+        epoll.add(&shared.workers[index].wake, WAKE_TOKEN).map_err(|e| format!("epoll: {e}"))?;
+        let ready = Vec::with_capacity(peers.len());
+        Ok(Worker { index, shared, peers, epoll, tally: Tally::default(), ready, buffer: vec![0; BUFFER_BYTES] })
+    }
+
+    /// Works until told to stop; returns the connections.
+    pub fn run(mut self) -> Vec<Peer> {
+        while self.shared.control.phase() != Phase::Stop {
+            if let Err(reason) = self.turn() {
+                self.shared.control.fail(reason);
+                break;
+            }
+        }
+        self.peers
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        let shared = self.shared;
+        let stats = &shared.workers[self.index];
+        let mut histograms = stats.histograms.lock().expect("no thread panics with it");
+        let epoch = shared.credits.epoch();
+        let mut turn = Turn {
+            now_ns: sys::now_ns(),
+            start_ns: shared.control.start_ns.load(SeqCst),
+            phase: shared.control.phase(),
+            tally: &mut self.tally,
+            histograms: &mut histograms,
+            credits: &shared.credits,
+        };
+        let received = turn.tally.received;
+        for &token in &self.ready {
+            self.peers[token].read(&mut self.buffer, &mut turn)?;
+        }
+        if shared.workers.len() > 1 && turn.tally.received != received {
+            rouse_others(shared, self.index);
+        }
+        let mut wait_ns = WAIT_MAX_NS;
+        for (token, peer) in self.peers.iter_mut().enumerate() {
+            let pause = peer.write(&mut turn).map_err(|e| format!("send: {e}"))?;
+            let full = pause == Pause::Socket;
+            if full != peer.waits_for_output {
+                peer.waits_for_output = full;
+                self.epoll.watch_output(&peer.stream, token, full).map_err(|e| format!("epoll: {e}"))?;
+            }
+            wait_ns = wait_ns.min(wait_of(pause, turn.now_ns));
+        }
+        stats.publish(&self.tally);
+        drop(histograms);
+        self.wait(if shared.spin { 0 } else { wait_ns }, epoch)
+    }
+
+    /// Waits for connections; not at all if a producer's window opened in another worker meanwhile.
+    fn wait(&mut self, wait_ns: u64, epoch: u64) -> Result<(), String> {
+        let stats = &self.shared.workers[self.index];
+        let others = self.shared.workers.len() > 1;
+        stats.asleep.store(others && wait_ns > 0, SeqCst);
+        let wait_ns = if others && self.shared.credits.epoch() != epoch { 0 } else { wait_ns };
+        self.ready.clear();
+        for event in self.epoll.wait(wait_ns).map_err(|e| format!("epoll: {e}"))? {
+            match sys::readiness(event) {
+                (WAKE_TOKEN, ..) => stats.wake.clear(),
+                (token, true, _) => self.ready.push(token),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells sleeping workers that their producers may go on.
+fn rouse_others(shared: &Shared, me: usize) {
+    shared.credits.advance();
+    for (i, worker) in shared.workers.iter().enumerate() {
+        if i != me && worker.asleep.swap(false, SeqCst) {
+            worker.wake.wake();
+        }
+    }
+}
+
+fn wait_of(pause: Pause, now_ns: u64) -> u64 {
+    match pause {
+        Pause::Turn => 0,
+        Pause::Until(due_ns) => due_ns - now_ns,
+        Pause::Socket | Pause::Window => WAIT_MAX_NS,
+    }
+}
+
+/// How soon a worker notices that the phase has changed.
+const WAIT_MAX_NS: u64 = 5_000_000;
+/// The receive buffer that all connections of a worker share.
+const BUFFER_BYTES: usize = 256 << 10;
+const WAKE_TOKEN: usize = usize::MAX;

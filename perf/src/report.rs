@@ -1,0 +1,264 @@
+//! What a run has shown: per interval and in all, as text and as JSON.
+
+use serde::Serialize;
+
+use crate::cli::RunArgs;
+use crate::connection::Result;
+use crate::load::stats::{Histograms, Tally, total};
+use crate::load::verify::Faults;
+use crate::load::worker::Shared;
+use crate::process::{self, Usage};
+use crate::sys;
+
+/// Percentiles in microseconds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Percentiles {
+    pub count: u64,
+    pub min: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub p9999: f64,
+    pub max: f64,
+}
+
+/// A stretch of time.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Interval {
+    /// From the beginning of the measurement to the interval's end.
+    pub at_seconds: f64,
+    pub seconds: f64,
+    pub sent: u64,
+    pub received: u64,
+    pub sent_per_second: f64,
+    pub received_per_second: f64,
+    pub received_mb_per_second: f64,
+    pub confirmed: u64,
+    pub nacked: u64,
+    pub returned: u64,
+    pub latency_us: Percentiles,
+    pub confirm_us: Percentiles,
+    pub broker_cpu_seconds: f64,
+    pub broker_rss_bytes: u64,
+    pub own_cpu_seconds: f64,
+    /// Messages received (published, without consumers) per CPU second of the broker.
+    pub per_broker_cpu_second: f64,
+}
+
+/// The whole run.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub command: Vec<String>,
+    pub copies: u64,
+    /// The measured time as one interval.
+    pub total: Interval,
+    pub intervals: Vec<Interval>,
+    /// With warm-up and drain.
+    pub published_total: u64,
+    pub received_total: u64,
+    pub returned_total: u64,
+    pub broker_rss_after_bytes: u64,
+    pub faults: Option<Faults>,
+}
+
+/// Takes the readings.
+pub struct Meter {
+    pids: Vec<u32>,
+    begin: Reading,
+    last: Reading,
+    histograms: Histograms,
+    intervals: Vec<Interval>,
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    now_ns: u64,
+    tally: Tally,
+    broker: Usage,
+    own_cpu_seconds: f64,
+}
+
+impl Reading {
+    fn take(pids: &[u32], shared: &Shared) -> Result<Reading> {
+        let broker = process::usage(pids)?;
+        Ok(Reading { now_ns: sys::now_ns(), tally: total(&shared.workers), broker, own_cpu_seconds: sys::own_cpu_seconds() })
+    }
+}
+
+impl Meter {
+    /// Begins to measure; what histograms hold from before is dropped.
+    pub fn start(pids: Vec<u32>, shared: &Shared) -> Result<Meter> {
+        take_histograms(shared);
+        let begin = Reading::take(&pids, shared)?;
+        Ok(Meter { pids, begin, last: begin, histograms: Histograms::new(), intervals: Vec::new() })
+    }
+
+    pub fn begin_ns(&self) -> u64 {
+        self.begin.now_ns
+    }
+
+    /// Ends an interval.
+    pub fn interval(&mut self, shared: &Shared) -> Result<Interval> {
+        let reading = Reading::take(&self.pids, shared)?;
+        let mut histograms = take_histograms(shared);
+        let interval = between(&self.begin, &self.last, &reading, &histograms);
+        self.histograms.take(&mut histograms);
+        self.intervals.push(interval.clone());
+        self.last = reading;
+        Ok(interval)
+    }
+
+    /// Ends the measurement with the last interval.
+    pub fn finish(self, args: &RunArgs, copies: u64) -> Report {
+        let mut total = between(&self.begin, &self.begin, &self.last, &self.histograms);
+        if args.consumers == 0 {
+            total.per_broker_cpu_second = per(total.sent as f64, total.broker_cpu_seconds);
+        }
+        Report { command: std::env::args().collect(), copies, total, intervals: self.intervals, ..Report::default() }
+    }
+}
+
+impl Report {
+    /// Notes what was counted when everything had come to rest.
+    pub fn totals(&mut self, tally: Tally, broker: Usage) {
+        self.published_total = tally.published;
+        self.received_total = tally.received;
+        self.returned_total = tally.returned;
+        self.broker_rss_after_bytes = broker.rss_bytes;
+    }
+
+    /// The report for a reader.
+    pub fn text(&self) -> String {
+        let t = &self.total;
+        let mut lines = vec![
+            format!("sent       {:>14} msg/s", grouped(t.sent_per_second)),
+            format!("received   {:>14} msg/s   {:.1} MB/s of bodies", grouped(t.received_per_second), t.received_mb_per_second),
+        ];
+        for (name, p) in [("latency", &t.latency_us), ("confirm", &t.confirm_us)] {
+            if p.count > 0 {
+                lines.push(format!(
+                    "{name:<10} min {:.0}  p50 {:.0}  p90 {:.0}  p99 {:.0}  p99.9 {:.0}  p99.99 {:.0}  max {:.0} us  ({} samples)",
+                    p.min, p.p50, p.p90, p.p99, p.p999, p.p9999, p.max, p.count
+                ));
+            }
+        }
+        if t.confirmed + t.nacked + t.returned > 0 {
+            lines.push(format!("confirmed  {}   nacked {}   returned {}", t.confirmed, t.nacked, t.returned));
+        }
+        if t.broker_cpu_seconds > 0.0 {
+            lines.push(format!(
+                "broker     {:.2} CPU s of {:.2} s   {} msg per CPU second   {:.1} MiB resident, {:.1} MiB at the end",
+                t.broker_cpu_seconds,
+                t.seconds,
+                grouped(t.per_broker_cpu_second),
+                mib(t.broker_rss_bytes),
+                mib(self.broker_rss_after_bytes)
+            ));
+        }
+        let own = per(t.own_cpu_seconds * 1e9, (t.sent + t.received) as f64 / 2.0);
+        lines.push(format!("generator  {:.2} CPU s   {own:.1} ns per message", t.own_cpu_seconds));
+        if let Some(f) = &self.faults {
+            let verdict = if *f == Faults::default() { "all right" } else { "FAULTS" };
+            lines.push(format!(
+                "verified   {verdict}: {} published, {} received; {} missing, {} duplicated, {} disordered, {} corrupted, {} foreign",
+                self.published_total, self.received_total, f.missing, f.duplicated, f.disordered, f.corrupted, f.foreign
+            ));
+        }
+        lines.join("\n")
+    }
+}
+
+impl Interval {
+    /// A line of progress.
+    pub fn line(&self) -> String {
+        let mut line = format!(
+            "{:6.1} s  sent {:>12} msg/s  received {:>12} msg/s",
+            self.at_seconds,
+            grouped(self.sent_per_second),
+            grouped(self.received_per_second)
+        );
+        for (name, p) in [("latency", &self.latency_us), ("confirm", &self.confirm_us)] {
+            if p.count > 0 {
+                line += &format!("  {name} p50/p99/max {:.0}/{:.0}/{:.0} us", p.p50, p.p99, p.max);
+            }
+        }
+        if self.broker_cpu_seconds > 0.0 {
+            line += &format!("  broker {:.0}% {:.0} MiB", 100.0 * self.broker_cpu_seconds / self.seconds, mib(self.broker_rss_bytes));
+        }
+        line
+    }
+}
+
+fn between(begin: &Reading, from: &Reading, to: &Reading, histograms: &Histograms) -> Interval {
+    let seconds = (to.now_ns - from.now_ns) as f64 / 1e9;
+    let tally = to.tally - from.tally;
+    let broker_cpu_seconds = to.broker.cpu_seconds - from.broker.cpu_seconds;
+    Interval {
+        at_seconds: (to.now_ns - begin.now_ns) as f64 / 1e9,
+        seconds,
+        sent: tally.published,
+        received: tally.received,
+        sent_per_second: per(tally.published as f64, seconds),
+        received_per_second: per(tally.received as f64, seconds),
+        received_mb_per_second: per(tally.received_bytes as f64 / 1e6, seconds),
+        confirmed: tally.confirmed,
+        nacked: tally.nacked,
+        returned: tally.returned,
+        latency_us: percentiles(&histograms.latency),
+        confirm_us: percentiles(&histograms.confirm),
+        broker_cpu_seconds,
+        broker_rss_bytes: to.broker.rss_bytes,
+        own_cpu_seconds: to.own_cpu_seconds - from.own_cpu_seconds,
+        per_broker_cpu_second: per(tally.received as f64, broker_cpu_seconds),
+    }
+}
+
+fn percentiles(histogram: &hdrhistogram::Histogram<u64>) -> Percentiles {
+    if histogram.is_empty() {
+        return Percentiles::default();
+    }
+    let us = |ns: u64| ns as f64 / 1e3;
+    let at = |q: f64| us(histogram.value_at_quantile(q));
+    let (min, max) = (us(histogram.min()), us(histogram.max()));
+    Percentiles { count: histogram.len(), min, p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), p9999: at(0.9999), max }
+}
+
+fn take_histograms(shared: &Shared) -> Histograms {
+    let mut all = Histograms::new();
+    for worker in &shared.workers {
+        all.take(&mut worker.histograms.lock().expect("no thread panics with it"));
+    }
+    all
+}
+
+fn per(amount: f64, of: f64) -> f64 {
+    if of > 0.0 { amount / of } else { 0.0 }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// A rounded number with commas between thousands.
+pub fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0.0, 999.4, 1000.0, 1_234_567.0].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}
