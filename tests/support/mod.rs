@@ -10,7 +10,7 @@
 //! client    one connection's incoming bytes               bytes → Event, whole methods with their content
 //! text      values as people write them                   text  ↔ Value
 //! script    the lines of a trace                          text  ↔ Line
-//! broker    somebody who answers (`socket`: behind a TCP address)
+//! broker    somebody who answers: `socket` behind a TCP address, `cluster` in this process
 //! ```
 
 // Each test binary uses its own part.
@@ -18,6 +18,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod cluster;
 pub mod methods;
 pub mod script;
 pub mod socket;

@@ -1,5 +1,7 @@
 //! The traces: conversations recorded from a real RabbitMQ, one rule each, played against a broker.
 //!
+//! They are played against shards in this process: one and three, and with every write split into single bytes.
+//!
 //! `RINGMQ_TRACES_ADDR=127.0.0.1:5672 cargo test --test traces` plays them against the broker at that address; with
 //! `RINGMQ_TRACES_SIDE=rabbitmq` that broker is a RabbitMQ, and its side counts where the two differ.
 //! `RINGMQ_TRACES=queue/` plays only the files whose path contains that.
@@ -17,6 +19,9 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use ringmq::config::Config;
+
+use support::cluster::Cluster;
 use support::script::{self, Line, Side};
 use support::socket::SocketBroker;
 
@@ -30,6 +35,31 @@ fn every_file_is_a_trace_of_one_rule() {
         assert!(lines.first().is_some_and(|line| line.text.starts_with("# ")), "{} does not say which rule it shows", file.display());
         assert!(lines.iter().any(|line| matches!(line.what, script::What::Do(..))), "{} does nothing", file.display());
     }
+}
+
+#[test]
+fn one_shard_answers_as_recorded() {
+    play_in_process(1, false);
+}
+
+#[test]
+fn three_shards_answer_as_recorded() {
+    play_in_process(3, false);
+}
+
+#[test]
+fn one_shard_answers_to_single_bytes_as_recorded() {
+    play_in_process(1, true);
+}
+
+#[test]
+fn three_shards_answer_to_single_bytes_as_recorded() {
+    play_in_process(3, true);
+}
+
+fn play_in_process(shards: u16, byte_by_byte: bool) {
+    let config = Config { shards, ..Config::default() };
+    play_all(|lines| replay::replay(lines, Side::RingMq, &mut Cluster::new(config.clone(), 1), byte_by_byte));
 }
 
 /// The broker at `RINGMQ_TRACES_ADDR`, if one is named: sockets, and the time it takes.

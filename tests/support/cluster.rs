@@ -1,0 +1,315 @@
+//! Shards in this process, without sockets: the second driver of the shard's face (the first is `io::driver`).
+//!
+//! A cluster does nothing by itself: whoever holds it says which shard takes a turn, what arrives and what is read, so that a seed can
+//! decide it. [`Cluster::settle`] lets every shard work until all of them sleep, and is all that an orderly test needs.
+//!
+//! ```text
+//! write ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ outgoing ──read──▶ the client      all of it read: on_sent
+//! ```
+//!
+//! It holds the shard to its contract: one send per connection at a time, no deed for a connection that is over, no sleep with mail.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use ringmq::base::ids::ConnId;
+use ringmq::base::outgoing::Outgoing;
+use ringmq::config::Config;
+use ringmq::shard::{self, Deed, Shard};
+
+use super::broker::{Broker, Conn};
+
+/// The shards of one broker and the connections to them.
+pub struct Cluster {
+    shards: Vec<Node>,
+    connections: Vec<Connection>,
+    by_id: HashMap<(usize, ConnId), Conn>,
+    now: u64,
+    /// Which shard the next connection of [`Broker::connect`] goes to.
+    next_shard: usize,
+}
+
+struct Node {
+    shard: Shard,
+    due: Option<u64>,
+    again: bool,
+    asleep: bool,
+}
+
+struct Connection {
+    shard: usize,
+    id: ConnId,
+    /// Written by the client, not given to the shard because it does not read.
+    held: Vec<u8>,
+    /// The send under way and how much of it was read.
+    outgoing: Option<(Outgoing, Vec<u8>, usize)>,
+    paused: bool,
+    /// The shard has forgotten the connection.
+    over: bool,
+    /// The client has hung up.
+    gone: bool,
+}
+
+impl Cluster {
+    /// A broker of `config.shards` shards. The first orderly connection goes to the last shard: not to the one that orders the catalog's changes.
+    pub fn new(config: Config, seed: u64) -> Cluster {
+        let node = |shard| Node { shard, due: None, again: true, asleep: false };
+        let shards: Vec<Node> = shard::cluster(&Arc::new(config), seed).into_iter().map(node).collect();
+        let next_shard = shards.len() - 1;
+        Cluster { shards, connections: Vec::new(), by_id: HashMap::new(), now: 0, next_shard }
+    }
+
+    /// Milliseconds since the start.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// How many shards there are.
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// One shard, to be asked what it holds.
+    pub fn shard(&self, shard: usize) -> &Shard {
+        &self.shards[shard].shard
+    }
+
+    /// A client connects to this shard. `None`: it was turned away.
+    pub fn connect_to(&mut self, shard: usize) -> Option<Conn> {
+        let port = 40_000 + u16::try_from(self.connections.len() % 20_000).expect("small");
+        let (peer, local) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv4Addr::LOCALHOST, 5672)));
+        self.touch(shard);
+        let id = self.shards[shard].shard.on_accepted(self.now, peer, local)?;
+        let conn = self.connections.len();
+        assert_eq!(self.by_id.insert((shard, id), conn), None, "an id in use was given again");
+        self.connections.push(Connection { shard, id, held: Vec::new(), outgoing: None, paused: false, over: false, gone: false });
+        Some(conn)
+    }
+
+    /// Bytes arrive from the client; a shard that does not read the socket gets them when it reads again.
+    pub fn write(&mut self, conn: Conn, bytes: &[u8]) {
+        let connection = &mut self.connections[conn];
+        if connection.over || connection.gone {
+            return;
+        }
+        if connection.paused {
+            connection.held.extend_from_slice(bytes);
+            return;
+        }
+        let (shard, id) = (connection.shard, connection.id);
+        self.touch(shard);
+        self.shards[shard].shard.on_bytes(id, bytes);
+        self.carry_out(shard);
+    }
+
+    /// Bytes that the client wrote and the shard does not want to read yet.
+    pub fn held(&self, conn: Conn) -> usize {
+        self.connections[conn].held.len()
+    }
+
+    /// Whether the shard reads this connection.
+    pub fn is_paused(&self, conn: Conn) -> bool {
+        self.connections[conn].paused
+    }
+
+    /// Bytes of the send under way that the client has not read.
+    pub fn unread(&self, conn: Conn) -> usize {
+        self.connections[conn].outgoing.as_ref().map_or(0, |(_, bytes, read)| bytes.len() - read)
+    }
+
+    /// The client reads at most `count` bytes of the send under way.
+    pub fn read(&mut self, conn: Conn, count: usize) -> Vec<u8> {
+        let connection = &mut self.connections[conn];
+        let Some((_, bytes, read)) = &mut connection.outgoing else { return Vec::new() };
+        let end = (*read + count).min(bytes.len());
+        let piece = bytes[*read..end].to_vec();
+        *read = end;
+        if end == bytes.len() {
+            self.sent(conn);
+        }
+        piece
+    }
+
+    /// The client is gone without a word: what was under way is lost.
+    pub fn reset(&mut self, conn: Conn) {
+        let connection = &mut self.connections[conn];
+        connection.gone = true;
+        connection.held.clear();
+        let (shard, id, over) = (connection.shard, connection.id, connection.over);
+        self.sent(conn);
+        if !over {
+            self.touch(shard);
+            self.shards[shard].shard.on_closed(id);
+            self.carry_out(shard);
+        }
+    }
+
+    /// Whether the broker closed this connection and the client has read all of it.
+    pub fn is_closed(&self, conn: Conn) -> bool {
+        let connection = &self.connections[conn];
+        connection.over && connection.outgoing.is_none()
+    }
+
+    /// Whether this shard is awake: it asked for another turn, was woken, has a timer due, or something arrived.
+    pub fn wants_turn(&self, shard: usize) -> bool {
+        let node = &self.shards[shard];
+        !node.asleep || node.due.is_some_and(|due| due <= self.now)
+    }
+
+    /// One turn of this shard; afterwards it sleeps if it may.
+    pub fn turn(&mut self, shard: usize) {
+        self.touch(shard);
+        let turn = self.shards[shard].shard.turn(self.now);
+        let node = &mut self.shards[shard];
+        (node.due, node.again) = (turn.due, turn.again);
+        self.carry_out(shard);
+        let node = &mut self.shards[shard];
+        node.asleep = !node.again && node.due.is_none_or(|due| due > self.now) && node.shard.prepare_sleep();
+    }
+
+    /// Turns of all shards until none wants another.
+    pub fn settle(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let Some(_) = (0..self.shards.len()).find(|&shard| self.wants_turn(shard)) else { return self.check_rest() };
+            for shard in 0..self.shards.len() {
+                if self.wants_turn(shard) {
+                    self.turn(shard);
+                }
+            }
+        }
+        panic!("the shards are still busy after {TURNS_MAX} turns without input");
+    }
+
+    /// The next instant at which a timer is due.
+    pub fn next_due(&self) -> Option<u64> {
+        self.shards.iter().filter_map(|node| node.due).min()
+    }
+
+    /// Sets the clock forward, past no more than what is due at `now`.
+    pub fn set_clock(&mut self, now: u64) {
+        assert!(now >= self.now, "time does not go back");
+        self.now = now;
+    }
+
+    /// Every shard is told to stop.
+    pub fn shut_down(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.touch(shard);
+            self.shards[shard].shard.shut_down(self.now);
+            self.carry_out(shard);
+        }
+    }
+
+    /// Nobody sleeps with mail in the box.
+    pub fn check_rest(&mut self) {
+        for (shard, node) in self.shards.iter_mut().enumerate() {
+            assert!(!(node.asleep && node.shard.has_mail()), "shard {shard} sleeps and has mail: a wake was lost");
+        }
+    }
+
+    fn touch(&mut self, shard: usize) {
+        let node = &mut self.shards[shard];
+        if std::mem::take(&mut node.asleep) {
+            node.shard.awake();
+        }
+    }
+
+    fn carry_out(&mut self, shard: usize) {
+        while let Some(deed) = self.shards[shard].shard.next_deed() {
+            match deed {
+                Deed::Send(id, outgoing) => self.on_send(shard, id, outgoing),
+                Deed::Pause(id) => self.set_paused(shard, id, true),
+                Deed::Resume(id) => self.set_paused(shard, id, false),
+                Deed::Close(id) => {
+                    let conn = self.by_id.remove(&(shard, id)).expect("only a connection that is there is closed");
+                    self.connections[conn].over = true;
+                }
+                Deed::Wake(peer) => self.touch(usize::from(peer.0)),
+            }
+        }
+    }
+
+    fn on_send(&mut self, shard: usize, id: ConnId, outgoing: Outgoing) {
+        let conn = self.by_id[&(shard, id)];
+        let connection = &mut self.connections[conn];
+        assert!(connection.outgoing.is_none(), "two sends under way on one connection");
+        assert!(!outgoing.is_empty(), "a send of nothing");
+        let bytes: Vec<u8> = outgoing.slices().flatten().copied().collect();
+        assert_eq!(bytes.len(), outgoing.len(), "the slices are all there is");
+        connection.outgoing = Some((outgoing, bytes, 0));
+    }
+
+    /// The send under way is done.
+    fn sent(&mut self, conn: Conn) {
+        let connection = &mut self.connections[conn];
+        let (shard, id) = (connection.shard, connection.id);
+        if let Some((outgoing, ..)) = connection.outgoing.take() {
+            self.touch(shard);
+            self.shards[shard].shard.on_sent(id, outgoing);
+            self.carry_out(shard);
+        }
+    }
+
+    fn set_paused(&mut self, shard: usize, id: ConnId, paused: bool) {
+        let Some(&conn) = self.by_id.get(&(shard, id)) else { return };
+        assert_ne!(self.connections[conn].paused, paused, "asked twice for the same");
+        self.connections[conn].paused = paused;
+        if !paused {
+            let held = std::mem::take(&mut self.connections[conn].held);
+            self.write(conn, &held);
+        }
+    }
+}
+
+/// The orderly use: what is sent has its effect at once, and time passes from timer to timer.
+impl Broker for Cluster {
+    fn connect(&mut self) -> Conn {
+        let shard = self.next_shard;
+        self.next_shard = (shard + 1) % self.shards.len();
+        self.connect_to(shard).expect("a test does not connect too often")
+    }
+
+    fn send(&mut self, conn: Conn, bytes: &[u8]) {
+        self.write(conn, bytes);
+        self.settle();
+    }
+
+    fn drain(&mut self, conn: Conn) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.settle();
+        while self.unread(conn) > 0 {
+            bytes.extend(self.read(conn, usize::MAX));
+            self.settle();
+        }
+        bytes
+    }
+
+    fn closed(&mut self, conn: Conn) -> bool {
+        self.settle();
+        self.is_closed(conn)
+    }
+
+    fn hang_up(&mut self, conn: Conn) {
+        self.reset(conn);
+        self.settle();
+    }
+
+    fn pass_time(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while let Some(due) = self.next_due().filter(|&due| due <= end) {
+            self.set_clock(due.max(self.now));
+            self.settle();
+        }
+        self.set_clock(end);
+        self.settle();
+    }
+
+    fn wait(&mut self) -> bool {
+        self.settle();
+        false
+    }
+}
+
+/// More turns than any input can call for.
+const TURNS_MAX: usize = 100_000;
