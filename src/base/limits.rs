@@ -56,6 +56,26 @@ pub const MAIL_BLOCK_SIZE: usize = 64 << 10;
 pub const RING_SLOTS: usize = 2048;
 /// Messages that one queue delivers in one turn before it goes to the tail.
 pub const QUEUE_BUDGET: usize = 1024;
+/// The largest value of `--shards`: rings between shards grow with its square.
+pub const SHARDS_MAX: u16 = 256;
+/// Completion entries of a shard's ring for each submission entry.
+pub const COMPLETIONS_PER_ENTRY: u32 = 8;
+/// Completions handled in one turn; the rest waits for the next, so that timers and peers are not kept waiting.
+pub const TURN_COMPLETIONS_MAX: usize = 1024;
+/// Receive buffers of one shard together, bytes.
+pub const RECV_POOL_MAX: usize = 1 << 30;
+/// Pieces of one gather-write (the kernel's UIO_MAXIOV).
+pub const SEND_PIECES_MAX: usize = 1024;
+/// How long the send in flight of a socket that is to be closed may take, milliseconds.
+pub const SOCKET_FLUSH_MS: u64 = 5_000;
+/// How long a socket is still read after its last send, so that its last bytes are not lost to a reset, milliseconds.
+pub const SOCKET_LINGER_MS: u64 = 1_000;
+/// How long accepting pauses when the process is out of descriptors or memory, milliseconds.
+pub const ACCEPT_BACKOFF_MS: u64 = 100;
+/// How long connections have to say goodbye when the broker ends, milliseconds.
+pub const SHUTDOWN_MS: u64 = 4_000;
+/// Connections that the kernel completes before a shard accepts them, for each listener.
+pub const BACKLOG: i32 = 4096;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_RESUME < OUTPUT_SIZE_MAX);

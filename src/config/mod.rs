@@ -1,12 +1,14 @@
 //! The checked, immutable configuration that every shard shares.
 
+pub mod args;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// How the broker runs. Made once at start from the command line, then shared read-only.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
-    /// Addresses to listen on.
+    /// Addresses to listen on; none: 127.0.0.1:5672, and [::1]:5672 where there is IPv6.
     pub listen: Vec<SocketAddr>,
     /// Number of shards (event loops), from 1.
     pub shards: u16,
@@ -34,6 +36,8 @@ pub struct Config {
     pub max_message_size: usize,
     /// Most connections of the whole broker.
     pub max_connections: usize,
+    /// How much is logged.
+    pub log: log::LevelFilter,
     /// `product` of the server-properties.
     pub product: String,
     /// `version` of the server-properties: the RabbitMQ version whose behaviour we follow, because clients gate on it.
@@ -57,6 +61,7 @@ impl Default for Config {
             heartbeat: 60,
             max_message_size: 16 << 20,
             max_connections: 100_000,
+            log: log::LevelFilter::Info,
             product: "RingMQ".into(),
             product_version: "4.3.6".into(),
         }

@@ -1,0 +1,42 @@
+//! What the process asks of the kernel for itself: descriptors and random bytes.
+
+use std::io;
+
+/// Raises the number of descriptors that the process may open to what it is allowed at most, and returns that number.
+pub fn raise_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, which lives through the call.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    assert_eq!(result, 0, "a process may ask for its own limits: {}", io::Error::last_os_error());
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: the kernel reads one rlimit, which lives through the call.
+    match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } {
+        0 => raised.rlim_cur,
+        _ => limit.rlim_cur,
+    }
+}
+
+/// Random bytes from the kernel.
+pub fn random<const N: usize>() -> [u8; N] {
+    const { assert!(N <= 256, "the kernel gives up to 256 bytes without a signal in between") };
+    let mut bytes = [0; N];
+    // SAFETY: the kernel writes at most N bytes into an array of N.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) };
+    assert_eq!(usize::try_from(got), Ok(N), "the kernel has random bytes: {}", io::Error::last_os_error());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_raised_once() {
+        assert_eq!(raise_descriptor_limit(), raise_descriptor_limit());
+    }
+
+    #[test]
+    fn random_bytes_differ() {
+        assert_ne!(random::<16>(), random::<16>());
+    }
+}

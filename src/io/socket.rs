@@ -1,0 +1,346 @@
+//! The sockets of a shard, from accept until the kernel has given everything back.
+//!
+//! ```text
+//!          Deed::Close          last send done           EOF, error, 1 s        nothing in flight
+//!   Open ───────────▶ Flushing ───────────────▶ Lingering ─────────────▶ Ending ────────────────▶ closed
+//!                        │        shutdown(WR)                              ▲
+//!                        └───── error, 5 s, or the peer had finished ───────┘
+//! ```
+//!
+//! Closing takes three steps, because a socket that is closed with unread bytes sends a reset, which may overtake our last frames, and
+//! because a buffer that the kernel still reads or fills must not be freed. While flushing and lingering, what arrives is thrown away.
+//!
+//! A socket has at most two operations in flight: one multishot receive and one send. Whatever happens, [`Sockets::settle`] looks at the
+//! state and does what follows from it; there is no other place where a socket's phase moves on or its receive is started or stopped.
+//!
+//! The shard forgets a connection with [`Deed::Close`](crate::shard::Deed), and its id may name the next one while the socket still
+//! closes; so sockets have ids of their own.
+
+use std::collections::VecDeque;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+
+use io_uring::{opcode, types};
+
+use super::buffers;
+use super::ring::Ring;
+use super::send::{Gather, Sending};
+use super::token::Token;
+use crate::base::ids::{ConnId, Key};
+use crate::base::limits;
+use crate::base::outgoing::Outgoing;
+use crate::base::slots::Slots;
+
+/// All sockets of a shard.
+#[derive(Default)]
+pub struct Sockets {
+    table: Slots<SocketId, Socket>,
+    /// By slot of the connection's id.
+    by_conn: Vec<SocketId>,
+    /// Sockets whose receive ended because the pool was empty.
+    starved: Vec<SocketId>,
+    /// When Flushing and Lingering end, soonest first: each lasts the same time for all. Entries may be outdated.
+    flushing: VecDeque<(u64, SocketId)>,
+    lingering: VecDeque<(u64, SocketId)>,
+    /// Boxes, because the kernel reads a gather in place while its send moves.
+    #[expect(clippy::vec_box)]
+    spare: Vec<Box<Gather>>,
+}
+
+/// A socket of the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SocketId(pub Key);
+
+/// What a completed operation means for the shard.
+pub enum Event {
+    /// Nothing that it needs to know.
+    Nothing,
+    /// The batch is out.
+    Sent(ConnId, Outgoing),
+    /// The peer is gone. Reported once.
+    Closed(ConnId),
+}
+
+struct Socket {
+    stream: TcpStream,
+    conn: ConnId,
+    phase: Phase,
+    peer: Peer,
+    paused: bool,
+    receive: Receive,
+    send: Option<Sending>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// The shard knows the connection.
+    Open,
+    /// It does not any more; a send is in flight.
+    Flushing,
+    /// Nothing more to send; waiting for the peer's end.
+    Lingering,
+    /// Only waiting for the kernel.
+    Ending,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+enum Peer {
+    /// May send more.
+    Here,
+    /// Has sent its last byte, may still read.
+    Finished,
+    /// Reset or otherwise in error.
+    Lost,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Receive {
+    Off,
+    Armed,
+    /// Being cancelled; its last completion is to come.
+    Stopping,
+    /// Off until buffers are back.
+    Starved,
+}
+
+impl Sockets {
+    /// Takes over an accepted socket and starts to read it.
+    pub fn open(&mut self, stream: TcpStream, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
+        let socket = Socket { stream, conn, phase: Phase::Open, peer: Peer::Here, paused: false, receive: Receive::Off, send: None };
+        let id = self.table.insert(socket);
+        let slot = conn.0.slot as usize;
+        if slot >= self.by_conn.len() {
+            self.by_conn.resize(slot + 1, SocketId::default());
+        }
+        self.by_conn[slot] = id;
+        self.settle(id, now, ring);
+    }
+
+    /// Whether every socket is closed.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Starts to send a batch. One at a time per connection.
+    pub fn send(&mut self, conn: ConnId, batch: Outgoing, ring: &mut Ring<'_>) {
+        let id = self.id_of(conn);
+        let socket = &mut self.table[id];
+        assert!(socket.send.is_none(), "the shard sends one batch at a time");
+        socket.send = Some(Sending::new(batch));
+        self.submit_send(id, ring);
+    }
+
+    /// Stops (`true`) or restarts reading a connection. Bytes on their way may still arrive.
+    pub fn pause(&mut self, conn: ConnId, paused: bool, now: u64, ring: &mut Ring<'_>) {
+        let id = self.id_of(conn);
+        self.table[id].paused = paused;
+        self.settle(id, now, ring);
+    }
+
+    /// Closes a connection in good order; its id is free from now on.
+    pub fn close(&mut self, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
+        let id = self.id_of(conn);
+        self.table[id].phase = Phase::Flushing;
+        self.flushing.push_back((now + limits::SOCKET_FLUSH_MS, id));
+        self.settle(id, now, ring);
+    }
+
+    /// Whose bytes these are; `None`: nobody's any more.
+    pub fn reader(&self, id: SocketId) -> Option<ConnId> {
+        let socket = self.table.get(id)?;
+        (socket.phase == Phase::Open).then_some(socket.conn)
+    }
+
+    /// The receive has posted its last completion, with this result.
+    pub fn on_receive_ended(&mut self, id: SocketId, result: i32, now: u64, ring: &mut Ring<'_>) -> Event {
+        let socket = &mut self.table[id];
+        socket.receive = Receive::Off;
+        let before = socket.peer;
+        match -result {
+            // It received something, or was ended by us: nothing happened to the peer.
+            ..0 | libc::ECANCELED | libc::EINTR => {}
+            0 => socket.peer = Peer::Finished,
+            libc::ENOBUFS => {
+                socket.receive = Receive::Starved;
+                self.starved.push(id);
+            }
+            _ => socket.peer = Peer::Lost,
+        }
+        self.settle_and_report(id, before, now, ring)
+    }
+
+    /// The send has completed.
+    pub fn on_send_ended(&mut self, id: SocketId, result: i32, now: u64, ring: &mut Ring<'_>) -> Event {
+        let socket = &mut self.table[id];
+        let before = socket.peer;
+        let sending = socket.send.as_mut().expect("a completed send was in flight");
+        let sent = usize::try_from(result).unwrap_or(0);
+        if sent > 0 && socket.phase != Phase::Ending {
+            return if sending.advance(sent) { self.finish_send(id, now, ring) } else { self.submit_send(id, ring) };
+        }
+        socket.send = None;
+        socket.peer = Peer::Lost;
+        self.settle_and_report(id, before, now, ring)
+    }
+
+    /// Gives up sockets whose time to flush or to linger is over.
+    pub fn expire(&mut self, now: u64, ring: &mut Ring<'_>) {
+        while let Some(id) = pop_due(&mut self.flushing, now) {
+            self.give_up(id, Phase::Flushing, now, ring);
+        }
+        while let Some(id) = pop_due(&mut self.lingering, now) {
+            self.give_up(id, Phase::Lingering, now, ring);
+        }
+    }
+
+    /// When [`Sockets::expire`] has something to do next.
+    pub fn due(&self) -> Option<u64> {
+        let fronts = [self.flushing.front(), self.lingering.front()];
+        fronts.into_iter().flatten().map(|&(due, _)| due).min()
+    }
+
+    /// All buffers are back: sockets that found the pool empty are read again, longest waiting first.
+    pub fn feed_starved(&mut self, now: u64, ring: &mut Ring<'_>) {
+        for id in std::mem::take(&mut self.starved) {
+            if let Some(socket) = self.table.get_mut(id) {
+                socket.receive = Receive::Off;
+                self.settle(id, now, ring);
+            }
+        }
+    }
+
+    fn finish_send(&mut self, id: SocketId, now: u64, ring: &mut Ring<'_>) -> Event {
+        let socket = &mut self.table[id];
+        let batch = socket.send.take().expect("a completed send was in flight").finish(&mut self.spare);
+        let event = if socket.phase == Phase::Open { Event::Sent(socket.conn, batch) } else { Event::Nothing };
+        self.settle(id, now, ring);
+        event
+    }
+
+    fn submit_send(&mut self, id: SocketId, ring: &mut Ring<'_>) -> Event {
+        let socket = &mut self.table[id];
+        let fd = socket.fd();
+        let sending = socket.send.as_mut().expect("there is a batch to send");
+        let operation = sending.operation(fd, &mut self.spare).user_data(Token::Send(id.0).encode());
+        // SAFETY: what the operation points to is on the heap and belongs to `socket.send`, which is dropped only when the send has
+        // completed; the socket stays in the table until then.
+        unsafe { ring.push(&operation) };
+        Event::Nothing
+    }
+
+    fn give_up(&mut self, id: SocketId, phase: Phase, now: u64, ring: &mut Ring<'_>) {
+        if let Some(socket) = self.table.get_mut(id).filter(|socket| socket.phase == phase) {
+            socket.peer = Peer::Lost;
+            self.settle(id, now, ring);
+        }
+    }
+
+    fn settle_and_report(&mut self, id: SocketId, before: Peer, now: u64, ring: &mut Ring<'_>) -> Event {
+        let socket = &self.table[id];
+        let news = socket.phase == Phase::Open && before == Peer::Here && socket.peer != Peer::Here;
+        let event = if news { Event::Closed(socket.conn) } else { Event::Nothing };
+        self.settle(id, now, ring);
+        event
+    }
+
+    /// Does what follows from the socket's state.
+    fn settle(&mut self, id: SocketId, now: u64, ring: &mut Ring<'_>) {
+        let socket = &mut self.table[id];
+        let next = socket.next_phase();
+        if std::mem::replace(&mut socket.phase, next) != next {
+            match next {
+                Phase::Lingering => {
+                    // If it fails, the connection is broken, and the receive says so.
+                    let _ = socket.stream.shutdown(Shutdown::Write);
+                    self.lingering.push_back((now + limits::SOCKET_LINGER_MS, id));
+                }
+                Phase::Ending if socket.send.is_some() => cancel(Token::Send(id.0), ring),
+                _ => {}
+            }
+        }
+        socket.steer(id, ring);
+        if socket.is_over() {
+            self.table.remove(id);
+        }
+    }
+
+    fn id_of(&self, conn: ConnId) -> SocketId {
+        let id = self.by_conn[conn.0.slot as usize];
+        debug_assert!(self.reader(id) == Some(conn), "the shard names connections that it has not closed");
+        id
+    }
+}
+
+impl Socket {
+    fn next_phase(&self) -> Phase {
+        match (self.phase, self.peer) {
+            (Phase::Flushing, Peer::Lost) | (Phase::Lingering, Peer::Finished | Peer::Lost) => Phase::Ending,
+            (Phase::Flushing, Peer::Finished) if self.send.is_none() => Phase::Ending,
+            (Phase::Flushing, Peer::Here) if self.send.is_none() => Phase::Lingering,
+            (phase, _) => phase,
+        }
+    }
+
+    fn wants_bytes(&self) -> bool {
+        let reads = match self.phase {
+            Phase::Open => !self.paused,
+            Phase::Flushing | Phase::Lingering => true,
+            Phase::Ending => false,
+        };
+        reads && self.peer == Peer::Here
+    }
+
+    /// Starts or stops the receive, if that is what the state asks for.
+    fn steer(&mut self, id: SocketId, ring: &mut Ring<'_>) {
+        match (self.receive, self.wants_bytes()) {
+            (Receive::Off, true) => {
+                let receive = opcode::RecvMultiBundle::new(types::Fd(self.fd()), buffers::GROUP).build();
+                // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
+                unsafe { ring.push(&receive.user_data(Token::Recv(id.0).encode())) };
+                self.receive = Receive::Armed;
+            }
+            (Receive::Armed, false) => {
+                cancel(Token::Recv(id.0), ring);
+                self.receive = Receive::Stopping;
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nothing refers to the socket any more.
+    fn is_over(&self) -> bool {
+        self.phase == Phase::Ending && self.send.is_none() && matches!(self.receive, Receive::Off | Receive::Starved)
+    }
+
+    fn fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+}
+
+impl From<Key> for SocketId {
+    fn from(key: Key) -> Self {
+        SocketId(key)
+    }
+}
+
+impl From<SocketId> for Key {
+    fn from(id: SocketId) -> Key {
+        id.0
+    }
+}
+
+/// Asks the kernel to end the operation; its own completion then says that it is over.
+fn cancel(token: Token, ring: &mut Ring<'_>) {
+    let cancel = opcode::AsyncCancel::new(token.encode()).build().user_data(Token::Ignore.encode());
+    // SAFETY: the operation points to nothing.
+    unsafe { ring.push(&cancel.flags(io_uring::squeue::Flags::SKIP_SUCCESS)) };
+}
+
+fn pop_due(queue: &mut VecDeque<(u64, SocketId)>, now: u64) -> Option<SocketId> {
+    let &(due, id) = queue.front()?;
+    if due > now {
+        return None;
+    }
+    queue.pop_front();
+    Some(id)
+}

@@ -1,0 +1,56 @@
+//! How long turns take and how much they find to do, for `--log debug`. Otherwise nothing is measured and no clock is read.
+
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+
+use crate::base::ids::ShardId;
+
+/// The turns of one shard.
+pub struct Statistics(Option<Box<Turns>>);
+
+struct Turns {
+    shard: ShardId,
+    begin: Instant,
+    micros: Histogram<u64>,
+    completions: Histogram<u64>,
+}
+
+impl Statistics {
+    /// Measures if debug messages are logged.
+    pub fn new(shard: ShardId) -> Statistics {
+        let histogram = || Histogram::new(2).expect("two significant digits");
+        let turns = || Box::new(Turns { shard, begin: Instant::now(), micros: histogram(), completions: histogram() });
+        Statistics(log::log_enabled!(log::Level::Debug).then(turns))
+    }
+
+    /// A turn begins, after waiting.
+    pub fn turn_begins(&mut self) {
+        if let Some(turns) = &mut self.0 {
+            turns.begin = Instant::now();
+        }
+    }
+
+    /// It ends, before waiting.
+    pub fn turn_ends(&mut self, completions: usize) {
+        if let Some(turns) = &mut self.0 {
+            let micros = u64::try_from(turns.begin.elapsed().as_micros()).expect("a turn lasts less than 2^64 µs");
+            turns.micros.saturating_record(micros);
+            turns.completions.saturating_record(completions as u64);
+        }
+    }
+
+    /// Writes them to the log.
+    pub fn log(&self) {
+        if let Some(turns) = &self.0 {
+            let shard = turns.shard.0;
+            log::debug!("shard {shard}: {} turns; length in µs: {}", turns.micros.len(), quantiles(&turns.micros));
+            log::debug!("shard {shard}: completions per turn: {}", quantiles(&turns.completions));
+        }
+    }
+}
+
+fn quantiles(histogram: &Histogram<u64>) -> String {
+    let [median, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| histogram.value_at_quantile(quantile));
+    format!("mean {:.1}, median {median}, p99 {p99}, p99.9 {p999}, max {}", histogram.mean(), histogram.max())
+}

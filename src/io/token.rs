@@ -1,0 +1,87 @@
+//! What an operation tells us about itself when it completes: its kind and whom it is for, in the 64 bits that the kernel hands back.
+//!
+//! ```text
+//! 63    56 55            32 31                     0
+//! [ kind ][      slot      ][      generation      ]
+//! ```
+
+use crate::base::ids::Key;
+
+/// Why there is a completion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Token {
+    /// A listener (by its number) has a connection.
+    Accept(u32),
+    /// A socket has received.
+    Recv(Key),
+    /// A socket has sent.
+    Send(Key),
+    /// Another shard has mail for us.
+    Wake,
+    /// The broker is to end.
+    Stop,
+    /// An operation of which only the failure completes, and nobody needs to know: a cancel that came too late, a wake for a shard that is gone.
+    Ignore,
+}
+
+impl Token {
+    /// As `user_data`.
+    pub fn encode(self) -> u64 {
+        match self {
+            Token::Accept(listener) => pack(ACCEPT, Key { slot: listener, generation: 0 }),
+            Token::Recv(key) => pack(RECV, key),
+            Token::Send(key) => pack(SEND, key),
+            Token::Wake => pack(WAKE, Key::default()),
+            Token::Stop => pack(STOP, Key::default()),
+            Token::Ignore => pack(IGNORE, Key::default()),
+        }
+    }
+
+    /// From `user_data`.
+    pub fn decode(data: u64) -> Token {
+        let key = Key { slot: (data >> 32) as u32 & SLOT_MASK, generation: data as u32 };
+        match data >> 56 {
+            ACCEPT => Token::Accept(key.slot),
+            RECV => Token::Recv(key),
+            SEND => Token::Send(key),
+            WAKE => Token::Wake,
+            STOP => Token::Stop,
+            IGNORE => Token::Ignore,
+            kind => unreachable!("the kernel hands back what it was given, not kind {kind}"),
+        }
+    }
+}
+
+fn pack(kind: u64, key: Key) -> u64 {
+    assert!(key.slot <= SLOT_MASK, "a shard has fewer than 2^24 sockets");
+    kind << 56 | u64::from(key.slot) << 32 | u64::from(key.generation)
+}
+
+const SLOT_MASK: u32 = (1 << 24) - 1;
+
+const ACCEPT: u64 = 1;
+const RECV: u64 = 2;
+const SEND: u64 = 3;
+const WAKE: u64 = 4;
+const STOP: u64 = 5;
+const IGNORE: u64 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_as_it_went() {
+        let keys = [(0, 0), (1, u32::MAX), (SLOT_MASK, 7)].map(|(slot, generation)| Key { slot, generation });
+        let with_keys = keys.into_iter().flat_map(|key| [Token::Recv(key), Token::Send(key)]);
+        for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Ignore]) {
+            assert_eq!(Token::decode(token.encode()), token);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "2^24")]
+    fn a_slot_that_does_not_fit_is_refused() {
+        Token::Recv(Key { slot: SLOT_MASK + 1, generation: 0 }).encode();
+    }
+}

@@ -1,0 +1,87 @@
+//! How a sleeping shard is woken: by another shard through its ring, by the main thread through an eventfd.
+//!
+//! A shard that has mail for a sleeping peer posts a completion straight into the peer's ring (MSG_RING), with its normal submit at the
+//! end of the turn. The main thread has no ring; it writes once into an eventfd that every ring polls and nobody reads, so that it stays
+//! readable: the eventfd *is* the fact that the broker is to end.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use io_uring::{opcode, squeue, types};
+
+use super::ring::Ring;
+use super::token::Token;
+use crate::base::ids::ShardId;
+
+/// The rings of all shards, by shard.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    rings: Arc<[RawFd]>,
+}
+
+impl Peers {
+    /// The rings' descriptors, shard 0 first.
+    pub fn new(rings: Vec<RawFd>) -> Peers {
+        Peers { rings: rings.into() }
+    }
+
+    /// Stages a wake-up. A peer whose thread has ended cannot be woken and need not be.
+    pub fn wake(&self, shard: ShardId, ring: &mut Ring<'_>) {
+        let peer = types::Fd(self.rings[usize::from(shard.0)]);
+        let wake = opcode::MsgRingData::new(peer, 0, Token::Wake.encode(), None).build();
+        let entry = wake.user_data(Token::Ignore.encode()).flags(squeue::Flags::SKIP_SUCCESS);
+        // SAFETY: the operation points to nothing.
+        unsafe { ring.push(&entry) };
+    }
+}
+
+/// The wish that the broker ends, and how many shards still have work left because of it.
+#[derive(Debug)]
+pub struct Stop {
+    event: OwnedFd,
+    busy_shards: AtomicUsize,
+}
+
+impl Stop {
+    /// Not wished yet; `shards` will have work.
+    ///
+    /// # Errors
+    /// The kernel's, if there is no descriptor left.
+    pub fn new(shards: usize) -> io::Result<Stop> {
+        // SAFETY: the call takes no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        let event = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Stop { event, busy_shards: AtomicUsize::new(shards) })
+    }
+
+    /// Tells every shard. For good.
+    pub fn raise(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: the kernel reads 8 bytes from an array of 8.
+        let written = unsafe { libc::write(self.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        assert_eq!(written, 8, "an eventfd takes 2^64 - 2 wishes: {}", io::Error::last_os_error());
+    }
+
+    /// Stages the operation that completes once [`Stop::raise`] was called.
+    pub fn watch(&self, ring: &mut Ring<'_>) {
+        let poll = opcode::PollAdd::new(types::Fd(self.event.as_raw_fd()), libc::POLLIN as u32).build();
+        // SAFETY: the operation points to nothing.
+        unsafe { ring.push(&poll.user_data(Token::Stop.encode())) };
+    }
+
+    /// A shard has no connection left (said once by each).
+    pub fn one_is_done(&self) {
+        self.busy_shards.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether no shard has a connection left: only then does nobody need a peer's answers any more.
+    pub fn all_are_done(&self) -> bool {
+        self.busy_shards.load(Ordering::Acquire) == 0
+    }
+}
