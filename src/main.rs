@@ -1,1 +1,87 @@
-fn main() {}
+//! The broker's program: arguments → configuration → one thread per shard → wait for the signal to end.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ringmq::config::Config;
+use ringmq::config::args::{self, Asked};
+use ringmq::io::data_dir::DataDir;
+use ringmq::io::signal::EndSignals;
+use ringmq::io::{Broker, StartError, affinity, process};
+use ringmq::shard;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    abort_on_panic();
+    match args::parse(std::env::args_os(), &affinity::available()) {
+        Ok(Asked::Run(config)) => report(run(Arc::new(*config))),
+        Ok(Asked::Print(text)) => {
+            // Whoever closes the pipe early has read enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(sentence) => {
+            eprintln!("ringmq: {sentence}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(config: Arc<Config>) -> Result<(), StartError> {
+    env_logger::Builder::new().filter_level(config.log).format_timestamp_millis().init();
+    let signals = EndSignals::block();
+    let descriptors = process::raise_descriptor_limit();
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
+    let broker = Broker::start(&config, shards)?;
+    announce(&config, &data_dir, &broker);
+    check_descriptors(&config, descriptors);
+    let signal = signals.wait();
+    log::info!("{signal}: closing connections");
+    signals.unblock();
+    broker.stop();
+    log::info!("ended");
+    Ok(())
+}
+
+fn report(result: Result<(), StartError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringmq: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn announce(config: &Config, data_dir: &DataDir, broker: &Broker) {
+    let pinned = if config.cpus.is_empty() { "not pinned".into() } else { format!("on CPUs {:?}", config.cpus) };
+    log::info!("RingMQ {} node {} in {}", env!("CARGO_PKG_VERSION"), data_dir.node_id(), config.data_dir.display());
+    log::info!("{} shards, {pinned}", config.shards);
+    for address in broker.addresses() {
+        log::info!("listening for AMQP 0-9-1 on {address}");
+    }
+}
+
+/// Connections beyond the process's descriptors wait unaccepted, which nobody would guess from the outside.
+fn check_descriptors(config: &Config, limit: u64) {
+    let connections = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_FOR_OURSELVES);
+    if connections < config.max_connections {
+        log::info!("{connections} connections at most, by the process's limit of {limit} descriptors (ulimit -Hn)");
+    }
+}
+
+/// A panic is a bug, and a shard that went on without its peer would hang clients: end at once, also in builds that unwind.
+fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+}
+
+/// Rings, listeners, logs and the like.
+const DESCRIPTORS_FOR_OURSELVES: usize = 64;

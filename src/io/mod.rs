@@ -1,12 +1,16 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
-//! [`ring`], [`buffers`], [`socket`], [`send`], [`listener`] and [`wake`] are what the loop of a shard works with, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor
+//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`socket`], [`send`], [`listener`] and [`wake`] are what it works with, and
+//! [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor
 //! up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a plain one.
+//!
+//! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters.
 
 pub mod affinity;
 pub mod buffers;
 pub mod clock;
 pub mod data_dir;
+pub mod driver;
 pub mod listener;
 pub mod process;
 pub mod ring;
@@ -18,6 +22,20 @@ pub mod token;
 pub mod wake;
 
 use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::shard::Shard;
+use buffers::Buffers;
+use clock::Clock;
+use driver::{Driver, Surroundings};
+use ring::Ring;
+use wake::{Peers, Stop};
 
 /// Why the broker cannot start: one sentence for the person who starts it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,3 +48,113 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+/// A running broker: its shards' threads.
+pub struct Broker {
+    addresses: Vec<SocketAddr>,
+    stop: Arc<Stop>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Binds the addresses and starts the shards, which are as many as `config` says.
+    ///
+    /// # Errors
+    /// One sentence that says what is in the way; then nothing runs.
+    pub fn start(config: &Arc<Config>, shards: Vec<Shard>) -> Result<Broker, StartError> {
+        let bound = listener::bind(&config.listen, shards.len())?;
+        let stop = Arc::new(Stop::new(shards.len()).map_err(|error| StartError(format!("no eventfd is to be had: {error}")))?);
+        let (clock, mut seats, mut threads) = (Clock::start(), Vec::new(), Vec::new());
+        for (shard, listeners) in shards.into_iter().zip(bound.by_shard) {
+            let (seat, place) = seat();
+            let (config, stop) = (config.clone(), stop.clone());
+            let name = format!("ringmq-{}", shard.id().0);
+            let serve = move || serve(shard, &config, clock, stop, listeners, &place);
+            threads.push(
+                thread::Builder::new().name(name).spawn(serve).map_err(|error| StartError(format!("no thread is to be had: {error}")))?,
+            );
+            seats.push(seat);
+        }
+        introduce(&seats)?;
+        Ok(Broker { addresses: bound.addresses, stop, threads })
+    }
+
+    /// Where it listens, with the ports that the kernel chose where 0 was asked for.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Ends it: clients are told, and given some seconds. Returns when all shards have ended.
+    pub fn stop(self) {
+        self.stop.raise();
+        self.threads.into_iter().for_each(|thread| thread.join().expect("a shard that panics takes the process with it"));
+    }
+}
+
+/// The starting thread's side of a shard that starts.
+struct Seat {
+    ring: Receiver<Result<RawFd, StartError>>,
+    peers: Sender<Peers>,
+}
+
+/// The shard's side.
+struct Place {
+    ring: Sender<Result<RawFd, StartError>>,
+    peers: Receiver<Peers>,
+}
+
+fn seat() -> (Seat, Place) {
+    let ((ring_in, ring_out), (peers_in, peers_out)) = (channel(), channel());
+    (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out })
+}
+
+/// Waits for the rings of all shards and tells each of all. If one fails, nobody is told anything, and all end.
+fn introduce(seats: &[Seat]) -> Result<(), StartError> {
+    let rings = seats.iter().map(|seat| seat.ring.recv().expect("a shard reports before it ends")).collect::<Result<Vec<_>, _>>()?;
+    let peers = Peers::new(rings);
+    seats.iter().for_each(|seat| seat.peers.send(peers.clone()).expect("a shard waits for its peers"));
+    Ok(())
+}
+
+/// A shard's thread.
+fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<TcpListener>, place: &Place) {
+    if let Err(error) = try_serve(shard, config, clock, stop, listeners, place) {
+        place.ring.send(Err(error)).expect("the starting thread waits");
+    }
+}
+
+/// An error is one of starting; once the shard serves, nothing can fail.
+fn try_serve(
+    shard: Shard,
+    config: &Config,
+    clock: Clock,
+    stop: Arc<Stop>,
+    listeners: Vec<TcpListener>,
+    place: &Place,
+) -> Result<(), StartError> {
+    pin(&shard, config);
+    let unprepared = |error| StartError(format!("a shard's io_uring cannot be prepared: {error}"));
+    let mut buffers = Buffers::new(config.recv_buffers, config.recv_buffer_size).map_err(unprepared)?;
+    let mut io_uring = ring::open(config.ring_entries)?;
+    let fd = io_uring.as_raw_fd();
+    let ring = Ring::new(&mut io_uring).map_err(unprepared)?;
+    // SAFETY: the pool is declared before the ring, so it is dropped after it.
+    unsafe { buffers.register(ring.submitter()) }.map_err(unprepared)?;
+    place.ring.send(Ok(fd)).expect("the starting thread waits");
+    if let Ok(peers) = place.peers.recv() {
+        let spin = Duration::from_micros(config.spin_us.into());
+        let around = Surroundings { clock, peers, stop, buffers: &mut buffers, listeners, spin };
+        Driver::new(shard, ring, around).run();
+    }
+    Ok(())
+}
+
+fn pin(shard: &Shard, config: &Config) {
+    let number = usize::from(shard.id().0);
+    let Some(&cpu) = config.cpus.get(number % config.cpus.len().max(1)) else {
+        return;
+    };
+    if let Err(error) = affinity::pin(cpu) {
+        log::warn!("shard {number} cannot be pinned to CPU {cpu}: {error}");
+    }
+}

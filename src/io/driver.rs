@@ -1,0 +1,268 @@
+//! The loop of one shard: tells it what happened, lets it work, does what it asks for, sleeps.
+//!
+//! ```text
+//!  ┌▶ 1 completions   on_accepted, on_bytes, on_sent, on_closed       as many as TURN_COMPLETIONS_MAX
+//!  │  2 turn(now)     mail, timers, deliveries                        the clock is read once
+//!  │  3 deeds         sends, pauses, closes, wakes                    staged in the ring, not yet submitted
+//!  │  4 buffers       what was read goes back to the kernel
+//!  └─ 5 enter         one system call submits everything and collects what is complete; sleeps if there is nothing to do
+//! ```
+//!
+//! Batches make themselves: whatever arrives while a turn works is the next turn's completions, and whatever a turn sends to one
+//! connection is one send. Before it sleeps, a shard spins for a moment (waking up costs 15 µs, looking costs nothing), then tells its
+//! peers that they must wake it, looks once more, and only then waits in the kernel.
+//!
+//! When the broker is to end, the listeners close, the shard tells its clients, and the loop goes on until no shard has a connection, or
+//! until SHUTDOWN_MS are over.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use io_uring::cqueue;
+
+use super::buffers::Buffers;
+use super::clock::Clock;
+use super::listener::Listeners;
+use super::ring::Ring;
+use super::socket::{Event, SocketId, Sockets};
+use super::statistics::Statistics;
+use super::token::Token;
+use super::wake::{Peers, Stop};
+use crate::base::limits;
+use crate::shard::{Deed, Shard, Turn};
+
+/// What a driver works with besides its shard and its ring.
+pub struct Surroundings<'r> {
+    /// The same for all shards.
+    pub clock: Clock,
+    /// To wake the other shards.
+    pub peers: Peers,
+    /// Says when to end.
+    pub stop: Arc<Stop>,
+    /// Receive buffers, registered with the ring.
+    pub buffers: &'r mut Buffers,
+    /// Where connections come from.
+    pub listeners: Vec<TcpListener>,
+    /// How long to look for work before sleeping.
+    pub spin: Duration,
+}
+
+/// One shard and its ring.
+pub struct Driver<'r> {
+    shard: Shard,
+    ring: Ring<'r>,
+    buffers: &'r mut Buffers,
+    listeners: Listeners,
+    sockets: Sockets,
+    peers: Peers,
+    stop: Arc<Stop>,
+    stopping: Option<Stopping>,
+    clock: Clock,
+    now: u64,
+    spin: Duration,
+    statistics: Statistics,
+}
+
+/// The end has begun.
+struct Stopping {
+    deadline: u64,
+    /// This shard has said that it has no connection left.
+    done: bool,
+}
+
+impl<'r> Driver<'r> {
+    /// Starts to listen.
+    pub fn new(shard: Shard, mut ring: Ring<'r>, around: Surroundings<'r>) -> Driver<'r> {
+        let listeners = Listeners::open(around.listeners, &mut ring);
+        around.stop.watch(&mut ring);
+        Driver {
+            statistics: Statistics::new(shard.id()),
+            shard,
+            ring,
+            buffers: around.buffers,
+            listeners,
+            sockets: Sockets::default(),
+            peers: around.peers,
+            stop: around.stop,
+            stopping: None,
+            now: around.clock.now_ms(),
+            clock: around.clock,
+            spin: around.spin,
+        }
+    }
+
+    /// Serves until the broker ends.
+    pub fn run(mut self) {
+        while !self.is_over() {
+            self.statistics.turn_begins();
+            self.now = self.clock.now_ms();
+            let completions = self.complete();
+            self.expire();
+            let turn = self.shard.turn(self.now);
+            self.carry_out();
+            let drained = self.return_buffers();
+            self.statistics.turn_ends(completions);
+            self.enter(&turn, drained);
+        }
+        self.statistics.log();
+    }
+
+    /// Handles what is complete, in the order in which it completed; returns how much that was.
+    fn complete(&mut self) -> usize {
+        let count = self.ring.refresh().min(limits::TURN_COMPLETIONS_MAX);
+        for _ in 0..count {
+            let completion = self.ring.pop().expect("as many as were counted");
+            self.on_completion(&completion);
+        }
+        count
+    }
+
+    fn on_completion(&mut self, completion: &cqueue::Entry) {
+        let (result, more) = (completion.result(), cqueue::more(completion.flags()));
+        match Token::decode(completion.user_data()) {
+            Token::Recv(key) => self.on_received(SocketId(key), completion),
+            Token::Send(key) => {
+                let event = self.sockets.on_send_ended(SocketId(key), result, self.now, &mut self.ring);
+                self.tell(event);
+            }
+            Token::Accept(listener) => {
+                if let Some(stream) = self.listeners.on_accept(listener, result, more, self.now, &mut self.ring) {
+                    self.on_connection(stream);
+                }
+            }
+            Token::Stop => self.begin_to_stop(),
+            Token::Wake | Token::Ignore => {}
+        }
+    }
+
+    fn on_received(&mut self, id: SocketId, completion: &cqueue::Entry) {
+        if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
+            let len = usize::try_from(completion.result()).unwrap_or(0);
+            let (shard, reader) = (&mut self.shard, self.sockets.reader(id));
+            self.buffers.take(buffer, len, |bytes| reader.into_iter().for_each(|conn| shard.on_bytes(conn, bytes)));
+        }
+        if !cqueue::more(completion.flags()) {
+            let event = self.sockets.on_receive_ended(id, completion.result(), self.now, &mut self.ring);
+            self.tell(event);
+        }
+    }
+
+    /// A connection that is refused, or whose peer is gone already, is closed by dropping it.
+    fn on_connection(&mut self, stream: TcpStream) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
+            return;
+        };
+        // The shard may give it the id of a connection that it has just closed: that one's socket must let go of it first.
+        self.carry_out();
+        if let Some(conn) = self.shard.on_accepted(self.now, plain(peer), plain(local)) {
+            self.sockets.open(stream, conn, self.now, &mut self.ring);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Nothing => {}
+            Event::Sent(conn, batch) => self.shard.on_sent(conn, batch),
+            Event::Closed(conn) => self.shard.on_closed(conn),
+        }
+    }
+
+    fn expire(&mut self) {
+        self.sockets.expire(self.now, &mut self.ring);
+        self.listeners.expire(self.now, &mut self.ring);
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(deed) = self.shard.next_deed() {
+            match deed {
+                Deed::Send(conn, batch) => self.sockets.send(conn, batch, &mut self.ring),
+                Deed::Pause(conn) => self.sockets.pause(conn, true, self.now, &mut self.ring),
+                Deed::Resume(conn) => self.sockets.pause(conn, false, self.now, &mut self.ring),
+                Deed::Close(conn) => self.sockets.close(conn, self.now, &mut self.ring),
+                Deed::Wake(shard) => self.peers.wake(shard, &mut self.ring),
+            }
+        }
+    }
+
+    /// Gives the kernel its buffers back. Once no completion is left that holds some, all of them are back, and sockets that found none
+    /// are read again (earlier they might only find none again). Returns whether no completion is left.
+    fn return_buffers(&mut self) -> bool {
+        self.buffers.publish();
+        let drained = self.ring.refresh() == 0;
+        if drained {
+            self.sockets.feed_starved(self.now, &mut self.ring);
+        }
+        drained
+    }
+
+    /// Submits what the turn has staged, and waits if there is nothing to do.
+    fn enter(&mut self, turn: &Turn, drained: bool) {
+        let busy = turn.again || !drained;
+        if busy || !self.spin.is_zero() {
+            self.ring.submit();
+        }
+        if busy || self.finds_work() || !self.shard.prepare_sleep() {
+            return;
+        }
+        self.ring.wait(self.sleep_ms(turn.due));
+        self.shard.awake();
+    }
+
+    /// Looks for completions and mail, for as long as spinning is worth it.
+    fn finds_work(&mut self) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let begin = Instant::now();
+        loop {
+            for _ in 0..LOOKS_PER_CLOCK_READ {
+                if self.ring.has_completions() || self.shard.has_mail() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if begin.elapsed() >= self.spin {
+                return false;
+            }
+        }
+    }
+
+    /// Until the next timer of the shard or of its sockets; `None`: until something happens.
+    fn sleep_ms(&self, shard_due: Option<u64>) -> Option<u64> {
+        let ending = self.stopping.as_ref().map(|_| self.now + STOPPING_LOOK_MS);
+        let due = [shard_due, self.sockets.due(), self.listeners.due(), ending].into_iter().flatten().min()?;
+        Some(due.saturating_sub(self.clock.now_ms()))
+    }
+
+    fn begin_to_stop(&mut self) {
+        self.listeners.close(&mut self.ring);
+        self.shard.shut_down(self.now);
+        self.stopping = Some(Stopping { deadline: self.now + limits::SHUTDOWN_MS, done: false });
+    }
+
+    fn is_over(&mut self) -> bool {
+        let Some(stopping) = &mut self.stopping else {
+            return false;
+        };
+        if !stopping.done && self.shard.connections() == 0 && self.sockets.is_empty() {
+            stopping.done = true;
+            self.stop.one_is_done();
+        }
+        self.stop.all_are_done() || self.now >= stopping.deadline
+    }
+}
+
+/// IPv4 as IPv4, also where it came through an IPv6 socket.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Reading the clock costs as much as a few dozen looks.
+const LOOKS_PER_CLOCK_READ: u32 = 32;
+
+/// While the broker ends, how often a shard that has nothing to do looks whether the others are done, milliseconds.
+const STOPPING_LOOK_MS: u64 = 10;
