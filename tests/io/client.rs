@@ -1,0 +1,111 @@
+//! A blocking AMQP client that waits for answers, with a time limit on everything.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::support::client::{CAPABILITIES, Content, Event, Incoming, PROTOCOL_HEADER, publish, start_ok};
+use crate::support::value::Value;
+use crate::support::wire::{Method, method_frame};
+
+/// One connection.
+pub struct Client {
+    stream: TcpStream,
+    incoming: Incoming,
+    events: VecDeque<Event>,
+}
+
+impl Client {
+    /// A socket without a word.
+    pub fn silent(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("a broker listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a TCP socket");
+        Client { stream, incoming: Incoming::default(), events: VecDeque::new() }
+    }
+
+    /// Handshake as guest and channel 1.
+    pub fn open(address: SocketAddr) -> Client {
+        let mut client = Client::silent(address);
+        client.send(PROTOCOL_HEADER);
+        client.expect("connection.start");
+        client.send(&method_frame(0, &start_ok(CAPABILITIES)));
+        client.expect("connection.tune");
+        client.call(0, "connection.tune-ok", &[("frame_max", Value::number(FRAME_MAX)), ("channel_max", Value::number(2047))]);
+        client.call(0, "connection.open", &[("virtual_host", Value::text("/"))]);
+        client.expect("connection.open-ok");
+        client.call(1, "channel.open", &[]);
+        client.expect("channel.open-ok");
+        client
+    }
+
+    /// Sends a method.
+    pub fn call(&mut self, channel: u16, method: &str, fields: &[(&str, Value)]) {
+        let method = Method::new(method, fields).expect("a method of the list");
+        self.send(&method_frame(channel, &method));
+    }
+
+    /// Declares a queue that goes with this connection, and consumes from it without acks.
+    pub fn consume(&mut self, queue: &str) {
+        self.call(1, "queue.declare", &[("queue", Value::text(queue)), ("auto_delete", Value::Bool(true))]);
+        self.expect("queue.declare-ok");
+        self.call(1, "basic.consume", &[("queue", Value::text(queue)), ("no_ack", Value::Bool(true))]);
+        self.expect("basic.consume-ok");
+    }
+
+    /// Publishes to a queue.
+    pub fn publish(&mut self, queue: &str, body: &[u8]) {
+        let method = Method::new("basic.publish", &[("routing_key", Value::text(queue))]).expect("a method of the list");
+        let content = Content { body: body.to_vec(), ..Content::default() };
+        self.send(&publish(1, &method, &content, FRAME_MAX as usize - 8));
+    }
+
+    /// The body of the next delivery.
+    pub fn delivery(&mut self) -> Vec<u8> {
+        match self.next() {
+            Some(Event::Method(method, Some(content))) if method.name == "basic.deliver" => content.body,
+            other => panic!("no delivery but {other:?}"),
+        }
+    }
+
+    /// The next method, which must be this one.
+    pub fn expect(&mut self, method: &str) -> Method {
+        match self.next() {
+            Some(Event::Method(got, _)) if got.name == method => got,
+            other => panic!("no {method} but {other:?}"),
+        }
+    }
+
+    /// The next event; `None` when the broker has closed in good order. A reset is not good order.
+    pub fn next(&mut self) -> Option<Event> {
+        let mut bytes = [0; 65536];
+        while self.events.is_empty() {
+            let read = loop {
+                match self.stream.read(&mut bytes) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    result => break result.expect("the broker answers in time and without a reset"),
+                }
+            };
+            if read == 0 {
+                return None;
+            }
+            self.events.extend(self.incoming.feed(&bytes[..read]).into_iter().map(|(_, event)| event));
+        }
+        self.events.pop_front()
+    }
+
+    /// Bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the broker reads");
+    }
+
+    /// The socket itself.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+const FRAME_MAX: u32 = 131_072;
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,7 @@
+//! The real driver, over loopback: a broker in this process (`broker`), and the program itself (`program`).
+
+mod broker;
+mod client;
+mod program;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,122 @@
+//! The program: its arguments, its data directory, its signals.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+
+/// A directory of its own, removed at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("ringmq-program-{}-{name}", std::process::id()));
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running program, killed at the end.
+struct Running {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Running {
+    fn start(scratch: &Scratch) -> Running {
+        let mut child = command(scratch, "127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("the program");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let line = lines.find_map(|line| line.ok().filter(|line| line.contains("listening"))).expect("it says where it listens");
+        let address = line.rsplit(' ').next().expect("an address").parse().expect("an address");
+        std::thread::spawn(move || lines.for_each(drop));
+        Running { child, address }
+    }
+
+    fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        // SAFETY: the call takes no pointers; the process is our child and not waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// Its exit code (`None`: killed by a signal), and how long it took.
+    fn wait(mut self) -> (Option<i32>, Duration) {
+        let begin = Instant::now();
+        let status = self.child.wait().expect("our child");
+        (status.code(), begin.elapsed())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(scratch: &Scratch, listen: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringmq"));
+    command.arg("--data-dir").arg(&scratch.0).args(["--listen", listen, "--shards", "2", "--no-pin"]);
+    command
+}
+
+fn refusal(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_wrong_value_is_one_line_and_code_2() {
+    let scratch = Scratch::new("wrong");
+    let output = command(&scratch, "nowhere").output().expect("the program");
+    let expected =
+        "ringmq: invalid value 'nowhere' for '--listen <ADDR:PORT>': give an IP address and a port, such as 127.0.0.1:5672 or [::1]:5672\n";
+    assert_eq!(refusal(&output), (Some(2), expected.into()));
+    assert!(!scratch.0.exists());
+}
+
+#[test]
+fn a_second_broker_is_refused_by_port_and_by_directory() {
+    let (scratch, other) = (Scratch::new("second"), Scratch::new("second-other"));
+    let running = Running::start(&scratch);
+    let (code, text) = refusal(&command(&scratch, "127.0.0.1:0").output().expect("the program"));
+    assert!(code == Some(1) && text.contains("in use by another broker"), "{code:?} {text}");
+    let (code, text) = refusal(&command(&other, &running.address.to_string()).output().expect("the program"));
+    assert!(code == Some(1) && text.contains(&format!("{} is in use", running.address)), "{code:?} {text}");
+}
+
+#[test]
+fn the_first_signal_ends_it_in_good_order() {
+    let scratch = Scratch::new("first");
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let running = Running::start(&scratch);
+        let mut client = Client::open(running.address);
+        running.signal(signal);
+        client.expect("connection.close");
+        client.call(0, "connection.close-ok", &[]);
+        assert_eq!(client.next(), None);
+        drop(client);
+        let (code, time) = running.wait();
+        assert!(code == Some(0) && time < Duration::from_secs(2), "{code:?} after {time:?}");
+    }
+}
+
+#[test]
+fn the_second_signal_ends_it_at_once() {
+    let scratch = Scratch::new("both");
+    let running = Running::start(&scratch);
+    let mut client = Client::open(running.address);
+    running.signal(libc::SIGTERM);
+    client.expect("connection.close");
+    running.signal(libc::SIGTERM);
+    let (code, time) = running.wait();
+    assert!(code.is_none() && time < Duration::from_secs(1), "{code:?} after {time:?}");
+    let mut rest = Vec::new();
+    let _ = client.stream().read_to_end(&mut rest);
+}
