@@ -26,6 +26,9 @@ pub const TABLE_DEPTH_MAX: usize = 64;
 pub const OUTPUT_SIZE_MAX: usize = 1 << 20;
 /// Output below which they get more again, bytes.
 pub const OUTPUT_SIZE_RESUME: usize = 256 << 10;
+/// Output waiting for one connection beyond which its input is not looked at, bytes. Deliveries stop long before; only who asks (basic.get,
+/// mandatory publishes) and never reads comes here. Much larger, because a client may well write before it reads.
+pub const OUTPUT_SIZE_STALL: usize = 32 << 20;
 /// Input kept for a parked connection beyond which its socket is not read, bytes.
 pub const PARKED_INPUT_MAX: usize = 256 << 10;
 /// Bytes handed to one send; more waits for its completion (measured: 128 to 512 KiB are equal, less is slower).
@@ -79,5 +82,6 @@ pub const BACKLOG: i32 = 4096;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_RESUME < OUTPUT_SIZE_MAX);
+const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
 const _: () = assert!(RING_SLOTS.is_power_of_two());
 const _: () = assert!(BODY_RESERVE_MAX <= MESSAGE_SIZE_CAP);

@@ -83,10 +83,8 @@ impl Session {
                 self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
             }
             (Notice::Done, Reply::Cancelled { index }) => {
-                // A consumer may lose its queue while its cancel is under way. Then the client has been told already.
-                if let Some(consumer) = channel.consumers.remove(index) {
-                    self.reply(number, nowait, basic::CancelOk { consumer_tag: &consumer.tag });
-                }
+                let consumer = channel.consumers.remove(index).expect("a consumer stays until its cancel is answered");
+                self.reply(number, nowait, basic::CancelOk { consumer_tag: &consumer.tag });
             }
             (Notice::QueueDeclared { name, messages: message_count, consumers: consumer_count }, Reply::QueueDeclared) => {
                 self.reply(number, nowait, queue::DeclareOk { queue: &name, message_count, consumer_count });
@@ -110,6 +108,11 @@ impl Session {
             write_get_ok(number, tag, entry.redelivered(), message.route.wire(), remaining, self.output.bytes_mut());
             write_content(number, self.client.frame_max, message.properties, message.body, &mut self.output);
         }
+    }
+
+    /// Whether the client is cancelling this consumer itself: it learns of its end from the answer.
+    pub(super) fn is_cancelling(&self, number: u16, index: u32) -> bool {
+        matches!(self.parked, Some(Parked::Request(Pending { channel, reply: Reply::Cancelled { index: i }, .. })) if (channel, i) == (number, index))
     }
 
     fn reply<'m>(&mut self, channel: u16, nowait: bool, method: impl Into<Method<'m>>) {

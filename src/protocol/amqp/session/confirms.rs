@@ -119,7 +119,7 @@ impl Confirms {
 /// The slot of a message that the publisher was told of while an older one is held.
 const TOLD: u32 = u32::MAX;
 /// Slots whose memory an empty window keeps.
-const KEEP_MAX: usize = 1024;
+const KEEP_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

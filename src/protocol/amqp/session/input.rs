@@ -209,13 +209,18 @@ impl Session {
             (Stage::Closing | Stage::Closed, ..) => {}
             (_, 0, Kind::Heartbeat) if frame.payload.is_empty() => {}
             (_, 0, Kind::Method) => return self.on_connection_method(frame.payload),
+            (stage, 1.., _) if stage != Stage::Running => self.unexpected_frame(frame),
             (_, _, Kind::Unknown(_)) => self.unknown_frame(frame),
             (_, _, Kind::Heartbeat) if !frame.payload.is_empty() => self.unknown_frame(frame),
             (_, _, Kind::Header) if frame.payload.len() < content::HEADER_PAYLOAD_MIN => self.unknown_frame(frame),
-            (Stage::Running, 1.., Kind::Method | Kind::Header | Kind::Body) => return self.on_channel_frame(frame),
-            _ => self.fail(0, (0, 0), Fault::new(Code::UnexpectedFrame, frame::describe(frame.kind, frame.payload))),
+            (_, 1.., Kind::Method | Kind::Header | Kind::Body) => return self.on_channel_frame(frame),
+            _ => self.unexpected_frame(frame),
         }
         None
+    }
+
+    fn unexpected_frame(&mut self, frame: &Frame<'_>) {
+        self.fail(0, (0, 0), Fault::new(Code::UnexpectedFrame, frame::describe(frame.kind, frame.payload)));
     }
 
     fn unknown_frame(&mut self, frame: &Frame<'_>) {

@@ -60,6 +60,7 @@ impl Session {
         match method {
             Method::ChannelCloseOk(_) => drop(self.channels.remove(number)),
             Method::ChannelClose(_) => self.on_channel_close(number),
+            Method::ChannelOpen(_) => self.fail(0, self.method, second_open()),
             Method::BasicPublish(publish) => self.on_publish(number, publish),
             _ => {}
         }
@@ -70,7 +71,7 @@ impl Session {
         let channel = self.channels.find_mut(number).expect("the caller has found it");
         let out = self.output.bytes_mut();
         match method {
-            Method::ChannelOpen(_) => return Err(Fault::new(Code::ChannelError, "second 'channel.open' seen")),
+            Method::ChannelOpen(_) => return Err(second_open()),
             Method::ChannelFlow(flow) if flow.active => channel::FlowOk { active: true }.write(number, out),
             Method::ChannelFlow(_) => return Err(Fault::new(Code::NotImplemented, "active=false")),
             Method::AccessRequest(_) => access::RequestOk { ticket: 1 }.write(number, out),
@@ -208,6 +209,10 @@ impl Channel {
         self.unacked.restore(settles.into_iter().map(|(tag, receipt, _)| (tag, receipt)));
         Ok(())
     }
+}
+
+fn second_open() -> Fault {
+    Fault::new(Code::ChannelError, "second 'channel.open' seen")
 }
 
 fn not_transactional() -> Fault {

@@ -40,7 +40,7 @@ pub use event::{Ended, Event, Login, Publish, Room};
 pub use transaction::Transaction;
 
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
-use crate::base::limits::HANDSHAKE_MS;
+use crate::base::limits::{HANDSHAKE_MS, OUTPUT_SIZE_STALL};
 use crate::base::outgoing::Outgoing;
 use crate::base::rng::Rng;
 use crate::config::Config;
@@ -172,6 +172,11 @@ impl Session {
         &self.client.name
     }
 
+    /// Whether the client understands connection.blocked.
+    pub fn understands_blocked(&self) -> bool {
+        self.client.blocked
+    }
+
     /// Whether connection.open-ok was sent and the connection is not closing.
     pub fn is_running(&self) -> bool {
         self.stage == Stage::Running
@@ -180,6 +185,12 @@ impl Session {
     /// Whether something must be answered before the next poll.
     pub fn is_parked(&self) -> bool {
         self.parked.is_some()
+    }
+
+    /// Whether the client asks for more and more and does not read what it gets. Then the session should not be polled, and nothing be
+    /// read from its socket, until the output was taken.
+    pub fn is_stalled(&self) -> bool {
+        self.output.len() >= OUTPUT_SIZE_STALL
     }
 
     /// What waits for the socket. The shard takes it whenever it can send.

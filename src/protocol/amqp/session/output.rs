@@ -73,18 +73,21 @@ impl Session {
 
     /// Tells publishers what was confirmed since the last flush, at the end of a turn.
     pub fn flush_confirms(&mut self) {
-        for number in std::mem::take(&mut self.unflushed) {
-            if let Some(Channel { life: Life::Open, mode: Mode::Confirm(confirms), .. }) = self.channels.find_mut(number)
-                && self.stage == Stage::Running
-            {
+        let mut unflushed = std::mem::take(&mut self.unflushed);
+        for number in unflushed.drain(..).filter(|_| self.stage == Stage::Running) {
+            if let Some(Channel { life: Life::Open, mode: Mode::Confirm(confirms), .. }) = self.channels.find_mut(number) {
                 let out = self.output.bytes_mut();
                 confirms.flush(|ack| basic::Ack { delivery_tag: ack.sequence, multiple: ack.multiple }.write(number, out));
             }
         }
+        self.unflushed = unflushed;
     }
 
     /// The broker has ended a consumer, because its queue is gone. The client is told if it understands that.
     pub fn consumer_gone(&mut self, channel: u16, index: u32) {
+        if self.is_cancelling(channel, index) {
+            return;
+        }
         let Some(consumer) = self.open_channel(channel).and_then(|channel| channel.consumers.remove(index)) else {
             return;
         };

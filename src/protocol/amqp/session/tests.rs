@@ -3,6 +3,7 @@
 mod channels;
 mod connection;
 mod delivering;
+mod noise;
 mod publishing;
 
 use super::*;
@@ -72,7 +73,7 @@ impl Peer {
     }
 
     fn run(&mut self) {
-        while !self.session.is_parked() {
+        while !self.session.is_parked() && !self.session.is_stalled() {
             let input = std::mem::take(&mut self.input);
             let (consumed, event) = self.session.poll(&input);
             let event = Happened::from(event);

@@ -125,7 +125,7 @@ impl Unacked {
 /// Settled slots that are not worth a sweep.
 const SWEEP_MIN: usize = 32;
 /// Slots whose memory an empty window keeps.
-const KEEP_MAX: usize = 1024;
+const KEEP_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -55,6 +55,10 @@ fn frames_of_a_failed_channel_must_still_make_sense() {
     peer.feed(&frame(Kind::Body, 1, b"abc"));
     let close = "0 connection.close 505 UNEXPECTED_FRAME - expected method frame, got non method frame instead (0, 0)";
     assert_eq!(peer.said(), [close]);
+    let mut peer = Peer::open();
+    peer.send(1, basic::Ack { delivery_tag: 77, multiple: false });
+    peer.send(1, channel::Open::default());
+    assert_eq!(peer.said()[1], "0 connection.close 504 CHANNEL_ERROR - second 'channel.open' seen (20, 10)");
 }
 
 #[test]

@@ -143,6 +143,34 @@ fn output_has_a_limit() {
 }
 
 #[test]
+fn a_consumer_whose_queue_goes_while_it_cancels_gets_its_answer() {
+    let mut peer = Peer::open();
+    let index = peer.consume("a", true);
+    peer.send(1, basic::Cancel { consumer_tag: "a", nowait: false });
+    peer.session.consumer_gone(1, index);
+    peer.answer(Notice::Done);
+    assert_eq!(peer.said(), ["1 basic.cancel-ok"]);
+}
+
+#[test]
+fn who_asks_and_never_reads_is_stalled() {
+    let mut peer = Peer::open();
+    let body = vec![0; 1 << 20];
+    for _ in 0..40 {
+        peer.send(1, basic::Get { queue: "q", no_ack: true, ..Default::default() });
+        if peer.session.is_parked() {
+            peer.session.deliver_get(queue_addr(), Entry::new(1, MessageRef::default()), 1, &message(&body));
+        }
+    }
+    assert!(peer.session.is_stalled());
+    let gets = |peer: &mut Peer| peer.said().iter().filter(|said| said.contains("get-ok")).count();
+    assert_eq!(gets(&mut peer), 32);
+    peer.run();
+    peer.session.deliver_get(queue_addr(), Entry::new(1, MessageRef::default()), 1, &message(&body));
+    assert_eq!(gets(&mut peer), 1);
+}
+
+#[test]
 fn an_idle_session_is_small() {
     let peer = Peer::open();
     let fixed = size_of::<Session>() + size_of::<Channel>();
