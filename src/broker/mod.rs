@@ -4,6 +4,8 @@ pub mod access;
 pub mod arena;
 pub mod catalog;
 pub mod exchange;
+#[cfg(test)]
+mod fixture;
 mod publish_rules;
 pub mod queue;
 pub mod router;

@@ -90,3 +90,54 @@ fn array<'a>(headers: TableRef<'a>, name: &str) -> Result<Option<Values<'a>>, Fa
 
 /// The copies that nobody sees.
 const BLIND: &str = "BCC";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::TableBuilder;
+
+    #[test]
+    fn an_expiration_is_read_as_in_rabbitmq() {
+        for good in ["0", "10", "+5", "-0", "007", "315360000000", "000000000000000000000000000001"] {
+            assert_eq!(check_expiration(good.as_bytes()), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("", "no_integer"),
+            ("a", "no_integer"),
+            (" 10", "no_integer"),
+            ("-", "no_integer"),
+            ("--5", "no_integer"),
+            ("-1", "{value_negative,-1}"),
+            ("-5x", r#"{leftover_string,"x"}"#),
+            ("10 ", r#"{leftover_string," "}"#),
+            ("1.5", r#"{leftover_string,".5"}"#),
+            ("5\"", r#"{leftover_string,"\""}"#),
+            ("5\u{1}", "{leftover_string,[1]}"),
+            ("5ä", "{leftover_string,\"Ã¤\"}"),
+            ("315360000001", "{value_too_large,315360000001}"),
+            ("99999999999999999999999", "{value_too_large,99999999999999999999999}"),
+        ] {
+            let text = check_expiration(bad.as_bytes()).unwrap_err().text;
+            assert_eq!(text, format!("invalid expiration '{bad}': {why}"));
+        }
+    }
+
+    #[test]
+    fn copies_are_arrays_of_texts() {
+        let refusal = |table: TableBuilder| CarbonCopies::of(table.build().view()).err().map(|fault| fault.text);
+        let expected = "invalid message: {unacceptable_type_in_header,\"CC\",bool}".to_owned();
+        assert_eq!(refusal(TableBuilder::new().int("BCC", 5).bool("CC", true)), Some(expected));
+        let expected = "invalid message: {unacceptable_type_in_header,\"BCC\",void}".to_owned();
+        assert_eq!(refusal(TableBuilder::new().value("BCC", Value::Void)), Some(expected));
+        let table = TableBuilder::new().array("CC", |a| a.text("a").bool(true)).array("BCC", |a| a.text("b")).int("cc", 1).build();
+        let copies = CarbonCopies::of(table.view()).unwrap();
+        assert!(copies.keys().eq([b"a", b"b"]) && copies.has_blind());
+    }
+
+    #[test]
+    fn a_user_id_is_the_user_s() {
+        assert_eq!(check_user_id(b"guest", "guest"), Ok(()));
+        let text = check_user_id(b"", "guest").unwrap_err().text;
+        assert_eq!(text, "user_id property set to '' but authenticated user was 'guest'");
+    }
+}

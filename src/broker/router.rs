@@ -121,3 +121,148 @@ fn keep_each_once(out: &mut RouteSet) {
         out.dedup();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::fixture::{VHOST, binding, conn, exchange};
+    use crate::contract::{BindingSpec, ExchangeSpec, Request};
+    use crate::message::{Body, PropertiesBuilder, Route, Table, TableBuilder};
+
+    /// Names of the queues, and what else was learnt.
+    fn publish(catalog: &Catalog, exchange: &str, key: &str, properties: &[u8]) -> Result<(Vec<String>, Routed), Fault> {
+        let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
+        let message = MessageView { route: Route::new(&wire), properties, body: Body::Slice(b"") };
+        let mut queues = RouteSet::new();
+        let routed = route(catalog, VHOST, "guest", &message, &mut queues)?;
+        let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());
+        Ok((names.collect(), routed))
+    }
+
+    fn queues(catalog: &Catalog, exchange: &str, key: &str) -> Vec<String> {
+        let (queues, routed) = publish(catalog, exchange, key, Properties::NONE).expect("nothing is wrong");
+        assert!(routed.cacheable && routed.properties.is_none());
+        queues
+    }
+
+    fn with_headers(headers: &Table) -> Vec<u8> {
+        PropertiesBuilder { headers: Some(headers.view()), delivery_mode: Some(2), ..Default::default() }.build()
+    }
+
+    fn catalog(names: &[&str]) -> Catalog {
+        let mut catalog = Catalog::new();
+        for name in names {
+            catalog.with_queue(name);
+        }
+        catalog
+    }
+
+    #[test]
+    fn the_default_exchange_leads_to_the_queue_of_that_name() {
+        let catalog = catalog(&["a", "b"]);
+        assert_eq!(queues(&catalog, "", "b"), ["b"]);
+        assert!(queues(&catalog, "", "c").is_empty());
+    }
+
+    #[test]
+    fn rules_are_checked_in_rabbitmq_s_order() {
+        let catalog = catalog(&["q"]);
+        let text = |exchange, properties: &PropertiesBuilder<'_>| publish(&catalog, exchange, "q", &properties.build()).unwrap_err().text;
+        let cc = TableBuilder::new().int("CC", 5).build();
+        let mut bad = PropertiesBuilder { headers: Some(cc.view()), expiration: Some("a"), user_id: Some("x"), ..Default::default() };
+        assert_eq!(text("no", &bad), "no exchange 'no' in vhost '/'");
+        assert_eq!(text("amq.rabbitmq.trace", &bad), "cannot publish to internal exchange 'amq.rabbitmq.trace' in vhost '/'");
+        assert_eq!(text("", &bad), "invalid expiration 'a': no_integer");
+        bad.expiration = Some("1");
+        assert_eq!(text("", &bad), "invalid message: {unacceptable_type_in_header,\"CC\",signedint}");
+        bad.headers = None;
+        assert_eq!(text("", &bad), "user_id property set to 'x' but authenticated user was 'guest'");
+        bad.user_id = Some("guest");
+        assert_eq!(publish(&catalog, "", "q", &bad.build()).unwrap().0, ["q"]);
+    }
+
+    #[test]
+    fn only_some_properties_need_checks() {
+        assert!(!needs_checks(&PropertiesBuilder { delivery_mode: Some(2), priority: Some(1), ..Default::default() }.build()));
+        for list in [
+            PropertiesBuilder { expiration: Some("1"), ..Default::default() },
+            PropertiesBuilder { user_id: Some("guest"), ..Default::default() },
+            PropertiesBuilder { headers: Some(TableRef::EMPTY), ..Default::default() },
+        ] {
+            assert!(needs_checks(&list.build()));
+        }
+    }
+
+    #[test]
+    fn copies_go_the_same_way_and_blind_ones_are_taken_out() {
+        let mut catalog = catalog(&["a", "b", "c"]);
+        catalog.with_binding("amq.topic", "a.*", "a").with_binding("amq.topic", "b.#", "b").with_binding("amq.topic", "#", "c");
+        let headers = TableBuilder::new().array("CC", |a| a.text("b.x").text("")).array("BCC", |a| a.text("a.x")).int("n", 1).build();
+        let (queues, routed) = publish(&catalog, "amq.topic", "z", &with_headers(&headers)).unwrap();
+        assert_eq!((queues, routed.cacheable), (vec!["a".to_owned(), "b".into(), "c".into()], false));
+        let rest = TableBuilder::new().array("CC", |a| a.text("b.x").text("")).int("n", 1).build();
+        assert_eq!(routed.properties, Some(with_headers(&rest)));
+        let blind = TableBuilder::new().array("BCC", |a| a.text("a")).build();
+        let (queues, routed) = publish(&catalog, "", "no", &with_headers(&blind)).unwrap();
+        assert_eq!((queues, routed.properties), (vec!["a".to_owned()], Some(with_headers(&Table::empty()))));
+    }
+
+    #[test]
+    fn a_headers_exchange_on_the_way_is_not_cacheable() {
+        let mut catalog = catalog(&["q"]);
+        let arguments = TableBuilder::new().text("kind", "x").build();
+        catalog.with_binding("amq.fanout", "", "=>amq.headers");
+        catalog.perform(conn(0), &Request::Bind(BindingSpec { arguments: arguments.clone(), ..binding("amq.headers", "", "q") })).unwrap();
+        let (queues, routed) = publish(&catalog, "amq.fanout", "", &with_headers(&arguments)).unwrap();
+        assert_eq!((&queues[..], routed.cacheable), (&["q".to_owned()][..], false));
+        let (queues, routed) = publish(&catalog, "amq.fanout", "", Properties::NONE).unwrap();
+        assert_eq!((queues.len(), routed.cacheable), (0, false));
+        let (_, routed) = publish(&catalog, "amq.direct", "", &with_headers(&arguments)).unwrap();
+        assert!(routed.cacheable);
+    }
+
+    #[test]
+    fn exchanges_lead_on_in_circles_and_each_queue_is_named_once() {
+        let mut catalog = catalog(&["a", "b"]);
+        for name in ["x", "y", "z"] {
+            catalog.with_exchange(name, "fanout").with_binding(name, "", "a");
+        }
+        catalog.with_binding("x", "", "=>y").with_binding("y", "", "=>z").with_binding("z", "", "=>x").with_binding("x", "", "=>x");
+        catalog.with_binding("z", "", "b").with_binding("z", "other", "b");
+        assert_eq!(queues(&catalog, "x", "k"), ["a", "b"]);
+        assert_eq!(queues(&catalog, "y", "k"), ["a", "b"]);
+    }
+
+    #[test]
+    fn an_internal_exchange_is_reached_through_another() {
+        let mut catalog = catalog(&["q"]);
+        let internal = ExchangeSpec { internal: true, ..exchange("inner", "fanout") };
+        catalog.perform(conn(0), &Request::DeclareExchange(internal)).unwrap();
+        catalog.with_binding("amq.direct", "k", "=>inner").with_binding("inner", "", "q");
+        assert_eq!(queues(&catalog, "amq.direct", "k"), ["q"]);
+    }
+
+    #[test]
+    fn an_alternate_exchange_is_tried_where_nothing_bound_matches() {
+        let mut catalog = catalog(&["q"]);
+        catalog.with_alternate("a", "direct", "b").with_alternate("b", "direct", "c").with_exchange("empty", "fanout");
+        assert!(queues(&catalog, "a", "k").is_empty(), "the last of the chain does not exist");
+        catalog.with_alternate("c", "fanout", "a").with_binding("a", "k", "=>empty");
+        assert!(queues(&catalog, "a", "k").is_empty(), "an exchange matched, though it leads nowhere");
+        assert!(queues(&catalog, "a", "other").is_empty(), "a circle of alternates ends");
+        catalog.with_binding("c", "", "q");
+        assert_eq!(queues(&catalog, "a", "other"), ["q"]);
+        catalog.with_alternate("d", "direct", "");
+        assert!(queues(&catalog, "d", "q").is_empty(), "the default exchange is no alternate");
+    }
+
+    #[test]
+    fn many_queues_are_named_once_each() {
+        let mut catalog = Catalog::new();
+        for n in 0..500 {
+            catalog.with_queue(&format!("q{n}"));
+            catalog.with_binding("amq.topic", "#", &format!("q{n}")).with_binding("amq.topic", "a.*", &format!("q{n}"));
+        }
+        assert_eq!(queues(&catalog, "amq.topic", "a.b").len(), 500);
+    }
+}

@@ -189,3 +189,150 @@ impl Catalog {
         (exchange.spec.auto_delete && exchange.outgoing.is_empty()).then_some(source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Key;
+    use crate::base::rng::Rng;
+    use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
+    use crate::contract::Request;
+
+    fn id(slot: u32, generation: u32) -> QueueId {
+        QueueId(Key { slot, generation })
+    }
+
+    fn exists(catalog: &Catalog, name: &str) -> bool {
+        catalog.exchange_by_name(VHOST, name.as_bytes()).is_some()
+    }
+
+    fn declare(name: &str) -> Change {
+        Change::DeclareQueue { vhost: VHOST, spec: queue(name), home: ShardId(1), owner: None }
+    }
+
+    fn auto_delete(name: &str) -> Request {
+        Request::DeclareExchange(ExchangeSpec { auto_delete: true, ..exchange(name, "fanout") })
+    }
+
+    #[test]
+    fn the_version_counts_what_changed() {
+        let mut catalog = Catalog::new();
+        assert_eq!((catalog.version(), catalog.exchanges().count()), (1, 7));
+        let addr = QueueAddr { home: ShardId(1), queue: id(0, 0) };
+        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Queue(addr), 2));
+        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Stale, 2));
+        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::QueueGone(addr), 3));
+        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::Stale, 3));
+    }
+
+    #[test]
+    fn ids_tell_what_is_gone_from_what_is_to_come() {
+        let mut catalog = Catalog::new();
+        assert!(catalog.is_newer(id(0, 0)));
+        catalog.apply(&declare("q"));
+        catalog.apply(&Change::DeleteQueue { queue: id(0, 0) });
+        assert!(!catalog.is_newer(id(0, 0)) && catalog.is_newer(id(0, 1)));
+        catalog.apply(&declare("q"));
+        assert_eq!(catalog.queue_by_name(VHOST, "q").unwrap().addr.queue, id(0, 1));
+    }
+
+    #[test]
+    fn a_change_that_no_longer_fits_changes_nothing() {
+        let mut catalog = Catalog::new();
+        let spec = binding("amq.direct", "k", "q");
+        let bind = Change::Bind { vhost: VHOST, spec: spec.clone() };
+        assert_eq!(catalog.apply(&bind), Applied::Stale);
+        catalog.apply(&declare("q"));
+        assert_eq!((catalog.apply(&bind), catalog.apply(&bind)), (Applied::Done, Applied::Stale));
+        let unbind = Change::Unbind { vhost: VHOST, spec };
+        assert_eq!((catalog.apply(&unbind), catalog.apply(&unbind)), (Applied::Done, Applied::Stale));
+        assert_eq!(catalog.apply(&Change::DeleteExchange { vhost: VHOST, name: "x".into() }), Applied::Stale);
+        let again = Change::DeclareExchange { vhost: VHOST, spec: exchange("amq.direct", "direct") };
+        assert_eq!(catalog.apply(&again), Applied::Stale);
+    }
+
+    #[test]
+    fn a_queue_takes_its_bindings_and_auto_delete_exchanges_along() {
+        let mut catalog = Catalog::new();
+        for name in ["outer", "inner"] {
+            catalog.perform(conn(0), &auto_delete(name)).unwrap();
+        }
+        let addr = catalog.with_queue("q");
+        catalog.with_binding("outer", "", "=>inner").with_binding("inner", "", "q").with_binding("amq.topic", "#", "q");
+        assert_eq!(catalog.bindings().count(), 3);
+        catalog.apply(&Change::DeleteQueue { queue: addr.queue });
+        assert!(!exists(&catalog, "outer") && !exists(&catalog, "inner"));
+        assert_eq!(catalog.bindings().count(), 0);
+    }
+
+    #[test]
+    fn an_exchange_that_is_bound_to_itself_stays_until_that_goes() {
+        let mut catalog = Catalog::new();
+        catalog.perform(conn(0), &auto_delete("self")).unwrap();
+        catalog.with_queue("q");
+        catalog.with_binding("self", "", "=>self").with_binding("self", "", "q");
+        catalog.perform(conn(0), &Request::Unbind(binding("self", "", "q"))).unwrap();
+        assert!(exists(&catalog, "self"));
+        catalog.perform(conn(0), &Request::DeleteExchange { name: "self".into(), if_unused: false }).unwrap();
+        assert!(!exists(&catalog, "self") && catalog.bindings().count() == 0);
+    }
+
+    #[test]
+    fn an_exchange_that_goes_as_a_destination_takes_its_sources_along() {
+        let mut catalog = Catalog::new();
+        catalog.perform(conn(0), &auto_delete("source")).unwrap();
+        catalog.with_exchange("target", "fanout").with_binding("source", "", "=>target");
+        catalog.perform(conn(0), &Request::DeleteExchange { name: "target".into(), if_unused: true }).unwrap();
+        assert!(!exists(&catalog, "source"));
+    }
+
+    #[test]
+    fn a_connection_s_exclusive_queues_are_known() {
+        let mut catalog = Catalog::new();
+        for (owner, name) in [(1, "a"), (2, "b"), (1, "c")] {
+            let spec = QueueSpec { exclusive: true, durable: true, ..queue(name) };
+            catalog.perform(conn(owner), &Request::DeclareQueue(spec)).unwrap();
+        }
+        assert!(catalog.owned_by(conn(1)).eq([id(0, 0), id(2, 0)]));
+        assert!(!catalog.queue(id(0, 0)).unwrap().spec.durable);
+        catalog.apply(&Change::DeleteQueue { queue: id(0, 0) });
+        catalog.apply(&Change::DeleteQueue { queue: id(2, 0) });
+        assert!(catalog.owned_by(conn(1)).next().is_none() && catalog.owned.len() == 1);
+    }
+
+    fn random_change(rng: &mut Rng, catalog: &Catalog) -> Change {
+        let names = ["a", "b", "c", "d"];
+        let name = names[rng.below(4) as usize];
+        let other = ["a", "b", "=>a", "=>b", "=>c"][rng.below(5) as usize];
+        let kind = ["direct", "fanout", "topic", "headers"][rng.below(4) as usize];
+        let spec = binding(name, ["", "#", "k"][rng.below(3) as usize], other);
+        match rng.below(10) {
+            0..=1 => {
+                let spec = ExchangeSpec { auto_delete: rng.below(2) == 0, ..exchange(name, kind) };
+                Change::DeclareExchange { vhost: VHOST, spec }
+            }
+            2 => Change::DeleteExchange { vhost: VHOST, name: name.into() },
+            3..=4 => declare(name),
+            5 => Change::DeleteQueue { queue: catalog.queue_by_name(VHOST, name).map_or(id(9, 9), |queue| queue.addr.queue) },
+            6..=8 => Change::Bind { vhost: VHOST, spec },
+            _ => Change::Unbind { vhost: VHOST, spec },
+        }
+    }
+
+    #[test]
+    fn shards_that_apply_the_same_changes_agree() {
+        let mut rng = Rng::seeded(7);
+        let (mut one, mut other) = (Catalog::new(), Catalog::new());
+        for _ in 0..5000 {
+            let change = random_change(&mut rng, &one);
+            assert_eq!(one.apply(&change), other.apply(&change));
+        }
+        assert_eq!(one.version(), other.version());
+        assert!(one.bindings().eq(other.bindings()));
+        assert!(one.queues().map(|queue| queue.addr).eq(other.queues().map(|queue| queue.addr)));
+        assert!(one.exchanges().map(|exchange| exchange.id).eq(other.exchanges().map(|exchange| exchange.id)));
+        for exchange in one.exchanges() {
+            assert_eq!(exchange.outgoing.len(), one.bindings().filter(|binding| *binding.source == *exchange.spec.name).count());
+        }
+    }
+}

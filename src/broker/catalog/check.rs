@@ -201,3 +201,166 @@ fn check_names_exchange(arguments: &Table, name: &str, owner_text: &str) -> Resu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
+    use crate::contract::Request::*;
+    use crate::message::TableBuilder;
+
+    const LOCKED: &str = "cannot obtain exclusive access to locked queue 'own' in vhost '/'. It could be originally declared on another \
+                          connection or the exclusive property value does not match that of the original declaration.";
+
+    /// Queues `q` and `own` (exclusive to connection 1), exchange `x` (direct, bound to `q`), nothing else.
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::new();
+        catalog.with_queue("q");
+        catalog.with_exchange("x", "direct").with_binding("x", "k", "q");
+        catalog.perform(conn(1), &DeclareQueue(QueueSpec { exclusive: true, ..queue("own") })).unwrap();
+        catalog
+    }
+
+    /// What connection 0 is told: empty if nothing has to change.
+    fn refusal(request: Request) -> String {
+        match catalog().check(VHOST, conn(0), &request) {
+            Ok(Verdict::Already) => String::new(),
+            Ok(verdict) => format!("{verdict:?}"),
+            Err(fault) => format!("{} {}", fault.code as u16, fault.text),
+        }
+    }
+
+    fn is_change(request: Request) -> bool {
+        matches!(catalog().check(VHOST, conn(0), &request), Ok(Verdict::Change(_)))
+    }
+
+    fn is_queue(request: Request) -> bool {
+        matches!(catalog().check(VHOST, conn(0), &request), Ok(Verdict::Queue(_)))
+    }
+
+    fn delete(name: &str, if_unused: bool) -> Request {
+        DeleteExchange { name: name.into(), if_unused }
+    }
+
+    #[test]
+    fn exchanges_are_declared_as_in_rabbitmq() {
+        let default = "403 operation not permitted on the default exchange";
+        assert!(is_change(DeclareExchange(exchange("new", "headers"))));
+        assert_eq!(refusal(DeclareExchange(exchange("", "zzz"))), "406 unknown exchange type 'zzz'");
+        assert_eq!(refusal(DeclareExchange(exchange("y", ""))), "406 invalid exchange type ''");
+        assert_eq!(refusal(DeclareExchange(exchange("", "direct"))), default);
+        assert_eq!(refusal(CheckExchange { name: "".into() }), default);
+        assert_eq!(refusal(CheckExchange { name: "no".into() }), "404 no exchange 'no' in vhost '/'");
+        assert_eq!(refusal(CheckExchange { name: "amq.rabbitmq.trace".into() }), "");
+        let reserved = "403 exchange name 'amq.y' contains reserved prefix 'amq.*'";
+        assert_eq!(refusal(DeclareExchange(exchange("amq.y", "direct"))), reserved);
+        let arguments = TableBuilder::new().int("alternate-exchange", 5).build();
+        let invalid = "406 invalid type 'signedint' for arg 'alternate-exchange' in exchange 'y' in vhost '/'";
+        assert_eq!(refusal(DeclareExchange(ExchangeSpec { arguments, ..exchange("y", "direct") })), invalid);
+    }
+
+    #[test]
+    fn an_exchange_is_redeclared_the_same() {
+        let redeclared = |change: fn(&mut ExchangeSpec)| {
+            let mut spec = exchange("x", "direct");
+            change(&mut spec);
+            refusal(DeclareExchange(spec))
+        };
+        let inequivalent = |what: &str| format!("406 inequivalent arg {what}");
+        assert_eq!(redeclared(|_| {}), "");
+        assert_eq!(redeclared(|spec| spec.arguments = TableBuilder::new().int("foo", 1).build()), "");
+        let expected = inequivalent("'type' for exchange 'x' in vhost '/': received 'fanout' but current is 'direct'");
+        assert_eq!(redeclared(|spec| (spec.kind, spec.durable) = ("fanout".into(), true)), expected);
+        let expected = inequivalent("'durable' for exchange 'x' in vhost '/': received 'true' but current is 'false'");
+        assert_eq!(redeclared(|spec| (spec.durable, spec.auto_delete) = (true, true)), expected);
+        let expected = inequivalent("'auto_delete' for exchange 'x' in vhost '/': received 'true' but current is 'false'");
+        assert_eq!(redeclared(|spec| (spec.auto_delete, spec.internal) = (true, true)), expected);
+        let expected = inequivalent("'internal' for exchange 'x' in vhost '/': received 'true' but current is 'false'");
+        assert_eq!(redeclared(|spec| spec.internal = true), expected);
+        let expected = inequivalent(
+            "'alternate-exchange' for exchange 'x' in vhost '/': received the value '5' of type 'signedint' but current is none",
+        );
+        assert_eq!(redeclared(|spec| spec.arguments = TableBuilder::new().int("alternate-exchange", 5).build()), expected);
+        let predeclared = refusal(DeclareExchange(ExchangeSpec { durable: true, ..exchange("amq.direct", "direct") }));
+        assert_eq!(predeclared, "");
+    }
+
+    #[test]
+    fn exchanges_are_deleted_as_in_rabbitmq() {
+        assert_eq!(refusal(delete("no", false)), "");
+        assert_eq!(refusal(delete("", false)), "403 operation not permitted on the default exchange");
+        assert_eq!(refusal(delete("amq.no", false)), "403 deletion of system exchange 'amq.no' in vhost '/' not allowed");
+        assert_eq!(refusal(delete("x", true)), "406 exchange 'x' in vhost '/' in use");
+        assert!(is_change(delete("x", false)));
+    }
+
+    #[test]
+    fn bindings_are_checked_in_rabbitmq_s_order() {
+        assert!(is_change(Bind(binding("amq.topic", "#", "q"))) && is_change(Bind(binding("x", "", "=>x"))));
+        assert_eq!(refusal(Bind(binding("x", "k", "q"))), "");
+        assert_eq!(refusal(Bind(binding("no", "", "none"))), "404 no exchange 'no' in vhost '/'");
+        assert_eq!(refusal(Bind(binding("x", "", "none"))), "404 no queue 'none' in vhost '/'");
+        assert_eq!(refusal(Bind(binding("x", "", "=>none"))), "404 no exchange 'none' in vhost '/'");
+        let default = "403 operation not permitted on the default exchange";
+        assert_eq!(refusal(Bind(binding("", "", "none"))), default);
+        assert_eq!(refusal(Bind(binding("no", "", "=>"))), default);
+        assert_eq!(refusal(Unbind(binding("", "", "q"))), default);
+        let odd = |source| BindingSpec { arguments: TableBuilder::new().int("x-match", 5).build(), ..binding(source, "", "own") };
+        assert_eq!(refusal(Bind(odd("amq.headers"))), "406 Invalid x-match field type signedint (value 5); expected longstr");
+        assert_eq!(refusal(Bind(odd("amq.direct"))), format!("405 {LOCKED}"));
+    }
+
+    #[test]
+    fn what_is_not_bound_is_unbound() {
+        for spec in [binding("x", "other", "q"), binding("no", "", "q"), binding("x", "", "none"), binding("x", "", "own")] {
+            assert_eq!(refusal(Unbind(spec)), "");
+        }
+        assert!(is_change(Unbind(binding("x", "k", "q"))));
+        let mut catalog = catalog();
+        catalog.perform(conn(1), &Bind(binding("x", "k", "own"))).unwrap();
+        let fault = catalog.check(VHOST, conn(0), &Unbind(binding("x", "k", "own"))).unwrap_err();
+        assert_eq!((fault.code, &*fault.text), (Code::ResourceLocked, LOCKED));
+    }
+
+    #[test]
+    fn queues_are_found_unless_they_are_another_s() {
+        let get = |queue: &str| Get { queue: queue.into(), no_ack: true };
+        let delete = |name: &str| DeleteQueue { name: name.into(), if_unused: false, if_empty: false };
+        assert!(is_queue(get("q")) && is_queue(delete("q")));
+        assert_eq!(refusal(delete("none")), "");
+        assert_eq!(refusal(get("none")), "404 no queue 'none' in vhost '/'");
+        assert_eq!(refusal(CheckQueue { name: "none".into() }), "404 no queue 'none' in vhost '/'");
+        for request in [get("own"), delete("own"), CheckQueue { name: "own".into() }, PurgeQueue { name: "own".into() }] {
+            assert_eq!(refusal(request), format!("405 {LOCKED}"));
+        }
+    }
+
+    #[test]
+    fn a_queue_lives_where_it_was_declared() {
+        let spec = QueueSpec { exclusive: true, durable: true, ..queue("new") };
+        let Ok(Verdict::Change(Change::DeclareQueue { spec, home, owner, .. })) = catalog().check(VHOST, conn(3), &DeclareQueue(spec))
+        else {
+            panic!("a new queue is a change")
+        };
+        assert_eq!((home, owner, spec.durable), (conn(3).shard, Some(conn(3)), false));
+    }
+
+    #[test]
+    fn a_queue_is_redeclared_the_same() {
+        let redeclared = |change: fn(&mut QueueSpec)| {
+            let mut spec = queue("q");
+            change(&mut spec);
+            refusal(DeclareQueue(spec))
+        };
+        assert!(is_queue(DeclareQueue(queue("q"))));
+        assert!(redeclared(|spec| spec.exclusive = true).starts_with("405 cannot obtain exclusive access to locked queue 'q'"));
+        let expected = "406 inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'";
+        assert_eq!(redeclared(|spec| (spec.durable, spec.auto_delete) = (true, true)), expected);
+        let expected = "406 inequivalent arg 'auto_delete' for queue 'q' in vhost '/': received 'true' but current is 'false'";
+        assert_eq!(redeclared(|spec| spec.auto_delete = true), expected);
+        assert_eq!(refusal(DeclareQueue(queue("own"))), format!("405 {LOCKED}"));
+        let by_owner = |spec| catalog().check(VHOST, conn(1), &DeclareQueue(spec));
+        assert!(matches!(by_owner(QueueSpec { exclusive: true, durable: true, ..queue("own") }), Ok(Verdict::Queue(_))));
+        assert_eq!(by_owner(queue("own")).unwrap_err().text, LOCKED);
+    }
+}

@@ -61,3 +61,58 @@ fn typed(value: Option<Value<'_>>) -> String {
         None => "none".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::fixture::queue;
+    use crate::message::TableBuilder;
+
+    fn compare(current: TableBuilder, received: TableBuilder) -> String {
+        let spec = |arguments: TableBuilder| QueueSpec { arguments: arguments.build(), ..queue("q") };
+        let result = assert_queue(&spec(current), &spec(received), "queue 'q' in vhost '/'");
+        result.map_or_else(|fault| fault.text, |()| String::new())
+    }
+
+    #[test]
+    fn arguments_are_compared_and_shown_as_in_rabbitmq() {
+        let table = TableBuilder::new;
+        let ttl = || table().int("x-message-ttl", 10);
+        for (current, received, shown) in [
+            (ttl(), table(), "received none but current is the value '10' of type 'signedint'"),
+            (table(), ttl(), "received the value '10' of type 'signedint' but current is none"),
+            (ttl(), table().long("x-message-ttl", 20), "received '20' but current is '10'"),
+            (ttl(), table().text("x-message-ttl", "10"), "received '10' but current is '10'"),
+            (ttl(), table().value("x-message-ttl", Value::Void), "received none but current is '10'"),
+            (ttl(), table().bool("x-message-ttl", true), "received 'true' but current is '10'"),
+            (
+                ttl(),
+                table().table("x-message-ttl", &table().int("a", 1).build()),
+                r#"received '[{<<"a">>,signedint,1}]' but current is '10'"#,
+            ),
+        ] {
+            let expected = format!("inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': {shown}");
+            assert_eq!(compare(current, received), expected);
+        }
+    }
+
+    #[test]
+    fn widths_and_unknown_arguments_do_not_count() {
+        let table = TableBuilder::new;
+        assert_eq!(compare(table().int("x-expires", 10), table().long("x-expires", 10)), "");
+        assert_eq!(compare(table().int("x-expires", 10), table().timestamp("x-expires", 10)), "");
+        assert_eq!(compare(table().int("foo", 1), table().text("bar", "b")), "");
+        assert_eq!(compare(table(), table().int("x-delivery-limit", 5)), "", "no argument of classic queues");
+    }
+
+    #[test]
+    fn no_type_is_classic() {
+        let (table, kind) = (TableBuilder::new, |kind| TableBuilder::new().text("x-queue-type", kind));
+        assert_eq!(compare(table(), kind("classic")), "");
+        assert_eq!(compare(kind("classic"), table()), "");
+        let expected = "inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received 'quorum' but current is 'classic'";
+        assert_eq!(compare(table(), kind("quorum")), expected);
+        let expected = "inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received 'classic' but current is 'quorum'";
+        assert_eq!(compare(kind("quorum"), table()), expected);
+    }
+}

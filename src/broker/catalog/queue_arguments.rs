@@ -219,3 +219,77 @@ const STREAM: &[&str] = &[
     "x-initial-cluster-size",
     "x-queue-leader-locator",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::fixture::queue;
+    use crate::message::TableBuilder;
+
+    fn refusal(arguments: TableBuilder, durable: bool) -> String {
+        let spec = QueueSpec { arguments: arguments.build(), durable, ..queue("q") };
+        check(&spec, "Q").map_or_else(|fault| fault.text, |()| String::new())
+    }
+
+    fn of(name: &str, value: Value<'_>) -> String {
+        refusal(TableBuilder::new().value(name, value), true)
+    }
+
+    #[test]
+    fn values_are_refused_with_rabbitmq_s_words() {
+        use Value::{Bool, Decimal, LongString, SignedInt, Timestamp, Void};
+        for (name, value, why) in [
+            ("x-queue-type", LongString(b"zz"), r#""unsupported queue type 'zz'""#),
+            ("x-queue-type", SignedInt(5), "{unacceptable_type,signedint}"),
+            ("x-queue-type", Void, "{unacceptable_type,void}"),
+            ("x-expires", SignedInt(0), "{value_zero,0}"),
+            ("x-expires", SignedInt(-1), "{value_negative,-1}"),
+            ("x-expires", LongString(b"a"), r#""expected integer, got longstr""#),
+            ("x-expires", Timestamp(5), r#""expected integer, got timestamp""#),
+            ("x-expires", Decimal(1, 5), r#""expected integer, got decimal""#),
+            ("x-expires", Value::Long(315_360_000_001), "{value_too_large,315360000001}"),
+            ("x-message-ttl", SignedInt(-1), "{value_negative,-1}"),
+            ("x-dead-letter-routing-key", SignedInt(5), "{unacceptable_type,signedint}"),
+            ("x-dead-letter-routing-key", LongString(b"a"), "routing_key_but_no_dlx_defined"),
+            ("x-max-length", SignedInt(-1), "{value_negative,-1}"),
+            ("x-max-priority", SignedInt(256), "{max_value_exceeded,256}"),
+            ("x-overflow", LongString(b"zz"), "invalid_overflow"),
+            ("x-overflow", Void, "{unacceptable_type,void}"),
+            ("x-queue-version", SignedInt(1), r#""unsupported queue version '1'""#),
+            ("x-single-active-consumer", SignedInt(1), "{unacceptable_type,signedint}"),
+            ("x-single-active-consumer", LongString(b"a"), "{unacceptable_type,longstr}"),
+            ("x-queue-leader-locator", LongString(b"zz"), "invalid_queue_locator_arg"),
+        ] {
+            assert_eq!(of(name, value), format!("invalid arg '{name}' for Q: {why}"));
+        }
+        for (name, value) in [
+            ("x-queue-type", LongString(b"undefined")),
+            ("x-message-ttl", SignedInt(0)),
+            ("x-single-active-consumer", Bool(false)),
+            ("x-queue-mode", SignedInt(5)),
+            ("x-overflow", LongString(b"reject-publish-dlx")),
+            ("x-foo", Void),
+        ] {
+            assert_eq!(of(name, value), "");
+        }
+    }
+
+    #[test]
+    fn another_type_s_arguments_are_refused_last() {
+        let foreign = "invalid arg 'x-delivery-limit' for Q of queue type rabbit_classic_queue";
+        assert_eq!(of("x-delivery-limit", Value::SignedInt(5)), foreign);
+        let both = TableBuilder::new().int("x-delivery-limit", 5).int("x-expires", 0);
+        assert_eq!(refusal(both, true), "invalid arg 'x-expires' for Q: {value_zero,0}");
+    }
+
+    #[test]
+    fn a_quorum_queue_is_durable_and_nothing_else() {
+        let quorum = || TableBuilder::new().text("x-queue-type", "quorum");
+        assert_eq!(refusal(quorum().int("x-delivery-limit", 5), true), "");
+        assert_eq!(
+            refusal(quorum().int("x-max-priority", 5), true),
+            "invalid arg 'x-max-priority' for Q of queue type rabbit_quorum_queue"
+        );
+        assert_eq!(refusal(quorum(), false), "invalid property 'non-durable' for Q");
+    }
+}

@@ -227,3 +227,110 @@ impl<'a> Iterator for Words<'a> {
 }
 
 const ROOT: Id = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::broker::exchange::tests::{collect, queue};
+
+    fn matches(pattern: &str, key: &str) -> bool {
+        let mut topic = Topic::default();
+        topic.bind(pattern.as_bytes(), queue(1));
+        let found = collect(|found| topic.matching(key.as_bytes(), found));
+        assert!(found.len() <= 1, "{pattern} {key}");
+        !found.is_empty()
+    }
+
+    #[test]
+    fn words_and_wildcards_match_as_in_rabbitmq() {
+        for (pattern, yes, no) in [
+            ("", &[""][..], &["a", ".", "a.b"][..]),
+            ("a", &["a"], &["", "a.", ".a", "b", "a.a"]),
+            ("*", &["a", "*", "#"], &["", ".", "a.b"]),
+            ("#", &["", "a", ".", "a.b.c", "..."], &[]),
+            ("*.*", &["a.b", ".", "a.", ".b"], &["", "a", "a.b.c"]),
+            ("a.*.c", &["a.b.c", "a..c"], &["a.c", "a.b.b.c"]),
+            ("a.#", &["a", "a.", "a.b", "a.b.c"], &["", "b.a", "ab"]),
+            ("#.a", &["a", ".a", "b.a", "a.b.a"], &["", "a.", "a.b"]),
+            ("#.a.#", &["a", "b.a.c", "a.a", "..a.."], &["", "b", "b.c"]),
+            ("#.#", &["", "a", "a.b"], &[]),
+            ("#.*", &["a", "a.b"], &[""]),
+            ("*.#", &["a", "a.b"], &[""]),
+            ("a.#.*.b", &["a.x.b", "a.x.y.b"], &["a.b", "a.x.y"]),
+            ("ab*", &["ab*"], &["abc"]),
+            (".", &["."], &["", "a.b", ".."]),
+        ] {
+            yes.iter().for_each(|key| assert!(matches(pattern, key), "{pattern} does not match {key}"));
+            no.iter().for_each(|key| assert!(!matches(pattern, key), "{pattern} matches {key}"));
+        }
+    }
+
+    fn naive(pattern: &[&str], words: &[&str]) -> bool {
+        match (pattern.split_first(), words.split_first()) {
+            (None, None) => true,
+            (Some((&"#", rest)), _) => naive(rest, words) || words.split_first().is_some_and(|(_, left)| naive(pattern, left)),
+            (Some((&word, rest)), Some((first, left))) => (word == "*" || word == *first) && naive(rest, left),
+            _ => false,
+        }
+    }
+
+    fn split(key: &str) -> Vec<&str> {
+        if key.is_empty() { Vec::new() } else { key.split('.').collect() }
+    }
+
+    fn random_key(rng: &mut Rng, words: &[&str]) -> String {
+        let len = rng.below(6);
+        (0..len).map(|_| words[rng.below(words.len() as u64) as usize]).collect::<Vec<_>>().join(".")
+    }
+
+    #[test]
+    fn it_matches_like_a_naive_model() {
+        let mut rng = Rng::seeded(11);
+        for _ in 0..200 {
+            let mut topic = Topic::default();
+            let mut patterns: Vec<String> = (0..30).map(|_| random_key(&mut rng, &["a", "b", "", "*", "#", "#"])).collect();
+            patterns.iter().enumerate().for_each(|(n, pattern)| topic.bind(pattern.as_bytes(), queue(n as u32)));
+            while !patterns.is_empty() {
+                for _ in 0..3 {
+                    let key = random_key(&mut rng, &["a", "b", ""]);
+                    let mut found = collect(|found| topic.matching(key.as_bytes(), found));
+                    found.sort_by_key(|dest| format!("{dest:?}"));
+                    let expected = (0..patterns.len()).filter(|&n| naive(&split(&patterns[n]), &split(&key)));
+                    let mut expected: Vec<_> = expected.map(|n| queue(n as u32)).collect();
+                    expected.sort_by_key(|dest| format!("{dest:?}"));
+                    assert_eq!(found, expected, "{key:?} {patterns:?}");
+                }
+                let last = patterns.len() - 1;
+                topic.unbind(patterns[last].as_bytes(), queue(last as u32));
+                patterns.pop();
+            }
+            assert!(topic.nodes.len() == 1 && topic.edges.is_empty());
+        }
+    }
+
+    /// Without the marks this would take longer than the universe has.
+    #[test]
+    fn many_hashes_cost_no_more_than_key_times_pattern() {
+        let mut topic = Topic::default();
+        topic.bind(["#.a"; 60].join(".").as_bytes(), queue(1));
+        topic.bind(["#"; 100].join(".").as_bytes(), queue(2));
+        topic.bind([vec!["#.a"; 30].join("."), "b".into()].join(".").as_bytes(), queue(3));
+        let key = ["a"; 120].join(".");
+        let found = collect(|found| topic.matching(key.as_bytes(), found));
+        assert!(found.len() == 2 && found.contains(&queue(1)) && found.contains(&queue(2)));
+    }
+
+    #[test]
+    fn a_destination_stays_until_its_last_binding_goes() {
+        let mut topic = Topic::default();
+        topic.bind(b"a.*", queue(1));
+        topic.bind(b"a.*", queue(1));
+        topic.bind(b"a.*.c", queue(2));
+        topic.unbind(b"a.*", queue(1));
+        assert_eq!(collect(|found| topic.matching(b"a.b", found)), [queue(1)]);
+        topic.unbind(b"a.*", queue(1));
+        assert!(collect(|found| topic.matching(b"a.b", found)).is_empty());
+        assert_eq!(collect(|found| topic.matching(b"a.b.c", found)), [queue(2)]);
+    }
+}

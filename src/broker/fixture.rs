@@ -1,0 +1,66 @@
+//! A catalog to test with: requests are checked and their changes applied, as a broker of one shard would.
+
+use super::catalog::{Applied, Catalog, Verdict};
+use crate::base::ids::{ConnAddr, ConnId, Key, QueueAddr, ShardId};
+use crate::contract::{BindingSpec, Destination, ExchangeSpec, Fault, QueueSpec, Request, VhostId};
+use crate::message::{Table, TableBuilder};
+
+pub const VHOST: VhostId = VhostId(0);
+
+pub fn conn(slot: u32) -> ConnAddr {
+    ConnAddr { shard: ShardId(0), conn: ConnId(Key { slot, generation: 0 }) }
+}
+
+pub fn exchange(name: &str, kind: &str) -> ExchangeSpec {
+    let (name, kind) = (name.into(), kind.into());
+    ExchangeSpec { name, kind, durable: false, auto_delete: false, internal: false, arguments: Table::empty() }
+}
+
+pub fn queue(name: &str) -> QueueSpec {
+    QueueSpec { name: name.into(), durable: false, exclusive: false, auto_delete: false, arguments: Table::empty() }
+}
+
+/// A binding to a queue, or with `=>` in front of its name to an exchange.
+pub fn binding(source: &str, key: &str, destination: &str) -> BindingSpec {
+    let (kind, destination) = match destination.strip_prefix("=>") {
+        Some(exchange) => (Destination::Exchange, exchange),
+        None => (Destination::Queue, destination),
+    };
+    let (source, destination, key) = (source.into(), destination.into(), key.as_bytes().into());
+    BindingSpec { source, kind, destination, key, arguments: Table::empty() }
+}
+
+impl Catalog {
+    /// Carries a request out; `None` if nothing had to change.
+    pub fn perform(&mut self, asker: ConnAddr, request: &Request) -> Result<Option<Applied>, Fault> {
+        match self.check(VHOST, asker, request)? {
+            Verdict::Change(change) => Ok(Some(self.apply(&change))),
+            Verdict::Already | Verdict::Queue(_) => Ok(None),
+        }
+    }
+
+    pub fn with_exchange(&mut self, name: &str, kind: &str) -> &mut Catalog {
+        self.perform_well(Request::DeclareExchange(exchange(name, kind)));
+        self
+    }
+
+    pub fn with_alternate(&mut self, name: &str, kind: &str, alternate: &str) -> &mut Catalog {
+        let arguments = TableBuilder::new().text("alternate-exchange", alternate).build();
+        self.perform_well(Request::DeclareExchange(ExchangeSpec { arguments, ..exchange(name, kind) }));
+        self
+    }
+
+    pub fn with_queue(&mut self, name: &str) -> QueueAddr {
+        self.perform_well(Request::DeclareQueue(queue(name)));
+        self.queue_by_name(VHOST, name).expect("it was declared").addr
+    }
+
+    pub fn with_binding(&mut self, source: &str, key: &str, destination: &str) -> &mut Catalog {
+        self.perform_well(Request::Bind(binding(source, key, destination)));
+        self
+    }
+
+    fn perform_well(&mut self, request: Request) {
+        self.perform(conn(0), &request).expect("a request in order");
+    }
+}
