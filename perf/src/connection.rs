@@ -118,7 +118,8 @@ pub fn close_text(args: &[u8]) -> String {
 /// The first bytes of a client after connection.start.
 pub fn start_ok(uri: &Uri) -> Vec<u8> {
     let mut e = Encoder::default();
-    let capabilities: Table = ["publisher_confirms", "basic.nack", "consumer_cancel_notify"].map(|c| (c.to_owned(), Field::Bool(true))).to_vec();
+    let capabilities: Table =
+        ["publisher_confirms", "basic.nack", "consumer_cancel_notify"].map(|c| (c.to_owned(), Field::Bool(true))).to_vec();
     let properties = vec![
         ("product".to_owned(), Field::Text("ringmq-perf".to_owned())),
         ("version".to_owned(), Field::Text(env!("CARGO_PKG_VERSION").to_owned())),

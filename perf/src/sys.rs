@@ -97,7 +97,8 @@ impl Epoll {
 
     /// Waits at most `timeout_ns` and returns the ready ones.
     pub fn wait(&mut self, timeout_ns: u64) -> io::Result<&[libc::epoll_event]> {
-        let time = libc::timespec { tv_sec: (timeout_ns / 1_000_000_000).cast_signed(), tv_nsec: (timeout_ns % 1_000_000_000).cast_signed() };
+        let time =
+            libc::timespec { tv_sec: (timeout_ns / 1_000_000_000).cast_signed(), tv_nsec: (timeout_ns % 1_000_000_000).cast_signed() };
         let max = libc::c_int::try_from(self.events.len()).expect("a small constant");
         // SAFETY: the vector has room for `max` events; `time` outlives the call; a null signal mask is allowed.
         let n = unsafe { libc::epoll_pwait2(self.fd.as_raw_fd(), self.events.as_mut_ptr(), max, &raw const time, std::ptr::null()) };

@@ -1,7 +1,6 @@
 //! A queue's answers: what sessions, here or on other shards, ask of the queues that live here.
 
 use super::mail::{Answer, Ask, Got, Mail, Question, Told};
-use super::order::Waiter;
 use super::{Shard, local_queue};
 use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
 use crate::broker::queue::Consumer;
@@ -39,13 +38,12 @@ impl Shard {
 
     fn on_delete(&mut self, from: ChannelAddr, id: QueueId, if_unused: bool, if_empty: bool) {
         let Some(queue) = self.queue_mut(id) else { return };
-        let messages = count(queue.len());
-        if if_unused && !queue.consumers.is_empty() {
-            self.refuse(from, id, Code::PreconditionFailed, "in use");
-        } else if if_empty && messages > 0 {
+        if if_empty && !queue.is_empty() {
             self.refuse(from, id, Code::PreconditionFailed, "not empty");
+        } else if if_unused && !queue.consumers.is_empty() {
+            self.refuse(from, id, Code::PreconditionFailed, "in use");
         } else {
-            self.delete_queue(id, Waiter::Deleted { to: from, messages });
+            self.delete_queue(id, Some(from));
         }
     }
 

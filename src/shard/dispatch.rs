@@ -57,7 +57,7 @@ impl Shard {
     }
 
     /// Gives the message to its queues, here and elsewhere.
-    fn spread(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr]) {
+    pub(super) fn spread(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr]) {
         if routes.is_empty() {
             return self.unroutable(id, published);
         }

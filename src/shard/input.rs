@@ -128,13 +128,18 @@ impl Shard {
         }
     }
 
-    /// A message of a transaction: what is wrong with it is said now, the rest waits for the commit.
+    /// A message of a transaction: it is routed now, and what is wrong with it is said now; the rest waits for the commit (row Q9).
     fn on_staged(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let message = conn.session.staged(channel);
-        let checked = router::route(&self.catalog, conn.session.vhost(), conn.user_name(), &message, &mut RouteSet::new());
-        if let Err(fault) = checked {
-            self.fault(id, channel, fault);
+        let (vhost, user) = (conn.session.vhost(), conn.user_name().to_owned());
+        let staged = conn.session.staged(channel);
+        let mut routes = RouteSet::new();
+        match router::route(&self.catalog, vhost, &user, &staged.view(), &mut routes) {
+            Ok(routed) => {
+                staged.routes = routes;
+                routed.properties.inspect(|properties| staged.set_properties(properties));
+            }
+            Err(fault) => self.fault(id, channel, fault),
         }
     }
 
@@ -175,7 +180,8 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         let transaction = conn.session.take_transaction(channel);
         for message in &transaction.publishes {
-            self.publish(id, Published { channel, mandatory: message.mandatory, hold: Some(0), message: message.view() });
+            let published = Published { channel, mandatory: message.mandatory, hold: Some(0), message: message.view() };
+            self.spread(id, &published, &message.routes);
         }
         transaction.settles.into_iter().for_each(|(_, receipt, outcome)| self.settle(receipt, outcome));
         if self.conns.get(id).is_some_and(|conn| conn.commit_pending == 0) {

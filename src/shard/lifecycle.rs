@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::mail::Mail;
 use super::order::{Waiter, Wish};
 use super::{Deed, Shard};
-use crate::base::ids::{ConnId, ConsumerId, Key, QueueAddr, QueueId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId};
 use crate::base::limits::LINGER_MS;
 use crate::contract::{Outcome, Target};
 use crate::protocol::amqp::session::Ended;
@@ -52,7 +52,7 @@ impl Shard {
         conn.waiting.clear();
         let (ended, owned) = (conn.session.end(), std::mem::take(&mut conn.owned));
         self.clean_up(ended);
-        owned.into_iter().for_each(|queue| self.delete_queue(queue, Waiter::Nobody));
+        owned.into_iter().for_each(|queue| self.delete_queue(queue, None));
     }
 
     /// Forgets the connection and has its socket closed.
@@ -90,23 +90,21 @@ impl Shard {
     /// An auto-delete queue goes with its last consumer (row D5).
     pub(super) fn delete_if_abandoned(&mut self, id: QueueId) {
         if self.queue_mut(id).is_some_and(|queue| queue.is_abandoned()) {
-            self.delete_queue(id, Waiter::Nobody);
+            self.delete_queue(id, None);
         }
     }
 
-    /// Ends a queue of this shard: its messages go, its consumers are told, the catalog forgets it; then `waiter` hears of it.
-    pub(super) fn delete_queue(&mut self, id: QueueId, waiter: Waiter) {
-        self.purge(id);
+    /// Ends a queue of this shard: its messages go, the catalog forgets it; then `asker` hears how many, and its consumers that they are gone.
+    pub(super) fn delete_queue(&mut self, id: QueueId, asker: Option<ChannelAddr>) {
+        let messages = self.purge(id);
         let slot = Key::from(id).slot;
         let Some(queue) = self.queues.get_mut(slot as usize).and_then(|queue| queue.take_if(|queue| queue.id == id)) else { return };
         self.dirty_queues.remove(slot);
-        for (_, consumer) in queue.consumers.iter() {
-            self.tell_consumer_gone(consumer.target);
-        }
-        self.order(Wish::DeleteQueue(id), waiter);
+        let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
+        self.order(Wish::DeleteQueue(id), Waiter::QueueGone { asker: asker.map(|asker| (asker, messages)), consumers });
     }
 
-    fn tell_consumer_gone(&mut self, target: Target) {
+    pub(super) fn tell_consumer_gone(&mut self, target: Target) {
         let shard = target.channel.conn.shard;
         if shard == self.id {
             self.on_consumer_gone(target);

@@ -16,7 +16,7 @@ use super::request::catalog_done;
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
 use crate::broker::catalog::{Applied, Change, Verdict};
 use crate::broker::queue::Queue;
-use crate::contract::{Fault, Notice, Request};
+use crate::contract::{Fault, Notice, Request, Target};
 
 pub use super::mail::Wish;
 
@@ -29,15 +29,13 @@ pub enum Waiter {
         /// What.
         request: Request,
     },
-    /// A session whose queue.delete is done but for the catalog.
-    Deleted {
-        /// Whose.
-        to: ChannelAddr,
-        /// How many messages went.
-        messages: u32,
+    /// What hears of a queue's end, in this order.
+    QueueGone {
+        /// The session that asked for it, and how many messages went.
+        asker: Option<(ChannelAddr, u32)>,
+        /// The queue's consumers.
+        consumers: Vec<Target>,
     },
-    /// Nobody: the broker's own housekeeping.
-    Nobody,
 }
 
 /// Shard 0: a change that some shards have not applied.
@@ -132,8 +130,12 @@ impl Shard {
             (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_request(from, request),
             (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
-            (Waiter::Deleted { to, messages }, _) => self.tell(to, Answer::Notice(Notice::MessagesGone { messages })),
-            (Waiter::Nobody, _) => {}
+            (Waiter::QueueGone { asker, consumers }, _) => {
+                if let Some((to, messages)) = asker {
+                    self.tell(to, Answer::Notice(Notice::MessagesGone { messages }));
+                }
+                consumers.into_iter().for_each(|target| self.tell_consumer_gone(target));
+            }
         }
     }
 
@@ -158,7 +160,7 @@ impl Shard {
         if let Some(owner) = owner {
             match self.conns.get_mut(owner.conn).filter(|conn| !conn.ending) {
                 Some(conn) => conn.owned.push(id),
-                None => self.delete_queue(id, Waiter::Nobody),
+                None => self.delete_queue(id, None),
             }
         }
     }

@@ -165,8 +165,7 @@ mod tests {
     #[test]
     fn long_bodies_are_cut_at_frame_max() {
         let mut e = Encoder::default();
-        let message =
-            Publish { exchange: "", key: "q", headers: &Table::new(), persistent: false, mandatory: false, body: &[9; 25] };
+        let message = Publish { exchange: "", key: "q", headers: &Table::new(), persistent: false, mandatory: false, body: &[9; 25] };
         let body = e.publish(1, &message, 20);
         assert_eq!(e.out[body], 9);
         let bodies = e.out.len() - body + 7;

@@ -26,7 +26,9 @@ pub fn method(session: &mut Session, link: usize, channel: u16, payload: &[u8], 
     let mut e = Encoder::default();
     match method {
         id::CONNECTION_START_OK => tune(&mut e),
-        id::CONNECTION_OPEN | id::CONNECTION_CLOSE | id::CHANNEL_OPEN | id::CHANNEL_CLOSE => opened_or_closed(session, method, channel, &mut e),
+        id::CONNECTION_OPEN | id::CONNECTION_CLOSE | id::CHANNEL_OPEN | id::CHANNEL_CLOSE => {
+            opened_or_closed(session, method, channel, &mut e)
+        }
         id::EXCHANGE_DECLARE | id::EXCHANGE_DELETE | id::BASIC_QOS | id::BASIC_CANCEL => plain(method, channel, &mut args, broker, &mut e),
         id::CONFIRM_SELECT => {
             session.confirms = Some((channel, 0));

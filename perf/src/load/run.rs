@@ -212,7 +212,8 @@ fn sleep_until(args: &RunArgs, topology: &Topology<'_>, shared: &Shared, end_ns:
         let tally = total(&shared.workers);
         let published = args.pmessages.is_some_and(|n| tally.published == n * args.producers as u64);
         let confirmed = args.confirm.is_none() || tally.confirmed + tally.nacked == tally.published;
-        let arrived = args.consumers == 0 || tally.received + (tally.returned + tally.nacked) * topology.copies() >= tally.published * topology.copies();
+        let arrived = args.consumers == 0
+            || tally.received + (tally.returned + tally.nacked) * topology.copies() >= tally.published * topology.copies();
         let consumed = args.cmessages.is_some_and(|n| tally.received >= n);
         if consumed || published && confirmed && arrived || INTERRUPTED.load(SeqCst) {
             return Ok(true);

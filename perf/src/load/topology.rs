@@ -45,7 +45,10 @@ impl<'a> Topology<'a> {
         let headers = |n| self.args.headers.numbered(n);
         if self.exchanges.is_empty() {
             let queues = share(self.queues.len(), self.args.producers, i);
-            return queues.into_iter().map(|q| Target { exchange: String::new(), key: self.queues[q].clone(), headers: headers(q) }).collect();
+            return queues
+                .into_iter()
+                .map(|q| Target { exchange: String::new(), key: self.queues[q].clone(), headers: headers(q) })
+                .collect();
         }
         let exchange = &self.exchanges[i % self.exchanges.len()];
         let running = self.args.routing_key.contains("%d") || !self.args.headers.0.is_empty();

@@ -91,11 +91,15 @@ impl Seen {
     /// Adds another set; returns how many were in both.
     fn join(&mut self, other: &Seen) -> u64 {
         self.bits.resize(self.bits.len().max(other.bits.len()), 0);
-        self.bits.iter_mut().zip(&other.bits).map(|(mine, theirs)| {
-            let both = u64::from((*mine & theirs).count_ones());
-            *mine |= theirs;
-            both
-        }).sum()
+        self.bits
+            .iter_mut()
+            .zip(&other.bits)
+            .map(|(mine, theirs)| {
+                let both = u64::from((*mine & theirs).count_ones());
+                *mine |= theirs;
+                both
+            })
+            .sum()
     }
 }
 

@@ -11,6 +11,7 @@
 use bytes::Bytes;
 
 use crate::base::limits::{ASSEMBLY_KEEP_MAX, BODY_RESERVE_MAX, SHARED_BODY_MIN};
+use crate::contract::RouteSet;
 use crate::message::{Body, MessageView, Route};
 
 /// A message that its owner holds, with what its publisher asked for.
@@ -22,6 +23,8 @@ pub struct Assembled {
     pub mandatory: bool,
     /// Its sequence number, if the channel confirms.
     pub confirm: Option<u64>,
+    /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it is published.
+    pub routes: RouteSet,
     head: Vec<u8>,
     route_size: usize,
     body: Payload,
@@ -52,6 +55,12 @@ impl Assembled {
             Body::Shared(bytes) => Payload::Shared(bytes.clone()),
         };
         copy
+    }
+
+    /// Takes another property list, in wire form.
+    pub fn set_properties(&mut self, properties: &[u8]) {
+        self.head.truncate(self.route_size);
+        self.head.extend_from_slice(properties);
     }
 
     /// The message.

@@ -20,7 +20,7 @@ pub enum Event<'a> {
         /// Its channel.
         channel: u16,
     },
-    /// A message on a transactional channel, kept there for the commit: [`super::Session::staged`]. RabbitMQ checks it now (exchange,
+    /// A message on a transactional channel, kept there for the commit: [`super::Session::staged`]. RabbitMQ checks it and routes it now (exchange,
     /// permissions, properties), so a fault belongs here and not to the commit.
     Staged {
         /// Its channel.

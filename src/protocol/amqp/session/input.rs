@@ -350,13 +350,13 @@ impl Session {
         self.spare.give(message);
     }
 
-    /// The message of [`Event::Staged`].
-    pub fn staged(&self, channel: u16) -> MessageView<'_> {
-        let last = match self.channels.find(channel).map(|channel| &channel.mode) {
-            Some(Mode::Tx(transaction)) => transaction.publishes.last(),
+    /// The message of [`Event::Staged`], to be given its queues.
+    pub fn staged(&mut self, channel: u16) -> &mut Assembled {
+        let last = match self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
+            Some(Mode::Tx(transaction)) => transaction.publishes.last_mut(),
             _ => None,
         };
-        last.expect("the last event was Staged").view()
+        last.expect("the last event was Staged")
     }
 }
 

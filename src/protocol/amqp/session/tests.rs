@@ -109,7 +109,7 @@ impl Peer {
                 self.events.push(words);
             }
             Happened::Staged(channel) => {
-                let words = publish_words(channel, false, None, &self.session.staged(channel));
+                let words = publish_words(channel, false, None, &self.session.staged(channel).view());
                 self.events.push(format!("staged {words}"));
             }
             Happened::Settle(channel, tag, multiple, outcome) => {
