@@ -6,7 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::amqp::uri::Uri;
 use crate::ceiling::CeilingArgs;
+use crate::churn::ChurnArgs;
 use crate::connection::Settings;
+use crate::idle::IdleArgs;
 use crate::values::{Cpus, Headers, Sizes, Window};
 
 #[derive(Parser)]
@@ -20,6 +22,10 @@ pub struct Cli {
 pub enum Command {
     /// Publish and consume, and report rates and latencies
     Run(Box<RunArgs>),
+    /// Measure how often connections, channels or queues can come and go
+    Churn(ChurnArgs),
+    /// Measure the memory of idle connections
+    Idle(IdleArgs),
     /// Serve as the null broker that brokers are measured against
     Ceiling(CeilingArgs),
 }

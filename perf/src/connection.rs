@@ -25,6 +25,7 @@ pub struct Settings {
 pub struct Connection {
     pub stream: TcpStream,
     pub frame_max: usize,
+    pub channel_max: u16,
 }
 
 /// A text that says what was tried and what the server or the system answered.
@@ -34,16 +35,15 @@ impl Connection {
     /// Connects and opens the vhost.
     pub fn open(settings: &Settings) -> Result<Connection> {
         let uri = &settings.uri;
-        let stream = TcpStream::connect((uri.host.as_str(), uri.port)).map_err(|e| format!("connect to {}:{}: {e}", uri.host, uri.port))?;
-        prepare(&stream, &settings.congestion).map_err(|e| e.to_string())?;
-        let mut connection = Connection { stream, frame_max: 0 };
+        let mut connection = Connection { stream: connect(settings)?, frame_max: 0, channel_max: 0 };
         connection.send(PROTOCOL_HEADER)?;
         connection.expect(id::CONNECTION_START)?;
         connection.send(&start_ok(uri))?;
         let tune = connection.expect(id::CONNECTION_TUNE)?;
         let frame_max = agreed_frame_max(&tune, settings.frame_max)?;
         connection.frame_max = frame_max as usize;
-        connection.send(&tune_ok_and_open(uri, channel_max(&tune), frame_max))?;
+        connection.channel_max = channel_max(&tune);
+        connection.send(&tune_ok_and_open(uri, connection.channel_max, frame_max))?;
         connection.expect(id::CONNECTION_OPEN_OK)?;
         Ok(connection)
     }
@@ -103,6 +103,14 @@ impl Connection {
             _ => Err(io::Error::other("a frame without its end octet")),
         }
     }
+}
+
+/// A TCP connection as we want it.
+pub fn connect(settings: &Settings) -> Result<TcpStream> {
+    let Uri { host, port, .. } = &settings.uri;
+    let stream = TcpStream::connect((host.as_str(), *port)).map_err(|e| format!("connect to {host}:{port}: {e}"))?;
+    prepare(&stream, &settings.congestion).map_err(|e| e.to_string())?;
+    Ok(stream)
 }
 
 /// What a channel.close or connection.close says.

@@ -6,9 +6,12 @@
 
 mod amqp;
 mod ceiling;
+mod churn;
 mod cli;
 mod connection;
+mod idle;
 mod load;
+mod plot;
 mod process;
 mod report;
 mod sys;
@@ -25,6 +28,8 @@ use cli::{Cli, Command, RunArgs};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run(&args),
+        Command::Churn(args) => churn::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Idle(args) => idle::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Ceiling(args) => ceiling::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
@@ -45,6 +50,9 @@ fn run(args: &RunArgs) -> Result<ExitCode, String> {
     if let Some(path) = &args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
         if json_only { println!("{json}") } else { fs::write(path, json).map_err(|e| format!("{}: {e}", path.display()))? }
+    }
+    if let Some(path) = &args.plot {
+        plot::write(&report, path)?;
     }
     let clean = report.faults.is_none_or(|f| f == load::verify::Faults::default());
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

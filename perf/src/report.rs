@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::cli::RunArgs;
 use crate::connection::Result;
 use crate::load::stats::{Histograms, Tally, total};
 use crate::load::verify::Faults;
@@ -42,7 +41,7 @@ pub struct Interval {
     pub broker_cpu_seconds: f64,
     pub broker_rss_bytes: u64,
     pub own_cpu_seconds: f64,
-    /// Messages received (published, without consumers) per CPU second of the broker.
+    /// Messages received (published, if none was) per CPU second of the broker.
     pub per_broker_cpu_second: f64,
 }
 
@@ -110,11 +109,8 @@ impl Meter {
     }
 
     /// Ends the measurement with the last interval.
-    pub fn finish(self, args: &RunArgs, copies: u64) -> Report {
-        let mut total = between(&self.begin, &self.begin, &self.last, &self.histograms);
-        if args.consumers == 0 {
-            total.per_broker_cpu_second = per(total.sent as f64, total.broker_cpu_seconds);
-        }
+    pub fn finish(self, copies: u64) -> Report {
+        let total = between(&self.begin, &self.begin, &self.last, &self.histograms);
         Report { command: std::env::args().collect(), copies, total, intervals: self.intervals, ..Report::default() }
     }
 }
@@ -210,11 +206,12 @@ fn between(begin: &Reading, from: &Reading, to: &Reading, histograms: &Histogram
         broker_cpu_seconds,
         broker_rss_bytes: to.broker.rss_bytes,
         own_cpu_seconds: to.own_cpu_seconds - from.own_cpu_seconds,
-        per_broker_cpu_second: per(tally.received as f64, broker_cpu_seconds),
+        per_broker_cpu_second: per(if tally.received > 0 { tally.received } else { tally.published } as f64, broker_cpu_seconds),
     }
 }
 
-fn percentiles(histogram: &hdrhistogram::Histogram<u64>) -> Percentiles {
+/// The percentiles of a histogram of nanoseconds.
+pub fn percentiles(histogram: &hdrhistogram::Histogram<u64>) -> Percentiles {
     if histogram.is_empty() {
         return Percentiles::default();
     }

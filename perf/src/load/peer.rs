@@ -3,11 +3,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use super::consumer::Consumer;
 use super::producer::{Pause, Producer};
 use super::stats::{Credits, Histograms, Phase, Tally};
 use super::{CONSUME_CHANNEL, PUBLISH_CHANNEL};
+use crate::amqp::encode::Encoder;
 use crate::amqp::id;
 use crate::amqp::scan::{Scanner, Sink};
 use crate::connection::close_text;
@@ -87,6 +89,23 @@ impl Peer {
         Ok(pause)
     }
 
+    /// Closes the connection and waits until the server has done so: exclusive queues are gone then. A connection in the midst of a
+    /// message is just cut off.
+    pub fn close(mut self) {
+        let whole = self.producer.as_ref().is_none_or(Producer::at_boundary) && self.out_sent == 0;
+        if !whole || self.stream.set_nonblocking(false).is_err() || self.stream.set_read_timeout(Some(CLOSE_TIMEOUT)).is_err() {
+            return;
+        }
+        let mut e = Encoder::default();
+        e.method(0, id::CONNECTION_CLOSE, |e| {
+            e.u16(200).short("").u32(0);
+        });
+        let mut rest = [0; 16 << 10];
+        if self.stream.write_all(&e.out).is_ok() {
+            while self.stream.read(&mut rest).is_ok_and(|n| n > 0) {}
+        }
+    }
+
     /// Sends acks; true if all of them are gone.
     fn flush(&mut self) -> io::Result<bool> {
         while self.out_sent < self.out.len() {
@@ -155,3 +174,5 @@ impl Sink for Reader<'_, '_> {
 
 /// From here on a body's rest is thrown away in the kernel instead of being copied to us.
 const DISCARD_MIN: usize = 16 << 10;
+/// How long a server may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -38,15 +38,18 @@ pub fn run(args: &RunArgs) -> Result<Report> {
         let workers: Vec<_> = hands.into_iter().enumerate().map(|(i, peers)| scope.spawn(move || work(args, i, shared, peers))).collect();
         let report = watch(args, &topology, shared);
         shared.control.set(Phase::Stop);
-        let peers: Vec<Peer> = workers.into_iter().flat_map(|w| w.join().expect("workers do not panic")).collect();
-        report.map(|report| (report, peers))
+        let mut peers: Vec<Peer> = workers.into_iter().flat_map(|w| w.join().expect("workers do not panic")).collect();
+        let report = report.map(|mut report| {
+            report.faults = args.verify.then(|| verify(&topology, &report, &mut peers));
+            report
+        });
+        peers.into_iter().for_each(Peer::close);
+        report
     });
     if !args.predeclared {
         topology.delete(&mut control)?;
     }
-    let (mut report, peers) = outcome?;
-    report.faults = args.verify.then(|| verify(&topology, &report, peers));
-    Ok(report)
+    outcome
 }
 
 fn check(args: &RunArgs) -> Result<()> {
@@ -197,7 +200,7 @@ fn watch(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Rep
         }
     }
     shared.control.set(Phase::Drain);
-    let mut report = meter.finish(args, topology.copies());
+    let mut report = meter.finish(topology.copies());
     drain(args, topology, shared)?;
     report.totals(total(&shared.workers), process::usage(&args.connect.broker_pid)?);
     Ok(report)
@@ -243,9 +246,9 @@ fn drain(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<()>
     shared.control.failed().map_or(Ok(()), Err)
 }
 
-fn verify(topology: &Topology<'_>, report: &Report, peers: Vec<Peer>) -> Faults {
+fn verify(topology: &Topology<'_>, report: &Report, peers: &mut [Peer]) -> Faults {
     let mut all = Verifier::default();
-    for verifier in peers.into_iter().filter_map(|p| p.consumer?.verifier) {
+    for verifier in peers.iter_mut().filter_map(|p| p.consumer.as_mut()?.verifier.take()) {
         all.join(verifier);
     }
     let due = (report.published_total - report.returned_total) * topology.copies();

@@ -58,8 +58,7 @@ pub struct Histograms {
 
 impl Histograms {
     pub fn new() -> Histograms {
-        let empty = || Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("valid bounds");
-        Histograms { latency: empty(), confirm: empty() }
+        Histograms { latency: histogram(), confirm: histogram() }
     }
 
     /// Adds what `other` has and empties it.
@@ -69,6 +68,11 @@ impl Histograms {
             theirs.reset();
         }
     }
+}
+
+/// An empty histogram of nanoseconds.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("valid bounds")
 }
 
 /// What a worker shows to the others.

@@ -26,8 +26,7 @@ impl<'a> Topology<'a> {
 
     /// Queues that a message reaches, if all bindings are ours.
     pub fn copies(&self) -> u64 {
-        let fanout = self.args.kind == "fanout" && !self.exchanges.is_empty();
-        self.args.copies.unwrap_or(if fanout { self.queues.len() as u64 } else { 1 })
+        self.args.copies.unwrap_or(if self.is_fanout() { self.queues.len() as u64 } else { 1 })
     }
 
     /// The queues of consumer `i`: every queue has a consumer, every consumer a queue.
@@ -51,9 +50,9 @@ impl<'a> Topology<'a> {
                 .collect();
         }
         let exchange = &self.exchanges[i % self.exchanges.len()];
-        let running = self.args.routing_key.contains("%d") || !self.args.headers.0.is_empty();
+        let running = !self.is_fanout() && self.args.routing_key.contains("%d") || !self.args.headers.0.is_empty();
         let keys = self.args.routing_keys.unwrap_or(if running { self.bindings() } else { 1 });
-        let target = |n| Target { exchange: exchange.clone(), key: numbered(&self.args.routing_key, n), headers: headers(n) };
+        let target = |n| Target { exchange: exchange.clone(), key: self.key(&self.args.routing_key, n), headers: headers(n) };
         (0..keys.max(1)).map(target).collect()
     }
 
@@ -82,7 +81,7 @@ impl<'a> Topology<'a> {
         for exchange in &self.exchanges {
             for b in (q..self.bindings()).step_by(self.queues.len()) {
                 connection.call(channel, id::QUEUE_BIND, id::QUEUE_BIND_OK, |e| {
-                    e.u16(0).short(name).short(exchange).short(&numbered(key, b)).u8(0).table(&args.binding_headers.numbered(b));
+                    e.u16(0).short(name).short(exchange).short(&self.key(key, b)).u8(0).table(&args.binding_headers.numbered(b));
                 })?;
             }
         }
@@ -113,6 +112,15 @@ impl<'a> Topology<'a> {
             });
         }
         e.out
+    }
+
+    fn is_fanout(&self) -> bool {
+        self.args.kind == "fanout" && !self.exchanges.is_empty()
+    }
+
+    /// A fanout exchange looks at no key.
+    fn key(&self, pattern: &str, number: usize) -> String {
+        if self.is_fanout() { String::new() } else { numbered(pattern, number) }
     }
 
     fn bindings(&self) -> usize {
