@@ -8,7 +8,7 @@ pub trait Broker {
     /// Opens a connection.
     fn connect(&mut self) -> Conn;
 
-    /// Sends bytes, whatever the broker may think of them.
+    /// Sends bytes, whatever the broker may think of them. Bytes for a connection that the broker has closed are lost.
     fn send(&mut self, conn: Conn, bytes: &[u8]);
 
     /// What came since the last call.

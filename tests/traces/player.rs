@@ -90,22 +90,16 @@ impl<'b> Player<'b> {
         self.collect();
     }
 
-    /// Waits until nothing has come for `steps` steps.
-    pub fn wait_for_quiet(&mut self, steps: usize) {
+    /// Waits until nothing has come for `steps` steps. `true`: nothing will come any more before somebody acts, for time stands still.
+    pub fn wait_for_quiet(&mut self, steps: usize) -> bool {
         let mut quiet = 0;
         while quiet < steps {
             quiet = if self.collect() { 0 } else { quiet + 1 };
             if !self.broker.wait() && !self.collect() {
-                return;
+                return true;
             }
         }
-    }
-
-    /// Whether nothing more can come before somebody acts: true only where time stands still.
-    pub fn is_quiet(&mut self) -> bool {
-        let quiet = !self.broker.wait();
-        self.collect();
-        quiet
+        false
     }
 
     /// The oldest answer at `place`.

@@ -35,7 +35,7 @@ fn play(player: &mut Player<'_>, line: &Line) -> Result<(), String> {
 }
 
 fn before_deed(player: &mut Player<'_>) -> Result<(), String> {
-    if player.is_quiet() { nothing_left(player) } else { Ok(()) }
+    if player.wait_for_quiet(1) { nothing_left(player) } else { Ok(()) }
 }
 
 fn nothing_left(player: &mut Player<'_>) -> Result<(), String> {
