@@ -269,6 +269,7 @@ fn server_properties(config: &Config) -> Table {
     TableBuilder::new()
         .table("capabilities", &capabilities)
         .text("cluster_name", "ringmq")
+        .text("copyright", "Copyright (c) the RingMQ authors.")
         .text("information", "Licensed under the Apache License 2.0.")
         .text("platform", "Rust")
         .text("product", &config.product)
