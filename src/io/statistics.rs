@@ -19,7 +19,7 @@ struct Turns {
 impl Statistics {
     /// Measures if debug messages are logged.
     pub fn new(shard: ShardId) -> Statistics {
-        let histogram = || Histogram::new(2).expect("two significant digits");
+        let histogram = || Histogram::new_with_max(COUNTED_MAX, 2).expect("two significant digits of a number below 2^63");
         let turns = || Box::new(Turns { shard, begin: Instant::now(), micros: histogram(), completions: histogram() });
         Statistics(log::log_enabled!(log::Level::Debug).then(turns))
     }
@@ -54,3 +54,6 @@ fn quantiles(histogram: &Histogram<u64>) -> String {
     let [median, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| histogram.value_at_quantile(quantile));
     format!("mean {:.1}, median {median}, p99 {p99}, p99.9 {p999}, max {}", histogram.mean(), histogram.max())
 }
+
+/// Larger values count as this one: ten seconds, ten million completions.
+const COUNTED_MAX: u64 = 10_000_000;
