@@ -12,7 +12,7 @@ use crate::base::limits::{FRAME_SIZE_INITIAL, FRAME_SIZE_MIN};
 use crate::contract::Code;
 use crate::message::{ErlangBinary, Table, TableBuilder, TableRef, Value};
 use crate::protocol::amqp::frame::PROTOCOL_HEADER;
-use crate::protocol::amqp::method::{Method, connection};
+use crate::protocol::amqp::method::{Method, MethodError, connection};
 
 /// What is known of the client.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Session {
         let method = match Method::parse(payload) {
             Ok(method) => method,
             Err(error) => {
-                self.fail(0, error.ids(), error.fault());
+                self.fail(0, culprit(&error, payload), error.fault());
                 return None;
             }
         };
@@ -222,6 +222,14 @@ impl Stage {
             Stage::Ending(_) | Stage::Closing => "closing",
             Stage::Closed | Stage::Muted | Stage::Finished => "closed",
         }
+    }
+}
+
+/// The method that could not be read. Unlike on channels, RabbitMQ names it on channel 0 also when a name in it is no UTF-8.
+fn culprit(error: &MethodError<'_>, payload: &[u8]) -> MethodIds {
+    match (error, payload) {
+        (MethodError::Utf8, &[c0, c1, m0, m1, ..]) => (u16::from_be_bytes([c0, c1]), u16::from_be_bytes([m0, m1])),
+        _ => error.ids(),
     }
 }
 
