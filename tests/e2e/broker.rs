@@ -1,0 +1,202 @@
+//! A broker process of its own for one test: free port, fresh data directory, stopped at the end.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A running broker. Dropping it kills the process, if there is one.
+pub struct Broker {
+    url: String,
+    process: Option<Process>,
+    _turn: Option<MutexGuard<'static, ()>>,
+}
+
+struct Process {
+    child: Child,
+    home: PathBuf,
+}
+
+impl Broker {
+    /// Runs `check` against a broker with so many shards, then stops it, which must take at most five seconds and give status 0.
+    pub fn with_shards(shards: u16, check: impl FnOnce(&Broker)) {
+        let broker = match std::env::var("RINGMQ_E2E_URL") {
+            Ok(_) if shards > 1 => return, // a broker that runs already has the shards that it has
+            Ok(url) => Broker::external(url),
+            Err(_) => Broker::start(&["--shards", &shards.to_string()]),
+        };
+        check(&broker);
+        if let Some(status) = broker.stop() {
+            assert!(status.success(), "the broker ended with {status}");
+        }
+    }
+
+    /// Starts a broker with these flags beside those that every test needs, and waits until it accepts.
+    pub fn start(flags: &[&str]) -> Broker {
+        let port = free_port();
+        let home = fresh_directory();
+        let log = File::create(home.join("log")).expect("a fresh directory is writable");
+        let child = command()
+            .args([
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+                "--no-pin",
+                "--data-dir",
+            ])
+            .arg(home.join("data"))
+            .args(flags)
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("the broker's binary starts");
+        let mut broker = Broker {
+            url: format!("amqp://guest:guest@127.0.0.1:{port}/%2f"),
+            process: Some(Process { child, home }),
+            _turn: None,
+        };
+        broker.wait_until_it_accepts(SocketAddr::from(([127, 0, 0, 1], port)));
+        broker
+    }
+
+    /// One that runs already. Tests take turns, because they use the same names.
+    fn external(url: String) -> Broker {
+        static TURN: Mutex<()> = Mutex::new(());
+        Broker {
+            url,
+            process: None,
+            _turn: Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// What clients connect to.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends the process a signal by its name without SIG.
+    pub fn send_signal(&self, name: &str) {
+        let process = self
+            .process
+            .as_ref()
+            .expect("only a broker of our own is told to end");
+        signal(name, &process.child.id().to_string());
+    }
+
+    /// Tells it to end, as a supervisor does, and waits; none if the broker is not ours. Panics when it takes more than five seconds.
+    pub fn stop(mut self) -> Option<ExitStatus> {
+        self.process.is_some().then(|| {
+            self.send_signal("TERM");
+            self.wait()
+        })
+    }
+
+    /// Waits five seconds for the end of a broker that was told to end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let process = self
+            .process
+            .as_mut()
+            .expect("only a broker of our own ends");
+        match wait(&mut process.child, STOP_MAX) {
+            Some(status) => status,
+            None => panic!(
+                "the broker did not end within {STOP_MAX:?}; its log:\n{}",
+                self.log()
+            ),
+        }
+    }
+
+    /// What it has written so far.
+    pub fn log(&self) -> String {
+        let read =
+            |process: &Process| fs::read_to_string(process.home.join("log")).unwrap_or_default();
+        self.process.as_ref().map(read).unwrap_or_default()
+    }
+
+    fn wait_until_it_accepts(&mut self, address: SocketAddr) {
+        let end = Instant::now() + START_MAX;
+        while TcpStream::connect(address).is_err() {
+            let process = self.process.as_mut().expect("this one was just started");
+            if let Some(status) = process.child.try_wait().expect("a child can be waited for") {
+                panic!(
+                    "the broker ended with {status} at its start:\n{}",
+                    self.log()
+                );
+            }
+            assert!(
+                Instant::now() < end,
+                "the broker did not accept within {START_MAX:?}:\n{}",
+                self.log()
+            );
+            std::thread::sleep(STEP);
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the broker's log:\n{}", self.log());
+        }
+        if let Some(process) = &mut self.process {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+            let _ = fs::remove_dir_all(&process.home);
+        }
+    }
+}
+
+/// The binary under test.
+pub fn command() -> Command {
+    Command::new(
+        std::env::var("RINGMQ_E2E_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ringmq").into()),
+    )
+}
+
+/// Waits for a child, at most so long.
+pub fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let end = Instant::now() + limit;
+    loop {
+        let status = child.try_wait().expect("a child can be waited for");
+        if status.is_some() || Instant::now() >= end {
+            return status;
+        }
+        std::thread::sleep(STEP);
+    }
+}
+
+/// Sends a signal to a process, or with a minus before the id to a group of processes; nothing happens if it has ended.
+pub fn signal(name: &str, id: &str) {
+    let _ = Command::new("kill")
+        .args(["-s", name, "--", id])
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
+}
+
+/// An empty directory of this test.
+pub fn fresh_directory() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "ringmq-e2e-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let path = std::env::temp_dir().join(name);
+    fs::create_dir_all(&path).expect("the temporary directory is writable");
+    path
+}
+
+const START_MAX: Duration = Duration::from_secs(10);
+const STOP_MAX: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_millis(10);

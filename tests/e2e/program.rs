@@ -1,0 +1,136 @@
+//! Client programs in other languages: how each is started, how long it may take, what is shown when it fails.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::broker::{self, Broker};
+
+/// Runs `python/NAME` to its end.
+pub fn python(broker: &Broker, name: &str) {
+    run(broker, &["python", &format!("python/{name}")]);
+}
+
+/// Runs `node/NAME` to its end.
+pub fn node(broker: &Broker, name: &str) {
+    run(broker, &["node", &format!("node/{name}")]);
+}
+
+/// Runs the shell script NAME to its end.
+pub fn shell(broker: &Broker, name: &str) {
+    run(broker, &["bash", name]);
+}
+
+/// Runs a program, given by its interpreter and arguments, to its end; returns what it wrote.
+pub fn run(broker: &Broker, words: &[&str]) -> String {
+    Program::start(broker, words).finish()
+}
+
+/// A program at work. Dropping it kills it and what it started.
+pub struct Program {
+    words: String,
+    child: Child,
+    output: PathBuf,
+}
+
+impl Program {
+    /// Starts a program in the directory of the tests.
+    pub fn start(broker: &Broker, words: &[&str]) -> Program {
+        let output = broker::fresh_directory().join("output");
+        let file = File::create(&output).expect("a fresh directory is writable");
+        let child = interpreter(words[0])
+            .args(&words[1..])
+            .current_dir(here())
+            .env("AMQP_URL", broker.url())
+            .env("NODE_PATH", here().join("node/node_modules"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONPATH", here().join("python"))
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a file can be shared"))
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{} does not start ({error}); scripts/setup installs what is missing",
+                    words[0]
+                )
+            });
+        Program {
+            words: words.join(" "),
+            child,
+            output,
+        }
+    }
+
+    /// Waits for its end with status 0 and returns what it wrote; shows that when it fails or takes too long.
+    pub fn finish(mut self) -> String {
+        match broker::wait(&mut self.child, RUN_MAX) {
+            Some(status) if status.success() => self.written(),
+            Some(status) => panic!("{} ended with {status}:\n{}", self.words, self.written()),
+            None => panic!(
+                "{} did not end within {RUN_MAX:?}:\n{}",
+                self.words,
+                self.written()
+            ),
+        }
+    }
+
+    /// Waits until what it has written satisfies the condition.
+    pub fn wait_for(&mut self, what: &str, holds: impl Fn(&str) -> bool) {
+        let end = Instant::now() + WRITE_MAX;
+        while !holds(&self.written()) {
+            let ended = self.child.try_wait().expect("a child can be waited for");
+            assert!(
+                ended.is_none(),
+                "{} ended before it wrote {what}:\n{}",
+                self.words,
+                self.written()
+            );
+            assert!(
+                Instant::now() < end,
+                "{} did not write {what}:\n{}",
+                self.words,
+                self.written()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What it has written so far.
+    pub fn written(&self) -> String {
+        fs::read_to_string(&self.output).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        broker::signal("KILL", &format!("-{}", self.child.id()));
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(
+            self.output
+                .parent()
+                .expect("the output stands in a directory of its own"),
+        );
+    }
+}
+
+/// Python comes from the environment that `scripts/setup` makes, everything else from the search path.
+fn interpreter(name: &str) -> Command {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    Command::new(if name == "python" {
+        python.as_os_str()
+    } else {
+        OsStr::new(name)
+    })
+}
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e")
+}
+
+const RUN_MAX: Duration = Duration::from_secs(120);
+const WRITE_MAX: Duration = Duration::from_secs(20);
