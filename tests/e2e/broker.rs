@@ -40,23 +40,15 @@ impl Broker {
         let home = fresh_directory();
         let log = File::create(home.join("log")).expect("a fresh directory is writable");
         let child = command()
-            .args([
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--no-pin",
-                "--data-dir",
-            ])
+            .args(["--listen", &format!("127.0.0.1:{port}"), "--no-pin", "--data-dir"])
             .arg(home.join("data"))
             .args(flags)
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
             .spawn()
             .expect("the broker's binary starts");
-        let mut broker = Broker {
-            url: format!("amqp://guest:guest@127.0.0.1:{port}/%2f"),
-            process: Some(Process { child, home }),
-            _turn: None,
-        };
+        let mut broker =
+            Broker { url: format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), process: Some(Process { child, home }), _turn: None };
         broker.wait_until_it_accepts(SocketAddr::from(([127, 0, 0, 1], port)));
         broker
     }
@@ -64,11 +56,7 @@ impl Broker {
     /// One that runs already. Tests take turns, because they use the same names.
     fn external(url: String) -> Broker {
         static TURN: Mutex<()> = Mutex::new(());
-        Broker {
-            url,
-            process: None,
-            _turn: Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)),
-        }
+        Broker { url, process: None, _turn: Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
     /// What clients connect to.
@@ -78,10 +66,7 @@ impl Broker {
 
     /// Sends the process a signal by its name without SIG.
     pub fn send_signal(&self, name: &str) {
-        let process = self
-            .process
-            .as_ref()
-            .expect("only a broker of our own is told to end");
+        let process = self.process.as_ref().expect("only a broker of our own is told to end");
         signal(name, &process.child.id().to_string());
     }
 
@@ -95,23 +80,16 @@ impl Broker {
 
     /// Waits five seconds for the end of a broker that was told to end.
     pub fn wait(&mut self) -> ExitStatus {
-        let process = self
-            .process
-            .as_mut()
-            .expect("only a broker of our own ends");
+        let process = self.process.as_mut().expect("only a broker of our own ends");
         match wait(&mut process.child, STOP_MAX) {
             Some(status) => status,
-            None => panic!(
-                "the broker did not end within {STOP_MAX:?}; its log:\n{}",
-                self.log()
-            ),
+            None => panic!("the broker did not end within {STOP_MAX:?}; its log:\n{}", self.log()),
         }
     }
 
     /// What it has written so far.
     pub fn log(&self) -> String {
-        let read =
-            |process: &Process| fs::read_to_string(process.home.join("log")).unwrap_or_default();
+        let read = |process: &Process| fs::read_to_string(process.home.join("log")).unwrap_or_default();
         self.process.as_ref().map(read).unwrap_or_default()
     }
 
@@ -120,16 +98,9 @@ impl Broker {
         while TcpStream::connect(address).is_err() {
             let process = self.process.as_mut().expect("this one was just started");
             if let Some(status) = process.child.try_wait().expect("a child can be waited for") {
-                panic!(
-                    "the broker ended with {status} at its start:\n{}",
-                    self.log()
-                );
+                panic!("the broker ended with {status} at its start:\n{}", self.log());
             }
-            assert!(
-                Instant::now() < end,
-                "the broker did not accept within {START_MAX:?}:\n{}",
-                self.log()
-            );
+            assert!(Instant::now() < end, "the broker did not accept within {START_MAX:?}:\n{}", self.log());
             std::thread::sleep(STEP);
         }
     }
@@ -150,9 +121,7 @@ impl Drop for Broker {
 
 /// The binary under test.
 pub fn command() -> Command {
-    Command::new(
-        std::env::var("RINGMQ_E2E_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ringmq").into()),
-    )
+    Command::new(std::env::var("RINGMQ_E2E_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ringmq").into()))
 }
 
 /// Waits for a child, at most so long.
@@ -169,29 +138,19 @@ pub fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 
 /// Sends a signal to a process, or with a minus before the id to a group of processes; nothing happens if it has ended.
 pub fn signal(name: &str, id: &str) {
-    let _ = Command::new("kill")
-        .args(["-s", name, "--", id])
-        .stderr(Stdio::null())
-        .status();
+    let _ = Command::new("kill").args(["-s", name, "--", id]).stderr(Stdio::null()).status();
 }
 
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// An empty directory of this test.
 pub fn fresh_directory() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "ringmq-e2e-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = format!("ringmq-e2e-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let path = std::env::temp_dir().join(name);
     fs::create_dir_all(&path).expect("the temporary directory is writable");
     path

@@ -53,17 +53,8 @@ impl Program {
             .stderr(file)
             .process_group(0)
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "{} does not start ({error}); scripts/setup installs what is missing",
-                    words[0]
-                )
-            });
-        Program {
-            words: words.join(" "),
-            child,
-            output,
-        }
+            .unwrap_or_else(|error| panic!("{} does not start ({error}); scripts/setup installs what is missing", words[0]));
+        Program { words: words.join(" "), child, output }
     }
 
     /// Waits for its end with status 0 and returns what it wrote; shows that when it fails or takes too long.
@@ -71,11 +62,7 @@ impl Program {
         match broker::wait(&mut self.child, RUN_MAX) {
             Some(status) if status.success() => self.written(),
             Some(status) => panic!("{} ended with {status}:\n{}", self.words, self.written()),
-            None => panic!(
-                "{} did not end within {RUN_MAX:?}:\n{}",
-                self.words,
-                self.written()
-            ),
+            None => panic!("{} did not end within {RUN_MAX:?}:\n{}", self.words, self.written()),
         }
     }
 
@@ -84,18 +71,8 @@ impl Program {
         let end = Instant::now() + WRITE_MAX;
         while !holds(&self.written()) {
             let ended = self.child.try_wait().expect("a child can be waited for");
-            assert!(
-                ended.is_none(),
-                "{} ended before it wrote {what}:\n{}",
-                self.words,
-                self.written()
-            );
-            assert!(
-                Instant::now() < end,
-                "{} did not write {what}:\n{}",
-                self.words,
-                self.written()
-            );
+            assert!(ended.is_none(), "{} ended before it wrote {what}:\n{}", self.words, self.written());
+            assert!(Instant::now() < end, "{} did not write {what}:\n{}", self.words, self.written());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -110,22 +87,14 @@ impl Drop for Program {
     fn drop(&mut self) {
         broker::signal("KILL", &format!("-{}", self.child.id()));
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(
-            self.output
-                .parent()
-                .expect("the output stands in a directory of its own"),
-        );
+        let _ = fs::remove_dir_all(self.output.parent().expect("the output stands in a directory of its own"));
     }
 }
 
 /// Python comes from the environment that `scripts/setup` makes, everything else from the search path.
 fn interpreter(name: &str) -> Command {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    Command::new(if name == "python" {
-        python.as_os_str()
-    } else {
-        OsStr::new(name)
-    })
+    Command::new(if name == "python" { python.as_os_str() } else { OsStr::new(name) })
 }
 
 fn here() -> PathBuf {

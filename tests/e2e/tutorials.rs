@@ -13,16 +13,8 @@ pub struct Language {
     extension: &'static str,
 }
 
-pub const PYTHON: Language = Language {
-    interpreter: "python",
-    directory: "python",
-    extension: "py",
-};
-pub const NODE: Language = Language {
-    interpreter: "node",
-    directory: "node",
-    extension: "js",
-};
+pub const PYTHON: Language = Language { interpreter: "python", directory: "python", extension: "py" };
+pub const NODE: Language = Language { interpreter: "node", directory: "node", extension: "js" };
 
 /// Runs all six.
 pub fn all(broker: &Broker, language: Language) {
@@ -55,29 +47,17 @@ impl Tutorial<'_> {
         for worker in &mut workers {
             worker.wait_for("a finished task", |written| written.contains("done"));
         }
-        let total = |word| {
-            workers
-                .iter()
-                .map(|worker| worker.written().matches(word).count())
-                .sum::<usize>()
-        };
+        let total = |word| workers.iter().map(|worker| worker.written().matches(word).count()).sum::<usize>();
         let end = Instant::now() + Duration::from_secs(10);
         while total("done") < 4 {
-            assert!(
-                Instant::now() < end,
-                "four tasks were given, {} are done",
-                total("done")
-            );
+            assert!(Instant::now() < end, "four tasks were given, {} are done", total("done"));
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(total("received"), 4, "every task is done once");
     }
 
     fn publish_subscribe(&self) {
-        let mut listeners = [
-            self.receive("receive_logs", &[]),
-            self.receive("receive_logs", &[]),
-        ];
+        let mut listeners = [self.receive("receive_logs", &[]), self.receive("receive_logs", &[])];
         self.send("emit_log", &["first"]);
         self.send("emit_log", &["second", "line"]);
         for listener in &mut listeners {
@@ -91,14 +71,7 @@ impl Tutorial<'_> {
         for severity in ["info", "error", "debug", "warning"] {
             self.send("emit_log_direct", &[severity, "text"]);
         }
-        expect(
-            &mut all,
-            &[
-                "received info:text",
-                "received error:text",
-                "received warning:text",
-            ],
-        );
+        expect(&mut all, &["received info:text", "received error:text", "received warning:text"]);
         expect(&mut errors, &["received error:text"]);
     }
 
@@ -111,18 +84,10 @@ impl Tutorial<'_> {
         }
         expect(
             &mut all,
-            &[
-                "received kern.critical:text",
-                "received cron.info:text",
-                "received cron.critical:text",
-                "received kern.a.b:text",
-            ],
+            &["received kern.critical:text", "received cron.info:text", "received cron.critical:text", "received kern.a.b:text"],
         );
         expect(&mut kernel, &["received kern.critical:text"]);
-        expect(
-            &mut two,
-            &["received kern.critical:text", "received cron.critical:text"],
-        );
+        expect(&mut two, &["received kern.critical:text", "received cron.critical:text"]);
     }
 
     fn rpc(&self) {
@@ -134,32 +99,18 @@ impl Tutorial<'_> {
     /// Starts a receiver and waits until it consumes.
     fn receive(&self, name: &str, arguments: &[&str]) -> Program {
         let path = self.path(name);
-        let mut receiver = Program::start(
-            self.broker,
-            &[&[self.language.interpreter, &path], arguments].concat(),
-        );
+        let mut receiver = Program::start(self.broker, &[&[self.language.interpreter, &path], arguments].concat());
         receiver.wait_for("that it waits", |written| written.contains("waiting"));
         receiver
     }
 
     /// Runs a sender to its end and returns what it wrote.
     fn send(&self, name: &str, arguments: &[&str]) -> String {
-        run(
-            self.broker,
-            &[
-                &[self.language.interpreter, self.path(name).as_str()],
-                arguments,
-            ]
-            .concat(),
-        )
+        run(self.broker, &[&[self.language.interpreter, self.path(name).as_str()], arguments].concat())
     }
 
     fn path(&self, name: &str) -> String {
-        let Language {
-            directory,
-            extension,
-            ..
-        } = self.language;
+        let Language { directory, extension, .. } = self.language;
         format!("tutorials/{directory}/{name}.{extension}")
     }
 }
@@ -169,9 +120,6 @@ fn expect(receiver: &mut Program, lines: &[&str]) {
     let last = lines[lines.len() - 1];
     receiver.wait_for(last, |written| written.contains(last));
     let written = receiver.written();
-    let received: Vec<&str> = written
-        .lines()
-        .filter(|line| line.starts_with("received"))
-        .collect();
+    let received: Vec<&str> = written.lines().filter(|line| line.starts_with("received")).collect();
     assert_eq!(received, lines);
 }
