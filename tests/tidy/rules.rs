@@ -1,0 +1,132 @@
+//! The rules that need no knowledge of the rooms: sizes, essays, unsafe code, banned calls.
+
+use super::source::{Complaint, Source};
+
+/// Short enough to be read at once.
+pub fn file_length(file: &Source) -> Vec<Complaint> {
+    too_long(file, FILE_LINES_MAX)
+}
+
+/// What is longer becomes a Rust program or test.
+pub fn script_length(file: &Source) -> Vec<Complaint> {
+    too_long(file, SCRIPT_LINES_MAX)
+}
+
+fn too_long(file: &Source, most: usize) -> Vec<Complaint> {
+    let lines = file.text.lines().count();
+    let complain = || Complaint { line: lines, rule: format!("{lines} lines, at most {most}") };
+    if lines > most { vec![complain()] } else { Vec::new() }
+}
+
+/// Every function, from its name to its closing brace.
+pub fn function_length(file: &Source) -> Vec<Complaint> {
+    let code = file.code.join("\n");
+    let mut complaints = Vec::new();
+    for (at, _) in code.match_indices("fn ").filter(|(at, _)| !continues_a_word(&code[..*at])) {
+        let lines = body_end(&code[at..]).map_or(0, |end| 1 + code[at..at + end].matches('\n').count());
+        if lines > FUNCTION_LINES_MAX {
+            let line = 1 + code[..at].matches('\n').count();
+            let name = code[at + 3..].split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default();
+            complaints.push(Complaint { line, rule: format!("fn {name} has {lines} lines, at most {FUNCTION_LINES_MAX}") });
+        }
+    }
+    complaints
+}
+
+/// Where the body closes; none if there is no body.
+fn body_end(code: &str) -> Option<usize> {
+    let (mut braces, mut parentheses) = (0, 0);
+    for (at, letter) in code.char_indices() {
+        match letter {
+            '(' | '[' => parentheses += 1,
+            ')' | ']' => parentheses -= 1,
+            '{' => braces += 1,
+            '}' => braces -= 1,
+            ';' if braces == 0 && parentheses == 0 => return None,
+            _ => continue,
+        }
+        if letter == '}' && braces == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn continues_a_word(before: &str) -> bool {
+    before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_')
+}
+
+/// A file starts by saying what it is.
+pub fn essay(file: &Source) -> Vec<Complaint> {
+    let said = !file.is_rust() || file.text.starts_with("//!");
+    if said { Vec::new() } else { vec![Complaint { line: 1, rule: "starts without //!".into() }] }
+}
+
+/// Every public constant of `limits.rs` has its reason above it.
+pub fn documented_limits(file: &Source) -> Vec<Complaint> {
+    if file.path != "src/base/limits.rs" {
+        return Vec::new();
+    }
+    let lines: Vec<&str> = file.text.lines().collect();
+    let bare = |at: &usize| lines[*at].starts_with("pub ") && !lines[at.saturating_sub(1)].starts_with("///");
+    (0..lines.len()).filter(bare).map(|at| Complaint { line: at + 1, rule: "a limit without its reason".into() }).collect()
+}
+
+/// The compiler's guarantees are given up only where the system or another thread is met.
+pub fn unsafe_code(file: &Source) -> Vec<Complaint> {
+    if file.is_in(&UNSAFE_PLACES) {
+        return Vec::new();
+    }
+    let uses = file.lines().filter(|(_, line)| has_word(line, "unsafe"));
+    uses.map(|(line, _)| Complaint { line, rule: format!("unsafe stands only in {UNSAFE_PLACES:?}") }).collect()
+}
+
+/// Calls that stand only where they are meant to, tests excepted.
+pub fn banned_calls(file: &Source) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for (line, code) in file.product() {
+        for (call, allowed) in BANNED {
+            if has_word(code, call) && !file.is_in(allowed) {
+                complaints.push(Complaint { line, rule: format!("{call} stands only in {allowed:?}") });
+            }
+        }
+    }
+    complaints
+}
+
+/// Does the line have it, and not as a part of a longer word?
+fn has_word(line: &str, word: &str) -> bool {
+    let is_letter = |letter: char| letter.is_alphanumeric() || letter == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let starts = word.starts_with(|letter| !is_letter(letter)) || !line[..at].ends_with(is_letter);
+        let ends = word.ends_with(|letter| !is_letter(letter)) || !line[at + word.len()..].starts_with(is_letter);
+        starts && ends
+    })
+}
+
+const FILE_LINES_MAX: usize = 499;
+const SCRIPT_LINES_MAX: usize = 99;
+const FUNCTION_LINES_MAX: usize = 70;
+
+const UNSAFE_PLACES: [&str; 5] = ["src/io/", "src/base/spsc.rs", "perf/src/ceiling/", "perf/src/sys.rs", "tests/io/"];
+
+/// Each call with the places that may use it.
+const BANNED: [(&str, &[&str]); 13] = [
+    (".unwrap()", &[]),
+    ("todo!", &[]),
+    ("unimplemented!", &[]),
+    ("dbg!", &[]),
+    ("Instant::now", DEEDS),
+    ("SystemTime", DEEDS),
+    ("std::thread", DEEDS),
+    ("std::process", DEEDS),
+    ("std::net::TcpStream", DEEDS),
+    ("Mutex", &["perf/src/"]),
+    ("RwLock", &[]),
+    ("println!", PROGRAMS),
+    ("eprintln!", PROGRAMS),
+];
+/// Where clocks, threads and sockets are: the machines get them as arguments.
+const DEEDS: &[&str] = &["src/io/", "src/main.rs", "src/bin/", "perf/src/"];
+/// Who talks to the terminal.
+const PROGRAMS: &[&str] = &["src/main.rs", "src/bin/", "perf/src/"];

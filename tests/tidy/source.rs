@@ -1,0 +1,122 @@
+//! The files that the rules look at.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::code;
+
+/// One file, as the rules see it.
+pub struct Source {
+    /// Path from the root of the project.
+    pub path: String,
+    /// The text as it stands.
+    pub text: String,
+    /// The same lines with comments and literals blanked; only for Rust.
+    pub code: Vec<String>,
+    /// Lines from here on (counted from 0) are tests.
+    pub tests_from: usize,
+}
+
+impl Source {
+    /// Is it Rust?
+    pub fn is_rust(&self) -> bool {
+        self.path.ends_with(".rs")
+    }
+
+    /// The code that is shipped, with line numbers from 1.
+    pub fn product(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.lines().take(self.tests_from)
+    }
+
+    /// All code, with line numbers from 1.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.code.iter().enumerate().map(|(at, line)| (at + 1, line.as_str()))
+    }
+
+    /// Does it stand in one of these directories, or is it one of these files?
+    pub fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| self.path == *place || (place.ends_with('/') && self.path.starts_with(place)))
+    }
+}
+
+/// A broken rule.
+pub struct Complaint {
+    pub line: usize,
+    pub rule: String,
+}
+
+impl Complaint {
+    /// As an editor can jump to it.
+    pub fn show(&self, file: &Source) -> String {
+        format!("{}:{}: {}", file.path, self.line, self.rule)
+    }
+}
+
+/// Every file that people write under the directories, in the order of their paths.
+pub fn collect(directories: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    for directory in directories {
+        walk(&root.join(directory), &mut paths);
+    }
+    paths.sort();
+    let tests = test_modules(&paths);
+    paths.iter().filter_map(|path| read(root, path, &tests)).collect()
+}
+
+fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    for entry in entries {
+        let path = entry.expect("a directory can be read").path();
+        match path.is_dir() {
+            true if !FOREIGN.iter().any(|name| path.ends_with(name)) => walk(&path, paths),
+            false if is_written_by_people(&path) => paths.push(path),
+            _ => {}
+        }
+    }
+}
+
+/// Programs and scripts; not traces, lock files and the like.
+fn is_written_by_people(path: &Path) -> bool {
+    path.extension().is_none_or(|extension| ["rs", "py", "js", "sh"].iter().any(|known| extension == *known))
+}
+
+fn read(root: &Path, path: &Path, test_modules: &HashSet<PathBuf>) -> Option<Source> {
+    let text = fs::read_to_string(path).ok()?;
+    let name = path.strip_prefix(root).expect("it was found under the root").to_str().expect("paths are text").to_owned();
+    let blanked = if name.ends_with(".rs") { code::blank(&text) } else { String::new() };
+    let code: Vec<String> = blanked.lines().map(str::to_owned).collect();
+    let all_tests = name.starts_with("tests/") || name.starts_with("benches/") || test_modules.contains(path);
+    let tests_from = if all_tests { 0 } else { first_test_line(&code) };
+    Some(Source { path: name, text, code, tests_from })
+}
+
+/// Tests stand at the bottom, in `#[cfg(test)] mod tests { … }`.
+fn first_test_line(code: &[String]) -> usize {
+    let starts = |pair: &[String]| pair[0].trim() == "#[cfg(test)]" && pair[1].contains("mod ") && pair[1].contains('{');
+    code.windows(2).position(starts).unwrap_or(code.len())
+}
+
+/// Files of modules that are declared under `#[cfg(test)]`.
+fn test_modules(paths: &[PathBuf]) -> HashSet<PathBuf> {
+    let mut found = HashSet::new();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
+            if let Some(name) = pair[1].strip_suffix(';').and_then(|line| line.split("mod ").nth(1)) {
+                found.insert(module_directory(path).join(name).with_extension("rs"));
+            }
+        }
+    }
+    found
+}
+
+fn module_directory(path: &Path) -> PathBuf {
+    let owns_its_directory = ["mod.rs", "lib.rs", "main.rs"].iter().any(|name| path.ends_with(name));
+    if owns_its_directory { path.parent().expect("a file stands in a directory").to_owned() } else { path.with_extension("") }
+}
+
+/// Directories with files of others.
+const FOREIGN: [&str; 2] = ["node_modules", "__pycache__"];
