@@ -145,7 +145,10 @@ impl Client {
         let mut connection = Connection::open(&settings)?;
         let script = match args.kind {
             Kind::Connection => connection_script(args, &mut connection)?,
-            Kind::Channel => vec![step(1, id::CHANNEL_OPEN, id::CHANNEL_OPEN_OK, |e| _ = e.u8(0)), close_step(1, id::CHANNEL_CLOSE, id::CHANNEL_CLOSE_OK)],
+            Kind::Channel => vec![
+                step(1, id::CHANNEL_OPEN, id::CHANNEL_OPEN_OK, |e| _ = e.u8(0)),
+                close_step(1, id::CHANNEL_CLOSE, id::CHANNEL_CLOSE_OK),
+            ],
             Kind::Queue => {
                 connection.open_channel(1)?;
                 queue_script(args, &format!("churn-{}-{i}", std::process::id()))

@@ -98,7 +98,10 @@ fn open(args: &IdleArgs) -> Result<Connection> {
 
 fn text(report: &IdleReport) -> String {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let mut out = format!("opened     {} connections with {} channels each in {:.1} s\n", report.connections, report.channels, report.seconds_to_open);
+    let mut out = format!(
+        "opened     {} connections with {} channels each in {:.1} s\n",
+        report.connections, report.channels, report.seconds_to_open
+    );
     let _ = writeln!(out, "resident   {:.1} MiB before, {:.1} MiB with them", mib(report.rss_before_bytes), mib(report.rss_bytes));
     let _ = writeln!(out, "each       {:.2} KiB", report.rss_per_connection_bytes / 1024.0);
     let _ = write!(out, "broker     {:.1} % CPU while they are idle", report.broker_cpu_percent);

@@ -51,8 +51,8 @@ pub const TRANSACTION_SIZE_MAX: usize = 256 << 20;
 pub const ASSEMBLY_KEEP_MAX: usize = 4 << 10;
 /// Mail staged for one peer beyond which publishers to it are parked and queues stop delivering to it, count.
 pub const MAIL_STAGED_MAX: usize = 1024;
-/// The same for the messages that the mail carries, bytes.
-pub const MAIL_STAGED_BYTES_MAX: usize = 4 << 20;
+/// Message bodies on their way to one peer beyond which the same holds, bytes.
+pub const MAIL_BYTES_MAX: usize = 4 << 20;
 /// Bytes of messages that travel together before the next block is begun.
 pub const MAIL_BLOCK_SIZE: usize = 64 << 10;
 /// Slots of a ring between two shards; a power of two.

@@ -34,7 +34,7 @@ enum Next {
     Serve(Served),
     /// Nobody can take a message; an event will say when.
     Nobody,
-    /// The next consumer is remote and its link is full; try again next turn.
+    /// The next consumer is remote and its link has no room.
     LinkFull,
 }
 
@@ -67,7 +67,10 @@ impl Shard {
             let served = match next(queue, &mut self.conns, &mut self.links, self.id) {
                 Next::Serve(served) => served,
                 Next::Nobody => return false,
-                Next::LinkFull => return true,
+                Next::LinkFull => {
+                    self.blocked_queues.push(id);
+                    return false;
+                }
             };
             let entry = queue.pop().expect("the queue is not empty");
             queue.consumers.on_delivered(served.consumer);

@@ -7,17 +7,18 @@
 //!
 //! Never drop, never block: staging always succeeds. What asks for more work (a publish, a delivery) is staged only while
 //! [`has_room`](Link::has_room); what ends work (a settle, an answer) always, and its number is bounded by the work that was admitted.
-//! When the ring is full the rest stays staged, and `starved` asks the peer to wake this shard once it has read.
+//! Room is counted in mails that stay staged and in bytes of messages that the peer has not taken yet. Without it, or while the ring is
+//! full, `starved` asks the peer to wake this shard once it has read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, fence};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
 use bytes::Bytes;
 
 use super::mail::{Hold, Mail, Settle};
-use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_STAGED_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
+use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
 use crate::message::{Body, MessageView, RecordHeader, write_record};
 
@@ -31,7 +32,14 @@ pub struct Link {
     /// The same, of the peer.
     peer_starved: Arc<AtomicBool>,
     staged: VecDeque<Mail>,
-    staged_bytes: usize,
+    /// Bytes of message bodies staged so far, and those that the peer has taken.
+    sent_bytes: usize,
+    peer_taken: Arc<AtomicUsize>,
+    /// The same for the other direction.
+    taken_bytes: usize,
+    taken: Arc<AtomicUsize>,
+    /// `starved` was set by the last flush.
+    waits: bool,
     block: Vec<u8>,
     /// Where in `staged` the block will stand.
     block_at: Option<usize>,
@@ -51,20 +59,38 @@ impl Link {
         let (to_first, from_second) = spsc::ring(RING_SLOTS);
         let first_starved = Arc::new(AtomicBool::new(false));
         let second_starved = Arc::new(AtomicBool::new(false));
-        let first = Link::new(to_second, from_second, second_bell, first_starved.clone(), second_starved.clone());
-        let second = Link::new(to_first, from_first, first_bell, second_starved, first_starved);
+        let first_taken = Arc::new(AtomicUsize::new(0));
+        let second_taken = Arc::new(AtomicUsize::new(0));
+        let first = Link {
+            starved: first_starved.clone(),
+            peer_starved: second_starved.clone(),
+            peer_taken: second_taken.clone(),
+            taken: first_taken.clone(),
+            ..Link::new(to_second, from_second, second_bell)
+        };
+        let second = Link {
+            starved: second_starved,
+            peer_starved: first_starved,
+            peer_taken: first_taken,
+            taken: second_taken,
+            ..Link::new(to_first, from_first, first_bell)
+        };
         (first, second)
     }
 
-    fn new(out: Sender<Mail>, inbox: Receiver<Mail>, bell: Arc<Doorbell>, starved: Arc<AtomicBool>, peer_starved: Arc<AtomicBool>) -> Link {
+    fn new(out: Sender<Mail>, inbox: Receiver<Mail>, bell: Arc<Doorbell>) -> Link {
         Link {
             out,
             inbox,
             bell,
-            starved,
-            peer_starved,
+            starved: Arc::default(),
+            peer_starved: Arc::default(),
             staged: VecDeque::new(),
-            staged_bytes: 0,
+            sent_bytes: 0,
+            peer_taken: Arc::default(),
+            taken_bytes: 0,
+            taken: Arc::default(),
+            waits: false,
             block: Vec::new(),
             block_at: None,
             settles: Vec::new(),
@@ -76,7 +102,7 @@ impl Link {
 
     /// Whether new work for the peer may be staged.
     pub fn has_room(&self) -> bool {
-        self.staged.len() < MAIL_STAGED_MAX && self.staged_bytes < MAIL_STAGED_BYTES_MAX
+        self.staged.len() < MAIL_STAGED_MAX && self.sent_bytes - self.peer_taken.load(Relaxed) < MAIL_BYTES_MAX
     }
 
     /// Stages a mail behind all that was staged before, settles included.
@@ -113,7 +139,7 @@ impl Link {
         if let Body::Shared(body) = message.body {
             self.staged.push_back(Mail::Body(body.clone()));
         }
-        self.staged_bytes += message.body.bytes().len();
+        self.sent_bytes += message.body.bytes().len();
         self.staged.push_back(mail(at));
     }
 
@@ -135,7 +161,8 @@ impl Link {
             self.staged.push_back(Mail::Accepted(std::mem::take(&mut self.accepts).into_boxed_slice()));
         }
         self.fill_ring();
-        if !self.staged.is_empty() {
+        self.waits = !self.staged.is_empty() || !self.has_room();
+        if self.waits {
             self.starved.store(true, SeqCst);
             fence(SeqCst); // pairs with the fence in `release`: either the peer sees the flag or this look sees the room
             self.fill_ring();
@@ -153,16 +180,22 @@ impl Link {
         self.inbox.pop()
     }
 
+    /// Counts a message of taken mail.
+    pub fn on_taken(&mut self, message: &MessageView<'_>) {
+        self.taken_bytes += message.body.bytes().len();
+    }
+
     /// Gives the slots of taken mail back. True if the peer waited for them and must be woken.
     pub fn release(&mut self) -> bool {
+        self.taken.store(self.taken_bytes, Relaxed);
         self.inbox.release();
         fence(SeqCst);
         self.peer_starved.load(SeqCst) && self.peer_starved.swap(false, SeqCst) && self.bell.ring()
     }
 
-    /// Whether mail that stayed behind because the ring was full could go now.
-    pub fn can_flush(&mut self) -> bool {
-        !self.staged.is_empty() && self.out.free() > 0
+    /// Whether what the last flush waited for is there: free slots, room.
+    pub fn can_go_on(&mut self) -> bool {
+        self.waits && if self.staged.is_empty() { self.has_room() } else { self.out.free() > 0 }
     }
 
     fn fill_ring(&mut self) {
@@ -172,7 +205,6 @@ impl Link {
                 return;
             }
         }
-        self.staged_bytes = 0;
     }
 
     fn seal_settles(&mut self) {
@@ -211,9 +243,11 @@ mod tests {
                 Mail::Block(block) => link.in_block = block,
                 Mail::Body(body) => shared = Some(body),
                 Mail::Publish { at, .. } => {
-                    let record = &link.in_block[at as usize..];
-                    let body = shared.take();
-                    got.push(RecordHeader::read(record).view(record, body.as_ref()).body.bytes().to_vec());
+                    let (block, body) = (link.in_block.clone(), shared.take());
+                    let record = &block[at as usize..];
+                    let message = RecordHeader::read(record).view(record, body.as_ref());
+                    got.push(message.body.bytes().to_vec());
+                    link.on_taken(&message);
                 }
                 _ => panic!("nothing else was sent"),
             }
@@ -247,7 +281,19 @@ mod tests {
             got.extend(bodies(&mut b));
         }
         assert_eq!(got, sent);
-        assert!(a.has_room() && !a.can_flush());
+        a.flush();
+        assert!(a.has_room() && !a.can_go_on());
+    }
+
+    #[test]
+    fn bytes_that_the_peer_has_not_taken_use_up_room() {
+        let (mut a, mut b) = joined();
+        let body = Bytes::from(vec![0; MAIL_BYTES_MAX]);
+        publish(&mut a, Body::Shared(&body));
+        a.flush();
+        assert!(!a.has_room() && !a.can_go_on());
+        assert_eq!(bodies(&mut b).len(), 1);
+        assert!(a.has_room() && a.can_go_on());
     }
 
     #[test]

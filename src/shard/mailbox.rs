@@ -47,9 +47,20 @@ impl Shard {
 
     fn on_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         match mail {
-            Mail::Publish { .. } | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
-            Mail::Deliver(deliver) => self.on_deliver(from, deliver, &message(block, deliver.at, body.as_ref())),
-            Mail::Got(got) => self.on_got(got.0, &got.1, &message(block, got.1.at, body.as_ref())),
+            Mail::Publish { at, .. } => {
+                self.take(from, block, at, body.as_ref());
+                self.on_queue_mail(from, block, body, mail);
+            }
+            Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
+            Mail::Deliver(deliver) => {
+                let message = self.take(from, block, deliver.at, body.as_ref());
+                self.on_deliver(from, deliver, &message);
+            }
+            Mail::Got(got) => {
+                let (to, got) = *got;
+                let message = self.take(from, block, got.at, body.as_ref());
+                self.on_got(to, &got, &message);
+            }
             Mail::Settled(settles) => settles.into_iter().for_each(|settle: Settle| self.settle_here(settle)),
             Mail::SentBack(receipt, epoch) => self.on_sent_back(receipt, epoch),
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
@@ -85,6 +96,13 @@ impl Shard {
             Mail::Ask(ask) => self.on_ask(*ask),
             _ => unreachable!("only mail for queues comes here"),
         }
+    }
+
+    /// The message whose record stands at `at` in a block that has just come from a peer, which may send more of them for it.
+    fn take<'a>(&mut self, from: ShardId, block: &'a Bytes, at: u32, body: Option<&'a Bytes>) -> MessageView<'a> {
+        let message = message(block, at, body);
+        self.link(from).on_taken(&message);
+        message
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Shard {
     /// Connections parked because a link has no room.
     mail_waiters: Vec<ConnId>,
     dirty_queues: ReadyList,
+    /// Queues whose next consumer is behind a link without room.
+    blocked_queues: Vec<QueueId>,
     deeds: VecDeque<Deed>,
     /// Working memory of the publish and settle paths.
     routes: RouteSet,
@@ -162,6 +164,7 @@ impl Shard {
             resumed: VecDeque::new(),
             mail_waiters: Vec::new(),
             dirty_queues: ReadyList::default(),
+            blocked_queues: Vec::new(),
             deeds: VecDeque::new(),
             routes: RouteSet::new(),
             unfinished: Vec::new(),
@@ -209,7 +212,7 @@ impl Shard {
     /// Declares the intention to sleep. False: mail has come or can go, take another turn instead.
     pub fn prepare_sleep(&mut self) -> bool {
         self.bell.prepare_sleep();
-        let busy = self.links.iter_mut().flatten().any(|link| link.available() > 0 || link.can_flush());
+        let busy = self.links.iter_mut().flatten().any(|link| link.available() > 0 || link.can_go_on());
         if busy {
             self.bell.awake();
         }

@@ -82,14 +82,18 @@ impl Shard {
         self.unfinished = unfinished;
     }
 
-    /// One release store and at most one wake per peer; publishers that waited for room go on.
+    /// One release store and at most one wake per peer; publishers and queues that waited for room go on.
     fn send_mail(&mut self) {
         for (peer, link) in self.links.iter_mut().enumerate() {
             if link.as_mut().is_some_and(|link| link.flush()) {
                 self.deeds.push_back(Deed::Wake(ShardId(peer as u16)));
             }
         }
-        if !self.mail_waiters.is_empty() && self.links.iter().flatten().all(|link| link.has_room()) {
+        let waits = !self.mail_waiters.is_empty() || !self.blocked_queues.is_empty();
+        if waits && self.links.iter().flatten().all(|link| link.has_room()) {
+            for id in std::mem::take(&mut self.blocked_queues) {
+                self.mark_queue(id);
+            }
             for id in std::mem::take(&mut self.mail_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waits_for_link = false;
