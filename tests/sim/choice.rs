@@ -1,0 +1,104 @@
+//! Random choices: one generator per run, so that a seed tells the whole story.
+
+use ringmq::base::rng::Rng;
+
+use crate::op::{Binding, EXCHANGES, KEYS, MessageId, Name, Op, PATTERNS, Publish, QUEUES};
+
+/// The dice of a run.
+pub struct Dice(Rng);
+
+impl Dice {
+    /// The dice of this seed.
+    pub fn new(seed: u64) -> Dice {
+        Dice(Rng::seeded(seed))
+    }
+
+    /// A number below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0.below(n)
+    }
+
+    /// An index below `n`.
+    pub fn index(&mut self, n: usize) -> usize {
+        self.below(n as u64) as usize
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of them.
+    pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        of[self.index(of.len())].clone()
+    }
+
+    /// One of the numbers `0..weights.len()`, as often as its weight says.
+    pub fn weighted(&mut self, weights: &[u64]) -> usize {
+        let mut left = self.below(weights.iter().sum());
+        weights
+            .iter()
+            .position(|&weight| {
+                let hit = left < weight;
+                left = left.saturating_sub(weight);
+                hit
+            })
+            .expect("the weights are not all 0")
+    }
+
+    /// A queue's name.
+    pub fn queue(&mut self) -> Name {
+        self.pick(QUEUES)
+    }
+
+    /// The name of an exchange that clients declare.
+    pub fn exchange(&mut self) -> Name {
+        self.pick(EXCHANGES).0
+    }
+
+    /// A binding between things that may exist.
+    pub fn binding(&mut self) -> Binding {
+        let source = if self.one_in(6) { "amq.direct" } else { self.exchange() };
+        let to_queue = !self.one_in(4);
+        let destination = if to_queue { self.queue() } else { self.exchange() };
+        let key = if source == "t0" { self.pick(PATTERNS) } else { self.pick(KEYS) };
+        let headers = (source == "h0").then(|| (self.one_in(2), self.headers(1)));
+        Binding { source, destination, to_queue, key, headers }
+    }
+
+    /// A message.
+    pub fn publish(&mut self, id: MessageId) -> Publish {
+        let exchange = match self.below(10) {
+            0..4 => "",
+            4 => "amq.direct",
+            5 => "f0",
+            _ => self.exchange(),
+        };
+        let key = if exchange.is_empty() { self.queue() } else { self.pick(KEYS) };
+        let headers = if exchange == "h0" || self.one_in(4) { self.headers(0) } else { Vec::new() };
+        Publish { id, exchange, key, headers, mandatory: self.one_in(3) }
+    }
+
+    /// An operation on the catalog.
+    pub fn topology(&mut self) -> Op {
+        match self.weighted(&[12, 2, 20, 2, 2, 20, 6]) {
+            0 => Op::DeclareExchange(self.exchange()),
+            1 => Op::DeleteExchange { name: self.exchange(), if_unused: self.one_in(2) },
+            2 => Op::DeclareQueue(self.queue()),
+            3 => Op::CheckQueue(self.queue()),
+            4 => Op::DeleteQueue { name: self.queue(), if_unused: self.one_in(3), if_empty: self.one_in(3) },
+            5 => Op::Bind(self.binding()),
+            _ => Op::Unbind(self.binding()),
+        }
+    }
+
+    /// Headers of a message or a binding: at least so many.
+    fn headers(&mut self, least: u64) -> Vec<(Name, Name)> {
+        let all = [("color", "red"), ("color", "blue"), ("size", "xl"), ("shape", "round")];
+        let first = self.index(all.len());
+        let count = (least + self.below(2)) as usize;
+        let mut chosen: Vec<(Name, Name)> = (0..count).map(|n| all[(first + n) % all.len()]).collect();
+        chosen.dedup_by_key(|(name, _)| *name);
+        chosen
+    }
+}

@@ -1,0 +1,406 @@
+//! One operation at a time: several connections to several shards, and after each operation all shards come to rest. Then there is exactly
+//! one right answer, and the oracle broker knows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::choice::Dice;
+use crate::history::History;
+use crate::model::{Mode, Model};
+use crate::op::{EXCHANGES, MessageId, Name, Op, Place, Publish, QUEUES, Saw, Settle, saw};
+use crate::support::broker::{Broker, Conn};
+use crate::support::client::{self, Event, Incoming};
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+
+/// A run: the broker, the model of it, and the clients.
+pub struct Exact<'b> {
+    broker: &'b mut dyn Broker,
+    history: &'b mut History,
+    dice: Dice,
+    model: Model,
+    clients: BTreeMap<usize, Client>,
+    clients_made: usize,
+    tags: u32,
+    messages: MessageId,
+    /// Steps without news after which a broker behind sockets is taken to be at rest.
+    quiet_steps: usize,
+}
+
+struct Client {
+    conn: Conn,
+    incoming: Incoming,
+    piece: usize,
+}
+
+impl<'b> Exact<'b> {
+    /// Clients of `broker` that do what the seed says.
+    pub fn new(broker: &'b mut dyn Broker, history: &'b mut History, seed: u64, quiet_steps: usize) -> Exact<'b> {
+        let (dice, model, clients) = (Dice::new(seed), Model::new(), BTreeMap::new());
+        Exact { broker, history, dice, model, clients, clients_made: 0, tags: 0, messages: 0, quiet_steps }
+    }
+
+    /// Does so many operations; panics where the broker and the model disagree.
+    pub fn run(&mut self, operations: usize) {
+        for _ in 0..CLIENTS {
+            self.connect();
+        }
+        for _ in 0..operations {
+            match self.dice.weighted(&[20, 30, 14, 5, 6, 16, 1, 1]) {
+                0 => self.topology(),
+                1 => self.publish(),
+                2 => self.consume(),
+                3 => self.get(),
+                4 => self.change_channel(),
+                5 => self.settle(),
+                6 => self.reconnect(),
+                _ => self.transaction(),
+            }
+        }
+    }
+
+    /// Removes what the run made, and hangs up.
+    pub fn finish(&mut self) {
+        let at = self.place();
+        self.clients
+            .keys()
+            .copied()
+            .filter(|&client| client != at.0)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|client| self.hang_up(client));
+        let (queues, exchanges): (Vec<_>, Vec<_>) =
+            (self.model.queues.keys().copied().collect(), self.model.exchanges.iter().copied().collect());
+        queues.into_iter().for_each(|name| self.act(at, &[Op::DeleteQueue { name, if_unused: false, if_empty: false }]));
+        for name in exchanges {
+            if !name.is_empty() && !name.starts_with("amq.") && self.model.exchanges.contains(name) {
+                self.act(at, &[Op::DeleteExchange { name, if_unused: false }]);
+            }
+        }
+        self.hang_up(at.0);
+    }
+
+    fn topology(&mut self) {
+        let (at, op) = (self.place(), self.dice.topology());
+        self.act(at, &[op]);
+    }
+
+    fn publish(&mut self) {
+        let at = self.place();
+        let count = 1 + self.dice.below(5);
+        let messages = (0..count).map(|_| self.message()).collect();
+        self.act(at, &[Op::Publish(self.without_race(messages))]);
+    }
+
+    /// A publish that closes its channel is alone: whether deliveries of those before it are still seen there is open.
+    fn without_race(&self, mut messages: Vec<Publish>) -> Vec<Publish> {
+        let fails = |message: &Publish| !self.model.exchanges.contains(message.exchange);
+        let alone = messages.iter().position(fails).unwrap_or(messages.len());
+        messages.truncate(alone.max(1));
+        messages
+    }
+
+    fn message(&mut self) -> Publish {
+        self.messages += 1;
+        let mut message = self.dice.publish(self.messages);
+        if message.exchange.is_empty() {
+            message.key = self.queue();
+        }
+        if !self.model.exchanges.contains(message.exchange) && !self.dice.one_in(8) {
+            message.exchange = self.dice.pick(&self.model.exchanges.iter().copied().collect::<Vec<_>>());
+        }
+        message
+    }
+
+    /// A queue, mostly one that is there.
+    fn queue(&mut self) -> Name {
+        let queues: Vec<_> = self.model.queues.keys().copied().collect();
+        if queues.is_empty() || self.dice.one_in(8) { self.dice.queue() } else { self.dice.pick(&queues) }
+    }
+
+    fn consume(&mut self) {
+        let at = self.place();
+        let consumers: Vec<(Place, u32)> =
+            self.model.queues.values().flat_map(|queue| queue.consumers.iter().map(|consumer| (consumer.place, consumer.tag))).collect();
+        let op = match self.dice.below(6) {
+            0 | 1 if !consumers.is_empty() => {
+                let (place, tag) = self.dice.pick(&consumers);
+                return self.act(place, &[Op::Cancel(tag)]);
+            }
+            2 => Op::Qos { prefetch: self.dice.below(4) as u16, global: false },
+            3 if self.dice.one_in(2) => Op::Purge(self.queue()),
+            _ => {
+                self.tags += 1;
+                let (no_ack, exclusive) = (self.dice.one_in(4), self.dice.one_in(12));
+                let priority = if self.dice.one_in(4) { self.dice.below(3) as i32 - 1 } else { 0 };
+                Op::Consume { queue: self.queue(), tag: self.tags, no_ack, exclusive, priority }
+            }
+        };
+        self.act(at, &[op]);
+    }
+
+    fn get(&mut self) {
+        let (at, op) = (self.place(), Op::Get { queue: self.queue(), no_ack: self.dice.one_in(3) });
+        self.act(at, &[op]);
+    }
+
+    fn change_channel(&mut self) {
+        let at = self.place();
+        match self.dice.below(4) {
+            0 => {
+                self.act(at, &[Op::Close]);
+                self.act(at, &[Op::Open]);
+            }
+            1 => self.act(at, &[Op::Recover]),
+            _ if matches!(self.model.channels[&at].mode, Mode::Plain) => self.act(at, &[Op::ConfirmSelect]),
+            _ => {}
+        }
+    }
+
+    fn settle(&mut self) {
+        let at = self.place();
+        let op = self.choose_settle(at);
+        self.act(at, &[op]);
+    }
+
+    fn choose_settle(&mut self, at: Place) -> Op {
+        let how = self.dice.pick(&[
+            Settle::Ack,
+            Settle::Ack,
+            Settle::Nack,
+            Settle::Requeue,
+            Settle::Requeue,
+            Settle::Reject,
+            Settle::RejectRequeue,
+        ]);
+        let held: Vec<u64> = self.model.channels[&at].held.keys().copied().collect();
+        let can_multiple = !matches!(how, Settle::Reject | Settle::RejectRequeue);
+        let multiple = can_multiple && self.dice.one_in(3);
+        let tag = match held.len() {
+            _ if multiple && self.dice.one_in(4) => 0,
+            0 if self.dice.one_in(8) => 77_777,
+            0 => return Op::Qos { prefetch: self.dice.below(5) as u16, global: false },
+            _ => self.dice.pick(&held),
+        };
+        Op::Settle { how, tag, multiple }
+    }
+
+    /// A transaction from its first publish to its end, on a channel of its own.
+    fn transaction(&mut self) {
+        let client = self.dice.pick(&self.clients.keys().copied().collect::<Vec<_>>());
+        let at = (client, TX_CHANNEL);
+        self.act(at, &[Op::Open]);
+        self.act(at, &[Op::TxSelect]);
+        for _ in 0..1 + self.dice.below(3) {
+            for _ in 0..self.dice.below(3) {
+                let op = Op::Get { queue: self.queue(), no_ack: false };
+                self.act(at, &[op]);
+            }
+            if !self.is_transactional(at) {
+                break;
+            }
+            let messages = (0..self.dice.below(4)).map(|_| self.message()).collect();
+            self.act(at, &[Op::Publish(self.without_race(messages))]);
+            if !self.is_transactional(at) {
+                break;
+            }
+            if !self.model.channels[&at].held.is_empty() {
+                let op = self.choose_settle(at);
+                self.act(at, &[op]);
+            }
+            let end = if self.dice.one_in(3) { Op::Rollback } else { Op::Commit };
+            if self.is_transactional(at) && !self.dice.one_in(6) {
+                self.act(at, &[end]);
+            }
+        }
+        self.act(at, &[Op::Close]);
+    }
+
+    fn is_transactional(&self, at: Place) -> bool {
+        matches!(self.model.channels[&at].mode, Mode::Tx(..))
+    }
+
+    fn reconnect(&mut self) {
+        let client = self.place().0;
+        if self.dice.one_in(2) {
+            self.hang_up(client);
+        } else {
+            let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
+            self.history.note(format_args!("{client} closes"));
+            self.send(client, &wire::method_frame(0, &close));
+            self.model.disconnect(client);
+            self.model.expected.entry((client, 0)).or_default().push(Saw::Reply("connection.close-ok".to_owned()));
+            self.compare();
+            self.hang_up(client);
+        }
+        self.connect();
+    }
+
+    fn hang_up(&mut self, client: usize) {
+        self.history.note(format_args!("{client} hangs up"));
+        let gone = self.clients.remove(&client).expect("it was connected");
+        self.broker.hang_up(gone.conn);
+        self.model.disconnect(client);
+        self.model.expected.retain(|place, _| place.0 != client);
+        self.compare();
+    }
+
+    fn connect(&mut self) {
+        let client = self.clients_made;
+        self.clients_made += 1;
+        let piece = self.dice.pick(&[8192, 131_072]) - 8;
+        self.clients.insert(client, Client { conn: self.broker.connect(), incoming: Incoming::default(), piece });
+        self.send(client, &handshake(piece + 8));
+        self.collect();
+        for channel in 1..=CHANNELS {
+            self.act((client, channel), &[Op::Open]);
+        }
+    }
+
+    /// An open channel.
+    fn place(&mut self) -> Place {
+        self.dice.pick(&self.model.channels.keys().copied().collect::<Vec<_>>())
+    }
+
+    /// Does these operations in one write, on the broker and on the model, and compares. A channel that was closed is opened again.
+    fn act(&mut self, at: Place, ops: &[Op]) {
+        self.history.note(format_args!("{at:?} {ops:?}"));
+        let piece = self.clients[&at.0].piece;
+        let bytes: Vec<u8> = ops.iter().flat_map(|op| op.encode(at.1, piece)).collect();
+        self.send(at.0, &bytes);
+        ops.iter().for_each(|op| self.model.apply(at, op));
+        let failed = self.model.expected.get(&at).is_some_and(|seen| seen.iter().any(|saw| matches!(saw, Saw::ChannelClosed(_))));
+        self.compare();
+        if failed {
+            self.act(at, &[Op::CloseOk, Op::Open]);
+        }
+    }
+
+    fn send(&mut self, client: usize, bytes: &[u8]) {
+        self.broker.send(self.clients[&client].conn, bytes);
+    }
+
+    /// What all clients saw since the last look, once the broker is at rest.
+    fn collect(&mut self) -> BTreeMap<Place, Vec<Saw>> {
+        let mut seen: BTreeMap<Place, Vec<Saw>> = BTreeMap::new();
+        let mut quiet = 0;
+        while quiet <= self.quiet_steps {
+            quiet += 1;
+            for (&name, client) in &mut self.clients {
+                for (channel, event) in client.incoming.feed(&self.broker.drain(client.conn)) {
+                    quiet = 0;
+                    if event != Event::Heartbeat {
+                        seen.entry((name, channel)).or_default().push(saw(event));
+                    }
+                }
+            }
+            if !self.broker.wait() && quiet > 0 {
+                break;
+            }
+        }
+        seen
+    }
+
+    fn compare(&mut self) {
+        let mut seen = self.collect();
+        for (at, saw) in seen.iter().flat_map(|(at, seen)| seen.iter().map(move |saw| (at, saw))) {
+            self.history.note(format_args!("{at:?} < {saw:?}"));
+        }
+        let places: BTreeSet<Place> = seen.keys().chain(self.model.expected.keys()).chain(self.model.confirms.keys()).copied().collect();
+        for at in places {
+            let seen = seen.remove(&at).unwrap_or_default();
+            let expected = self.model.expected.remove(&at).unwrap_or_default();
+            let confirms = self.model.confirms.remove(&at).unwrap_or_default();
+            let open = self.clients.contains_key(&at.0);
+            if let Err(difference) = if open { self.compare_channel(at, &seen, &expected, confirms) } else { Ok(()) } {
+                panic!("{at:?}: {difference}\n  expected {expected:?}\n  saw      {seen:?}");
+            }
+        }
+    }
+
+    fn compare_channel(&mut self, at: Place, seen: &[Saw], expected: &[Saw], mut confirms: BTreeSet<u64>) -> Result<(), String> {
+        let others = |all: &[Saw]| all.iter().filter(|saw| !is_apart(saw)).cloned().collect::<Vec<_>>();
+        let cancels = |all: &[Saw]| all.iter().filter(|saw| is_cancel(saw)).map(|saw| format!("{saw:?}")).collect::<BTreeSet<_>>();
+        if others(seen) != others(expected) || cancels(seen) != cancels(expected) {
+            return Err("other answers than expected".into());
+        }
+        for saw in seen {
+            if let Saw::Confirmed { tag, multiple } = saw {
+                let before = confirms.len();
+                confirms.retain(|sequence| if *multiple { sequence > tag } else { sequence != tag });
+                if before == confirms.len() {
+                    return Err(format!("nothing is confirmed by {saw:?}"));
+                }
+            }
+        }
+        let failed = seen.iter().any(|saw| matches!(saw, Saw::ChannelClosed(_)));
+        if !confirms.is_empty() && !failed {
+            return Err(format!("not confirmed: {confirms:?}"));
+        }
+        self.compare_deliveries(at, seen, expected)
+    }
+
+    /// Deliveries of one consumer come in order; how those of several queues mix is open, so the tags are learnt.
+    fn compare_deliveries(&mut self, at: Place, seen: &[Saw], expected: &[Saw]) -> Result<(), String> {
+        let by_consumer = |all: &[Saw]| {
+            let mut lists: BTreeMap<u32, Vec<(MessageId, bool, u64)>> = BTreeMap::new();
+            for saw in all {
+                if let Saw::Delivered { consumer, tag, redelivered, id } = saw {
+                    lists.entry(*consumer).or_default().push((*id, *redelivered, *tag));
+                }
+            }
+            lists
+        };
+        let (seen, expected) = (by_consumer(seen), by_consumer(expected));
+        let what = |lists: &BTreeMap<u32, Vec<(MessageId, bool, u64)>>| {
+            lists
+                .iter()
+                .map(|(consumer, list)| (*consumer, list.iter().map(|(id, redelivered, _)| (*id, *redelivered)).collect()))
+                .collect::<Vec<(u32, Vec<_>)>>()
+        };
+        if what(&seen) != what(&expected) {
+            return Err("other deliveries than expected".into());
+        }
+        let Some(channel) = self.model.channels.get_mut(&at) else { return Ok(()) };
+        let learnt: BTreeMap<u64, u64> =
+            expected.values().flatten().zip(seen.values().flatten()).map(|((.., model), (.., real))| (*model, *real)).collect();
+        let held = std::mem::take(&mut channel.held);
+        channel.held = held.into_iter().map(|(tag, held)| (learnt.get(&tag).copied().unwrap_or(tag), held)).collect();
+        Ok(())
+    }
+}
+
+/// Removes from a broker that outlives the runs what one of them may have left.
+pub fn tidy(broker: &mut dyn Broker) {
+    let conn = broker.connect();
+    let queues = QUEUES.iter().map(|name| Op::DeleteQueue { name, if_unused: false, if_empty: false });
+    let exchanges = EXCHANGES.iter().map(|(name, _)| Op::DeleteExchange { name, if_unused: false });
+    let ops = [Op::Open].into_iter().chain(queues).chain(exchanges);
+    broker.send(conn, &handshake(8192));
+    ops.for_each(|op| broker.send(conn, &op.encode(1, 8192)));
+    broker.pass_time(1000);
+}
+
+/// All that a client sends until its connection is open.
+pub fn handshake(frame_max: usize) -> Vec<u8> {
+    let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(frame_max as u64)), ("heartbeat", Value::number(0))];
+    let methods = [
+        client::start_ok(client::CAPABILITIES),
+        Method::new("connection.tune-ok", &tune).expect("the list knows it"),
+        Method::new("connection.open", &[("virtual_host", Value::text("/"))]).expect("the list knows it"),
+    ];
+    let frames = methods.iter().flat_map(|method| wire::method_frame(0, method));
+    client::PROTOCOL_HEADER.iter().copied().chain(frames).collect()
+}
+
+/// Deliveries, confirms and cancels are compared by themselves.
+fn is_apart(saw: &Saw) -> bool {
+    is_cancel(saw) || matches!(saw, Saw::Delivered { .. } | Saw::Confirmed { .. })
+}
+
+fn is_cancel(saw: &Saw) -> bool {
+    matches!(saw, Saw::Reply(reply) if reply.starts_with("basic.cancel "))
+}
+
+const CLIENTS: usize = 4;
+const CHANNELS: u16 = 2;
+const TX_CHANNEL: u16 = 9;

@@ -1,0 +1,38 @@
+//! What happened in a run: a hash of all of it and the last lines.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+
+/// The history of a run.
+#[derive(Default)]
+pub struct History {
+    hash: u64,
+    events: u64,
+    last: VecDeque<String>,
+}
+
+impl History {
+    /// Something happened.
+    pub fn note(&mut self, event: impl Display) {
+        let line = format!("{} {event}", self.events);
+        self.events += 1;
+        self.hash =
+            line.bytes().fold(self.hash ^ 0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
+        if self.last.len() == LINES_KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(line);
+    }
+
+    /// A number that tells this history from others.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// The last lines.
+    pub fn tail(&self) -> String {
+        self.last.iter().map(|line| format!("    {line}\n")).collect()
+    }
+}
+
+const LINES_KEPT: usize = 60;

@@ -1,0 +1,132 @@
+//! The simulator: the shards of a broker in one thread, clients that do what a seed says, and oracles that know what must come of it.
+//!
+//! ```text
+//! exact    one operation at a time; a model of the broker predicts every answer        model.rs  exact.rs
+//! ```
+//!
+//! `RINGMQ_SIM_SEED=7 cargo test --test sim` repeats seed 7, `RINGMQ_SIM_SEEDS=1000 …` runs a thousand, over all cores; without either, as many
+//! as fit into some seconds. `RINGMQ_SIM_ADDR=host:port` holds the model of the exact runs against a real broker: it has to agree with RabbitMQ.
+
+mod choice;
+mod exact;
+mod history;
+mod model;
+mod op;
+mod routing;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::env;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ringmq::config::Config;
+
+use exact::Exact;
+use history::History;
+use support::cluster::Cluster;
+use support::socket::SocketBroker;
+
+/// A run gives the hash of its history; it panics where an oracle is contradicted.
+type Run = fn(u64, &mut History);
+
+#[test]
+fn one_operation_at_a_time_is_answered_exactly() {
+    run_seeds("one_operation", exact);
+}
+
+#[test]
+fn a_seed_tells_the_whole_story() {
+    for run in [exact as Run] {
+        let hash = |seed| {
+            let mut history = History::default();
+            run(seed, &mut history);
+            history.hash()
+        };
+        assert_eq!(hash(3), hash(3));
+        assert_ne!(hash(3), hash(4));
+    }
+}
+
+/// The model of the exact runs agrees with the broker at `RINGMQ_SIM_ADDR`, which must have nothing that a run has names for.
+#[test]
+fn a_broker_behind_an_address_agrees_with_the_model() {
+    let Ok(address) = env::var("RINGMQ_SIM_ADDR") else { return };
+    let seed = variable("RINGMQ_SIM_SEED").unwrap_or(1);
+    checked("address", seed, |seed, history| {
+        let mut broker = SocketBroker::new(address.as_str());
+        exact::tidy(&mut broker);
+        let mut run = Exact::new(&mut broker, history, seed, QUIET_STEPS);
+        run.run(100);
+        run.finish();
+    });
+}
+
+fn exact(seed: u64, history: &mut History) {
+    let shards = 1 + (seed % 4) as u16;
+    let mut cluster = Cluster::new(Config { shards, ..Config::default() }, seed);
+    let mut run = Exact::new(&mut cluster, history, seed, 0);
+    run.run(400);
+    run.finish();
+    check_empty(&cluster);
+}
+
+/// Nothing remains when all clients are gone and all queues deleted.
+fn check_empty(cluster: &Cluster) {
+    for shard in 0..cluster.shard_count() {
+        let (messages, connections) = (cluster.shard(shard).messages().0, cluster.shard(shard).connections());
+        assert_eq!((messages, connections), (0, 0), "shard {shard} still has messages or connections");
+    }
+    assert_eq!(cluster.next_due(), None, "a timer is still set");
+}
+
+/// The seed that is asked for, or as many as are asked for, or as many as fit into some seconds.
+fn run_seeds(test: &str, run: Run) {
+    if let Some(seed) = variable("RINGMQ_SIM_SEED") {
+        return checked(test, seed, run);
+    }
+    let last = variable("RINGMQ_SIM_SEEDS");
+    let deadline = Instant::now() + DEFAULT_TIME;
+    let (next, failed) = (AtomicU64::new(1), AtomicBool::new(false));
+    let work = || {
+        while !failed.load(Ordering::Relaxed) && (last.is_some() || Instant::now() < deadline) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if last.is_some_and(|last| seed > last) {
+                break;
+            }
+            if let Err(panic) = catch_unwind(|| checked(test, seed, run)) {
+                failed.store(true, Ordering::Relaxed);
+                std::panic::resume_unwind(panic);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    });
+    println!("{} seeds", next.load(Ordering::Relaxed) - 1);
+}
+
+/// Runs a seed; if it fails, says how to repeat it and what happened last.
+fn checked(test: &str, seed: u64, run: impl Fn(u64, &mut History)) {
+    let mut history = History::default();
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, &mut history))) {
+        println!("the end of the history:\n{}repeat: RINGMQ_SIM_SEED={seed} cargo test --test sim {test}", history.tail());
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn variable<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
+}
+
+/// How long a test without a number of seeds runs.
+const DEFAULT_TIME: Duration = Duration::from_secs(8);
+
+/// Steps of 2 ms without news after which a broker behind an address has said all.
+const QUIET_STEPS: usize = 40;

@@ -1,0 +1,449 @@
+//! The oracle broker: AMQP's rules in lists and loops, one operation after the other, so that it is obviously right. It knows no shards,
+//! no bytes and no performance, and shares nothing with the product. It says what every client must see of an operation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::op::{Binding, EXCHANGES, MessageId, Name, Op, Place, Publish, Saw, Settle, consumer_name};
+use crate::routing;
+
+/// The broker.
+#[derive(Default)]
+pub struct Model {
+    pub exchanges: BTreeSet<Name>,
+    pub bindings: Vec<Binding>,
+    pub queues: BTreeMap<Name, Queue>,
+    pub channels: BTreeMap<Place, Channel>,
+    /// What clients must see of the operation, in order per channel.
+    pub expected: BTreeMap<Place, Vec<Saw>>,
+    /// Publishes that must be confirmed.
+    pub confirms: BTreeMap<Place, BTreeSet<u64>>,
+    incarnations: u64,
+}
+
+/// A queue.
+#[derive(Default)]
+pub struct Queue {
+    incarnation: u64,
+    owner: Option<usize>,
+    next_place: u64,
+    /// What is ready: by place.
+    pub ready: BTreeMap<u64, (MessageId, bool)>,
+    /// All consumers, the next to be served in front.
+    pub consumers: Vec<Consumer>,
+}
+
+/// A consumer.
+pub struct Consumer {
+    pub place: Place,
+    pub tag: u32,
+    no_ack: bool,
+    exclusive: bool,
+    priority: i32,
+    prefetch: u16,
+    unacked: u16,
+}
+
+/// A channel.
+#[derive(Default)]
+pub struct Channel {
+    pub mode: Mode,
+    prefetch: u16,
+    deliveries: u64,
+    /// What the client holds: by delivery tag.
+    pub held: BTreeMap<u64, Held>,
+}
+
+/// What a channel is used for.
+#[derive(Default)]
+pub enum Mode {
+    #[default]
+    Plain,
+    /// So many publishes so far.
+    Confirm(u64),
+    /// What waits for the commit.
+    Tx(Vec<Publish>, Vec<(u64, Held, Settle)>),
+}
+
+/// A delivery that is not settled.
+#[derive(Clone)]
+pub struct Held {
+    queue: Name,
+    incarnation: u64,
+    place: u64,
+    id: MessageId,
+    consumer: Option<u32>,
+}
+
+const NOT_FOUND: u64 = 404;
+const ACCESS_REFUSED: u64 = 403;
+const RESOURCE_LOCKED: u64 = 405;
+const PRECONDITION_FAILED: u64 = 406;
+
+impl Model {
+    /// A broker with nothing but the exchanges that are always there.
+    pub fn new() -> Model {
+        Model { exchanges: BTreeSet::from(["", "amq.direct", "amq.fanout"]), ..Model::default() }
+    }
+
+    /// One operation, and all that follows from it.
+    pub fn apply(&mut self, at: Place, op: &Op) {
+        match op {
+            Op::DeclareExchange(name) => {
+                self.exchanges.insert(name);
+                self.reply(at, "exchange.declare-ok");
+            }
+            Op::DeleteExchange { name, if_unused } if *if_unused && self.bindings.iter().any(|binding| binding.source == *name) => {
+                self.fail(at, PRECONDITION_FAILED);
+            }
+            Op::DeleteExchange { name, .. } => {
+                self.delete_exchange(name);
+                self.reply(at, "exchange.delete-ok");
+            }
+            Op::Bind(binding) => self.bind(at, binding),
+            Op::Unbind(binding) => self.unbind(at, binding),
+            Op::Publish(messages) => messages.iter().for_each(|message| self.publish(at, message)),
+            Op::Qos { prefetch, .. } => {
+                self.channel(at).prefetch = *prefetch;
+                self.reply(at, "basic.qos-ok");
+            }
+            Op::Settle { how, tag, multiple } => self.settle(at, *how, *tag, *multiple),
+            Op::Recover => {
+                let held = std::mem::take(&mut self.channel(at).held);
+                self.reply(at, "basic.recover-ok");
+                held.into_values().for_each(|held| self.give_back(held));
+            }
+            Op::ConfirmSelect => {
+                self.channel(at).mode = Mode::Confirm(0);
+                self.reply(at, "confirm.select-ok");
+            }
+            Op::TxSelect => {
+                self.channel(at).mode = Mode::Tx(Vec::new(), Vec::new());
+                self.reply(at, "tx.select-ok");
+            }
+            Op::Commit => self.commit(at),
+            Op::Rollback => {
+                let channel = self.channel(at);
+                let Mode::Tx(_, settles) = std::mem::replace(&mut channel.mode, Mode::Tx(Vec::new(), Vec::new())) else { return };
+                channel.held.extend(settles.into_iter().map(|(tag, held, _)| (tag, held)));
+                self.reply(at, "tx.rollback-ok");
+            }
+            Op::Open => {
+                self.channels.insert(at, Channel::default());
+                self.reply(at, "channel.open-ok");
+            }
+            Op::Close => {
+                self.end_channel(at);
+                self.reply(at, "channel.close-ok");
+            }
+            Op::CloseOk => {}
+            _ => self.apply_to_queue(at, op),
+        }
+        self.serve();
+    }
+
+    /// The connection is gone: its channels end, its exclusive queues go.
+    pub fn disconnect(&mut self, conn: usize) {
+        let channels: Vec<Place> = self.channels.keys().filter(|place| place.0 == conn).copied().collect();
+        channels.into_iter().for_each(|place| self.end_channel(place));
+        let owned: Vec<Name> = self.queues.iter().filter(|(_, queue)| queue.owner == Some(conn)).map(|(name, _)| *name).collect();
+        owned.into_iter().for_each(|name| self.delete_queue(name));
+        self.serve();
+    }
+
+    fn apply_to_queue(&mut self, at: Place, op: &Op) {
+        let (Op::DeclareQueue(name)
+        | Op::CheckQueue(name)
+        | Op::Purge(name)
+        | Op::DeleteQueue { name, .. }
+        | Op::Consume { queue: name, .. }
+        | Op::Get { queue: name, .. }) = op
+        else {
+            let Op::Cancel(tag) = op else { unreachable!("all other operations are done by apply") };
+            return self.cancel(at, *tag);
+        };
+        if let Op::DeclareQueue(name) = op
+            && !self.queues.contains_key(name)
+        {
+            self.incarnations += 1;
+            let owner = name.starts_with('x').then_some(at.0);
+            self.queues.insert(name, Queue { incarnation: self.incarnations, owner, ..Queue::default() });
+        }
+        let Some(queue) = self.queues.get(name) else {
+            return if matches!(op, Op::DeleteQueue { .. }) { self.reply(at, "queue.delete-ok 0") } else { self.fail(at, NOT_FOUND) };
+        };
+        if queue.owner.is_some_and(|owner| owner != at.0) {
+            return self.fail(at, RESOURCE_LOCKED);
+        }
+        let (messages, consumers) = (queue.ready.len(), queue.consumers.len());
+        match op {
+            Op::DeclareQueue(_) | Op::CheckQueue(_) => self.reply(at, &format!("queue.declare-ok {name} {messages} {consumers}")),
+            Op::Purge(_) => {
+                self.queue(name).ready.clear();
+                self.reply(at, &format!("queue.purge-ok {messages}"));
+            }
+            Op::DeleteQueue { if_unused, if_empty, .. } => {
+                if (*if_unused && consumers > 0) || (*if_empty && messages > 0) {
+                    return self.fail(at, PRECONDITION_FAILED);
+                }
+                self.reply(at, &format!("queue.delete-ok {messages}"));
+                self.delete_queue(name);
+            }
+            Op::Consume { tag, no_ack, exclusive, priority, .. } => self.consume(at, name, *tag, *no_ack, *exclusive, *priority),
+            Op::Get { no_ack, .. } => self.get(at, name, *no_ack),
+            _ => unreachable!("a queue is named by the operations above"),
+        }
+    }
+
+    fn is_unbindable(&self, at: Place, binding: &Binding) -> Option<u64> {
+        let destination =
+            if binding.to_queue { self.queues.contains_key(binding.destination) } else { self.exchanges.contains(binding.destination) };
+        if !destination || !self.exchanges.contains(binding.source) {
+            return Some(NOT_FOUND);
+        }
+        let owner = if binding.to_queue { self.queues[binding.destination].owner } else { None };
+        owner.is_some_and(|owner| owner != at.0).then_some(RESOURCE_LOCKED)
+    }
+
+    fn bind(&mut self, at: Place, binding: &Binding) {
+        if let Some(code) = self.is_unbindable(at, binding) {
+            return self.fail(at, code);
+        }
+        if !self.bindings.contains(binding) {
+            self.bindings.push(binding.clone());
+        }
+        self.reply(at, if binding.to_queue { "queue.bind-ok" } else { "exchange.bind-ok" });
+    }
+
+    fn unbind(&mut self, at: Place, binding: &Binding) {
+        if self.bindings.contains(binding) && self.is_unbindable(at, binding).is_some() {
+            return self.fail(at, RESOURCE_LOCKED);
+        }
+        self.drop_bindings(|other| other == binding);
+        self.reply(at, if binding.to_queue { "queue.unbind-ok" } else { "exchange.unbind-ok" });
+    }
+
+    /// Removes bindings, and exchanges that go with their last one.
+    fn drop_bindings(&mut self, goes: impl Fn(&Binding) -> bool) {
+        let (gone, kept): (Vec<Binding>, Vec<Binding>) = std::mem::take(&mut self.bindings).into_iter().partition(|binding| goes(binding));
+        self.bindings = kept;
+        for Binding { source, .. } in gone {
+            if source.starts_with("af") && self.bindings.iter().all(|binding| binding.source != source) {
+                self.delete_exchange(source);
+            }
+        }
+    }
+
+    fn delete_exchange(&mut self, name: Name) {
+        if self.exchanges.remove(name) {
+            self.drop_bindings(|binding| binding.source == name || (!binding.to_queue && binding.destination == name));
+        }
+    }
+
+    fn delete_queue(&mut self, name: Name) {
+        let Some(queue) = self.queues.remove(name) else { return };
+        for consumer in queue.consumers {
+            self.reply(consumer.place, &format!("basic.cancel {} true", consumer_name(consumer.tag)));
+        }
+        self.drop_bindings(|binding| binding.to_queue && binding.destination == name);
+    }
+
+    fn publish(&mut self, at: Place, message: &Publish) {
+        if !self.channels.contains_key(&at) {
+            return; // an earlier publish closed the channel
+        }
+        if !self.exchanges.contains(message.exchange) {
+            return self.fail(at, NOT_FOUND);
+        }
+        match &mut self.channel(at).mode {
+            Mode::Tx(publishes, _) => return publishes.push(message.clone()),
+            Mode::Confirm(count) => {
+                *count += 1;
+                let sequence = *count;
+                self.confirms.entry(at).or_default().insert(sequence);
+            }
+            Mode::Plain => {}
+        }
+        self.route(at, message);
+    }
+
+    fn route(&mut self, at: Place, message: &Publish) {
+        let exists = |name: &Name| self.queues.contains_key(name);
+        let queues = routing::route(&self.bindings, exists, message);
+        if queues.is_empty() && message.mandatory {
+            self.expect(at, Saw::Returned(message.id));
+        }
+        for name in queues {
+            let queue = self.queue(name);
+            queue.ready.insert(queue.next_place, (message.id, false));
+            queue.next_place += 1;
+            self.serve();
+        }
+    }
+
+    fn consume(&mut self, at: Place, name: Name, tag: u32, no_ack: bool, exclusive: bool, priority: i32) {
+        let prefetch = self.channel(at).prefetch;
+        let queue = self.queue(name);
+        if queue.consumers.iter().any(|consumer| consumer.exclusive) || (exclusive && !queue.consumers.is_empty()) {
+            return self.fail(at, ACCESS_REFUSED);
+        }
+        queue.consumers.push(Consumer { place: at, tag, no_ack, exclusive, priority, prefetch, unacked: 0 });
+        self.reply(at, &format!("basic.consume-ok {}", consumer_name(tag)));
+    }
+
+    fn cancel(&mut self, at: Place, tag: u32) {
+        self.drop_consumers(|consumer| (consumer.place, consumer.tag) == (at, tag));
+        self.reply(at, &format!("basic.cancel-ok {}", consumer_name(tag)));
+    }
+
+    /// Removes consumers, and queues that go with their last one.
+    fn drop_consumers(&mut self, goes: impl Fn(&Consumer) -> bool) {
+        let mut abandoned = Vec::new();
+        for (name, queue) in &mut self.queues {
+            let before = queue.consumers.len();
+            queue.consumers.retain(|consumer| !goes(consumer));
+            if name.starts_with('a') && before > 0 && queue.consumers.is_empty() {
+                abandoned.push(*name);
+            }
+        }
+        abandoned.into_iter().for_each(|name| self.delete_queue(name));
+    }
+
+    fn get(&mut self, at: Place, name: Name, no_ack: bool) {
+        let queue = self.queue(name);
+        let incarnation = queue.incarnation;
+        let Some((place, (id, redelivered))) = queue.ready.pop_first() else { return self.reply(at, "basic.get-empty") };
+        let remaining = queue.ready.len() as u64;
+        let tag = self.hand_over(at, (!no_ack).then_some(Held { queue: name, incarnation, place, id, consumer: None }));
+        self.expect(at, Saw::Got { tag, redelivered, remaining, id });
+    }
+
+    fn settle(&mut self, at: Place, how: Settle, tag: u64, multiple: bool) {
+        let channel = self.channel(at);
+        let chosen: Vec<u64> = match (tag, multiple) {
+            (0, true) => channel.held.keys().copied().collect(),
+            (tag, true) => channel.held.range(..=tag).map(|(tag, _)| *tag).collect(),
+            (tag, false) => channel.held.contains_key(&tag).then_some(tag).into_iter().collect(),
+        };
+        if chosen.is_empty() && tag != 0 {
+            return self.fail(at, PRECONDITION_FAILED);
+        }
+        for tag in chosen {
+            let channel = self.channel(at);
+            let held = channel.held.remove(&tag).expect("chosen from what is held");
+            match &mut channel.mode {
+                Mode::Tx(_, settles) => settles.push((tag, held, how)),
+                _ => self.finish(held, how),
+            }
+        }
+    }
+
+    fn finish(&mut self, held: Held, how: Settle) {
+        if how.requeues() { self.give_back(held) } else { self.credit(&held) }
+    }
+
+    fn give_back(&mut self, held: Held) {
+        if let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) {
+            queue.ready.insert(held.place, (held.id, true));
+        }
+        self.credit(&held);
+    }
+
+    /// The consumer of a settled delivery has room again: if it was full, it goes to the end of the rotation.
+    fn credit(&mut self, held: &Held) {
+        let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) else { return };
+        let Some(at) = queue.consumers.iter().position(|consumer| Some(consumer.tag) == held.consumer) else { return };
+        let was_full = !queue.consumers[at].has_room();
+        queue.consumers[at].unacked -= 1;
+        if was_full {
+            let consumer = queue.consumers.remove(at);
+            queue.consumers.push(consumer);
+        }
+    }
+
+    fn commit(&mut self, at: Place) {
+        let channel = self.channel(at);
+        let Mode::Tx(publishes, settles) = std::mem::replace(&mut channel.mode, Mode::Tx(Vec::new(), Vec::new())) else { return };
+        publishes.iter().for_each(|message| self.route(at, message));
+        settles.into_iter().for_each(|(_, held, how)| self.finish(held, how));
+        self.reply(at, "tx.commit-ok");
+    }
+
+    /// The channel ends: its consumers leave, then what it holds goes back.
+    fn end_channel(&mut self, at: Place) {
+        let Some(channel) = self.channels.remove(&at) else { return };
+        self.drop_consumers(|consumer| consumer.place == at);
+        channel.held.into_values().for_each(|held| self.give_back(held));
+        if let Mode::Tx(_, settles) = channel.mode {
+            settles.into_iter().for_each(|(_, held, _)| self.give_back(held));
+        }
+    }
+
+    fn serve(&mut self) {
+        let names: Vec<Name> = self.queues.keys().copied().collect();
+        for name in names {
+            while self.serve_one(name) {}
+        }
+    }
+
+    /// The first message of a queue goes to the first consumer with room among those of the highest priority.
+    fn serve_one(&mut self, name: Name) -> bool {
+        let queue = self.queue(name);
+        let highest = queue.consumers.iter().filter(|consumer| consumer.has_room()).map(|consumer| consumer.priority).max();
+        let Some(next) = queue.consumers.iter().position(|consumer| consumer.has_room() && Some(consumer.priority) == highest) else {
+            return false;
+        };
+        let Some((place, (id, redelivered))) = queue.ready.pop_first() else { return false };
+        let mut consumer = queue.consumers.remove(next);
+        let (at, tag, no_ack, incarnation) = (consumer.place, consumer.tag, consumer.no_ack, queue.incarnation);
+        consumer.unacked += u16::from(!no_ack);
+        queue.consumers.push(consumer);
+        let held = Held { queue: name, incarnation, place, id, consumer: Some(tag) };
+        let delivery = self.hand_over(at, (!no_ack).then_some(held));
+        self.expect(at, Saw::Delivered { consumer: tag, tag: delivery, redelivered, id });
+        true
+    }
+
+    fn hand_over(&mut self, at: Place, held: Option<Held>) -> u64 {
+        let channel = self.channel(at);
+        channel.deliveries += 1;
+        channel.held.extend(held.map(|held| (channel.deliveries, held)));
+        channel.deliveries
+    }
+
+    fn fail(&mut self, at: Place, code: u64) {
+        self.expect(at, Saw::ChannelClosed(code));
+        self.end_channel(at);
+    }
+
+    fn reply(&mut self, at: Place, reply: &str) {
+        self.expect(at, Saw::Reply(reply.to_owned()));
+    }
+
+    fn expect(&mut self, at: Place, saw: Saw) {
+        self.expected.entry(at).or_default().push(saw);
+    }
+
+    fn channel(&mut self, at: Place) -> &mut Channel {
+        self.channels.get_mut(&at).expect("an operation happens on an open channel")
+    }
+
+    fn queue(&mut self, name: Name) -> &mut Queue {
+        self.queues.get_mut(name).expect("the queue was just found")
+    }
+}
+
+impl Consumer {
+    fn has_room(&self) -> bool {
+        self.no_ack || self.prefetch == 0 || self.unacked < self.prefetch
+    }
+}
+
+/// The type of an exchange.
+pub fn kind(exchange: Name) -> Name {
+    match exchange {
+        "" => "default",
+        "amq.direct" => "direct",
+        "amq.fanout" => "fanout",
+        name => EXCHANGES.iter().find(|(other, _)| *other == name).expect("an exchange of the list").1,
+    }
+}

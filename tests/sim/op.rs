@@ -1,0 +1,289 @@
+//! What simulated clients do and see: operations as values and as bytes, events as values that can be compared.
+
+use crate::support::client::{self, Content, Event};
+use crate::support::value::{Table, Value};
+use crate::support::wire::{self, Method};
+
+/// A name from the lists below.
+pub type Name = &'static str;
+
+/// A connection and one of its channels.
+pub type Place = (usize, u16);
+
+/// A message, told apart from all others of a run.
+pub type MessageId = u32;
+
+/// Queues: `x*` are exclusive, `a*` go with their last consumer.
+pub const QUEUES: &[Name] = &["q0", "q1", "q2", "q3", "a0", "x0"];
+
+/// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding.
+pub const EXCHANGES: &[(Name, Name)] = &[("d0", "direct"), ("f0", "fanout"), ("t0", "topic"), ("h0", "headers"), ("af0", "fanout")];
+
+/// Routing and binding keys (of topic exchanges too).
+pub const KEYS: &[Name] = &["a", "b", "a.b", "b.a.b", "a.b.c", "q0", "q2"];
+
+/// Keys for bindings of topic exchanges.
+pub const PATTERNS: &[Name] = &["#", "*", "a.*", "#.b", "*.b.#", "a", "a.#.c"];
+
+/// What a client does on a channel.
+#[derive(Clone, Debug)]
+pub enum Op {
+    DeclareExchange(Name),
+    DeleteExchange { name: Name, if_unused: bool },
+    DeclareQueue(Name),
+    CheckQueue(Name),
+    DeleteQueue { name: Name, if_unused: bool, if_empty: bool },
+    Purge(Name),
+    Bind(Binding),
+    Unbind(Binding),
+    Publish(Vec<Publish>),
+    Consume { queue: Name, tag: u32, no_ack: bool, exclusive: bool, priority: i32 },
+    Cancel(u32),
+    Get { queue: Name, no_ack: bool },
+    Qos { prefetch: u16, global: bool },
+    Settle { how: Settle, tag: u64, multiple: bool },
+    Recover,
+    ConfirmSelect,
+    TxSelect,
+    Commit,
+    Rollback,
+    Open,
+    Close,
+    CloseOk,
+}
+
+/// How a delivery is settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settle {
+    Ack,
+    Nack,
+    Requeue,
+    Reject,
+    RejectRequeue,
+}
+
+impl Settle {
+    /// Whether the message goes back to its queue.
+    pub fn requeues(self) -> bool {
+        matches!(self, Settle::Requeue | Settle::RejectRequeue)
+    }
+}
+
+/// A binding; all of it is its identity.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Binding {
+    pub source: Name,
+    pub destination: Name,
+    pub to_queue: bool,
+    pub key: Name,
+    /// x-match and the headers, for a headers exchange.
+    pub headers: Option<(bool, Vec<(Name, Name)>)>,
+}
+
+/// A message to be published.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    pub id: MessageId,
+    pub exchange: Name,
+    pub key: Name,
+    pub headers: Vec<(Name, Name)>,
+    pub mandatory: bool,
+}
+
+/// What a client sees.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Saw {
+    /// A method without content: its name and its fields.
+    Reply(String),
+    Delivered {
+        consumer: u32,
+        tag: u64,
+        redelivered: bool,
+        id: MessageId,
+    },
+    Got {
+        tag: u64,
+        redelivered: bool,
+        remaining: u64,
+        id: MessageId,
+    },
+    Returned(MessageId),
+    Confirmed {
+        tag: u64,
+        multiple: bool,
+    },
+    Refused {
+        tag: u64,
+        multiple: bool,
+    },
+    /// The broker closed the channel.
+    ChannelClosed(u64),
+    /// The broker closed the connection.
+    ConnectionClosed(String),
+}
+
+impl Op {
+    /// The operation's bytes on `channel`.
+    pub fn encode(&self, channel: u16, piece: usize) -> Vec<u8> {
+        let text = |text: &str| Value::text(text);
+        let frame = |name: &str, fields: &[(&str, Value)]| {
+            wire::method_frame(channel, &Method::new(name, fields).expect("the list knows the method"))
+        };
+        match self {
+            Op::DeclareExchange(name) => {
+                let kind = EXCHANGES.iter().find(|(exchange, _)| exchange == name).expect("a name of the list").1;
+                let auto = Value::Bool(name.starts_with('a'));
+                frame(
+                    "exchange.declare",
+                    &[("exchange", text(name)), ("type", text(kind)), ("durable", Value::Bool(true)), ("auto_delete", auto)],
+                )
+            }
+            Op::DeleteExchange { name, if_unused } => {
+                frame("exchange.delete", &[("exchange", text(name)), ("if_unused", Value::Bool(*if_unused))])
+            }
+            Op::DeclareQueue(name) => {
+                let (exclusive, auto) = (Value::Bool(name.starts_with('x')), Value::Bool(name.starts_with('a')));
+                let durable = Value::Bool(!name.starts_with('x'));
+                let fields = [("queue", text(name)), ("durable", durable), ("exclusive", exclusive), ("auto_delete", auto)];
+                frame("queue.declare", &fields)
+            }
+            Op::CheckQueue(name) => frame("queue.declare", &[("queue", text(name)), ("passive", Value::Bool(true))]),
+            Op::DeleteQueue { name, if_unused, if_empty } => {
+                let conditions = [("if_unused", Value::Bool(*if_unused)), ("if_empty", Value::Bool(*if_empty))];
+                frame("queue.delete", &[&[("queue", text(name))][..], &conditions].concat())
+            }
+            Op::Purge(name) => frame("queue.purge", &[("queue", text(name))]),
+            Op::Bind(binding) => frame(if binding.to_queue { "queue.bind" } else { "exchange.bind" }, &binding.fields()),
+            Op::Unbind(binding) => frame(if binding.to_queue { "queue.unbind" } else { "exchange.unbind" }, &binding.fields()),
+            Op::Publish(messages) => messages.iter().flat_map(|message| message.encode(channel, piece)).collect(),
+            Op::Consume { queue, tag, no_ack, exclusive, priority } => {
+                let arguments = match priority {
+                    0 => Table::new(),
+                    n => vec![(b"x-priority".to_vec(), Value::Number('I', i128::from(*n)))],
+                };
+                let flags =
+                    [("no_ack", Value::Bool(*no_ack)), ("exclusive", Value::Bool(*exclusive)), ("arguments", Value::Table(arguments))];
+                frame("basic.consume", &[&[("queue", text(queue)), ("consumer_tag", text(&consumer_name(*tag)))][..], &flags].concat())
+            }
+            Op::Cancel(tag) => frame("basic.cancel", &[("consumer_tag", text(&consumer_name(*tag)))]),
+            Op::Get { queue, no_ack } => frame("basic.get", &[("queue", text(queue)), ("no_ack", Value::Bool(*no_ack))]),
+            Op::Qos { prefetch, global } => {
+                frame("basic.qos", &[("prefetch_count", Value::number(*prefetch)), ("global", Value::Bool(*global))])
+            }
+            Op::Settle { how, tag, multiple } => {
+                let tag = ("delivery_tag", Value::number(*tag));
+                let multiple = ("multiple", Value::Bool(*multiple));
+                let requeue = ("requeue", Value::Bool(how.requeues()));
+                match how {
+                    Settle::Ack => frame("basic.ack", &[tag, multiple]),
+                    Settle::Nack | Settle::Requeue => frame("basic.nack", &[tag, multiple, requeue]),
+                    Settle::Reject | Settle::RejectRequeue => frame("basic.reject", &[tag, requeue]),
+                }
+            }
+            Op::Recover => frame("basic.recover", &[("requeue", Value::Bool(true))]),
+            Op::ConfirmSelect => frame("confirm.select", &[]),
+            Op::TxSelect => frame("tx.select", &[]),
+            Op::Commit => frame("tx.commit", &[]),
+            Op::Rollback => frame("tx.rollback", &[]),
+            Op::Open => frame("channel.open", &[]),
+            Op::Close => frame("channel.close", &[("reply_code", Value::number(200))]),
+            Op::CloseOk => frame("channel.close-ok", &[]),
+        }
+    }
+}
+
+impl Binding {
+    fn fields(&self) -> Vec<(&'static str, Value)> {
+        let mut arguments = Table::new();
+        if let Some((all, headers)) = &self.headers {
+            arguments.push((b"x-match".to_vec(), Value::text(if *all { "all" } else { "any" })));
+            arguments.extend(table(headers));
+        }
+        let destination = if self.to_queue { "queue" } else { "destination" };
+        let source = if self.to_queue { "exchange" } else { "source" };
+        vec![
+            (destination, Value::text(self.destination)),
+            (source, Value::text(self.source)),
+            ("routing_key", Value::text(self.key)),
+            ("arguments", Value::Table(arguments)),
+        ]
+    }
+}
+
+impl Publish {
+    fn encode(&self, channel: u16, piece: usize) -> Vec<u8> {
+        let fields =
+            [("exchange", Value::text(self.exchange)), ("routing_key", Value::text(self.key)), ("mandatory", Value::Bool(self.mandatory))];
+        let method = Method::new("basic.publish", &fields).expect("the list knows the method");
+        let mut properties = vec![("message_id".to_owned(), Value::text(self.id.to_string()))];
+        if !self.headers.is_empty() {
+            properties.insert(0, ("headers".to_owned(), Value::Table(table(&self.headers))));
+        }
+        client::publish(channel, &method, &Content { properties, body: body(self.id), parts: Vec::new() }, piece)
+    }
+}
+
+/// A consumer's name on the wire.
+pub fn consumer_name(tag: u32) -> String {
+    format!("c{tag}")
+}
+
+/// What a client saw, as a value. Panics if the message is not what was published.
+pub fn saw(event: Event) -> Saw {
+    let Event::Method(method, content) = event else { return Saw::ConnectionClosed(format!("{event:?}")) };
+    let id = content.as_ref().map(message_id);
+    let number = |field: &str| method.field(field).and_then(Value::as_number).unwrap_or_default() as u64;
+    let flag = |field: &str| method.field(field) == Some(&Value::Bool(true));
+    let whole = "a delivery has content";
+    match method.name.as_str() {
+        "basic.deliver" => {
+            let name = String::from_utf8_lossy(method.text("consumer_tag")).into_owned();
+            let consumer = name.strip_prefix('c').and_then(|tag| tag.parse().ok()).expect("a consumer of ours");
+            Saw::Delivered { consumer, tag: number("delivery_tag"), redelivered: flag("redelivered"), id: id.expect(whole) }
+        }
+        "basic.get-ok" => {
+            let (tag, remaining) = (number("delivery_tag"), number("message_count"));
+            Saw::Got { tag, redelivered: flag("redelivered"), remaining, id: id.expect(whole) }
+        }
+        "basic.return" => Saw::Returned(id.expect(whole)),
+        "basic.ack" => Saw::Confirmed { tag: number("delivery_tag"), multiple: flag("multiple") },
+        "basic.nack" => Saw::Refused { tag: number("delivery_tag"), multiple: flag("multiple") },
+        "channel.close" => Saw::ChannelClosed(number("reply_code")),
+        "connection.close" => Saw::ConnectionClosed(String::from_utf8_lossy(method.text("reply_text")).into_owned()),
+        name => Saw::Reply(method.fields.iter().fold(name.to_owned(), |line, (_, value)| line + &print(value))),
+    }
+}
+
+fn print(value: &Value) -> String {
+    match value {
+        Value::Text(text) if text.is_empty() => String::new(),
+        Value::Text(text) => format!(" {}", String::from_utf8_lossy(text)),
+        Value::Number(_, n) => format!(" {n}"),
+        Value::Bool(bit) => format!(" {bit}"),
+        _ => String::new(),
+    }
+}
+
+/// The message's number, once its body is found to be unharmed.
+fn message_id(content: &Content) -> MessageId {
+    let text = content.properties.iter().find(|(name, _)| name == "message_id").and_then(|(_, value)| value.as_text());
+    let id = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).expect("every message has its number");
+    assert!(content.body == body(id), "the body of message {id} was changed on the way ({} bytes)", content.body.len());
+    id
+}
+
+/// A message's body: mostly small, sometimes more than a frame holds, sometimes large enough to travel by reference.
+fn body(id: MessageId) -> Vec<u8> {
+    let size = match id % 97 {
+        3 => 0,
+        5 | 50 => 20_000,
+        7 => 150_000,
+        11 | 60 => 9_000,
+        n => 8 + n as usize * 2,
+    };
+    (0..size).map(|at| (at as u32 ^ id).wrapping_mul(0x9E37_79B1).to_be_bytes()[0]).collect()
+}
+
+fn table(pairs: &[(Name, Name)]) -> Table {
+    pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), Value::text(value))).collect()
+}
