@@ -17,7 +17,7 @@ pub enum Sizes {
 /// How much may be published and not yet received.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Window {
-    /// Wire bytes of all producers together.
+    /// Wire bytes of all producers together, every copy counted.
     Bytes(u64),
     /// Messages of each producer.
     Messages(u64),

@@ -8,7 +8,7 @@ use super::CeilingArgs;
 use super::buffers::Buffers;
 use super::log::Log;
 use super::ring::{Done, Ring};
-use super::router::Broker;
+use super::router::{Broker, note};
 use super::session::Session;
 use crate::amqp::encode::ack;
 use crate::sys;
@@ -139,7 +139,7 @@ impl Driver {
     fn retire(&mut self, index: usize) {
         let Some(link) = self.links[index].as_mut() else { return };
         link.gone = true;
-        if link.receiving || self.broker.outputs[index].sending {
+        if link.receiving || self.broker.outputs[index].is_sending() {
             return;
         }
         self.links[index] = None;
@@ -153,9 +153,8 @@ impl Driver {
         let Some(link) = self.links[index].as_mut() else { return Ok(()) };
         if result < 0 || link.gone {
             self.retire(index);
-        } else if output.first().is_some() && !output.dirty {
-            output.dirty = true;
-            self.broker.dirty.push(index);
+        } else if !output.is_empty() {
+            note(output, index, &mut self.broker.dirty);
         } else if link.session.closing {
             let _ = link.stream.shutdown(std::net::Shutdown::Both);
         }
@@ -180,9 +179,11 @@ impl Driver {
         for index in std::mem::take(&mut self.broker.dirty) {
             let output = &mut self.broker.outputs[index];
             output.dirty = false;
-            let (Some(link), Some(bytes), false) = (self.links[index].as_ref(), output.first(), output.sending) else { continue };
-            self.ring.send(link.stream.as_raw_fd(), index, bytes)?;
-            output.sending = true;
+            if let Some(link) = self.links[index].as_ref()
+                && let Some(bytes) = output.send()
+            {
+                self.ring.send(link.stream.as_raw_fd(), index, bytes)?;
+            }
         }
         Ok(())
     }

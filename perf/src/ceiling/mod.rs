@@ -17,6 +17,7 @@ mod log;
 mod output;
 mod ring;
 mod router;
+mod routes;
 mod session;
 
 use std::path::PathBuf;

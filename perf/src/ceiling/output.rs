@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 /// Bytes that are sent at once.
+#[derive(Default)]
 pub struct Chunk {
     bytes: Box<[u8]>,
     len: usize,
@@ -62,16 +63,23 @@ impl Pool {
 
     pub fn give(&mut self, mut chunk: Chunk) {
         chunk.len = 0;
-        if chunk.bytes.len() == CHUNK_BYTES { self.small.push(chunk) } else { self.large.push(chunk) }
+        match chunk.bytes.len() {
+            0 => {}
+            CHUNK_BYTES => self.small.push(chunk),
+            _ => self.large.push(chunk),
+        }
     }
 }
 
 /// A connection's outgoing side.
 #[derive(Default)]
 pub struct Output {
-    chunks: VecDeque<Chunk>,
-    /// The first chunk is with the kernel.
-    pub sending: bool,
+    /// With the kernel.
+    sending: Option<Chunk>,
+    /// Full ones.
+    waiting: VecDeque<Chunk>,
+    /// Where deliveries go.
+    filling: Chunk,
     /// Already noted for the end of the turn.
     pub dirty: bool,
     /// Number of the last delivery.
@@ -82,17 +90,21 @@ impl Output {
     /// Room for `len` bytes at the end, which the caller fills.
     #[inline]
     pub fn room(&mut self, len: usize, pool: &mut Pool) -> &mut [u8] {
-        let busy = usize::from(self.sending);
-        let fits = self.chunks.len() > busy && self.chunks.back().is_some_and(|c| c.bytes.len() - c.len >= len);
-        if !fits {
-            let mut chunk = pool.take();
-            chunk.grow(len);
-            self.chunks.push_back(chunk);
+        if self.filling.bytes.len() - self.filling.len < len {
+            self.next_chunk(len, pool);
         }
-        let chunk = self.chunks.back_mut().expect("one was just made sure of");
-        let start = chunk.len;
-        chunk.len += len;
-        &mut chunk.bytes[start..start + len]
+        let start = self.filling.len;
+        self.filling.len += len;
+        &mut self.filling.bytes[start..start + len]
+    }
+
+    #[cold]
+    fn next_chunk(&mut self, len: usize, pool: &mut Pool) {
+        let full = std::mem::replace(&mut self.filling, pool.take());
+        if full.len > 0 {
+            self.waiting.push_back(full);
+        }
+        self.filling.grow(len);
     }
 
     pub fn extend(&mut self, bytes: &[u8], pool: &mut Pool) {
@@ -101,25 +113,58 @@ impl Output {
 
     /// Appends a chunk that was filled elsewhere.
     pub fn push(&mut self, chunk: Chunk) {
-        self.chunks.push_back(chunk);
+        self.waiting.push_back(std::mem::take(&mut self.filling));
+        self.waiting.push_back(chunk);
     }
 
-    /// The bytes to send next.
-    pub fn first(&self) -> Option<&[u8]> {
-        self.chunks.front().map(Chunk::filled)
+    /// The bytes to send now, which stay where they are until `sent`; none if there are none or the last ones are still on their way.
+    pub fn send(&mut self) -> Option<&[u8]> {
+        if self.sending.is_some() || self.is_empty() {
+            return None;
+        }
+        let next = self.waiting.pop_front().unwrap_or_else(|| std::mem::take(&mut self.filling));
+        Some(self.sending.insert(next).filled())
     }
 
-    /// The first chunk has gone.
+    /// The bytes have gone.
     pub fn sent(&mut self, pool: &mut Pool) {
-        self.sending = false;
-        if let Some(chunk) = self.chunks.pop_front() {
+        if let Some(chunk) = self.sending.take() {
             pool.give(chunk);
         }
     }
 
+    pub fn is_sending(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// Nothing waits to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.filling.len == 0
+    }
+
     pub fn clear(&mut self, pool: &mut Pool) {
-        self.chunks.drain(..).for_each(|chunk| pool.give(chunk));
-        *self = Output::default();
+        let all = std::mem::take(self);
+        all.waiting.into_iter().chain(all.sending).chain([all.filling]).for_each(|chunk| pool.give(chunk));
+    }
+}
+
+/// Copies a few bytes, `to` and `from` being equally long: two overlapping words instead of a call.
+#[inline]
+pub fn copy_short(to: &mut [u8], from: &[u8]) {
+    fn overlapping<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
+        let (first, last) = (from.first_chunk::<N>()?, from.last_chunk::<N>()?);
+        *to.first_chunk_mut::<N>()? = *first;
+        *to.last_chunk_mut::<N>()? = *last;
+        Some(())
+    }
+    let done = match from.len() {
+        8..=16 => overlapping::<8>(to, from),
+        17..=32 => overlapping::<16>(to, from),
+        33..=64 => overlapping::<32>(to, from),
+        _ => None,
+    };
+    if done.is_none() {
+        to.copy_from_slice(from);
     }
 }
 
@@ -131,14 +176,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn short_copies_of_every_length() {
+        for len in 0..80 {
+            let from: Vec<u8> = (0..len).collect();
+            let mut to = vec![0xFF; from.len()];
+            copy_short(&mut to, &from);
+            assert_eq!(to, from);
+        }
+    }
+
+    #[test]
     fn what_is_being_sent_is_not_appended_to() {
         let (mut output, mut pool) = (Output::default(), Pool::default());
         output.extend(b"ab", &mut pool);
         output.extend(b"c", &mut pool);
-        output.sending = true;
+        assert_eq!(output.send(), Some(&b"abc"[..]));
         output.extend(b"d", &mut pool);
-        assert_eq!(output.first(), Some(&b"abc"[..]));
+        assert_eq!(output.send(), None);
         output.sent(&mut pool);
-        assert_eq!(output.first(), Some(&b"d"[..]));
+        assert_eq!(output.send(), Some(&b"d"[..]));
     }
 }

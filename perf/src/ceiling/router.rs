@@ -1,14 +1,15 @@
 //! Queues, who consumes them, and the one hash table that leads to them.
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 
 use super::log::Log;
-use super::output::{Chunk, Output, Pool};
+use super::output::{Chunk, Output, Pool, copy_short};
+use super::routes::Routes;
 
 /// Everything that connections share.
 pub struct Broker {
     /// From exchange and key, in wire form, to queues.
-    routes: HashMap<Box<[u8]>, usize>,
+    routes: Routes,
     /// The queues of each route.
     fans: Vec<Vec<usize>>,
     names: HashMap<Box<[u8]>, usize>,
@@ -36,7 +37,7 @@ struct Consumer {
 
 impl Broker {
     pub fn new(log: Option<Log>) -> Broker {
-        let (routes, names, fans) = (HashMap::new(), HashMap::new(), Vec::new());
+        let (routes, names, fans) = (Routes::default(), HashMap::new(), Vec::new());
         Broker { routes, fans, names, queues: Vec::new(), outputs: Vec::new(), dirty: Vec::new(), pool: Pool::default(), log }
     }
 
@@ -52,7 +53,7 @@ impl Broker {
     /// Binds a queue to an exchange by a key, or by any if the key is empty.
     pub fn bind(&mut self, queue: &[u8], exchange: &[u8], key: &[u8]) {
         let Some(&queue) = self.names.get(queue) else { return };
-        let fan = *self.routes.entry(route(exchange, key)).or_insert(self.fans.len());
+        let fan = self.routes.find_or_insert(route(exchange, key), self.fans.len());
         if fan == self.fans.len() {
             self.fans.push(Vec::new());
         }
@@ -69,7 +70,7 @@ impl Broker {
     }
 
     pub fn forget_exchange(&mut self, exchange: &[u8]) {
-        self.routes.retain(|route, _| exchange.is_empty() || route[1..1 + usize::from(route[0])] != *exchange);
+        self.routes.retain(|route| exchange.is_empty() || route[1..1 + usize::from(route[0])] != *exchange);
     }
 
     /// Begins to deliver a queue to a connection.
@@ -105,6 +106,9 @@ impl Broker {
             log.append(route, content);
         }
         let Some(fan) = self.lookup(route) else { return };
+        if let &[queue] = &self.fans[fan][..] {
+            return self.deliver(queue, route, content);
+        }
         let queues = std::mem::take(&mut self.fans[fan]);
         for &queue in &queues {
             self.deliver(queue, route, content);
@@ -137,14 +141,13 @@ impl Broker {
     /// The fan of a route; for a key that nobody bound, that of the exchange's empty key.
     #[inline]
     fn lookup(&self, route: &[u8]) -> Option<usize> {
-        let found = self.routes.get(route).or_else(|| {
+        self.routes.find(route).or_else(|| {
             let exchange = &route[..1 + usize::from(route[0])];
-            self.routes.get([exchange, &[0]].concat().as_slice())
-        });
-        found.copied()
+            self.routes.find(&[exchange, &[0]].concat())
+        })
     }
 
-    #[inline]
+    #[inline(always)]
     fn deliver(&mut self, queue: usize, route: &[u8], content: &[u8]) {
         let queue = &mut self.queues[queue];
         let Some(consumer) = &queue.consumer else { return queue.keep(route, content) };
@@ -155,8 +158,7 @@ impl Broker {
         let room = output.room(head + content.len(), &mut self.pool);
         let (frame, rest) = room.split_at_mut(head);
         write_deliver(tag, consumer, route, frame);
-        rest.copy_from_slice(content);
-        patch_channels(rest, consumer.channel);
+        copy_frames(rest, content, consumer.channel);
         note(output, consumer.link, &mut self.dirty);
     }
 
@@ -178,34 +180,45 @@ impl Queue {
     }
 }
 
+/// Makes sure that a connection is looked at at the end of the turn.
 #[inline]
-fn note(output: &mut Output, link: usize, dirty: &mut Vec<usize>) {
+pub fn note(output: &mut Output, link: usize, dirty: &mut Vec<usize>) {
     if !output.dirty {
         output.dirty = true;
         dirty.push(link);
     }
 }
 
-#[inline]
+#[inline(always)]
 fn write_deliver(tag: u64, consumer: &Consumer, route: &[u8], frame: &mut [u8]) {
     let at = consumer.prefix.len();
     let size = u32::try_from(frame.len() - 8).expect("frames are small");
     let (prefix, rest) = frame.split_at_mut(at);
-    prefix.copy_from_slice(&consumer.prefix);
+    copy_short(prefix, &consumer.prefix);
     prefix[3..7].copy_from_slice(&size.to_be_bytes());
     rest[..8].copy_from_slice(&tag.to_be_bytes());
     rest[8] = 0;
     let end = 9 + route.len();
-    rest[9..end].copy_from_slice(route);
+    copy_short(&mut rest[9..end], route);
     rest[end] = crate::amqp::FRAME_END;
 }
 
-/// Sets the channel of every frame in `frames`.
-#[inline]
+/// Sets the channel of every frame in a long message.
 fn patch_channels(frames: &mut [u8], channel: [u8; 2]) {
     let mut at = 0;
     while let Some(head) = frames.get_mut(at..at + 7) {
         head[1..3].copy_from_slice(&channel);
+        at += 8 + u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
+    }
+}
+
+/// Copies frames and sets their channel. Sizes are read where they came from: reading what was just written would wait for the store.
+#[inline(always)]
+fn copy_frames(to: &mut [u8], from: &[u8], channel: [u8; 2]) {
+    copy_short(to, from);
+    let mut at = 0;
+    while let (Some(head), Some(copied)) = (from.get(at..at + 7), to.get_mut(at + 1..at + 3)) {
+        copied.copy_from_slice(&channel);
         at += 8 + u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
     }
 }

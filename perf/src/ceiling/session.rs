@@ -163,3 +163,70 @@ const PUBLISH: [u8; 4] = id::BASIC_PUBLISH.to_be_bytes();
 const FRAME_MIN: usize = 4096 - FRAME_OVERHEAD;
 /// From here on a message might not fit into the headroom, with its method, header and frames.
 const LARGE_BODY: u64 = HEADROOM as u64 - (8 << 10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::encode::{Encoder, Publish, Table};
+    use crate::amqp::scan::{Scanner, Sink};
+
+    /// A broker with queue `q`, which link 1 consumes.
+    fn broker() -> Broker {
+        let mut broker = Broker::new(None);
+        broker.outputs.resize_with(2, Default::default);
+        broker.declare(b"perf-0");
+        broker.consume(b"perf-0", 1, 2, b"0");
+        broker.outputs[1].clear(&mut broker.pool);
+        broker
+    }
+
+    fn publishes(count: u8, body_len: usize) -> Vec<u8> {
+        let mut e = Encoder::default();
+        for i in 0..count {
+            let body = vec![i; body_len];
+            let message = Publish { exchange: "", key: "perf-0", headers: &Table::new(), persistent: false, mandatory: false, body: &body };
+            e.publish(1, &message, 4096);
+        }
+        e.out
+    }
+
+    #[derive(Default)]
+    struct Bodies(Vec<u8>);
+
+    impl Sink for Bodies {
+        fn method(&mut self, channel: u16, id: u32, _: &[u8]) {
+            assert_eq!((channel, id), (2, id::BASIC_DELIVER));
+        }
+        fn header(&mut self, channel: u16, _: u64) {
+            assert_eq!(channel, 2);
+        }
+        fn body(&mut self, channel: u16, piece: &[u8]) {
+            assert_eq!(channel, 2);
+            self.0.extend_from_slice(piece);
+        }
+    }
+
+    fn delivered(broker: &mut Broker) -> Vec<u8> {
+        let (mut scanner, mut bodies) = (Scanner::default(), Bodies::default());
+        while let Some(bytes) = broker.outputs[1].send() {
+            assert_eq!(scanner.feed(bytes, &mut bodies), bytes.len());
+            broker.outputs[1].sent(&mut broker.pool);
+        }
+        bodies.0
+    }
+
+    #[test]
+    fn the_same_whatever_the_split() {
+        for (count, body_len) in [(3, 100), (2, 60_000)] {
+            let bytes = publishes(count, body_len);
+            let expected: Vec<u8> = (0..count).flat_map(|i| vec![i; body_len]).collect();
+            for cut in (1..bytes.len()).step_by(1 + body_len / 100) {
+                let (mut session, mut broker) = (Session { greeted: true, ..Session::default() }, broker());
+                let used = session.feed(0, &bytes[..cut], &mut broker);
+                assert!(cut - used <= HEADROOM);
+                assert_eq!(used + session.feed(0, &bytes[used..], &mut broker), bytes.len());
+                assert_eq!(delivered(&mut broker), expected, "split at {cut}");
+            }
+        }
+    }
+}

@@ -131,7 +131,7 @@ fn producer(args: &RunArgs, topology: &Topology<'_>, connection: &mut Connection
     };
     let orders = Orders {
         id: u16::try_from(i).expect("checked"),
-        window: window(args, batch.message_bytes() as u64),
+        window: window(args, batch.message_bytes() as u64 * topology.copies()),
         copies: topology.copies(),
         confirm: args.confirm,
         pace_ns: args.rate.map(|rate| 1e9 / rate),
@@ -141,13 +141,13 @@ fn producer(args: &RunArgs, topology: &Topology<'_>, connection: &mut Connection
     Ok(Producer::new(orders, batch))
 }
 
-/// Messages of one producer in flight. Open-loop arrivals wait for nobody unless asked to.
-fn window(args: &RunArgs, message_bytes: u64) -> Option<u64> {
+/// Messages of one producer in flight, each of which is `bytes` in all its copies. Open-loop arrivals wait for nobody unless asked to.
+fn window(args: &RunArgs, bytes: u64) -> Option<u64> {
     let default = if args.consumers == 0 || args.rate.is_some() { Window::Unbounded } else { WINDOW_DEFAULT };
     match args.in_flight.unwrap_or(default) {
         Window::Unbounded => None,
         Window::Messages(count) => Some(count.max(1)),
-        Window::Bytes(bytes) => Some((bytes / args.producers as u64 / message_bytes).max(2)),
+        Window::Bytes(all) => Some((all / args.producers as u64 / bytes).max(2)),
     }
 }
 
