@@ -24,8 +24,6 @@ pub const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 pub const TABLE_DEPTH_MAX: usize = 64;
 /// Output waiting for one connection's socket beyond which its consumers get nothing more, bytes.
 pub const OUTPUT_SIZE_MAX: usize = 1 << 20;
-/// Output below which they get more again, bytes.
-pub const OUTPUT_SIZE_RESUME: usize = 256 << 10;
 /// Output waiting for one connection beyond which its input is not looked at, bytes. Deliveries stop long before; only who asks (basic.get,
 /// mandatory publishes) and never reads comes here. Much larger, because a client may well write before it reads.
 pub const OUTPUT_SIZE_STALL: usize = 32 << 20;
@@ -81,7 +79,6 @@ pub const SHUTDOWN_MS: u64 = 4_000;
 pub const BACKLOG: i32 = 4096;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
-const _: () = assert!(OUTPUT_SIZE_RESUME < OUTPUT_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
 const _: () = assert!(RING_SLOTS.is_power_of_two());
 const _: () = assert!(BODY_RESERVE_MAX <= MESSAGE_SIZE_CAP);

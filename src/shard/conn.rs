@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, QueueId, TimerId};
+use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, TimerId};
 use crate::broker::access::User;
 use crate::config::Config;
 use crate::contract::Request;
@@ -35,8 +35,6 @@ pub struct Conn {
     pub ending: bool,
     /// Messages of a tx.commit that remote queues have not accepted yet.
     pub commit_pending: usize,
-    /// Exclusive queues that go with the connection.
-    pub owned: Vec<QueueId>,
     /// Consumers that found no room here or in their channel.
     pub waiting: Vec<WaitingConsumer>,
     /// The session's timer.
@@ -72,7 +70,6 @@ impl Conn {
             sending: false,
             ending: false,
             commit_pending: 0,
-            owned: Vec::new(),
             waiting: Vec::new(),
             timer: None,
         }
@@ -83,9 +80,9 @@ impl Conn {
         self.user.as_ref().map_or("", |user| &user.name)
     }
 
-    /// Whether input waits: for an answer, or for room in a link. Each is ended by exactly one event.
+    /// Whether input waits: for an answer, for room in a link, or for the client to read. Each is ended by exactly one event.
     pub fn is_parked(&self) -> bool {
-        self.waits_for_link || self.session.is_parked()
+        self.waits_for_link || self.session.is_parked() || self.session.is_stalled()
     }
 
     /// Whether the consumer `index` of `channel` can be given a message.

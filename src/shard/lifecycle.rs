@@ -50,8 +50,9 @@ impl Shard {
     pub(super) fn release(&mut self, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.clear();
-        let (ended, owned) = (conn.session.end(), std::mem::take(&mut conn.owned));
+        let ended = conn.session.end();
         self.clean_up(ended);
+        let owned: Vec<QueueId> = self.catalog.owned_by(self.conn_addr(id)).collect();
         owned.into_iter().for_each(|queue| self.delete_queue(queue, None));
     }
 

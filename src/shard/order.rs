@@ -157,11 +157,8 @@ impl Shard {
             self.queues.resize_with(slot + 1, || None);
         }
         self.queues[slot] = Some(Box::new(Queue::new(id, auto_delete)));
-        if let Some(owner) = owner {
-            match self.conns.get_mut(owner.conn).filter(|conn| !conn.ending) {
-                Some(conn) => conn.owned.push(id),
-                None => self.delete_queue(id, None),
-            }
+        if owner.is_some_and(|owner| self.conns.get(owner.conn).is_none_or(|conn| conn.ending)) {
+            self.delete_queue(id, None);
         }
     }
 

@@ -31,9 +31,13 @@ impl Shard {
             }
             let output = conn.session.output_mut();
             if !output.is_empty() {
-                let batch = std::mem::take(output);
+                let was_stalled = conn.session.is_stalled();
+                let batch = std::mem::take(conn.session.output_mut());
                 conn.sending = true;
                 self.deeds.push_back(Deed::Send(id, batch));
+                if was_stalled {
+                    self.resumed.push_back(id);
+                }
                 recheck_waiting(self, id);
             } else if conn.ending {
                 self.close(id);
