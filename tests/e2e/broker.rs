@@ -1,7 +1,6 @@
-//! A broker process of its own for one test: free port, fresh data directory, stopped at the end.
+//! A broker process of its own for one test: a free port, a fresh data directory, stopped at the end.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,22 +33,16 @@ impl Broker {
         }
     }
 
-    /// Starts a broker with these flags beside those that every test needs, and waits until it accepts.
+    /// Starts a broker on a free port with these flags beside those that every test needs, and waits until it listens.
     pub fn start(flags: &[&str]) -> Broker {
-        let port = free_port();
         let home = fresh_directory();
         let log = File::create(home.join("log")).expect("a fresh directory is writable");
-        let child = command()
-            .args(["--listen", &format!("127.0.0.1:{port}"), "--no-pin", "--data-dir"])
-            .arg(home.join("data"))
-            .args(flags)
-            .stdout(log.try_clone().expect("a file can be shared"))
-            .stderr(log)
-            .spawn()
-            .expect("the broker's binary starts");
-        let mut broker =
-            Broker { url: format!("amqp://guest:guest@127.0.0.1:{port}/%2f"), process: Some(Process { child, home }), _turn: None };
-        broker.wait_until_it_accepts(SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut command = command();
+        command.args(["--listen", "127.0.0.1:0", "--no-pin", "--data-dir"]).arg(home.join("data")).args(flags);
+        command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        let child = command.spawn().expect("the broker's binary starts");
+        let mut broker = Broker { url: String::new(), process: Some(Process { child, home }), _turn: None };
+        broker.url = format!("amqp://guest:guest@{}/%2f", broker.wait_until_it_listens());
         broker
     }
 
@@ -93,14 +86,18 @@ impl Broker {
         self.process.as_ref().map(read).unwrap_or_default()
     }
 
-    fn wait_until_it_accepts(&mut self, address: SocketAddr) {
+    /// The address that it says it listens on.
+    fn wait_until_it_listens(&mut self) -> String {
         let end = Instant::now() + START_MAX;
-        while TcpStream::connect(address).is_err() {
-            let process = self.process.as_mut().expect("this one was just started");
-            if let Some(status) = process.child.try_wait().expect("a child can be waited for") {
-                panic!("the broker ended with {status} at its start:\n{}", self.log());
+        loop {
+            let log = self.log();
+            let said = log.split_once("listening for AMQP 0-9-1 on ").and_then(|(_, rest)| rest.split_once('\n'));
+            if let Some((address, _)) = said {
+                return address.to_owned();
             }
-            assert!(Instant::now() < end, "the broker did not accept within {START_MAX:?}:\n{}", self.log());
+            let process = self.process.as_mut().expect("this one was just started");
+            let ended = process.child.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none() && Instant::now() < end, "the broker does not listen; its log:\n{log}");
             std::thread::sleep(STEP);
         }
     }
@@ -139,12 +136,6 @@ pub fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 /// Sends a signal to a process, or with a minus before the id to a group of processes; nothing happens if it has ended.
 pub fn signal(name: &str, id: &str) {
     let _ = Command::new("kill").args(["-s", name, "--", id]).stderr(Stdio::null()).status();
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// An empty directory of this test.

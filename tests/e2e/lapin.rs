@@ -1,5 +1,7 @@
 //! lapin, the Rust client: confirms, consumers, gets, every exchange type, many channels, errors, large bodies.
 
+#![expect(clippy::unwrap_used, reason = "a test: an error of the client is a failure, and its text says enough")]
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -180,7 +182,7 @@ async fn errors(url: &str) {
         channel.exchange_declare("amq.direct".into(), ExchangeKind::Fanout, ExchangeDeclareOptions::default(), FieldTable::default());
     assert_eq!(code(other.await.expect_err("it is of another type").kind()), 406);
     let refused = Connection::connect(&url.replace("guest:guest", "guest:wrong"), ConnectionProperties::default()).await;
-    assert_eq!(code(refused.err().expect("a wrong password").kind()), 403);
+    assert_eq!(code(refused.expect_err("a wrong password").kind()), 403);
 }
 
 /// The reply code with which the broker closed a channel or connection.
