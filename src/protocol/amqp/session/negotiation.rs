@@ -164,7 +164,7 @@ impl Session {
         let text = format!("Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.");
         let fault = Fault::new(Code::AccessRefused, text).hard();
         match self.client.failure_close {
-            true => self.close_connection((0, 0), fault, Farewell::Mute),
+            true => self.close_connection((0, 0), fault, Farewell::Await),
             false => self.begin_end(Some(fault), Farewell::Mute),
         }
     }
