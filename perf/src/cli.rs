@@ -90,6 +90,10 @@ pub struct RunArgs {
     #[arg(short = 'p', long)]
     pub predeclared: bool,
 
+    /// Delete nothing at the end: a later run with -p -x 0 consumes what is left
+    #[arg(long)]
+    pub keep: bool,
+
     /// Exchange to declare, bind and publish to; %d is the exchange's number. Without it: the default exchange
     #[arg(short = 'e', long, default_value = "")]
     pub exchange: String,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::connection::Result;
-use crate::load::stats::{Histograms, Tally, total};
+use crate::load::stats::{Histograms, Tally, collect, total};
 use crate::load::verify::Faults;
 use crate::load::worker::Shared;
 use crate::process::{self, Usage};
@@ -88,7 +88,7 @@ impl Reading {
 impl Meter {
     /// Begins to measure; what histograms hold from before is dropped.
     pub fn start(pids: Vec<u32>, shared: &Shared) -> Result<Meter> {
-        take_histograms(shared);
+        collect(&shared.workers);
         let begin = Reading::take(&pids, shared)?;
         Ok(Meter { pids, begin, last: begin, histograms: Histograms::new(), intervals: Vec::new() })
     }
@@ -100,7 +100,7 @@ impl Meter {
     /// Ends an interval.
     pub fn interval(&mut self, shared: &Shared) -> Result<Interval> {
         let reading = Reading::take(&self.pids, shared)?;
-        let mut histograms = take_histograms(shared);
+        let mut histograms = collect(&shared.workers);
         let interval = between(&self.begin, &self.last, &reading, &histograms);
         self.histograms.take(&mut histograms);
         self.intervals.push(interval.clone());
@@ -219,14 +219,6 @@ pub fn percentiles(histogram: &hdrhistogram::Histogram<u64>) -> Percentiles {
     let at = |q: f64| us(histogram.value_at_quantile(q));
     let (min, max) = (us(histogram.min()), us(histogram.max()));
     Percentiles { count: histogram.len(), min, p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), p9999: at(0.9999), max }
-}
-
-fn take_histograms(shared: &Shared) -> Histograms {
-    let mut all = Histograms::new();
-    for worker in &shared.workers {
-        all.take(&mut worker.histograms.lock().expect("no thread panics with it"));
-    }
-    all
 }
 
 fn per(amount: f64, of: f64) -> f64 {

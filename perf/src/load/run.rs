@@ -46,7 +46,7 @@ pub fn run(args: &RunArgs) -> Result<Report> {
         peers.into_iter().for_each(Peer::close);
         report
     });
-    if !args.predeclared {
+    if !args.predeclared && !args.keep {
         topology.delete(&mut control)?;
     }
     outcome

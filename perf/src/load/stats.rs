@@ -3,6 +3,8 @@
 use std::ops::Sub;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -78,8 +80,9 @@ pub fn histogram() -> Histogram<u64> {
 /// What a worker shows to the others.
 pub struct WorkerStats {
     counts: [AtomicU64; TALLY_FIELDS],
-    /// Locked by the worker for each turn, by the reporter once per interval.
-    pub histograms: Mutex<Histograms>,
+    /// Handed over when the reporter wants them: a lock per turn would let a spinning worker starve the reporter.
+    histograms: Mutex<Histograms>,
+    wanted: AtomicBool,
     /// Rouses the worker when `asleep` is set.
     pub wake: Wake,
     pub asleep: AtomicBool,
@@ -87,8 +90,9 @@ pub struct WorkerStats {
 
 impl WorkerStats {
     pub fn new() -> std::io::Result<WorkerStats> {
-        let counts = Default::default();
-        Ok(WorkerStats { counts, histograms: Mutex::new(Histograms::new()), wake: Wake::new()?, asleep: AtomicBool::new(false) })
+        let histograms = Mutex::new(Histograms::new());
+        let (wanted, asleep) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(WorkerStats { counts: Default::default(), histograms, wanted, wake: Wake::new()?, asleep })
     }
 
     pub fn publish(&self, tally: &Tally) {
@@ -96,6 +100,30 @@ impl WorkerStats {
             shown.store(counted, Relaxed);
         }
     }
+
+    /// Hands over what a worker has recorded, if it is wanted.
+    pub fn hand_over(&self, recorded: &mut Histograms) {
+        if self.wanted.load(Relaxed) {
+            self.histograms.lock().expect("no thread panics with it").take(recorded);
+            self.wanted.store(false, SeqCst);
+        }
+    }
+}
+
+/// What all workers have recorded since the last time.
+pub fn collect(workers: &[WorkerStats]) -> Histograms {
+    let mut all = Histograms::new();
+    workers.iter().for_each(|worker| worker.wanted.store(true, SeqCst));
+    for worker in workers {
+        for _ in 0..HAND_OVER_POLLS {
+            if !worker.wanted.load(SeqCst) {
+                break;
+            }
+            thread::sleep(HAND_OVER_POLL);
+        }
+        all.take(&mut worker.histograms.lock().expect("no thread panics with it"));
+    }
+    all
 }
 
 /// The sum over all workers.
@@ -126,8 +154,9 @@ impl Credits {
         self.received[usize::from(producer)].load(Relaxed)
     }
 
+    /// Producers that a message may come from: ours, or any if the messages are those of an earlier run.
     pub fn producers(&self) -> usize {
-        self.received.len()
+        if self.received.is_empty() { usize::MAX } else { self.received.len() }
     }
 
     pub fn advance(&self) {
@@ -182,6 +211,9 @@ impl Control {
     }
 }
 
+/// A worker sleeps for a few milliseconds at most; one that has ended hands nothing over.
+const HAND_OVER_POLL: Duration = Duration::from_micros(100);
+const HAND_OVER_POLLS: u32 = 500;
 const TALLY_FIELDS: usize = 7;
 /// What is slower counts as this slow.
 const LATENCY_MAX_NS: u64 = 1_000_000_000_000;

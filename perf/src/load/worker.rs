@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::peer::{Peer, Turn};
 use super::producer::Pause;
-use super::stats::{Control, Credits, Phase, Tally, WorkerStats};
+use super::stats::{Control, Credits, Histograms, Phase, Tally, WorkerStats};
 use crate::sys::{self, Epoll};
 
 /// What workers share.
@@ -24,6 +24,7 @@ pub struct Worker<'a> {
     peers: Vec<Peer>,
     epoll: Epoll,
     tally: Tally,
+    histograms: Histograms,
     ready: Vec<usize>,
     buffer: Vec<u8>,
 }
@@ -37,7 +38,16 @@ impl<'a> Worker<'a> {
         }
         epoll.add(&shared.workers[index].wake, WAKE_TOKEN).map_err(|e| format!("epoll: {e}"))?;
         let ready = Vec::with_capacity(peers.len());
-        Ok(Worker { index, shared, peers, epoll, tally: Tally::default(), ready, buffer: vec![0; BUFFER_BYTES] })
+        Ok(Worker {
+            index,
+            shared,
+            peers,
+            epoll,
+            tally: Tally::default(),
+            histograms: Histograms::new(),
+            ready,
+            buffer: vec![0; BUFFER_BYTES],
+        })
     }
 
     /// Works until told to stop; returns the connections.
@@ -54,14 +64,13 @@ impl<'a> Worker<'a> {
     fn turn(&mut self) -> Result<(), String> {
         let shared = self.shared;
         let stats = &shared.workers[self.index];
-        let mut histograms = stats.histograms.lock().expect("no thread panics with it");
         let epoch = shared.credits.epoch();
         let mut turn = Turn {
             now_ns: sys::now_ns(),
             start_ns: shared.control.start_ns.load(SeqCst),
             phase: shared.control.phase(),
             tally: &mut self.tally,
-            histograms: &mut histograms,
+            histograms: &mut self.histograms,
             credits: &shared.credits,
         };
         let received = turn.tally.received;
@@ -82,7 +91,7 @@ impl<'a> Worker<'a> {
             wait_ns = wait_ns.min(wait_of(pause, turn.now_ns));
         }
         stats.publish(&self.tally);
-        drop(histograms);
+        stats.hand_over(&mut self.histograms);
         self.wait(if shared.spin { 0 } else { wait_ns }, epoch)
     }
 
