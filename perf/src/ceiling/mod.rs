@@ -38,11 +38,11 @@ pub struct CeilingArgs {
     /// TCP congestion control of accepted connections, empty for the system's
     #[arg(long, default_value = "cubic")]
     pub congestion: String,
-    /// Receive buffers, a power of two
-    #[arg(long, default_value_t = 16)]
+    /// Receive buffers, a power of two; for hundreds of connections 64 of 16384 bytes
+    #[arg(long, default_value_t = 4)]
     pub buffers: u16,
     /// Bytes of a receive buffer
-    #[arg(long, default_value_t = 64 << 10)]
+    #[arg(long, default_value_t = 128 << 10)]
     pub buffer_bytes: usize,
     /// Durable: log every message to this file, confirm when it is on stable storage
     #[arg(long, value_name = "FILE")]

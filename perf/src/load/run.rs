@@ -177,15 +177,25 @@ fn work(args: &RunArgs, i: usize, shared: &Shared, peers: Vec<Peer>) -> Vec<Peer
     }
 }
 
-/// Warm-up, intervals, drain.
-fn watch(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Report> {
+/// Runs for a while before the measurement begins.
+fn warm_up(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Meter> {
+    start_producers(shared);
+    sleep_until(args, topology, shared, sys::now_ns() + nanoseconds(args.warm_up))?;
+    Meter::start(args.connect.broker_pid.clone(), shared)
+}
+
+fn start_producers(shared: &Shared) {
     shared.control.start_ns.store(sys::now_ns(), SeqCst);
     shared.control.set(Phase::Run);
+}
+
+/// Warm-up (a counted run has none), intervals, drain.
+fn watch(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Report> {
     let counted = args.pmessages.is_some() || args.cmessages.is_some();
-    if !counted {
-        sleep_until(args, topology, shared, sys::now_ns() + nanoseconds(args.warm_up))?;
+    let mut meter = if counted { Meter::start(args.connect.broker_pid.clone(), shared)? } else { warm_up(args, topology, shared)? };
+    if counted {
+        start_producers(shared);
     }
-    let mut meter = Meter::start(args.connect.broker_pid.clone(), shared)?;
     let end_ns = meter.begin_ns() + if counted { COUNTED_MAX_NS } else { nanoseconds(args.time) };
     let mut next_ns = meter.begin_ns();
     loop {
