@@ -34,6 +34,12 @@ impl ReadyList {
         self.head == END
     }
 
+    /// Whether exactly one is in.
+    #[inline]
+    pub fn is_single(&self) -> bool {
+        self.head == self.tail && self.head != END
+    }
+
     /// Whether `slot` is in.
     #[inline]
     pub fn contains(&self, slot: u32) -> bool {

@@ -80,6 +80,22 @@ impl<'a> Body<'a> {
     }
 }
 
+/// A message without its route: one of several that were published to the same place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Content<'a> {
+    /// The property list in wire form, checked.
+    pub properties: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Content<'a> {
+    /// The message that was published with this content to `route`.
+    pub fn sent_to(self, route: Route<'a>) -> MessageView<'a> {
+        MessageView { route, properties: self.properties, body: Body::Slice(self.body) }
+    }
+}
+
 /// A message in somebody's hands: slices of a receive buffer, of the store, or of a mail block.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageView<'a> {

@@ -5,12 +5,12 @@ use super::conns::Conns;
 use super::link::Link;
 use super::mail::{Deliver, Mail, Settle};
 use super::{Shard, local_queue};
-use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::QUEUE_BUDGET;
 use crate::broker::arena::Arena;
 use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Receipt, Target};
-use crate::message::{MessageRef, MessageView};
+use crate::message::{Content, MessageRef, MessageView, Route};
 use crate::protocol::amqp::session::Room;
 
 /// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
@@ -48,8 +48,8 @@ impl Shard {
         {
             let held = if served.no_ack { MessageRef::default() } else { hold(&mut self.arena, message, stored) };
             let entry = queue.place(held);
-            queue.consumers.on_delivered(served.consumer);
-            return hand_over(&mut self.conns, &mut self.links, self.id, served, entry, message);
+            queue.consumers.on_delivered(served.consumer, 1);
+            return self.hand_over(served, entry, message);
         }
         queue.push(hold(&mut self.arena, message, stored));
         if queue.consumers.any_ready() {
@@ -57,29 +57,100 @@ impl Shard {
         }
     }
 
+    /// Several messages in a row for the queue `id`, which lives here.
+    pub(super) fn enqueue_run(&mut self, id: QueueId, route: Route<'_>, contents: &[Content<'_>]) {
+        let mut rest = contents;
+        while let Some((first, others)) = rest.split_first() {
+            let delivered = self.deliver_run(id, route, rest);
+            if delivered == 0 {
+                self.enqueue(id, &first.sent_to(route), &mut None);
+                rest = others;
+            } else {
+                rest = &rest[delivered..];
+            }
+        }
+    }
+
+    /// Messages that find the queue empty and one local consumer ready go straight into its output. The answer is how many did.
+    fn deliver_run(&mut self, id: QueueId, route: Route<'_>, contents: &[Content<'_>]) -> usize {
+        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
+        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
+        let Target { channel: ChannelAddr { conn, channel }, index } = served.target;
+        if conn.shard != self.id {
+            return 0;
+        }
+        let many = queue.consumers.turns(served.consumer, contents.len());
+        let mut delivery = self.conns.touch(conn.conn).expect("a consumer with room is connected").session.delivery(channel, index);
+        let mut done = 0;
+        while done < many && delivery.has_room() {
+            let message = contents[done].sent_to(route);
+            let held = if served.no_ack { MessageRef::default() } else { self.arena.insert(&message) };
+            delivery.deliver(queue.place(held), &message);
+            done += 1;
+        }
+        queue.consumers.on_delivered(served.consumer, done);
+        done
+    }
+
     /// Serves the consumers of one queue with what it has, within a budget. True: there is more to do, come back.
     pub(super) fn deliver_queue(&mut self, id: QueueId) -> bool {
-        for _ in 0..QUEUE_BUDGET {
-            let Some(queue) = local_queue(&mut self.queues, id) else { return false };
-            if queue.is_empty() {
-                return false;
-            }
-            let served = match next(queue, &mut self.conns, &mut self.links, self.id) {
-                Next::Serve(served) => served,
+        let mut budget = QUEUE_BUDGET;
+        while budget > 0 {
+            let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| !queue.is_empty()) else { return false };
+            match next(queue, &mut self.conns, &mut self.links, self.id) {
+                Next::Serve(served) if served.target.channel.conn.shard == self.id => budget -= self.serve_here(id, served, budget),
+                Next::Serve(served) => {
+                    self.serve_remote(id, served);
+                    budget -= 1;
+                }
                 Next::Nobody => return false,
                 Next::LinkFull => {
                     self.blocked_queues.push(id);
                     return false;
                 }
-            };
-            let entry = queue.pop().expect("the queue is not empty");
-            queue.consumers.on_delivered(served.consumer);
-            hand_over(&mut self.conns, &mut self.links, self.id, served, entry, &self.arena.view(entry.message));
-            if served.no_ack {
-                self.arena.release(entry.message);
             }
         }
         true
+    }
+
+    /// Gives a local consumer what is its turn, at most `budget` messages. The answer is how many it got, at least one.
+    fn serve_here(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
+        let Target { channel: ChannelAddr { conn, channel }, index } = served.target;
+        let queue = local_queue(&mut self.queues, id).expect("it is being served");
+        let many = queue.consumers.turns(served.consumer, budget.min(queue.len()));
+        let mut delivery = self.conns.touch(conn.conn).expect("a consumer with room is connected").session.delivery(channel, index);
+        let mut done = 0;
+        while done < many && delivery.has_room() {
+            let entry = queue.pop().expect("no more are served than there are");
+            delivery.deliver(entry, &self.arena.view(entry.message));
+            if served.no_ack {
+                self.arena.release(entry.message);
+            }
+            done += 1;
+        }
+        queue.consumers.on_delivered(served.consumer, done);
+        done
+    }
+
+    /// Sends one message to a consumer on another shard.
+    fn serve_remote(&mut self, id: QueueId, served: Served) {
+        let queue = local_queue(&mut self.queues, id).expect("it is being served");
+        let entry = queue.pop().expect("it is being served");
+        queue.consumers.on_delivered(served.consumer, 1);
+        post_delivery(&mut self.links, served, entry, &self.arena.view(entry.message));
+        if served.no_ack {
+            self.arena.release(entry.message);
+        }
+    }
+
+    /// A message goes out: into the connection's output, or by mail to the connection's shard.
+    fn hand_over(&mut self, served: Served, entry: Entry, message: &MessageView<'_>) {
+        let Target { channel: ChannelAddr { conn, channel }, index } = served.target;
+        if conn.shard != self.id {
+            return post_delivery(&mut self.links, served, entry, message);
+        }
+        let conn = self.conns.touch(conn.conn).expect("a consumer with room is connected");
+        conn.session.delivery(channel, index).deliver(entry, message);
     }
 
     /// A delivery from a queue on shard `home`.
@@ -102,7 +173,7 @@ impl Shard {
             }
         }
         let conn = self.conns.touch(deliver.conn).expect("it is there, or its room would be gone");
-        conn.session.deliver(deliver.channel, deliver.index, deliver.entry, message);
+        conn.session.delivery(deliver.channel, deliver.index).deliver(deliver.entry, message);
     }
 
     /// Whether a delivery was sent before its consumer was unparked.
@@ -174,16 +245,12 @@ fn next(queue: &mut Queue, conns: &mut Conns, links: &mut [Option<Link>], here: 
     Next::Nobody
 }
 
-/// The message goes out: into the connection's output, or by mail to the connection's shard.
-fn hand_over(conns: &mut Conns, links: &mut [Option<Link>], here: ShardId, served: Served, entry: Entry, message: &MessageView<'_>) {
+/// Mails a message to the shard of its consumer.
+fn post_delivery(links: &mut [Option<Link>], served: Served, entry: Entry, message: &MessageView<'_>) {
     let Served { queue, consumer, target, epoch, no_ack } = served;
-    let (addr, channel, index) = (target.channel.conn, target.channel.channel, target.index);
-    if addr.shard == here {
-        let conn = conns.touch(addr.conn).expect("the consumer has room, so its connection is there");
-        return conn.session.deliver(channel, index, entry, message);
-    }
-    let link = links[addr.shard.0 as usize].as_mut().expect("every other shard has a link");
-    link.stage_message(message, |at| Mail::Deliver(Deliver { conn: addr.conn, queue, consumer, entry, index, epoch, at, channel, no_ack }));
+    let Target { channel: ChannelAddr { conn, channel }, index } = target;
+    let link = links[conn.shard.0 as usize].as_mut().expect("every other shard has a link");
+    link.stage_message(message, |at| Mail::Deliver(Deliver { conn: conn.conn, queue, consumer, entry, index, epoch, at, channel, no_ack }));
 }
 
 /// The message's place in the arena, held once more.

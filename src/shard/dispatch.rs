@@ -5,7 +5,8 @@ use super::mail::{Hold, Mail};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::broker::router;
 use crate::contract::{Fault, Notice, RouteSet};
-use crate::message::MessageView;
+use crate::message::{Content, MessageView};
+use crate::protocol::amqp::session::Publish;
 
 /// A message and what its publisher wants to hear of it.
 #[derive(Clone, Copy)]
@@ -21,10 +22,38 @@ pub struct Published<'a> {
 }
 
 impl Shard {
-    /// basic.publish, complete.
-    pub(super) fn publish(&mut self, id: ConnId, published: Published<'_>) {
+    /// Messages published one after the other to the same place.
+    pub(super) fn publish_run(&mut self, id: ConnId, publish: &Publish<'_>, contents: &[Content<'_>]) {
+        if let Some(queue) = self.sole_queue(id, publish, contents) {
+            return self.enqueue_run(queue, publish.route, contents);
+        }
+        let &Publish { channel, mandatory, confirm, route } = publish;
+        for (sequence, content) in (confirm.unwrap_or(0)..).zip(contents) {
+            let hold = confirm.map(|_| sequence);
+            if !self.publish(id, Published { channel, mandatory, hold, message: content.sent_to(route) }) {
+                return; // the fault closes the channel, and what follows on it is ignored
+            }
+        }
+    }
+
+    /// The one queue of all messages of a run, if it lives here and the channel remembers it.
+    fn sole_queue(&mut self, id: ConnId, publish: &Publish<'_>, contents: &[Content<'_>]) -> Option<QueueId> {
+        let cache = self.conns.get_mut(id)?.session.route_cache(publish.channel);
+        match cache.find(self.catalog.version(), publish.route.wire())?[..] {
+            [queue] if queue.home == self.id => {
+                let plain = !contents.iter().any(|content| router::needs_checks(content.properties));
+                plain.then_some(queue.queue)
+            }
+            _ => None,
+        }
+    }
+
+    /// basic.publish, complete. False: it was a fault.
+    pub(super) fn publish(&mut self, id: ConnId, published: Published<'_>) -> bool {
         let mut routes = std::mem::take(&mut self.routes);
-        match self.route(id, &published, &mut routes) {
+        let routed = self.route(id, &published, &mut routes);
+        let is_fine = routed.is_ok();
+        match routed {
             Ok(None) => self.spread(id, &published, &routes),
             Ok(Some(properties)) => {
                 let message = MessageView { properties: &properties, ..published.message };
@@ -33,6 +62,7 @@ impl Shard {
             Err(fault) => self.fault(id, published.channel, fault),
         }
         self.routes = routes;
+        is_fine
     }
 
     /// The queues of a message: from the channel's memory if it only depends on exchange and key, else from the router, which may also

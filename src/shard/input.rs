@@ -15,7 +15,7 @@ use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::{access, router};
 use crate::contract::{Fault, Notice, Outcome, RouteSet};
-use crate::protocol::amqp::session::{Event, Login, Publish};
+use crate::protocol::amqp::session::{Contents, Event, Login};
 
 impl Shard {
     /// Bytes from the socket. The shard keeps what it needs of them.
@@ -71,13 +71,16 @@ impl Shard {
 
     /// Carries out all events of `input`; returns how much of it is used up.
     fn feed(&mut self, id: ConnId, input: &[u8]) -> usize {
-        let mut at = 0;
+        let (mut at, mut contents) = (0, Contents::new());
         self.set_feeding(id, true);
         while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_parked() && !conn.ending) {
-            let (used, event) = conn.session.poll(&input[at..]);
+            let (used, event) = conn.session.poll(&input[at..], &mut contents);
             at += used;
             match event {
-                Event::Publish(publish) => self.on_publish_event(id, &publish),
+                Event::Publish(publish) => {
+                    self.publish_run(id, &publish, &contents);
+                    self.park_if_link_full(id);
+                }
                 Event::Settle { channel, tag, multiple, outcome } => self.on_settle(id, channel, tag, multiple, outcome),
                 Event::Starved => break,
                 other => self.on_event(id, other),
@@ -92,12 +95,6 @@ impl Shard {
         if let Some(conn) = self.conns.touch(id) {
             conn.feeding = feeding;
         }
-    }
-
-    fn on_publish_event(&mut self, id: ConnId, publish: &Publish<'_>) {
-        let &Publish { channel, mandatory, confirm, message } = publish;
-        self.publish(id, Published { channel, mandatory, hold: confirm, message });
-        self.park_if_link_full(id);
     }
 
     fn on_event(&mut self, id: ConnId, event: Event<'_>) {

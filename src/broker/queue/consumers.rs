@@ -38,7 +38,12 @@ impl Consumer {
     }
 
     fn has_room(&self) -> bool {
-        !self.parked && (self.no_ack || self.prefetch == 0 || self.in_flight < self.prefetch)
+        !self.parked && self.room() > 0
+    }
+
+    /// How many more messages it may have unsettled.
+    fn room(&self) -> usize {
+        if self.no_ack || self.prefetch == 0 { usize::MAX } else { self.prefetch.saturating_sub(self.in_flight) as usize }
     }
 }
 
@@ -82,11 +87,19 @@ impl Consumers {
         self.table.get(id).map(|consumer| (id, consumer))
     }
 
-    /// The consumer that [`next`](Self::next) gave got a message: it goes to the end of the rotation if it has room for another.
-    pub fn on_delivered(&mut self, id: ConsumerId) {
+    /// How many of `wanted` messages in a row are for the consumer that [`next`](Self::next) gave: one if others take turns with it, else
+    /// as many as it has room for.
+    pub fn turns(&self, id: ConsumerId, wanted: usize) -> usize {
+        let consumer = self.table.get(id).expect("a consumer stays while it is served");
+        let takes_turns = self.rotations.iter().any(|(priority, rotation)| *priority == consumer.priority && !rotation.is_single());
+        if takes_turns { wanted.min(1) } else { wanted.min(consumer.room()) }
+    }
+
+    /// The consumer that [`next`](Self::next) gave got `count` messages: it goes to the end of the rotation if it has room for another.
+    pub fn on_delivered(&mut self, id: ConsumerId, count: usize) {
         let consumer = self.table.get_mut(id).expect("a consumer stays while it is served");
         if !consumer.no_ack {
-            consumer.in_flight += 1;
+            consumer.in_flight += count as u32;
         }
         let (has_room, priority) = (consumer.has_room(), consumer.priority);
         let rotation = self.rotation(priority);
@@ -179,7 +192,7 @@ mod tests {
 
     fn serve(consumers: &mut Consumers) -> Option<u32> {
         let (id, index) = consumers.next().map(|(id, consumer)| (id, consumer.target.index))?;
-        consumers.on_delivered(id);
+        consumers.on_delivered(id, 1);
         Some(index)
     }
 
@@ -212,6 +225,16 @@ mod tests {
         assert!(!consumers.on_settled(id));
         assert!(consumers.unpark(id) && !consumers.unpark(id));
         assert_eq!((serve(&mut consumers), serve(&mut consumers)), (Some(0), None));
+    }
+
+    #[test]
+    fn who_is_alone_is_served_in_a_row() {
+        let mut consumers = Consumers::default();
+        let id = consumers.add(consumer(0, 5, 0), false).expect("not exclusive");
+        consumers.on_delivered(id, 2);
+        assert_eq!((consumers.turns(id, 2), consumers.turns(id, 9)), (2, 3));
+        let other = consumers.add(consumer(1, 0, 0), false).expect("not exclusive");
+        assert_eq!((consumers.turns(id, 9), consumers.turns(other, 9), consumers.turns(other, 0)), (1, 1, 0));
     }
 
     #[test]

@@ -12,10 +12,13 @@
 use super::content::HEADER_PAYLOAD_MIN;
 use super::frame::{FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, payload_max};
 use crate::base::limits::FRAME_SIZE_SLACK;
+use crate::message::Content;
 
 /// A publish as it lies in the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FastPublish<'a> {
+    /// The whole method frame. What follows with the same bytes is published to the same place, see [`peek_next`].
+    pub method_frame: &'a [u8],
     /// The channel of all its frames.
     pub channel: u16,
     /// Return it if it finds no queue.
@@ -24,10 +27,8 @@ pub struct FastPublish<'a> {
     pub immediate: bool,
     /// Exchange and routing key: two short strings in wire form.
     pub route: &'a [u8],
-    /// The property list in wire form, unchecked.
-    pub properties: &'a [u8],
-    /// The whole body.
-    pub body: &'a [u8],
+    /// Properties, unchecked, and the whole body.
+    pub content: Content<'a>,
 }
 
 /// Takes a publish from the front of `input` if all of it is there and it has the usual shape; the answer's first part is how many
@@ -45,19 +46,34 @@ pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<
     if input[bits_at + 1] != FRAME_END || be32(start, 3) != bits_at + 1 - FRAME_HEADER_SIZE {
         return None;
     }
-    let (header_size, properties, body_size) = peek_header(header, start, frame_max)?;
-    let body = peek_body(&header[header_size..], start, body_size, frame_max)?;
-    let consumed = bits_at + 2 + header_size + if body.is_empty() { 0 } else { body.len() + FRAME_OVERHEAD };
+    let (size, content) = peek_content(header, start, frame_max)?;
     let bits = input[bits_at];
     let publish = FastPublish {
+        method_frame: &input[..bits_at + 2],
         channel: u16::from_be_bytes([start[1], start[2]]),
         mandatory: bits & 1 != 0,
         immediate: bits & 2 != 0,
         route: &input[ROUTE_AT..bits_at],
-        properties,
-        body,
+        content,
     };
-    Some((consumed, publish))
+    Some((bits_at + 2 + size, publish))
+}
+
+/// Takes another publish with the method frame of the one before, byte for byte: its size and its content.
+#[inline]
+pub fn peek_next<'a>(input: &'a [u8], method_frame: &[u8], frame_max: u32) -> Option<(usize, Content<'a>)> {
+    let content = input.strip_prefix(method_frame)?;
+    let (size, content) = peek_content(content, method_frame.first_chunk()?, frame_max)?;
+    Some((method_frame.len() + size, content))
+}
+
+/// Header frame and body frame of the publish that starts so: their size, and what they hold.
+#[inline]
+fn peek_content<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], frame_max: u32) -> Option<(usize, Content<'a>)> {
+    let (header_size, properties, body_size) = peek_header(input, publish, frame_max)?;
+    let body = peek_body(&input[header_size..], publish, body_size, frame_max)?;
+    let size = header_size + if body.is_empty() { 0 } else { body.len() + FRAME_OVERHEAD };
+    Some((size, Content { properties, body }))
 }
 
 /// The header frame's whole size, its properties, and the body's size.
@@ -115,8 +131,14 @@ mod tests {
 
     #[test]
     fn a_usual_publish_is_taken() {
-        let expected =
-            FastPublish { channel: 5, mandatory: true, immediate: false, route: b"\x01x\x03key", properties: &[0x10, 0, 2], body: b"hi" };
+        let expected = FastPublish {
+            method_frame: &INPUT[..21],
+            channel: 5,
+            mandatory: true,
+            immediate: false,
+            route: b"\x01x\x03key",
+            content: Content { properties: &[0x10, 0, 2], body: b"hi" },
+        };
         assert_eq!(peek_publish(INPUT, 4096), Some((INPUT.len(), expected)));
         assert_eq!(peek_publish(&[INPUT, b"more"].concat(), 4096), Some((INPUT.len(), expected)));
         for end in 0..INPUT.len() {
@@ -125,10 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn another_to_the_same_place_is_taken_by_its_method_frame() {
+        let expected = (INPUT.len(), Content { properties: &[0x10, 0, 2], body: b"hi" });
+        assert_eq!(peek_next(INPUT, &INPUT[..21], 4096), Some(expected));
+        assert_eq!(peek_next(&INPUT[..INPUT.len() - 1], &INPUT[..21], 4096), None);
+        let mut other = INPUT.to_vec();
+        other[18] ^= 1;
+        assert_eq!(peek_next(&other, &INPUT[..21], 4096), None);
+    }
+
+    #[test]
     fn an_empty_body_has_no_frame() {
         let mut input = INPUT[..INPUT.len() - 10].to_vec();
         input[21 + 18] = 0;
-        assert_eq!(peek_publish(&input, 4096).map(|(consumed, publish)| (consumed, publish.body)), Some((input.len(), &b""[..])));
+        assert_eq!(peek_publish(&input, 4096).map(|(consumed, publish)| (consumed, publish.content.body)), Some((input.len(), &b""[..])));
     }
 
     #[test]

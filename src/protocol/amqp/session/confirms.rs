@@ -41,10 +41,10 @@ impl Default for Confirms {
 }
 
 impl Confirms {
-    /// The sequence number of a message just published.
-    pub fn publish(&mut self) -> u64 {
-        self.next += 1;
-        self.next - 1
+    /// The sequence number of the first of `count` messages just published.
+    pub fn publish(&mut self, count: u64) -> u64 {
+        self.next += count;
+        self.next - count
     }
 
     /// `sequence` is confirmed only after `count` (at least 1) queues have accepted it. It was published since the last flush.
@@ -136,9 +136,9 @@ mod tests {
     fn what_is_not_held_is_told_in_one() {
         let mut window = Confirms::default();
         assert_eq!(told(&mut window), []);
-        assert_eq!(window.publish(), 1);
+        assert_eq!(window.publish(1), 1);
         assert_eq!(told(&mut window), [(1, false)]);
-        (2..=5).for_each(|n| assert_eq!(window.publish(), n));
+        (2..=5).for_each(|n| assert_eq!(window.publish(1), n));
         assert_eq!(told(&mut window), [(5, true)]);
         assert_eq!(told(&mut window), []);
         assert_eq!(window.slots.capacity(), 0);
@@ -147,16 +147,16 @@ mod tests {
     #[test]
     fn a_held_message_divides_the_others() {
         let mut window = Confirms::default();
-        (1..=3).for_each(|n| assert_eq!(window.publish(), n));
+        (1..=3).for_each(|n| assert_eq!(window.publish(1), n));
         window.hold(3, 2);
-        (4..=5).for_each(|n| assert_eq!(window.publish(), n));
+        (4..=5).for_each(|n| assert_eq!(window.publish(1), n));
         assert_eq!(told(&mut window), [(2, true), (4, false), (5, false)]);
         assert!(!window.accepted(3, 1));
         assert_eq!(told(&mut window), []);
-        assert_eq!(window.publish(), 6);
+        assert_eq!(window.publish(1), 6);
         assert!(window.accepted(3, 1));
         assert_eq!(told(&mut window), [(6, true)]);
-        assert_eq!(window.publish(), 7);
+        assert_eq!(window.publish(1), 7);
         assert_eq!(told(&mut window), [(7, false)]);
     }
 
@@ -164,7 +164,7 @@ mod tests {
     fn queues_accept_out_of_order() {
         let mut window = Confirms::default();
         for sequence in 1..=4 {
-            window.publish();
+            window.publish(1);
             window.hold(sequence, 1);
         }
         assert!(window.accepted(4, 1) && window.accepted(2, 1));
@@ -183,7 +183,7 @@ mod tests {
         for _ in 0..20_000 {
             match rng.below(4) {
                 0 | 1 => {
-                    let sequence = window.publish();
+                    let sequence = window.publish(1);
                     waiting.insert(sequence);
                     if rng.below(2) == 0 {
                         window.hold(sequence, 1);

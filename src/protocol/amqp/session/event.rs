@@ -1,8 +1,11 @@
 //! What a session tells the shard, and the values that go with it.
 
+use smallvec::SmallVec;
+
 use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::base::limits::PUBLISH_RUN_MAX;
 use crate::contract::{Fault, Outcome, Receipt, Request};
-use crate::message::MessageView;
+use crate::message::{Content, Route};
 
 /// What the input, or something that happened to the session, asks of the shard. See [`super::Session::poll`].
 #[derive(Debug)]
@@ -13,7 +16,7 @@ pub enum Event<'a> {
     Login(Login),
     /// The client wants this virtual host. Parked until [`super::Session::opened`].
     OpenVhost(Box<str>),
-    /// A message, complete in the input.
+    /// One message or several in a row to the same place, complete in the input; poll's argument holds their contents.
     Publish(Publish<'a>),
     /// A message, complete in the session: [`super::Session::take_assembled`].
     Assembled {
@@ -84,18 +87,21 @@ pub struct Login {
     pub password: Box<[u8]>,
 }
 
-/// A message that a client publishes.
-#[derive(Debug)]
+/// Messages that a client publishes one after the other to the same place.
+#[derive(Clone, Copy, Debug)]
 pub struct Publish<'a> {
-    /// Its channel.
+    /// Their channel.
     pub channel: u16,
-    /// Return it ([`super::Session::return_message`]) if it finds no queue.
+    /// Return those ([`super::Session::return_message`]) that find no queue.
     pub mandatory: bool,
-    /// Its sequence number, if the channel confirms.
+    /// The first one's sequence number, if the channel confirms.
     pub confirm: Option<u64>,
-    /// The message. Properties are checked, route and body may be any bytes.
-    pub message: MessageView<'a>,
+    /// Exchange and routing key; any bytes.
+    pub route: Route<'a>,
 }
+
+/// The contents of the messages of one [`Publish`]. Properties are checked.
+pub type Contents<'a> = SmallVec<[Content<'a>; PUBLISH_RUN_MAX]>;
 
 /// Whether a consumer can take a message now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

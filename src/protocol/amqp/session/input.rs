@@ -4,15 +4,15 @@
 use super::assembly::{Assembly, Draft};
 use super::negotiation::GREETING_SIZE;
 use super::*;
-use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, TRANSACTION_SIZE_MAX};
+use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, PUBLISH_RUN_MAX, TRANSACTION_SIZE_MAX};
 use crate::contract::Code;
-use crate::message::{Body, MessageView, Properties, Route};
+use crate::message::{Content, Properties, Route};
 use crate::protocol::amqp::content::{self, ContentHeader};
 use crate::protocol::amqp::frame::{
     self, Deframed, FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, Frame, FrameHeader, Kind, deframe, payload_max,
 };
 use crate::protocol::amqp::method::{Method, basic};
-use crate::protocol::amqp::publish::{FastPublish, peek_publish};
+use crate::protocol::amqp::publish::{FastPublish, peek_next, peek_publish};
 
 /// What became of the front of the input.
 #[derive(Debug)]
@@ -37,8 +37,9 @@ pub struct BodyFrame {
 
 impl Session {
     /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not consumed before. The answer is how
-    /// many bytes are consumed, and the event. A parked session is not polled.
-    pub fn poll<'a>(&mut self, input: &'a [u8]) -> (usize, Event<'a>) {
+    /// many bytes are consumed, and the event; `contents` holds the messages of an [`Event::Publish`]. A parked session is not polled.
+    pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
+        contents.clear();
         self.keepalive.received |= !input.is_empty();
         let mut consumed = 0;
         loop {
@@ -49,7 +50,7 @@ impl Session {
             if let Some(event) = self.announce() {
                 return (consumed, event);
             }
-            match self.step(&input[consumed..]) {
+            match self.step(&input[consumed..], contents) {
                 Step::Starved => return (consumed, Event::Starved),
                 Step::Took(bytes) => consumed += bytes,
                 Step::Event(bytes, event) => return (consumed + bytes, event),
@@ -82,7 +83,7 @@ impl Session {
         })
     }
 
-    fn step<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
+    fn step<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> Step<'a> {
         if input.is_empty() {
             return Step::Starved;
         }
@@ -90,8 +91,8 @@ impl Session {
             return self.on_body_piece(input);
         }
         match self.stage {
-            Stage::Running => match peek_publish(input, self.client.frame_max) {
-                Some((size, publish)) => self.on_fast_publish(size, publish).unwrap_or_else(|| self.on_frame(input)),
+            Stage::Running => match self.on_fast_publish(input, contents) {
+                Some(step) => step,
                 None => self.on_frame(input),
             },
             Stage::Greeting => self.on_greeting(input),
@@ -102,25 +103,25 @@ impl Session {
 
     /// The short cut. `None` if there is anything unusual about channel or message: the general path will see to it.
     #[inline]
-    fn on_fast_publish<'a>(&mut self, size: usize, publish: FastPublish<'a>) -> Option<Step<'a>> {
-        let FastPublish { channel: number, mandatory, immediate, route, properties, body } = publish;
-        let size_max = self.config.max_message_size;
+    fn on_fast_publish<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> Option<Step<'a>> {
+        let (size, publish) = peek_publish(input, self.client.frame_max)?;
+        let FastPublish { channel: number, mandatory, immediate, route, .. } = publish;
         let channel = self.channels.find_mut(number)?;
-        let usual = channel.life == Life::Open && matches!(channel.assembly, Assembly::Method) && !immediate && body.len() <= size_max;
-        if !usual || Properties::parse(properties).is_err() {
+        let usual = channel.life == Life::Open && matches!(channel.assembly, Assembly::Method) && !immediate;
+        let size_max = self.config.max_message_size;
+        if !usual || matches!(channel.mode, Mode::Tx(_)) || !is_usual(publish.content, Properties::NONE, size_max) {
             return None;
         }
+        let size = take_run(input, size, &publish, self.client.frame_max, size_max, contents);
         let confirm = match &mut channel.mode {
-            Mode::Plain => None,
-            Mode::Confirm(confirms) => Some(confirms.publish()),
-            Mode::Tx(_) => return None,
+            Mode::Confirm(confirms) => Some(confirms.publish(contents.len() as u64)),
+            _ => None,
         };
         if confirm.is_some() {
             self.must_flush(number);
         }
         self.method = PUBLISH;
-        let message = MessageView { route: Route::new(route), properties, body: Body::Slice(body) };
-        Some(Step::Event(size, Event::Publish(Publish { channel: number, mandatory, confirm, message })))
+        Some(Step::Event(size, Event::Publish(Publish { channel: number, mandatory, confirm, route: Route::new(route) })))
     }
 
     /// The general path.
@@ -323,7 +324,7 @@ impl Session {
         match &mut self.channels.find_mut(number)?.mode {
             Mode::Plain => {}
             Mode::Confirm(confirms) => {
-                message.confirm = Some(confirms.publish());
+                message.confirm = Some(confirms.publish(1));
                 self.must_flush(number);
             }
             Mode::Tx(transaction) if transaction.size + message.size() > TRANSACTION_SIZE_MAX => {
@@ -358,6 +359,35 @@ impl Session {
         };
         last.expect("the last event was Staged")
     }
+}
+
+/// Takes the publish at the front of `input`, which is `size` bytes, and those behind it that go to the same place. The answer is their size.
+#[inline]
+fn take_run<'a>(
+    input: &'a [u8],
+    mut size: usize,
+    first: &FastPublish<'a>,
+    frame_max: u32,
+    size_max: usize,
+    contents: &mut Contents<'a>,
+) -> usize {
+    let mut last = first.content;
+    contents.push(last);
+    while contents.len() < PUBLISH_RUN_MAX
+        && let Some((next, content)) = peek_next(&input[size..], first.method_frame, frame_max)
+        && is_usual(content, last.properties, size_max)
+    {
+        contents.push(content);
+        size += next;
+        last = content;
+    }
+    size
+}
+
+/// Whether a body is not too large and properties are right; they are if they are those of a message that was.
+#[inline]
+fn is_usual(content: Content<'_>, known: &[u8], size_max: usize) -> bool {
+    content.body.len() <= size_max && (content.properties == known || Properties::parse(content.properties).is_ok())
 }
 
 /// Whether a header can follow a publish at all.

@@ -36,7 +36,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use assembly::Assembled;
-pub use event::{Ended, Event, Login, Publish, Room};
+pub use event::{Contents, Ended, Event, Login, Publish, Room};
+pub use output::Delivery;
 pub use transaction::Transaction;
 
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};

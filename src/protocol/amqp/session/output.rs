@@ -1,6 +1,8 @@
 //! What goes to the client unasked: deliveries, returned messages, confirms, cancelled consumers, heartbeats.
 
+use super::consumers::Consumer;
 use super::keepalive::Tick;
+use super::unacked::Unacked;
 use super::*;
 use crate::base::limits::OUTPUT_SIZE_MAX;
 use crate::contract::{Code, Entry, Receipt};
@@ -24,20 +26,15 @@ impl Session {
         if channel.is_full() && !consumer.no_ack { Room::ChannelFull } else { Room::Yes }
     }
 
-    /// Delivers a message to a consumer that can take one ([`Session::can_take`]).
-    pub fn deliver(&mut self, channel: u16, index: u32, entry: Entry, message: &MessageView<'_>) {
+    /// Opens the consumer at `index` of `channel` for deliveries, one or several in a row. It must be there ([`Session::can_take`]).
+    #[inline]
+    pub fn delivery(&mut self, channel: u16, index: u32) -> Delivery<'_> {
+        let frame_max = self.client.frame_max;
         let number = channel;
-        let channel = self.channels.find_mut(number).expect("the consumer can take a message");
-        let consumer = channel.consumers.find(index).expect("the consumer can take a message");
-        let tag = if consumer.no_ack {
-            channel.unacked.skip()
-        } else {
-            let (queue, id) = consumer.place.expect("a queue delivers after it has taken the consumer");
-            channel.volume += 1;
-            channel.unacked.push(Receipt { queue, consumer: Some(id), entry })
-        };
-        write_deliver(consumer.prefix.bytes(), tag, entry.redelivered(), message.route.wire(), self.output.bytes_mut());
-        write_content(number, self.client.frame_max, message.properties, message.body, &mut self.output);
+        let channel = self.channels.find_mut(number).expect("the consumer is there");
+        let Channel { consumers, unacked, volume, volume_max, .. } = channel;
+        let consumer = consumers.find(index).expect("the consumer is there");
+        Delivery { consumer, unacked, volume, volume_max: *volume_max, output: &mut self.output, channel: number, frame_max }
     }
 
     /// Returns a mandatory message that found no queue. Before its confirm.
@@ -117,5 +114,39 @@ impl Session {
         if self.unflushed.last() != Some(&channel) && !self.unflushed.contains(&channel) {
             self.unflushed.push(channel);
         }
+    }
+}
+
+/// A consumer in the middle of being served: what every delivery needs is looked up once.
+#[derive(Debug)]
+pub struct Delivery<'s> {
+    consumer: &'s Consumer,
+    unacked: &'s mut Unacked,
+    volume: &'s mut u32,
+    volume_max: u32,
+    output: &'s mut Outgoing,
+    channel: u16,
+    frame_max: u32,
+}
+
+impl Delivery<'_> {
+    /// Whether there is room for another message.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.output.len() < OUTPUT_SIZE_MAX && (self.consumer.no_ack || self.volume_max == 0 || *self.volume < self.volume_max)
+    }
+
+    /// Delivers a message.
+    #[inline]
+    pub fn deliver(&mut self, entry: Entry, message: &MessageView<'_>) {
+        let tag = if self.consumer.no_ack {
+            self.unacked.skip()
+        } else {
+            let (queue, id) = self.consumer.place.expect("a queue delivers after it has taken the consumer");
+            *self.volume += 1;
+            self.unacked.push(Receipt { queue, consumer: Some(id), entry })
+        };
+        write_deliver(self.consumer.prefix.bytes(), tag, entry.redelivered(), message.route.wire(), self.output.bytes_mut());
+        write_content(self.channel, self.frame_max, message.properties, message.body, self.output);
     }
 }

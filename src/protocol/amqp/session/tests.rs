@@ -8,7 +8,7 @@ mod publishing;
 
 use super::*;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
-use crate::base::limits::SHARED_BODY_MIN;
+use crate::base::limits::{PUBLISH_RUN_MAX, SHARED_BODY_MIN};
 use crate::contract::{Code, Entry, Notice, Outcome, Receipt, Request};
 use crate::message::{Body, MessageRef, MessageView, Properties, Route, TableBuilder};
 use crate::protocol::amqp::content::{ContentHeader, write_content};
@@ -75,8 +75,9 @@ impl Peer {
     fn run(&mut self) {
         while !self.session.is_parked() && !self.session.is_stalled() {
             let input = std::mem::take(&mut self.input);
-            let (consumed, event) = self.session.poll(&input);
-            let event = Happened::from(event);
+            let mut contents = Contents::new();
+            let (consumed, event) = self.session.poll(&input, &mut contents);
+            let event = Happened::from(event, &contents);
             self.input = input[consumed..].to_vec();
             if let Happened::Starved = event {
                 assert!(self.session.needed(&self.input) > self.input.len(), "the session could go on");
@@ -120,6 +121,7 @@ impl Peer {
             }
             Happened::Request(request) => self.request = Some(request),
             Happened::Said(words) => self.events.push(words),
+            Happened::Published(words) => self.events.extend(words),
             Happened::ChannelEnded(channel) => {
                 let ended = self.session.end_channel(channel);
                 self.events.push(format!(
@@ -155,7 +157,7 @@ impl Peer {
     fn deliver(&mut self, index: u32, body: &[u8]) {
         assert_eq!(self.session.can_take(1, index), Room::Yes);
         let entry = Entry::new(1, MessageRef::default());
-        self.session.deliver(1, index, entry, &message(body));
+        self.session.delivery(1, index).deliver(entry, &message(body));
     }
 
     /// What the session has written since, in words.
@@ -207,18 +209,25 @@ enum Happened {
     Settle(u16, u64, bool, Outcome),
     Request(Request),
     Said(String),
+    Published(Vec<String>),
     ChannelEnded(u16),
     Closing(String),
     Finished,
 }
 
-impl From<Event<'_>> for Happened {
-    fn from(event: Event<'_>) -> Happened {
+impl Happened {
+    fn from(event: Event<'_>, contents: &Contents<'_>) -> Happened {
         match event {
             Event::Starved => Happened::Starved,
             Event::Login(login) => Happened::Login(login),
             Event::OpenVhost(name) => Happened::Vhost(name),
-            Event::Publish(publish) => Happened::Said(publish_words(publish.channel, publish.mandatory, publish.confirm, &publish.message)),
+            Event::Publish(Publish { channel, mandatory, confirm, route }) => {
+                let words = contents.iter().enumerate().map(|(n, content)| {
+                    let confirm = confirm.map(|first| first + n as u64);
+                    publish_words(channel, mandatory, confirm, &content.sent_to(route))
+                });
+                Happened::Published(words.collect())
+            }
             Event::Assembled { .. } => Happened::Assembled,
             Event::Staged { channel } => Happened::Staged(channel),
             Event::Settle { channel, tag, multiple, outcome } => Happened::Settle(channel, tag, multiple, outcome),

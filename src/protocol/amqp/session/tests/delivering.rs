@@ -9,7 +9,7 @@ fn a_consumer_is_served_and_its_deliveries_are_settled() {
     assert_eq!(peer.session.consumer(1, index), Some((queue_addr(), ConsumerId::default())));
     (0..3).for_each(|_| peer.deliver(index, b"m"));
     let entry = Entry::new(1, MessageRef::default()).returned();
-    peer.session.deliver(1, index, entry, &message(b""));
+    peer.session.delivery(1, index).deliver(entry, &message(b""));
     let expected = ["1 basic.deliver c 1", "1 header 1", "1 body m", "1 basic.deliver c 2", "1 header 1", "1 body m"];
     let said = peer.said();
     assert_eq!(

@@ -107,7 +107,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
 fn deliver(peer: &mut Peer, number: u16, rng: &mut Rng) {
     let index = (u32::try_from(rng.below(6)).expect("small") << 16) | u32::try_from(rng.below(3)).expect("small");
     if peer.session.consumer(number, index).is_some() && peer.session.can_take(number, index) == Room::Yes {
-        peer.session.deliver(number, index, Entry::new(1, MessageRef::default()), &message(b"m"));
+        peer.session.delivery(number, index).deliver(Entry::new(1, MessageRef::default()), &message(b"m"));
     } else if rng.below(4) == 0 {
         peer.session.consumer_gone(number, index);
     }

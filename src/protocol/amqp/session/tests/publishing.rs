@@ -18,7 +18,7 @@ fn a_message_arrives_the_same_however_it_is_split() {
 fn a_large_body_becomes_a_counted_buffer() {
     let mut peer = Peer::open();
     let input = publish(1, false, &vec![7; 140_000]);
-    let (consumed, event) = peer.session.poll(&input);
+    let (consumed, event) = peer.session.poll(&input, &mut Contents::new());
     assert!(matches!(event, Event::Assembled { channel: 1 }) && consumed == input.len());
     let message = peer.session.take_assembled();
     assert!(matches!(message.view().body, Body::Shared(bytes) if bytes.len() == 140_000));
@@ -102,6 +102,21 @@ fn a_message_may_be_too_large() {
 }
 
 #[test]
+fn publishes_to_the_same_place_come_in_runs() {
+    let mut peer = Peer::open();
+    let [a, b] = [publish(1, false, b"a"), publish(1, false, b"b")];
+    let input = [&a.repeat(PUBLISH_RUN_MAX + 1)[..], &publish(1, true, b"c"), &b, &b[..b.len() - 1]].concat();
+    let (mut at, mut runs) = (0, Vec::new());
+    let mut contents = Contents::new();
+    while let (consumed, Event::Publish(_)) = peer.session.poll(&input[at..], &mut contents) {
+        at += consumed;
+        runs.push(contents.iter().map(|content| content.body[0]).collect::<Vec<u8>>());
+    }
+    assert_eq!(runs, [&[b'a'; PUBLISH_RUN_MAX][..], b"a", b"c", b"b"]);
+    assert_eq!(at, input.len() - b.len() + 1);
+}
+
+#[test]
 fn immediate_is_not_implemented() {
     let mut peer = Peer::open();
     let mut input = publish(1, false, b"x");
@@ -114,7 +129,8 @@ fn immediate_is_not_implemented() {
 fn a_publish_can_fail_its_channel() {
     let mut peer = Peer::open();
     let input = publish(1, false, b"x");
-    assert!(matches!(peer.session.poll(&input), (consumed, Event::Publish(_)) if consumed == input.len()));
+    let (consumed, event) = peer.session.poll(&input, &mut Contents::new());
+    assert!(matches!(event, Event::Publish(_)) && consumed == input.len());
     peer.session.fault(1, Fault::new(Code::NotFound, "no exchange 'x' in vhost '/'"));
     peer.feed(&input);
     assert_eq!(peer.said(), ["1 channel.close 404 NOT_FOUND - no exchange 'x' in vhost '/' (60, 40)"]);
