@@ -4,24 +4,29 @@ use std::collections::VecDeque;
 use std::fmt::Display;
 
 /// The history of a run.
-#[derive(Default)]
 pub struct History {
     hash: u64,
     events: u64,
     last: VecDeque<String>,
+    kept: usize,
 }
 
 impl History {
+    /// A history of which so many lines are kept.
+    pub fn new(kept: usize) -> History {
+        History { hash: 0, events: 0, last: VecDeque::new(), kept }
+    }
+
     /// Something happened.
     pub fn note(&mut self, event: impl Display) {
         let line = format!("{} {event}", self.events);
         self.events += 1;
         self.hash =
             line.bytes().fold(self.hash ^ 0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-        if self.last.len() == LINES_KEPT {
+        self.last.push_back(line);
+        if self.last.len() > self.kept {
             self.last.pop_front();
         }
-        self.last.push_back(line);
     }
 
     /// A number that tells this history from others.
@@ -34,5 +39,3 @@ impl History {
         self.last.iter().map(|line| format!("    {line}\n")).collect()
     }
 }
-
-const LINES_KEPT: usize = 60;

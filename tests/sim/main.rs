@@ -1,20 +1,24 @@
 //! The simulator: the shards of a broker in one thread, clients that do what a seed says, and oracles that know what must come of it.
 //!
 //! ```text
-//! exact    one operation at a time; a model of the broker predicts every answer        model.rs  exact.rs
+//! exact    one operation at a time; a model of the broker predicts every answer                    model.rs   exact.rs
+//! chaos    everything at once, with faults; an oracle follows what clients send and see            oracle.rs  chaos.rs
 //! ```
 //!
 //! `RINGMQ_SIM_SEED=7 cargo test --test sim` repeats seed 7, `RINGMQ_SIM_SEEDS=1000 …` runs a thousand, over all cores; without either, as many
 //! as fit into some seconds. `RINGMQ_SIM_ADDR=host:port` holds the model of the exact runs against a real broker: it has to agree with RabbitMQ.
 
+mod chaos;
 mod choice;
 mod exact;
 mod history;
 mod model;
 mod op;
+mod oracle;
 mod routing;
 #[path = "../support/mod.rs"]
 mod support;
+mod topology;
 
 use std::env;
 use std::fmt::Display;
@@ -25,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use ringmq::config::Config;
 
+use chaos::Chaos;
 use exact::Exact;
 use history::History;
 use support::cluster::Cluster;
@@ -39,10 +44,15 @@ fn one_operation_at_a_time_is_answered_exactly() {
 }
 
 #[test]
+fn whatever_happens_every_message_is_accounted_for() {
+    run_seeds("whatever_happens", chaos);
+}
+
+#[test]
 fn a_seed_tells_the_whole_story() {
-    for run in [exact as Run] {
+    for run in [exact as Run, chaos] {
         let hash = |seed| {
-            let mut history = History::default();
+            let mut history = History::new(0);
             run(seed, &mut history);
             history.hash()
         };
@@ -72,6 +82,10 @@ fn exact(seed: u64, history: &mut History) {
     run.run(400);
     run.finish();
     check_empty(&cluster);
+}
+
+fn chaos(seed: u64, history: &mut History) {
+    Chaos::new(seed, history).run(4000);
 }
 
 /// Nothing remains when all clients are gone and all queues deleted.
@@ -113,7 +127,7 @@ fn run_seeds(test: &str, run: Run) {
 
 /// Runs a seed; if it fails, says how to repeat it and what happened last.
 fn checked(test: &str, seed: u64, run: impl Fn(u64, &mut History)) {
-    let mut history = History::default();
+    let mut history = History::new(variable("RINGMQ_SIM_LINES").unwrap_or(LINES_KEPT));
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, &mut history))) {
         println!("the end of the history:\n{}repeat: RINGMQ_SIM_SEED={seed} cargo test --test sim {test}", history.tail());
         std::panic::resume_unwind(panic);
@@ -124,6 +138,9 @@ fn variable<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
     let text = env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
+
+/// Lines of history that a failure prints; `RINGMQ_SIM_LINES` asks for more.
+const LINES_KEPT: usize = 60;
 
 /// How long a test without a number of seeds runs.
 const DEFAULT_TIME: Duration = Duration::from_secs(8);

@@ -122,7 +122,7 @@ impl Cluster {
     pub fn read(&mut self, conn: Conn, count: usize) -> Vec<u8> {
         let connection = &mut self.connections[conn];
         let Some((_, bytes, read)) = &mut connection.outgoing else { return Vec::new() };
-        let end = (*read + count).min(bytes.len());
+        let end = read.saturating_add(count).min(bytes.len());
         let piece = bytes[*read..end].to_vec();
         *read = end;
         if end == bytes.len() {

@@ -1,0 +1,414 @@
+//! Everything at once: clients that do not wait, a network that tears writes and reads, stalls and resets, and shards that take their turns
+//! in any order. After a while the faults end, the clients finish, everything is consumed, and nothing may remain.
+
+use std::collections::BTreeMap;
+
+use ringmq::base::limits::OUTPUT_SIZE_MAX;
+use ringmq::config::Config;
+
+use crate::choice::Dice;
+use crate::exact::handshake;
+use crate::history::History;
+use crate::op::{MessageId, Name, Op, QUEUES, Saw, Settle, saw};
+use crate::oracle::{ChannelId, Oracle};
+use crate::support::broker::Conn;
+use crate::support::client::{Event, Incoming};
+use crate::support::cluster::Cluster;
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+
+/// A run.
+pub struct Chaos<'h> {
+    cluster: Cluster,
+    dice: Dice,
+    oracle: Oracle,
+    history: &'h mut History,
+    clients: Vec<Client>,
+    faults: Faults,
+    /// Which shards have taken a turn in this round.
+    turned: Vec<bool>,
+    messages: MessageId,
+    consumers: u32,
+}
+
+/// What goes wrong in this run, and what clients make use of.
+struct Faults {
+    resets: bool,
+    stalls: bool,
+    deletes: bool,
+    global_prefetch: bool,
+    errors: bool,
+}
+
+struct Client {
+    conn: Conn,
+    incoming: Incoming,
+    /// Written by the client and not at the broker yet.
+    outbox: Vec<u8>,
+    piece: usize,
+    stalled: bool,
+    closing: bool,
+    /// Channel numbers and who they are to the oracle.
+    channels: BTreeMap<u16, ChannelId>,
+}
+
+impl<'h> Chaos<'h> {
+    /// A broker, and what the seed makes of it.
+    pub fn new(seed: u64, history: &'h mut History) -> Chaos<'h> {
+        let mut dice = Dice::new(seed ^ 0xC4A0_5EED);
+        let shards = 1 + (seed % 4) as u16;
+        let faults = Faults {
+            resets: dice.one_in(2),
+            stalls: dice.one_in(2),
+            deletes: dice.one_in(2),
+            global_prefetch: dice.one_in(3),
+            errors: dice.one_in(3),
+        };
+        let is_bouncy = shards > 1;
+        let mut oracle = Oracle::new(is_bouncy);
+        oracle.is_loose = is_bouncy && (faults.stalls || faults.global_prefetch);
+        let cluster = Cluster::new(Config { shards, ..Config::default() }, seed);
+        let turned = vec![false; cluster.shard_count()];
+        Chaos { cluster, dice, oracle, history, clients: Vec::new(), faults, turned, messages: 0, consumers: 0 }
+    }
+
+    /// The whole run.
+    pub fn run(&mut self, steps: usize) {
+        (0..CLIENTS).for_each(|_| self.connect());
+        for _ in 0..steps {
+            match self.dice.weighted(&[30, 25, 40, 30, 1, 1]) {
+                0 => self.act(),
+                1 => self.deliver_some(),
+                2 => self.read_some(),
+                3 => self.turn_some(),
+                4 => self.stall_or_go_on(),
+                _ => self.reset_one(),
+            }
+        }
+        self.finish();
+    }
+
+    fn connect(&mut self) {
+        let shard = self.dice.index(self.cluster.shard_count());
+        let conn = self.cluster.connect_to(shard).expect("there are few");
+        let piece = self.dice.pick(&[4096, 8192, 131_072]) - 8;
+        let outbox = handshake(piece + 8);
+        let client =
+            Client { conn, incoming: Incoming::default(), outbox, piece, stalled: false, closing: false, channels: BTreeMap::new() };
+        self.clients.push(client);
+        self.history.note(format_args!("client {} connects to shard {shard}", self.clients.len() - 1));
+        (1..=CHANNELS).for_each(|channel| self.open(self.clients.len() - 1, channel));
+    }
+
+    fn open(&mut self, client: usize, channel: u16) {
+        let role = self.dice.below(4);
+        let id = self.oracle.on_open(role == 1, role == 2);
+        self.clients[client].channels.insert(channel, id);
+        self.send(client, channel, Op::Open);
+        match role {
+            1 => self.send(client, channel, Op::ConfirmSelect),
+            2 => self.send(client, channel, Op::TxSelect),
+            _ => {}
+        }
+        if self.faults.global_prefetch && self.dice.one_in(2) {
+            let prefetch = 1 + self.dice.below(4) as u16;
+            self.send(client, channel, Op::Qos { prefetch, global: true });
+        }
+    }
+
+    fn send(&mut self, client: usize, channel: u16, op: Op) {
+        let at = self.clients[client].channels[&channel];
+        self.history.note(format_args!("client {client}.{channel} (channel {at}) {op:?}"));
+        self.oracle.on_sent(at, &op);
+        let target = &mut self.clients[client];
+        target.outbox.extend(op.encode(channel, target.piece));
+    }
+
+    /// A random client does something.
+    fn act(&mut self) {
+        let client = self.dice.index(self.clients.len());
+        let channel = 1 + self.dice.below(u64::from(CHANNELS)) as u16;
+        let at = self.clients[client].channels[&channel];
+        let busy =
+            self.oracle.channels[at].ended || self.oracle.channels[at].pending.len() > 3 || self.clients[client].outbox.len() > OUTBOX_MAX;
+        if !busy && let Some(op) = self.choose(at) {
+            self.send(client, channel, op);
+        }
+    }
+
+    fn choose(&mut self, at: ChannelId) -> Option<Op> {
+        let channel = &self.oracle.channels[at];
+        let (transacts, limited) = (channel.transacts, channel.prefetch_global > 0);
+        Some(match self.dice.weighted(&[34, 26, 7, 4, 3, 6, 2, 1, 3, 6]) {
+            0 => Op::Publish((0..1 + self.dice.below(4)).map(|_| self.message()).collect()),
+            1 => return self.settle(at),
+            2 => self.consume(),
+            3 => Op::Get { queue: self.queue(), no_ack: self.dice.one_in(3) },
+            4 => Op::Cancel(self.consumer_of(at)?),
+            5 => self.topology(),
+            6 if self.faults.deletes => Op::Purge(self.queue()),
+            6 => Op::Recover,
+            7 => Op::Close,
+            8 if limited => return None,
+            8 => Op::Qos { prefetch: self.dice.below(5) as u16, global: false },
+            _ if !transacts => return self.settle(at),
+            _ if self.dice.one_in(4) => Op::Rollback,
+            _ => Op::Commit,
+        })
+    }
+
+    fn message(&mut self) -> crate::op::Publish {
+        self.messages += 1;
+        let mut message = self.dice.publish(self.messages);
+        if !self.oracle.topology.has_exchange(message.exchange) && !(self.faults.errors && self.dice.one_in(20)) {
+            message.exchange = if self.dice.one_in(3) { "amq.fanout" } else { "" };
+        }
+        if message.exchange.is_empty() {
+            message.key = self.queue();
+        }
+        message
+    }
+
+    /// The settle of something that is held, or of nothing at all if nothing is.
+    fn settle(&mut self, at: ChannelId) -> Option<Op> {
+        let channel = &self.oracle.channels[at];
+        let held: Vec<u64> = channel.held.keys().copied().filter(|tag| !channel.is_staged(*tag)).collect();
+        if held.is_empty() || channel.pending.iter().any(|(op, _)| matches!(op, Op::Recover | Op::Rollback)) {
+            return None;
+        }
+        let how =
+            self.dice.pick(&[Settle::Ack, Settle::Ack, Settle::Ack, Settle::Nack, Settle::Requeue, Settle::Reject, Settle::RejectRequeue]);
+        let multiple = !matches!(how, Settle::Reject | Settle::RejectRequeue) && self.dice.one_in(3);
+        Some(Op::Settle { how, tag: self.dice.pick(&held), multiple })
+    }
+
+    fn consume(&mut self) -> Op {
+        self.consumers += 1;
+        let exclusive = self.faults.errors && self.dice.one_in(15);
+        let priority = if self.dice.one_in(5) { self.dice.below(3) as i32 - 1 } else { 0 };
+        Op::Consume { queue: self.queue(), tag: self.consumers, no_ack: self.dice.one_in(5), exclusive, priority }
+    }
+
+    fn consumer_of(&mut self, at: ChannelId) -> Option<u32> {
+        let leaving: Vec<u32> = self.oracle.channels[at]
+            .pending
+            .iter()
+            .filter_map(|(op, _)| if let Op::Cancel(tag) = op { Some(*tag) } else { None })
+            .collect();
+        let mine: Vec<u32> =
+            self.oracle.consumers.iter().filter(|(tag, one)| one.channel == at && !leaving.contains(tag)).map(|(tag, _)| *tag).collect();
+        (!mine.is_empty()).then(|| self.dice.pick(&mine))
+    }
+
+    fn topology(&mut self) -> Op {
+        loop {
+            let op = self.dice.topology();
+            let is_delete = matches!(op, Op::DeleteExchange { .. } | Op::DeleteQueue { .. } | Op::Unbind(_));
+            let may_fail =
+                matches!(op, Op::Bind(_) | Op::CheckQueue(_) | Op::DeleteExchange { if_unused: true, .. } | Op::DeleteQueue { .. });
+            if (!is_delete || self.faults.deletes) && (!may_fail || self.faults.errors || self.dice.one_in(3)) {
+                return op;
+            }
+        }
+    }
+
+    fn queue(&mut self) -> Name {
+        if self.faults.errors && self.dice.one_in(10) { self.dice.queue() } else { self.dice.pick(&QUEUES[..4]) }
+    }
+
+    /// Some of what a client wrote arrives, torn anywhere.
+    fn deliver_some(&mut self) {
+        let client = self.dice.index(self.clients.len());
+        let count = self.piece_size();
+        self.deliver(client, count);
+    }
+
+    fn deliver(&mut self, client: usize, count: usize) {
+        let client = &mut self.clients[client];
+        if self.cluster.is_paused(client.conn) {
+            return;
+        }
+        let piece: Vec<u8> = client.outbox.drain(..count.min(client.outbox.len())).collect();
+        if !piece.is_empty() {
+            self.history.note(format_args!("{} bytes arrive on {}", piece.len(), client.conn));
+            self.cluster.write(client.conn, &piece);
+        }
+    }
+
+    /// A client reads some of what the broker sent.
+    fn read_some(&mut self) {
+        let client = self.dice.index(self.clients.len());
+        let count = self.piece_size();
+        let most = self.cluster.unread(self.clients[client].conn);
+        assert!(most <= OUTPUT_BOUND, "a send of {most} bytes is more than the limits allow");
+        if !self.clients[client].stalled {
+            self.read(client, count);
+        }
+    }
+
+    fn read(&mut self, client: usize, count: usize) {
+        let bytes = self.cluster.read(self.clients[client].conn, count);
+        for (channel, event) in self.clients[client].incoming.feed(&bytes) {
+            self.on_event(client, channel, event);
+        }
+    }
+
+    fn on_event(&mut self, client: usize, channel: u16, event: Event) {
+        if channel == 0 {
+            let Event::Method(method, _) = event else { panic!("client {client} got {event:?}") };
+            let known =
+                ["connection.start", "connection.tune", "connection.open-ok", "connection.close-ok"].contains(&method.name.as_str());
+            return assert!(known, "client {client} got {method:?}");
+        }
+        let saw = saw(event);
+        let at = self.clients[client].channels[&channel];
+        self.history.note(format_args!("client {client}.{channel} (channel {at}) < {saw:?}"));
+        self.oracle.on_saw(at, &saw);
+        match saw {
+            Saw::ChannelClosed(_) => {
+                self.send(client, channel, Op::CloseOk);
+                // Where both said close, the broker answers that too.
+                if self.oracle.channels[at].pending.is_empty() {
+                    self.open(client, channel);
+                }
+            }
+            Saw::Reply(reply) if reply.starts_with("channel.close-ok") && !self.clients[client].closing => self.open(client, channel),
+            _ => {}
+        }
+    }
+
+    /// A shard that wants to takes a turn; the others are late.
+    fn turn_some(&mut self) {
+        let shard = self.dice.index(self.cluster.shard_count());
+        if self.dice.one_in(20) {
+            self.cluster.set_clock(self.cluster.now() + self.dice.below(20));
+        }
+        if self.cluster.wants_turn(shard) {
+            self.history.note(format_args!("turn of shard {shard}"));
+            self.cluster.turn(shard);
+        }
+        self.turned[shard] = true;
+        if self.turned.iter().all(|turned| *turned) {
+            self.turned.fill(false);
+            self.oracle.rounds += 1;
+        }
+    }
+
+    fn stall_or_go_on(&mut self) {
+        let client = self.dice.index(self.clients.len());
+        self.clients[client].stalled = self.faults.stalls && !self.clients[client].stalled;
+    }
+
+    fn reset_one(&mut self) {
+        if self.faults.resets {
+            let client = self.dice.index(self.clients.len());
+            self.history.note(format_args!("client {client} is cut off"));
+            self.cluster.reset(self.clients[client].conn);
+            let channels: Vec<ChannelId> = self.clients[client].channels.values().copied().collect();
+            channels.into_iter().for_each(|at| self.oracle.on_reset(at));
+            self.connect();
+            self.clients.swap_remove(client);
+        }
+    }
+
+    fn piece_size(&mut self) -> usize {
+        let most = self.dice.pick(&[8, 100, 2000, 100_000]);
+        1 + self.dice.index(most)
+    }
+
+    /// The faults end: everything arrives and is answered, clients settle what they hold and leave, and one client consumes the rest.
+    fn finish(&mut self) {
+        self.clients.iter_mut().for_each(|client| client.stalled = false);
+        self.come_to_rest();
+        self.history.note("all clients settle and leave");
+        for client in 0..self.clients.len() {
+            self.settle_all(client);
+        }
+        self.come_to_rest();
+        self.oracle.check_answers();
+        for client in 0..self.clients.len() {
+            self.clients[client].closing = true;
+            (1..=CHANNELS).for_each(|channel| self.send(client, channel, Op::Close));
+            let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
+            self.clients[client].outbox.extend(wire::method_frame(0, &close));
+        }
+        self.come_to_rest();
+        self.hang_up();
+        self.drain();
+        self.hang_up();
+        crate::check_empty(&self.cluster);
+        self.oracle.check_end();
+    }
+
+    fn hang_up(&mut self) {
+        self.clients.drain(..).for_each(|client| self.cluster.reset(client.conn));
+        self.cluster.settle();
+    }
+
+    fn drain(&mut self) {
+        self.history.note("a last client takes what is left");
+        self.connect();
+        self.come_to_rest();
+        for name in &QUEUES[..5] {
+            self.consumers += 1;
+            self.send(0, 1, Op::DeclareQueue(name));
+            self.send(0, 1, Op::Consume { queue: name, tag: self.consumers, no_ack: false, exclusive: false, priority: 0 });
+        }
+        self.come_to_rest();
+        self.settle_all(0);
+        self.come_to_rest();
+        for name in &QUEUES[..5] {
+            self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: true });
+        }
+        self.come_to_rest();
+        self.clients[0].closing = true;
+        let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
+        self.clients[0].outbox.extend(wire::method_frame(0, &close));
+        self.come_to_rest();
+    }
+
+    /// Acks everything that a client holds, again and again until nothing comes any more.
+    fn settle_all(&mut self, client: usize) {
+        for channel in 1..=CHANNELS {
+            loop {
+                let at = self.clients[client].channels[&channel];
+                let tag = self.oracle.channels[at].held.keys().next_back().copied();
+                if let Some(tag) = tag {
+                    self.send(client, channel, Op::Settle { how: Settle::Ack, tag, multiple: true });
+                }
+                if self.oracle.channels[at].transacts {
+                    self.send(client, channel, Op::Commit);
+                }
+                self.come_to_rest();
+                if tag.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn come_to_rest(&mut self) {
+        for _ in 0..REST_MAX {
+            let mut moved = false;
+            for client in 0..self.clients.len() {
+                moved |= !self.clients[client].outbox.is_empty() || self.cluster.unread(self.clients[client].conn) > 0;
+                self.deliver(client, usize::MAX);
+                self.read(client, usize::MAX);
+            }
+            self.cluster.settle();
+            if !moved {
+                return;
+            }
+        }
+        panic!("the clients never come to rest");
+    }
+}
+
+const CLIENTS: usize = 5;
+const CHANNELS: u16 = 2;
+/// A client does not write more than this ahead of the broker.
+const OUTBOX_MAX: usize = 1 << 20;
+/// The largest message of a run and its frames.
+const MESSAGE_MAX: usize = 160_000;
+const OUTPUT_BOUND: usize = OUTPUT_SIZE_MAX + MESSAGE_MAX;
+const REST_MAX: usize = 10_000;

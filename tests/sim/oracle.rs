@@ -1,0 +1,571 @@
+//! What must hold whatever the interleaving: every message is delivered exactly once or accounted for, in order, within prefetch.
+//!
+//! The oracle sees what clients send and what they receive, nothing else. Per message and queue it follows one copy:
+//!
+//! ```text
+//! unseen ──delivered──▶ held ──ack, reject──▶ done            delivered while held or done: twice
+//!                        │ ▲                                  unseen, held or back at the end: lost
+//!           requeued ──▶ back ──delivered, flagged            unsure: its channel died with the settle under way
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::op::{MessageId, Name, Op, Publish, Saw, Settle};
+use crate::topology::{Stamp, Topology};
+
+/// A channel from its opening to its end; numbers are not used again.
+pub type ChannelId = usize;
+
+/// The observer.
+#[derive(Default)]
+pub struct Oracle {
+    pub topology: Topology,
+    pub channels: Vec<Channel>,
+    pub consumers: BTreeMap<u32, Consumer>,
+    messages: BTreeMap<MessageId, Message>,
+    copies: BTreeMap<(MessageId, Name), Copy>,
+    queues: BTreeMap<Name, Queue>,
+    suspicions: Vec<Suspicion>,
+    /// Deliveries may return unseen to their place, so that order holds per queue only.
+    pub is_bouncy: bool,
+    /// They may do so at any time, not only when a consumer goes.
+    pub is_loose: bool,
+    /// How many times all shards have taken a turn.
+    pub rounds: u64,
+}
+
+/// What the observer knows of a channel.
+#[derive(Default)]
+pub struct Channel {
+    /// Requests without an answer.
+    pub pending: VecDeque<(Op, Stamp)>,
+    /// What the client holds, by delivery tag.
+    pub held: BTreeMap<u64, (MessageId, Name, Option<u32>)>,
+    /// The client said close, or the broker did.
+    pub ended: bool,
+    confirms: bool,
+    pub transacts: bool,
+    /// For consumers to come, and for all together.
+    pub prefetch: u16,
+    pub prefetch_global: u16,
+    published: u64,
+    unconfirmed: BTreeMap<u64, MessageId>,
+    /// Publishes and settles that may not have been carried out yet.
+    unsynced: Vec<(u64, MessageId)>,
+    unsynced_settles: Vec<(u64, (MessageId, Name))>,
+    /// Requests sent and answered so far: what was sent before an answered request is carried out.
+    sent: u64,
+    answered: u64,
+    /// Waits for the commit.
+    staged: Vec<MessageId>,
+    staged_settles: Vec<(u64, MessageId, Name, Settle)>,
+}
+
+/// A consumer.
+pub struct Consumer {
+    pub channel: ChannelId,
+    pub queue: Name,
+    no_ack: bool,
+    prefetch: u16,
+    /// The last first delivery per publishing channel.
+    order: BTreeMap<ChannelId, u64>,
+}
+
+/// Something that is right only if the broker has closed one of these channels and its client does not know it yet; each with the number of
+/// requests that it had sent.
+struct Suspicion {
+    what: String,
+    channels: Vec<(ChannelId, u64)>,
+}
+
+struct Message {
+    publish: Publish,
+    publisher: ChannelId,
+    sequence: u64,
+    least: BTreeSet<Name>,
+    most: BTreeSet<Name>,
+    is_routed: bool,
+    is_returned: bool,
+}
+
+#[derive(Default)]
+struct Copy {
+    state: State,
+    /// Purged, deleted with its queue, or lost on the way to a consumer without acknowledgements.
+    may_be_gone: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum State {
+    #[default]
+    Unseen,
+    Held(ChannelId),
+    Back,
+    Unsure,
+    Done,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Purges and deletes under way.
+    clearing: u64,
+    /// Until this round new messages may still meet a consumer that is gone.
+    weak_until: u64,
+    /// A delivery may have returned that nobody saw.
+    had_returns: bool,
+}
+
+impl Channel {
+    /// Whether a transaction settles this delivery when it is committed.
+    pub fn is_staged(&self, tag: u64) -> bool {
+        self.staged_settles.iter().any(|(staged, ..)| *staged == tag)
+    }
+}
+
+impl Oracle {
+    /// An observer of a new broker.
+    pub fn new(is_bouncy: bool) -> Oracle {
+        Oracle { topology: Topology::new(), is_bouncy, ..Oracle::default() }
+    }
+
+    /// A client opens a channel.
+    pub fn on_open(&mut self, confirms: bool, transacts: bool) -> ChannelId {
+        self.channels.push(Channel { confirms, transacts, ..Channel::default() });
+        self.channels.len() - 1
+    }
+
+    /// A client sent this.
+    pub fn on_sent(&mut self, at: ChannelId, op: &Op) {
+        let stamp = self.topology.on_sent(op);
+        self.reroute();
+        match op {
+            Op::Publish(messages) => return messages.iter().for_each(|message| self.on_publish(at, message)),
+            Op::Settle { how, tag, multiple } => return self.on_settle(at, *how, *tag, *multiple),
+            Op::CloseOk => return,
+            Op::Purge(name) | Op::DeleteQueue { name, .. } => {
+                self.queue(name).clearing += 1;
+                self.weaken(name, matches!(op, Op::DeleteQueue { .. }));
+            }
+            Op::Consume { queue, tag, no_ack, .. } => {
+                let prefetch = self.channels[at].prefetch;
+                self.consumers.insert(*tag, Consumer { channel: at, queue, no_ack: *no_ack, prefetch, order: BTreeMap::new() });
+            }
+            Op::Qos { prefetch, global: false } => self.channels[at].prefetch = *prefetch,
+            Op::Qos { prefetch, .. } => self.channels[at].prefetch_global = *prefetch,
+            Op::Recover => self.give_back_all(at),
+            Op::Close => self.end_channel(at),
+            Op::Commit => self.on_commit(at),
+            Op::Rollback => {
+                self.channels[at].staged_settles.clear();
+                let staged = std::mem::take(&mut self.channels[at].staged);
+                staged.into_iter().for_each(|id| self.forget(id));
+            }
+            _ => {}
+        }
+        let channel = &mut self.channels[at];
+        channel.sent += 1;
+        channel.pending.push_back((op.clone(), stamp));
+    }
+
+    /// A client saw this.
+    pub fn on_saw(&mut self, at: ChannelId, saw: &Saw) {
+        match saw {
+            Saw::Reply(reply) if reply.starts_with("basic.cancel ") => {}
+            Saw::Reply(reply) => {
+                self.on_answer(at, reply);
+            }
+            Saw::Delivered { consumer, tag, redelivered, id } => self.on_delivered(at, *consumer, *tag, *redelivered, *id),
+            Saw::Got { tag, redelivered, id, .. } => {
+                let Op::Get { queue, no_ack } = self.on_answer(at, "basic.get-ok") else { unreachable!("the answer to basic.get") };
+                self.take(at, queue, *id, *redelivered, no_ack, *tag, None);
+            }
+            Saw::Returned(id) => {
+                let message = self.messages.get_mut(id).expect("what is returned was published");
+                assert!(message.publish.mandatory && !message.is_returned, "message {id} is returned without reason");
+                assert!(message.least.is_empty(), "message {id} is returned but has a queue: {:?}", message.least);
+                (message.is_returned, message.most) = (true, BTreeSet::new());
+            }
+            Saw::Confirmed { tag, multiple } => self.on_confirmed(at, *tag, *multiple),
+            Saw::ChannelClosed(_) => self.on_channel_closed(at),
+            Saw::Refused { .. } | Saw::ConnectionClosed(_) => panic!("{saw:?} without reason"),
+        }
+    }
+
+    /// The connection of this channel was cut.
+    pub fn on_reset(&mut self, at: ChannelId) {
+        self.end_channel(at);
+        let channel = &mut self.channels[at];
+        let (unsynced, settles) = (std::mem::take(&mut channel.unsynced), std::mem::take(&mut channel.unsynced_settles));
+        let (pending, staged) = (std::mem::take(&mut channel.pending), std::mem::take(&mut channel.staged));
+        self.doubt(unsynced, settles);
+        staged.into_iter().for_each(|id| self.forget(id));
+        // Requests under way may be carried out or not: what they are about stays in doubt, for its count of pending ones never ends.
+        for (op, _) in pending {
+            if let Op::Get { queue, .. } = op {
+                self.lose_deliveries(queue);
+            }
+        }
+    }
+
+    /// Nothing is under way any more and everything was consumed: every message must be accounted for.
+    pub fn check_end(&self) {
+        for (id, message) in &self.messages {
+            assert!(
+                !message.publish.mandatory || message.is_returned || !message.is_routed || !message.most.is_empty(),
+                "message {id} was not returned"
+            );
+            for name in &message.least {
+                let copy = &self.copies[&(*id, *name)];
+                let accounted = matches!(copy.state, State::Done | State::Unsure) || copy.may_be_gone;
+                assert!(accounted, "message {id} is lost: in {name} it is {:?}, published as {:?}", copy.state, message.publish);
+            }
+        }
+    }
+
+    /// Nothing is under way any more: every request has its answer, every publish its confirm.
+    pub fn check_answers(&self) {
+        for (at, channel) in self.channels.iter().enumerate().filter(|(_, channel)| !channel.ended) {
+            assert!(channel.pending.is_empty(), "channel {at} got no answer to {:?}", channel.pending);
+            assert!(channel.unconfirmed.is_empty(), "channel {at} got no confirms for {:?}", channel.unconfirmed);
+        }
+    }
+
+    fn on_publish(&mut self, at: ChannelId, publish: &Publish) {
+        let (least, most) = self.topology.route(publish);
+        let channel = &mut self.channels[at];
+        channel.published += 1;
+        let sequence = channel.published;
+        if channel.transacts {
+            channel.staged.push(publish.id);
+        } else {
+            channel.unsynced.push((channel.sent, publish.id));
+        }
+        if channel.confirms {
+            channel.unconfirmed.insert(sequence, publish.id);
+        }
+        self.messages.insert(
+            publish.id,
+            Message {
+                publish: publish.clone(),
+                publisher: at,
+                sequence,
+                least,
+                most: BTreeSet::new(),
+                is_routed: false,
+                is_returned: false,
+            },
+        );
+        self.add_copies(publish.id, most);
+    }
+
+    /// The topology changed: messages under way may go elsewhere.
+    fn reroute(&mut self) {
+        let under_way: Vec<MessageId> =
+            self.channels.iter().flat_map(|channel| channel.unsynced.iter().map(|(_, id)| id).chain(&channel.staged)).copied().collect();
+        for id in under_way {
+            let message = self.messages.get_mut(&id).expect("it was published");
+            let (least, most) = self.topology.route(&message.publish);
+            message.least.retain(|name| least.contains(name));
+            self.add_copies(id, most);
+        }
+    }
+
+    fn add_copies(&mut self, id: MessageId, most: BTreeSet<Name>) {
+        for name in most {
+            let rounds = self.rounds;
+            let queue = self.queue(name);
+            let may_be_gone = queue.clearing > 0 || queue.weak_until > rounds || name.starts_with(['a', 'x']);
+            self.messages.get_mut(&id).expect("it was published").most.insert(name);
+            self.copies.entry((id, name)).or_insert(Copy { state: State::Unseen, may_be_gone });
+        }
+    }
+
+    fn on_settle(&mut self, at: ChannelId, how: Settle, tag: u64, multiple: bool) {
+        let channel = &self.channels[at];
+        let chosen = |other: &u64| (*other == tag || (multiple && *other < tag)) && !channel.is_staged(*other);
+        let tags: Vec<u64> = channel.held.keys().copied().filter(chosen).collect();
+        for tag in tags {
+            let (id, queue, _) = self.channels[at].held[&tag];
+            if self.channels[at].transacts {
+                self.channels[at].staged_settles.push((tag, id, queue, how));
+            } else {
+                self.settle(at, tag, id, queue, how);
+            }
+        }
+    }
+
+    fn settle(&mut self, at: ChannelId, tag: u64, id: MessageId, queue: Name, how: Settle) {
+        let channel = &mut self.channels[at];
+        channel.held.remove(&tag);
+        channel.unsynced_settles.push((channel.sent, (id, queue)));
+        if self.copies[&(id, queue)].state == State::Held(at) {
+            if how.requeues() { self.give_back(id, queue) } else { self.copy(id, queue).state = State::Done }
+        }
+    }
+
+    fn on_commit(&mut self, at: ChannelId) {
+        let channel = &mut self.channels[at];
+        let staged = std::mem::take(&mut channel.staged);
+        channel.unsynced.extend(staged.into_iter().map(|id| (channel.sent, id)));
+        let settles = std::mem::take(&mut channel.staged_settles);
+        settles.into_iter().for_each(|(tag, id, queue, how)| self.settle(at, tag, id, queue, how));
+    }
+
+    fn on_answer(&mut self, at: ChannelId, reply: &str) -> Op {
+        let (op, stamp) = self.channels[at].pending.pop_front().unwrap_or_else(|| panic!("channel {at}: nobody asked for {reply}"));
+        let name = reply.split(' ').next().unwrap_or_default();
+        assert!(answers(&op).contains(&name), "channel {at}: {reply} answers {op:?}");
+        self.topology.on_answered(&op, stamp, true);
+        match &op {
+            Op::Purge(name) | Op::DeleteQueue { name, .. } => {
+                self.weaken(name, matches!(op, Op::DeleteQueue { .. }));
+                self.queue(name).clearing -= 1;
+            }
+            Op::Cancel(tag) => {
+                self.consumers.remove(tag);
+            }
+            _ => {}
+        }
+        self.synced(at);
+        op
+    }
+
+    /// An answer: everything that was sent before its request is done.
+    fn synced(&mut self, at: ChannelId) {
+        let channel = &mut self.channels[at];
+        channel.answered += 1;
+        let answered = channel.answered;
+        channel.unsynced_settles.retain(|(sent, _)| *sent >= answered);
+        let (open, done): (Vec<_>, Vec<_>) = std::mem::take(&mut channel.unsynced).into_iter().partition(|(sent, _)| *sent >= answered);
+        channel.unsynced = open;
+        for (_, id) in done {
+            self.messages.get_mut(&id).expect("it was published").is_routed = true;
+        }
+        for suspicion in &mut self.suspicions {
+            suspicion.channels.retain(|(channel, sent)| *channel != at || *sent >= answered);
+            assert!(!suspicion.channels.is_empty(), "{}, and channel {at} is open", suspicion.what);
+        }
+    }
+
+    fn on_confirmed(&mut self, at: ChannelId, tag: u64, multiple: bool) {
+        let channel = &mut self.channels[at];
+        let confirmed: Vec<u64> = channel.unconfirmed.keys().copied().filter(|&other| other == tag || (multiple && other < tag)).collect();
+        assert!(confirmed.contains(&tag), "channel {at}: {tag} is confirmed twice or was not published");
+        for sequence in confirmed {
+            let channel = &mut self.channels[at];
+            let id = channel.unconfirmed.remove(&sequence).expect("just listed");
+            channel.unsynced.retain(|(_, other)| *other != id);
+            let message = self.messages.get_mut(&id).expect("it was published");
+            message.is_routed = true;
+            let returned = !message.publish.mandatory || message.is_returned || !message.most.is_empty();
+            assert!(returned, "message {id} is confirmed before it is returned");
+        }
+    }
+
+    fn on_delivered(&mut self, at: ChannelId, tag: u32, delivery: u64, redelivered: bool, id: MessageId) {
+        let message = &self.messages[&id];
+        let (publisher, sequence) = (message.publisher, message.sequence);
+        let consumer = self.consumers.get_mut(&tag).unwrap_or_else(|| panic!("consumer {tag} is cancelled and gets message {id}"));
+        let (queue, no_ack, prefetch) = (consumer.queue, consumer.no_ack, consumer.prefetch);
+        assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
+        let last = consumer.order.entry(publisher).or_default();
+        let in_order = sequence > *last;
+        if !redelivered {
+            *last = sequence.max(*last);
+        }
+        let strict = !self.is_loose && (!self.is_bouncy || !self.queue(queue).had_returns);
+        assert!(
+            redelivered || in_order || !strict,
+            "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}"
+        );
+        self.take(at, queue, id, redelivered, no_ack, delivery, Some(tag));
+        let channel = &self.channels[at];
+        let held = channel.held.values().filter(|(.., consumer)| *consumer == Some(tag)).count();
+        assert!(prefetch == 0 || held <= usize::from(prefetch), "consumer {tag} holds {held} messages with prefetch {prefetch}");
+        let all = channel.held.values().filter(|(.., consumer)| consumer.is_some()).count();
+        let limit = channel.prefetch_global;
+        assert!(limit == 0 || all <= usize::from(limit), "channel {at} holds {all} messages with a global prefetch of {limit}");
+    }
+
+    /// A copy of a message arrives at a client.
+    fn take(&mut self, at: ChannelId, name: Name, id: MessageId, redelivered: bool, no_ack: bool, tag: u64, consumer: Option<u32>) {
+        let message = &self.messages[&id];
+        assert!(message.most.contains(name), "message {id} is in {name}, where nothing leads it: {:?}", message.publish);
+        let may_be_flagged = self.queue(name).had_returns;
+        let state = self.copies[&(id, name)].state;
+        let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
+        if stale && state != State::Unseen {
+            return; // it went back before the client saw it, and others may have it already
+        }
+        let doubted = match state {
+            State::Unseen => {
+                assert!(!redelivered || may_be_flagged, "message {id} is flagged as redelivered and was never delivered from {name}");
+                false
+            }
+            State::Unsure => false,
+            State::Back => !redelivered,
+            State::Held(_) | State::Done => true,
+        };
+        if doubted {
+            let what = format!("message {id} of {name} comes to channel {at} (redelivered: {redelivered}) and was {state:?}");
+            self.suspect(at, state, id, name, no_ack, what);
+            return self.copy(id, name).state = State::Unsure;
+        }
+        self.copy(id, name).state = match (no_ack, stale) {
+            (true, _) => State::Done,
+            (_, true) => State::Back,
+            _ => State::Held(at),
+        };
+        if !no_ack && !stale {
+            self.channels[at].held.insert(tag, (id, name, consumer));
+        }
+    }
+
+    /// A message comes at the wrong time: the channel that held or settled it was closed before, or this one was.
+    fn suspect(&mut self, at: ChannelId, state: State, id: MessageId, name: Name, no_ack: bool, what: String) {
+        let settled = |channel: &Channel| channel.unsynced_settles.iter().any(|(_, copy)| *copy == (id, name));
+        let other = match state {
+            State::Held(holder) => Some(holder),
+            _ => self.channels.iter().position(settled),
+        };
+        let candidates = other.into_iter().chain((!no_ack).then_some(at)).filter(|&channel| self.may_have_ended(channel));
+        let channels: Vec<_> = candidates.map(|channel| (channel, self.channels[channel].sent)).collect();
+        assert!(!channels.is_empty(), "{what}");
+        self.suspicions.push(Suspicion { what, channels });
+    }
+
+    /// Whether something was sent on this channel that the broker may close it for.
+    fn may_have_ended(&self, at: ChannelId) -> bool {
+        let channel = &self.channels[at];
+        !channel.pending.is_empty() || !channel.unsynced.is_empty() || !channel.unsynced_settles.is_empty()
+    }
+
+    fn on_channel_closed(&mut self, at: ChannelId) {
+        self.end_channel(at);
+        let channel = &mut self.channels[at];
+        let (pending, unsynced) = (std::mem::take(&mut channel.pending), std::mem::take(&mut channel.unsynced));
+        let settles = std::mem::take(&mut channel.unsynced_settles);
+        for (op, stamp) in pending {
+            if matches!(op, Op::Close) {
+                self.channels[at].pending.push_back((op, stamp)); // they crossed: it is answered all the same
+                continue;
+            }
+            self.topology.on_answered(&op, stamp, false);
+            if let Op::Purge(name) | Op::DeleteQueue { name, .. } = op {
+                self.queue(name).clearing -= 1;
+            }
+        }
+        self.doubt(unsynced, settles);
+    }
+
+    /// The channel ended before these were seen to be carried out.
+    fn doubt(&mut self, publishes: Vec<(u64, MessageId)>, settles: Vec<(u64, (MessageId, Name))>) {
+        for (_, id) in publishes {
+            self.messages.get_mut(&id).expect("it was published").least.clear();
+        }
+        for (_, (id, queue)) in settles {
+            let copy = self.copy(id, queue);
+            if matches!(copy.state, State::Done | State::Back) {
+                copy.state = State::Unsure;
+            }
+        }
+    }
+
+    /// A channel ends: what it holds goes back, its consumers go, what waits for a commit is forgotten.
+    fn end_channel(&mut self, at: ChannelId) {
+        self.suspicions.retain(|suspicion| suspicion.channels.iter().all(|(channel, _)| *channel != at));
+        if std::mem::replace(&mut self.channels[at].ended, true) {
+            return;
+        }
+        self.channels[at].staged_settles.clear();
+        self.give_back_all(at);
+        let staged = std::mem::take(&mut self.channels[at].staged);
+        staged.into_iter().for_each(|id| self.forget(id));
+        let queues: Vec<(Name, bool)> =
+            self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| (consumer.queue, consumer.no_ack)).collect();
+        for (name, no_ack) in queues {
+            self.queue(name).had_returns = true;
+            if no_ack {
+                self.lose_deliveries(name);
+            }
+        }
+    }
+
+    /// Whatever the queue sends to a consumer that is gone and does not acknowledge is lost, until the queue knows.
+    fn lose_deliveries(&mut self, name: Name) {
+        let until = self.rounds + ROUNDS_OF_MAIL;
+        let queue = self.queue(name);
+        queue.weak_until = until;
+        queue.had_returns = true;
+        self.weaken(name, false);
+    }
+
+    fn give_back_all(&mut self, at: ChannelId) {
+        let held = std::mem::take(&mut self.channels[at].held);
+        let queues: Vec<Name> = self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| consumer.queue).collect();
+        queues.into_iter().for_each(|name| self.queue(name).had_returns = true);
+        for (id, name, _) in held.into_values() {
+            if self.copies[&(id, name)].state == State::Held(at) {
+                self.give_back(id, name);
+            }
+        }
+    }
+
+    fn give_back(&mut self, id: MessageId, name: Name) {
+        let is_clearing = self.queue(name).clearing > 0;
+        let copy = self.copy(id, name);
+        copy.state = State::Back;
+        copy.may_be_gone |= is_clearing;
+    }
+
+    /// A rolled-back publish never was.
+    fn forget(&mut self, id: MessageId) {
+        let message = self.messages.get_mut(&id).expect("it was published");
+        (message.least, message.most) = (BTreeSet::new(), BTreeSet::new());
+    }
+
+    /// Everything in the queue may be gone; also what clients hold, if the queue itself goes.
+    fn weaken(&mut self, name: Name, held_too: bool) {
+        for ((_, queue), copy) in &mut self.copies {
+            if *queue == name && (held_too || !matches!(copy.state, State::Held(_))) {
+                copy.may_be_gone = true;
+            }
+        }
+    }
+
+    fn copy(&mut self, id: MessageId, name: Name) -> &mut Copy {
+        self.copies.get_mut(&(id, name)).expect("a copy for each queue that may have it")
+    }
+
+    fn queue(&mut self, name: Name) -> &mut Queue {
+        self.queues.entry(name).or_default()
+    }
+}
+
+/// The answers that a request may get.
+fn answers(op: &Op) -> &'static [&'static str] {
+    match op {
+        Op::DeclareExchange(_) => &["exchange.declare-ok"],
+        Op::DeleteExchange { .. } => &["exchange.delete-ok"],
+        Op::DeclareQueue(_) | Op::CheckQueue(_) => &["queue.declare-ok"],
+        Op::DeleteQueue { .. } => &["queue.delete-ok"],
+        Op::Purge(_) => &["queue.purge-ok"],
+        Op::Bind(_) => &["queue.bind-ok", "exchange.bind-ok"],
+        Op::Unbind(_) => &["queue.unbind-ok", "exchange.unbind-ok"],
+        Op::Consume { .. } => &["basic.consume-ok"],
+        Op::Cancel(_) => &["basic.cancel-ok"],
+        Op::Get { .. } => &["basic.get-ok", "basic.get-empty"],
+        Op::Qos { .. } => &["basic.qos-ok"],
+        Op::Recover => &["basic.recover-ok"],
+        Op::ConfirmSelect => &["confirm.select-ok"],
+        Op::TxSelect => &["tx.select-ok"],
+        Op::Commit => &["tx.commit-ok"],
+        Op::Rollback => &["tx.rollback-ok"],
+        Op::Open => &["channel.open-ok"],
+        Op::Close => &["channel.close-ok"],
+        Op::Publish(_) | Op::Settle { .. } | Op::CloseOk => &[],
+    }
+}
+
+/// So many rounds take the news of a consumer's end to its queue.
+const ROUNDS_OF_MAIL: u64 = 4;
