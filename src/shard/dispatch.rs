@@ -108,7 +108,9 @@ impl Shard {
     /// Posts the message to the queues on other shards, one record per shard.
     #[inline(never)]
     fn post(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr], remote: usize) {
-        let hold = published.hold.map(|sequence| Hold { conn: id, channel: published.channel, sequence });
+        let channel = published.channel;
+        let generation = self.conns.get(id).map_or(0, |conn| conn.session.generation(channel));
+        let hold = published.hold.map(|sequence| Hold { conn: id, channel, generation, sequence });
         for peer in (0..self.config.shards).map(ShardId) {
             let mut queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue).peekable();
             if peer != self.id && queues.peek().is_some() {
@@ -164,7 +166,7 @@ impl Shard {
         for hold in holds {
             let Some(conn) = self.live(hold.conn) else { continue };
             if hold.sequence > 0 {
-                conn.session.accepted(hold.channel, hold.sequence, 1);
+                conn.session.accepted(hold.channel, hold.generation, hold.sequence, 1);
                 continue;
             }
             conn.commit_pending -= 1;

@@ -74,6 +74,8 @@ pub struct Hold {
     pub conn: ConnId,
     /// Its channel.
     pub channel: u16,
+    /// Which channel of that number: it may be closed and opened again before the answer comes.
+    pub generation: u32,
     /// The publish's sequence number on the channel, from 1; 0 for tx.commit.
     pub sequence: u64,
 }

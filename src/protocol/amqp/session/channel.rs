@@ -12,6 +12,8 @@ use crate::contract::RouteCache;
 pub struct Channel {
     /// How far its life has come.
     pub life: Life,
+    /// Which of the session's channels it is: tells it from earlier ones with its number.
+    pub generation: u32,
     /// What its next frame should be. Frames are put together also while the channel closes, as RabbitMQ does.
     pub assembly: Assembly,
     /// Deliveries that are not settled.
@@ -79,6 +81,7 @@ impl Channel {
 pub struct Channels {
     pages: Vec<Option<Box<Page>>>,
     len: usize,
+    opened: u32,
 }
 
 type Page = [Option<Box<Channel>>; PAGE];
@@ -108,9 +111,10 @@ impl Channels {
             self.pages.resize_with(at + 1, || None);
         }
         let page = self.pages[at].get_or_insert_with(|| Box::new(std::array::from_fn(|_| None)));
-        let before = page[usize::from(number) % PAGE].replace(Box::default());
+        let before = page[usize::from(number) % PAGE].replace(Box::new(Channel { generation: self.opened, ..Channel::default() }));
         assert!(before.is_none(), "only a free number is opened");
         self.len += 1;
+        self.opened = self.opened.wrapping_add(1);
     }
 
     /// Frees a number.

@@ -54,9 +54,15 @@ impl Session {
         }
     }
 
-    /// `count` queues have accepted `sequence`. `number` is the channel's; it may be gone, then nothing happens.
-    pub fn accepted(&mut self, channel: u16, sequence: u64, count: u32) {
-        if let Some(Mode::Confirm(confirms)) = self.open_channel(channel).map(|channel| &mut channel.mode)
+    /// Tells the open channel with this number from others that had it before.
+    pub fn generation(&self, channel: u16) -> u32 {
+        self.channels.find(channel).map_or(0, |channel| channel.generation)
+    }
+
+    /// `count` queues have accepted `sequence` of a channel and its [`generation`](Session::generation). It may be gone, then nothing happens.
+    pub fn accepted(&mut self, channel: u16, generation: u32, sequence: u64, count: u32) {
+        let found = self.open_channel(channel).filter(|channel| channel.generation == generation);
+        if let Some(Mode::Confirm(confirms)) = found.map(|channel| &mut channel.mode)
             && confirms.accepted(sequence, count)
         {
             self.must_flush(channel);

@@ -152,13 +152,15 @@ fn confirms_are_coalesced_behind_what_is_returned() {
     assert!(peer.session.is_confirm_dirty());
     peer.session.flush_confirms();
     assert_eq!(peer.said()[1..], ["1 basic.return 312 NO_ROUTE", "1 header 1", "1 body x", "1 basic.ack 2 multiple", "1 basic.ack 4"]);
-    peer.session.accepted(1, 3, 1);
+    let generation = peer.session.generation(1);
+    peer.session.accepted(1, generation, 3, 1);
     assert!(!peer.session.is_confirm_dirty());
-    peer.session.accepted(1, 3, 1);
+    peer.session.accepted(1, generation, 3, 1);
     peer.session.flush_confirms();
     assert_eq!(peer.said(), ["1 basic.ack 3"]);
     assert_eq!(peer.happened().last().map(String::as_str), Some("publish 1 x/k mandatory #4 x"));
-    peer.session.accepted(9, 1, 1);
+    peer.session.accepted(1, generation + 1, 1, 1);
+    peer.session.accepted(9, generation, 1, 1);
 }
 
 #[test]
