@@ -391,7 +391,7 @@ impl Oracle {
     fn take(&mut self, at: ChannelId, name: Name, id: MessageId, redelivered: bool, no_ack: bool, tag: u64, consumer: Option<u32>) {
         let message = &self.messages[&id];
         assert!(message.most.contains(name), "message {id} is in {name}, where nothing leads it: {:?}", message.publish);
-        let may_be_flagged = self.queue(name).had_returns;
+        let may_be_flagged = self.queue(name).had_returns || self.may_have_returned(name);
         let state = self.copies[&(id, name)].state;
         let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
         if stale && state != State::Unseen {
@@ -434,10 +434,17 @@ impl Oracle {
         self.suspicions.push(Suspicion { what, channels });
     }
 
+    /// Whether a channel that takes messages from the queue may have ended without its client's knowledge.
+    fn may_have_returned(&self, name: Name) -> bool {
+        let consumes = |at: ChannelId| self.consumers.values().any(|consumer| consumer.channel == at && consumer.queue == name);
+        let gets = |channel: &Channel| channel.pending.iter().any(|(op, _)| matches!(op, Op::Get { queue, .. } if *queue == name));
+        self.channels.iter().enumerate().any(|(at, channel)| (consumes(at) || gets(channel)) && self.may_have_ended(at))
+    }
+
     /// Whether something was sent on this channel that the broker may close it for.
     fn may_have_ended(&self, at: ChannelId) -> bool {
         let channel = &self.channels[at];
-        !channel.pending.is_empty() || !channel.unsynced.is_empty() || !channel.unsynced_settles.is_empty()
+        !channel.pending.is_empty() || !channel.unsynced.is_empty() || !channel.unsynced_settles.is_empty() || !channel.staged.is_empty()
     }
 
     fn on_channel_closed(&mut self, at: ChannelId) {
@@ -502,7 +509,9 @@ impl Oracle {
 
     fn give_back_all(&mut self, at: ChannelId) {
         let held = std::mem::take(&mut self.channels[at].held);
-        let queues: Vec<Name> = self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| consumer.queue).collect();
+        let consumed = self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| consumer.queue);
+        let got = self.channels[at].pending.iter().filter_map(|(op, _)| if let Op::Get { queue, .. } = op { Some(*queue) } else { None });
+        let queues: Vec<Name> = consumed.chain(got).collect();
         queues.into_iter().for_each(|name| self.queue(name).had_returns = true);
         for (id, name, _) in held.into_values() {
             if self.copies[&(id, name)].state == State::Held(at) {
