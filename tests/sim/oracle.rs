@@ -424,11 +424,9 @@ impl Oracle {
     /// A message comes at the wrong time: the channel that held or settled it was closed before, or this one was.
     fn suspect(&mut self, at: ChannelId, state: State, id: MessageId, name: Name, no_ack: bool, what: String) {
         let settled = |channel: &Channel| channel.unsynced_settles.iter().any(|(_, copy)| *copy == (id, name));
-        let other = match state {
-            State::Held(holder) => Some(holder),
-            _ => self.channels.iter().position(settled),
-        };
-        let candidates = other.into_iter().chain((!no_ack).then_some(at)).filter(|&channel| self.may_have_ended(channel));
+        let is_candidate =
+            |channel: &ChannelId| state == State::Held(*channel) || settled(&self.channels[*channel]) || (*channel == at && !no_ack);
+        let candidates = (0..self.channels.len()).filter(is_candidate).filter(|&channel| self.may_have_ended(channel));
         let channels: Vec<_> = candidates.map(|channel| (channel, self.channels[channel].sent)).collect();
         assert!(!channels.is_empty(), "{what}");
         self.suspicions.push(Suspicion { what, channels });
