@@ -1,0 +1,141 @@
+//! What is run: what the broker is told beforehand, and what is published.
+
+use crate::run::Run;
+use crate::support::client::{self, Content};
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+use crate::yard::{Client, Yard};
+
+/// A load on the broker.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// What the figures call it.
+    pub name: &'static str,
+    shards: u16,
+    body: usize,
+    exchange: Exchange,
+    queues: usize,
+    /// The consumers acknowledge every delivery and have this many in hand at most; none: they need not acknowledge.
+    prefetch: Option<u16>,
+    confirms: bool,
+}
+
+/// How messages find their queues.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exchange {
+    /// The default exchange: by the queue's name.
+    Default,
+    /// Every message to every queue.
+    Fanout,
+    /// So many bindings, a third each of plain words, `*` and `#`; a message finds one of them.
+    Topic { bindings: usize },
+}
+
+const PLAIN: Scenario =
+    Scenario { name: "", shards: 1, body: 100, exchange: Exchange::Default, queues: 1, prefetch: None, confirms: false };
+
+/// All that is measured.
+pub const SCENARIOS: [Scenario; 7] = [
+    Scenario { name: "auto-ack-16-bytes", body: 16, ..PLAIN },
+    Scenario { name: "auto-ack-100-bytes", ..PLAIN },
+    Scenario { name: "ack-each-prefetch-1000", prefetch: Some(1000), ..PLAIN },
+    Scenario { name: "confirm-and-ack-each", prefetch: Some(1000), confirms: true, ..PLAIN },
+    Scenario { name: "fanout-10-queues", exchange: Exchange::Fanout, queues: 10, ..PLAIN },
+    Scenario { name: "topic-1000-bindings-10-queues", exchange: Exchange::Topic { bindings: 1000 }, queues: 10, ..PLAIN },
+    Scenario { name: "auto-ack-across-shards", shards: 2, ..PLAIN },
+];
+
+impl Scenario {
+    /// Publishes and delivers so many messages.
+    pub fn run(&self, messages: usize) {
+        let publishes: Vec<_> = self.keys().iter().map(|key| self.publish(key)).collect();
+        let mut yard = Yard::new(self.shards);
+        // The queues live where they are declared: with two shards, every message crosses.
+        let consumer = open(&mut yard, usize::from(self.shards) - 1, &self.consumer_methods());
+        let publisher = open(&mut yard, 0, &self.publisher_methods());
+        let mut run = Run::new(yard, publisher, consumer, &publishes, self.prefetch.is_some());
+        let least = self.copies() * (self.body + DELIVERY_OVERHEAD_MIN);
+        assert!((least..2 * least).contains(&run.delivered_size()), "a message did not reach its queues");
+        run.publish(messages);
+    }
+
+    /// Deliveries of one message.
+    fn copies(&self) -> usize {
+        if self.exchange == Exchange::Fanout { self.queues } else { 1 }
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let key = |n| match self.exchange {
+            Exchange::Default | Exchange::Fanout => "q0".to_owned(),
+            Exchange::Topic { bindings } => format!("word{:04}.middle.end", n * bindings / KEYS),
+        };
+        (0..KEYS).map(key).collect()
+    }
+
+    fn exchange_name(&self) -> &'static str {
+        match self.exchange {
+            Exchange::Default => "",
+            Exchange::Fanout => "amq.fanout",
+            Exchange::Topic { .. } => "amq.topic",
+        }
+    }
+
+    fn publish(&self, key: &str) -> Vec<u8> {
+        let fields = [("exchange", Value::text(self.exchange_name())), ("routing_key", Value::text(key))];
+        let content =
+            Content { properties: vec![("delivery_mode".to_owned(), Value::number(1))], body: vec![b'x'; self.body], parts: vec![] };
+        client::publish(1, &method("basic.publish", &fields), &content, usize::MAX)
+    }
+
+    fn publisher_methods(&self) -> Vec<Method> {
+        if self.confirms { vec![method("confirm.select", &[])] } else { Vec::new() }
+    }
+
+    fn consumer_methods(&self) -> Vec<Method> {
+        let queue = |n: usize| ("queue", Value::text(format!("q{}", n % self.queues)));
+        let bind = |n: usize, key: String| {
+            let exchange = Value::text(self.exchange_name());
+            method("queue.bind", &[queue(n), ("exchange", exchange), ("routing_key", Value::text(key))])
+        };
+        let consume = |n| method("basic.consume", &[queue(n), ("no_ack", Value::Bool(self.prefetch.is_none()))]);
+        let mut methods: Vec<Method> = (0..self.queues).map(|n| method("queue.declare", &[queue(n)])).collect();
+        match self.exchange {
+            Exchange::Default => {}
+            Exchange::Fanout => methods.extend((0..self.queues).map(|n| bind(n, String::new()))),
+            Exchange::Topic { bindings } => methods.extend((0..bindings).map(|n| bind(n, pattern(n)))),
+        }
+        methods.extend(self.prefetch.map(|count| method("basic.qos", &[("prefetch_count", Value::number(count))])));
+        methods.extend((0..self.queues).map(consume));
+        methods
+    }
+}
+
+fn pattern(n: usize) -> String {
+    format!("word{n:04}.{}", ["middle.end", "*.end", "#"][n % 3])
+}
+
+/// A client with channel 1 open that has had its say.
+fn open(yard: &mut Yard, shard: usize, methods: &[Method]) -> Client {
+    let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(131_072)), ("heartbeat", Value::number(0))];
+    let connection = [client::start_ok(client::CAPABILITIES), method("connection.tune-ok", &tune), {
+        method("connection.open", &[("virtual_host", Value::text("/"))])
+    }];
+    let client = yard.connect(shard);
+    yard.hand_over(client, client::PROTOCOL_HEADER);
+    connection.iter().for_each(|method| yard.hand_over(client, &wire::method_frame(0, method)));
+    for method in [&method("channel.open", &[])].into_iter().chain(methods) {
+        yard.hand_over(client, &wire::method_frame(1, method));
+        yard.settle();
+    }
+    client
+}
+
+fn method(name: &str, fields: &[(&str, Value)]) -> Method {
+    Method::new(name, fields).expect("the list knows the methods of the scenarios")
+}
+
+/// Messages after which a publisher begins again with its first routing key.
+const KEYS: usize = 100;
+
+/// A delivery without its names and its body: three frames, the method, the content header with delivery-mode. Bytes.
+const DELIVERY_OVERHEAD_MIN: usize = 3 * 8 + (4 + 1 + 8 + 1 + 1 + 1) + (14 + 1);

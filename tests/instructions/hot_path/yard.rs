@@ -1,0 +1,119 @@
+//! Shards in this process with nothing around them: the least driver there can be, so that what is counted is the shard.
+//!
+//! ```text
+//! hand_over ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ counted, not looked at ──▶ on_sent before the next turn
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use ringmq::base::ids::ConnId;
+use ringmq::base::outgoing::Outgoing;
+use ringmq::config::Config;
+use ringmq::shard::{self, Deed, Shard};
+
+/// A client, numbered from 0.
+pub type Client = usize;
+
+/// The shards of a broker and its clients.
+pub struct Yard {
+    shards: Vec<Shard>,
+    clients: Vec<Connection>,
+    /// Sends that the sockets have taken by the next turn.
+    sent: Vec<(Client, Outgoing)>,
+}
+
+struct Connection {
+    shard: usize,
+    id: ConnId,
+    received: usize,
+    paused: bool,
+}
+
+impl Yard {
+    /// A broker of so many shards. Its clock stands still.
+    pub fn new(shards: u16) -> Yard {
+        let config = Arc::new(Config { shards, ..Config::default() });
+        Yard { shards: shard::cluster(&config, SEED), clients: Vec::new(), sent: Vec::new() }
+    }
+
+    /// A client connects to this shard.
+    pub fn connect(&mut self, shard: usize) -> Client {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5672));
+        let id = self.shards[shard].on_accepted(0, address, address).expect("there is room for a few connections");
+        self.clients.push(Connection { shard, id, received: 0, paused: false });
+        self.clients.len() - 1
+    }
+
+    /// One receive buffer's worth of bytes from a client.
+    pub fn hand_over(&mut self, client: Client, bytes: &[u8]) {
+        let client = &self.clients[client];
+        self.shards[client.shard].on_bytes(client.id, bytes);
+    }
+
+    /// Whether the shard does not want to read from this client for now.
+    pub fn is_paused(&self, client: Client) -> bool {
+        self.clients[client].paused
+    }
+
+    /// How many bytes the client was sent.
+    pub fn received(&self, client: Client) -> usize {
+        self.clients[client].received
+    }
+
+    /// Messages that some shard still holds.
+    pub fn messages(&self) -> usize {
+        self.shards.iter().map(|shard| shard.messages().0).sum()
+    }
+
+    /// One turn of every shard; says whether there is more to do.
+    pub fn turn(&mut self) -> bool {
+        for (client, outgoing) in std::mem::take(&mut self.sent) {
+            let client = &self.clients[client];
+            self.shards[client.shard].on_sent(client.id, outgoing);
+        }
+        let mut busy = false;
+        for shard in 0..self.shards.len() {
+            busy |= self.shards[shard].turn(0).again;
+            self.carry_out(shard);
+        }
+        busy || !self.sent.is_empty() || self.shards.iter_mut().any(Shard::has_mail)
+    }
+
+    /// Turns until there is nothing more to do.
+    pub fn settle(&mut self) {
+        let turns = (0..SETTLE_TURNS_MAX).take_while(|_| self.turn()).count();
+        assert!(turns < SETTLE_TURNS_MAX, "the shards find no rest");
+    }
+
+    fn carry_out(&mut self, shard: usize) {
+        while let Some(deed) = self.shards[shard].next_deed() {
+            match deed {
+                Deed::Send(id, outgoing) => {
+                    let client = self.client(shard, id);
+                    self.clients[client].received += outgoing.len();
+                    self.sent.push((client, outgoing));
+                }
+                Deed::Pause(id) => self.set_paused(shard, id, true),
+                Deed::Resume(id) => self.set_paused(shard, id, false),
+                Deed::Wake(_) => {}
+                Deed::Close(_) => panic!("the broker closed a connection: a scenario does what it may not"),
+            }
+        }
+    }
+
+    fn set_paused(&mut self, shard: usize, id: ConnId, paused: bool) {
+        let client = self.client(shard, id);
+        self.clients[client].paused = paused;
+    }
+
+    fn client(&self, shard: usize, id: ConnId) -> Client {
+        self.clients.iter().position(|client| client.shard == shard && client.id == id).expect("deeds are for clients that are there")
+    }
+}
+
+/// Any will do, as long as it stays.
+const SEED: u64 = 1;
+
+/// More than any preparation takes.
+const SETTLE_TURNS_MAX: usize = 10_000;
