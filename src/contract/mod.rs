@@ -45,6 +45,18 @@ impl Entry {
         self.place & 1 == 1
     }
 
+    /// The entry in 16 bytes, for a mail to another shard.
+    pub fn to_bytes(self) -> [u8; 16] {
+        let message = u64::from(self.message.segment) << 32 | u64::from(self.message.offset);
+        (u128::from(self.place) << 64 | u128::from(message)).to_le_bytes()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) made.
+    pub fn from_bytes(bytes: [u8; 16]) -> Entry {
+        let all = u128::from_le_bytes(bytes);
+        Entry { place: (all >> 64) as u64, message: MessageRef { segment: (all >> 32) as u32, offset: all as u32 } }
+    }
+
     /// The same place, marked as delivered before.
     #[must_use]
     pub fn returned(self) -> Entry {
@@ -83,4 +95,15 @@ pub struct Target {
     pub channel: ChannelAddr,
     /// The consumer's index in the channel's own table.
     pub index: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_travels_as_bytes() {
+        let entry = Entry::new(1 << 40 | 7, MessageRef { segment: u32::MAX, offset: 12 }).returned();
+        assert_eq!(Entry::from_bytes(entry.to_bytes()), entry);
+    }
 }

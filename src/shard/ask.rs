@@ -71,7 +71,7 @@ impl Shard {
             self.end_request(from.conn.conn);
         } else {
             let link = self.links[from.conn.shard.0 as usize].as_mut().expect("every other shard has a link");
-            link.stage_message(&message, |at| Mail::Got(Box::new((from, Got { at, ..got }))));
+            link.got(&message, from, got);
         }
         if no_ack {
             self.arena.release(entry.message);

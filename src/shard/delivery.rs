@@ -153,17 +153,37 @@ impl Shard {
         conn.session.delivery(channel, index).deliver(entry, message);
     }
 
-    /// A delivery from a queue on shard `home`.
-    pub(super) fn on_deliver(&mut self, home: ShardId, deliver: Deliver, message: &MessageView<'_>) {
+    /// Deliveries from a queue on shard `home`.
+    pub(super) fn on_deliver<'a>(
+        &mut self,
+        home: ShardId,
+        deliver: &Deliver,
+        mut messages: impl Iterator<Item = (Entry, MessageView<'a>)>,
+    ) {
+        let is_usual = self.remote_holds.is_empty()
+            && self.conns.get(deliver.conn).is_some_and(|conn| conn.room(deliver.channel, deliver.index) == Room::Yes);
+        if is_usual {
+            let conn = self.conns.touch(deliver.conn).expect("it has room");
+            let mut delivery = conn.session.delivery(deliver.channel, deliver.index);
+            while delivery.has_room() {
+                let Some((entry, message)) = messages.next() else { return };
+                delivery.deliver(entry, &message);
+            }
+        }
+        messages.for_each(|(entry, message)| self.deliver_or_send_back(home, deliver, entry, &message));
+    }
+
+    /// One delivery from a queue on shard `home`, which may find no room.
+    fn deliver_or_send_back(&mut self, home: ShardId, deliver: &Deliver, entry: Entry, message: &MessageView<'_>) {
         let queue = QueueAddr { home, queue: deliver.queue };
-        let receipt = Receipt { queue, consumer: Some(deliver.consumer), entry: deliver.entry };
-        let out_of_turn = self.is_out_of_turn(&deliver);
+        let receipt = Receipt { queue, consumer: Some(deliver.consumer), entry };
+        let out_of_turn = self.is_out_of_turn(deliver);
         match self.conns.get(deliver.conn).map_or(Room::Gone, |conn| conn.room(deliver.channel, deliver.index)) {
             Room::Gone if deliver.no_ack => return,
             Room::Gone => return self.link(home).settle(Settle { receipt, outcome: Outcome::Undelivered }),
             Room::Yes if deliver.no_ack || !out_of_turn => {}
             _ => {
-                let is_new = self.hold_remote(&deliver, queue);
+                let is_new = self.hold_remote(deliver, queue);
                 if !deliver.no_ack {
                     return self.link(home).stage(Mail::SentBack(receipt, deliver.epoch));
                 }
@@ -173,7 +193,7 @@ impl Shard {
             }
         }
         let conn = self.conns.touch(deliver.conn).expect("it is there, or its room would be gone");
-        conn.session.delivery(deliver.channel, deliver.index).deliver(deliver.entry, message);
+        conn.session.delivery(deliver.channel, deliver.index).deliver(entry, message);
     }
 
     /// Whether a delivery was sent before its consumer was unparked.
@@ -250,7 +270,7 @@ fn post_delivery(links: &mut [Option<Link>], served: Served, entry: Entry, messa
     let Served { queue, consumer, target, epoch, no_ack } = served;
     let Target { channel: ChannelAddr { conn, channel }, index } = target;
     let link = links[conn.shard.0 as usize].as_mut().expect("every other shard has a link");
-    link.stage_message(message, |at| Mail::Deliver(Deliver { conn: conn.conn, queue, consumer, entry, index, epoch, at, channel, no_ack }));
+    link.deliver(message, entry, Deliver { conn: conn.conn, queue, consumer, index, epoch, at: 0, count: 1, channel, no_ack });
 }
 
 /// The message's place in the arena, held once more.

@@ -1,12 +1,13 @@
 //! Publishing: from a message in somebody's hands to the queues that it leads to.
 
 use super::Shard;
-use super::mail::{Hold, Mail};
+use super::mail::Hold;
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
+use crate::base::limits::PUBLISH_RUN_MAX;
 use crate::broker::router;
 use crate::contract::{Fault, Notice, RouteSet};
-use crate::message::{Content, MessageView};
-use crate::protocol::amqp::session::Publish;
+use crate::message::{Body, Content, MessageView};
+use crate::protocol::amqp::session::{Contents, Publish};
 
 /// A message and what its publisher wants to hear of it.
 #[derive(Clone, Copy)]
@@ -24,8 +25,10 @@ pub struct Published<'a> {
 impl Shard {
     /// Messages published one after the other to the same place.
     pub(super) fn publish_run(&mut self, id: ConnId, publish: &Publish<'_>, contents: &[Content<'_>]) {
-        if let Some(queue) = self.sole_queue(id, publish, contents) {
-            return self.enqueue_run(queue, publish.route, contents);
+        match self.sole_queue(id, publish, contents) {
+            Some(queue) if queue.home == self.id => return self.enqueue_run(queue.queue, publish.route, contents),
+            Some(queue) => return self.post_run(id, queue, publish, contents),
+            None => {}
         }
         let &Publish { channel, mandatory, confirm, route } = publish;
         for (sequence, content) in (confirm.unwrap_or(0)..).zip(contents) {
@@ -36,16 +39,26 @@ impl Shard {
         }
     }
 
-    /// The one queue of all messages of a run, if it lives here and the channel remembers it.
-    fn sole_queue(&mut self, id: ConnId, publish: &Publish<'_>, contents: &[Content<'_>]) -> Option<QueueId> {
+    /// The one queue of all messages of a run, if the channel remembers it.
+    fn sole_queue(&mut self, id: ConnId, publish: &Publish<'_>, contents: &[Content<'_>]) -> Option<QueueAddr> {
         let cache = self.conns.get_mut(id)?.session.route_cache(publish.channel);
-        match cache.find(self.catalog.version(), publish.route.wire())?[..] {
-            [queue] if queue.home == self.id => {
-                let plain = !contents.iter().any(|content| router::needs_checks(content.properties));
-                plain.then_some(queue.queue)
-            }
-            _ => None,
+        let &[queue] = &cache.find(self.catalog.version(), publish.route.wire())?[..] else { return None };
+        let plain = !contents.iter().any(|content| router::needs_checks(content.properties));
+        plain.then_some(queue)
+    }
+
+    /// Posts a run to its one queue on another shard.
+    fn post_run(&mut self, id: ConnId, queue: QueueAddr, publish: &Publish<'_>, contents: &[Content<'_>]) {
+        let &Publish { channel, confirm, route, .. } = publish;
+        let link = self.links[queue.home.0 as usize].as_mut().expect("every other shard has a link");
+        let session = &mut self.conns.get_mut(id).expect("who publishes is connected").session;
+        let generation = session.generation(channel);
+        for (sequence, content) in (confirm.unwrap_or(0)..).zip(contents) {
+            let hold = confirm.map(|_| Hold { conn: id, channel, generation, sequence });
+            link.publish(&content.sent_to(route), queue.queue, hold);
+            hold.inspect(|_| session.hold(channel, sequence, 1));
         }
+        self.link_full |= !link.has_room();
     }
 
     /// basic.publish, complete. False: it was a fault.
@@ -126,14 +139,9 @@ impl Shard {
     }
 
     fn post_to(&mut self, peer: ShardId, queues: impl Iterator<Item = QueueId>, message: &MessageView<'_>, hold: Option<Hold>) {
-        let link = self.link(peer);
-        let at = link.write_record(message);
-        for queue in queues {
-            link.stage_written(message, at, |at| Mail::Publish { queue, at, hold });
-        }
-        if !link.has_room() {
-            self.link_full = true;
-        }
+        let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
+        link.publish_to_all(message, queues, hold);
+        self.link_full |= !link.has_room();
     }
 
     /// After a publish by `id` that may have filled a link: its socket is not read until the link has room.
@@ -153,25 +161,39 @@ impl Shard {
         }
     }
 
-    /// A message from another shard, for a queue here.
-    pub(super) fn on_publish(&mut self, from: ShardId, queue: QueueId, message: &MessageView<'_>, hold: Option<Hold>) {
-        self.enqueue(queue, message, &mut None);
-        if let Some(hold) = hold {
-            self.link(from).accept(hold);
+    /// Messages from another shard, for a queue here.
+    pub(super) fn on_posted<'a>(&mut self, queue: QueueId, mut messages: impl Iterator<Item = MessageView<'a>>) {
+        let (mut route, mut contents) = (None, Contents::new());
+        loop {
+            let message = messages.next();
+            let joins = message.is_some_and(|message| route == Some(message.route) && contents.len() < PUBLISH_RUN_MAX);
+            if !joins && let Some(route) = route.take() {
+                self.enqueue_run(queue, route, &contents);
+                contents.clear();
+            }
+            match message {
+                Some(MessageView { route: to, properties, body: Body::Slice(body) }) => {
+                    route = Some(to);
+                    contents.push(Content { properties, body });
+                }
+                Some(message) => self.enqueue(queue, &message, &mut None),
+                None => return,
+            }
         }
     }
 
     /// Remote queues have messages that sessions here wait for.
-    pub(super) fn on_accepted_by_queue(&mut self, holds: &[Hold]) {
-        for hold in holds {
-            let Some(conn) = self.live(hold.conn) else { continue };
-            if hold.sequence > 0 {
-                conn.session.accepted(hold.channel, hold.generation, hold.sequence, 1);
+    pub(super) fn on_accepted_by_queue(&mut self, holds: &[(Hold, u32)]) {
+        for &(Hold { conn: id, channel, generation, sequence }, count) in holds {
+            let Some(conn) = self.live(id) else { continue };
+            if sequence > 0 {
+                let sequences = sequence..sequence + u64::from(count);
+                sequences.for_each(|sequence| conn.session.accepted(channel, generation, sequence, 1));
                 continue;
             }
-            conn.commit_pending -= 1;
+            conn.commit_pending -= count as usize;
             if conn.commit_pending == 0 {
-                self.answer(hold.conn, Notice::Done);
+                self.answer(id, Notice::Done);
             }
         }
     }

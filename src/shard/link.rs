@@ -17,10 +17,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
 use bytes::Bytes;
 
-use super::mail::{Hold, Mail, Settle};
+use super::mail::{Deliver, Got, Hold, Mail, Publish, Settle};
+use crate::base::ids::{ChannelAddr, QueueId};
 use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
-use crate::message::{Body, MessageView, RecordHeader, write_record};
+use crate::contract::Entry;
+use crate::message::{Body, MessageRef, MessageView, RECORD_HEADER, RecordHeader, write_record};
 
 /// This shard's end of the rings to and from one peer.
 pub struct Link {
@@ -43,8 +45,10 @@ pub struct Link {
     block: Vec<u8>,
     /// Where in `staged` the block will stand.
     block_at: Option<usize>,
+    /// Where the last record ends in the block, if the next one may join its mail; else 0.
+    run_end: usize,
     settles: Vec<Settle>,
-    accepts: Vec<Hold>,
+    accepts: Vec<(Hold, u32)>,
     /// The block that incoming mail refers to.
     pub in_block: Bytes,
     /// The shared body whose mail has not come yet.
@@ -93,6 +97,7 @@ impl Link {
             waits: false,
             block: Vec::new(),
             block_at: None,
+            run_end: 0,
             settles: Vec::new(),
             accepts: Vec::new(),
             in_block: Bytes::new(),
@@ -111,36 +116,79 @@ impl Link {
         self.staged.push_back(mail);
     }
 
-    /// Stages a message together with the mail that refers to it by the record's offset in the block.
-    pub fn stage_message(&mut self, message: &MessageView<'_>, mail: impl FnOnce(u32) -> Mail) {
-        let at = self.write_record(message);
-        self.stage_written(message, at, mail);
+    /// Stages a message for `queue`. It joins the mail before if that is for the same queue.
+    pub fn publish(&mut self, message: &MessageView<'_>, queue: QueueId, hold: Option<Hold>) {
+        let record = self.write(None, message);
+        if let (Some(Mail::Publish(last)), true) = (self.staged.back_mut(), record.continues_run)
+            && last.queue == queue
+            && match (last.hold, hold) {
+                (None, None) => true,
+                (Some(last_hold), Some(hold)) => last_hold.is_followed_by(hold, last.count),
+                _ => false,
+            }
+        {
+            last.count += 1;
+            self.sent_bytes += weight(message);
+        } else {
+            self.stage_written(message, Mail::Publish(Publish { queue, hold, at: record.at, count: 1 }));
+        }
     }
 
-    /// Writes the message's record once, for several [`stage_written`](Self::stage_written) in this turn and no other call between.
-    pub fn write_record(&mut self, message: &MessageView<'_>) -> u32 {
+    /// Stages one message for several queues.
+    pub fn publish_to_all(&mut self, message: &MessageView<'_>, queues: impl Iterator<Item = QueueId>, hold: Option<Hold>) {
+        let at = self.write(None, message).at;
+        for queue in queues {
+            self.stage_written(message, Mail::Publish(Publish { queue, hold, at, count: 1 }));
+        }
+    }
+
+    /// Stages a message at `entry` of its queue for a consumer; `deliver` says for whom. It joins the mail before if that is for the same.
+    pub fn deliver(&mut self, message: &MessageView<'_>, entry: Entry, deliver: Deliver) {
+        let record = self.write(Some(entry), message);
+        if let (Some(Mail::Deliver(last)), true) = (self.staged.back_mut(), record.continues_run)
+            && *last == (Deliver { at: last.at, count: last.count, ..deliver })
+        {
+            last.count += 1;
+            self.sent_bytes += weight(message);
+        } else {
+            self.stage_written(message, Mail::Deliver(Deliver { at: record.at, count: 1, ..deliver }));
+        }
+    }
+
+    /// Stages the answer to basic.get.
+    pub fn got(&mut self, message: &MessageView<'_>, to: ChannelAddr, got: Got) {
+        let at = self.write(None, message).at;
+        self.stage_written(message, Mail::Got(Box::new((to, Got { at, ..got }))));
+    }
+
+    /// Writes a record into the block, behind its entry if it has one.
+    fn write(&mut self, entry: Option<Entry>, message: &MessageView<'_>) -> Record {
         let header = RecordHeader::of(message, 0);
-        if !self.block.is_empty() && self.block.len() + header.record_len() > MAIL_BLOCK_SIZE {
+        let (entry_len, record_len) = (if entry.is_some() { ENTRY_LEN } else { 0 }, header.record_len());
+        if !self.block.is_empty() && self.block.len() + entry_len + record_len > MAIL_BLOCK_SIZE {
             self.seal_block();
         }
         if self.block_at.is_none() {
             self.block_at = Some(self.staged.len());
             self.staged.push_back(Mail::Block(Bytes::new()));
-            self.block.reserve(MAIL_BLOCK_SIZE.min(header.record_len().max(4096)));
+            self.block.reserve(MAIL_BLOCK_SIZE.min(record_len.max(4096)));
         }
         let at = self.block.len();
-        self.block.resize(at + header.record_len(), 0);
-        write_record(header, message, 0, &mut self.block[at..]);
-        at as u32
+        entry.inspect(|entry| self.block.extend_from_slice(&entry.to_bytes()));
+        self.block.resize(at + entry_len + record_len, 0);
+        write_record(header, message, 0, &mut self.block[at + entry_len..]);
+        let continues_run = self.run_end == at && at > 0 && !header.is_shared();
+        self.run_end = if header.is_shared() { 0 } else { self.block.len() };
+        Record { at: at as u32, continues_run }
     }
 
-    /// Stages a mail for a message whose record stands at `at`.
-    pub fn stage_written(&mut self, message: &MessageView<'_>, at: u32, mail: impl FnOnce(u32) -> Mail) {
+    /// Stages the mail for a message that was written.
+    fn stage_written(&mut self, message: &MessageView<'_>, mail: Mail) {
         if let Body::Shared(body) = message.body {
             self.staged.push_back(Mail::Body(body.clone()));
         }
-        self.sent_bytes += message.body.bytes().len();
-        self.staged.push_back(mail(at));
+        self.sent_bytes += weight(message);
+        self.staged.push_back(mail);
     }
 
     /// Stages a settle; settles of one turn travel together.
@@ -148,9 +196,12 @@ impl Link {
         self.settles.push(settle);
     }
 
-    /// Stages an acceptance; those of one turn travel together.
-    pub fn accept(&mut self, hold: Hold) {
-        self.accepts.push(hold);
+    /// Stages the acceptance of `count` messages; those of one turn travel together.
+    pub fn accept(&mut self, hold: Hold, count: u32) {
+        match self.accepts.last_mut() {
+            Some((last, so_far)) if last.is_followed_by(hold, *so_far) => *so_far += count,
+            _ => self.accepts.push((hold, count)),
+        }
     }
 
     /// Moves what is staged into the ring. True if the peer must be woken.
@@ -182,7 +233,7 @@ impl Link {
 
     /// Counts a message of taken mail.
     pub fn on_taken(&mut self, message: &MessageView<'_>) {
-        self.taken_bytes += message.body.bytes().len();
+        self.taken_bytes += weight(message);
     }
 
     /// Gives the slots of taken mail back. True if the peer waited for them and must be woken.
@@ -216,14 +267,54 @@ impl Link {
     fn seal_block(&mut self) {
         if let Some(at) = self.block_at.take() {
             self.staged[at] = Mail::Block(Bytes::from(std::mem::take(&mut self.block)));
+            self.run_end = 0;
         }
     }
+}
+
+/// A record that was written.
+struct Record {
+    at: u32,
+    /// It stands right behind the record before.
+    continues_run: bool,
+}
+
+/// What a message counts towards the bytes on their way to a peer.
+fn weight(message: &MessageView<'_>) -> usize {
+    RECORD_HEADER + message.properties.len() + message.body.bytes().len()
+}
+
+/// Bytes of an [`Entry`] in front of a record.
+const ENTRY_LEN: usize = 16;
+
+/// The messages of a run, in the block that came with it: from `at` on `count` records, each behind its entry if `with_entry`.
+pub fn records<'a>(
+    block: &'a [u8],
+    at: u32,
+    count: u32,
+    with_entry: bool,
+    body: Option<&'a Bytes>,
+) -> impl Iterator<Item = (Entry, MessageView<'a>)> {
+    let mut rest = &block[at as usize..];
+    (0..count).map(move |_| {
+        let entry = match rest.split_first_chunk::<ENTRY_LEN>() {
+            Some((entry, behind)) if with_entry => {
+                rest = behind;
+                Entry::from_bytes(*entry)
+            }
+            _ => Entry::new(0, MessageRef::default()),
+        };
+        let header = RecordHeader::read(rest);
+        let message = header.view(rest, body);
+        rest = &rest[header.record_len()..];
+        (entry, message)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::QueueId;
+    use crate::base::ids::Key;
     use crate::message::Route;
 
     fn joined() -> (Link, Link) {
@@ -231,8 +322,13 @@ mod tests {
     }
 
     fn publish(link: &mut Link, body: Body<'_>) {
+        publish_to(link, 0, body);
+    }
+
+    fn publish_to(link: &mut Link, queue: u32, body: Body<'_>) {
+        let queue = QueueId(Key { slot: queue, generation: 0 });
         let message = MessageView { route: Route::new(b"\x00\x01q"), properties: &[0, 0], body };
-        link.stage_message(&message, |at| Mail::Publish { queue: QueueId::default(), at, hold: None });
+        link.publish(&message, queue, None);
     }
 
     /// Takes what has arrived: the bodies of published messages.
@@ -242,12 +338,12 @@ mod tests {
             match link.take().expect("counted as available") {
                 Mail::Block(block) => link.in_block = block,
                 Mail::Body(body) => shared = Some(body),
-                Mail::Publish { at, .. } => {
+                Mail::Publish(Publish { at, count, .. }) => {
                     let (block, body) = (link.in_block.clone(), shared.take());
-                    let record = &block[at as usize..];
-                    let message = RecordHeader::read(record).view(record, body.as_ref());
-                    got.push(message.body.bytes().to_vec());
-                    link.on_taken(&message);
+                    for (_, message) in records(&block, at, count, false, body.as_ref()) {
+                        got.push(message.body.bytes().to_vec());
+                        link.on_taken(&message);
+                    }
                 }
                 _ => panic!("nothing else was sent"),
             }
@@ -271,8 +367,8 @@ mod tests {
     fn a_full_ring_keeps_the_rest_staged() {
         let (mut a, mut b) = joined();
         let sent: Vec<Vec<u8>> = (0..RING_SLOTS as u32 * 2).map(|n| n.to_be_bytes().to_vec()).collect();
-        for body in &sent {
-            publish(&mut a, Body::Slice(body));
+        for (n, body) in (0..).zip(&sent) {
+            publish_to(&mut a, n % 2, Body::Slice(body));
         }
         assert!(!a.has_room());
         let mut got = Vec::new();

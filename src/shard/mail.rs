@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
 use crate::broker::catalog::Change;
-use crate::contract::{Entry, Fault, Notice, Outcome, Receipt, Request, Target, VhostId};
+use crate::contract::{Fault, Notice, Outcome, Receipt, Request, Target, VhostId};
 
 /// One item of a ring between two shards.
 pub enum Mail {
@@ -26,23 +26,16 @@ pub enum Mail {
     Block(Bytes),
     /// The shared body of the very next mail.
     Body(Bytes),
-    /// A message for a queue.
-    Publish {
-        /// The queue.
-        queue: QueueId,
-        /// The record in the block.
-        at: u32,
-        /// Who waits until the queue has it.
-        hold: Option<Hold>,
-    },
-    /// A message for a consumer.
+    /// Messages for a queue.
+    Publish(Publish),
+    /// Messages for a consumer.
     Deliver(Deliver),
     /// A delivery that found no room, and the consumer's epoch that it was sent with.
     SentBack(Receipt, u32),
     /// Settled deliveries.
     Settled(Box<[Settle]>),
-    /// Messages that their queues have.
-    Accepted(Box<[Hold]>),
+    /// Messages that their queues have: who waits, and from its sequence number on how many.
+    Accepted(Box<[(Hold, u32)]>),
     /// A consumer's connection has no room: stop serving it.
     Park(QueueId, ConsumerId),
     /// A parked consumer has room again.
@@ -80,8 +73,29 @@ pub struct Hold {
     pub sequence: u64,
 }
 
-/// A delivery under way.
-#[derive(Clone, Copy, Debug)]
+impl Hold {
+    /// Whether `next` waits for the message behind the `count` ones that this one waits for.
+    pub fn is_followed_by(self, next: Hold, count: u32) -> bool {
+        let step = if self.sequence == 0 { 0 } else { u64::from(count) };
+        Hold { sequence: self.sequence + step, ..self } == next
+    }
+}
+
+/// Messages on their way to a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Publish {
+    /// The queue.
+    pub queue: QueueId,
+    /// Who waits until the queue has the first one; the others have the sequence numbers behind it.
+    pub hold: Option<Hold>,
+    /// The first one's record in the block.
+    pub at: u32,
+    /// How many there are, their records behind one another.
+    pub count: u32,
+}
+
+/// Deliveries under way. In front of each record in the block stands the message's [`Entry`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deliver {
     /// The consumer's connection.
     pub conn: ConnId,
@@ -89,17 +103,17 @@ pub struct Deliver {
     pub queue: QueueId,
     /// The consumer there.
     pub consumer: ConsumerId,
-    /// The message's place there.
-    pub entry: Entry,
     /// The consumer's index in its channel.
     pub index: u32,
     /// The consumer's epoch.
     pub epoch: u32,
-    /// The record in the block.
+    /// The first entry in the block.
     pub at: u32,
+    /// How many there are, behind one another.
+    pub count: u32,
     /// The consumer's channel.
     pub channel: u16,
-    /// It needs no settling, and its queue has let the message go.
+    /// They need no settling, and their queue has let the messages go.
     pub no_ack: bool,
 }
 

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 
-use super::mail::{Mail, Settle};
+use super::link::records;
+use super::mail::{Mail, Publish, Settle};
 use super::{Deed, Shard};
 use crate::base::ids::{QueueId, ShardId};
-use crate::message::{MessageView, RecordHeader};
+use crate::contract::Entry;
+use crate::message::MessageView;
 
 /// Mail for a queue that is not declared here yet, with the block and the shared body that it refers to.
 pub type Early = (ShardId, Bytes, Option<Bytes>, Mail);
@@ -47,19 +49,19 @@ impl Shard {
 
     fn on_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         match mail {
-            Mail::Publish { at, .. } => {
-                self.take(from, block, at, body.as_ref());
+            Mail::Publish(publish) => {
+                self.count_taken(from, records(block, publish.at, publish.count, false, body.as_ref()));
                 self.on_queue_mail(from, block, body, mail);
             }
             Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
             Mail::Deliver(deliver) => {
-                let message = self.take(from, block, deliver.at, body.as_ref());
-                self.on_deliver(from, deliver, &message);
+                self.count_taken(from, records(block, deliver.at, deliver.count, true, body.as_ref()));
+                self.on_deliver(from, &deliver, records(block, deliver.at, deliver.count, true, body.as_ref()));
             }
             Mail::Got(got) => {
                 let (to, got) = *got;
-                let message = self.take(from, block, got.at, body.as_ref());
-                self.on_got(to, &got, &message);
+                self.count_taken(from, records(block, got.at, 1, false, body.as_ref()));
+                records(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
             }
             Mail::Settled(settles) => settles.into_iter().for_each(|settle: Settle| self.settle_here(settle)),
             Mail::SentBack(receipt, epoch) => self.on_sent_back(receipt, epoch),
@@ -84,7 +86,7 @@ impl Shard {
     /// Mail that may be ahead of the news that its queue exists: shard 0 tells the shards one after the other.
     pub(super) fn on_queue_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         let queue: QueueId = match &mail {
-            Mail::Publish { queue, .. } => *queue,
+            Mail::Publish(publish) => publish.queue,
             Mail::Ask(ask) => ask.queue,
             _ => unreachable!("only mail for queues comes here"),
         };
@@ -92,22 +94,18 @@ impl Shard {
             return self.early.push((from, block.clone(), body, mail));
         }
         match mail {
-            Mail::Publish { queue, at, hold } => self.on_publish(from, queue, &message(block, at, body.as_ref()), hold),
+            Mail::Publish(Publish { queue, hold, at, count }) => {
+                self.on_posted(queue, records(block, at, count, false, body.as_ref()).map(|(_, message)| message));
+                hold.inspect(|&hold| self.link(from).accept(hold, count));
+            }
             Mail::Ask(ask) => self.on_ask(*ask),
             _ => unreachable!("only mail for queues comes here"),
         }
     }
 
-    /// The message whose record stands at `at` in a block that has just come from a peer, which may send more of them for it.
-    fn take<'a>(&mut self, from: ShardId, block: &'a Bytes, at: u32, body: Option<&'a Bytes>) -> MessageView<'a> {
-        let message = message(block, at, body);
-        self.link(from).on_taken(&message);
-        message
+    /// Counts messages that have just come: their sender may send as much again.
+    fn count_taken<'a>(&mut self, from: ShardId, messages: impl Iterator<Item = (Entry, MessageView<'a>)>) {
+        let link = self.link(from);
+        messages.for_each(|(_, message)| link.on_taken(&message));
     }
-}
-
-/// The message whose record stands at `at` in a block.
-fn message<'a>(block: &'a Bytes, at: u32, body: Option<&'a Bytes>) -> MessageView<'a> {
-    let record = &block[at as usize..];
-    RecordHeader::read(record).view(record, body)
 }
