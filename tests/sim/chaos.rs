@@ -38,6 +38,7 @@ struct Faults {
     deletes: bool,
     global_prefetch: bool,
     errors: bool,
+    no_ack: bool,
 }
 
 struct Client {
@@ -63,6 +64,7 @@ impl<'h> Chaos<'h> {
             deletes: dice.one_in(2),
             global_prefetch: dice.one_in(3),
             errors: dice.one_in(3),
+            no_ack: dice.one_in(2),
         };
         let is_bouncy = shards > 1;
         let mut oracle = Oracle::new(is_bouncy);
@@ -186,7 +188,7 @@ impl<'h> Chaos<'h> {
         self.consumers += 1;
         let exclusive = self.faults.errors && self.dice.one_in(15);
         let priority = if self.dice.one_in(5) { self.dice.below(3) as i32 - 1 } else { 0 };
-        Op::Consume { queue: self.queue(), tag: self.consumers, no_ack: self.dice.one_in(5), exclusive, priority }
+        Op::Consume { queue: self.queue(), tag: self.consumers, no_ack: self.faults.no_ack && self.dice.one_in(5), exclusive, priority }
     }
 
     fn consumer_of(&mut self, at: ChannelId) -> Option<u32> {
@@ -326,9 +328,14 @@ impl<'h> Chaos<'h> {
         }
         self.come_to_rest();
         self.oracle.check_answers();
+        self.oracle.is_at_rest = true;
         for client in 0..self.clients.len() {
             self.clients[client].closing = true;
-            (1..=CHANNELS).for_each(|channel| self.send(client, channel, Op::Close));
+            // One after the other: what one gives back must not be lost on the way to another that goes.
+            for channel in 1..=CHANNELS {
+                self.send(client, channel, Op::Close);
+                self.come_to_rest();
+            }
             let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
             self.clients[client].outbox.extend(wire::method_frame(0, &close));
         }
@@ -337,7 +344,6 @@ impl<'h> Chaos<'h> {
         self.drain();
         self.hang_up();
         crate::check_empty(&self.cluster);
-        self.oracle.check_end();
     }
 
     fn hang_up(&mut self) {
@@ -357,6 +363,7 @@ impl<'h> Chaos<'h> {
         self.come_to_rest();
         self.settle_all(0);
         self.come_to_rest();
+        self.oracle.check_end();
         for name in &QUEUES[..5] {
             self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: true });
         }

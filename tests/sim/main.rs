@@ -12,6 +12,7 @@ mod chaos;
 mod choice;
 mod exact;
 mod history;
+mod limits;
 mod model;
 mod op;
 mod oracle;

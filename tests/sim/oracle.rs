@@ -26,6 +26,8 @@ pub struct Oracle {
     copies: BTreeMap<(MessageId, Name), Copy>,
     queues: BTreeMap<Name, Queue>,
     suspicions: Vec<Suspicion>,
+    /// Nothing is under way between shards: who goes now takes nothing along.
+    pub is_at_rest: bool,
     /// Deliveries may return unseen to their place, so that order holds per queue only.
     pub is_bouncy: bool,
     /// They may do so at any time, not only when a consumer goes.
@@ -144,7 +146,7 @@ impl Oracle {
             Op::CloseOk => return,
             Op::Purge(name) | Op::DeleteQueue { name, .. } => {
                 self.queue(name).clearing += 1;
-                self.weaken(name, matches!(op, Op::DeleteQueue { .. }));
+                self.weaken(name);
             }
             Op::Consume { queue, tag, no_ack, .. } => {
                 let prefetch = self.channels[at].prefetch;
@@ -318,7 +320,7 @@ impl Oracle {
         self.topology.on_answered(&op, stamp, true);
         match &op {
             Op::Purge(name) | Op::DeleteQueue { name, .. } => {
-                self.weaken(name, matches!(op, Op::DeleteQueue { .. }));
+                self.weaken(name);
                 self.queue(name).clearing -= 1;
             }
             Op::Cancel(tag) => {
@@ -373,7 +375,7 @@ impl Oracle {
         if !redelivered {
             *last = sequence.max(*last);
         }
-        let strict = !self.is_loose && (!self.is_bouncy || !self.queue(queue).had_returns);
+        let strict = !self.is_loose && (!self.is_bouncy || !(self.queue(queue).had_returns || self.may_have_returned(queue)));
         assert!(
             redelivered || in_order || !strict,
             "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}"
@@ -414,6 +416,7 @@ impl Oracle {
         self.copy(id, name).state = match (no_ack, stale) {
             (true, _) => State::Done,
             (_, true) => State::Back,
+            _ if state == State::Unsure && self.may_have_ended(at) => State::Unsure,
             _ => State::Held(at),
         };
         if !no_ack && !stale {
@@ -498,15 +501,20 @@ impl Oracle {
 
     /// Whatever the queue sends to a consumer that is gone and does not acknowledge is lost, until the queue knows.
     fn lose_deliveries(&mut self, name: Name) {
+        if self.is_at_rest {
+            return;
+        }
         let until = self.rounds + ROUNDS_OF_MAIL;
         let queue = self.queue(name);
         queue.weak_until = until;
         queue.had_returns = true;
-        self.weaken(name, false);
+        self.weaken(name);
     }
 
     fn give_back_all(&mut self, at: ChannelId) {
-        let held = std::mem::take(&mut self.channels[at].held);
+        let channel = &self.channels[at];
+        let (kept, held) = channel.held.clone().into_iter().partition::<BTreeMap<_, _>, _>(|(tag, _)| channel.is_staged(*tag));
+        self.channels[at].held = kept;
         let consumed = self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| consumer.queue);
         let got = self.channels[at].pending.iter().filter_map(|(op, _)| if let Op::Get { queue, .. } = op { Some(*queue) } else { None });
         let queues: Vec<Name> = consumed.chain(got).collect();
@@ -531,13 +539,9 @@ impl Oracle {
         (message.least, message.most) = (BTreeSet::new(), BTreeSet::new());
     }
 
-    /// Everything in the queue may be gone; also what clients hold, if the queue itself goes.
-    fn weaken(&mut self, name: Name, held_too: bool) {
-        for ((_, queue), copy) in &mut self.copies {
-            if *queue == name && (held_too || !matches!(copy.state, State::Held(_))) {
-                copy.may_be_gone = true;
-            }
-        }
+    /// Everything in the queue may be gone; also what clients seem to hold, for it may have gone back without their knowledge.
+    fn weaken(&mut self, name: Name) {
+        self.copies.iter_mut().filter(|((_, queue), _)| *queue == name).for_each(|(_, copy)| copy.may_be_gone = true);
     }
 
     fn copy(&mut self, id: MessageId, name: Name) -> &mut Copy {

@@ -1,0 +1,92 @@
+//! Memory under pressure: a reader that stalls and a publisher that floods cost what the limits say, and nothing is lost once they go on.
+
+use ringmq::base::limits::{MAIL_BYTES_MAX, OUTPUT_SIZE_MAX, PARKED_INPUT_MAX};
+use ringmq::config::Config;
+
+use crate::exact::handshake;
+use crate::op::{Op, Publish, Saw, saw};
+use crate::support::broker::Conn;
+use crate::support::client::Incoming;
+use crate::support::cluster::Cluster;
+
+#[test]
+fn a_reader_that_stalls_holds_no_more_than_its_limit() {
+    for (shards, no_ack) in [(1, true), (1, false), (2, true), (2, false)] {
+        let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+        let (home, away) = (0, usize::from(shards) - 1);
+        let publisher = join(&mut cluster, home);
+        let reader = join(&mut cluster, away);
+        say(&mut cluster, publisher, &Op::DeclareQueue("q0"));
+        read_all(&mut cluster, publisher);
+        say(&mut cluster, reader, &Op::Consume { queue: "q0", tag: 1, no_ack, exclusive: false, priority: 0 });
+        for number in 0..COUNT {
+            say(&mut cluster, publisher, &Op::Publish(vec![message(number)]));
+        }
+        say(&mut cluster, publisher, &Op::CheckQueue("q0"));
+        let seen = read_all(&mut cluster, publisher);
+        let Some(Saw::Reply(reply)) = seen.last() else { panic!("no answer to declare: {seen:?}") };
+        let ready: usize = reply.split(' ').nth(2).and_then(|count| count.parse().ok()).expect("queue.declare-ok has a count");
+        let delivered = (COUNT as usize - ready) * BODY;
+        // One send is under way while as much again may be written behind it; what was on its way from another shard comes on top.
+        let limit = 2 * OUTPUT_SIZE_MAX + if shards > 1 { MAIL_BYTES_MAX } else { 0 } + 2 * BODY;
+        assert!(delivered <= limit, "{shards} shards, no_ack {no_ack}: {delivered} bytes went to a reader that does not read");
+        let got = read_all(&mut cluster, reader).into_iter().filter(|saw| matches!(saw, Saw::Delivered { .. })).count();
+        assert_eq!(got, COUNT as usize, "{shards} shards, no_ack {no_ack}");
+    }
+}
+
+#[test]
+fn a_publisher_that_floods_is_paused() {
+    let mut cluster = Cluster::new(Config { shards: 2, ..Config::default() }, 1);
+    let (publisher, owner) = (join(&mut cluster, 0), join(&mut cluster, 1));
+    say(&mut cluster, owner, &Op::DeclareQueue("q0"));
+    let mut written = 0;
+    // The queue's shard is late: it takes no turn.
+    while !cluster.is_paused(publisher) {
+        let bytes = Op::Publish(vec![message(written)]).encode(1, FRAME - 8);
+        cluster.write(publisher, &bytes);
+        cluster.turn(0);
+        written += 1;
+        let limit = MAIL_BYTES_MAX + PARKED_INPUT_MAX + 2 * BODY;
+        assert!(written as usize * BODY <= limit, "a publisher may write {written} messages ahead of a shard that is late");
+    }
+    cluster.settle();
+    assert!(!cluster.is_paused(publisher), "the queue's shard has caught up");
+    say(&mut cluster, owner, &Op::CheckQueue("q0"));
+    assert_eq!(read_all(&mut cluster, owner).last(), Some(&Saw::Reply(format!("queue.declare-ok q0 {written} 0"))));
+}
+
+fn join(cluster: &mut Cluster, shard: usize) -> Conn {
+    let conn = cluster.connect_to(shard).expect("there are few");
+    cluster.write(conn, &handshake(FRAME));
+    say(cluster, conn, &Op::Open);
+    while cluster.unread(conn) > 0 {
+        cluster.read(conn, usize::MAX);
+        cluster.settle();
+    }
+    conn
+}
+
+fn say(cluster: &mut Cluster, conn: Conn, op: &Op) {
+    cluster.write(conn, &op.encode(1, FRAME - 8));
+    cluster.settle();
+}
+
+fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
+    let (mut incoming, mut seen) = (Incoming::default(), Vec::new());
+    while cluster.unread(conn) > 0 {
+        let bytes = cluster.read(conn, usize::MAX);
+        seen.extend(incoming.feed(&bytes).into_iter().map(|(_, event)| saw(event)));
+        cluster.settle();
+    }
+    seen
+}
+
+/// A message of [`BODY`] bytes.
+fn message(number: u32) -> Publish {
+    Publish { id: 5 + number * 97, exchange: "", key: "q0", headers: Vec::new(), mandatory: false }
+}
+
+const COUNT: u32 = 1000;
+const BODY: usize = 20_000;
+const FRAME: usize = 131_072;
