@@ -162,7 +162,8 @@ impl<'h> Chaos<'h> {
     fn message(&mut self) -> crate::op::Publish {
         self.messages += 1;
         let mut message = self.dice.publish(self.messages);
-        if !self.oracle.topology.has_exchange(message.exchange) && !(self.faults.errors && self.dice.one_in(20)) {
+        let may_be_wrong = self.faults.errors && self.dice.one_in(20);
+        if !may_be_wrong && !self.oracle.topology.has_exchange(message.exchange) {
             message.exchange = if self.dice.one_in(3) { "amq.fanout" } else { "" };
         }
         if message.exchange.is_empty() {

@@ -8,10 +8,13 @@
 //!           requeued ──▶ back ──delivered, flagged            unsure: its channel died with the settle under way
 //! ```
 
+mod deliveries;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::op::{MessageId, Name, Op, Publish, Saw, Settle};
 use crate::topology::{Stamp, Topology};
+use deliveries::Arrival;
 
 /// A channel from its opening to its end; numbers are not used again.
 pub type ChannelId = usize;
@@ -173,13 +176,11 @@ impl Oracle {
     pub fn on_saw(&mut self, at: ChannelId, saw: &Saw) {
         match saw {
             Saw::Reply(reply) if reply.starts_with("basic.cancel ") => {}
-            Saw::Reply(reply) => {
-                self.on_answer(at, reply);
-            }
+            Saw::Reply(reply) => drop(self.on_answer(at, reply)),
             Saw::Delivered { consumer, tag, redelivered, id } => self.on_delivered(at, *consumer, *tag, *redelivered, *id),
             Saw::Got { tag, redelivered, id, .. } => {
                 let Op::Get { queue, no_ack } = self.on_answer(at, "basic.get-ok") else { unreachable!("the answer to basic.get") };
-                self.take(at, queue, *id, *redelivered, no_ack, *tag, None);
+                self.take(at, &Arrival { id: *id, queue, redelivered: *redelivered, no_ack, tag: *tag, consumer: None });
             }
             Saw::Returned(id) => {
                 let message = self.messages.get_mut(id).expect("what is returned was published");
@@ -362,90 +363,6 @@ impl Oracle {
             let returned = !message.publish.mandatory || message.is_returned || !message.most.is_empty();
             assert!(returned, "message {id} is confirmed before it is returned");
         }
-    }
-
-    fn on_delivered(&mut self, at: ChannelId, tag: u32, delivery: u64, redelivered: bool, id: MessageId) {
-        let message = &self.messages[&id];
-        let (publisher, sequence) = (message.publisher, message.sequence);
-        let consumer = self.consumers.get_mut(&tag).unwrap_or_else(|| panic!("consumer {tag} is cancelled and gets message {id}"));
-        let (queue, no_ack, prefetch) = (consumer.queue, consumer.no_ack, consumer.prefetch);
-        assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
-        let last = consumer.order.entry(publisher).or_default();
-        let in_order = sequence > *last;
-        if !redelivered {
-            *last = sequence.max(*last);
-        }
-        let strict = !self.is_loose && (!self.is_bouncy || !(self.queue(queue).had_returns || self.may_have_returned(queue)));
-        assert!(
-            redelivered || in_order || !strict,
-            "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}"
-        );
-        self.take(at, queue, id, redelivered, no_ack, delivery, Some(tag));
-        let channel = &self.channels[at];
-        let held = channel.held.values().filter(|(.., consumer)| *consumer == Some(tag)).count();
-        assert!(prefetch == 0 || held <= usize::from(prefetch), "consumer {tag} holds {held} messages with prefetch {prefetch}");
-        let all = channel.held.values().filter(|(.., consumer)| consumer.is_some()).count();
-        let limit = channel.prefetch_global;
-        assert!(limit == 0 || all <= usize::from(limit), "channel {at} holds {all} messages with a global prefetch of {limit}");
-    }
-
-    /// A copy of a message arrives at a client.
-    fn take(&mut self, at: ChannelId, name: Name, id: MessageId, redelivered: bool, no_ack: bool, tag: u64, consumer: Option<u32>) {
-        let message = &self.messages[&id];
-        assert!(message.most.contains(name), "message {id} is in {name}, where nothing leads it: {:?}", message.publish);
-        let may_be_flagged = self.queue(name).had_returns || self.may_have_returned(name);
-        let state = self.copies[&(id, name)].state;
-        let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
-        if stale && state != State::Unseen {
-            return; // it went back before the client saw it, and others may have it already
-        }
-        let doubted = match state {
-            State::Unseen => {
-                assert!(!redelivered || may_be_flagged, "message {id} is flagged as redelivered and was never delivered from {name}");
-                false
-            }
-            State::Unsure => false,
-            State::Back => !redelivered,
-            State::Held(_) | State::Done => true,
-        };
-        if doubted {
-            let what = format!("message {id} of {name} comes to channel {at} (redelivered: {redelivered}) and was {state:?}");
-            self.suspect(at, state, id, name, no_ack, what);
-            return self.copy(id, name).state = State::Unsure;
-        }
-        self.copy(id, name).state = match (no_ack, stale) {
-            (true, _) => State::Done,
-            (_, true) => State::Back,
-            _ if state == State::Unsure && self.may_have_ended(at) => State::Unsure,
-            _ => State::Held(at),
-        };
-        if !no_ack && !stale {
-            self.channels[at].held.insert(tag, (id, name, consumer));
-        }
-    }
-
-    /// A message comes at the wrong time: the channel that held or settled it was closed before, or this one was.
-    fn suspect(&mut self, at: ChannelId, state: State, id: MessageId, name: Name, no_ack: bool, what: String) {
-        let settled = |channel: &Channel| channel.unsynced_settles.iter().any(|(_, copy)| *copy == (id, name));
-        let is_candidate =
-            |channel: &ChannelId| state == State::Held(*channel) || settled(&self.channels[*channel]) || (*channel == at && !no_ack);
-        let candidates = (0..self.channels.len()).filter(is_candidate).filter(|&channel| self.may_have_ended(channel));
-        let channels: Vec<_> = candidates.map(|channel| (channel, self.channels[channel].sent)).collect();
-        assert!(!channels.is_empty(), "{what}");
-        self.suspicions.push(Suspicion { what, channels });
-    }
-
-    /// Whether a channel that takes messages from the queue may have ended without its client's knowledge.
-    fn may_have_returned(&self, name: Name) -> bool {
-        let consumes = |at: ChannelId| self.consumers.values().any(|consumer| consumer.channel == at && consumer.queue == name);
-        let gets = |channel: &Channel| channel.pending.iter().any(|(op, _)| matches!(op, Op::Get { queue, .. } if *queue == name));
-        self.channels.iter().enumerate().any(|(at, channel)| (consumes(at) || gets(channel)) && self.may_have_ended(at))
-    }
-
-    /// Whether something was sent on this channel that the broker may close it for.
-    fn may_have_ended(&self, at: ChannelId) -> bool {
-        let channel = &self.channels[at];
-        !channel.pending.is_empty() || !channel.unsynced.is_empty() || !channel.unsynced_settles.is_empty() || !channel.staged.is_empty()
     }
 
     fn on_channel_closed(&mut self, at: ChannelId) {
