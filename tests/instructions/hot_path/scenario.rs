@@ -64,10 +64,11 @@ impl Scenario {
         if self.exchange == Exchange::Fanout { self.queues } else { 1 }
     }
 
+    /// Of a topic exchange's bindings, those that are found lead to all queues in turn.
     fn keys(&self) -> Vec<String> {
         let key = |n| match self.exchange {
             Exchange::Default | Exchange::Fanout => "q0".to_owned(),
-            Exchange::Topic { bindings } => format!("word{:04}.middle.end", n * bindings / KEYS),
+            Exchange::Topic { bindings } => format!("word{:04}.middle.end", n * bindings / KEYS + n % self.queues),
         };
         (0..KEYS).map(key).collect()
     }
