@@ -225,8 +225,9 @@ impl Oracle {
         }
     }
 
-    /// Nothing is under way any more: every request has its answer, every publish its confirm.
+    /// Nothing is under way any more: every request has its answer, every publish its confirm, every oddity its explanation.
     pub fn check_answers(&self) {
+        assert!(self.suspicions.is_empty(), "nothing explains: {}", self.suspicions[0].what);
         for (at, channel) in self.channels.iter().enumerate().filter(|(_, channel)| !channel.ended) {
             assert!(channel.pending.is_empty(), "channel {at} got no answer to {:?}", channel.pending);
             assert!(channel.unconfirmed.is_empty(), "channel {at} got no confirms for {:?}", channel.unconfirmed);
@@ -327,6 +328,7 @@ impl Oracle {
             Op::Cancel(tag) => {
                 self.consumers.remove(tag);
             }
+            Op::Close => self.leave_queues(at), // they have gone between the request and now
             _ => {}
         }
         self.synced(at);
@@ -406,26 +408,7 @@ impl Oracle {
         self.give_back_all(at);
         let staged = std::mem::take(&mut self.channels[at].staged);
         staged.into_iter().for_each(|id| self.forget(id));
-        let queues: Vec<(Name, bool)> =
-            self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| (consumer.queue, consumer.no_ack)).collect();
-        for (name, no_ack) in queues {
-            self.queue(name).had_returns = true;
-            if no_ack {
-                self.lose_deliveries(name);
-            }
-        }
-    }
-
-    /// Whatever the queue sends to a consumer that is gone and does not acknowledge is lost, until the queue knows.
-    fn lose_deliveries(&mut self, name: Name) {
-        if self.is_at_rest {
-            return;
-        }
-        let until = self.rounds + ROUNDS_OF_MAIL;
-        let queue = self.queue(name);
-        queue.weak_until = until;
-        queue.had_returns = true;
-        self.weaken(name);
+        self.leave_queues(at);
     }
 
     fn give_back_all(&mut self, at: ChannelId) {

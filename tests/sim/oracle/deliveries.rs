@@ -1,6 +1,6 @@
 //! What arrives at clients, and what may explain it.
 
-use super::{Channel, ChannelId, Oracle, State, Suspicion};
+use super::{Channel, ChannelId, Oracle, ROUNDS_OF_MAIL, State, Suspicion};
 use crate::op::{MessageId, Name, Op};
 
 /// A copy of a message that a client got.
@@ -100,5 +100,29 @@ impl Oracle {
     fn may_have_ended(&self, at: ChannelId) -> bool {
         let channel = &self.channels[at];
         !channel.pending.is_empty() || !channel.unsynced.is_empty() || !channel.unsynced_settles.is_empty() || !channel.staged.is_empty()
+    }
+
+    /// The consumers of a channel go: what is on its way to them returns, or is lost.
+    pub(super) fn leave_queues(&mut self, at: ChannelId) {
+        let queues: Vec<(Name, bool)> =
+            self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| (consumer.queue, consumer.no_ack)).collect();
+        for (name, no_ack) in queues {
+            self.queue(name).had_returns = true;
+            if no_ack {
+                self.lose_deliveries(name);
+            }
+        }
+    }
+
+    /// Whatever the queue sends to a consumer that is gone and does not acknowledge is lost, until the queue knows.
+    pub(super) fn lose_deliveries(&mut self, name: Name) {
+        if self.is_at_rest {
+            return;
+        }
+        let until = self.rounds + ROUNDS_OF_MAIL;
+        let queue = self.queue(name);
+        queue.weak_until = until;
+        queue.had_returns = true;
+        self.weaken(name);
     }
 }
