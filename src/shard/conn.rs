@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::lifecycle::Last;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, TimerId};
 use crate::broker::access::User;
 use crate::config::Config;
@@ -21,6 +22,8 @@ pub struct Conn {
     pub local: SocketAddr,
     /// Bytes that are not parsed yet: the beginning of a frame, or all that came while parked.
     pub input: Vec<u8>,
+    /// What the connection says once so many other shards have read what its end, or that of a channel, means for them.
+    pub last_word: Option<(usize, Last)>,
     /// A peer's link has no room for more publishes; its next flush with room ends that.
     pub waits_for_link: bool,
     /// The request whose queue was asked, to be run again should the queue be gone.
@@ -63,6 +66,7 @@ impl Conn {
             peer,
             local,
             input: Vec::new(),
+            last_word: None,
             waits_for_link: false,
             asked: None,
             feeding: false,
@@ -80,9 +84,9 @@ impl Conn {
         self.user.as_ref().map_or("", |user| &user.name)
     }
 
-    /// Whether input waits: for an answer, for room in a link, or for the client to read. Each is ended by exactly one event.
+    /// Whether input waits: for an answer, for other shards, for room in a link, or for the client to read. Each is ended by one event.
     pub fn is_parked(&self) -> bool {
-        self.waits_for_link || self.session.is_parked() || self.session.is_stalled()
+        self.waits_for_link || self.last_word.is_some() || self.session.is_parked() || self.session.is_stalled()
     }
 
     /// Whether the consumer `index` of `channel` can be given a message.

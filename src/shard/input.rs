@@ -10,6 +10,7 @@
 use super::Shard;
 use super::delivery::recheck_waiting;
 use super::dispatch::Published;
+use super::lifecycle::Last;
 use super::outbox::set_paused;
 use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
@@ -145,10 +146,8 @@ impl Shard {
         if let (Some(conn), Some(fault)) = (self.conns.get(id), reason) {
             log::warn!("{} -> {}: {}", conn.peer, conn.local, fault.reply_text());
         }
-        self.release(id);
-        if let Some(conn) = self.conns.touch(id) {
-            conn.session.released();
-        }
+        let homes = self.release(id);
+        self.sync(id, &homes, Last::Connection);
     }
 
     fn on_login(&mut self, id: ConnId, login: &Login) {

@@ -2,13 +2,27 @@
 
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use super::mail::Mail;
 use super::order::{Waiter, Wish};
 use super::{Deed, Shard};
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::LINGER_MS;
 use crate::contract::{Outcome, Target};
 use crate::protocol::amqp::session::Ended;
+
+/// Shards where a connection or channel that ends has consumers or messages.
+pub type Homes = SmallVec<[ShardId; 4]>;
+
+/// What a connection says when its end, or that of a channel, is complete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Last {
+    /// channel.close-ok, if the client closed the channel.
+    Channel(u16),
+    /// connection.close-ok, if the client closed the connection.
+    Connection,
+}
 
 impl Shard {
     /// The peer is gone: nothing can be sent any more.
@@ -34,7 +48,8 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.retain(|one| one.channel != channel);
         let ended = conn.session.end_channel(channel);
-        self.clean_up(ended);
+        let homes = self.clean_up(ended);
+        self.sync(id, &homes, Last::Channel(channel));
     }
 
     /// A session ended. What it has still to say is sent, then the socket is closed.
@@ -46,14 +61,15 @@ impl Shard {
         self.release(id);
     }
 
-    /// Gives back what a connection holds: its channels end, its exclusive queues go.
-    pub(super) fn release(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.touch(id) else { return };
+    /// Gives back what a connection holds: its channels end, its exclusive queues go. The answer is which other shards have a part in that.
+    pub(super) fn release(&mut self, id: ConnId) -> Homes {
+        let Some(conn) = self.conns.touch(id) else { return Homes::new() };
         conn.waiting.clear();
         let ended = conn.session.end();
-        self.clean_up(ended);
+        let homes = self.clean_up(ended);
         let owned: Vec<QueueId> = self.catalog.owned_by(self.conn_addr(id)).collect();
         owned.into_iter().for_each(|queue| self.delete_queue(queue, None));
+        homes
     }
 
     /// Forgets the connection and has its socket closed.
@@ -65,9 +81,41 @@ impl Shard {
         }
     }
 
-    fn clean_up(&mut self, ended: Ended) {
+    fn clean_up(&mut self, ended: Ended) -> Homes {
+        let queues = ended.consumers.iter().map(|(queue, _)| queue).chain(ended.receipts.iter().map(|receipt| &receipt.queue));
+        let mut homes: Homes = queues.map(|queue| queue.home).filter(|&home| home != self.id).collect();
+        homes.sort_unstable();
+        homes.dedup();
         ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
         ended.receipts.into_iter().for_each(|receipt| self.settle(receipt, Outcome::Requeued));
+        homes
+    }
+
+    /// Waits until the shards `homes` have read all mail up to now, then says the connection's `last` word: whoever hears close-ok may rely
+    /// on it that consumers are gone and messages are back, wherever their queues live.
+    pub(super) fn sync(&mut self, id: ConnId, homes: &[ShardId], last: Last) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.last_word = Some((homes.len(), last));
+        homes.iter().for_each(|&home| self.link(home).stage(Mail::Sync(id)));
+        self.say_last(id);
+    }
+
+    /// A shard has read what a connection's end sent to it.
+    pub(super) fn on_synced(&mut self, id: ConnId) {
+        if let Some((waits, _)) = self.live(id).and_then(|conn| conn.last_word.as_mut()) {
+            *waits -= 1;
+            self.say_last(id);
+            self.end_request(id);
+        }
+    }
+
+    fn say_last(&mut self, id: ConnId) {
+        let Some(conn) = self.live(id) else { return };
+        match conn.last_word.take_if(|(waits, _)| *waits == 0) {
+            Some((_, Last::Channel(channel))) => conn.session.release_channel(channel),
+            Some((_, Last::Connection)) => conn.session.released(),
+            None => {}
+        }
     }
 
     /// A consumer goes without being asked after.

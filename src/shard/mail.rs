@@ -42,6 +42,10 @@ pub enum Mail {
     Unpark(QueueId, ConsumerId),
     /// A consumer's channel ended.
     Leave(QueueId, ConsumerId),
+    /// Say [`Synced`](Mail::Synced) for this connection: what it sent before is read then.
+    Sync(ConnId),
+    /// All that was sent before the connection's [`Sync`](Mail::Sync) is read.
+    Synced(ConnId),
     /// A queue went and its consumer with it.
     ConsumerGone(Target),
     /// A session asks a queue.

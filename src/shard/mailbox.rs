@@ -73,6 +73,8 @@ impl Shard {
             }
             Mail::Unpark(queue, consumer) => self.on_unpark(queue, consumer),
             Mail::Leave(queue, consumer) => self.on_leave(queue, consumer),
+            Mail::Sync(conn) => self.link(from).stage(Mail::Synced(conn)),
+            Mail::Synced(conn) => self.on_synced(conn),
             Mail::ConsumerGone(target) => self.on_consumer_gone(target),
             Mail::Told(told) => self.on_told(told.to, told.answer),
             Mail::Order(order) => self.on_order(*order),

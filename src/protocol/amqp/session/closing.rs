@@ -23,23 +23,28 @@ impl Session {
         }
     }
 
-    /// Takes what a channel leaves behind, after [`Event::ChannelEnded`]. If the client closed it, close-ok is written now.
+    /// Takes what a channel leaves behind, after [`Event::ChannelEnded`]. [`Session::release_channel`] follows.
     pub fn end_channel(&mut self, channel: u16) -> Ended {
         let mut ended = Ended::default();
-        let Some(found) = self.channels.find_mut(channel) else {
-            return ended;
-        };
-        ended.add(found);
-        match found.life {
-            Life::Leaving => {
-                self.channels.remove(channel);
-                if self.stage == Stage::Running {
-                    channel::CloseOk {}.write(channel, self.output.bytes_mut());
-                }
-            }
-            _ => found.life = Life::Closing,
+        if let Some(found) = self.channels.find_mut(channel) {
+            ended.add(found);
         }
         ended
+    }
+
+    /// All that [`Session::end_channel`] told is cleaned up, on every shard: if the client closed the channel, close-ok is written now.
+    pub fn release_channel(&mut self, channel: u16) {
+        let Some(found) = self.channels.find_mut(channel) else {
+            return;
+        };
+        if found.life != Life::Leaving {
+            found.life = Life::Closing;
+            return;
+        }
+        self.channels.remove(channel);
+        if self.stage == Stage::Running {
+            channel::CloseOk {}.write(channel, self.output.bytes_mut());
+        }
     }
 
     /// Takes what all channels leave behind. The connection must be over: after [`Event::Closing`] or [`Event::Finished`], or when the

@@ -59,7 +59,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
     },
-    /// A channel is over: [`super::Session::end_channel`] before the next poll.
+    /// A channel is over: [`super::Session::end_channel`], then, when all that is cleaned up, [`super::Session::release_channel`], before
+    /// the next poll.
     ChannelEnded {
         /// The channel.
         channel: u16,

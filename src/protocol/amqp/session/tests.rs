@@ -124,6 +124,7 @@ impl Peer {
             Happened::Published(words) => self.events.extend(words),
             Happened::ChannelEnded(channel) => {
                 let ended = self.session.end_channel(channel);
+                self.session.release_channel(channel);
                 self.events.push(format!(
                     "channel {channel} ended: {} consumers, {} receipts",
                     ended.consumers.len(),
