@@ -180,7 +180,7 @@ impl Shard {
         let out_of_turn = self.is_out_of_turn(deliver);
         match self.conns.get(deliver.conn).map_or(Room::Gone, |conn| conn.room(deliver.channel, deliver.index)) {
             Room::Gone if deliver.no_ack => return,
-            Room::Gone => return self.link(home).settle(Settle { receipt, outcome: Outcome::Undelivered }),
+            Room::Gone => return self.link(home).settle(Settle { receipt, outcome: Outcome::Requeued }), // flagged, as in RabbitMQ
             Room::Yes if deliver.no_ack || !out_of_turn => {}
             _ => {
                 let is_new = self.hold_remote(deliver, queue);
@@ -228,17 +228,25 @@ impl Shard {
     }
 }
 
-/// Room came back to a connection: its consumers that found none are served again.
+/// Room came back to a connection: its consumers that found none are served again, and those that were cancelled meanwhile forgotten.
 pub(super) fn recheck_waiting(shard: &mut Shard, id: ConnId) {
     let Some(conn) = shard.conns.get_mut(id).filter(|conn| !conn.waiting.is_empty()) else { return };
-    let waiting = std::mem::take(&mut conn.waiting);
-    let (ready, still): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| conn.room(one.channel, one.index) == Room::Yes);
-    conn.waiting = still;
-    for one in ready {
-        if let Some(hold) = shard.remote_holds.get_mut(&(one.queue.queue, one.consumer)) {
+    let mut over = Vec::new();
+    for one in std::mem::take(&mut conn.waiting) {
+        match conn.room(one.channel, one.index) {
+            Room::ChannelFull | Room::OutputFull => conn.waiting.push(one),
+            room => over.push((one.queue, one.consumer, room)),
+        }
+    }
+    for (queue, consumer, room) in over {
+        if room == Room::Gone {
+            shard.forget_hold(queue.queue, consumer);
+            continue;
+        }
+        if let Some(hold) = shard.remote_holds.get_mut(&(queue.queue, consumer)) {
             hold.parked = false;
         }
-        shard.unpark(one.queue, one.consumer);
+        shard.unpark(queue, consumer);
     }
 }
 
