@@ -25,7 +25,7 @@ pub const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 /// How deep field tables and arrays may nest.
 pub const TABLE_DEPTH_MAX: usize = 64;
 /// Output waiting for one connection's socket beyond which its consumers get nothing more, bytes.
-pub const OUTPUT_SIZE_MAX: usize = 1 << 20;
+pub const OUTPUT_SIZE_MAX: usize = 224 << 10;
 /// Output waiting for one connection beyond which its input is not looked at, bytes. Deliveries stop long before; only who asks (basic.get,
 /// mandatory publishes) and never reads comes here. Much larger, because a client may well write before it reads.
 pub const OUTPUT_SIZE_STALL: usize = 32 << 20;

@@ -6,7 +6,7 @@ use ringmq::protocol::amqp::content::{ContentHeader, write_content};
 use ringmq::protocol::amqp::frame::{Deframed, Frame, Kind, deframe};
 use ringmq::protocol::amqp::method::argument::Octets;
 use ringmq::protocol::amqp::method::{Method, basic};
-use ringmq::protocol::amqp::publish::{peek_next, peek_publish};
+use ringmq::protocol::amqp::publish::{peek_alike, peek_next, peek_publish};
 
 use crate::dice::Dice;
 use crate::fuzz;
@@ -42,6 +42,8 @@ fn peeked(input: &[u8], frame_max: u32) -> Option<Seen> {
     let (exchange, key) = publish.route[1..].split_at(publish.route[0].into());
     assert_eq!(usize::from(key[0]), key.len() - 1);
     assert_eq!(peek_next(input, publish.method_frame, frame_max), Some((consumed, publish.content)), "it follows itself");
+    let body = publish.content.body;
+    assert_eq!(peek_alike(input, &publish), (!body.is_empty()).then_some((consumed, body)), "it is like itself");
     Some(Seen {
         consumed,
         channel: publish.channel,

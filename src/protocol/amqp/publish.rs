@@ -29,6 +29,9 @@ pub struct FastPublish<'a> {
     pub route: &'a [u8],
     /// Properties, unchecked, and the whole body.
     pub content: Content<'a>,
+    /// All that stands in front of the body. What follows with the same bytes has the same properties and a body of the same size, see
+    /// [`peek_alike`]. Nothing, if the body is empty.
+    pub head: &'a [u8],
 }
 
 /// Takes a publish from the front of `input` if all of it is there and it has the usual shape; the answer's first part is how many
@@ -48,6 +51,8 @@ pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<
     }
     let (size, content) = peek_content(header, start, frame_max)?;
     let bits = input[bits_at];
+    let consumed = bits_at + 2 + size;
+    let head_len = if content.body.is_empty() { 0 } else { consumed - content.body.len() - 1 };
     let publish = FastPublish {
         method_frame: &input[..bits_at + 2],
         channel: u16::from_be_bytes([start[1], start[2]]),
@@ -55,8 +60,17 @@ pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<
         immediate: bits & 2 != 0,
         route: &input[ROUTE_AT..bits_at],
         content,
+        head: &input[..head_len],
     };
-    Some((bits_at + 2 + size, publish))
+    Some((consumed, publish))
+}
+
+/// Takes another publish that differs from the one before in nothing but the bytes of its body: its size and its body.
+#[inline]
+pub fn peek_alike<'a>(input: &'a [u8], before: &FastPublish<'_>) -> Option<(usize, &'a [u8])> {
+    let body_size = before.content.body.len();
+    let (body, end) = input.strip_prefix(before.head)?.split_at_checked(body_size)?;
+    (end.first() == Some(&FRAME_END) && body_size > 0).then_some((before.head.len() + body_size + 1, body))
 }
 
 /// Takes another publish with the method frame of the one before, byte for byte: its size and its content.
@@ -138,6 +152,7 @@ mod tests {
             immediate: false,
             route: b"\x01x\x03key",
             content: Content { properties: &[0x10, 0, 2], body: b"hi" },
+            head: &INPUT[..INPUT.len() - 3],
         };
         assert_eq!(peek_publish(INPUT, 4096), Some((INPUT.len(), expected)));
         assert_eq!(peek_publish(&[INPUT, b"more"].concat(), 4096), Some((INPUT.len(), expected)));
@@ -151,8 +166,12 @@ mod tests {
         let expected = (INPUT.len(), Content { properties: &[0x10, 0, 2], body: b"hi" });
         assert_eq!(peek_next(INPUT, &INPUT[..21], 4096), Some(expected));
         assert_eq!(peek_next(&INPUT[..INPUT.len() - 1], &INPUT[..21], 4096), None);
+        let (_, first) = peek_publish(INPUT, 4096).unwrap();
+        assert_eq!(peek_alike(INPUT, &first), Some((INPUT.len(), &b"hi"[..])));
+        assert_eq!(peek_alike(&INPUT[..INPUT.len() - 1], &first), None);
         let mut other = INPUT.to_vec();
         other[18] ^= 1;
+        assert_eq!(peek_alike(&other, &first), None);
         assert_eq!(peek_next(&other, &INPUT[..21], 4096), None);
     }
 

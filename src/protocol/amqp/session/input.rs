@@ -12,7 +12,7 @@ use crate::protocol::amqp::frame::{
     self, Deframed, FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, Frame, FrameHeader, Kind, deframe, payload_max,
 };
 use crate::protocol::amqp::method::{Method, basic};
-use crate::protocol::amqp::publish::{FastPublish, peek_next, peek_publish};
+use crate::protocol::amqp::publish::{FastPublish, peek_alike, peek_next, peek_publish};
 
 /// What became of the front of the input.
 #[derive(Debug)]
@@ -373,13 +373,20 @@ fn take_run<'a>(
 ) -> usize {
     let mut last = first.content;
     contents.push(last);
-    while contents.len() < PUBLISH_RUN_MAX
-        && let Some((next, content)) = peek_next(&input[size..], first.method_frame, frame_max)
-        && is_usual(content, last.properties, size_max)
-    {
-        contents.push(content);
-        size += next;
-        last = content;
+    while contents.len() < PUBLISH_RUN_MAX {
+        let rest = &input[size..];
+        if let Some((next, body)) = peek_alike(rest, first) {
+            contents.push(Content { body, ..first.content });
+            size += next;
+        } else if let Some((next, content)) = peek_next(rest, first.method_frame, frame_max)
+            && is_usual(content, last.properties, size_max)
+        {
+            contents.push(content);
+            size += next;
+            last = content;
+        } else {
+            break;
+        }
     }
     size
 }

@@ -19,6 +19,7 @@ mod channel;
 mod closing;
 mod confirms;
 mod consumers;
+mod delivery;
 mod event;
 mod input;
 mod keepalive;
@@ -36,8 +37,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use assembly::Assembled;
+pub use delivery::Delivery;
 pub use event::{Contents, Ended, Event, Login, Publish, Room};
-pub use output::Delivery;
 pub use transaction::Transaction;
 
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};

@@ -1,14 +1,13 @@
 //! What goes to the client unasked: deliveries, returned messages, confirms, cancelled consumers, heartbeats.
 
-use super::consumers::Consumer;
+use super::delivery::Delivery;
 use super::keepalive::Tick;
-use super::unacked::Unacked;
 use super::*;
 use crate::base::limits::OUTPUT_SIZE_MAX;
-use crate::contract::{Code, Entry, Receipt};
+use crate::contract::Code;
 use crate::message::MessageView;
 use crate::protocol::amqp::content::write_content;
-use crate::protocol::amqp::deliver::{write_deliver, write_return};
+use crate::protocol::amqp::deliver::write_return;
 use crate::protocol::amqp::frame::HEARTBEAT;
 use crate::protocol::amqp::method::basic;
 
@@ -34,7 +33,7 @@ impl Session {
         let channel = self.channels.find_mut(number).expect("the consumer is there");
         let Channel { consumers, unacked, volume, volume_max, .. } = channel;
         let consumer = consumers.find(index).expect("the consumer is there");
-        Delivery { consumer, unacked, volume, volume_max: *volume_max, output: &mut self.output, channel: number, frame_max }
+        Delivery { consumer, unacked, volume, volume_max: *volume_max, output: &mut self.output, channel: number, frame_max, last: None }
     }
 
     /// Returns a mandatory message that found no queue. Before its confirm.
@@ -120,39 +119,5 @@ impl Session {
         if self.unflushed.last() != Some(&channel) && !self.unflushed.contains(&channel) {
             self.unflushed.push(channel);
         }
-    }
-}
-
-/// A consumer in the middle of being served: what every delivery needs is looked up once.
-#[derive(Debug)]
-pub struct Delivery<'s> {
-    consumer: &'s Consumer,
-    unacked: &'s mut Unacked,
-    volume: &'s mut u32,
-    volume_max: u32,
-    output: &'s mut Outgoing,
-    channel: u16,
-    frame_max: u32,
-}
-
-impl Delivery<'_> {
-    /// Whether there is room for another message.
-    #[inline]
-    pub fn has_room(&self) -> bool {
-        self.output.len() < OUTPUT_SIZE_MAX && (self.consumer.no_ack || self.volume_max == 0 || *self.volume < self.volume_max)
-    }
-
-    /// Delivers a message.
-    #[inline]
-    pub fn deliver(&mut self, entry: Entry, message: &MessageView<'_>) {
-        let tag = if self.consumer.no_ack {
-            self.unacked.skip()
-        } else {
-            let (queue, id) = self.consumer.place.expect("a queue delivers after it has taken the consumer");
-            *self.volume += 1;
-            self.unacked.push(Receipt { queue, consumer: Some(id), entry })
-        };
-        write_deliver(self.consumer.prefix.bytes(), tag, entry.redelivered(), message.route.wire(), self.output.bytes_mut());
-        write_content(self.channel, self.frame_max, message.properties, message.body, self.output);
     }
 }

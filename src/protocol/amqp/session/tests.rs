@@ -8,7 +8,7 @@ mod publishing;
 
 use super::*;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
-use crate::base::limits::{PUBLISH_RUN_MAX, SHARED_BODY_MIN};
+use crate::base::limits::{OUTPUT_SIZE_MAX, PUBLISH_RUN_MAX, SHARED_BODY_MIN};
 use crate::contract::{Code, Entry, Notice, Outcome, Receipt, Request};
 use crate::message::{Body, MessageRef, MessageView, Properties, Route, TableBuilder};
 use crate::protocol::amqp::content::{ContentHeader, write_content};
