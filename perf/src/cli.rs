@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::amqp::uri::Uri;
+use crate::bench::BenchArgs;
 use crate::ceiling::CeilingArgs;
 use crate::churn::ChurnArgs;
 use crate::connection::Settings;
@@ -26,6 +27,8 @@ pub enum Command {
     Churn(ChurnArgs),
     /// Measure the memory of idle connections
     Idle(IdleArgs),
+    /// Run the scenarios against RingMQ, the null broker and RabbitMQ, and keep what they show
+    Bench(BenchArgs),
     /// Serve as the null broker that brokers are measured against
     Ceiling(CeilingArgs),
 }

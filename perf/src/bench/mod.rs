@@ -1,0 +1,218 @@
+//! `ringmq-perf bench`: every scenario against RingMQ, the null broker and, if there is one, RabbitMQ.
+//!
+//! ```text
+//! for each scenario, repetition, broker:     the brokers take turns, so that all of them meet the same machine
+//!    start broker on CPU 0 ─▶ steps, generator on CPU 1 ─▶ end broker
+//! medians, ranges, bars ─▶ runs/<date>-<machine>/ and a line of history.jsonl per scenario
+//! ```
+
+mod figures;
+mod machine;
+mod process;
+mod record;
+mod scenario;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::connection::Result;
+use crate::report::grouped;
+use figures::{Figure, Sample, Verdict};
+use machine::Machine;
+use process::Broker;
+use scenario::{Scenario, Step, Target};
+
+#[derive(Args, Clone)]
+pub struct BenchArgs {
+    /// Only scenarios whose names contain one of these
+    pub scenarios: Vec<String>,
+    /// One short repetition of each, kept in target/bench
+    #[arg(long)]
+    pub quick: bool,
+    /// Repetitions (default: 3, with --quick 1)
+    #[arg(long)]
+    pub repetitions: Option<usize>,
+    /// RingMQ's program
+    #[arg(long, default_value = "target/release/ringmq")]
+    pub ringmq: PathBuf,
+    /// A RabbitMQ that runs, pinned to CPU 0
+    #[arg(long, env = "RABBITMQ_URI", requires = "rabbitmq_pid")]
+    pub rabbitmq: Option<String>,
+    /// Its process
+    #[arg(long, env = "RABBITMQ_PID")]
+    pub rabbitmq_pid: Option<u32>,
+    /// Directory of the scenarios
+    #[arg(long, default_value = "perf/scenarios")]
+    pub from: PathBuf,
+    /// Directory for runs/ and history.jsonl (default: perf, with --quick target/bench)
+    #[arg(long)]
+    pub results: Option<PathBuf>,
+}
+
+/// What a scenario has shown.
+pub struct Outcome {
+    pub scenario: Scenario,
+    pub samples: Vec<Sample>,
+    pub figures: Vec<Figure>,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Runs, prints and records everything; fails if a bar that was measured is missed or a step failed.
+pub fn run(args: &BenchArgs) -> Result<ExitCode> {
+    let machine = Machine::read();
+    if machine.cores < 2 {
+        return Err("bench needs two CPUs: one for the broker, one for the generator".to_owned());
+    }
+    let scenarios = scenario::load(&args.from, &args.scenarios)?;
+    process::catch_interrupts();
+    let bench = Bench { args, program: std::env::current_exe().map_err(|e| e.to_string())? };
+    let mut outcomes = Vec::new();
+    for scenario in scenarios {
+        let outcome = bench.scenario(scenario);
+        if process::interrupted() {
+            return Err("interrupted, nothing is recorded".to_owned());
+        }
+        outcomes.push(outcome);
+    }
+    let (path, summary) = record::write(args, &machine, &outcomes)?;
+    println!("{summary}\n{}", path.display());
+    let clean = |o: &Outcome| o.samples.iter().all(|s| s.failed.is_none()) && o.verdicts.iter().all(|v| v.pass != Some(false));
+    Ok(if outcomes.iter().all(clean) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct Bench<'a> {
+    args: &'a BenchArgs,
+    program: PathBuf,
+}
+
+impl Bench<'_> {
+    fn scenario(&self, scenario: Scenario) -> Outcome {
+        let mut samples = Vec::new();
+        for repetition in 0..self.args.repetitions() {
+            for target in scenario.targets().filter(|t| *t != Target::RabbitMq || self.args.rabbitmq.is_some()) {
+                if process::interrupted() {
+                    break;
+                }
+                let sample = self.sample(&scenario, target, repetition);
+                eprintln!("{}", progress(&scenario, &sample));
+                samples.push(sample);
+            }
+        }
+        let (figures, verdicts) = (figures::figures(&scenario, &samples), figures::verdicts(&scenario, &samples));
+        Outcome { scenario, samples, figures, verdicts }
+    }
+
+    fn sample(&self, scenario: &Scenario, target: Target, repetition: usize) -> Sample {
+        let mut sample = Sample { target, repetition, steps: BTreeMap::new(), failed: None };
+        let mut standing: Option<(Broker, &str)> = None;
+        for step in scenario.steps.iter().filter(|step| step.targets.contains(&target)) {
+            // Ended before the next one starts: the two would share a CPU.
+            standing = standing.filter(|(_, flags)| *flags == step.ringmq);
+            let report = match standing.take() {
+                Some(kept) => Ok(kept),
+                None => self.start(scenario, step, target).map(|broker| (broker, step.ringmq.as_str())),
+            };
+            let report = report.and_then(|kept| {
+                let (broker, _) = standing.insert(kept);
+                self.step(step, broker, &sample)
+            });
+            match report {
+                Ok(report) => _ = sample.steps.insert(step.name.clone(), report),
+                Err(reason) => {
+                    sample.failed = Some(format!("{}: {reason}", step.name));
+                    break;
+                }
+            }
+        }
+        sample
+    }
+
+    fn start(&self, scenario: &Scenario, step: &Step, target: Target) -> Result<Broker> {
+        match (target, &self.args.rabbitmq, self.args.rabbitmq_pid) {
+            (Target::RingMq, ..) => Broker::ringmq(&self.args.ringmq, &step.ringmq),
+            (Target::Null, ..) => Broker::null(&self.program, &scenario.null),
+            (Target::RabbitMq, Some(uri), Some(pid)) => Ok(Broker::foreign(uri, pid)),
+            (Target::RabbitMq, ..) => Err("no RabbitMQ was named".to_owned()),
+        }
+    }
+
+    fn step(&self, step: &Step, broker: &Broker, so_far: &Sample) -> Result<Value> {
+        let rate = match &step.rate {
+            Some(rate) => Some(rate.times * so_far.number(&rate.of).ok_or_else(|| format!("{} is unknown", rate.of))?),
+            None => None,
+        };
+        process::report(&self.program, &command_line(step, broker, rate, self.args.quick))
+    }
+}
+
+impl BenchArgs {
+    fn repetitions(&self) -> usize {
+        self.repetitions.unwrap_or(if self.quick { 1 } else { REPETITIONS }).max(1)
+    }
+
+    fn results(&self) -> &Path {
+        let usual = if self.quick { "target/bench" } else { "perf" };
+        self.results.as_deref().unwrap_or(Path::new(usual))
+    }
+}
+
+/// A step's words and what it leaves to us: broker, duration, CPU, form of the report.
+fn command_line(step: &Step, broker: &Broker, rate: Option<f64>, quick: bool) -> Vec<String> {
+    let mut args: Vec<String> = process::words(&step.run).collect();
+    let has = |args: &[String], name: &str| args.iter().any(|word| word == name);
+    let (seconds, warm_up) = if quick { QUICK } else { FULL };
+    let loads = args.first().is_some_and(|word| word == "run");
+    let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
+    add(&["--uri", &broker.uri, "--broker-pid", &broker.pid.to_string(), "--json"]);
+    if loads {
+        add(&["-", "--quiet", "--warm-up", warm_up]);
+    }
+    if let Some(rate) = rate {
+        add(&["--rate", &format!("{rate:.0}")]);
+    }
+    if !has(&args, "idle") {
+        for (name, value) in [("--time", seconds), ("--cpus", "1")] {
+            if !has(&args, name) {
+                args.extend([name.to_owned(), value.to_owned()]);
+            }
+        }
+    }
+    args
+}
+
+fn progress(scenario: &Scenario, sample: &Sample) -> String {
+    let shown = match (&sample.failed, scenario.values().first()) {
+        (Some(reason), _) => format!("failed: {reason}"),
+        (None, Some(value)) => format!("{value} {}", sample.number(value).map_or("-".to_owned(), grouped)),
+        (None, None) => String::new(),
+    };
+    format!("{:<24} {:<12} {}  {shown}", scenario.name, sample.target.name(), sample.repetition + 1)
+}
+
+const REPETITIONS: usize = 3;
+/// Seconds to measure, seconds to warm up.
+const FULL: (&str, &str) = ("3", "0.5");
+const QUICK: (&str, &str) = ("0.8", "0.2");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(run: &str, rate: Option<f64>) -> String {
+        let step = Step { name: String::new(), run: run.to_owned(), targets: Vec::new(), ringmq: String::new(), rate: None };
+        command_line(&step, &Broker::foreign("amqp://h", 7), rate, false).join(" ")
+    }
+
+    #[test]
+    fn steps_become_command_lines() {
+        let told = "--uri amqp://h --broker-pid 7 --json";
+        assert_eq!(line("run -a", None), format!("run -a {told} - --quiet --warm-up 0.5 --time 3 --cpus 1"));
+        assert_eq!(line("run --cpus 0,1 --time 9", Some(1.4)), format!("run --cpus 0,1 --time 9 {told} - --quiet --warm-up 0.5 --rate 1"));
+        assert_eq!(line("churn queue", None), format!("churn queue {told} --time 3 --cpus 1"));
+        assert_eq!(line("idle", None), format!("idle {told}"));
+    }
+}
