@@ -173,6 +173,13 @@ pub struct RunArgs {
     #[arg(long)]
     pub latency: bool,
 
+    /// Beside the load, a quiet connection with a queue of its own: so many round trips per second, one at a time
+    #[arg(long, value_name = "RATE")]
+    pub probe: Option<f64>,
+    /// Seconds to wait at most for what is on its way when the time is up (default: as long as something comes)
+    #[arg(long, value_name = "SECONDS")]
+    pub drain: Option<f64>,
+
     /// Worker threads (default: one per CPU of --cpus, or 1)
     #[arg(long)]
     pub threads: Option<usize>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::amqp::encode::{Encoder, Field, Table};
 use crate::amqp::uri::Uri;
-use crate::amqp::{FRAME_END, FRAME_METHOD, FRAME_OVERHEAD, PROTOCOL_HEADER, id};
+use crate::amqp::{FRAME_BODY, FRAME_END, FRAME_METHOD, FRAME_OVERHEAD, PROTOCOL_HEADER, id};
 use crate::sys;
 
 /// How connections are made.
@@ -72,7 +72,20 @@ impl Connection {
         .map(drop)
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Waits for a delivery of one body frame.
+    pub fn await_delivery(&mut self) -> Result<()> {
+        loop {
+            let (kind, payload) = self.read_frame().map_err(|e| format!("waiting for a delivery: {e}"))?;
+            match payload.split_first_chunk::<4>().map(|(id, args)| (u32::from_be_bytes(*id), args)) {
+                _ if kind == FRAME_BODY => return Ok(()),
+                Some((id::CONNECTION_CLOSE | id::CHANNEL_CLOSE, args)) if kind == FRAME_METHOD => return Err(close_text(args)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends whole frames.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).map_err(|e| format!("send: {e}"))
     }
 

@@ -59,6 +59,8 @@ pub struct Report {
     pub returned_total: u64,
     pub broker_rss_after_bytes: u64,
     pub faults: Option<Faults>,
+    /// Round trips of the quiet connection, from when each was due.
+    pub probe_us: Option<Percentiles>,
 }
 
 /// Takes the readings.
@@ -131,7 +133,8 @@ impl Report {
             format!("sent       {:>14} msg/s", grouped(t.sent_per_second)),
             format!("received   {:>14} msg/s   {:.1} MB/s of bodies", grouped(t.received_per_second), t.received_mb_per_second),
         ];
-        for (name, p) in [("latency", &t.latency_us), ("confirm", &t.confirm_us)] {
+        let probe = self.probe_us.clone().unwrap_or_default();
+        for (name, p) in [("latency", &t.latency_us), ("confirm", &t.confirm_us), ("probe", &probe)] {
             if p.count > 0 {
                 lines.push(format!(
                     "{name:<10} min {:.0}  p50 {:.0}  p90 {:.0}  p99 {:.0}  p99.9 {:.0}  p99.99 {:.0}  max {:.0} us  ({} samples)",

@@ -33,6 +33,13 @@ pub fn pin(cpus: &[usize]) -> io::Result<()> {
     }
 }
 
+/// Puts the calling thread before all others of its CPU, so that it waits for the broker and not for its neighbours; needs the right to.
+pub fn urgent() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: 1 };
+    // SAFETY: `param` is valid for the call's duration.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param) }).map(drop)
+}
+
 /// Lets the kernel's timers fire on time instead of up to 50 µs late.
 pub fn precise_timers() {
     // SAFETY: no memory is passed.

@@ -14,6 +14,7 @@ pub mod batch;
 pub mod confirms;
 pub mod consumer;
 pub mod peer;
+pub mod probe;
 pub mod producer;
 pub mod run;
 pub mod stamp;

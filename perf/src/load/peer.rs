@@ -89,8 +89,7 @@ impl Peer {
         Ok(pause)
     }
 
-    /// Closes the connection and waits until the server has done so: exclusive queues are gone then. A connection in the midst of a
-    /// message is just cut off.
+    /// Closes the connection and waits for close-ok: exclusive queues are gone then. A connection in the midst of a message is just cut off.
     pub fn close(mut self) {
         let whole = self.producer.as_ref().is_none_or(Producer::at_boundary) && self.out_sent == 0;
         if !whole || self.stream.set_nonblocking(false).is_err() || self.stream.set_read_timeout(Some(CLOSE_TIMEOUT)).is_err() {
@@ -100,9 +99,22 @@ impl Peer {
         e.method(0, id::CONNECTION_CLOSE, |e| {
             e.u16(200).short("").u32(0);
         });
-        let mut rest = [0; 16 << 10];
         if self.stream.write_all(&e.out).is_ok() {
-            while self.stream.read(&mut rest).is_ok_and(|n| n > 0) {}
+            self.await_close_ok();
+        }
+    }
+
+    /// Nothing follows close-ok, and servers leave it to the client to close the socket.
+    fn await_close_ok(&mut self) {
+        let mut e = Encoder::default();
+        e.method(0, id::CONNECTION_CLOSE_OK, |_| ());
+        let (mut piece, mut tail) = ([0; 16 << 10], Vec::new());
+        while let Ok(n @ 1..) = self.stream.read(&mut piece) {
+            tail.extend_from_slice(&piece[..n]);
+            tail.drain(..tail.len().saturating_sub(e.out.len()));
+            if tail == e.out {
+                return;
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::batch::{Batch, Shape};
 use super::consumer::Consumer;
 use super::peer::Peer;
+use super::probe;
 use super::producer::{Orders, Producer, Stamping};
 use super::stats::{Control, Credits, Phase, WorkerStats, total};
 use super::topology::Topology;
@@ -17,7 +18,7 @@ use crate::amqp::id;
 use crate::cli::{Flag, RunArgs};
 use crate::connection::{Connection, Result};
 use crate::process;
-use crate::report::{Interval, Meter, Report};
+use crate::report::{Interval, Meter, Report, percentiles};
 use crate::sys;
 use crate::values::Window;
 
@@ -36,10 +37,13 @@ pub fn run(args: &RunArgs) -> Result<Report> {
         let shared = &shared;
         let hands = deal(peers, shared.workers.len());
         let workers: Vec<_> = hands.into_iter().enumerate().map(|(i, peers)| scope.spawn(move || work(args, i, shared, peers))).collect();
+        let probe = args.probe.map(|rate| scope.spawn(move || probe::run(args, rate, shared)));
         let report = watch(args, &topology, shared);
         shared.control.set(Phase::Stop);
         let mut peers: Vec<Peer> = workers.into_iter().flat_map(|w| w.join().expect("workers do not panic")).collect();
+        let probed = probe.map(|thread| thread.join().expect("the probe does not panic"));
         let report = report.map(|mut report| {
+            report.probe_us = probed.map(|histogram| percentiles(&histogram));
             report.faults = args.verify.then(|| verify(&topology, &report, &mut peers));
             report
         });
@@ -59,6 +63,9 @@ fn check(args: &RunArgs) -> Result<()> {
     }
     if args.queues == 0 || args.exchanges == 0 || args.multi_ack_every == 0 || args.confirm == Some(0) || args.threads == Some(0) {
         return Err("queues, exchanges, threads, confirm and multi-ack-every are at least 1".to_owned());
+    }
+    if args.probe.is_some_and(|rate| !(PROBE_MIN..=PROBE_MAX).contains(&rate)) {
+        return Err(format!("probe takes {PROBE_MIN} to {PROBE_MAX} round trips per second"));
     }
     if args.producers > usize::from(u16::MAX) || args.queues > usize::from(u16::MAX) {
         return Err(format!("at most {} producers and queues", u16::MAX));
@@ -242,13 +249,15 @@ fn sleep_until(args: &RunArgs, topology: &Topology<'_>, shared: &Shared, end_ns:
 /// Lets consumers have what was published, as long as something comes.
 fn drain(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<()> {
     let (mut last, mut quiet_since) = (0, sys::now_ns());
+    let end_ns = args.drain.map_or(u64::MAX, |seconds| quiet_since + nanoseconds(seconds));
     while args.consumers > 0 && args.producers > 0 && shared.control.failed().is_none() {
         let tally = total(&shared.workers);
         let now_ns = sys::now_ns();
         if tally.received != last {
             (last, quiet_since) = (tally.received, now_ns);
         }
-        if tally.received >= tally.published * topology.copies() || now_ns - quiet_since > DRAIN_QUIET_NS || INTERRUPTED.load(SeqCst) {
+        let complete = tally.received >= tally.published * topology.copies();
+        if complete || now_ns >= end_ns || now_ns - quiet_since > DRAIN_QUIET_NS || INTERRUPTED.load(SeqCst) {
             break;
         }
         thread::sleep(Duration::from_nanos(POLL_NS));
@@ -281,6 +290,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Leaves room for a number in a short string.
 const NAME_MAX: usize = 240;
 const WINDOW_DEFAULT: Window = Window::Bytes(1 << 20);
+/// From one in 100 seconds to one every 10 µs.
+const PROBE_MIN: f64 = 0.01;
+const PROBE_MAX: f64 = 100_000.0;
 const INTERVAL_MIN: f64 = 0.05;
 /// How exactly the end of a counted run is seen.
 const POLL_NS: u64 = 2_000_000;
