@@ -71,6 +71,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub share_connections: bool,
 
+    /// Let another thread of the broker (--broker-pid) serve producer i than consumer i
+    #[arg(long, conflicts_with = "share_connections")]
+    pub apart: bool,
+
     /// Queues; producers and consumers are spread over them, or they over the consumers
     #[arg(long, default_value_t = 1)]
     pub queues: usize,

@@ -90,7 +90,7 @@ impl Connection {
     }
 
     /// Waits for a method; everything else on the connection that is no error is passed over.
-    fn expect(&mut self, reply: u32) -> Result<Vec<u8>> {
+    pub fn expect(&mut self, reply: u32) -> Result<Vec<u8>> {
         loop {
             let (kind, payload) = self.read_frame().map_err(|e| format!("waiting for {}: {e}", method_name(reply)))?;
             let Some((id_bytes, args)) = payload.split_first_chunk::<4>().filter(|_| kind == FRAME_METHOD) else { continue };

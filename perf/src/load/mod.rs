@@ -10,6 +10,7 @@
 //!
 //! Publishers are bounded by what consumers have received ([`stats::Credits`]): without that a benchmark measures how a broker drowns.
 
+pub mod apart;
 pub mod batch;
 pub mod confirms;
 pub mod consumer;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
+use super::apart;
 use super::batch::{Batch, Shape};
 use super::consumer::Consumer;
 use super::peer::Peer;
@@ -80,7 +81,11 @@ fn check(args: &RunArgs) -> Result<()> {
 fn connect(args: &RunArgs, topology: &Topology<'_>, control: &mut Connection) -> Result<Vec<Peer>> {
     let settings = args.connect.settings();
     let mut consumers = (0..args.consumers).map(|_| Connection::open(&settings)).collect::<Result<Vec<_>>>()?;
+    let mut serving = Vec::new();
     for connection in &mut consumers {
+        if args.apart {
+            serving.push(apart::thread_of(connection, &args.connect.broker_pid)?);
+        }
         connection.open_channel(CONSUME_CHANNEL)?;
         if args.qos > 0 {
             connection.call(CONSUME_CHANNEL, id::BASIC_QOS, id::BASIC_QOS_OK, |e| {
@@ -103,7 +108,8 @@ fn connect(args: &RunArgs, topology: &Topology<'_>, control: &mut Connection) ->
         let shared = if args.share_connections { consumers.next() } else { None };
         let (mut connection, consumer, out) = match shared {
             Some((connection, consumer, out)) => (connection, Some(consumer), out),
-            None => (Connection::open(&settings)?, None, Vec::new()),
+            None if serving.is_empty() => (Connection::open(&settings)?, None, Vec::new()),
+            None => (apart::open(&settings, &args.connect.broker_pid, serving[i % serving.len()])?, None, Vec::new()),
         };
         let producer = producer(args, topology, &mut connection, i)?;
         peers.push(Peer::new(connection.stream, Some(producer), consumer, out));
