@@ -32,11 +32,11 @@ macro_rules! against {
 against!(pika_queues, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_queues.py"));
 against!(pika_publishing, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_publishing.py"));
 against!(pika_connections, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_connections.py"));
-against!(aio_pika, [one_shard = 1, two_shards = 2], |broker| python(broker, "aio_pika_client.py"));
-against!(kombu, [one_shard = 1, two_shards = 2], |broker| python(broker, "kombu_client.py"));
+against!(aio_pika, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "aio_pika_client.py"));
+against!(kombu, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "kombu_client.py"));
 against!(celery, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "celery_flow.py"));
 against!(amqplib, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| node(broker, "client.js"));
-against!(amqp_tools, [one_shard = 1, two_shards = 2], |broker| shell(broker, "amqp_tools.sh"));
+against!(amqp_tools, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| shell(broker, "amqp_tools.sh"));
 against!(lapin_client, [one_shard = 1, two_shards = 2, four_shards = 4], lapin::every_case);
-against!(tutorials_python, [one_shard = 1, two_shards = 2], |broker| tutorials::all(broker, tutorials::PYTHON));
-against!(tutorials_node, [one_shard = 1, two_shards = 2], |broker| { tutorials::all(broker, tutorials::NODE) });
+against!(tutorials_python, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| tutorials::all(broker, tutorials::PYTHON));
+against!(tutorials_node, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| { tutorials::all(broker, tutorials::NODE) });

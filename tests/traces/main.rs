@@ -43,8 +43,8 @@ fn one_shard_answers_as_recorded() {
 }
 
 #[test]
-fn three_shards_answer_as_recorded() {
-    play_in_process(3, false);
+fn several_shards_answer_as_recorded() {
+    [2, 3, 4].into_iter().for_each(|shards| play_in_process(shards, false));
 }
 
 #[test]
