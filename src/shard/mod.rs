@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
-//! [`request`] declare, consume and the like; [`order`] catalog changes; [`mailbox`] mail from other shards; [`lifecycle`] how connections
-//! and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
+//! [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
+//! [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod conn;
