@@ -1,4 +1,25 @@
-//! RingMQ: a message broker for RabbitMQ's users.
+//! RingMQ: a message broker for RabbitMQ's users. One shard per CPU core, one io_uring per shard, no locks between a publisher's socket and
+//! a consumer's.
+//!
+//! Three kinds of code: codecs turn bytes into values and refuse, but never panic; machines decide over values and perform nothing; deeds,
+//! the system calls, stand in [`io`] alone. Who may import whom, lower layers first (`tests/tidy` enforces it):
+//!
+//! ```text
+//! base · config message · contract · protocol broker (blind to each other) · shard · io · main
+//! ```
+//!
+//! The life of a message:
+//!
+//! ```text
+//! publisher's socket ─ completion ─▶ io::socket ─ bytes ─▶ shard::input
+//!   protocol::amqp::session    frames → a run of publishes to one place; nothing is copied
+//!   shard::dispatch            the channel's last route, or broker::router on this shard's copy of the catalog
+//!     queue here, a consumer waits    straight into that connection's output            shard::delivery
+//!     queue here, nobody waits        one copy into the arena, 16 bytes into the queue  broker::{arena, queue}
+//!     queue elsewhere                 into a block, one mail per run                    shard::{link, mailbox}
+//! end of the turn: confirms, one send per connection, one release store per peer        shard::turn
+//! consumer's ack ─▶ the session's window ─▶ the queue, by mail if it lives elsewhere    shard::settle
+//! ```
 
 pub mod base;
 pub mod broker;

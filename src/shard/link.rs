@@ -5,6 +5,8 @@
 //!                                                     settles, accepts: gathered, one mail per turn
 //! ```
 //!
+//! Messages travel in runs: one that is for the same queue (or consumer) as the mail before, and whose record stands right behind, joins it.
+//!
 //! Never drop, never block: staging always succeeds. What asks for more work (a publish, a delivery) is staged only while
 //! [`has_room`](Link::has_room); what ends work (a settle, an answer) always, and its number is bounded by the work that was admitted.
 //! Room is counted in mails that stay staged and in bytes of messages that the peer has not taken yet. Without it, or while the ring is
