@@ -122,8 +122,8 @@ impl Shard {
     #[inline(never)]
     fn post(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr], remote: usize) {
         let channel = published.channel;
-        let generation = self.conns.get(id).map_or(0, |conn| conn.session.generation(channel));
-        let hold = published.hold.map(|sequence| Hold { conn: id, channel, generation, sequence });
+        let session = &self.conns.get(id).expect("who publishes is connected").session;
+        let hold = published.hold.map(|sequence| Hold { conn: id, channel, generation: session.generation(channel), sequence });
         for peer in (0..self.config.shards).map(ShardId) {
             let mut queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue).peekable();
             if peer != self.id && queues.peek().is_some() {
