@@ -65,7 +65,7 @@ pub const SHARDS_MAX: u16 = 256;
 pub const COMPLETIONS_PER_ENTRY: u32 = 8;
 /// Completions handled in one turn; the rest waits for the next, so that timers and peers are not kept waiting.
 pub const TURN_COMPLETIONS_MAX: usize = 1024;
-/// Receive buffers of one shard together, bytes.
+/// Receive buffers of one kind of one shard together, bytes.
 pub const RECV_POOL_MAX: usize = 1 << 30;
 /// Pieces of one gather-write (the kernel's UIO_MAXIOV).
 pub const SEND_PIECES_MAX: usize = 1024;

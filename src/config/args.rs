@@ -67,13 +67,21 @@ struct Args {
     #[arg(long, value_name = "N", default_value = "1024", value_parser = power_of_two::<u32, 64, 4096>)]
     ring_entries: u32,
 
-    /// Receive buffers of a shard, a power of two from 16 to 32768
+    /// Small receive buffers of a shard, which its quiet connections share, a power of two from 16 to 32768
     #[arg(long, value_name = "N", default_value = "256", value_parser = power_of_two::<u16, 16, 32_768>)]
     recv_buffers: u16,
 
-    /// Size of one receive buffer, 1 KiB to 1 MiB
-    #[arg(long, value_name = "BYTES", default_value = "16KiB", value_parser = size::<u32, { 1 << 10 }, { 1 << 20 }>)]
+    /// Size of one small receive buffer, 1 KiB to 1 MiB; who sends more than that at a time is read in bulk
+    #[arg(long, value_name = "BYTES", default_value = "4KiB", value_parser = size::<u32, { 1 << 10 }, { 1 << 20 }>)]
     recv_buffer_size: u32,
+
+    /// Large receive buffers of a shard, for connections that are read in bulk, a power of two from 1 to 1024
+    #[arg(long, value_name = "N", default_value = "16", value_parser = power_of_two::<u16, 1, 1024>)]
+    bulk_buffers: u16,
+
+    /// Size of one large receive buffer, 16 KiB to 4 MiB
+    #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = size::<u32, { 16 << 10 }, { 4 << 20 }>)]
+    bulk_buffer_size: u32,
 
     /// Output buffer that a connection keeps between sends, 4 KiB to 16 MiB
     #[arg(long, value_name = "BYTES", default_value = "256KiB", value_parser = size::<usize, { 4 << 10 }, { 16 << 20 }>)]
@@ -133,6 +141,8 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         ring_entries: args.ring_entries,
         recv_buffers: args.recv_buffers,
         recv_buffer_size: args.recv_buffer_size,
+        bulk_buffers: args.bulk_buffers,
+        bulk_buffer_size: args.bulk_buffer_size,
         send_buffer_size: args.send_buffer_size,
         spin_us: args.spin,
         channel_max: args.channel_max,
@@ -172,13 +182,13 @@ fn check_ring(args: &Args) -> Result<(), String> {
             "--recv-buffers {buffers} is more than the {completions} completions of --ring-entries {entries}: give fewer buffers or more entries"
         ));
     }
-    let pool = usize::from(args.recv_buffers) * args.recv_buffer_size as usize;
-    if pool > limits::RECV_POOL_MAX {
-        return Err(format!(
-            "--recv-buffers times --recv-buffer-size is {} MiB per shard: give at most {} MiB",
-            pool >> 20,
-            limits::RECV_POOL_MAX >> 20
-        ));
+    let pools = [(args.recv_buffers, args.recv_buffer_size, "recv"), (args.bulk_buffers, args.bulk_buffer_size, "bulk")];
+    for (count, size, name) in pools {
+        let pool = usize::from(count) * size as usize;
+        if pool > limits::RECV_POOL_MAX {
+            let (mib, most) = (pool >> 20, limits::RECV_POOL_MAX >> 20);
+            return Err(format!("--{name}-buffers times --{name}-buffer-size is {mib} MiB per shard: give at most {most} MiB"));
+        }
     }
     Ok(())
 }

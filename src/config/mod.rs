@@ -18,10 +18,14 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Submission entries of a shard's ring, a power of two.
     pub ring_entries: u32,
-    /// Receive buffers of a shard, a power of two.
+    /// Small receive buffers of a shard, which its quiet connections share; a power of two.
     pub recv_buffers: u16,
-    /// Bytes of one receive buffer.
+    /// Bytes of one of them.
     pub recv_buffer_size: u32,
+    /// Large receive buffers of a shard, for the connections that send a lot; a power of two.
+    pub bulk_buffers: u16,
+    /// Bytes of one of them.
+    pub bulk_buffer_size: u32,
     /// Bytes that a connection's send buffer may keep between sends.
     pub send_buffer_size: usize,
     /// Microseconds that an idle shard looks for work before it sleeps.
@@ -53,7 +57,9 @@ impl Default for Config {
             data_dir: PathBuf::from("ringmq-data"),
             ring_entries: 1024,
             recv_buffers: 256,
-            recv_buffer_size: 16 << 10,
+            recv_buffer_size: 4 << 10,
+            bulk_buffers: 16,
+            bulk_buffer_size: 128 << 10,
             send_buffer_size: 256 << 10,
             spin_us: 20,
             channel_max: 2047,

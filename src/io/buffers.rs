@@ -1,17 +1,15 @@
-//! The receive buffers of a shard: one pool for all its sockets, lent to the kernel through a ring in shared memory.
+//! A pool of receive buffers, lent to the kernel through a ring in shared memory.
 //!
 //! ```text
-//! ring slots    … 254:[7]  255:[3]  256:[8]  257:[9]  258:[4] …     a slot names a buffer; puts append at the tail
-//!                          ^ the kernel takes from its head on          ^ tail
-//! completion    "buffer 3, 40000 bytes": a bundle. It covers slots 255, 256, 257: buffers 3, 8, 9; the last one in part
-//! shard         on_bytes(3's 16 KiB), on_bytes(8's and 9's 23616 bytes: neighbours in memory, so one slice)
+//! idle         a stack: the buffer that was read last is lent first, while its memory is still in the cache
+//! ring slots   … 6:[7]  7:[3]  8:[9]      a slot names a buffer; lending appends at the tail
+//!                 ^ the kernel takes from its head on, one buffer for each receive
+//! completion   "buffer 7, 2000 bytes": it is being read, then it is idle
 //! ```
 //!
-//! A bundle covers consecutive *slots*, not consecutive buffers, so each buffer's slot and each slot's buffer are remembered here.
-//! The shard takes all bytes at once, and the buffers go back right after: between two turns the kernel has the whole pool.
-//!
-//! Invariant: a buffer is either in the ring (or taken by the kernel for a completion that we have not seen), or being read in
-//! [`Buffers::take`]. So a slot is overwritten only after the completion that named it. The pool's memory is touched when it is first used.
+//! Invariant: a buffer is idle, or lent (in the ring, or taken by the kernel for a completion that we have not seen), or being read. No more
+//! buffers are lent than there are, so a slot is overwritten only after the kernel has taken what it named. The pool's memory is touched
+//! when it is first used.
 
 use std::io;
 use std::ptr::NonNull;
@@ -21,35 +19,31 @@ use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
 /// The pool and its ring.
-pub struct Buffers {
+pub struct Pool {
+    group: u16,
     memory: Mapping,
     ring: Mapping,
     size: usize,
-    /// Slots ever filled, as the kernel counts them.
+    count: u16,
+    idle: Vec<u16>,
+    /// Buffers ever lent, as the kernel counts them.
     tail: u16,
-    /// Per slot (modulo the ring): the buffer put there last.
-    buffer_at: Vec<u16>,
-    /// Per buffer: the slot it was put in last.
-    slot_of: Vec<u16>,
 }
 
-impl Buffers {
-    /// A pool of `count` buffers (a power of two up to 32768) of `size` bytes each.
+impl Pool {
+    /// A pool of `count` buffers (a power of two up to 32768) of `size` bytes each, as buffer group `group`. None is lent.
     ///
     /// # Errors
     /// The kernel's, if there is no memory.
-    pub fn new(count: u16, size: u32) -> io::Result<Buffers> {
+    pub fn new(group: u16, count: u16, size: u32) -> io::Result<Pool> {
         assert!(count.is_power_of_two() && count <= 1 << 15, "the configuration is checked");
         let size = size as usize;
         let ring = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let memory = Mapping::new(usize::from(count) * size)?;
-        let mut buffers = Buffers { memory, ring, size, tail: 0, buffer_at: vec![0; count.into()], slot_of: vec![0; count.into()] };
-        (0..count).for_each(|buffer| buffers.put(buffer));
-        buffers.publish();
-        Ok(buffers)
+        Ok(Pool { group, memory, ring, size, count, idle: (0..count).rev().collect(), tail: 0 })
     }
 
-    /// Lends the pool to the ring behind `submitter`, as buffer group [`GROUP`].
+    /// Makes the pool known to the ring behind `submitter`.
     ///
     /// # Errors
     /// The kernel's.
@@ -59,31 +53,58 @@ impl Buffers {
     pub unsafe fn register(&self, submitter: &Submitter<'_>) -> io::Result<()> {
         let address = self.ring.base.as_ptr() as u64;
         // SAFETY: the ring has as many entries as are registered; the caller keeps it alive.
-        unsafe { submitter.register_buf_ring_with_flags(address, self.count(), GROUP, 0) }
+        unsafe { submitter.register_buf_ring_with_flags(address, self.count, self.group, 0) }
     }
 
-    /// Reads the `len` bytes of a completion that names `first` as its first buffer, in pieces that are as long as possible, and puts
-    /// its buffers back. They are the kernel's again after [`Buffers::publish`].
-    pub fn take(&mut self, first: u16, len: usize, mut read: impl FnMut(&[u8])) {
-        let mut slot = self.slot_of[usize::from(first)];
-        let mut left = len;
-        loop {
-            let run = self.run(slot, left);
-            let bytes = left.min(usize::from(run) * self.size);
-            if bytes > 0 {
-                read(self.bytes(self.buffer(slot), bytes));
-            }
-            (0..run).for_each(|n| self.put(self.buffer(slot.wrapping_add(n))));
-            slot = slot.wrapping_add(run);
-            left -= bytes;
-            if left == 0 {
-                return;
-            }
+    /// How it is named in receives.
+    pub fn group(&self) -> u16 {
+        self.group
+    }
+
+    /// Bytes of a buffer.
+    pub fn buffer_size(&self) -> usize {
+        self.size
+    }
+
+    /// Lends until the kernel has `wanted` buffers, or all that are idle.
+    pub fn lend(&mut self, wanted: usize) {
+        let lent = usize::from(self.count) - self.idle.len();
+        let more = wanted.saturating_sub(lent).min(self.idle.len());
+        if more > 0 {
+            (0..more).for_each(|_| self.put_idle());
+            self.publish();
         }
     }
 
-    /// Makes the buffers that were put back visible to the kernel.
-    pub fn publish(&mut self) {
+    /// The bytes of a completion that took `buffer`. [`give_back`](Self::give_back) follows.
+    pub fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
+        assert!(len <= self.size, "the kernel fills at most the buffer that it took");
+        // SAFETY: the bytes are inside the mapping. Their buffer was taken by a completion and is not in the ring, so the kernel does not
+        // write to them; pages never written read as zero.
+        unsafe { std::slice::from_raw_parts(self.address(buffer), len) }
+    }
+
+    /// The buffer of a completion is read.
+    pub fn give_back(&mut self, buffer: u16) {
+        debug_assert!(!self.idle.contains(&buffer), "a completion names a buffer that was lent");
+        self.idle.push(buffer);
+    }
+
+    fn put_idle(&mut self) {
+        let buffer = self.idle.pop().expect("counted");
+        let slot = usize::from(self.tail & (self.count - 1));
+        self.tail = self.tail.wrapping_add(1);
+        let address = self.address(buffer) as u64;
+        // SAFETY: `slot` is below the number of entries. The kernel does not look at this entry before the tail is published, and no other
+        // reference to it exists.
+        let entry = unsafe { &mut *self.ring.base.cast::<BufRingEntry>().as_ptr().add(slot) };
+        entry.set_addr(address);
+        entry.set_len(u32::try_from(self.size).expect("a buffer's size was a u32"));
+        entry.set_bid(buffer);
+    }
+
+    /// Makes the buffers that were put in the ring visible to the kernel.
+    fn publish(&mut self) {
         let entries = self.ring.base.cast::<BufRingEntry>().as_ptr();
         // SAFETY: the mapping starts with an initialized entry, whose last field is the ring's tail: two aligned bytes that we write only
         // here, and that the kernel only reads.
@@ -91,49 +112,10 @@ impl Buffers {
         tail.store(self.tail, Ordering::Release);
     }
 
-    /// How many slots from `slot` on hold neighbours in memory, as far as `len` bytes reach; at least one.
-    fn run(&self, slot: u16, len: usize) -> u16 {
-        let buffers = len.div_ceil(self.size).max(1);
-        let first = self.buffer(slot);
-        let follows = |n: &u16| self.buffer(slot.wrapping_add(*n)).checked_sub(*n) == Some(first);
-        let run = (1..self.count()).take(buffers - 1).take_while(follows).count();
-        u16::try_from(1 + run).expect("a run is part of the ring")
-    }
-
-    fn put(&mut self, buffer: u16) {
-        let slot = self.tail;
-        let at = usize::from(slot & (self.count() - 1));
-        self.buffer_at[at] = buffer;
-        self.slot_of[usize::from(buffer)] = slot;
-        self.tail = slot.wrapping_add(1);
-        let address = self.address(buffer) as u64;
-        // SAFETY: `at` is below the number of entries. The kernel does not look at this entry before the tail is published, and no other
-        // reference to it exists.
-        let entry = unsafe { &mut *self.ring.base.cast::<BufRingEntry>().as_ptr().add(at) };
-        entry.set_addr(address);
-        entry.set_len(u32::try_from(self.size).expect("a buffer's size was a u32"));
-        entry.set_bid(buffer);
-    }
-
-    fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
-        assert!(usize::from(buffer) * self.size + len <= self.memory.len, "the kernel fills buffers of the pool");
-        // SAFETY: the bytes are inside the mapping. Their buffers were taken by a completion and are not back in the ring, so the kernel
-        // does not write to them; pages never written read as zero.
-        unsafe { std::slice::from_raw_parts(self.address(buffer), len) }
-    }
-
     fn address(&self, buffer: u16) -> *const u8 {
-        assert!(buffer < self.count(), "the kernel names buffers of the pool");
+        assert!(buffer < self.count, "the kernel names buffers of the pool");
         // SAFETY: the buffer is one of the pool's, so the offset is inside the mapping.
         unsafe { self.memory.base.as_ptr().add(usize::from(buffer) * self.size) }
-    }
-
-    fn buffer(&self, slot: u16) -> u16 {
-        self.buffer_at[usize::from(slot & (self.count() - 1))]
-    }
-
-    fn count(&self) -> u16 {
-        u16::try_from(self.buffer_at.len()).expect("the pool has at most 2^15 buffers")
     }
 }
 
@@ -162,73 +144,64 @@ impl Drop for Mapping {
     }
 }
 
-/// The buffer group's number on each ring.
-pub const GROUP: u16 = 0;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pool() -> Buffers {
-        Buffers::new(8, 4096).expect("memory")
+    fn pool() -> Pool {
+        Pool::new(0, 8, 4096).expect("memory")
     }
 
-    fn fill(pool: &mut Buffers) {
+    /// What the kernel would take next: the buffers in the ring from slot `head` on.
+    fn lent(pool: &Pool, head: u16) -> Vec<u16> {
+        let slots = (head..pool.tail).map(|slot| usize::from(slot & (pool.count - 1)));
+        // SAFETY: the slots are inside the mapping, and no kernel knows it.
+        slots.map(|slot| unsafe { (*pool.ring.base.cast::<BufRingEntry>().as_ptr().add(slot)).bid() }).collect()
+    }
+
+    #[test]
+    fn the_buffer_that_was_read_last_is_lent_first() {
+        let mut pool = pool();
+        pool.lend(2);
+        assert_eq!(lent(&pool, 0), [0, 1]);
+        pool.give_back(0);
+        pool.lend(2);
+        assert_eq!(lent(&pool, 1), [1, 0]);
+        pool.give_back(1);
+        pool.give_back(0);
+        pool.lend(1);
+        assert_eq!(lent(&pool, 3), [0]);
+    }
+
+    #[test]
+    fn no_more_are_lent_than_there_are() {
+        let mut pool = pool();
+        pool.lend(100);
+        assert_eq!(lent(&pool, 0), [0, 1, 2, 3, 4, 5, 6, 7]);
+        pool.lend(100);
+        assert_eq!(pool.tail, 8);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_buffer() {
+        let mut pool = pool();
+        pool.lend(8);
         for buffer in 0..8_u8 {
-            // SAFETY: the buffer is inside the mapping, and no ring knows it.
+            // SAFETY: the buffer is inside the mapping, and no kernel knows it.
             unsafe { pool.address(buffer.into()).cast_mut().write_bytes(buffer, 4096) };
         }
-    }
-
-    /// (first byte, length) of each piece.
-    fn take(pool: &mut Buffers, first: u16, len: usize) -> Vec<(u8, usize)> {
-        let mut pieces = Vec::new();
-        pool.take(first, len, |bytes| pieces.push((bytes[0], bytes.len())));
-        pieces
-    }
-
-    #[test]
-    fn neighbours_are_read_as_one_piece() {
-        let mut pool = pool();
-        fill(&mut pool);
-        assert_eq!(take(&mut pool, 0, 10_000), [(0, 10_000)]);
-        assert_eq!(take(&mut pool, 3, 4096), [(3, 4096)]);
-        assert_eq!(take(&mut pool, 4, 4097), [(4, 4097)]);
-    }
-
-    #[test]
-    fn a_bundle_follows_the_order_of_the_puts() {
-        let mut pool = pool();
-        fill(&mut pool);
-        [4, 1, 2].into_iter().for_each(|first| drop(take(&mut pool, first, 1)));
-        // Slots 8, 9, 10 now hold 4, 1, 2.
-        assert_eq!(take(&mut pool, 4, 3 * 4096 - 1), [(4, 4096), (1, 8191)]);
-        assert_eq!(pool.tail, 8 + 3 + 3);
-    }
-
-    #[test]
-    fn a_run_ends_at_the_end_of_the_memory() {
-        let mut pool = pool();
-        fill(&mut pool);
-        assert_eq!(take(&mut pool, 0, 8 * 4096), [(0, 8 * 4096)]);
-        assert_eq!(take(&mut pool, 0, 2 * 4096), [(0, 2 * 4096)]);
-        assert_eq!(take(&mut pool, 7, 4096 + 10), [(7, 4096), (0, 10)]);
-    }
-
-    #[test]
-    fn a_completion_without_bytes_gives_its_buffer_back() {
-        let mut pool = pool();
-        assert_eq!(take(&mut pool, 2, 0), []);
-        assert_eq!((pool.tail, pool.buffer(8)), (9, 2));
+        assert_eq!((pool.bytes(7, 10), pool.bytes(2, 4096)), (&[7; 10][..], &[2; 4096][..]));
+        assert!(pool.bytes(3, 0).is_empty());
     }
 
     #[test]
     fn slots_count_on_beyond_sixteen_bits() {
         let mut pool = pool();
-        fill(&mut pool);
-        for round in 0..70_000_u32 {
-            let buffer = u16::try_from(round % 8).expect("below 8");
-            assert_eq!(take(&mut pool, buffer, 1).len(), 1);
+        for _ in 0..70_000 {
+            pool.lend(1);
+            pool.give_back(0);
         }
+        pool.lend(8);
+        assert_eq!(pool.tail, (70_000_u32 + 8) as u16);
     }
 }

@@ -4,7 +4,7 @@
 //!  ┌▶ 1 completions   on_accepted, on_bytes, on_sent, on_closed       as many as TURN_COMPLETIONS_MAX
 //!  │  2 turn(now)     mail, timers, deliveries                        the clock is read once
 //!  │  3 deeds         sends, pauses, closes, wakes                    staged in the ring, not yet submitted
-//!  │  4 buffers       what was read goes back to the kernel
+//!  │  4 receives      buffers that were read go back to the kernel; sockets with much to read get their turn
 //!  └─ 5 enter         one system call submits everything and collects what is complete; sleeps if there is nothing to do
 //! ```
 //!
@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 
 use io_uring::cqueue;
 
-use super::buffers::Buffers;
 use super::clock::Clock;
 use super::listener::Listeners;
+use super::receive::{Pools, Way};
 use super::ring::Ring;
 use super::socket::{Event, SocketId, Sockets};
 use super::statistics::Statistics;
@@ -41,7 +41,7 @@ pub struct Surroundings<'r> {
     /// Says when to end.
     pub stop: Arc<Stop>,
     /// Receive buffers, registered with the ring.
-    pub buffers: &'r mut Buffers,
+    pub pools: &'r mut Pools,
     /// Where connections come from.
     pub listeners: Vec<TcpListener>,
     /// How long to look for work before sleeping.
@@ -52,7 +52,7 @@ pub struct Surroundings<'r> {
 pub struct Driver<'r> {
     shard: Shard,
     ring: Ring<'r>,
-    buffers: &'r mut Buffers,
+    pools: &'r mut Pools,
     listeners: Listeners,
     sockets: Sockets,
     peers: Peers,
@@ -80,7 +80,7 @@ impl<'r> Driver<'r> {
             statistics: Statistics::new(shard.id()),
             shard,
             ring,
-            buffers: around.buffers,
+            pools: around.pools,
             listeners,
             sockets: Sockets::default(),
             peers: around.peers,
@@ -101,9 +101,9 @@ impl<'r> Driver<'r> {
             self.expire();
             let turn = self.shard.turn(self.now);
             self.carry_out();
-            let drained = self.return_buffers();
+            self.sockets.receive_bulk(self.pools, &mut self.ring);
             self.statistics.turn_ends(completions);
-            self.enter(&turn, drained);
+            self.enter(&turn);
         }
         self.statistics.log();
     }
@@ -121,7 +121,7 @@ impl<'r> Driver<'r> {
     fn on_completion(&mut self, completion: &cqueue::Entry) {
         let (result, more) = (completion.result(), cqueue::more(completion.flags()));
         match Token::decode(completion.user_data()) {
-            Token::Recv(key) => self.on_received(SocketId(key), completion),
+            Token::Recv(way, key) => self.on_received(SocketId(key), way, completion),
             Token::Send(key) => {
                 let event = self.sockets.on_send_ended(SocketId(key), result, self.now, &mut self.ring);
                 self.tell(event);
@@ -136,14 +136,18 @@ impl<'r> Driver<'r> {
         }
     }
 
-    fn on_received(&mut self, id: SocketId, completion: &cqueue::Entry) {
+    fn on_received(&mut self, id: SocketId, way: Way, completion: &cqueue::Entry) {
         if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
             let len = usize::try_from(completion.result()).unwrap_or(0);
-            let (shard, reader) = (&mut self.shard, self.sockets.reader(id));
-            self.buffers.take(buffer, len, |bytes| reader.into_iter().for_each(|conn| shard.on_bytes(conn, bytes)));
+            let pool = self.pools.of(way);
+            if let Some(conn) = self.sockets.reader(id) {
+                self.shard.on_bytes(conn, pool.bytes(buffer, len));
+            }
+            pool.give_back(buffer);
         }
         if !cqueue::more(completion.flags()) {
-            let event = self.sockets.on_receive_ended(id, completion.result(), self.now, &mut self.ring);
+            let next = self.pools.next_way(completion);
+            let event = self.sockets.on_receive_ended(id, way, completion.result(), next, self.now, &mut self.ring);
             self.tell(event);
         }
     }
@@ -188,20 +192,9 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// Gives the kernel its buffers back. Once no completion is left that holds some, all of them are back, and sockets that found none
-    /// are read again (earlier they might only find none again). Returns whether no completion is left.
-    fn return_buffers(&mut self) -> bool {
-        self.buffers.publish();
-        let drained = self.ring.refresh() == 0;
-        if drained {
-            self.sockets.feed_starved(self.now, &mut self.ring);
-        }
-        drained
-    }
-
     /// Submits what the turn has staged, and waits if there is nothing to do.
-    fn enter(&mut self, turn: &Turn, drained: bool) {
-        let busy = turn.again || !drained;
+    fn enter(&mut self, turn: &Turn) {
+        let busy = turn.again || self.ring.refresh() > 0 || self.sockets.any_waiting();
         if busy || !self.spin.is_zero() {
             self.ring.submit();
         }

@@ -1,6 +1,6 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
-//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`socket`], [`send`], [`listener`] and [`wake`] are what it works with, and
+//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`socket`], [`send`], [`listener`] and [`wake`] are what it works with, and
 //! [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor
 //! up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a plain one.
 //!
@@ -13,6 +13,7 @@ pub mod data_dir;
 pub mod driver;
 pub mod listener;
 pub mod process;
+pub mod receive;
 pub mod ring;
 pub mod send;
 pub mod signal;
@@ -31,9 +32,9 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::shard::Shard;
-use buffers::Buffers;
 use clock::Clock;
 use driver::{Driver, Surroundings};
+use receive::Pools;
 use ring::Ring;
 use wake::{Peers, Stop};
 
@@ -134,16 +135,18 @@ fn try_serve(
 ) -> Result<(), StartError> {
     pin(&shard, config);
     let unprepared = |error| StartError(format!("a shard's io_uring cannot be prepared: {error}"));
-    let mut buffers = Buffers::new(config.recv_buffers, config.recv_buffer_size).map_err(unprepared)?;
+    let mut pools = Pools::new(config).map_err(unprepared)?;
     let mut io_uring = ring::open(config.ring_entries)?;
     let fd = io_uring.as_raw_fd();
     let ring = Ring::new(&mut io_uring).map_err(unprepared)?;
-    // SAFETY: the pool is declared before the ring, so it is dropped after it.
-    unsafe { buffers.register(ring.submitter()) }.map_err(unprepared)?;
+    for pool in [&pools.trickle, &pools.bulk] {
+        // SAFETY: the pools are declared before the ring, so they are dropped after it.
+        unsafe { pool.register(ring.submitter()) }.map_err(unprepared)?;
+    }
     place.ring.send(Ok(fd)).expect("the starting thread waits");
     if let Ok(peers) = place.peers.recv() {
         let spin = Duration::from_micros(config.spin_us.into());
-        let around = Surroundings { clock, peers, stop, buffers: &mut buffers, listeners, spin };
+        let around = Surroundings { clock, peers, stop, pools: &mut pools, listeners, spin };
         Driver::new(shard, ring, around).run();
     }
     Ok(())

@@ -12,6 +12,7 @@ use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, Parameters, Probe, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 
 use super::StartError;
+use super::receive;
 use crate::base::limits;
 
 /// The ring in use. Entries are pushed, handed over by the next submit or wait, and come back as completions.
@@ -20,6 +21,7 @@ pub struct Ring<'r> {
     submissions: SubmissionQueue<'r>,
     completions: CompletionQueue<'r>,
     sleep_flags: EnterFlags,
+    limits_multishot: bool,
 }
 
 /// Opens a ring for the calling thread, which from then on is the only one that may use it.
@@ -52,7 +54,24 @@ impl<'r> Ring<'r> {
         let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
         let (mut submitter, submissions, completions) = ring.split();
         submitter.register_ring_fd()?;
-        Ok(Ring { submitter, submissions, completions, sleep_flags: EnterFlags::GETEVENTS | EnterFlags::EXT_ARG | no_iowait })
+        let sleep_flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG | no_iowait;
+        let mut ring = Ring { submitter, submissions, completions, sleep_flags, limits_multishot: false };
+        ring.limits_multishot = ring.knows_limits();
+        Ok(ring)
+    }
+
+    /// Whether a multishot receive can be told to end after a number of bytes.
+    pub fn limits_multishot(&self) -> bool {
+        self.limits_multishot
+    }
+
+    /// Tries it on a descriptor that is none: a kernel that knows limits complains of that, an older one of the limit.
+    fn knows_limits(&mut self) -> bool {
+        // SAFETY: the operation points to nothing.
+        unsafe { self.push(&receive::limited_multishot(-1)) };
+        self.wait(None);
+        self.refresh();
+        self.pop().is_some_and(|complaint| complaint.result() == -libc::EBADF)
     }
 
     /// For registrations.
@@ -158,7 +177,7 @@ type Feature = (fn(&Parameters) -> bool, &'static str);
 
 const OPERATIONS: [(u8, &str); 7] = [
     (opcode::AcceptMulti::CODE, "accept"),
-    (opcode::RecvMultiBundle::CODE, "recv"),
+    (opcode::Recv::CODE, "recv"),
     (opcode::Send::CODE, "send"),
     (opcode::SendMsg::CODE, "sendmsg"),
     (opcode::AsyncCancel::CODE, "async cancel"),
@@ -166,12 +185,11 @@ const OPERATIONS: [(u8, &str); 7] = [
     (opcode::MsgRingData::CODE, "msg_ring"),
 ];
 
-const FEATURES: [Feature; 5] = [
+const FEATURES: [Feature; 4] = [
     (Parameters::is_feature_nodrop, "NODROP"),
     (Parameters::is_feature_ext_arg, "EXT_ARG"),
     (Parameters::is_feature_fast_poll, "FAST_POLL"),
     (Parameters::is_feature_skip_cqe_on_success, "CQE_SKIP"),
-    (Parameters::is_feature_recvsend_bundle, "RECVSEND_BUNDLE"),
 ];
 
 #[cfg(test)]

@@ -10,8 +10,9 @@
 //! Closing takes three steps, because a socket that is closed with unread bytes sends a reset, which may overtake our last frames, and
 //! because a buffer that the kernel still reads or fills must not be freed. While flushing and lingering, what arrives is thrown away.
 //!
-//! A socket has at most two operations in flight: one multishot receive and one send. Whatever happens, [`Sockets::settle`] looks at the
-//! state and does what follows from it; there is no other place where a socket's phase moves on or its receive is started or stopped.
+//! A socket has at most two operations in flight: one receive (see [`receive`](super::receive)) and one send. Whatever happens,
+//! [`Sockets::settle`] looks at the state and does what follows from it; there is no other place where a socket's phase moves on or its
+//! receive is started or stopped, except that bulk receives are begun by [`Sockets::receive_bulk`], some per turn.
 //!
 //! The shard forgets a connection with [`Deed::Close`](crate::shard::Deed), and its id may name the next one while the socket still
 //! closes; so sockets have ids of their own.
@@ -20,9 +21,9 @@ use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
-use io_uring::{opcode, types};
+use io_uring::opcode;
 
-use super::buffers;
+use super::receive::{self, BULK_PER_TURN, Pools, Way};
 use super::ring::Ring;
 use super::send::{Gather, Sending};
 use super::token::Token;
@@ -37,8 +38,10 @@ pub struct Sockets {
     table: Slots<SocketId, Socket>,
     /// By slot of the connection's id.
     by_conn: Vec<SocketId>,
-    /// Sockets whose receive ended because the pool was empty.
-    starved: Vec<SocketId>,
+    /// Sockets that are to be read in bulk, longest waiting first. Entries may be outdated.
+    waiting: VecDeque<SocketId>,
+    /// Bulk receives in flight.
+    bulks: usize,
     /// When Flushing and Lingering end, soonest first: each lasts the same time for all. Entries may be outdated.
     flushing: VecDeque<(u64, SocketId)>,
     lingering: VecDeque<(u64, SocketId)>,
@@ -67,6 +70,8 @@ struct Socket {
     phase: Phase,
     peer: Peer,
     paused: bool,
+    /// How it is read next.
+    way: Way,
     receive: Receive,
     send: Option<Sending>,
 }
@@ -96,18 +101,19 @@ enum Peer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Receive {
     Off,
-    Armed,
+    /// Its turn for a bulk receive will come.
+    Waiting,
+    /// In flight.
+    Armed(Way),
     /// Being cancelled; its last completion is to come.
     Stopping,
-    /// Off until buffers are back.
-    Starved,
 }
 
 impl Sockets {
     /// Takes over an accepted socket and starts to read it.
     pub fn open(&mut self, stream: TcpStream, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
-        let socket = Socket { stream, conn, phase: Phase::Open, peer: Peer::Here, paused: false, receive: Receive::Off, send: None };
-        let id = self.table.insert(socket);
+        let (phase, peer, way, receive) = (Phase::Open, Peer::Here, Way::Trickle, Receive::Off);
+        let id = self.table.insert(Socket { stream, conn, phase, peer, paused: false, way, receive, send: None });
         let slot = conn.0.slot as usize;
         if slot >= self.by_conn.len() {
             self.by_conn.resize(slot + 1, SocketId::default());
@@ -151,22 +157,43 @@ impl Sockets {
         (socket.phase == Phase::Open).then_some(socket.conn)
     }
 
-    /// The receive has posted its last completion, with this result.
-    pub fn on_receive_ended(&mut self, id: SocketId, result: i32, now: u64, ring: &mut Ring<'_>) -> Event {
+    /// A receive has posted its last completion; `next` is how to go on if nothing has happened to the peer.
+    pub fn on_receive_ended(&mut self, id: SocketId, way: Way, result: i32, next: Way, now: u64, ring: &mut Ring<'_>) -> Event {
+        self.bulks -= usize::from(way == Way::Bulk);
         let socket = &mut self.table[id];
-        socket.receive = Receive::Off;
+        (socket.receive, socket.way) = (Receive::Off, next);
         let before = socket.peer;
         match -result {
-            // It received something, or was ended by us: nothing happened to the peer.
+            // It received something, or was ended by us.
             ..0 | libc::ECANCELED | libc::EINTR => {}
             0 => socket.peer = Peer::Finished,
-            libc::ENOBUFS => {
-                socket.receive = Receive::Starved;
-                self.starved.push(id);
-            }
+            // No buffer was left: its turn comes when there is one.
+            libc::ENOBUFS => socket.way = Way::Bulk,
             _ => socket.peer = Peer::Lost,
         }
         self.settle_and_report(id, before, now, ring)
+    }
+
+    /// Begins bulk receives for those that wait longest, and lends buffers to all receives. Afterwards the ring is to be submitted.
+    pub fn receive_bulk(&mut self, pools: &mut Pools, ring: &mut Ring<'_>) {
+        let count = self.waiting.len().min(BULK_PER_TURN);
+        let share = pools.share(count.max(1));
+        for id in self.waiting.drain(..count) {
+            if let Some(socket) = self.table.get_mut(id).filter(|socket| socket.receive == Receive::Waiting) {
+                socket.receive = Receive::Armed(Way::Bulk);
+                self.bulks += 1;
+                let receive = receive::bulk(socket.fd(), share);
+                // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
+                unsafe { ring.push(&receive.user_data(Token::Recv(Way::Bulk, id.0).encode())) };
+            }
+        }
+        pools.bulk.lend(self.bulks);
+        pools.trickle.lend(usize::MAX);
+    }
+
+    /// Whether there are sockets that [`Sockets::receive_bulk`] will read.
+    pub fn any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// The send has completed.
@@ -197,16 +224,6 @@ impl Sockets {
     pub fn due(&self) -> Option<u64> {
         let fronts = [self.flushing.front(), self.lingering.front()];
         fronts.into_iter().flatten().map(|&(due, _)| due).min()
-    }
-
-    /// All buffers are back: sockets that found the pool empty are read again, longest waiting first.
-    pub fn feed_starved(&mut self, now: u64, ring: &mut Ring<'_>) {
-        for id in std::mem::take(&mut self.starved) {
-            if let Some(socket) = self.table.get_mut(id) {
-                socket.receive = Receive::Off;
-                self.settle(id, now, ring);
-            }
-        }
     }
 
     fn finish_send(&mut self, id: SocketId, now: u64, ring: &mut Ring<'_>) -> Event {
@@ -258,7 +275,9 @@ impl Sockets {
                 _ => {}
             }
         }
-        socket.steer(id, ring);
+        if socket.steer(id, ring) {
+            self.waiting.push_back(id);
+        }
         if socket.is_over() {
             self.table.remove(id);
         }
@@ -290,26 +309,32 @@ impl Socket {
         reads && self.peer == Peer::Here
     }
 
-    /// Starts or stops the receive, if that is what the state asks for.
-    fn steer(&mut self, id: SocketId, ring: &mut Ring<'_>) {
+    /// Starts or stops the receive, if that is what the state asks for. True: it begins to wait for a bulk receive.
+    fn steer(&mut self, id: SocketId, ring: &mut Ring<'_>) -> bool {
         match (self.receive, self.wants_bytes()) {
-            (Receive::Off, true) => {
-                let receive = opcode::RecvMultiBundle::new(types::Fd(self.fd()), buffers::GROUP).build();
-                // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
-                unsafe { ring.push(&receive.user_data(Token::Recv(id.0).encode())) };
-                self.receive = Receive::Armed;
+            (Receive::Off, true) if self.way == Way::Bulk => {
+                self.receive = Receive::Waiting;
+                return true;
             }
-            (Receive::Armed, false) => {
-                cancel(Token::Recv(id.0), ring);
+            (Receive::Off, true) => {
+                let receive = receive::trickle(self.fd(), ring.limits_multishot());
+                // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
+                unsafe { ring.push(&receive.user_data(Token::Recv(Way::Trickle, id.0).encode())) };
+                self.receive = Receive::Armed(Way::Trickle);
+            }
+            (Receive::Armed(way), false) => {
+                cancel(Token::Recv(way, id.0), ring);
                 self.receive = Receive::Stopping;
             }
+            (Receive::Waiting, false) => self.receive = Receive::Off,
             _ => {}
         }
+        false
     }
 
     /// Whether nothing refers to the socket any more.
     fn is_over(&self) -> bool {
-        self.phase == Phase::Ending && self.send.is_none() && matches!(self.receive, Receive::Off | Receive::Starved)
+        self.phase == Phase::Ending && self.send.is_none() && self.receive == Receive::Off
     }
 
     fn fd(&self) -> RawFd {

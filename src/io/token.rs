@@ -5,6 +5,7 @@
 //! [ kind ][      slot      ][      generation      ]
 //! ```
 
+use super::receive::Way;
 use crate::base::ids::Key;
 
 /// Why there is a completion.
@@ -13,7 +14,7 @@ pub enum Token {
     /// A listener (by its number) has a connection.
     Accept(u32),
     /// A socket has received.
-    Recv(Key),
+    Recv(Way, Key),
     /// A socket has sent.
     Send(Key),
     /// Another shard has mail for us.
@@ -29,7 +30,8 @@ impl Token {
     pub fn encode(self) -> u64 {
         match self {
             Token::Accept(listener) => pack(ACCEPT, Key { slot: listener, generation: 0 }),
-            Token::Recv(key) => pack(RECV, key),
+            Token::Recv(Way::Trickle, key) => pack(TRICKLE, key),
+            Token::Recv(Way::Bulk, key) => pack(BULK, key),
             Token::Send(key) => pack(SEND, key),
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
@@ -42,7 +44,8 @@ impl Token {
         let key = Key { slot: (data >> 32) as u32 & SLOT_MASK, generation: data as u32 };
         match data >> 56 {
             ACCEPT => Token::Accept(key.slot),
-            RECV => Token::Recv(key),
+            TRICKLE => Token::Recv(Way::Trickle, key),
+            BULK => Token::Recv(Way::Bulk, key),
             SEND => Token::Send(key),
             WAKE => Token::Wake,
             STOP => Token::Stop,
@@ -60,11 +63,12 @@ fn pack(kind: u64, key: Key) -> u64 {
 const SLOT_MASK: u32 = (1 << 24) - 1;
 
 const ACCEPT: u64 = 1;
-const RECV: u64 = 2;
+const TRICKLE: u64 = 2;
 const SEND: u64 = 3;
 const WAKE: u64 = 4;
 const STOP: u64 = 5;
 const IGNORE: u64 = 6;
+const BULK: u64 = 7;
 
 #[cfg(test)]
 mod tests {
@@ -73,7 +77,7 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_went() {
         let keys = [(0, 0), (1, u32::MAX), (SLOT_MASK, 7)].map(|(slot, generation)| Key { slot, generation });
-        let with_keys = keys.into_iter().flat_map(|key| [Token::Recv(key), Token::Send(key)]);
+        let with_keys = keys.into_iter().flat_map(|key| [Token::Recv(Way::Trickle, key), Token::Recv(Way::Bulk, key), Token::Send(key)]);
         for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Ignore]) {
             assert_eq!(Token::decode(token.encode()), token);
         }
@@ -82,6 +86,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "2^24")]
     fn a_slot_that_does_not_fit_is_refused() {
-        Token::Recv(Key { slot: SLOT_MASK + 1, generation: 0 }).encode();
+        Token::Send(Key { slot: SLOT_MASK + 1, generation: 0 }).encode();
     }
 }

@@ -43,7 +43,7 @@ impl Drop for Running {
 }
 
 fn small_pool() -> Config {
-    Config { recv_buffers: 16, recv_buffer_size: 1024, ring_entries: 64, spin_us: 0, ..Config::default() }
+    Config { recv_buffers: 16, recv_buffer_size: 1024, bulk_buffers: 2, ring_entries: 64, spin_us: 0, ..Config::default() }
 }
 
 /// Publishes bodies of all sizes from one connection to another and compares them.

@@ -1,0 +1,110 @@
+//! How a socket is read: by the trickle or in bulk.
+//!
+//! ```text
+//!             limit reached, and more has come than a small buffer holds
+//!   trickle ──────────────────────────────────────────────────────────▶ waiting ─ its turn ─▶ bulk ─┐
+//!      ▲                                                                   ▲   more has come       │
+//!      └──────────── less has come than a small buffer holds ──────────────┴────────────────────────┘
+//! ```
+//!
+//! *Trickle*: one multishot receive into small buffers, which thousands of connections share, each with a few bytes now and then. It ends by
+//! itself after [`TRICKLE_LIMIT`] bytes, so that who sends a lot is noticed.
+//!
+//! *Bulk*: one receive of what has gathered, into one large buffer. Frames lie in one piece, the same warm buffer is used over and over,
+//! and the receives of a turn share [`TURN_BYTES`]: a flood is taken in portions, between which everybody else has a turn.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use io_uring::{cqueue, opcode, squeue, types};
+
+use super::buffers::Pool;
+use crate::config::Config;
+
+/// The two ways.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Into small buffers, until further notice.
+    Trickle,
+    /// Once, into a large buffer.
+    Bulk,
+}
+
+/// The receive buffers of a shard.
+pub struct Pools {
+    /// Small ones, always lent.
+    pub trickle: Pool,
+    /// Large ones, lent to the receives that are for them.
+    pub bulk: Pool,
+}
+
+impl Pools {
+    /// The pools that the configuration asks for.
+    ///
+    /// # Errors
+    /// The kernel's, if there is no memory.
+    pub fn new(config: &Config) -> io::Result<Pools> {
+        let trickle = Pool::new(TRICKLE_GROUP, config.recv_buffers, config.recv_buffer_size)?;
+        let bulk = Pool::new(BULK_GROUP, config.bulk_buffers, config.bulk_buffer_size)?;
+        Ok(Pools { trickle, bulk })
+    }
+
+    /// The pool that a way takes buffers from.
+    pub fn of(&mut self, way: Way) -> &mut Pool {
+        match way {
+            Way::Trickle => &mut self.trickle,
+            Way::Bulk => &mut self.bulk,
+        }
+    }
+
+    /// How to go on after a receive has ended: by what its last completion brought and left behind.
+    pub fn next_way(&self, completion: &cqueue::Entry) -> Way {
+        let brought = usize::try_from(completion.result()).unwrap_or(0);
+        let is_much = brought >= self.trickle.buffer_size() || cqueue::sock_nonempty(completion.flags());
+        if is_much { Way::Bulk } else { Way::Trickle }
+    }
+
+    /// What each of `count` bulk receives of one turn may bring, bytes.
+    pub fn share(&self, count: usize) -> u32 {
+        let size = self.bulk.buffer_size();
+        u32::try_from((TURN_BYTES / count).clamp(SHARE_MIN.min(size), size)).expect("a buffer's size was a u32")
+    }
+}
+
+/// Receives into small buffers; once only, if the kernel does not know how to limit a multishot receive.
+pub fn trickle(fd: RawFd, limits_multishot: bool) -> squeue::Entry {
+    if limits_multishot { limited_multishot(fd) } else { once(fd, TRICKLE_GROUP, 0) }
+}
+
+/// Receives once, at most `len` bytes.
+pub fn bulk(fd: RawFd, len: u32) -> squeue::Entry {
+    once(fd, BULK_GROUP, len)
+}
+
+/// A multishot receive that ends after [`TRICKLE_LIMIT`] bytes (Linux 6.17).
+pub fn limited_multishot(fd: RawFd) -> squeue::Entry {
+    let mut entry = opcode::RecvMulti::new(types::Fd(fd), TRICKLE_GROUP).build();
+    // SAFETY: an entry is the kernel's 64 bytes of plain numbers; these four are `optlen`, which the crate does not set.
+    unsafe { (&raw mut entry).cast::<u8>().add(OPTLEN_AT).cast::<u32>().write(TRICKLE_LIMIT) };
+    entry
+}
+
+fn once(fd: RawFd, group: u16, len: u32) -> squeue::Entry {
+    let receive = opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), len).buf_group(group);
+    receive.build().flags(squeue::Flags::BUFFER_SELECT)
+}
+
+/// Bulk receives that are begun in one turn.
+pub const BULK_PER_TURN: usize = 16;
+const TRICKLE_GROUP: u16 = 0;
+const BULK_GROUP: u16 = 1;
+/// Bytes after which a multishot receive is begun anew: so rarely that it costs nothing, so often that a flood is soon read in bulk.
+const TRICKLE_LIMIT: u32 = 16 << 10;
+/// What the bulk receives of one turn bring together, bytes: enough that system calls do not count, little enough that the turn is short
+/// and what it touches stays in the second-level cache (measured).
+const TURN_BYTES: usize = 256 << 10;
+/// The least that a bulk receive is for.
+const SHARE_MIN: usize = 16 << 10;
+/// Offset of `optlen` in the kernel's submission entry.
+const OPTLEN_AT: usize = 44;
+const _: () = assert!(size_of::<squeue::Entry>() == 64);
