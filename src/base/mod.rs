@@ -3,6 +3,7 @@
 pub mod hash;
 pub mod ids;
 pub mod limits;
+pub mod long_queue;
 pub mod outgoing;
 pub mod ready_list;
 pub mod rng;

@@ -80,11 +80,11 @@ struct Args {
     bulk_buffers: u16,
 
     /// Size of one large receive buffer, 16 KiB to 4 MiB
-    #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = size::<u32, { 16 << 10 }, { 4 << 20 }>)]
+    #[arg(long, value_name = "BYTES", default_value = "192KiB", value_parser = size::<u32, { 16 << 10 }, { 4 << 20 }>)]
     bulk_buffer_size: u32,
 
     /// Output buffer that a connection keeps between sends, 4 KiB to 16 MiB
-    #[arg(long, value_name = "BYTES", default_value = "256KiB", value_parser = size::<usize, { 4 << 10 }, { 16 << 20 }>)]
+    #[arg(long, value_name = "BYTES", default_value = "512KiB", value_parser = size::<usize, { 4 << 10 }, { 16 << 20 }>)]
     send_buffer_size: usize,
 
     /// Microseconds that an idle shard looks for work before it sleeps, 0 to 1000000; 0 saves power, more saves wake-ups

@@ -1,4 +1,4 @@
-//! The broker's time: milliseconds since the process started, the same for all shards.
+//! The broker's time since the process started, the same for all shards.
 
 use std::time::Instant;
 
@@ -14,8 +14,13 @@ impl Clock {
         Clock { start: Instant::now() }
     }
 
+    /// Microseconds since the start.
+    pub fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).expect("fewer than 2^64 µs have passed")
+    }
+
     /// Milliseconds since the start.
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).expect("fewer than 2^64 ms have passed")
+        self.now_us() / 1000
     }
 }

@@ -23,7 +23,7 @@ use io_uring::cqueue;
 
 use super::clock::Clock;
 use super::listener::Listeners;
-use super::receive::{Pools, Way};
+use super::receive::{Pace, Pools, Way};
 use super::ring::Ring;
 use super::socket::{Event, SocketId, Sockets};
 use super::statistics::Statistics;
@@ -60,6 +60,13 @@ pub struct Driver<'r> {
     stopping: Option<Stopping>,
     clock: Clock,
     now: u64,
+    pace: Pace,
+    /// When the turn began, microseconds.
+    turn_us: u64,
+    /// The last turn ended without waiting for anything.
+    busy: bool,
+    /// How many times in this turn another socket than before was heard, and the last one.
+    heard: (usize, Option<SocketId>),
     spin: Duration,
     statistics: Statistics,
 }
@@ -88,6 +95,10 @@ impl<'r> Driver<'r> {
             stopping: None,
             now: around.clock.now_ms(),
             clock: around.clock,
+            pace: Pace::new(),
+            turn_us: 0,
+            busy: false,
+            heard: (0, None),
             spin: around.spin,
         }
     }
@@ -96,16 +107,26 @@ impl<'r> Driver<'r> {
     pub fn run(mut self) {
         while !self.is_over() {
             self.statistics.turn_begins();
-            self.now = self.clock.now_ms();
+            self.begin_turn();
             let completions = self.complete();
             self.expire();
             let turn = self.shard.turn(self.now);
             self.carry_out();
-            self.sockets.receive_bulk(self.pools, &mut self.ring);
+            self.sockets.receive_bulk(&self.pace, self.pools, &mut self.ring);
             self.statistics.turn_ends(completions);
             self.enter(&turn);
         }
         self.statistics.log();
+    }
+
+    /// Reads the clock, which also says how long the turn before has lasted, system call included.
+    fn begin_turn(&mut self) {
+        let begin = self.clock.now_us();
+        let heard = std::mem::take(&mut self.heard).0;
+        if self.busy && heard > 0 {
+            self.pace.turn_ended(begin, begin - self.turn_us, heard);
+        }
+        (self.turn_us, self.now) = (begin, begin / 1000);
     }
 
     /// Handles what is complete, in the order in which it completed; returns how much that was.
@@ -137,6 +158,9 @@ impl<'r> Driver<'r> {
     }
 
     fn on_received(&mut self, id: SocketId, way: Way, completion: &cqueue::Entry) {
+        if self.heard.1 != Some(id) {
+            self.heard = (self.heard.0 + 1, Some(id));
+        }
         if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
             let len = usize::try_from(completion.result()).unwrap_or(0);
             let pool = self.pools.of(way);
@@ -194,11 +218,12 @@ impl<'r> Driver<'r> {
 
     /// Submits what the turn has staged, and waits if there is nothing to do.
     fn enter(&mut self, turn: &Turn) {
-        let busy = turn.again || self.ring.refresh() > 0 || self.sockets.any_waiting();
-        if busy || !self.spin.is_zero() {
+        self.busy = turn.again || self.ring.refresh() > 0 || self.sockets.any_waiting();
+        if self.busy || !self.spin.is_zero() {
             self.ring.submit();
+            self.busy |= self.ring.refresh() > 0;
         }
-        if busy || self.finds_work() || !self.shard.prepare_sleep() {
+        if self.busy || self.finds_work() || !self.shard.prepare_sleep() {
             return;
         }
         self.ring.wait(self.sleep_ms(turn.due));

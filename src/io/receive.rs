@@ -11,7 +11,7 @@
 //! itself after [`TRICKLE_LIMIT`] bytes, so that who sends a lot is noticed.
 //!
 //! *Bulk*: one receive of what has gathered, into one large buffer. Frames lie in one piece, the same warm buffer is used over and over,
-//! and the receives of a turn share [`TURN_BYTES`]: a flood is taken in portions, between which everybody else has a turn.
+//! and the receives of a turn share what the [`Pace`] allows: a flood is taken in portions, between which everybody else has a turn.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -63,11 +63,40 @@ impl Pools {
         let is_much = brought >= self.trickle.buffer_size() || cqueue::sock_nonempty(completion.flags());
         if is_much { Way::Bulk } else { Way::Trickle }
     }
+}
 
-    /// What each of `count` bulk receives of one turn may bring, bytes.
-    pub fn share(&self, count: usize) -> u32 {
-        let size = self.bulk.buffer_size();
-        u32::try_from((TURN_BYTES / count).clamp(SHARE_MIN.min(size), size)).expect("a buffer's size was a u32")
+/// How much the bulk receives of a turn bring, so that no turn lasts long for those who wait for the next.
+#[derive(Debug)]
+pub struct Pace {
+    turn_bytes: usize,
+    /// Until when a turn is shared, because several connections were heard, microseconds.
+    shared_until: u64,
+}
+
+impl Pace {
+    /// As much as ever.
+    pub fn new() -> Pace {
+        Pace { turn_bytes: TURN_BYTES_MAX, shared_until: 0 }
+    }
+
+    /// A turn of `micros` has ended at `now` (microseconds) in which so many connections were heard. A byte may cost ten times as much as
+    /// before (messages that must wait and touch new memory, routing keys that match a thousand bindings), so the next turn is paced by what
+    /// the last one took.
+    pub fn turn_ended(&mut self, now: u64, micros: u64, heard: usize) {
+        if heard > 1 {
+            self.shared_until = now + SHARED_MICROS;
+        }
+        let target = if now < self.shared_until { TURN_MICROS_SHARED } else { TURN_MICROS_ALONE };
+        if micros > target {
+            self.turn_bytes = (self.turn_bytes / 2).max(SHARE_MIN);
+        } else if micros < target / 2 {
+            self.turn_bytes = (self.turn_bytes * 2).min(TURN_BYTES_MAX);
+        }
+    }
+
+    /// What each of `count` bulk receives may bring into buffers of `size`, bytes.
+    pub fn share(&self, count: usize, size: usize) -> u32 {
+        u32::try_from((self.turn_bytes / count).clamp(SHARE_MIN.min(size), size)).expect("a buffer's size was a u32")
     }
 }
 
@@ -100,9 +129,15 @@ const TRICKLE_GROUP: u16 = 0;
 const BULK_GROUP: u16 = 1;
 /// Bytes after which a multishot receive is begun anew: so rarely that it costs nothing, so often that a flood is soon read in bulk.
 const TRICKLE_LIMIT: u32 = 16 << 10;
-/// What the bulk receives of one turn bring together, bytes: enough that system calls do not count, little enough that the turn is short
-/// and what it touches stays in the second-level cache (measured).
-const TURN_BYTES: usize = 256 << 10;
+/// The most that the bulk receives of one turn bring together, bytes: enough that system calls do not count, little enough that what a
+/// turn touches stays in the second-level cache (measured).
+const TURN_BYTES_MAX: usize = 256 << 10;
+/// How long a turn may last while several connections send, microseconds.
+const TURN_MICROS_SHARED: u64 = 100;
+/// The same for one that sends alone.
+const TURN_MICROS_ALONE: u64 = 400;
+/// How long it is remembered that there are several, microseconds: a consumer answers some turns after it was served.
+const SHARED_MICROS: u64 = 2000;
 /// The least that a bulk receive is for.
 const SHARE_MIN: usize = 16 << 10;
 /// Offset of `optlen` in the kernel's submission entry.

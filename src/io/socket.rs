@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::opcode;
 
-use super::receive::{self, BULK_PER_TURN, Pools, Way};
+use super::receive::{self, BULK_PER_TURN, Pace, Pools, Way};
 use super::ring::Ring;
 use super::send::{Gather, Sending};
 use super::token::Token;
@@ -175,9 +175,9 @@ impl Sockets {
     }
 
     /// Begins bulk receives for those that wait longest, and lends buffers to all receives. Afterwards the ring is to be submitted.
-    pub fn receive_bulk(&mut self, pools: &mut Pools, ring: &mut Ring<'_>) {
+    pub fn receive_bulk(&mut self, pace: &Pace, pools: &mut Pools, ring: &mut Ring<'_>) {
         let count = self.waiting.len().min(BULK_PER_TURN);
-        let share = pools.share(count.max(1));
+        let share = pace.share(count.max(1), pools.bulk.buffer_size());
         for id in self.waiting.drain(..count) {
             if let Some(socket) = self.table.get_mut(id).filter(|socket| socket.receive == Receive::Waiting) {
                 socket.receive = Receive::Armed(Way::Bulk);

@@ -14,9 +14,10 @@ mod consumers;
 
 pub use consumers::{Consumer, Consumers};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::base::ids::{ConsumerId, QueueId};
+use crate::base::long_queue::LongQueue;
 use crate::contract::Entry;
 use crate::message::MessageRef;
 
@@ -28,14 +29,14 @@ pub struct Queue {
     pub consumers: Consumers,
     auto_delete: bool,
     next_sequence: u64,
-    ready: VecDeque<Entry>,
+    ready: LongQueue<Entry>,
     returned: BTreeMap<u64, Entry>,
 }
 
 impl Queue {
     /// An empty queue.
     pub fn new(id: QueueId, auto_delete: bool) -> Queue {
-        Queue { id, auto_delete, consumers: Consumers::default(), next_sequence: 0, ready: VecDeque::new(), returned: BTreeMap::new() }
+        Queue { id, auto_delete, consumers: Consumers::default(), next_sequence: 0, ready: LongQueue::new(), returned: BTreeMap::new() }
     }
 
     /// A place at the tail for a message that is delivered at once and does not wait.
@@ -56,11 +57,7 @@ impl Queue {
         if !self.returned.is_empty() && self.returned_is_first() {
             return self.returned.pop_first().map(|(_, entry)| entry);
         }
-        let entry = self.ready.pop_front();
-        if self.ready.is_empty() && self.ready.capacity() > READY_KEPT {
-            self.ready = VecDeque::new();
-        }
-        entry
+        self.ready.pop_front()
     }
 
     /// Puts an entry back at its place.
@@ -102,9 +99,6 @@ impl Queue {
     }
 }
 
-/// Room for entries that an emptied queue keeps.
-const READY_KEPT: usize = 8192;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,12 +136,5 @@ mod tests {
         let first = queue.pop().expect("two came back");
         assert!(first.redelivered() && first.message == message(0));
         assert_eq!(order(&mut queue), [2, 4, 5, 6]);
-    }
-
-    #[test]
-    fn memory_of_a_long_queue_is_given_back() {
-        let mut queue = filled(100_000);
-        order(&mut queue);
-        assert!(queue.ready.capacity() <= READY_KEPT);
     }
 }

@@ -1,0 +1,141 @@
+//! A queue that may become very long: first in, first out, and no push ever moves what is in it.
+//!
+//! ```text
+//!  pop ◀─ head [3 4 5 …]   blocks [… BLOCK items …] [… BLOCK items …] [9 10 11 …] ◀─ push
+//! ```
+//!
+//! A short queue is one small buffer that grows with it; a long one is a chain of blocks of equal size, so that ten million items are never
+//! copied to a larger place (which would hold up whoever waits behind), and memory goes back block by block.
+//!
+//! Invariant: items stand in order in `head`, then in `blocks`; no block is empty, and all but the last are full.
+
+use std::collections::VecDeque;
+
+/// The queue.
+#[derive(Debug)]
+pub struct LongQueue<T> {
+    head: VecDeque<T>,
+    blocks: VecDeque<VecDeque<T>>,
+    /// Memory of a block that was emptied, for the next one.
+    spare: VecDeque<T>,
+    len: usize,
+}
+
+impl<T> LongQueue<T> {
+    /// An empty queue; allocates nothing.
+    pub const fn new() -> Self {
+        LongQueue { head: VecDeque::new(), blocks: VecDeque::new(), spare: VecDeque::new(), len: 0 }
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The item that [`pop_front`](Self::pop_front) takes next.
+    #[inline]
+    pub fn front(&self) -> Option<&T> {
+        self.head.front().or_else(|| self.blocks.front()?.front())
+    }
+
+    /// Appends an item.
+    #[inline]
+    pub fn push_back(&mut self, item: T) {
+        self.len += 1;
+        if self.blocks.is_empty() && self.head.len() < BLOCK {
+            return self.head.push_back(item);
+        }
+        match self.blocks.back_mut() {
+            Some(last) if last.len() < BLOCK => last.push_back(item),
+            _ => self.push_block(item),
+        }
+    }
+
+    /// Takes the oldest item.
+    #[inline]
+    pub fn pop_front(&mut self) -> Option<T> {
+        if self.head.is_empty() {
+            self.next_block();
+        }
+        let item = self.head.pop_front()?;
+        self.len -= 1;
+        Some(item)
+    }
+
+    #[cold]
+    fn push_block(&mut self, item: T) {
+        let mut block = std::mem::take(&mut self.spare);
+        block.reserve_exact(BLOCK);
+        block.push_back(item);
+        self.blocks.push_back(block);
+    }
+
+    /// The first block becomes the head; an empty queue gives its memory back.
+    #[cold]
+    fn next_block(&mut self) {
+        match self.blocks.pop_front() {
+            Some(block) => self.spare = std::mem::replace(&mut self.head, block),
+            None if self.blocks.capacity() > 0 => *self = LongQueue::new(),
+            None => {}
+        }
+    }
+}
+
+impl<T> Default for LongQueue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Items of a block.
+const BLOCK: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    #[test]
+    fn items_come_in_the_order_in_which_they_went() {
+        let mut rng = Rng::seeded(5);
+        let (mut queue, mut model) = (LongQueue::new(), VecDeque::new());
+        for round in 0..60_000_u64 {
+            let growing = round / 15_000 % 2 == 0;
+            if rng.below(8) < if growing { 6 } else { 2 } {
+                queue.push_back(round);
+                model.push_back(round);
+            } else {
+                assert_eq!((queue.front(), queue.len()), (model.front(), model.len()));
+                assert_eq!(queue.pop_front(), model.pop_front());
+            }
+        }
+        assert!(model.len() < 20_000);
+        while let Some(item) = model.pop_front() {
+            assert_eq!(queue.pop_front(), Some(item));
+        }
+        assert!(queue.is_empty() && queue.pop_front().is_none() && queue.front().is_none());
+    }
+
+    #[test]
+    fn memory_follows_the_length() {
+        let mut queue = LongQueue::new();
+        assert_eq!(memory(&queue), 0);
+        queue.push_back(0_u64);
+        assert!(memory(&queue) <= 8);
+        (0..100_000).for_each(|n| queue.push_back(n));
+        assert!(memory(&queue) < 100_000 + 2 * BLOCK);
+        (0..90_000).for_each(|_| drop(queue.pop_front()));
+        assert!(memory(&queue) < 10_000 + 4 * BLOCK);
+        while queue.pop_front().is_some() {}
+        assert_eq!(memory(&queue), 0);
+    }
+
+    fn memory(queue: &LongQueue<u64>) -> usize {
+        queue.head.capacity() + queue.spare.capacity() + queue.blocks.iter().map(VecDeque::capacity).sum::<usize>()
+    }
+}
