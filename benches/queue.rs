@@ -55,7 +55,7 @@ fn rotate(c: &mut Criterion) {
             b.iter(|| {
                 let id = consumers.next().expect("all have room").0;
                 consumers.on_delivered(id, 1);
-                black_box(consumers.on_settled(id))
+                black_box(consumers.on_settled(id, 1))
             });
         });
     }

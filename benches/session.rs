@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ringmq::base::ids::{ConnAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use ringmq::base::outgoing::Outgoing;
 use ringmq::config::Config;
-use ringmq::contract::{Entry, Notice, Outcome, Receipt, Request, VhostId};
+use ringmq::contract::{Entry, Notice, Outcome, Receipts, Request, Tags, VhostId};
 use ringmq::message::{Body, MessageRef, MessageView, Route, Table};
 use ringmq::protocol::amqp::Method;
 use ringmq::protocol::amqp::content::write_content;
@@ -28,14 +28,14 @@ struct Peer {
     consumer: u32,
     /// The last tag or sequence number.
     last: u64,
-    receipts: Vec<Receipt>,
+    receipts: Receipts,
 }
 
 impl Peer {
     fn open() -> Peer {
         let addr = ConnAddr { shard: ShardId(0), conn: ConnId::default() };
         let session = Session::new(Arc::new(Config::default()), addr, 1, 0);
-        let mut peer = Peer { session, consumer: 0, last: 0, receipts: Vec::new() };
+        let mut peer = Peer { session, consumer: 0, last: 0, receipts: Receipts::default() };
         let properties = Table::empty();
         let start_ok =
             connection::StartOk { client_properties: properties.view(), mechanism: "PLAIN", response: b"\0guest\0guest", locale: "en_US" };
@@ -84,7 +84,8 @@ impl Peer {
     }
 
     fn ack(&mut self, tag: u64, multiple: bool) {
-        self.session.settle(1, tag, multiple, Outcome::Acked, &mut self.receipts);
+        let tags = if multiple { Tags::UpTo(tag) } else { Tags::Each { first: tag, last: tag } };
+        self.session.settle(1, tags, Outcome::Acked, &mut self.receipts);
         black_box(&mut self.receipts).clear();
     }
 }

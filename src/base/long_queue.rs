@@ -129,7 +129,7 @@ mod tests {
         assert!(memory(&queue) <= 8);
         (0..100_000).for_each(|n| queue.push_back(n));
         assert!(memory(&queue) < 100_000 + 2 * BLOCK);
-        (0..90_000).for_each(|_| drop(queue.pop_front()));
+        (0..90_000).for_each(|_| _ = queue.pop_front());
         assert!(memory(&queue) < 10_000 + 4 * BLOCK);
         while queue.pop_front().is_some() {}
         assert_eq!(memory(&queue), 0);

@@ -5,12 +5,16 @@
 //! turn on one shard they are plain calls over slices; here stand only the small values that such calls share.
 
 mod fault;
+mod receipts;
 mod request;
 mod route;
 
 pub use fault::{Code, Fault, Scope};
+pub use receipts::{Receipts, Tags};
 pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
 pub use route::{RouteCache, RouteSet};
+
+use std::num::NonZeroU64;
 
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr};
 use crate::message::MessageRef;
@@ -21,40 +25,43 @@ pub struct VhostId(pub u32);
 
 /// A message's place in its queue. Earlier places are delivered first; a requeued message returns to its own.
 ///
-/// 16 bytes: the sequence number with the redelivered flag in its lowest bit, and the message.
+/// 16 bytes, also if it may be absent: the sequence number (counted from 1) with the redelivered flag in its lowest bit, and the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
-    place: u64,
+    place: NonZeroU64,
     /// The message, in the store of the queue's home shard. To any other shard it is an opaque number.
     pub message: MessageRef,
 }
 
 impl Entry {
-    /// A message that was never delivered, at sequence number `sequence` (below 2^63).
+    /// A message that was never delivered, at sequence number `sequence` (below 2^62).
+    #[inline]
     pub fn new(sequence: u64, message: MessageRef) -> Entry {
-        Entry { place: sequence << 1, message }
+        Entry { place: NonZeroU64::MIN.saturating_add((sequence << 1) | 1), message }
     }
 
     /// The sequence number that the queue gave on enqueue.
     pub fn sequence(self) -> u64 {
-        self.place >> 1
+        (self.place.get() >> 1) - 1
     }
 
     /// Whether the message was delivered before and came back.
+    #[inline]
     pub fn redelivered(self) -> bool {
-        self.place & 1 == 1
+        self.place.get() & 1 == 1
     }
 
     /// The entry in 16 bytes, for a mail to another shard.
     pub fn to_bytes(self) -> [u8; 16] {
         let message = u64::from(self.message.segment) << 32 | u64::from(self.message.offset);
-        (u128::from(self.place) << 64 | u128::from(message)).to_le_bytes()
+        (u128::from(self.place.get()) << 64 | u128::from(message)).to_le_bytes()
     }
 
     /// What [`to_bytes`](Self::to_bytes) made.
     pub fn from_bytes(bytes: [u8; 16]) -> Entry {
         let all = u128::from_le_bytes(bytes);
-        Entry { place: (all >> 64) as u64, message: MessageRef { segment: (all >> 32) as u32, offset: all as u32 } }
+        let place = NonZeroU64::new((all >> 64) as u64).expect("bytes of an entry");
+        Entry { place, message: MessageRef { segment: (all >> 32) as u32, offset: all as u32 } }
     }
 
     /// The same place, marked as delivered before.
@@ -97,9 +104,20 @@ pub struct Target {
     pub index: u32,
 }
 
+const _: () = assert!(size_of::<Option<Entry>>() == 16);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_knows_its_place() {
+        for sequence in [0, 1, 2, 1 << 61] {
+            let entry = Entry::new(sequence, MessageRef::default());
+            assert_eq!((entry.sequence(), entry.redelivered()), (sequence, false));
+            assert_eq!((entry.returned().sequence(), entry.returned().redelivered()), (sequence, true));
+        }
+    }
 
     #[test]
     fn an_entry_travels_as_bytes() {

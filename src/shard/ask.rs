@@ -86,7 +86,7 @@ impl Shard {
                 self.end_request(to.conn.conn);
             }
             None if got.no_ack => {}
-            None => self.settle(got.receipt, Outcome::Undelivered),
+            None => self.settle(got.receipt.queue, None, &[got.receipt.entry], Outcome::Undelivered),
         }
     }
 

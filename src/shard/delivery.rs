@@ -3,13 +3,13 @@
 use super::conn::WaitingConsumer;
 use super::conns::Conns;
 use super::link::Link;
-use super::mail::{Deliver, Mail, Settle};
+use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::QUEUE_BUDGET;
 use crate::broker::arena::Arena;
 use crate::broker::queue::Queue;
-use crate::contract::{Entry, Outcome, Receipt, Target};
+use crate::contract::{Entry, Outcome, Target};
 use crate::message::{Content, MessageRef, MessageView, Route};
 use crate::protocol::amqp::session::Room;
 
@@ -176,16 +176,16 @@ impl Shard {
     /// One delivery from a queue on shard `home`, which may find no room.
     fn deliver_or_send_back(&mut self, home: ShardId, deliver: &Deliver, entry: Entry, message: &MessageView<'_>) {
         let queue = QueueAddr { home, queue: deliver.queue };
-        let receipt = Receipt { queue, consumer: Some(deliver.consumer), entry };
         let out_of_turn = self.is_out_of_turn(deliver);
         match self.conns.get(deliver.conn).map_or(Room::Gone, |conn| conn.room(deliver.channel, deliver.index)) {
             Room::Gone if deliver.no_ack => return,
-            Room::Gone => return self.link(home).settle(Settle { receipt, outcome: Outcome::Requeued }), // flagged, as in RabbitMQ
+            // Flagged, as in RabbitMQ.
+            Room::Gone => return self.link(home).settle(deliver.queue, Some(deliver.consumer), &[entry], Outcome::Requeued),
             Room::Yes if deliver.no_ack || !out_of_turn => {}
             _ => {
                 let is_new = self.hold_remote(deliver, queue);
                 if !deliver.no_ack {
-                    return self.link(home).stage(Mail::SentBack(receipt, deliver.epoch));
+                    return self.link(home).stage(Mail::SentBack(deliver.queue, deliver.consumer, entry, deliver.epoch));
                 }
                 if is_new {
                     self.link(home).stage(Mail::Park(deliver.queue, deliver.consumer));

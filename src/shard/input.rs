@@ -15,7 +15,7 @@ use super::outbox::set_paused;
 use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::{access, router};
-use crate::contract::{Fault, Notice, Outcome, RouteSet};
+use crate::contract::{Fault, Notice, Outcome, Receipt, RouteSet};
 use crate::protocol::amqp::session::{Contents, Event, Login};
 
 impl Shard {
@@ -82,7 +82,7 @@ impl Shard {
                     self.publish_run(id, &publish, &contents);
                     self.park_if_link_full(id);
                 }
-                Event::Settle { channel, tag, multiple, outcome } => self.on_settle(id, channel, tag, multiple, outcome),
+                Event::Settle { channel, tags, outcome } => self.on_settle(id, channel, tags, outcome),
                 Event::Starved => break,
                 other => self.on_event(id, other),
             }
@@ -102,7 +102,7 @@ impl Shard {
         match event {
             Event::Publish(_) | Event::Settle { .. } | Event::Starved => unreachable!("handled by feed"),
             Event::Assembled { .. } => self.on_assembled(id),
-            Event::Recover { receipts, .. } => receipts.into_iter().for_each(|receipt| self.settle(receipt, Outcome::Requeued)),
+            Event::Recover { receipts, .. } => self.settle_all(&receipts, Outcome::Requeued),
             Event::Login(login) => self.on_login(id, &login),
             Event::OpenVhost(name) => self.on_open_vhost(id, &name),
             Event::Request { channel, request } => self.on_request(id, channel, request),
@@ -179,7 +179,9 @@ impl Shard {
             let published = Published { channel, mandatory: message.mandatory, hold: Some(0), message: message.view() };
             self.spread(id, &published, &message.routes);
         }
-        transaction.settles.into_iter().for_each(|(_, receipt, outcome)| self.settle(receipt, outcome));
+        for (_, Receipt { queue, consumer, entry }, outcome) in transaction.settles {
+            self.settle(queue, consumer, &[entry], outcome);
+        }
         if self.conns.get(id).is_some_and(|conn| conn.commit_pending == 0) {
             self.answer(id, Notice::Done);
         }

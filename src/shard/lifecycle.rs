@@ -82,12 +82,12 @@ impl Shard {
     }
 
     fn clean_up(&mut self, ended: Ended) -> Homes {
-        let queues = ended.consumers.iter().map(|(queue, _)| queue).chain(ended.receipts.iter().map(|receipt| &receipt.queue));
+        let queues = ended.consumers.iter().map(|(queue, _)| *queue).chain(ended.receipts.runs().map(|(queue, ..)| queue));
         let mut homes: Homes = queues.map(|queue| queue.home).filter(|&home| home != self.id).collect();
         homes.sort_unstable();
         homes.dedup();
         ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
-        ended.receipts.into_iter().for_each(|receipt| self.settle(receipt, Outcome::Requeued));
+        self.settle_all(&ended.receipts, Outcome::Requeued);
         homes
     }
 

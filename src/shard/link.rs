@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! stage ──▶ staged ──flush──▶ ring ══▶ peer           block: records of this turn's messages, up to 64 KiB, then the next one
-//!                                                     settles, accepts: gathered, one mail per turn
+//!                                                     accepts: gathered, one mail per turn
 //! ```
 //!
 //! Messages travel in runs: one that is for the same queue (or consumer) as the mail before, and whose record stands right behind, joins it.
+//! So do settles.
 //!
 //! Never drop, never block: staging always succeeds. What asks for more work (a publish, a delivery) is staged only while
 //! [`has_room`](Link::has_room); what ends work (a settle, an answer) always, and its number is bounded by the work that was admitted.
@@ -19,11 +20,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
 use bytes::Bytes;
 
-use super::mail::{Deliver, Got, Hold, Mail, Publish, Settle};
-use crate::base::ids::{ChannelAddr, QueueId};
+use super::mail::{Deliver, Got, Hold, Mail, Publish, Settled};
+use crate::base::ids::{ChannelAddr, ConsumerId, QueueId};
 use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
-use crate::contract::Entry;
+use crate::contract::{Entry, Outcome};
 use crate::message::{Body, MessageRef, MessageView, RECORD_HEADER, RecordHeader, write_record};
 
 /// This shard's end of the rings to and from one peer.
@@ -49,7 +50,6 @@ pub struct Link {
     block_at: Option<usize>,
     /// Where the last record ends in the block, if the next one may join its mail; else 0.
     run_end: usize,
-    settles: Vec<Settle>,
     accepts: Vec<(Hold, u32)>,
     /// The block that incoming mail refers to.
     pub in_block: Bytes,
@@ -100,7 +100,6 @@ impl Link {
             block: Vec::new(),
             block_at: None,
             run_end: 0,
-            settles: Vec::new(),
             accepts: Vec::new(),
             in_block: Bytes::new(),
             in_body: None,
@@ -112,9 +111,8 @@ impl Link {
         self.staged.len() < MAIL_STAGED_MAX && self.sent_bytes - self.peer_taken.load(Relaxed) < MAIL_BYTES_MAX
     }
 
-    /// Stages a mail behind all that was staged before, settles included.
+    /// Stages a mail behind all that was staged before.
     pub fn stage(&mut self, mail: Mail) {
-        self.seal_settles();
         self.staged.push_back(mail);
     }
 
@@ -167,15 +165,7 @@ impl Link {
     fn write(&mut self, entry: Option<Entry>, message: &MessageView<'_>) -> Record {
         let header = RecordHeader::of(message, 0);
         let (entry_len, record_len) = (if entry.is_some() { ENTRY_LEN } else { 0 }, header.record_len());
-        if !self.block.is_empty() && self.block.len() + entry_len + record_len > MAIL_BLOCK_SIZE {
-            self.seal_block();
-        }
-        if self.block_at.is_none() {
-            self.block_at = Some(self.staged.len());
-            self.staged.push_back(Mail::Block(Bytes::new()));
-            self.block.reserve(MAIL_BLOCK_SIZE.min(record_len.max(4096)));
-        }
-        let at = self.block.len();
+        let at = self.make_room(entry_len + record_len);
         entry.inspect(|entry| self.block.extend_from_slice(&entry.to_bytes()));
         self.block.resize(at + entry_len + record_len, 0);
         write_record(header, message, 0, &mut self.block[at + entry_len..]);
@@ -193,9 +183,34 @@ impl Link {
         self.staged.push_back(mail);
     }
 
-    /// Stages a settle; settles of one turn travel together.
-    pub fn settle(&mut self, settle: Settle) {
-        self.settles.push(settle);
+    /// Makes sure that `len` bytes fit into a block; the answer is where they begin.
+    fn make_room(&mut self, len: usize) -> usize {
+        if !self.block.is_empty() && self.block.len() + len > MAIL_BLOCK_SIZE {
+            self.seal_block();
+        }
+        if self.block_at.is_none() {
+            self.block_at = Some(self.staged.len());
+            self.staged.push_back(Mail::Block(Bytes::new()));
+            self.block.reserve(MAIL_BLOCK_SIZE.min(len.max(4096)));
+        }
+        self.block.len()
+    }
+
+    /// Stages settled deliveries. They join the mail before if that is for the same queue and consumer.
+    pub fn settle(&mut self, queue: QueueId, consumer: Option<ConsumerId>, entries: &[Entry], outcome: Outcome) {
+        for entries in entries.chunks(MAIL_BLOCK_SIZE / ENTRY_LEN) {
+            let at = self.make_room(entries.len() * ENTRY_LEN);
+            entries.iter().for_each(|entry| self.block.extend_from_slice(&entry.to_bytes()));
+            let continues_run = self.run_end == at && at > 0;
+            self.run_end = self.block.len();
+            let settled = Settled { queue, consumer, outcome, at: at as u32, count: entries.len() as u32 };
+            match self.staged.back_mut() {
+                Some(Mail::Settled(last)) if continues_run && *last == (Settled { at: last.at, count: last.count, ..settled }) => {
+                    last.count += settled.count;
+                }
+                _ => self.staged.push_back(Mail::Settled(settled)),
+            }
+        }
     }
 
     /// Stages the acceptance of `count` messages; those of one turn travel together.
@@ -209,7 +224,6 @@ impl Link {
     /// Moves what is staged into the ring. True if the peer must be woken.
     pub fn flush(&mut self) -> bool {
         self.seal_block();
-        self.seal_settles();
         if !self.accepts.is_empty() {
             self.staged.push_back(Mail::Accepted(std::mem::take(&mut self.accepts).into_boxed_slice()));
         }
@@ -260,12 +274,6 @@ impl Link {
         }
     }
 
-    fn seal_settles(&mut self) {
-        if !self.settles.is_empty() {
-            self.staged.push_back(Mail::Settled(std::mem::take(&mut self.settles).into_boxed_slice()));
-        }
-    }
-
     fn seal_block(&mut self) {
         if let Some(at) = self.block_at.take() {
             self.staged[at] = Mail::Block(Bytes::from(std::mem::take(&mut self.block)));
@@ -311,6 +319,13 @@ pub fn records<'a>(
         rest = &rest[header.record_len()..];
         (entry, message)
     })
+}
+
+/// The entries of settled deliveries, in the block that came with them.
+pub fn settled_entries(block: &[u8], at: u32, count: u32) -> impl ExactSizeIterator<Item = Entry> {
+    let bytes = &block[at as usize..][..count as usize * ENTRY_LEN];
+    let (entries, _) = bytes.as_chunks::<ENTRY_LEN>();
+    entries.iter().map(|entry| Entry::from_bytes(*entry))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
 use crate::broker::catalog::Change;
-use crate::contract::{Fault, Notice, Outcome, Receipt, Request, Target, VhostId};
+use crate::contract::{Entry, Fault, Notice, Outcome, Receipt, Request, Target, VhostId};
 
 /// One item of a ring between two shards.
 pub enum Mail {
@@ -31,9 +31,9 @@ pub enum Mail {
     /// Messages for a consumer.
     Deliver(Deliver),
     /// A delivery that found no room, and the consumer's epoch that it was sent with.
-    SentBack(Receipt, u32),
+    SentBack(QueueId, ConsumerId, Entry, u32),
     /// Settled deliveries.
-    Settled(Box<[Settle]>),
+    Settled(Settled),
     /// Messages that their queues have: who waits, and from its sequence number on how many.
     Accepted(Box<[(Hold, u32)]>),
     /// A consumer's connection has no room: stop serving it.
@@ -121,13 +121,19 @@ pub struct Deliver {
     pub no_ack: bool,
 }
 
-/// A delivery's end.
-#[derive(Clone, Copy, Debug)]
-pub struct Settle {
-    /// The delivery.
-    pub receipt: Receipt,
-    /// What becomes of the message.
+/// The end of deliveries of one queue to one consumer. Their [`Entry`]s stand in the block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settled {
+    /// The queue.
+    pub queue: QueueId,
+    /// The consumer there, or `None` for messages that were fetched.
+    pub consumer: Option<ConsumerId>,
+    /// What becomes of the messages.
     pub outcome: Outcome,
+    /// The first entry in the block.
+    pub at: u32,
+    /// How many there are, behind one another.
+    pub count: u32,
 }
 
 /// A session's question to a queue.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::link::records;
-use super::mail::{Mail, Publish, Settle};
+use super::link::{records, settled_entries};
+use super::mail::{Mail, Publish, Settled};
 use super::{Deed, Shard};
 use crate::base::ids::{QueueId, ShardId};
 use crate::contract::Entry;
@@ -63,8 +63,10 @@ impl Shard {
                 self.count_taken(from, records(block, got.at, 1, false, body.as_ref()));
                 records(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
             }
-            Mail::Settled(settles) => settles.into_iter().for_each(|settle: Settle| self.settle_here(settle)),
-            Mail::SentBack(receipt, epoch) => self.on_sent_back(receipt, epoch),
+            Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
+                self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
+            }
+            Mail::SentBack(queue, consumer, entry, epoch) => self.on_sent_back(queue, consumer, entry, epoch),
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
             Mail::Park(queue, consumer) => {
                 if let Some(queue) = self.queue_mut(queue) {

@@ -50,7 +50,7 @@ use crate::broker::arena::Arena;
 use crate::broker::catalog::Catalog;
 use crate::broker::queue::Queue;
 use crate::config::Config;
-use crate::contract::{Receipt, RouteSet};
+use crate::contract::{Receipts, RouteSet};
 
 use conn::Conn;
 use conns::Conns;
@@ -102,7 +102,7 @@ pub struct Shard {
     /// Working memory of the publish and settle paths.
     routes: RouteSet,
     unfinished: Vec<u32>,
-    receipts: Vec<Receipt>,
+    receipts: Receipts,
     /// A publish staged more than its link should hold.
     link_full: bool,
     stopping: bool,
@@ -168,7 +168,7 @@ impl Shard {
             deeds: VecDeque::new(),
             routes: RouteSet::new(),
             unfinished: Vec::new(),
-            receipts: Vec::new(),
+            receipts: Receipts::default(),
             link_full: false,
             stopping: false,
             config,

@@ -1,43 +1,54 @@
-//! Settling: what consumers say of the messages that they got.
+//! Settling: what consumers say of the messages that they got. Messages of one queue and consumer that stand in a row are settled together.
 
 use super::Shard;
-use super::mail::{Mail, Settle};
+use super::mail::Mail;
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
-use crate::contract::{Outcome, Receipt};
+use crate::contract::{Entry, Outcome, Receipts, Tags};
 
 impl Shard {
     /// basic.ack, nack, reject.
-    pub(super) fn on_settle(&mut self, conn: ConnId, channel: u16, tag: u64, multiple: bool, outcome: Outcome) {
+    pub(super) fn on_settle(&mut self, conn: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
         let mut receipts = std::mem::take(&mut self.receipts);
         let conn = self.conns.get_mut(conn).expect("who settles is connected");
-        conn.session.settle(channel, tag, multiple, outcome, &mut receipts);
-        receipts.drain(..).for_each(|receipt| self.settle(receipt, outcome));
+        conn.session.settle(channel, tags, outcome, &mut receipts);
+        self.settle_all(&receipts, outcome);
+        receipts.clear();
         self.receipts = receipts;
     }
 
-    /// Settles one delivery, wherever its queue lives.
-    pub(super) fn settle(&mut self, receipt: Receipt, outcome: Outcome) {
-        let QueueAddr { home, .. } = receipt.queue;
-        if home == self.id {
-            self.settle_here(Settle { receipt, outcome });
+    /// Settles deliveries, wherever their queues live.
+    pub(super) fn settle_all(&mut self, receipts: &Receipts, outcome: Outcome) {
+        receipts.runs().for_each(|(queue, consumer, entries)| self.settle(queue, consumer, entries, outcome));
+    }
+
+    /// Settles deliveries of one queue, wherever it lives.
+    pub(super) fn settle(&mut self, queue: QueueAddr, consumer: Option<ConsumerId>, entries: &[Entry], outcome: Outcome) {
+        if queue.home == self.id {
+            self.settle_here(queue.queue, consumer, entries.iter().copied(), outcome);
         } else {
-            self.link(home).settle(Settle { receipt, outcome });
+            self.link(queue.home).settle(queue.queue, consumer, entries, outcome);
         }
     }
 
-    /// Settles a delivery of a queue that lives (or lived) here.
-    pub(super) fn settle_here(&mut self, Settle { receipt, outcome }: Settle) {
-        let id = receipt.queue.queue;
+    /// Settles deliveries of a queue that lives (or lived) here.
+    pub(super) fn settle_here(
+        &mut self,
+        id: QueueId,
+        consumer: Option<ConsumerId>,
+        entries: impl ExactSizeIterator<Item = Entry>,
+        outcome: Outcome,
+    ) {
+        let count = entries.len();
         let Some(queue) = super::local_queue(&mut self.queues, id) else {
-            return self.arena.release(receipt.entry.message); // the queue went first
+            return entries.for_each(|entry| self.arena.release(entry.message)); // the queue went first
         };
         match outcome {
-            Outcome::Acked | Outcome::Discarded => self.arena.release(receipt.entry.message),
-            Outcome::Requeued => queue.requeue(receipt.entry.returned()),
-            Outcome::Undelivered => queue.requeue(receipt.entry),
+            Outcome::Acked | Outcome::Discarded => entries.for_each(|entry| self.arena.release(entry.message)),
+            Outcome::Requeued => entries.for_each(|entry| queue.requeue(entry.returned())),
+            Outcome::Undelivered => entries.for_each(|entry| queue.requeue(entry)),
         }
-        if let Some(consumer) = receipt.consumer {
-            queue.consumers.on_settled(consumer);
+        if let Some(consumer) = consumer {
+            queue.consumers.on_settled(consumer, count);
         }
         if queue.can_deliver() {
             self.mark_queue(id);
@@ -46,13 +57,13 @@ impl Shard {
 
     /// A delivery that its connection could not take, sent with the consumer's `epoch`: it returns to its place, and the consumer waits for
     /// [`Mail::Unpark`], unless that came first.
-    pub(super) fn on_sent_back(&mut self, receipt: Receipt, epoch: u32) {
-        if let (Some(queue), Some(consumer)) = (self.queue_mut(receipt.queue.queue), receipt.consumer)
+    pub(super) fn on_sent_back(&mut self, id: QueueId, consumer: ConsumerId, entry: Entry, epoch: u32) {
+        if let Some(queue) = self.queue_mut(id)
             && queue.consumers.get(consumer).is_some_and(|found| found.epoch == epoch)
         {
             queue.consumers.park(consumer);
         }
-        self.settle_here(Settle { receipt, outcome: Outcome::Undelivered });
+        self.settle_here(id, Some(consumer), std::iter::once(entry), Outcome::Undelivered);
     }
 
     /// Tells a queue that its consumer can take messages again.

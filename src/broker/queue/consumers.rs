@@ -126,10 +126,10 @@ impl Consumers {
         self.list(id)
     }
 
-    /// One delivery of the consumer is settled. True if it can be served now.
-    pub fn on_settled(&mut self, id: ConsumerId) -> bool {
+    /// So many deliveries of the consumer are settled. True if it can be served now.
+    pub fn on_settled(&mut self, id: ConsumerId, count: usize) -> bool {
         let Some(consumer) = self.table.get_mut(id) else { return false };
-        consumer.in_flight = consumer.in_flight.saturating_sub(1);
+        consumer.in_flight = consumer.in_flight.saturating_sub(u32::try_from(count).expect("no more than were delivered"));
         self.list(id)
     }
 
@@ -212,7 +212,7 @@ mod tests {
         consumers.add(consumer(2, 1, 0), false);
         let served: Vec<_> = (0..5).filter_map(|_| serve(&mut consumers)).collect();
         assert_eq!(served, [1, 1, 2, 0, 0]);
-        assert!(consumers.on_settled(high));
+        assert!(consumers.on_settled(high, 1));
         assert_eq!(serve(&mut consumers), Some(1));
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let id = consumers.add(consumer(0, 2, 0), false).expect("not exclusive");
         assert_eq!((serve(&mut consumers), serve(&mut consumers), serve(&mut consumers)), (Some(0), Some(0), None));
         consumers.park(id);
-        assert!(!consumers.on_settled(id));
+        assert!(!consumers.on_settled(id, 1));
         assert!(consumers.unpark(id) && !consumers.unpark(id));
         assert_eq!((serve(&mut consumers), serve(&mut consumers)), (Some(0), None));
     }
@@ -254,6 +254,6 @@ mod tests {
         consumers.add(consumer(1, 0, 0), false);
         consumers.remove(a);
         assert_eq!((serve(&mut consumers), serve(&mut consumers)), (Some(1), Some(1)));
-        assert!(!consumers.on_settled(a) && consumers.len() == 1);
+        assert!(!consumers.on_settled(a, 1) && consumers.len() == 1);
     }
 }

@@ -16,7 +16,7 @@ pub use consumers::{Consumer, Consumers};
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::{ConsumerId, QueueId};
+use crate::base::ids::QueueId;
 use crate::base::long_queue::LongQueue;
 use crate::contract::Entry;
 use crate::message::MessageRef;
@@ -83,11 +83,6 @@ impl Queue {
     /// Whether the queue goes now that its last consumer went (row D5: only if it ever had one).
     pub fn is_abandoned(&self) -> bool {
         self.auto_delete && self.consumers.is_empty()
-    }
-
-    /// Counts a settled delivery of `consumer`; true if the queue can deliver now.
-    pub fn on_settled(&mut self, consumer: ConsumerId) -> bool {
-        self.consumers.on_settled(consumer) && !self.is_empty()
     }
 
     fn returned_is_first(&self) -> bool {

@@ -146,9 +146,11 @@ impl Ended {
     fn add(&mut self, channel: &mut Channel) {
         let consumers = std::mem::take(&mut channel.consumers);
         self.consumers.extend(consumers.places());
-        self.receipts.extend(channel.unacked.drain().map(|(_, receipt)| receipt));
+        for (queue, consumer, entries) in channel.unacked.drain().runs() {
+            self.receipts.extend(queue, consumer, entries.iter().copied());
+        }
         if let Mode::Tx(transaction) = std::mem::take(&mut channel.mode) {
-            self.receipts.extend(transaction.settles.into_iter().map(|(_, receipt, _)| receipt));
+            transaction.settles.into_iter().for_each(|(_, receipt, _)| self.receipts.push(receipt));
         }
     }
 }

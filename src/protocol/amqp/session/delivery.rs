@@ -10,7 +10,7 @@ use super::consumers::Consumer;
 use super::unacked::Unacked;
 use crate::base::limits::OUTPUT_SIZE_MAX;
 use crate::base::outgoing::Outgoing;
-use crate::contract::{Entry, Receipt};
+use crate::contract::Entry;
 use crate::message::{Body, MessageView};
 use crate::protocol::amqp::content::{HEADER_PAYLOAD_MIN, write_content};
 use crate::protocol::amqp::deliver::write_deliver;
@@ -54,9 +54,8 @@ impl Delivery<'_> {
         let tag = if self.consumer.no_ack {
             self.unacked.skip()
         } else {
-            let (queue, id) = self.consumer.place.expect("a queue delivers after it has taken the consumer");
             *self.volume += 1;
-            self.unacked.push(Receipt { queue, consumer: Some(id), entry })
+            self.unacked.push_next(entry)
         };
         match (self.last, message.body) {
             (Some(head), Body::Slice(body)) if head.fits(message, body, self.output.bytes_mut()) => {

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::PUBLISH_RUN_MAX;
-use crate::contract::{Fault, Outcome, Receipt, Request};
+use crate::contract::{Fault, Outcome, Receipts, Request, Tags};
 use crate::message::{Content, Route};
 
 /// What the input, or something that happened to the session, asks of the shard. See [`super::Session::poll`].
@@ -33,10 +33,8 @@ pub enum Event<'a> {
     Settle {
         /// The channel.
         channel: u16,
-        /// The delivery tag.
-        tag: u64,
-        /// And all before it.
-        multiple: bool,
+        /// The delivery tags.
+        tags: Tags,
         /// What becomes of them.
         outcome: Outcome,
     },
@@ -45,7 +43,7 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
         /// The deliveries.
-        receipts: Vec<Receipt>,
+        receipts: Receipts,
     },
     /// Something for the broker. Parked until [`super::Session::answer`] (or, for basic.get, [`super::Session::deliver_get`]).
     Request {
@@ -123,5 +121,5 @@ pub struct Ended {
     /// Consumers to be taken from their queues.
     pub consumers: Vec<(QueueAddr, ConsumerId)>,
     /// Deliveries to be requeued.
-    pub receipts: Vec<Receipt>,
+    pub receipts: Receipts,
 }

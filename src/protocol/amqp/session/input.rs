@@ -1,12 +1,13 @@
 //! From bytes to frames to events. The general path takes whole frames, except body frames: those stream into the message they
-//! belong to. In front of it stands a short cut for the one shape that matters, a small publish that is complete in the input.
+//! belong to. In front of it stand short cuts for the two shapes that matter: small publishes that are complete in the input, and acks.
 
 use super::assembly::{Assembly, Draft};
 use super::negotiation::GREETING_SIZE;
 use super::*;
 use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, PUBLISH_RUN_MAX, TRANSACTION_SIZE_MAX};
-use crate::contract::Code;
+use crate::contract::{Code, Outcome};
 use crate::message::{Content, Properties, Route};
+use crate::protocol::amqp::acks::peek_acks;
 use crate::protocol::amqp::content::{self, ContentHeader};
 use crate::protocol::amqp::frame::{
     self, Deframed, FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, Frame, FrameHeader, Kind, deframe, payload_max,
@@ -91,7 +92,7 @@ impl Session {
             return self.on_body_piece(input);
         }
         match self.stage {
-            Stage::Running => match self.on_fast_publish(input, contents) {
+            Stage::Running => match self.on_fast_publish(input, contents).or_else(|| self.on_fast_acks(input)) {
                 Some(step) => step,
                 None => self.on_frame(input),
             },
@@ -122,6 +123,18 @@ impl Session {
         }
         self.method = PUBLISH;
         Some(Step::Event(size, Event::Publish(Publish { channel: number, mandatory, confirm, route: Route::new(route) })))
+    }
+
+    /// The short cut for acks.
+    #[inline]
+    fn on_fast_acks<'a>(&mut self, input: &'a [u8]) -> Option<Step<'a>> {
+        let (size, number, tags) = peek_acks(input)?;
+        let channel = self.channels.find(number)?;
+        let usual = channel.life == Life::Open && matches!(channel.assembly, Assembly::Method);
+        usual.then(|| {
+            self.method = ACK;
+            Step::Event(size, Event::Settle { channel: number, tags, outcome: Outcome::Acked })
+        })
     }
 
     /// The general path.
@@ -415,4 +428,6 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), (Code, String)> {
 
 /// basic.publish
 const PUBLISH: MethodIds = (60, 40);
+/// basic.ack
+const ACK: MethodIds = (60, 80);
 const NO_HEADER: &str = "expected content header for class 60, got non content header frame instead";

@@ -1,7 +1,8 @@
 //! What a channel's methods do: those that concern the session alone are done here, the others become events.
 
+use super::unacked::UnknownTag;
 use super::*;
-use crate::contract::{Code, Outcome, Receipt};
+use crate::contract::{Code, Outcome, Receipts, Tags};
 use crate::protocol::amqp::method::{Method, access, basic, channel, confirm, tx};
 
 impl Session {
@@ -15,7 +16,10 @@ impl Session {
             self.on_method_too_late(number, method);
             return None;
         }
-        let settle = |tag, multiple, outcome| Some(Event::Settle { channel: number, tag, multiple, outcome });
+        let settle = |tag, multiple, outcome| {
+            let tags = if multiple { Tags::UpTo(tag) } else { Tags::Each { first: tag, last: tag } };
+            Some(Event::Settle { channel: number, tags, outcome })
+        };
         match method {
             Method::BasicPublish(publish) => self.on_publish(number, publish),
             Method::BasicAck(ack) => return settle(ack.delivery_tag, ack.multiple, Outcome::Acked),
@@ -109,33 +113,30 @@ impl Session {
             basic::RecoverOk {}.write(number, self.output.bytes_mut());
         }
         // A transaction does not hold this back.
-        let mut receipts = Vec::new();
         let channel = self.channels.find_mut(number).expect("the caller has found it");
-        receipts.extend(channel.unacked.drain().map(|(_, receipt)| receipt));
-        let relieved = channel.relieve(|channel| channel.volume -= volume(&receipts));
+        let receipts = channel.unacked.drain();
+        let relieved = channel.relieve(|channel| channel.volume -= receipts.consumed());
         self.announce_relief(number, relieved);
         Some(Event::Recover { channel: number, receipts })
     }
 
-    /// Takes out what [`Event::Settle`] settles and appends it to `out`. An unknown tag is a fault (406), and then it is nothing; on a
-    /// transactional channel it is nothing until the commit.
-    pub fn settle(&mut self, channel: u16, tag: u64, multiple: bool, outcome: Outcome, out: &mut Vec<Receipt>) {
+    /// Takes out what [`Event::Settle`] settles; `out` is empty. At an unknown tag it ends with a fault (406). On a transactional channel it is
+    /// nothing until the commit.
+    pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) {
         let number = channel;
         let Some(channel) = self.open_channel(number) else {
             return;
         };
-        let start = out.len();
         let known = match &mut channel.mode {
-            Mode::Tx(tx) => channel.unacked.settle(tag, multiple, |tag, receipt| tx.settles.push((tag, receipt, outcome))),
-            _ => channel.unacked.settle(tag, multiple, |_, receipt| out.push(receipt)),
+            Mode::Tx(tx) => channel.unacked.settle(tags, &mut tx.settling(outcome)),
+            _ => channel.unacked.settle(tags, out),
         };
-        if known.is_err() {
-            let fault = Fault::new(Code::PreconditionFailed, format!("unknown delivery tag {tag}"));
-            return self.fail(number, self.method, fault);
-        }
-        let settled = volume(&out[start..]);
-        let relieved = channel.relieve(|channel| channel.volume -= settled);
+        let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
         self.announce_relief(number, relieved);
+        if let Err(UnknownTag(tag)) = known {
+            let fault = Fault::new(Code::PreconditionFailed, format!("unknown delivery tag {tag}"));
+            self.fail(number, self.method, fault);
+        }
     }
 
     fn on_commit<'a>(&mut self, number: u16) -> Option<Event<'a>> {
@@ -221,10 +222,4 @@ fn not_transactional() -> Fault {
 
 fn refused(requeue: bool) -> Outcome {
     if requeue { Outcome::Requeued } else { Outcome::Discarded }
-}
-
-/// How many deliveries had come to consumers; those that were fetched do not count towards the prefetch.
-fn volume(receipts: &[Receipt]) -> u32 {
-    let count = receipts.iter().filter(|receipt| receipt.consumer.is_some()).count();
-    u32::try_from(count).expect("no more than were delivered")
 }

@@ -33,6 +33,10 @@ impl Session {
         let channel = self.channels.find_mut(number).expect("the consumer is there");
         let Channel { consumers, unacked, volume, volume_max, .. } = channel;
         let consumer = consumers.find(index).expect("the consumer is there");
+        if !consumer.no_ack {
+            let (queue, id) = consumer.place.expect("a queue delivers after it has taken the consumer");
+            unacked.open_run(queue, Some(id));
+        }
         Delivery { consumer, unacked, volume, volume_max: *volume_max, output: &mut self.output, channel: number, frame_max, last: None }
     }
 

@@ -9,7 +9,7 @@ mod publishing;
 use super::*;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{OUTPUT_SIZE_MAX, PUBLISH_RUN_MAX, SHARED_BODY_MIN};
-use crate::contract::{Code, Entry, Notice, Outcome, Receipt, Request};
+use crate::contract::{Code, Entry, Notice, Outcome, Receipts, Request, Tags};
 use crate::message::{Body, MessageRef, MessageView, Properties, Route, TableBuilder};
 use crate::protocol::amqp::content::{ContentHeader, write_content};
 use crate::protocol::amqp::frame::{Deframed, FRAME_END, FrameHeader, Kind, PROTOCOL_HEADER, deframe};
@@ -26,7 +26,7 @@ struct Peer {
     events: Vec<String>,
     /// What Event::Request asked last.
     request: Option<Request>,
-    receipts: Vec<Receipt>,
+    receipts: Receipts,
     now: u64,
 }
 
@@ -34,7 +34,7 @@ impl Peer {
     fn with(config: Config, piece: usize) -> Peer {
         let addr = ConnAddr { shard: ShardId(0), conn: ConnId(Key::default()) };
         let session = Session::new(Arc::new(config), addr, 1, 0);
-        Peer { session, input: Vec::new(), piece, events: Vec::new(), request: None, receipts: Vec::new(), now: 0 }
+        Peer { session, input: Vec::new(), piece, events: Vec::new(), request: None, receipts: Receipts::default(), now: 0 }
     }
 
     /// A peer with channel 1 open.
@@ -113,11 +113,10 @@ impl Peer {
                 let words = publish_words(channel, false, None, &self.session.staged(channel).view());
                 self.events.push(format!("staged {words}"));
             }
-            Happened::Settle(channel, tag, multiple, outcome) => {
-                let mut receipts = Vec::new();
-                self.session.settle(channel, tag, multiple, outcome, &mut receipts);
-                self.events.push(format!("{outcome:?} {}", receipts.len()));
-                self.receipts.extend(receipts);
+            Happened::Settle(channel, tags, outcome) => {
+                self.receipts.clear();
+                self.session.settle(channel, tags, outcome, &mut self.receipts);
+                self.events.push(format!("{outcome:?} {}", self.receipts.len()));
             }
             Happened::Request(request) => self.request = Some(request),
             Happened::Said(words) => self.events.push(words),
@@ -207,7 +206,7 @@ enum Happened {
     Vhost(Box<str>),
     Assembled,
     Staged(u16),
-    Settle(u16, u64, bool, Outcome),
+    Settle(u16, Tags, Outcome),
     Request(Request),
     Said(String),
     Published(Vec<String>),
@@ -231,7 +230,7 @@ impl Happened {
             }
             Event::Assembled { .. } => Happened::Assembled,
             Event::Staged { channel } => Happened::Staged(channel),
-            Event::Settle { channel, tag, multiple, outcome } => Happened::Settle(channel, tag, multiple, outcome),
+            Event::Settle { channel, tags, outcome } => Happened::Settle(channel, tags, outcome),
             Event::Recover { receipts, .. } => Happened::Said(format!("recover {}", receipts.len())),
             Event::Request { request, .. } => Happened::Request(request),
             Event::Commit { channel } => Happened::Said(format!("commit {channel}")),

@@ -1,7 +1,9 @@
 //! What a transactional channel has done since its last commit: published and settled, both held back.
 
 use super::assembly::Assembled;
-use crate::contract::{Outcome, Receipt};
+use super::unacked::Taker;
+use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::contract::{Entry, Outcome, Receipt};
 
 /// The buffer of a channel between tx.select and tx.commit, or between two commits.
 #[derive(Debug, Default)]
@@ -21,9 +23,29 @@ impl Transaction {
         self.publishes.push(message);
     }
 
+    /// What is settled so waits for the commit.
+    pub fn settling(&mut self, outcome: Outcome) -> impl Taker {
+        Settling { settles: &mut self.settles, outcome }
+    }
+
     /// How many of the settled deliveries had come to consumers: they count towards the channel's prefetch until the commit.
     pub fn volume(&self) -> u32 {
         let to_consumers = self.settles.iter().filter(|(_, receipt, _)| receipt.consumer.is_some());
         u32::try_from(to_consumers.count()).expect("no more than were delivered")
+    }
+}
+
+/// Keeps what is settled in one way.
+struct Settling<'t> {
+    settles: &'t mut Vec<(u64, Receipt, Outcome)>,
+    outcome: Outcome,
+}
+
+impl Taker for Settling<'_> {
+    fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
+        let before = self.settles.len();
+        let receipts = entries.map(|entry| Receipt { queue, consumer, entry });
+        self.settles.extend((tag..).zip(receipts).map(|(tag, receipt)| (tag, receipt, self.outcome)));
+        self.settles.len() - before
     }
 }

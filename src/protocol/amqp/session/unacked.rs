@@ -1,51 +1,80 @@
 //! A channel's delivered and unsettled messages, by delivery tag.
 //!
 //! ```text
-//! slots     [tag 7 | receipt] [tag 8 | —] [tag 9 | receipt] [tag 12 | receipt]      tags ascending
-//!                              settled: swept when it comes to the front, or when such slots outnumber the others
+//! runs      [tag 7, queue a, consumer x]                        [tag 12, queue b, consumer y]        tags ascending
+//! entries   [7: message] [8: —] [9: message] [10: message]      [12: message] [13: message]
+//!                         settled: swept when it comes to the front, or when such places outnumber the others
 //! ```
 //!
-//! Deliveries that need no acknowledgement take a tag and no slot. As long as tags stand without gaps, a tag's slot is found by
-//! subtraction; behind a gap by binary search. The oldest message may stay unsettled for hours while others come and go: the window
-//! holds at most twice as many slots as messages.
+//! Deliveries in a row from one queue to one consumer are a run: what they have in common stands once, and an entry is 16 bytes. Deliveries
+//! that need no acknowledgement take a tag and no place, so a run ends there. Inside a run a tag's place is found by subtraction, a run by
+//! binary search. The oldest message may stay unsettled for hours while others come and go: the window holds at most twice as many
+//! places as messages.
+//!
+//! Invariant: runs ascend in tags and in places; every place belongs to the last run that begins at it or before.
 
 use std::collections::VecDeque;
 
-use crate::contract::Receipt;
+use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::contract::{Entry, Receipt, Receipts, Tags};
 
 /// The window.
 #[derive(Debug)]
 pub struct Unacked {
-    slots: VecDeque<Slot>,
+    runs: VecDeque<Run>,
+    entries: VecDeque<Option<Entry>>,
+    /// The place of `entries[0]`: places count up for ever.
+    first: u64,
+    /// Places that are settled.
     settled: usize,
     next_tag: u64,
 }
 
+/// Deliveries in a row.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct Run {
+    /// The tag of the first one, and its place.
     tag: u64,
-    receipt: Option<Receipt>,
+    place: u64,
+    queue: QueueAddr,
+    consumer: Option<ConsumerId>,
 }
 
 /// A delivery tag that stands for no unsettled message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UnknownTag;
+pub struct UnknownTag(pub u64);
 
 impl Default for Unacked {
     fn default() -> Self {
-        Unacked { slots: VecDeque::new(), settled: 0, next_tag: 1 }
+        Unacked { runs: VecDeque::new(), entries: VecDeque::new(), first: 0, settled: 0, next_tag: 1 }
     }
 }
 
 impl Unacked {
     /// Takes in a delivery and gives it its tag.
-    pub fn push(&mut self, receipt: Receipt) -> u64 {
-        let tag = self.skip();
-        self.slots.push_back(Slot { tag, receipt: Some(receipt) });
-        tag
+    pub fn push(&mut self, Receipt { queue, consumer, entry }: Receipt) -> u64 {
+        self.open_run(queue, consumer);
+        self.push_next(entry)
+    }
+
+    /// The deliveries to come, by [`push_next`](Self::push_next), are from this queue and for this consumer.
+    pub fn open_run(&mut self, queue: QueueAddr, consumer: Option<ConsumerId>) {
+        let (tag, place) = (self.next_tag, self.end());
+        let continues = |run: &Run| (run.queue, run.consumer) == (queue, consumer) && run.tag + (place - run.place) == tag;
+        if !self.runs.back().is_some_and(continues) {
+            self.runs.push_back(Run { tag, place, queue, consumer });
+        }
+    }
+
+    /// Takes in another delivery of the run that was opened; nothing else was taken in since.
+    #[inline]
+    pub fn push_next(&mut self, entry: Entry) -> u64 {
+        self.entries.push_back(Some(entry));
+        self.skip()
     }
 
     /// The tag of a delivery that needs no acknowledgement.
+    #[inline]
     pub fn skip(&mut self) -> u64 {
         self.next_tag += 1;
         self.next_tag - 1
@@ -54,77 +83,166 @@ impl Unacked {
     /// Messages that are not settled yet.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.slots.len() - self.settled
+        self.entries.len() - self.settled
     }
 
-    /// Takes out the message `tag`, with `multiple` also all before it; tag 0 with `multiple` means all there are. They come in the
-    /// order of their tags.
+    /// Takes out messages in the order of their tags, and tells each run of them that had its tags in a row.
     ///
-    /// As in RabbitMQ the tag itself must be unsettled also with `multiple`; otherwise nothing is taken out.
-    pub fn settle(&mut self, tag: u64, multiple: bool, mut take: impl FnMut(u64, Receipt)) -> Result<(), UnknownTag> {
-        if tag == 0 && multiple {
-            self.drain().for_each(|(tag, receipt)| take(tag, receipt));
-            return Ok(());
-        }
-        let at = self.find(tag).ok_or(UnknownTag)?;
-        if multiple {
-            for slot in self.slots.drain(..=at) {
-                match slot.receipt {
-                    Some(receipt) => take(slot.tag, receipt),
-                    None => self.settled -= 1,
-                }
+    /// # Errors
+    /// The first tag that is of no unsettled message; those before it are taken out. As in RabbitMQ the tag itself must be unsettled also with
+    /// [`Tags::UpTo`]; otherwise nothing is taken out.
+    pub fn settle(&mut self, tags: Tags, out: &mut impl Taker) -> Result<(), UnknownTag> {
+        let result = match tags {
+            Tags::UpTo(0) => {
+                self.take_up_to(self.end(), out);
+                Ok(())
             }
-        } else {
-            take(tag, self.slots[at].receipt.take().expect("found slots are unsettled"));
-            self.settled += 1;
-        }
+            Tags::UpTo(tag) => self.find(tag).ok_or(UnknownTag(tag)).map(|place| self.take_up_to(place + 1, out)),
+            Tags::Each { first, last } => self.take_each(first, last, out),
+        };
         self.sweep();
-        Ok(())
+        result
     }
 
     /// Takes out all messages in the order of their tags.
-    pub fn drain(&mut self) -> impl Iterator<Item = (u64, Receipt)> + '_ {
-        self.settled = 0;
-        self.slots.drain(..).filter_map(|slot| slot.receipt.map(|receipt| (slot.tag, receipt)))
+    pub fn drain(&mut self) -> Receipts {
+        let mut all = Receipts::default();
+        self.take_up_to(self.end(), &mut all);
+        self.sweep();
+        all
     }
 
     /// Puts back what [`Unacked::settle`] took out (tx.rollback). Their tags count again.
     pub fn restore(&mut self, taken: impl IntoIterator<Item = (u64, Receipt)>) {
-        let mut all: Vec<(u64, Receipt)> = self.drain().collect();
-        all.extend(taken);
+        let mut all: Vec<(u64, Receipt)> = self.unsettled().chain(taken).collect();
         all.sort_unstable_by_key(|&(tag, _)| tag);
-        self.slots.extend(all.into_iter().map(|(tag, receipt)| Slot { tag, receipt: Some(receipt) }));
+        self.rebuild(all);
     }
 
-    /// Where the unsettled message `tag` stands.
-    fn find(&self, tag: u64) -> Option<usize> {
-        let first = self.slots.front()?.tag;
-        let guess = usize::try_from(tag.checked_sub(first)?).ok()?;
-        let at = match self.slots.get(guess) {
-            Some(slot) if slot.tag == tag => guess,
-            _ => self.slots.binary_search_by_key(&tag, |slot| slot.tag).ok()?,
-        };
-        self.slots[at].receipt.is_some().then_some(at)
+    fn take_each(&mut self, first: u64, last: u64, out: &mut impl Taker) -> Result<(), UnknownTag> {
+        let mut tag = first;
+        while tag <= last {
+            let place = self.find(tag).ok_or(UnknownTag(tag))?;
+            let run_at = self.run_of_place(place);
+            let run = self.runs[run_at];
+            let end = self.run_end(run_at).min(place + (last - tag) + 1);
+            let places = self.entries.range_mut((place - self.first) as usize..(end - self.first) as usize);
+            let taken = out.take(tag, run.queue, run.consumer, places.map_while(Option::take));
+            self.settled += taken;
+            tag += taken as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes out everything before the place `end`.
+    fn take_up_to(&mut self, end: u64, out: &mut impl Taker) {
+        while self.first < end {
+            let run = self.runs[0];
+            let run_end = self.run_end(0).min(end);
+            let count = (run_end - self.first) as usize;
+            let mut tag = run.tag + (self.first - run.place);
+            let mut left = self.entries.drain(..count).peekable();
+            while left.peek().is_some() {
+                let taken = out.take(tag, run.queue, run.consumer, std::iter::from_fn(|| left.next_if(Option::is_some).flatten()));
+                let gap = std::iter::from_fn(|| left.next_if(Option::is_none)).count();
+                self.settled -= gap;
+                tag += (taken + gap) as u64;
+            }
+            drop(left);
+            self.first = run_end;
+            if run_end == self.run_end(0) {
+                self.runs.pop_front();
+            }
+        }
+    }
+
+    /// The place of the unsettled message `tag`.
+    #[inline]
+    fn find(&self, tag: u64) -> Option<u64> {
+        let run_at = self.runs.partition_point(|run| run.tag <= tag).checked_sub(1)?;
+        let run = &self.runs[run_at];
+        let place = run.place + (tag - run.tag);
+        let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
+        (place < self.run_end(run_at) && self.entries[at].is_some()).then_some(place)
+    }
+
+    fn run_of_place(&self, place: u64) -> usize {
+        self.runs.partition_point(|run| run.place <= place) - 1
+    }
+
+    /// The place behind a run.
+    #[inline]
+    fn run_end(&self, run_at: usize) -> u64 {
+        self.runs.get(run_at + 1).map_or(self.end(), |next| next.place)
+    }
+
+    /// The place behind the last one.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.first + self.entries.len() as u64
     }
 
     fn sweep(&mut self) {
-        while self.slots.front().is_some_and(|slot| slot.receipt.is_none()) {
-            self.slots.pop_front();
+        while let Some(None) = self.entries.front() {
+            self.entries.pop_front();
+            self.first += 1;
             self.settled -= 1;
         }
-        if self.settled > SWEEP_MIN && self.settled * 2 > self.slots.len() {
-            self.slots.retain(|slot| slot.receipt.is_some());
-            self.settled = 0;
+        while !self.runs.is_empty() && self.run_end(0) <= self.first {
+            self.runs.pop_front();
         }
-        if self.slots.is_empty() && self.slots.capacity() > KEEP_MAX {
-            self.slots = VecDeque::new();
+        if self.settled > SWEEP_MIN && self.settled * 2 > self.entries.len() {
+            let left = self.unsettled().collect();
+            self.rebuild(left);
         }
+        if self.entries.is_empty() && self.entries.capacity() > KEEP_MAX {
+            (self.entries, self.runs) = (VecDeque::new(), VecDeque::new());
+        }
+    }
+
+    /// The unsettled messages with their tags.
+    fn unsettled(&self) -> impl Iterator<Item = (u64, Receipt)> + '_ {
+        let in_run = move |run_at: usize| {
+            let Run { tag, place, queue, consumer } = self.runs[run_at];
+            let places = place.max(self.first)..self.run_end(run_at);
+            let receipt = move |entry| Receipt { queue, consumer, entry };
+            places.filter_map(move |at| Some((tag + (at - place), receipt(self.entries[(at - self.first) as usize]?))))
+        };
+        (0..self.runs.len()).flat_map(in_run)
+    }
+
+    /// Starts over with these messages, tags ascending.
+    fn rebuild(&mut self, messages: Vec<(u64, Receipt)>) {
+        let next_tag = std::mem::take(&mut self.next_tag);
+        (self.first, self.settled) = (self.end(), 0);
+        self.entries.clear();
+        self.runs.clear();
+        for (tag, receipt) in messages {
+            self.next_tag = tag;
+            self.push(receipt);
+        }
+        self.next_tag = next_tag;
     }
 }
 
-/// Settled slots that are not worth a sweep.
+/// Who is given the messages that [`Unacked::settle`] takes out.
+pub trait Taker {
+    /// Messages of one queue and consumer with tags in a row from `tag` on; the answer is how many there were.
+    fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize;
+}
+
+impl Taker for Receipts {
+    #[inline]
+    fn take(&mut self, _tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
+        let before = self.len();
+        self.extend(queue, consumer, entries);
+        self.len() - before
+    }
+}
+
+/// Settled places that are not worth a sweep.
 const SWEEP_MIN: usize = 32;
-/// Slots whose memory an empty window keeps.
+/// Places whose memory an empty window keeps.
 const KEEP_MAX: usize = 64;
 
 #[cfg(test)]
@@ -146,10 +264,33 @@ mod tests {
         window
     }
 
+    /// What was taken out, with tags.
+    #[derive(Default)]
+    struct Taken(Vec<(u64, Receipt)>);
+
+    impl Taker for Taken {
+        fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
+            let before = self.0.len();
+            self.0.extend((tag..).zip(entries.map(|entry| Receipt { queue, consumer, entry })));
+            self.0.len() - before
+        }
+    }
+
+    fn tags(tag: u64, multiple: bool) -> Tags {
+        if multiple { Tags::UpTo(tag) } else { Tags::Each { first: tag, last: tag } }
+    }
+
+    fn take(window: &mut Unacked, tags: Tags) -> (Vec<u64>, Result<(), UnknownTag>) {
+        let mut taken = Taken::default();
+        let result = window.settle(tags, &mut taken);
+        let checked = taken.0.iter().inspect(|(tag, receipt)| assert_eq!(*tag, receipt.entry.sequence()));
+        (checked.map(|&(tag, _)| tag).collect(), result)
+    }
+
     fn settle(window: &mut Unacked, tag: u64, multiple: bool) -> Option<Vec<u64>> {
-        let mut out = Vec::new();
-        window.settle(tag, multiple, |tag, receipt| out.push((tag, receipt))).ok()?;
-        Some(out.iter().inspect(|(tag, receipt)| assert_eq!(*tag, receipt.entry.sequence())).map(|&(tag, _)| tag).collect())
+        let (taken, result) = take(window, tags(tag, multiple));
+        assert!(result.is_ok() || taken.is_empty());
+        result.ok().map(|()| taken)
     }
 
     #[test]
@@ -179,11 +320,11 @@ mod tests {
     #[test]
     fn what_is_restored_can_be_settled_again() {
         let mut window = window(4);
-        let mut taken = Vec::new();
+        let mut taken = Taken::default();
         for (tag, multiple) in [(2, true), (4, false)] {
-            window.settle(tag, multiple, |tag, receipt| taken.push((tag, receipt))).expect("unsettled");
+            window.settle(tags(tag, multiple), &mut taken).expect("unsettled");
         }
-        window.restore(taken);
+        window.restore(taken.0);
         assert_eq!(window.push(receipt(5)), 5);
         assert_eq!(settle(&mut window, 5, true), Some(vec![1, 2, 3, 4, 5]));
     }
@@ -195,20 +336,40 @@ mod tests {
             window.push(receipt(tag));
             assert_eq!(settle(&mut window, tag, false), Some(vec![tag]));
         }
-        assert!(window.slots.len() < 100 && window.len() == 1);
+        assert!(window.entries.len() < 100 && window.runs.len() < 100 && window.len() == 1);
         assert_eq!(settle(&mut window, 1, false), Some(vec![1]));
+    }
+
+    #[test]
+    fn a_row_of_tags_is_settled_up_to_the_first_unknown_one() {
+        let mut window = window(6);
+        assert_eq!(take(&mut window, Tags::Each { first: 2, last: 3 }), (vec![2, 3], Ok(())));
+        assert_eq!(take(&mut window, Tags::Each { first: 1, last: 4 }), (vec![1], Err(UnknownTag(2))));
+        assert_eq!(take(&mut window, Tags::Each { first: 5, last: 9 }), (vec![5, 6], Err(UnknownTag(7))));
+        assert_eq!(settle(&mut window, 0, true), Some(vec![4]));
     }
 
     #[test]
     fn it_behaves_as_a_sorted_list() {
         let mut rng = Rng::seeded(1);
-        let (mut window, mut model) = (Unacked::default(), Vec::new());
+        let (mut window, mut model) = (Unacked::default(), Vec::<u64>::new());
         for _ in 0..20_000 {
-            match rng.below(8) {
-                0..4 => model.push(window.push(receipt(window.next_tag))),
+            match rng.below(9) {
+                0..4 => {
+                    let consumer = (rng.below(3) > 0).then(ConsumerId::default);
+                    model.push(window.push(Receipt { consumer, ..receipt(window.next_tag) }));
+                }
                 4 => drop(window.skip()),
+                5 => {
+                    let first = rng.below(window.next_tag + 1);
+                    let row: Vec<u64> = (first..first + 4).take_while(|tag| model.binary_search(tag).is_ok()).collect();
+                    let unknown = UnknownTag(first + row.len() as u64);
+                    let expected = if row.len() == 4 { Ok(()) } else { Err(unknown) };
+                    model.retain(|tag| !row.contains(tag));
+                    assert_eq!(take(&mut window, Tags::Each { first, last: first + 3 }), (row, expected));
+                }
                 op => {
-                    let (tag, multiple) = (rng.below(window.next_tag + 1), op == 5 && rng.below(20) == 0);
+                    let (tag, multiple) = (rng.below(window.next_tag + 1), op == 6 && rng.below(20) == 0);
                     let expected = match model.binary_search(&tag) {
                         Ok(at) if multiple => Some(model.drain(..=at).collect::<Vec<_>>()),
                         Ok(at) => Some(vec![model.remove(at)]),
