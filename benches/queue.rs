@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringmq::base::ids::{ChannelAddr, ConnAddr, ConnId, QueueId, ShardId};
-use ringmq::broker::arena::Arena;
+use ringmq::broker::arena::{Arena, Holders};
 use ringmq::broker::queue::{Consumer, Consumers, Queue};
 use ringmq::contract::Target;
 use ringmq::message::{Body, MessageRef, MessageView, Route};
@@ -17,10 +17,10 @@ fn push_pop(c: &mut Criterion) {
         let body = vec![7; size];
         let message = MessageView { route: Route::new(b"\x00\x04task"), properties: &[0x10, 0, 2], body: Body::Slice(&body) };
         let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), false));
-        (0..depth).for_each(|_| queue.push(arena.insert(&message)));
+        (0..depth).for_each(|_| queue.push(arena.insert(&message, Holders::One)));
         group.bench_function(BenchmarkId::new("push_pop", format!("{size}B_behind_{depth}")), |b| {
             b.iter(|| {
-                queue.push(arena.insert(&message));
+                queue.push(arena.insert(&message, Holders::One));
                 let entry = queue.pop().expect("one was pushed");
                 black_box(arena.view(entry.message));
                 arena.release(entry.message);

@@ -141,7 +141,7 @@ fn confirm_window(peer: &mut Peer, publishes: &[u8], window: u64, held: bool, ba
     peer.feed(publishes);
     let start = Instant::now();
     if held {
-        (first..first + window).for_each(|sequence| peer.session.hold(1, sequence, 1));
+        peer.session.hold(1, first, window, 1);
         for n in 0..window {
             let sequence = if backwards { first + window - 1 - n } else { first + n };
             peer.session.accepted(1, generation, sequence, 1);

@@ -53,15 +53,14 @@ impl Entry {
 
     /// The entry in 16 bytes, for a mail to another shard.
     pub fn to_bytes(self) -> [u8; 16] {
-        let message = u64::from(self.message.segment) << 32 | u64::from(self.message.offset);
-        (u128::from(self.place.get()) << 64 | u128::from(message)).to_le_bytes()
+        (u128::from(self.place.get()) << 64 | u128::from(self.message.to_bits())).to_le_bytes()
     }
 
     /// What [`to_bytes`](Self::to_bytes) made.
     pub fn from_bytes(bytes: [u8; 16]) -> Entry {
         let all = u128::from_le_bytes(bytes);
         let place = NonZeroU64::new((all >> 64) as u64).expect("bytes of an entry");
-        Entry { place, message: MessageRef { segment: (all >> 32) as u32, offset: all as u32 } }
+        Entry { place, message: MessageRef::from_bits(all as u64) }
     }
 
     /// The same place, marked as delivered before.
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_entry_travels_as_bytes() {
-        let entry = Entry::new(1 << 40 | 7, MessageRef { segment: u32::MAX, offset: 12 }).returned();
+        let entry = Entry::new(1 << 40 | 7, MessageRef::new(u32::MAX, 12, true)).returned();
         assert_eq!(Entry::from_bytes(entry.to_bytes()), entry);
     }
 }

@@ -1,124 +1,132 @@
-//! A message as one contiguous record: how the arena keeps it and how mail carries it to another shard.
+//! A message in the memory of a shard, or in the mail to another: a head that messages in a row share, and a record for each of them.
 //!
 //! ```text
-//! 0         4            6       8                12          16
-//! [refs u32][route len u16][flags u16][properties len u32][body len u32][route][properties][body, or the key of a shared body u32]
+//! head      0                2                    6
+//!           [route len u16]  [properties len u32] [route][properties]
+//! record    0            4                8
+//!           [head u32]   [body len u32]   [holders u32] [body, or the key of a shared body u32]
 //! ```
 //!
-//! A shared body (see [`Body::Shared`]) is not copied into the record: its holder keeps the counted buffer elsewhere and the record says so.
+//! Publishers repeat themselves: messages in a row mostly have the same route and the same properties. A record names its head by its offset
+//! in the same piece of memory. A shared body (see [`Body::Shared`]) is not copied into the record: its holder keeps the counted buffer
+//! elsewhere, and the highest bit of its length says so.
 
 use bytes::Bytes;
 
 use super::{Body, MessageView, Route};
 
-/// Bytes in front of a record's variable part.
-pub const RECORD_HEADER: usize = 16;
+/// Bytes of the head of `message`.
+#[inline]
+pub fn head_len(message: &MessageView<'_>) -> usize {
+    HEAD_FIXED + message.route.wire().len() + message.properties.len()
+}
 
-const FLAG_SHARED: u16 = 1;
+/// Writes the head of `message` to the front of `space`. A route is at most 512 bytes, properties fit a frame.
+#[inline]
+pub fn write_head(message: &MessageView<'_>, space: &mut [u8]) {
+    let (route, properties) = (message.route.wire(), message.properties);
+    let properties_at = HEAD_FIXED + route.len();
+    space[..2].copy_from_slice(&(route.len() as u16).to_le_bytes());
+    space[2..HEAD_FIXED].copy_from_slice(&(properties.len() as u32).to_le_bytes());
+    space[HEAD_FIXED..properties_at].copy_from_slice(route);
+    space[properties_at..properties_at + properties.len()].copy_from_slice(properties);
+}
+
+/// Route and properties of the head at the front of `bytes`.
+#[inline]
+pub fn read_head(bytes: &[u8]) -> (Route<'_>, &[u8]) {
+    let (fixed, rest) = bytes.split_first_chunk::<HEAD_FIXED>().expect("a head was written");
+    let &[r0, r1, p0, p1, p2, p3] = fixed;
+    let (route, rest) = rest.split_at(usize::from(u16::from_le_bytes([r0, r1])));
+    (Route::new(route), &rest[..u32::from_le_bytes([p0, p1, p2, p3]) as usize])
+}
 
 /// The fixed part of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RecordHeader {
-    /// Who counts on the record. Used by the arena only.
-    pub refs: u32,
-    route_len: u16,
-    flags: u16,
-    properties_len: u32,
+pub struct Record {
+    /// Where its head stands.
+    pub head: u32,
+    /// How many hold on to it, if anybody counts.
+    pub holders: u32,
     body_len: u32,
 }
 
-impl RecordHeader {
-    /// The header of `message` with `refs` holders.
-    ///
-    /// Lengths are those of a checked message: a route is at most 512 bytes, properties fit a frame, bodies are below 4 GiB.
-    pub fn of(message: &MessageView<'_>, refs: u32) -> RecordHeader {
-        RecordHeader {
-            refs,
-            route_len: message.route.wire().len() as u16,
-            flags: if matches!(message.body, Body::Shared(_)) { FLAG_SHARED } else { 0 },
-            properties_len: message.properties.len() as u32,
-            body_len: message.body.bytes().len() as u32,
-        }
+impl Record {
+    /// The record of `message`; where its head stands is still to be said. Bodies are below 2 GiB.
+    #[inline]
+    pub fn of(message: &MessageView<'_>, holders: u32) -> Record {
+        let len = message.body.bytes().len() as u32;
+        Record { head: 0, holders, body_len: if matches!(message.body, Body::Shared(_)) { len | SHARED } else { len } }
     }
 
-    /// Reads the header at the start of `record`.
-    pub fn read(record: &[u8]) -> RecordHeader {
-        let head: &[u8; RECORD_HEADER] = record[..RECORD_HEADER].try_into().expect("a record begins with its header");
-        let u32_at = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        RecordHeader {
-            refs: u32_at(0),
-            route_len: u16::from_le_bytes([head[4], head[5]]),
-            flags: u16::from_le_bytes([head[6], head[7]]),
-            properties_len: u32_at(8),
-            body_len: u32_at(12),
-        }
+    /// The same with its head's place.
+    #[inline]
+    pub fn with_head(self, head: u32) -> Record {
+        Record { head, ..self }
     }
 
-    fn bytes(self) -> [u8; RECORD_HEADER] {
-        let mut head = [0; RECORD_HEADER];
-        head[0..4].copy_from_slice(&self.refs.to_le_bytes());
-        head[4..6].copy_from_slice(&self.route_len.to_le_bytes());
-        head[6..8].copy_from_slice(&self.flags.to_le_bytes());
-        head[8..12].copy_from_slice(&self.properties_len.to_le_bytes());
-        head[12..16].copy_from_slice(&self.body_len.to_le_bytes());
-        head
+    /// Reads the record at the front of `bytes`.
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Record {
+        let fixed: &[u8; RECORD_FIXED] = bytes.first_chunk().expect("a record was written");
+        let &[h0, h1, h2, h3, b0, b1, b2, b3, c0, c1, c2, c3] = fixed;
+        let [head, body_len, holders] = [[h0, h1, h2, h3], [b0, b1, b2, b3], [c0, c1, c2, c3]].map(u32::from_le_bytes);
+        Record { head, body_len, holders }
+    }
+
+    /// Writes it to the front of `space`, behind it the body of `message`, or `shared_key` for a shared one.
+    #[inline]
+    pub fn write(self, message: &MessageView<'_>, shared_key: u32, space: &mut [u8]) {
+        space[..4].copy_from_slice(&self.head.to_le_bytes());
+        space[4..8].copy_from_slice(&self.body_len.to_le_bytes());
+        space[8..RECORD_FIXED].copy_from_slice(&self.holders.to_le_bytes());
+        let space = &mut space[RECORD_FIXED..];
+        match message.body {
+            Body::Slice(body) => space[..body.len()].copy_from_slice(body),
+            Body::Shared(_) => space[..4].copy_from_slice(&shared_key.to_le_bytes()),
+        }
     }
 
     /// Whether the body stands elsewhere, as a counted buffer.
+    #[inline]
     pub fn is_shared(self) -> bool {
-        self.flags & FLAG_SHARED != 0
+        self.body_len & SHARED != 0
     }
 
     /// Bytes of the whole record.
-    pub fn record_len(self) -> usize {
-        let body = if self.is_shared() { 4 } else { self.body_len as usize };
-        RECORD_HEADER + self.route_len as usize + self.properties_len as usize + body
-    }
-
-    fn properties_at(self) -> usize {
-        RECORD_HEADER + self.route_len as usize
-    }
-
-    fn body_at(self) -> usize {
-        self.properties_at() + self.properties_len as usize
+    #[inline]
+    pub fn len(self) -> usize {
+        RECORD_FIXED + if self.is_shared() { 4 } else { self.body_len as usize }
     }
 
     /// The key of the shared body in its holder's table.
     pub fn shared_key(self, record: &[u8]) -> u32 {
-        let at = self.body_at();
-        u32::from_le_bytes(record[at..at + 4].try_into().expect("four bytes"))
+        u32::from_le_bytes(*record[RECORD_FIXED..].first_chunk().expect("a shared body has a key"))
     }
 
-    /// The message that `record` holds; `shared` is its body if [`is_shared`](Self::is_shared).
-    pub fn view<'a>(self, record: &'a [u8], shared: Option<&'a Bytes>) -> MessageView<'a> {
-        let (properties_at, body_at) = (self.properties_at(), self.body_at());
-        MessageView {
-            route: Route::new(&record[RECORD_HEADER..properties_at]),
-            properties: &record[properties_at..body_at],
-            body: match shared {
-                Some(body) => Body::Shared(body),
-                None => Body::Slice(&record[body_at..body_at + self.body_len as usize]),
-            },
-        }
-    }
-}
-
-/// Writes `message` as a record into `space`, which is exactly [`RecordHeader::record_len`] long; `shared_key` names a shared body.
-pub fn write_record(header: RecordHeader, message: &MessageView<'_>, shared_key: u32, space: &mut [u8]) {
-    let (properties_at, body_at) = (header.properties_at(), header.body_at());
-    space[..RECORD_HEADER].copy_from_slice(&header.bytes());
-    space[RECORD_HEADER..properties_at].copy_from_slice(message.route.wire());
-    space[properties_at..body_at].copy_from_slice(message.properties);
-    match message.body {
-        Body::Slice(body) => space[body_at..].copy_from_slice(body),
-        Body::Shared(_) => space[body_at..].copy_from_slice(&shared_key.to_le_bytes()),
+    /// The message of the record at the front of `record`, whose head is at the front of `head`; `shared` is its body if it
+    /// [`is_shared`](Self::is_shared).
+    #[inline]
+    pub fn view<'a>(self, head: &'a [u8], record: &'a [u8], shared: Option<&'a Bytes>) -> MessageView<'a> {
+        let (route, properties) = read_head(head);
+        let body = match shared {
+            Some(body) => Body::Shared(body),
+            None => Body::Slice(&record[RECORD_FIXED..self.len()]),
+        };
+        MessageView { route, properties, body }
     }
 }
 
 /// Overwrites the count of holders in a record.
-pub fn set_refs(record: &mut [u8], refs: u32) {
-    record[..4].copy_from_slice(&refs.to_le_bytes());
+pub fn set_holders(record: &mut [u8], holders: u32) {
+    record[8..RECORD_FIXED].copy_from_slice(&holders.to_le_bytes());
 }
+
+/// Bytes of a head without its route and properties.
+const HEAD_FIXED: usize = 6;
+/// Bytes of a record without its body.
+const RECORD_FIXED: usize = 12;
+const SHARED: u32 = 1 << 31;
 
 #[cfg(test)]
 mod tests {
@@ -129,17 +137,18 @@ mod tests {
         let shared = Bytes::from_static(b"shared body");
         for body in [Body::Slice(b""), Body::Slice(b"hello"), Body::Shared(&shared)] {
             let message = MessageView { route: Route::new(b"\x02ex\x03key"), properties: &[0x80, 0, 1, b'x'], body };
-            let header = RecordHeader::of(&message, 3);
-            let mut record = vec![0; header.record_len()];
-            write_record(header, &message, 77, &mut record);
-            let read = RecordHeader::read(&record);
-            assert_eq!(read, header);
-            let held = read.is_shared().then_some(&shared);
+            let mut head = vec![0; head_len(&message)];
+            write_head(&message, &mut head);
+            let written = Record::of(&message, 3).with_head(55);
+            let mut record = vec![0; written.len()];
+            written.write(&message, 77, &mut record);
+            let read = Record::read(&record);
+            assert_eq!((read, read.head, read.holders), (written, 55, 3));
             assert!(!read.is_shared() || read.shared_key(&record) == 77);
-            let view = read.view(&record, held);
+            let view = read.view(&head, &record, read.is_shared().then_some(&shared));
             assert_eq!((view.route, view.properties, view.body.bytes()), (message.route, message.properties, body.bytes()));
-            set_refs(&mut record, 9);
-            assert_eq!(RecordHeader::read(&record).refs, 9);
+            set_holders(&mut record, 9);
+            assert_eq!(Record::read(&record), Record { holders: 9, ..written });
         }
     }
 }

@@ -7,11 +7,11 @@ use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::QUEUE_BUDGET;
-use crate::broker::arena::Arena;
+use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Target};
 use crate::message::{Content, MessageRef, MessageView, Route};
-use crate::protocol::amqp::session::Room;
+use crate::protocol::amqp::session::{Delivery, Room};
 
 /// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
 pub struct RemoteHold {
@@ -38,58 +38,70 @@ enum Next {
     LinkFull,
 }
 
+/// Where a consumer's messages go.
+enum Sink<'s, 'm> {
+    /// Into its connection's output.
+    Here(Delivery<'s, 'm>),
+    /// By mail to its connection's shard.
+    There(Away<'s, 'm>),
+}
+
+/// Messages for a consumer on another shard.
+struct Away<'s, 'm> {
+    link: &'s mut Link,
+    deliver: Deliver,
+    /// Route and properties of the last one.
+    last: Option<(Route<'m>, &'m [u8])>,
+}
+
+/// Messages in a row to the same place, and where the arena has them.
+pub struct Batch<'b, 'm> {
+    /// Where they were published to.
+    pub route: Route<'m>,
+    /// What they are.
+    pub contents: &'b [Content<'m>],
+    /// For each of them, if several queues get them: its place, once one of the queues has put it there.
+    pub stored: Option<&'b mut [Option<MessageRef>]>,
+}
+
 impl Shard {
-    /// A message for the queue `id`, which lives here: to a waiting consumer at once, else into the arena. `stored` is the message's place
-    /// in the arena once one of its queues has put it there.
-    pub(super) fn enqueue(&mut self, id: QueueId, message: &MessageView<'_>, stored: &mut Option<MessageRef>) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
-        if queue.is_empty()
-            && let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id)
-        {
-            let held = if served.no_ack { MessageRef::default() } else { hold(&mut self.arena, message, stored) };
-            let entry = queue.place(held);
-            queue.consumers.on_delivered(served.consumer, 1);
-            return self.hand_over(served, entry, message);
-        }
-        queue.push(hold(&mut self.arena, message, stored));
-        if queue.consumers.any_ready() {
-            self.mark_queue(id);
-        }
-    }
-
-    /// Several messages in a row for the queue `id`, which lives here.
-    pub(super) fn enqueue_run(&mut self, id: QueueId, route: Route<'_>, contents: &[Content<'_>]) {
-        let mut rest = contents;
-        while let Some((first, others)) = rest.split_first() {
-            let delivered = self.deliver_run(id, route, rest);
+    /// Messages for the queue `id`, which lives here: to waiting consumers at once, else into the arena.
+    pub(super) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
+        let mut done = 0;
+        while done < batch.contents.len() {
+            let delivered = self.deliver_at_once(id, &mut batch, done);
             if delivered == 0 {
-                self.enqueue(id, &first.sent_to(route), &mut None);
-                rest = others;
-            } else {
-                rest = &rest[delivered..];
+                return self.append(id, &mut batch, done);
             }
+            done += delivered;
         }
     }
 
-    /// Messages that find the queue empty and one local consumer ready go straight into its output. The answer is how many did.
-    fn deliver_run(&mut self, id: QueueId, route: Route<'_>, contents: &[Content<'_>]) -> usize {
+    /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did.
+    fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
         let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
         let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
-        let Target { channel: ChannelAddr { conn, channel }, index } = served.target;
-        if conn.shard != self.id {
-            return 0;
-        }
-        let many = queue.consumers.turns(served.consumer, contents.len());
-        let mut delivery = self.conns.touch(conn.conn).expect("a consumer with room is connected").session.delivery(channel, index);
+        let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
+        let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
+        let mut run = self.arena.run(batch.holders());
         let mut done = 0;
-        while done < many && delivery.has_room() {
-            let message = contents[done].sent_to(route);
-            let held = if served.no_ack { MessageRef::default() } else { self.arena.insert(&message) };
-            delivery.deliver(queue.place(held), &message);
+        while done < many && sink.has_room() {
+            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run) };
+            sink.deliver(queue.place(held), &batch.message(from + done));
             done += 1;
         }
         queue.consumers.on_delivered(served.consumer, done);
         done
+    }
+
+    /// Messages from number `from` on wait in the queue.
+    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let mut run = self.arena.run(batch.holders());
+        (from..batch.contents.len()).for_each(|at| queue.push(batch.hold(at, &mut run)));
+        if queue.consumers.any_ready() {
+            self.mark_queue(id);
+        }
     }
 
     /// Serves the consumers of one queue with what it has, within a budget. True: there is more to do, come back.
@@ -98,11 +110,7 @@ impl Shard {
         while budget > 0 {
             let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| !queue.is_empty()) else { return false };
             match next(queue, &mut self.conns, &mut self.links, self.id) {
-                Next::Serve(served) if served.target.channel.conn.shard == self.id => budget -= self.serve_here(id, served, budget),
-                Next::Serve(served) => {
-                    self.serve_remote(id, served);
-                    budget -= 1;
-                }
+                Next::Serve(served) => budget -= self.serve(id, served, budget),
                 Next::Nobody => return false,
                 Next::LinkFull => {
                     self.blocked_queues.push(id);
@@ -113,44 +121,25 @@ impl Shard {
         true
     }
 
-    /// Gives a local consumer what is its turn, at most `budget` messages. The answer is how many it got, at least one.
-    fn serve_here(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
-        let Target { channel: ChannelAddr { conn, channel }, index } = served.target;
+    /// Gives a consumer what is its turn, at most `budget` messages. The answer is how many it got, at least one.
+    fn serve(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
         let queue = local_queue(&mut self.queues, id).expect("it is being served");
         let many = queue.consumers.turns(served.consumer, budget.min(queue.len()));
-        let mut delivery = self.conns.touch(conn.conn).expect("a consumer with room is connected").session.delivery(channel, index);
+        let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
+        let mut over = std::mem::take(&mut self.over);
         let mut done = 0;
-        while done < many && delivery.has_room() {
+        while done < many && sink.has_room() {
             let entry = queue.pop().expect("no more are served than there are");
-            delivery.deliver(entry, &self.arena.view(entry.message));
+            sink.deliver(entry, &self.arena.view(entry.message));
             if served.no_ack {
-                self.arena.release(entry.message);
+                over.push(entry.message);
             }
             done += 1;
         }
         queue.consumers.on_delivered(served.consumer, done);
+        over.drain(..).for_each(|message| self.arena.release(message));
+        self.over = over;
         done
-    }
-
-    /// Sends one message to a consumer on another shard.
-    fn serve_remote(&mut self, id: QueueId, served: Served) {
-        let queue = local_queue(&mut self.queues, id).expect("it is being served");
-        let entry = queue.pop().expect("it is being served");
-        queue.consumers.on_delivered(served.consumer, 1);
-        post_delivery(&mut self.links, served, entry, &self.arena.view(entry.message));
-        if served.no_ack {
-            self.arena.release(entry.message);
-        }
-    }
-
-    /// A message goes out: into the connection's output, or by mail to the connection's shard.
-    fn hand_over(&mut self, served: Served, entry: Entry, message: &MessageView<'_>) {
-        let Target { channel: ChannelAddr { conn, channel }, index } = served.target;
-        if conn.shard != self.id {
-            return post_delivery(&mut self.links, served, entry, message);
-        }
-        let conn = self.conns.touch(conn.conn).expect("a consumer with room is connected");
-        conn.session.delivery(channel, index).deliver(entry, message);
     }
 
     /// Deliveries from a queue on shard `home`.
@@ -273,21 +262,61 @@ fn next(queue: &mut Queue, conns: &mut Conns, links: &mut [Option<Link>], here: 
     Next::Nobody
 }
 
-/// Mails a message to the shard of its consumer.
-fn post_delivery(links: &mut [Option<Link>], served: Served, entry: Entry, message: &MessageView<'_>) {
+/// Opens the way to a consumer that has room.
+fn open_sink<'s, 'm>(conns: &'s mut Conns, links: &'s mut [Option<Link>], here: ShardId, served: Served) -> Sink<'s, 'm> {
     let Served { queue, consumer, target, epoch, no_ack } = served;
     let Target { channel: ChannelAddr { conn, channel }, index } = target;
+    if conn.shard == here {
+        let conn = conns.touch(conn.conn).expect("a consumer with room is connected");
+        return Sink::Here(conn.session.delivery(channel, index));
+    }
     let link = links[conn.shard.0 as usize].as_mut().expect("every other shard has a link");
-    link.deliver(message, entry, Deliver { conn: conn.conn, queue, consumer, index, epoch, at: 0, count: 1, channel, no_ack });
+    let deliver = Deliver { conn: conn.conn, queue, consumer, index, epoch, at: 0, count: 1, channel, no_ack };
+    Sink::There(Away { link, deliver, last: None })
 }
 
-/// The message's place in the arena, held once more.
-fn hold(arena: &mut Arena, message: &MessageView<'_>, stored: &mut Option<MessageRef>) -> MessageRef {
-    match *stored {
-        Some(place) => {
-            arena.hold(place);
-            place
+impl<'m> Sink<'_, 'm> {
+    #[inline]
+    fn has_room(&self) -> bool {
+        match self {
+            Sink::Here(delivery) => delivery.has_room(),
+            Sink::There(away) => away.link.has_room(),
         }
-        None => *stored.insert(arena.insert(message)),
+    }
+
+    #[inline]
+    fn deliver(&mut self, entry: Entry, message: &MessageView<'m>) {
+        match self {
+            Sink::Here(delivery) => delivery.deliver(entry, message),
+            Sink::There(away) => {
+                let repeats = away.last.is_some_and(|(route, properties)| message.shares_head(route, properties));
+                away.last = Some((message.route, message.properties));
+                away.link.deliver(message, repeats, entry, away.deliver);
+            }
+        }
+    }
+}
+
+impl<'m> Batch<'_, 'm> {
+    fn message(&self, at: usize) -> MessageView<'m> {
+        self.contents[at].sent_to(self.route)
+    }
+
+    fn holders(&self) -> Holders {
+        if self.stored.is_some() { Holders::Several } else { Holders::One }
+    }
+
+    /// The place of a message in the arena, held once more.
+    #[inline]
+    fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
+        let message = self.message(at);
+        match self.stored.as_mut().map(|stored| &mut stored[at]) {
+            None => run.insert(&message),
+            Some(Some(place)) => {
+                run.hold(*place);
+                *place
+            }
+            Some(stored) => *stored.insert(run.insert(&message)),
+        }
     }
 }

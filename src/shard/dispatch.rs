@@ -1,76 +1,71 @@
 //! Publishing: from a message in somebody's hands to the queues that it leads to.
 
 use super::Shard;
+use super::delivery::Batch;
 use super::mail::Hold;
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
 use crate::broker::router;
 use crate::contract::{Fault, Notice, RouteSet};
-use crate::message::{Body, Content, MessageView};
-use crate::protocol::amqp::session::{Contents, Publish};
+use crate::message::{Content, MessageView, Route};
+use crate::protocol::amqp::session::Contents;
 
-/// A message and what its publisher wants to hear of it.
+/// Messages published in a row to the same place, and what their publisher wants to hear of them.
 #[derive(Clone, Copy)]
-pub struct Published<'a> {
+pub struct Published<'b, 'm> {
     /// The publisher's channel.
     pub channel: u16,
-    /// Return the message if it finds no queue.
+    /// Return those that find no queue.
     pub mandatory: bool,
-    /// Who waits until the queues have it: a sequence number of a confirm channel, or 0 for a transaction.
+    /// Who waits until the queues have them: the first one's sequence number on a confirm channel, or 0 for a transaction.
     pub hold: Option<u64>,
-    /// The message.
-    pub message: MessageView<'a>,
+    /// Exchange and routing key.
+    pub route: Route<'m>,
+    /// The messages.
+    pub contents: &'b [Content<'m>],
 }
 
 impl Shard {
-    /// Messages published one after the other to the same place.
-    pub(super) fn publish_run(&mut self, id: ConnId, publish: &Publish<'_>, contents: &[Content<'_>]) {
-        match self.sole_queue(id, publish, contents) {
-            Some(queue) if queue.home == self.id => return self.enqueue_run(queue.queue, publish.route, contents),
-            Some(queue) => return self.post_run(id, queue, publish, contents),
-            None => {}
-        }
-        let &Publish { channel, mandatory, confirm, route } = publish;
-        for (sequence, content) in (confirm.unwrap_or(0)..).zip(contents) {
-            let hold = confirm.map(|_| sequence);
-            if !self.publish(id, Published { channel, mandatory, hold, message: content.sent_to(route) }) {
+    /// Messages that a client publishes.
+    pub(super) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
+        while !published.contents.is_empty() {
+            let plain = count_plain(published.contents);
+            let done = if plain > 0 && self.remembers(id, &published) {
+                let routes = std::mem::take(&mut self.routes);
+                self.spread(id, &published.first(plain), &routes);
+                self.routes = routes;
+                plain
+            } else if self.publish_one(id, &published.first(1)) {
+                1
+            } else {
                 return; // the fault closes the channel, and what follows on it is ignored
-            }
+            };
+            published = published.behind(done);
         }
     }
 
-    /// The one queue of all messages of a run, if the channel remembers it.
-    fn sole_queue(&mut self, id: ConnId, publish: &Publish<'_>, contents: &[Content<'_>]) -> Option<QueueAddr> {
-        let cache = self.conns.get_mut(id)?.session.route_cache(publish.channel);
-        let &[queue] = &cache.find(self.catalog.version(), publish.route.wire())?[..] else { return None };
-        let plain = !contents.iter().any(|content| router::needs_checks(content.properties));
-        plain.then_some(queue)
+    /// Whether the channel remembers the queues of messages for this place that need no checks; then they are in `routes`.
+    #[inline]
+    fn remembers(&mut self, id: ConnId, published: &Published<'_, '_>) -> bool {
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let cache = conn.session.route_cache(published.channel);
+        let Some(found) = cache.find(self.catalog.version(), published.route.wire()) else { return false };
+        self.routes.clear();
+        self.routes.extend_from_slice(found);
+        true
     }
 
-    /// Posts a run to its one queue on another shard.
-    fn post_run(&mut self, id: ConnId, queue: QueueAddr, publish: &Publish<'_>, contents: &[Content<'_>]) {
-        let &Publish { channel, confirm, route, .. } = publish;
-        let link = self.links[queue.home.0 as usize].as_mut().expect("every other shard has a link");
-        let session = &mut self.conns.get_mut(id).expect("who publishes is connected").session;
-        let generation = session.generation(channel);
-        for (sequence, content) in (confirm.unwrap_or(0)..).zip(contents) {
-            let hold = confirm.map(|_| Hold { conn: id, channel, generation, sequence });
-            link.publish(&content.sent_to(route), queue.queue, hold);
-            hold.inspect(|_| session.hold(channel, sequence, 1));
-        }
-        self.link_full |= !link.has_room();
-    }
-
-    /// basic.publish, complete. False: it was a fault.
-    pub(super) fn publish(&mut self, id: ConnId, published: Published<'_>) -> bool {
+    /// One message by the router, which may also rewrite its properties. False: it was a fault.
+    fn publish_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> bool {
         let mut routes = std::mem::take(&mut self.routes);
-        let routed = self.route(id, &published, &mut routes);
+        let message = published.contents[0].sent_to(published.route);
+        let routed = self.route(id, published.channel, &message, &mut routes);
         let is_fine = routed.is_ok();
         match routed {
-            Ok(None) => self.spread(id, &published, &routes),
+            Ok(None) => self.spread(id, published, &routes),
             Ok(Some(properties)) => {
-                let message = MessageView { properties: &properties, ..published.message };
-                self.spread(id, &Published { message, ..published }, &routes);
+                let rewritten = [Content { properties: &properties, ..published.contents[0] }];
+                self.spread(id, &Published { contents: &rewritten, ..*published }, &routes);
             }
             Err(fault) => self.fault(id, published.channel, fault),
         }
@@ -78,70 +73,60 @@ impl Shard {
         is_fine
     }
 
-    /// The queues of a message: from the channel's memory if it only depends on exchange and key, else from the router, which may also
-    /// rewrite the properties.
-    fn route(&mut self, id: ConnId, published: &Published<'_>, routes: &mut RouteSet) -> Result<Option<Vec<u8>>, Fault> {
-        let message = &published.message;
+    /// The queues of a message, and its properties if they are to be others. The channel remembers the queues if they depend on exchange and
+    /// key alone.
+    fn route(&mut self, id: ConnId, channel: u16, message: &MessageView<'_>, routes: &mut RouteSet) -> Result<Option<Vec<u8>>, Fault> {
         let conn = self.conns.get_mut(id).expect("who publishes is connected");
-        let checked = router::needs_checks(message.properties);
-        let version = self.catalog.version();
-        let cache = conn.session.route_cache(published.channel);
-        if !checked && let Some(found) = cache.find(version, message.route.wire()) {
-            routes.clear();
-            routes.extend_from_slice(found);
-            return Ok(None);
-        }
-        routes.clear();
         let routed = router::route(&self.catalog, conn.session.vhost(), conn.user_name(), message, routes)?;
-        if routed.cacheable && !checked {
-            conn.session.route_cache(published.channel).remember(version, message.route.wire(), routes);
+        if routed.cacheable {
+            conn.session.route_cache(channel).remember(self.catalog.version(), message.route.wire(), routes);
         }
         Ok(routed.properties)
     }
 
-    /// Gives the message to its queues, here and elsewhere.
-    pub(super) fn spread(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr]) {
-        if routes.is_empty() {
-            return self.unroutable(id, published);
-        }
-        let mut stored = None;
-        let mut remote = 0;
-        for queue in routes {
-            if queue.home == self.id {
-                self.enqueue(queue.queue, &published.message, &mut stored);
-            } else {
-                remote += 1;
+    /// Gives messages to their queues, here and elsewhere.
+    pub(super) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
+        let &Published { route, contents, .. } = published;
+        match routes {
+            [] => self.unroutable(id, published),
+            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch { route, contents, stored: None }),
+            _ => {
+                let mut stored = std::mem::take(&mut self.stored);
+                stored.resize(contents.len(), None);
+                let here = self.id;
+                for queue in routes.iter().filter(|queue| queue.home == here) {
+                    self.enqueue(queue.queue, Batch { route, contents, stored: Some(&mut stored) });
+                }
+                stored.clear();
+                self.stored = stored;
+                self.post(id, published, routes);
             }
-        }
-        if remote > 0 {
-            self.post(id, published, routes, remote);
         }
     }
 
-    /// Posts the message to the queues on other shards, one record per shard.
-    #[inline(never)]
-    fn post(&mut self, id: ConnId, published: &Published<'_>, routes: &[QueueAddr], remote: usize) {
-        let channel = published.channel;
-        let session = &self.conns.get(id).expect("who publishes is connected").session;
-        let hold = published.hold.map(|sequence| Hold { conn: id, channel, generation: session.generation(channel), sequence });
-        for peer in (0..self.config.shards).map(ShardId) {
-            let mut queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue).peekable();
-            if peer != self.id && queues.peek().is_some() {
-                self.post_to(peer, queues, &published.message, hold);
+    /// Posts messages to those of their queues that live on other shards, one record per shard and message.
+    fn post(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
+        let &Published { channel, hold: sequence, route, contents, .. } = published;
+        let remote = routes.iter().filter(|queue| queue.home != self.id).count();
+        if remote == 0 {
+            return;
+        }
+        let session = &mut self.conns.get_mut(id).expect("who publishes is connected").session;
+        let hold = sequence.map(|sequence| Hold { conn: id, channel, generation: session.generation(channel), sequence });
+        for peer in (0..self.config.shards).map(ShardId).filter(|&peer| peer != self.id) {
+            let queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue);
+            if queues.clone().next().is_some() {
+                let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
+                link.publish(queues, route, contents, hold);
+                self.link_full |= !link.has_room();
             }
         }
         let conn = self.conns.get_mut(id).expect("who publishes is connected");
-        match published.hold {
-            Some(0) => conn.commit_pending += remote,
-            Some(sequence) => conn.session.hold(published.channel, sequence, remote as u32),
+        match sequence {
+            Some(0) => conn.commit_pending += remote * contents.len(),
+            Some(sequence) => conn.session.hold(channel, sequence, contents.len() as u64, remote as u32),
             None => {}
         }
-    }
-
-    fn post_to(&mut self, peer: ShardId, queues: impl Iterator<Item = QueueId>, message: &MessageView<'_>, hold: Option<Hold>) {
-        let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
-        link.publish_to_all(message, queues, hold);
-        self.link_full |= !link.has_room();
     }
 
     /// After a publish by `id` that may have filled a link: its socket is not read until the link has room.
@@ -154,32 +139,27 @@ impl Shard {
         }
     }
 
-    fn unroutable(&mut self, id: ConnId, published: &Published<'_>) {
+    fn unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
         if published.mandatory {
             let conn = self.conns.touch(id).expect("who publishes is connected");
-            conn.session.return_message(published.channel, &published.message);
+            for content in published.contents {
+                conn.session.return_message(published.channel, &content.sent_to(published.route));
+            }
         }
     }
 
     /// Messages from another shard, for a queue here.
-    pub(super) fn on_posted<'a>(&mut self, queue: QueueId, mut messages: impl Iterator<Item = MessageView<'a>>) {
-        let (mut route, mut contents) = (None, Contents::new());
-        loop {
-            let message = messages.next();
-            let joins = message.is_some_and(|message| route == Some(message.route) && contents.len() < PUBLISH_RUN_MAX);
-            if !joins && let Some(route) = route.take() {
-                self.enqueue_run(queue, route, &contents);
+    pub(super) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) {
+        let (mut route, mut contents) = (Route::EMPTY, Contents::new());
+        for message in messages {
+            if contents.len() == PUBLISH_RUN_MAX || message.route != route {
+                self.enqueue(queue, Batch { route, contents: &contents, stored: None });
                 contents.clear();
+                route = message.route;
             }
-            match message {
-                Some(MessageView { route: to, properties, body: Body::Slice(body) }) => {
-                    route = Some(to);
-                    contents.push(Content { properties, body });
-                }
-                Some(message) => self.enqueue(queue, &message, &mut None),
-                None => return,
-            }
+            contents.push(message.content());
         }
+        self.enqueue(queue, Batch { route, contents: &contents, stored: None });
     }
 
     /// Remote queues have messages that sessions here wait for.
@@ -197,4 +177,28 @@ impl Shard {
             }
         }
     }
+}
+
+impl Published<'_, '_> {
+    /// The first `count` messages.
+    fn first(self, count: usize) -> Self {
+        Published { contents: &self.contents[..count], ..self }
+    }
+
+    /// The messages behind the first `count`.
+    fn behind(self, count: usize) -> Self {
+        let hold = self.hold.map(|sequence| if sequence == 0 { 0 } else { sequence + count as u64 });
+        Published { hold, contents: &self.contents[count..], ..self }
+    }
+}
+
+/// How many messages there are in front of the first whose properties must be looked at.
+#[inline]
+fn count_plain(contents: &[Content<'_>]) -> usize {
+    let is_plain = |&at: &usize| {
+        let properties = contents[at].properties;
+        let is_as_before = at > 0 && std::ptr::eq(contents[at - 1].properties, properties);
+        is_as_before || !router::needs_checks(properties)
+    };
+    (0..contents.len()).take_while(is_plain).count()
 }

@@ -16,7 +16,7 @@ use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::{access, router};
 use crate::contract::{Fault, Notice, Outcome, Receipt, RouteSet};
-use crate::protocol::amqp::session::{Contents, Event, Login};
+use crate::protocol::amqp::session::{Contents, Event, Login, Publish};
 
 impl Shard {
     /// Bytes from the socket. The shard keeps what it needs of them.
@@ -78,8 +78,8 @@ impl Shard {
             let (used, event) = conn.session.poll(&input[at..], &mut contents);
             at += used;
             match event {
-                Event::Publish(publish) => {
-                    self.publish_run(id, &publish, &contents);
+                Event::Publish(Publish { channel, mandatory, confirm: hold, route }) => {
+                    self.publish(id, Published { channel, mandatory, hold, route, contents: &contents });
                     self.park_if_link_full(id);
                 }
                 Event::Settle { channel, tags, outcome } => self.on_settle(id, channel, tags, outcome),
@@ -119,7 +119,8 @@ impl Shard {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let assembled = conn.session.take_assembled();
         let (channel, mandatory, hold) = (assembled.channel, assembled.mandatory, assembled.confirm);
-        self.publish(id, Published { channel, mandatory, hold, message: assembled.view() });
+        let message = assembled.view();
+        self.publish(id, Published { channel, mandatory, hold, route: message.route, contents: &[message.content()] });
         self.park_if_link_full(id);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.recycle(assembled);
@@ -176,7 +177,8 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         let transaction = conn.session.take_transaction(channel);
         for message in &transaction.publishes {
-            let published = Published { channel, mandatory: message.mandatory, hold: Some(0), message: message.view() };
+            let (mandatory, view) = (message.mandatory, message.view());
+            let published = Published { channel, mandatory, hold: Some(0), route: view.route, contents: &[view.content()] };
             self.spread(id, &published, &message.routes);
         }
         for (_, Receipt { queue, consumer, entry }, outcome) in transaction.settles {

@@ -20,12 +20,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 
 use bytes::Bytes;
 
+use super::block::{Block, ENTRY_LEN, Written};
 use super::mail::{Deliver, Got, Hold, Mail, Publish, Settled};
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueId};
 use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
 use crate::contract::{Entry, Outcome};
-use crate::message::{Body, MessageRef, MessageView, RECORD_HEADER, RecordHeader, write_record};
+use crate::message::{Body, Content, MessageView, Route};
 
 /// This shard's end of the rings to and from one peer.
 pub struct Link {
@@ -37,7 +38,7 @@ pub struct Link {
     /// The same, of the peer.
     peer_starved: Arc<AtomicBool>,
     staged: VecDeque<Mail>,
-    /// Bytes of message bodies staged so far, and those that the peer has taken.
+    /// Bytes of blocks and shared bodies staged so far, and those that the peer has taken.
     sent_bytes: usize,
     peer_taken: Arc<AtomicUsize>,
     /// The same for the other direction.
@@ -45,11 +46,9 @@ pub struct Link {
     taken: Arc<AtomicUsize>,
     /// `starved` was set by the last flush.
     waits: bool,
-    block: Vec<u8>,
+    block: Block,
     /// Where in `staged` the block will stand.
     block_at: Option<usize>,
-    /// Where the last record ends in the block, if the next one may join its mail; else 0.
-    run_end: usize,
     accepts: Vec<(Hold, u32)>,
     /// The block that incoming mail refers to.
     pub in_block: Bytes,
@@ -97,9 +96,8 @@ impl Link {
             taken_bytes: 0,
             taken: Arc::default(),
             waits: false,
-            block: Vec::new(),
+            block: Block::default(),
             block_at: None,
-            run_end: 0,
             accepts: Vec::new(),
             in_block: Bytes::new(),
             in_body: None,
@@ -116,76 +114,103 @@ impl Link {
         self.staged.push_back(mail);
     }
 
-    /// Stages a message for `queue`. It joins the mail before if that is for the same queue.
-    pub fn publish(&mut self, message: &MessageView<'_>, queue: QueueId, hold: Option<Hold>) {
-        let record = self.write(None, message);
-        if let (Some(Mail::Publish(last)), true) = (self.staged.back_mut(), record.continues_run)
-            && last.queue == queue
-            && match (last.hold, hold) {
-                (None, None) => true,
-                (Some(last_hold), Some(hold)) => last_hold.is_followed_by(hold, last.count),
-                _ => false,
+    /// Stages messages in a row for each of `queues`; `hold` waits for the first one, those with the sequence numbers behind for the others.
+    pub fn publish(
+        &mut self,
+        queues: impl Iterator<Item = QueueId> + Clone,
+        route: Route<'_>,
+        contents: &[Content<'_>],
+        hold: Option<Hold>,
+    ) {
+        let mut done = 0;
+        while done < contents.len() {
+            let (written, count) = self.write_run(route, &contents[done..]);
+            for queue in queues.clone() {
+                let hold = hold.map(|hold| hold.behind(done as u32));
+                self.stage_publish(Publish { queue, hold, at: written.at, count: count as u32 }, written, contents[done].body);
             }
-        {
-            last.count += 1;
-            self.sent_bytes += weight(message);
-        } else {
-            self.stage_written(message, Mail::Publish(Publish { queue, hold, at: record.at, count: 1 }));
+            done += count;
         }
     }
 
-    /// Stages one message for several queues.
-    pub fn publish_to_all(&mut self, message: &MessageView<'_>, queues: impl Iterator<Item = QueueId>, hold: Option<Hold>) {
-        let at = self.write(None, message).at;
-        for queue in queues {
-            self.stage_written(message, Mail::Publish(Publish { queue, hold, at, count: 1 }));
+    /// Writes as many messages as fit into one block and can be told of in one mail; the answer is where the first one stands, and how many.
+    fn write_run(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> (Written, usize) {
+        let first = contents[0].sent_to(route);
+        let written = self.write(None, &first, false);
+        let mut count = 1;
+        while let Some(content) = contents.get(count) {
+            let (message, last) = (content.sent_to(route), &contents[count - 1]);
+            let joins = [content.body, last.body].iter().all(|body| matches!(body, Body::Slice(_)));
+            if !joins || self.block.len() + Block::len_max(&message) > MAIL_BLOCK_SIZE {
+                break;
+            }
+            self.write(None, &message, message.shares_head(route, last.properties));
+            count += 1;
+        }
+        (written, count)
+    }
+
+    /// Stages the mail for messages that were written. It joins the mail before if that is for the same queue and they stand right behind.
+    fn stage_publish(&mut self, publish: Publish, written: Written, body: Body<'_>) {
+        if let (Some(Mail::Publish(last)), true) = (self.staged.back_mut(), written.continues_run)
+            && last.is_followed_by(&publish)
+        {
+            last.count += publish.count;
+        } else {
+            self.stage_with(body, Mail::Publish(publish));
         }
     }
 
     /// Stages a message at `entry` of its queue for a consumer; `deliver` says for whom. It joins the mail before if that is for the same.
-    pub fn deliver(&mut self, message: &MessageView<'_>, entry: Entry, deliver: Deliver) {
-        let record = self.write(Some(entry), message);
-        if let (Some(Mail::Deliver(last)), true) = (self.staged.back_mut(), record.continues_run)
+    /// `repeats`: it shares the head of the one before.
+    #[inline]
+    pub fn deliver(&mut self, message: &MessageView<'_>, repeats: bool, entry: Entry, deliver: Deliver) {
+        let written = self.write(Some(entry), message, repeats);
+        if let (Some(Mail::Deliver(last)), true) = (self.staged.back_mut(), written.continues_run)
             && *last == (Deliver { at: last.at, count: last.count, ..deliver })
         {
             last.count += 1;
-            self.sent_bytes += weight(message);
         } else {
-            self.stage_written(message, Mail::Deliver(Deliver { at: record.at, count: 1, ..deliver }));
+            self.stage_with(message.body, Mail::Deliver(Deliver { at: written.at, count: 1, ..deliver }));
         }
     }
 
     /// Stages the answer to basic.get.
     pub fn got(&mut self, message: &MessageView<'_>, to: ChannelAddr, got: Got) {
-        let at = self.write(None, message).at;
-        self.stage_written(message, Mail::Got(Box::new((to, Got { at, ..got }))));
+        let at = self.write(None, message, false).at;
+        self.stage_with(message.body, Mail::Got(Box::new((to, Got { at, ..got }))));
     }
 
-    /// Writes a record into the block, behind its entry if it has one.
-    fn write(&mut self, entry: Option<Entry>, message: &MessageView<'_>) -> Record {
-        let header = RecordHeader::of(message, 0);
-        let (entry_len, record_len) = (if entry.is_some() { ENTRY_LEN } else { 0 }, header.record_len());
-        let at = self.make_room(entry_len + record_len);
-        entry.inspect(|entry| self.block.extend_from_slice(&entry.to_bytes()));
-        self.block.resize(at + entry_len + record_len, 0);
-        write_record(header, message, 0, &mut self.block[at + entry_len..]);
-        let continues_run = self.run_end == at && at > 0 && !header.is_shared();
-        self.run_end = if header.is_shared() { 0 } else { self.block.len() };
-        Record { at: at as u32, continues_run }
-    }
-
-    /// Stages the mail for a message that was written.
-    fn stage_written(&mut self, message: &MessageView<'_>, mail: Mail) {
-        if let Body::Shared(body) = message.body {
-            self.staged.push_back(Mail::Body(body.clone()));
+    /// Stages settled deliveries. They join the mail before if that is for the same queue and consumer.
+    pub fn settle(&mut self, queue: QueueId, consumer: Option<ConsumerId>, entries: &[Entry], outcome: Outcome) {
+        for entries in entries.chunks(MAIL_BLOCK_SIZE / ENTRY_LEN) {
+            self.make_room(entries.len() * ENTRY_LEN);
+            let written = self.block.write_entries(entries);
+            self.sent_bytes += entries.len() * ENTRY_LEN;
+            let settled = Settled { queue, consumer, outcome, at: written.at, count: entries.len() as u32 };
+            match self.staged.back_mut() {
+                Some(Mail::Settled(last)) if written.continues_run && *last == (Settled { at: last.at, count: last.count, ..settled }) => {
+                    last.count += settled.count;
+                }
+                _ => self.staged.push_back(Mail::Settled(settled)),
+            }
         }
-        self.sent_bytes += weight(message);
-        self.staged.push_back(mail);
     }
 
-    /// Makes sure that `len` bytes fit into a block; the answer is where they begin.
-    fn make_room(&mut self, len: usize) -> usize {
-        if !self.block.is_empty() && self.block.len() + len > MAIL_BLOCK_SIZE {
+    /// Writes a message into the block.
+    #[inline]
+    fn write(&mut self, entry: Option<Entry>, message: &MessageView<'_>, repeats: bool) -> Written {
+        self.make_room(Block::len_max(message));
+        let before = self.block.len();
+        let written = self.block.write(entry, message, repeats);
+        self.sent_bytes += self.block.len() - before;
+        written
+    }
+
+    /// Makes sure that `len` bytes fit into a block.
+    #[inline]
+    fn make_room(&mut self, len: usize) {
+        if self.block.len() > 0 && self.block.len() + len > MAIL_BLOCK_SIZE {
             self.seal_block();
         }
         if self.block_at.is_none() {
@@ -193,24 +218,15 @@ impl Link {
             self.staged.push_back(Mail::Block(Bytes::new()));
             self.block.reserve(MAIL_BLOCK_SIZE.min(len.max(4096)));
         }
-        self.block.len()
     }
 
-    /// Stages settled deliveries. They join the mail before if that is for the same queue and consumer.
-    pub fn settle(&mut self, queue: QueueId, consumer: Option<ConsumerId>, entries: &[Entry], outcome: Outcome) {
-        for entries in entries.chunks(MAIL_BLOCK_SIZE / ENTRY_LEN) {
-            let at = self.make_room(entries.len() * ENTRY_LEN);
-            entries.iter().for_each(|entry| self.block.extend_from_slice(&entry.to_bytes()));
-            let continues_run = self.run_end == at && at > 0;
-            self.run_end = self.block.len();
-            let settled = Settled { queue, consumer, outcome, at: at as u32, count: entries.len() as u32 };
-            match self.staged.back_mut() {
-                Some(Mail::Settled(last)) if continues_run && *last == (Settled { at: last.at, count: last.count, ..settled }) => {
-                    last.count += settled.count;
-                }
-                _ => self.staged.push_back(Mail::Settled(settled)),
-            }
+    /// Stages the mail for a message that was written, behind its body if that is a shared one.
+    fn stage_with(&mut self, body: Body<'_>, mail: Mail) {
+        if let Body::Shared(body) = body {
+            self.sent_bytes += body.len();
+            self.staged.push_back(Mail::Body(body.clone()));
         }
+        self.staged.push_back(mail);
     }
 
     /// Stages the acceptance of `count` messages; those of one turn travel together.
@@ -244,12 +260,11 @@ impl Link {
 
     /// The next mail.
     pub fn take(&mut self) -> Option<Mail> {
-        self.inbox.pop()
-    }
-
-    /// Counts a message of taken mail.
-    pub fn on_taken(&mut self, message: &MessageView<'_>) {
-        self.taken_bytes += weight(message);
+        let mail = self.inbox.pop()?;
+        if let Mail::Block(bytes) | Mail::Body(bytes) = &mail {
+            self.taken_bytes += bytes.len();
+        }
+        Some(mail)
     }
 
     /// Gives the slots of taken mail back. True if the peer waited for them and must be woken.
@@ -276,63 +291,16 @@ impl Link {
 
     fn seal_block(&mut self) {
         if let Some(at) = self.block_at.take() {
-            self.staged[at] = Mail::Block(Bytes::from(std::mem::take(&mut self.block)));
-            self.run_end = 0;
+            self.staged[at] = Mail::Block(self.block.take());
         }
     }
-}
-
-/// A record that was written.
-struct Record {
-    at: u32,
-    /// It stands right behind the record before.
-    continues_run: bool,
-}
-
-/// What a message counts towards the bytes on their way to a peer.
-fn weight(message: &MessageView<'_>) -> usize {
-    RECORD_HEADER + message.properties.len() + message.body.bytes().len()
-}
-
-/// Bytes of an [`Entry`] in front of a record.
-const ENTRY_LEN: usize = 16;
-
-/// The messages of a run, in the block that came with it: from `at` on `count` records, each behind its entry if `with_entry`.
-pub fn records<'a>(
-    block: &'a [u8],
-    at: u32,
-    count: u32,
-    with_entry: bool,
-    body: Option<&'a Bytes>,
-) -> impl Iterator<Item = (Entry, MessageView<'a>)> {
-    let mut rest = &block[at as usize..];
-    (0..count).map(move |_| {
-        let entry = match rest.split_first_chunk::<ENTRY_LEN>() {
-            Some((entry, behind)) if with_entry => {
-                rest = behind;
-                Entry::from_bytes(*entry)
-            }
-            _ => Entry::new(0, MessageRef::default()),
-        };
-        let header = RecordHeader::read(rest);
-        let message = header.view(rest, body);
-        rest = &rest[header.record_len()..];
-        (entry, message)
-    })
-}
-
-/// The entries of settled deliveries, in the block that came with them.
-pub fn settled_entries(block: &[u8], at: u32, count: u32) -> impl ExactSizeIterator<Item = Entry> {
-    let bytes = &block[at as usize..][..count as usize * ENTRY_LEN];
-    let (entries, _) = bytes.as_chunks::<ENTRY_LEN>();
-    entries.iter().map(|entry| Entry::from_bytes(*entry))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::ids::Key;
-    use crate::message::Route;
+    use crate::shard::block::Records;
 
     fn joined() -> (Link, Link) {
         Link::pair([Arc::new(Doorbell::default()), Arc::new(Doorbell::default())])
@@ -344,8 +312,7 @@ mod tests {
 
     fn publish_to(link: &mut Link, queue: u32, body: Body<'_>) {
         let queue = QueueId(Key { slot: queue, generation: 0 });
-        let message = MessageView { route: Route::new(b"\x00\x01q"), properties: &[0, 0], body };
-        link.publish(&message, queue, None);
+        link.publish(std::iter::once(queue), Route::new(b"\x00\x01q"), &[Content { properties: &[0, 0], body }], None);
     }
 
     /// Takes what has arrived: the bodies of published messages.
@@ -356,11 +323,9 @@ mod tests {
                 Mail::Block(block) => link.in_block = block,
                 Mail::Body(body) => shared = Some(body),
                 Mail::Publish(Publish { at, count, .. }) => {
-                    let (block, body) = (link.in_block.clone(), shared.take());
-                    for (_, message) in records(&block, at, count, false, body.as_ref()) {
-                        got.push(message.body.bytes().to_vec());
-                        link.on_taken(&message);
-                    }
+                    let body = shared.take();
+                    let records = Records::new(&link.in_block, at, count, false, body.as_ref());
+                    got.extend(records.map(|(_, message)| message.body.bytes().to_vec()));
                 }
                 _ => panic!("nothing else was sent"),
             }
@@ -417,5 +382,17 @@ mod tests {
         a.flush();
         assert_eq!(bodies(&mut b).len(), 20);
         assert!(b.in_block.len() <= MAIL_BLOCK_SIZE);
+    }
+
+    #[test]
+    fn a_row_for_several_queues_is_written_once() {
+        let (mut a, mut b) = joined();
+        let contents: Vec<_> = (0..40_u8).map(|_| Content { properties: &[0, 0], body: Body::Slice(b"body") }).collect();
+        let queues = [0, 1, 2].map(|slot| QueueId(Key { slot, generation: 0 }));
+        a.publish(queues.into_iter(), Route::new(b"\x00\x01q"), &contents, None);
+        assert_eq!(a.staged.len(), 1 + 3);
+        a.flush();
+        assert_eq!(bodies(&mut b).len(), 120);
+        assert!(b.in_block.len() < 40 * 20);
     }
 }

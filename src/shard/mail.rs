@@ -78,10 +78,15 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// Who waits for the message `count` behind. (A transaction waits for all its messages together.)
+    pub fn behind(self, count: u32) -> Hold {
+        let step = if self.sequence == 0 { 0 } else { u64::from(count) };
+        Hold { sequence: self.sequence + step, ..self }
+    }
+
     /// Whether `next` waits for the message behind the `count` ones that this one waits for.
     pub fn is_followed_by(self, next: Hold, count: u32) -> bool {
-        let step = if self.sequence == 0 { 0 } else { u64::from(count) };
-        Hold { sequence: self.sequence + step, ..self } == next
+        self.behind(count) == next
     }
 }
 
@@ -96,6 +101,18 @@ pub struct Publish {
     pub at: u32,
     /// How many there are, their records behind one another.
     pub count: u32,
+}
+
+impl Publish {
+    /// Whether `next` is for the same queue, and waited for as if it were one with this one.
+    pub fn is_followed_by(&self, next: &Publish) -> bool {
+        let continues = match (self.hold, next.hold) {
+            (None, None) => true,
+            (Some(hold), Some(next)) => hold.is_followed_by(next, self.count),
+            _ => false,
+        };
+        continues && self.queue == next.queue
+    }
 }
 
 /// Deliveries under way. In front of each record in the block stands the message's [`Entry`].

@@ -2,12 +2,10 @@
 
 use bytes::Bytes;
 
-use super::link::{records, settled_entries};
+use super::block::{Records, settled_entries};
 use super::mail::{Mail, Publish, Settled};
 use super::{Deed, Shard};
 use crate::base::ids::{QueueId, ShardId};
-use crate::contract::Entry;
-use crate::message::MessageView;
 
 /// Mail for a queue that is not declared here yet, with the block and the shared body that it refers to.
 pub type Early = (ShardId, Bytes, Option<Bytes>, Mail);
@@ -49,19 +47,13 @@ impl Shard {
 
     fn on_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         match mail {
-            Mail::Publish(publish) => {
-                self.count_taken(from, records(block, publish.at, publish.count, false, body.as_ref()));
-                self.on_queue_mail(from, block, body, mail);
-            }
-            Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
+            Mail::Publish(_) | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
             Mail::Deliver(deliver) => {
-                self.count_taken(from, records(block, deliver.at, deliver.count, true, body.as_ref()));
-                self.on_deliver(from, &deliver, records(block, deliver.at, deliver.count, true, body.as_ref()));
+                self.on_deliver(from, &deliver, Records::new(block, deliver.at, deliver.count, true, body.as_ref()));
             }
             Mail::Got(got) => {
                 let (to, got) = *got;
-                self.count_taken(from, records(block, got.at, 1, false, body.as_ref()));
-                records(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
+                Records::new(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
             }
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
@@ -99,17 +91,11 @@ impl Shard {
         }
         match mail {
             Mail::Publish(Publish { queue, hold, at, count }) => {
-                self.on_posted(queue, records(block, at, count, false, body.as_ref()).map(|(_, message)| message));
+                self.on_posted(queue, Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message));
                 hold.inspect(|&hold| self.link(from).accept(hold, count));
             }
             Mail::Ask(ask) => self.on_ask(*ask),
             _ => unreachable!("only mail for queues comes here"),
         }
-    }
-
-    /// Counts messages that have just come: their sender may send as much again.
-    fn count_taken<'a>(&mut self, from: ShardId, messages: impl Iterator<Item = (Entry, MessageView<'a>)>) {
-        let link = self.link(from);
-        messages.for_each(|(_, message)| link.on_taken(&message));
     }
 }

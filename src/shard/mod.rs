@@ -16,6 +16,7 @@
 //! [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
+mod block;
 mod conn;
 mod conns;
 mod delivery;
@@ -51,6 +52,7 @@ use crate::broker::catalog::Catalog;
 use crate::broker::queue::Queue;
 use crate::config::Config;
 use crate::contract::{Receipts, RouteSet};
+use crate::message::MessageRef;
 
 use conn::Conn;
 use conns::Conns;
@@ -99,10 +101,12 @@ pub struct Shard {
     /// Queues whose next consumer is behind a link without room.
     blocked_queues: Vec<QueueId>,
     deeds: VecDeque<Deed>,
-    /// Working memory of the publish and settle paths.
+    /// Working memory of the publish, delivery and settle paths.
     routes: RouteSet,
     unfinished: Vec<u32>,
     receipts: Receipts,
+    over: Vec<MessageRef>,
+    stored: Vec<Option<MessageRef>>,
     /// A publish staged more than its link should hold.
     link_full: bool,
     stopping: bool,
@@ -169,6 +173,8 @@ impl Shard {
             routes: RouteSet::new(),
             unfinished: Vec::new(),
             receipts: Receipts::default(),
+            over: Vec::new(),
+            stored: Vec::new(),
             link_full: false,
             stopping: false,
             config,

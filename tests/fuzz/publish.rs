@@ -41,8 +41,9 @@ fn peeked(input: &[u8], frame_max: u32) -> Option<Seen> {
     let (consumed, publish) = peek_publish(input, frame_max)?;
     let (exchange, key) = publish.route[1..].split_at(publish.route[0].into());
     assert_eq!(usize::from(key[0]), key.len() - 1);
-    assert_eq!(peek_next(input, publish.method_frame, frame_max), Some((consumed, publish.content)), "it follows itself");
-    let body = publish.content.body;
+    let (properties, body) = (publish.content.properties, publish.content.body.bytes());
+    let next = peek_next(input, publish.method_frame, frame_max).map(|(size, content)| (size, content.properties, content.body.bytes()));
+    assert_eq!(next, Some((consumed, properties, body)), "it follows itself");
     assert_eq!(peek_alike(input, &publish), (!body.is_empty()).then_some((consumed, body)), "it is like itself");
     Some(Seen {
         consumed,
@@ -50,8 +51,8 @@ fn peeked(input: &[u8], frame_max: u32) -> Option<Seen> {
         bits: (publish.mandatory, publish.immediate),
         exchange: exchange.to_vec(),
         key: key[1..].to_vec(),
-        properties: publish.content.properties.to_vec(),
-        body: publish.content.body.to_vec(),
+        properties: properties.to_vec(),
+        body: body.to_vec(),
     })
 }
 

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn message(offset: u32) -> MessageRef {
-        MessageRef { segment: 0, offset }
+        MessageRef::new(0, offset as usize, false)
     }
 
     fn filled(count: u32) -> Queue {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn order(queue: &mut Queue) -> Vec<u32> {
-        std::iter::from_fn(|| queue.pop()).map(|entry| entry.message.offset).collect()
+        std::iter::from_fn(|| queue.pop()).map(|entry| entry.message.offset() as u32).collect()
     }
 
     #[test]

@@ -12,10 +12,10 @@
 use super::content::HEADER_PAYLOAD_MIN;
 use super::frame::{FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, payload_max};
 use crate::base::limits::FRAME_SIZE_SLACK;
-use crate::message::Content;
+use crate::message::{Body, Content};
 
 /// A publish as it lies in the input.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct FastPublish<'a> {
     /// The whole method frame. What follows with the same bytes is published to the same place, see [`peek_next`].
     pub method_frame: &'a [u8],
@@ -52,7 +52,8 @@ pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<
     let (size, content) = peek_content(header, start, frame_max)?;
     let bits = input[bits_at];
     let consumed = bits_at + 2 + size;
-    let head_len = if content.body.is_empty() { 0 } else { consumed - content.body.len() - 1 };
+    let body_len = content.body.bytes().len();
+    let head_len = if body_len == 0 { 0 } else { consumed - body_len - 1 };
     let publish = FastPublish {
         method_frame: &input[..bits_at + 2],
         channel: u16::from_be_bytes([start[1], start[2]]),
@@ -68,7 +69,7 @@ pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<
 /// Takes another publish that differs from the one before in nothing but the bytes of its body: its size and its body.
 #[inline]
 pub fn peek_alike<'a>(input: &'a [u8], before: &FastPublish<'_>) -> Option<(usize, &'a [u8])> {
-    let body_size = before.content.body.len();
+    let body_size = before.content.body.bytes().len();
     let (body, end) = input.strip_prefix(before.head)?.split_at_checked(body_size)?;
     (end.first() == Some(&FRAME_END) && body_size > 0).then_some((before.head.len() + body_size + 1, body))
 }
@@ -87,7 +88,7 @@ fn peek_content<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], frame_max: u32) -
     let (header_size, properties, body_size) = peek_header(input, publish, frame_max)?;
     let body = peek_body(&input[header_size..], publish, body_size, frame_max)?;
     let size = header_size + if body.is_empty() { 0 } else { body.len() + FRAME_OVERHEAD };
-    Some((size, Content { properties, body }))
+    Some((size, Content { properties, body: Body::Slice(body) }))
 }
 
 /// The header frame's whole size, its properties, and the body's size.
@@ -145,41 +146,46 @@ mod tests {
 
     #[test]
     fn a_usual_publish_is_taken() {
-        let expected = FastPublish {
-            method_frame: &INPUT[..21],
-            channel: 5,
-            mandatory: true,
-            immediate: false,
-            route: b"\x01x\x03key",
-            content: Content { properties: &[0x10, 0, 2], body: b"hi" },
-            head: &INPUT[..INPUT.len() - 3],
-        };
-        assert_eq!(peek_publish(INPUT, 4096), Some((INPUT.len(), expected)));
-        assert_eq!(peek_publish(&[INPUT, b"more"].concat(), 4096), Some((INPUT.len(), expected)));
+        for input in [INPUT, &[INPUT, b"more"].concat()] {
+            let (size, publish) = peek_publish(input, 4096).expect("a publish");
+            assert_eq!((size, publish.channel, publish.mandatory, publish.immediate), (INPUT.len(), 5, true, false));
+            assert_eq!(
+                (publish.method_frame, publish.route, publish.head),
+                (&INPUT[..21], &b"\x01x\x03key"[..], &INPUT[..INPUT.len() - 3])
+            );
+            assert_eq!(parts(publish.content), (&[0x10, 0, 2][..], &b"hi"[..]));
+        }
         for end in 0..INPUT.len() {
-            assert_eq!(peek_publish(&INPUT[..end], 4096), None, "{end}");
+            assert!(peek_publish(&INPUT[..end], 4096).is_none(), "{end}");
         }
     }
 
     #[test]
     fn another_to_the_same_place_is_taken_by_its_method_frame() {
-        let expected = (INPUT.len(), Content { properties: &[0x10, 0, 2], body: b"hi" });
-        assert_eq!(peek_next(INPUT, &INPUT[..21], 4096), Some(expected));
-        assert_eq!(peek_next(&INPUT[..INPUT.len() - 1], &INPUT[..21], 4096), None);
+        let next = |input| peek_next(input, &INPUT[..21], 4096).map(|(size, content)| (size, parts(content)));
+        assert_eq!(next(INPUT), Some((INPUT.len(), (&[0x10, 0, 2][..], &b"hi"[..]))));
+        assert_eq!(next(&INPUT[..INPUT.len() - 1]), None);
         let (_, first) = peek_publish(INPUT, 4096).unwrap();
         assert_eq!(peek_alike(INPUT, &first), Some((INPUT.len(), &b"hi"[..])));
         assert_eq!(peek_alike(&INPUT[..INPUT.len() - 1], &first), None);
         let mut other = INPUT.to_vec();
         other[18] ^= 1;
         assert_eq!(peek_alike(&other, &first), None);
-        assert_eq!(peek_next(&other, &INPUT[..21], 4096), None);
+        assert!(peek_next(&other, &INPUT[..21], 4096).is_none());
+    }
+
+    fn parts(content: Content<'_>) -> (&[u8], &[u8]) {
+        (content.properties, content.body.bytes())
     }
 
     #[test]
     fn an_empty_body_has_no_frame() {
         let mut input = INPUT[..INPUT.len() - 10].to_vec();
         input[21 + 18] = 0;
-        assert_eq!(peek_publish(&input, 4096).map(|(consumed, publish)| (consumed, publish.content.body)), Some((input.len(), &b""[..])));
+        assert_eq!(
+            peek_publish(&input, 4096).map(|(consumed, publish)| (consumed, publish.content.body.bytes())),
+            Some((input.len(), &b""[..]))
+        );
     }
 
     #[test]

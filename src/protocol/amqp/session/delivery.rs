@@ -1,9 +1,11 @@
 //! A consumer being served: one message or several in a row.
 //!
-//! Messages in a row are often alike but for delivery tag and body. What stands in front of the body is then copied from the delivery before:
+//! Messages in a row mostly differ in delivery tag and body only. What stands in front of the body is then copied from the delivery before,
+//! and patched:
 //!
 //! ```text
-//! head   [deliver frame: prefix | tag | flag | route | 0xCE][header frame: start | properties | 0xCE][body frame's start]
+//! head   [deliver frame: prefix | tag | flag | route | 0xCE][header frame: start | body size | properties | 0xCE][body frame's start | size]
+//!                                 ^^^   ^^^^                                ^^^^^^^^^                                                   ^^^^
 //! ```
 
 use super::consumers::Consumer;
@@ -11,14 +13,14 @@ use super::unacked::Unacked;
 use crate::base::limits::OUTPUT_SIZE_MAX;
 use crate::base::outgoing::Outgoing;
 use crate::contract::Entry;
-use crate::message::{Body, MessageView};
+use crate::message::{Body, MessageView, Route};
 use crate::protocol::amqp::content::{HEADER_PAYLOAD_MIN, write_content};
 use crate::protocol::amqp::deliver::write_deliver;
 use crate::protocol::amqp::frame::{FRAME_END, FRAME_HEADER_SIZE, payload_max};
 
 /// A consumer in the middle of being served: what every delivery needs is looked up once.
 #[derive(Debug)]
-pub struct Delivery<'s> {
+pub struct Delivery<'s, 'm> {
     pub(super) consumer: &'s Consumer,
     pub(super) unacked: &'s mut Unacked,
     pub(super) volume: &'s mut u32,
@@ -26,22 +28,24 @@ pub struct Delivery<'s> {
     pub(super) output: &'s mut Outgoing,
     pub(super) channel: u16,
     pub(super) frame_max: u32,
-    /// The head of the last delivery, if the next one may have the same.
-    pub(super) last: Option<Head>,
+    /// The head of the last delivery, if another may be made from it.
+    pub(super) last: Option<Head<'m>>,
 }
 
-/// Where a delivery's head stands in the output, and its parts.
+/// A delivery's head in the output, and where its parts stand.
 #[derive(Clone, Copy, Debug)]
-pub struct Head {
-    tag_at: usize,
-    route_at: usize,
-    properties_at: usize,
+pub struct Head<'m> {
+    route: Route<'m>,
+    properties: &'m [u8],
     start: usize,
-    end: usize,
+    len: usize,
+    /// From the head's start on: the delivery tag, the body's size.
+    tag_at: usize,
+    size_at: usize,
     body_size: usize,
 }
 
-impl Delivery<'_> {
+impl<'m> Delivery<'_, 'm> {
     /// Whether there is room for another message.
     #[inline]
     pub fn has_room(&self) -> bool {
@@ -50,22 +54,22 @@ impl Delivery<'_> {
 
     /// Delivers a message.
     #[inline]
-    pub fn deliver(&mut self, entry: Entry, message: &MessageView<'_>) {
+    pub fn deliver(&mut self, entry: Entry, message: &MessageView<'m>) {
         let tag = if self.consumer.no_ack {
             self.unacked.skip()
         } else {
             *self.volume += 1;
             self.unacked.push_next(entry)
         };
-        match (self.last, message.body) {
-            (Some(head), Body::Slice(body)) if head.fits(message, body, self.output.bytes_mut()) => {
-                self.last = Some(head.repeat(tag, entry.redelivered(), body, self.output.bytes_mut()));
+        match (&mut self.last, message.body) {
+            (Some(head), Body::Slice(body)) if head.fits(message, body.len(), self.frame_max) => {
+                head.repeat(tag, entry.redelivered(), body, self.output.bytes_mut());
             }
             _ => self.deliver_first(tag, entry.redelivered(), message),
         }
     }
 
-    fn deliver_first(&mut self, tag: u64, redelivered: bool, message: &MessageView<'_>) {
+    fn deliver_first(&mut self, tag: u64, redelivered: bool, message: &MessageView<'m>) {
         let start = self.output.bytes_mut().len();
         write_deliver(self.consumer.prefix.bytes(), tag, redelivered, message.route.wire(), self.output.bytes_mut());
         write_content(self.channel, self.frame_max, message.properties, message.body, self.output);
@@ -78,44 +82,39 @@ impl Delivery<'_> {
     }
 }
 
-impl Head {
-    fn at(start: usize, prefix_len: usize, message: &MessageView<'_>, body_size: usize) -> Head {
-        let tag_at = start + prefix_len;
-        let route_at = tag_at + TAG_AND_FLAG;
-        let properties_at = route_at + message.route.wire().len() + 1 + FRAME_HEADER_SIZE + HEADER_PAYLOAD_MIN;
-        let end = properties_at + message.properties.len() + 1 + FRAME_HEADER_SIZE;
-        Head { tag_at, route_at, properties_at, start, end, body_size }
+impl<'m> Head<'m> {
+    fn at(start: usize, prefix_len: usize, message: &MessageView<'m>, body_size: usize) -> Head<'m> {
+        let (route, properties) = (message.route, message.properties);
+        let header_at = prefix_len + TAG_AND_FLAG + route.wire().len() + 1;
+        let properties_at = header_at + FRAME_HEADER_SIZE + HEADER_PAYLOAD_MIN;
+        let len = properties_at + properties.len() + 1 + FRAME_HEADER_SIZE;
+        Head { route, properties, start, len, tag_at: prefix_len, size_at: properties_at - 8, body_size }
     }
 
-    /// Whether a message has this head, but for its tag and flag.
+    /// Whether a message has this head, but for what is patched. A body of another size does, if it is one frame too.
     #[inline]
-    fn fits(&self, message: &MessageView<'_>, body: &[u8], out: &[u8]) -> bool {
-        let properties_end = self.end - FRAME_HEADER_SIZE - 1;
-        let route_end = self.properties_at - HEADER_PAYLOAD_MIN - FRAME_HEADER_SIZE - 1;
-        body.len() == self.body_size
-            && out[self.properties_at..properties_end] == *message.properties
-            && out[self.route_at..route_end] == *message.route.wire()
+    fn fits(&self, message: &MessageView<'_>, body_size: usize, frame_max: u32) -> bool {
+        message.shares_head(self.route, self.properties)
+            && (body_size == self.body_size || (body_size > 0 && body_size <= payload_max(frame_max)))
     }
 
-    /// Writes the head again, behind it another body; the answer is where the new head stands.
+    /// Writes the head again, behind it a body; from now on it is the head that is repeated, for it is warm.
     #[inline]
-    fn repeat(self, tag: u64, redelivered: bool, body: &[u8], out: &mut Vec<u8>) -> Head {
-        let by = out.len() - self.start;
-        out.reserve(self.end - self.start + body.len() + 1);
-        out.extend_from_within(self.start..self.end);
-        let tag_at = self.tag_at + by;
-        out[tag_at..tag_at + 8].copy_from_slice(&tag.to_be_bytes());
-        out[tag_at + 8] = u8::from(redelivered);
+    fn repeat(&mut self, tag: u64, redelivered: bool, body: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.reserve(self.len + body.len() + 1);
+        out.extend_from_within(self.start..self.start + self.len);
+        self.start = start;
+        let head = &mut out[start..];
+        head[self.tag_at..self.tag_at + 8].copy_from_slice(&tag.to_be_bytes());
+        head[self.tag_at + 8] = u8::from(redelivered);
+        if body.len() != self.body_size {
+            self.body_size = body.len();
+            head[self.size_at..self.size_at + 8].copy_from_slice(&(body.len() as u64).to_be_bytes());
+            head[self.len - 4..].copy_from_slice(&(body.len() as u32).to_be_bytes());
+        }
         out.extend_from_slice(body);
         out.push(FRAME_END);
-        Head {
-            tag_at,
-            route_at: self.route_at + by,
-            properties_at: self.properties_at + by,
-            start: self.start + by,
-            end: self.end + by,
-            body_size: self.body_size,
-        }
     }
 }
 

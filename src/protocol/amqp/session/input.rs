@@ -6,7 +6,7 @@ use super::negotiation::GREETING_SIZE;
 use super::*;
 use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, PUBLISH_RUN_MAX, TRANSACTION_SIZE_MAX};
 use crate::contract::{Code, Outcome};
-use crate::message::{Content, Properties, Route};
+use crate::message::{Body, Content, Properties, Route};
 use crate::protocol::amqp::acks::peek_acks;
 use crate::protocol::amqp::content::{self, ContentHeader};
 use crate::protocol::amqp::frame::{
@@ -389,11 +389,14 @@ fn take_run<'a>(
     while contents.len() < PUBLISH_RUN_MAX {
         let rest = &input[size..];
         if let Some((next, body)) = peek_alike(rest, first) {
-            contents.push(Content { body, ..first.content });
+            contents.push(Content { body: Body::Slice(body), ..first.content });
             size += next;
-        } else if let Some((next, content)) = peek_next(rest, first.method_frame, frame_max)
+        } else if let Some((next, mut content)) = peek_next(rest, first.method_frame, frame_max)
             && is_usual(content, last.properties, size_max)
         {
+            if content.properties == last.properties {
+                content.properties = last.properties; // in the same place, which says so at once
+            }
             contents.push(content);
             size += next;
             last = content;
@@ -407,7 +410,7 @@ fn take_run<'a>(
 /// Whether a body is not too large and properties are right; they are if they are those of a message that was.
 #[inline]
 fn is_usual(content: Content<'_>, known: &[u8], size_max: usize) -> bool {
-    content.body.len() <= size_max && (content.properties == known || Properties::parse(content.properties).is_ok())
+    content.body.bytes().len() <= size_max && (content.properties == known || Properties::parse(content.properties).is_ok())
 }
 
 /// Whether a header can follow a publish at all.

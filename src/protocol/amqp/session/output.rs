@@ -27,7 +27,7 @@ impl Session {
 
     /// Opens the consumer at `index` of `channel` for deliveries, one or several in a row. It must be there ([`Session::can_take`]).
     #[inline]
-    pub fn delivery(&mut self, channel: u16, index: u32) -> Delivery<'_> {
+    pub fn delivery<'m>(&mut self, channel: u16, index: u32) -> Delivery<'_, 'm> {
         let frame_max = self.client.frame_max;
         let number = channel;
         let channel = self.channels.find_mut(number).expect("the consumer is there");
@@ -49,11 +49,11 @@ impl Session {
         }
     }
 
-    /// A publish with sequence number `sequence` is confirmed only when `count` queues have accepted it. To be said while the publish
-    /// is in hand; of what is not held the client is told at the next flush.
-    pub fn hold(&mut self, channel: u16, sequence: u64, count: u32) {
+    /// The `publishes` publishes from sequence number `first` on are confirmed only when `queues` queues have accepted each. To be said while
+    /// they are in hand; of what is not held the client is told at the next flush.
+    pub fn hold(&mut self, channel: u16, first: u64, publishes: u64, queues: u32) {
         if let Some(Mode::Confirm(confirms)) = self.open_channel(channel).map(|channel| &mut channel.mode) {
-            confirms.hold(sequence, count);
+            (first..first + publishes).for_each(|sequence| confirms.hold(sequence, queues));
         }
     }
 

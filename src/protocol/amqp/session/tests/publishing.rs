@@ -110,7 +110,7 @@ fn publishes_to_the_same_place_come_in_runs() {
     let mut contents = Contents::new();
     while let (consumed, Event::Publish(_)) = peer.session.poll(&input[at..], &mut contents) {
         at += consumed;
-        runs.push(contents.iter().map(|content| content.body[0]).collect::<Vec<u8>>());
+        runs.push(contents.iter().map(|content| content.body.bytes()[0]).collect::<Vec<u8>>());
     }
     assert_eq!(runs, [&[b'a'; PUBLISH_RUN_MAX][..], b"a", b"c", b"b"]);
     assert_eq!(at, input.len() - b.len() + 1);
@@ -145,7 +145,7 @@ fn confirms_are_coalesced_behind_what_is_returned() {
         peer.feed(&publish(1, true, b"x"));
         match n {
             2 => peer.session.return_message(1, &message(b"x")),
-            3 => peer.session.hold(1, 3, 2),
+            3 => peer.session.hold(1, 3, 1, 2),
             _ => {}
         }
     }

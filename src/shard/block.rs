@@ -1,0 +1,230 @@
+//! Blocks: the messages of one turn on their way to another shard, written once and read where they lie.
+//!
+//! ```text
+//! block    [record][record][record]…                  mail names its first record by offset, and says how many follow
+//! record   [entry, 16 bytes]  [head u32][body len u32]  [the head, if it stands here]  [body]
+//!           deliveries only     \_ where the head stands: here, or where that of a record before stands
+//! ```
+//!
+//! A head is route and properties, as in the arena; messages in a row mostly share one. A shared body is not in the record: it is a mail of
+//! its own in front, and the highest bit of the length says so.
+
+use bytes::Bytes;
+
+use crate::contract::Entry;
+use crate::message::{Body, MessageRef, MessageView, Route, head_len, read_head, write_head};
+
+/// A block that is being filled.
+#[derive(Debug, Default)]
+pub struct Block {
+    bytes: Vec<u8>,
+    /// Where the head of the last record stands.
+    head: usize,
+    /// Where the last thing written ends that others may stand behind as one run; else 0.
+    run_end: usize,
+}
+
+/// What was written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Written {
+    /// Where it begins.
+    pub at: u32,
+    /// It stands right behind what was written before.
+    pub continues_run: bool,
+}
+
+impl Block {
+    /// Bytes written.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Makes room for so many bytes.
+    pub fn reserve(&mut self, len: usize) {
+        self.bytes.reserve(len);
+    }
+
+    /// Takes what was written; the block is empty again.
+    pub fn take(&mut self) -> Bytes {
+        (self.head, self.run_end) = (0, 0);
+        Bytes::from(std::mem::take(&mut self.bytes))
+    }
+
+    /// The most that a record of `message` takes.
+    pub fn len_max(message: &MessageView<'_>) -> usize {
+        ENTRY_LEN + RECORD_FIXED + head_len(message) + body_len(message)
+    }
+
+    /// Writes a record, behind its entry if it has one. `repeats`: its head is that of the record before.
+    #[inline]
+    pub fn write(&mut self, entry: Option<Entry>, message: &MessageView<'_>, repeats: bool) -> Written {
+        let at = self.bytes.len();
+        entry.inspect(|entry| self.bytes.extend_from_slice(&entry.to_bytes()));
+        let is_same = || self.head > 0 && read_head(&self.bytes[self.head..]) == (message.route, message.properties);
+        let has_head = self.head > 0 && repeats || is_same();
+        if !has_head {
+            self.head = self.bytes.len() + RECORD_FIXED;
+        }
+        let shared = matches!(message.body, Body::Shared(_));
+        let len = message.body.bytes().len() as u32 | if shared { SHARED } else { 0 };
+        self.bytes.extend_from_slice(&(u64::from(len) << 32 | self.head as u64).to_le_bytes());
+        if !has_head {
+            self.bytes.resize(self.head + head_len(message), 0);
+            write_head(message, &mut self.bytes[self.head..]);
+        }
+        if let Body::Slice(body) = message.body {
+            self.bytes.extend_from_slice(body);
+        }
+        self.written(at, !shared)
+    }
+
+    /// Writes the entries of settled deliveries.
+    pub fn write_entries(&mut self, entries: &[Entry]) -> Written {
+        let at = self.bytes.len();
+        entries.iter().for_each(|entry| self.bytes.extend_from_slice(&entry.to_bytes()));
+        self.written(at, true)
+    }
+
+    fn written(&mut self, at: usize, may_be_continued: bool) -> Written {
+        let continues_run = may_be_continued && self.run_end == at && at > 0;
+        self.run_end = if may_be_continued { self.bytes.len() } else { 0 };
+        Written { at: at as u32, continues_run }
+    }
+}
+
+/// Reads a run of records.
+#[derive(Clone)]
+pub struct Records<'a> {
+    block: &'a [u8],
+    at: usize,
+    left: u32,
+    with_entry: bool,
+    shared: Option<&'a Bytes>,
+    head_at: usize,
+    head: (Route<'a>, &'a [u8]),
+}
+
+impl<'a> Records<'a> {
+    /// The messages of a mail: `count` records from `at` on, each behind its entry if `with_entry`. `shared` is the body that came in front.
+    pub fn new(block: &'a [u8], at: u32, count: u32, with_entry: bool, shared: Option<&'a Bytes>) -> Records<'a> {
+        Records { block, at: at as usize, left: count, with_entry, shared, head_at: 0, head: (Route::EMPTY, &[]) }
+    }
+
+    fn entry(&mut self) -> Entry {
+        if !self.with_entry {
+            return Entry::new(0, MessageRef::default());
+        }
+        let bytes = self.block[self.at..].first_chunk::<ENTRY_LEN>().expect("an entry was written");
+        self.at += ENTRY_LEN;
+        Entry::from_bytes(*bytes)
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (Entry, MessageView<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let entry = self.entry();
+        let fixed = u64::from_le_bytes(*self.block[self.at..].first_chunk().expect("a record was written"));
+        let (head_at, len) = (fixed as u32 as usize, (fixed >> 32) as u32);
+        self.at += RECORD_FIXED;
+        if head_at != self.head_at {
+            (self.head_at, self.head) = (head_at, read_head(&self.block[head_at..]));
+        }
+        let (route, properties) = self.head;
+        let mut message = MessageView { route, properties, body: Body::Slice(&[]) };
+        if head_at == self.at {
+            self.at += head_len(&message);
+        }
+        message.body = match self.shared {
+            Some(body) if len & SHARED != 0 => Body::Shared(body),
+            _ => Body::Slice(&self.block[self.at..self.at + len as usize]),
+        };
+        self.at += body_len(&message);
+        Some((entry, message))
+    }
+}
+
+/// The entries of settled deliveries: `count` from `at` on.
+pub fn settled_entries(block: &[u8], at: u32, count: u32) -> impl ExactSizeIterator<Item = Entry> {
+    let bytes = &block[at as usize..][..count as usize * ENTRY_LEN];
+    let (entries, _) = bytes.as_chunks::<ENTRY_LEN>();
+    entries.iter().map(|entry| Entry::from_bytes(*entry))
+}
+
+/// Bytes of a body in its record.
+fn body_len(message: &MessageView<'_>) -> usize {
+    match message.body {
+        Body::Slice(body) => body.len(),
+        Body::Shared(_) => 0,
+    }
+}
+
+/// Bytes of an [`Entry`].
+pub const ENTRY_LEN: usize = 16;
+/// Bytes of a record's fixed part.
+const RECORD_FIXED: usize = 8;
+const SHARED: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<'a>(route: &'a [u8], properties: &'a [u8], body: Body<'a>) -> MessageView<'a> {
+        MessageView { route: Route::new(route), properties, body }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let large = Bytes::from_static(b"large");
+        let messages = [
+            message(b"\x00\x01q", &[0, 0], Body::Slice(b"one")),
+            message(b"\x00\x01q", &[0, 0], Body::Slice(b"")),
+            message(b"\x00\x01q", &[0x10, 0, 2], Body::Slice(b"two")),
+            message(b"\x01x\x01q", &[0x10, 0, 2], Body::Slice(b"three")),
+            message(b"\x01x\x01q", &[0x10, 0, 2], Body::Shared(&large)),
+        ];
+        for with_entry in [false, true] {
+            let mut block = Block::default();
+            for (n, message) in (0..).zip(&messages) {
+                let entry = with_entry.then(|| Entry::new(n, MessageRef::default()));
+                assert_eq!(block.write(entry, message, false).continues_run, (1..4).contains(&n));
+            }
+            let len = block.len();
+            let bytes = block.take();
+            assert_eq!((bytes.len(), block.len()), (len, 0));
+            let read = Records::new(&bytes, 0, 5, with_entry, Some(&large));
+            for ((entry, read), (n, written)) in read.zip((0..).zip(&messages)) {
+                assert!(!with_entry || entry.sequence() == n);
+                let parts =
+                    |message: &MessageView<'_>| (message.route.wire().to_vec(), message.properties.to_vec(), message.body.bytes().to_vec());
+                assert_eq!(parts(&read), parts(written));
+            }
+        }
+    }
+
+    #[test]
+    fn messages_in_a_row_share_their_head() {
+        let mut block = Block::default();
+        let message = message(b"\x00\x01q", &[0, 0], Body::Slice(b"body"));
+        let first = block.write(None, &message, false);
+        let after_one = block.len();
+        block.write(None, &message, true);
+        assert_eq!((first.at, block.len() - after_one), (0, RECORD_FIXED + 4));
+        let bytes = block.take();
+        let read: Vec<_> = Records::new(&bytes, 0, 2, false, None).map(|(_, message)| message).collect();
+        assert!(read[1].shares_head(read[0].route, read[0].properties));
+    }
+
+    #[test]
+    fn entries_stand_behind_one_another() {
+        let mut block = Block::default();
+        let entries: Vec<Entry> = (0..5).map(|n| Entry::new(n, MessageRef::new(n as u32, 7, true))).collect();
+        let first = block.write_entries(&entries[..2]);
+        let second = block.write_entries(&entries[2..]);
+        assert_eq!((first.continues_run, second.continues_run), (false, true));
+        assert_eq!(settled_entries(&block.take(), first.at, 5).collect::<Vec<_>>(), entries);
+    }
+}
