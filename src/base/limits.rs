@@ -16,6 +16,8 @@ pub const SHARED_BODY_MIN: usize = 16 << 10;
 pub const ARENA_SEGMENT_SIZE: usize = 256 << 10;
 /// Empty segments that the arena keeps for reuse, count.
 pub const ARENA_SPARE_SEGMENTS: usize = 16;
+/// Routes that a shard remembers for publishers that use many routing keys, count (up to 150 bytes each).
+pub const KNOWN_ROUTES_MAX: usize = 8192;
 /// Messages of one channel to one place that are published in one go: what is decided once per run is decided for all of them.
 pub const PUBLISH_RUN_MAX: usize = 32;
 /// How much is reserved at once for a body of which only the header has arrived, bytes: a header alone must not cost its sender's claim.

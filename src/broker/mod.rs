@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod exchange;
 #[cfg(test)]
 mod fixture;
+pub mod known_routes;
 mod publish_rules;
 pub mod queue;
 pub mod router;

@@ -9,8 +9,8 @@
 //! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit into the route set's own place
 //! and fewer than nine exchanges are bound to each other.
 //!
-//! What a channel remembers ([`RouteCache`](crate::contract::RouteCache)) spares both for messages without properties that must be
-//! looked at ([`needs_checks`]).
+//! What a channel and its shard remember ([`RouteCache`](crate::contract::RouteCache), [`KnownRoutes`](super::known_routes::KnownRoutes))
+//! spares the walk, and all of it for messages without properties that must be looked at ([`needs_checks`]).
 
 use smallvec::SmallVec;
 
@@ -31,10 +31,16 @@ pub struct Routed {
     pub properties: Option<Vec<u8>>,
 }
 
-/// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds.
+/// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
 #[inline]
 pub fn needs_checks(properties: &[u8]) -> bool {
     Properties::trusted(properties).has_any(flag::HEADERS | flag::EXPIRATION | flag::USER_ID)
+}
+
+/// Checks the properties of a message of `user` for which a route is remembered. Whether it holds for this one, too.
+pub fn check_known(properties: &[u8], user: &str) -> Result<bool, Fault> {
+    let (_, copies) = check_properties(Properties::trusted(properties), user)?;
+    Ok(copies.is_empty())
 }
 
 /// Checks a message of `user` and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.

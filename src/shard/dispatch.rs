@@ -6,7 +6,7 @@ use super::mail::Hold;
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
 use crate::broker::router;
-use crate::contract::{Fault, Notice, RouteSet};
+use crate::contract::{Fault, Notice};
 use crate::message::{Content, MessageView, Route};
 use crate::protocol::amqp::session::Contents;
 
@@ -30,58 +30,61 @@ impl Shard {
     pub(super) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
         while !published.contents.is_empty() {
             let plain = count_plain(published.contents);
-            let done = if plain > 0 && self.remembers(id, &published) {
-                let routes = std::mem::take(&mut self.routes);
-                self.spread(id, &published.first(plain), &routes);
-                self.routes = routes;
-                plain
-            } else if self.publish_one(id, &published.first(1)) {
-                1
-            } else {
-                return; // the fault closes the channel, and what follows on it is ignored
+            let done = match self.remembers(id, &published, plain) {
+                Ok(0) => self.publish_one(id, &published.first(1)),
+                Ok(count) => {
+                    let routes = std::mem::take(&mut self.routes);
+                    self.spread(id, &published.first(count), &routes);
+                    self.routes = routes;
+                    Ok(count)
+                }
+                Err(fault) => Err(fault),
             };
-            published = published.behind(done);
-        }
-    }
-
-    /// Whether the channel remembers the queues of messages for this place that need no checks; then they are in `routes`.
-    #[inline]
-    fn remembers(&mut self, id: ConnId, published: &Published<'_, '_>) -> bool {
-        let conn = self.conns.get_mut(id).expect("who publishes is connected");
-        let cache = conn.session.route_cache(published.channel);
-        let Some(found) = cache.find(self.catalog.version(), published.route.wire()) else { return false };
-        self.routes.clear();
-        self.routes.extend_from_slice(found);
-        true
-    }
-
-    /// One message by the router, which may also rewrite its properties. False: it was a fault.
-    fn publish_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> bool {
-        let mut routes = std::mem::take(&mut self.routes);
-        let message = published.contents[0].sent_to(published.route);
-        let routed = self.route(id, published.channel, &message, &mut routes);
-        let is_fine = routed.is_ok();
-        match routed {
-            Ok(None) => self.spread(id, published, &routes),
-            Ok(Some(properties)) => {
-                let rewritten = [Content { properties: &properties, ..published.contents[0] }];
-                self.spread(id, &Published { contents: &rewritten, ..*published }, &routes);
+            match done {
+                Ok(count) => published = published.behind(count),
+                // It closes the channel, and what follows on it is ignored.
+                Err(fault) => return self.fault(id, published.channel, fault),
             }
-            Err(fault) => self.fault(id, published.channel, fault),
         }
-        self.routes = routes;
-        is_fine
     }
 
-    /// The queues of a message, and its properties if they are to be others. The channel remembers the queues if they depend on exchange and
-    /// key alone.
-    fn route(&mut self, id: ConnId, channel: u16, message: &MessageView<'_>, routes: &mut RouteSet) -> Result<Option<Vec<u8>>, Fault> {
+    /// How many of the messages go where the channel or the shard remembers; `plain` of them need no checks. Their queues are in `routes`.
+    #[inline]
+    fn remembers(&mut self, id: ConnId, published: &Published<'_, '_>, plain: usize) -> Result<usize, Fault> {
         let conn = self.conns.get_mut(id).expect("who publishes is connected");
-        let routed = router::route(&self.catalog, conn.session.vhost(), conn.user_name(), message, routes)?;
-        if routed.cacheable {
-            conn.session.route_cache(channel).remember(self.catalog.version(), message.route.wire(), routes);
+        let (version, vhost, route) = (self.catalog.version(), conn.session.vhost(), published.route.wire());
+        let cache = conn.session.route_cache(published.channel);
+        if let Some(found) = cache.find(version, route) {
+            self.routes.clone_from(found);
+        } else if let Some(found) = self.known_routes.find(version, vhost, route) {
+            self.routes.clone_from(found);
+            if published.contents.len() > 1 {
+                cache.remember(version, route, found);
+            }
+        } else {
+            return Ok(0);
         }
-        Ok(routed.properties)
+        if plain > 0 {
+            return Ok(plain);
+        }
+        router::check_known(published.contents[0].properties, conn.user_name()).map(usize::from)
+    }
+
+    /// One message by the router, which may also rewrite its properties. It is remembered if its queues depend on exchange and key alone.
+    fn publish_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<usize, Fault> {
+        let message = published.contents[0].sent_to(published.route);
+        let conn = self.conns.get(id).expect("who publishes is connected");
+        let vhost = conn.session.vhost();
+        let routed = router::route(&self.catalog, vhost, conn.user_name(), &message, &mut self.routes)?;
+        let (version, route) = (self.catalog.version(), published.route.wire());
+        if routed.cacheable && self.known_routes.find(version, vhost, route).is_none() {
+            self.known_routes.remember(version, vhost, route, &self.routes);
+        }
+        let routes = std::mem::take(&mut self.routes);
+        let properties = routed.properties.as_deref().unwrap_or(message.properties);
+        self.spread(id, &Published { contents: &[Content { properties, ..published.contents[0] }], ..*published }, &routes);
+        self.routes = routes;
+        Ok(1)
     }
 
     /// Gives messages to their queues, here and elsewhere.

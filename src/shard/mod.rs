@@ -49,6 +49,7 @@ use crate::base::spsc::Doorbell;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
 use crate::broker::catalog::Catalog;
+use crate::broker::known_routes::KnownRoutes;
 use crate::broker::queue::Queue;
 use crate::config::Config;
 use crate::contract::{Receipts, RouteSet};
@@ -75,6 +76,7 @@ pub struct Shard {
     catalog: Catalog,
     /// The queues that live here, by slot of their id.
     queues: Vec<Option<Box<Queue>>>,
+    known_routes: KnownRoutes,
     arena: Arena,
     timers: TimerWheel<ConnId>,
     bell: Arc<Doorbell>,
@@ -154,6 +156,7 @@ impl Shard {
             conns: Conns::default(),
             catalog: Catalog::new(),
             queues: Vec::new(),
+            known_routes: KnownRoutes::default(),
             arena: Arena::default(),
             timers: TimerWheel::new(0),
             bell: Arc::default(),
