@@ -85,6 +85,7 @@ impl<'r> Driver<'r> {
         around.stop.watch(&mut ring);
         Driver {
             statistics: Statistics::new(shard.id()),
+            pace: Pace::new(around.pools.bulk.buffer_size()),
             shard,
             ring,
             pools: around.pools,
@@ -95,7 +96,6 @@ impl<'r> Driver<'r> {
             stopping: None,
             now: around.clock.now_ms(),
             clock: around.clock,
-            pace: Pace::new(),
             turn_us: 0,
             busy: false,
             heard: (0, None),

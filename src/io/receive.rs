@@ -10,8 +10,9 @@
 //! *Trickle*: one multishot receive into small buffers, which thousands of connections share, each with a few bytes now and then. It ends by
 //! itself after [`TRICKLE_LIMIT`] bytes, so that who sends a lot is noticed.
 //!
-//! *Bulk*: one receive of what has gathered, into one large buffer. Frames lie in one piece, the same warm buffer is used over and over,
-//! and the receives of a turn share what the [`Pace`] allows: a flood is taken in portions, between which everybody else has a turn.
+//! *Bulk*: one receive of what has gathered, into one large buffer. Frames lie in one piece, and the same warm buffer is used over and over.
+//! A turn begins as many bulk receives as will bring what the [`Pace`] allows: one, if it is of a flood, so that between two portions of it
+//! everybody else has a turn.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -69,14 +70,20 @@ impl Pools {
 #[derive(Debug)]
 pub struct Pace {
     turn_bytes: usize,
+    turn_bytes_max: usize,
     /// Until when a turn is shared, because several connections were heard, microseconds.
     shared_until: u64,
 }
 
 impl Pace {
-    /// As much as ever.
-    pub fn new() -> Pace {
-        Pace { turn_bytes: TURN_BYTES_MAX, shared_until: 0 }
+    /// At most `buffer_size` bytes a turn, which is as much as one receive may bring.
+    pub fn new(buffer_size: usize) -> Pace {
+        Pace { turn_bytes: buffer_size, turn_bytes_max: buffer_size, shared_until: 0 }
+    }
+
+    /// What a turn may bring, bytes.
+    pub fn turn_bytes(&self) -> usize {
+        self.turn_bytes
     }
 
     /// A turn of `micros` has ended at `now` (microseconds) in which so many connections were heard. A byte may cost ten times as much as
@@ -88,15 +95,10 @@ impl Pace {
         }
         let target = if now < self.shared_until { TURN_MICROS_SHARED } else { TURN_MICROS_ALONE };
         if micros > target {
-            self.turn_bytes = (self.turn_bytes / 2).max(SHARE_MIN);
+            self.turn_bytes = (self.turn_bytes / 2).max(TURN_BYTES_MIN);
         } else if micros < target / 2 {
-            self.turn_bytes = (self.turn_bytes * 2).min(TURN_BYTES_MAX);
+            self.turn_bytes = (self.turn_bytes * 2).min(self.turn_bytes_max);
         }
-    }
-
-    /// What each of `count` bulk receives may bring into buffers of `size`, bytes.
-    pub fn share(&self, count: usize, size: usize) -> u32 {
-        u32::try_from((self.turn_bytes / count).clamp(SHARE_MIN.min(size), size)).expect("a buffer's size was a u32")
     }
 }
 
@@ -123,23 +125,22 @@ fn once(fd: RawFd, group: u16, len: u32) -> squeue::Entry {
     receive.build().flags(squeue::Flags::BUFFER_SELECT)
 }
 
-/// Bulk receives that are begun in one turn.
+/// The most bulk receives that are begun in one turn.
 pub const BULK_PER_TURN: usize = 16;
+/// What a bulk receive is expected to bring at least, bytes.
+pub const BULK_MIN: usize = 4 << 10;
 const TRICKLE_GROUP: u16 = 0;
 const BULK_GROUP: u16 = 1;
 /// Bytes after which a multishot receive is begun anew: so rarely that it costs nothing, so often that a flood is soon read in bulk.
 const TRICKLE_LIMIT: u32 = 16 << 10;
-/// The most that the bulk receives of one turn bring together, bytes: enough that system calls do not count, little enough that what a
-/// turn touches stays in the second-level cache (measured).
-const TURN_BYTES_MAX: usize = 256 << 10;
 /// How long a turn may last while several connections send, microseconds.
 const TURN_MICROS_SHARED: u64 = 100;
 /// The same for one that sends alone.
 const TURN_MICROS_ALONE: u64 = 400;
 /// How long it is remembered that there are several, microseconds: a consumer answers some turns after it was served.
 const SHARED_MICROS: u64 = 2000;
-/// The least that a bulk receive is for.
-const SHARE_MIN: usize = 16 << 10;
+/// The least that a turn brings, bytes.
+const TURN_BYTES_MIN: usize = 16 << 10;
 /// Offset of `optlen` in the kernel's submission entry.
 const OPTLEN_AT: usize = 44;
 const _: () = assert!(size_of::<squeue::Entry>() == 64);

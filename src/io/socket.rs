@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::opcode;
 
-use super::receive::{self, BULK_PER_TURN, Pace, Pools, Way};
+use super::receive::{self, BULK_MIN, BULK_PER_TURN, Pace, Pools, Way};
 use super::ring::Ring;
 use super::send::{Gather, Sending};
 use super::token::Token;
@@ -70,8 +70,9 @@ struct Socket {
     phase: Phase,
     peer: Peer,
     paused: bool,
-    /// How it is read next.
+    /// How it is read next, and what the last receive brought, bytes.
     way: Way,
+    brought: usize,
     receive: Receive,
     send: Option<Sending>,
 }
@@ -113,7 +114,7 @@ impl Sockets {
     /// Takes over an accepted socket and starts to read it.
     pub fn open(&mut self, stream: TcpStream, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
         let (phase, peer, way, receive) = (Phase::Open, Peer::Here, Way::Trickle, Receive::Off);
-        let id = self.table.insert(Socket { stream, conn, phase, peer, paused: false, way, receive, send: None });
+        let id = self.table.insert(Socket { stream, conn, phase, peer, paused: false, way, brought: 0, receive, send: None });
         let slot = conn.0.slot as usize;
         if slot >= self.by_conn.len() {
             self.by_conn.resize(slot + 1, SocketId::default());
@@ -161,7 +162,7 @@ impl Sockets {
     pub fn on_receive_ended(&mut self, id: SocketId, way: Way, result: i32, next: Way, now: u64, ring: &mut Ring<'_>) -> Event {
         self.bulks -= usize::from(way == Way::Bulk);
         let socket = &mut self.table[id];
-        (socket.receive, socket.way) = (Receive::Off, next);
+        (socket.receive, socket.way, socket.brought) = (Receive::Off, next, usize::try_from(result).unwrap_or(0));
         let before = socket.peer;
         match -result {
             // It received something, or was ended by us.
@@ -174,18 +175,20 @@ impl Sockets {
         self.settle_and_report(id, before, now, ring)
     }
 
-    /// Begins bulk receives for those that wait longest, and lends buffers to all receives. Afterwards the ring is to be submitted.
+    /// Begins bulk receives for those that wait longest, as many as will bring what a turn may, if they bring as much as the last time; and
+    /// lends buffers to all receives. Afterwards the ring is to be submitted.
     pub fn receive_bulk(&mut self, pace: &Pace, pools: &mut Pools, ring: &mut Ring<'_>) {
-        let count = self.waiting.len().min(BULK_PER_TURN);
-        let share = pace.share(count.max(1), pools.bulk.buffer_size());
-        for id in self.waiting.drain(..count) {
-            if let Some(socket) = self.table.get_mut(id).filter(|socket| socket.receive == Receive::Waiting) {
-                socket.receive = Receive::Armed(Way::Bulk);
-                self.bulks += 1;
-                let receive = receive::bulk(socket.fd(), share);
-                // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
-                unsafe { ring.push(&receive.user_data(Token::Recv(Way::Bulk, id.0).encode())) };
-            }
+        let (mut expected, mut begun) = (0, 0);
+        while expected < pace.turn_bytes() && begun < BULK_PER_TURN {
+            let Some(id) = self.waiting.pop_front() else { break };
+            let Some(socket) = self.table.get_mut(id).filter(|socket| socket.receive == Receive::Waiting) else { continue };
+            socket.receive = Receive::Armed(Way::Bulk);
+            (expected, begun) = (expected + socket.brought.max(BULK_MIN), begun + 1);
+            self.bulks += 1;
+            let most = u32::try_from(pace.turn_bytes()).expect("a buffer's size was a u32");
+            let receive = receive::bulk(socket.fd(), most);
+            // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
+            unsafe { ring.push(&receive.user_data(Token::Recv(Way::Bulk, id.0).encode())) };
         }
         pools.bulk.lend(self.bulks);
         pools.trickle.lend(usize::MAX);
