@@ -20,6 +20,10 @@ pub const ARENA_SPARE_SEGMENTS: usize = 16;
 pub const KNOWN_ROUTES_MAX: usize = 8192;
 /// Messages of one channel to one place that are published in one go: what is decided once per run is decided for all of them.
 pub const PUBLISH_RUN_MAX: usize = 32;
+/// A body of which so many bytes are missing is received in place, bytes (measured: below, what a turn brings is better read in one piece).
+pub const LOAN_MIN: usize = 64 << 10;
+/// The most of a body that is received in place at once, bytes.
+pub const LOAN_MAX: usize = 1 << 20;
 /// How much is reserved at once for a body of which only the header has arrived, bytes: a header alone must not cost its sender's claim.
 pub const BODY_RESERVE_MAX: usize = 1 << 20;
 /// The longest time that a message or a queue may be told to live, milliseconds (RabbitMQ: ten years).

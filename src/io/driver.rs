@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use io_uring::cqueue;
 
 use super::clock::Clock;
+use super::direct::Brought;
 use super::listener::Listeners;
 use super::receive::{Pace, Pools, Way};
 use super::ring::Ring;
@@ -112,11 +113,15 @@ impl<'r> Driver<'r> {
             self.expire();
             let turn = self.shard.turn(self.now);
             self.carry_out();
-            self.sockets.receive_bulk(&self.pace, self.pools, &mut self.ring);
+            self.sockets.receive_bulk(&mut self.shard, &self.pace, self.pools, &mut self.ring);
             self.statistics.turn_ends(completions);
             self.enter(&turn);
         }
         self.statistics.log();
+        if !self.sockets.is_empty() {
+            // The kernel may still read and write what their operations point to; the process ends anyway.
+            std::mem::forget(self.sockets);
+        }
     }
 
     /// Reads the clock, which also says how long the turn before has lasted, system call included.
@@ -161,8 +166,15 @@ impl<'r> Driver<'r> {
         if self.heard.1 != Some(id) {
             self.heard = (self.heard.0 + 1, Some(id));
         }
+        let len = usize::try_from(completion.result()).unwrap_or(0);
+        if way == Way::Direct {
+            let mut direct = self.sockets.take_direct(id);
+            let Brought { loan, separators, tail } = direct.finish(len);
+            if let Some(conn) = self.sockets.reader(id) {
+                self.shard.return_body(conn, loan, separators, tail);
+            }
+        }
         if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
-            let len = usize::try_from(completion.result()).unwrap_or(0);
             let pool = self.pools.of(way);
             if let Some(conn) = self.sockets.reader(id) {
                 self.shard.on_bytes(conn, pool.bytes(buffer, len));

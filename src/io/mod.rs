@@ -1,6 +1,6 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
-//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`socket`], [`send`], [`listener`] and [`wake`] are what it works with, and
+//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`listener`] and [`wake`] are what it works with, and
 //! [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor
 //! up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a plain one.
 //!
@@ -10,6 +10,7 @@ pub mod affinity;
 pub mod buffers;
 pub mod clock;
 pub mod data_dir;
+pub mod direct;
 pub mod driver;
 pub mod listener;
 pub mod process;

@@ -1,4 +1,4 @@
-//! How a socket is read: by the trickle or in bulk.
+//! How a socket is read: by the trickle, in bulk, or straight into a body.
 //!
 //! ```text
 //!             limit reached, and more has come than a small buffer holds
@@ -13,6 +13,8 @@
 //! *Bulk*: one receive of what has gathered, into one large buffer. Frames lie in one piece, and the same warm buffer is used over and over.
 //! A turn begins as many bulk receives as will bring what the [`Pace`] allows: one, if it is of a flood, so that between two portions of it
 //! everybody else has a turn.
+//!
+//! *Direct*: in the midst of a large body, a bulk receive goes straight to where the body will stay (see [`direct`](super::direct)).
 
 use std::io;
 use std::os::fd::RawFd;
@@ -29,6 +31,8 @@ pub enum Way {
     Trickle,
     /// Once, into a large buffer.
     Bulk,
+    /// Once, into the body that is arriving.
+    Direct,
 }
 
 /// The receive buffers of a shard.
@@ -55,6 +59,7 @@ impl Pools {
         match way {
             Way::Trickle => &mut self.trickle,
             Way::Bulk => &mut self.bulk,
+            Way::Direct => unreachable!("it brings its own memory"),
         }
     }
 
@@ -79,6 +84,11 @@ impl Pace {
     /// At most `buffer_size` bytes a turn, which is as much as one receive may bring.
     pub fn new(buffer_size: usize) -> Pace {
         Pace { turn_bytes: buffer_size, turn_bytes_max: buffer_size, shared_until: 0 }
+    }
+
+    /// Whether turns are so short that they may bring as much as ever.
+    pub fn is_unhurried(&self) -> bool {
+        self.turn_bytes == self.turn_bytes_max
     }
 
     /// What a turn may bring, bytes.

@@ -175,9 +175,10 @@ fn too_old() -> String {
 
 type Feature = (fn(&Parameters) -> bool, &'static str);
 
-const OPERATIONS: [(u8, &str); 7] = [
+const OPERATIONS: [(u8, &str); 8] = [
     (opcode::AcceptMulti::CODE, "accept"),
     (opcode::Recv::CODE, "recv"),
+    (opcode::RecvMsg::CODE, "recvmsg"),
     (opcode::Send::CODE, "send"),
     (opcode::SendMsg::CODE, "sendmsg"),
     (opcode::AsyncCancel::CODE, "async cancel"),

@@ -23,6 +23,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::opcode;
 
+use super::direct::Direct;
 use super::receive::{self, BULK_MIN, BULK_PER_TURN, Pace, Pools, Way};
 use super::ring::Ring;
 use super::send::{Gather, Sending};
@@ -31,6 +32,8 @@ use crate::base::ids::{ConnId, Key};
 use crate::base::limits;
 use crate::base::outgoing::Outgoing;
 use crate::base::slots::Slots;
+use crate::protocol::amqp::session::BodyLoan;
+use crate::shard::Shard;
 
 /// All sockets of a shard.
 #[derive(Default)]
@@ -74,6 +77,7 @@ struct Socket {
     way: Way,
     brought: usize,
     receive: Receive,
+    direct: Option<Box<Direct>>,
     send: Option<Sending>,
 }
 
@@ -114,7 +118,7 @@ impl Sockets {
     /// Takes over an accepted socket and starts to read it.
     pub fn open(&mut self, stream: TcpStream, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
         let (phase, peer, way, receive) = (Phase::Open, Peer::Here, Way::Trickle, Receive::Off);
-        let id = self.table.insert(Socket { stream, conn, phase, peer, paused: false, way, brought: 0, receive, send: None });
+        let id = self.table.insert(Socket { stream, conn, phase, peer, paused: false, way, brought: 0, receive, direct: None, send: None });
         let slot = conn.0.slot as usize;
         if slot >= self.by_conn.len() {
             self.by_conn.resize(slot + 1, SocketId::default());
@@ -177,21 +181,29 @@ impl Sockets {
 
     /// Begins bulk receives for those that wait longest, as many as will bring what a turn may, if they bring as much as the last time; and
     /// lends buffers to all receives. Afterwards the ring is to be submitted.
-    pub fn receive_bulk(&mut self, pace: &Pace, pools: &mut Pools, ring: &mut Ring<'_>) {
+    pub fn receive_bulk(&mut self, shard: &mut Shard, pace: &Pace, pools: &mut Pools, ring: &mut Ring<'_>) {
+        let loan_max = if pace.is_unhurried() { limits::LOAN_MAX } else { pace.turn_bytes() };
         let (mut expected, mut begun) = (0, 0);
         while expected < pace.turn_bytes() && begun < BULK_PER_TURN {
             let Some(id) = self.waiting.pop_front() else { break };
             let Some(socket) = self.table.get_mut(id).filter(|socket| socket.receive == Receive::Waiting) else { continue };
-            socket.receive = Receive::Armed(Way::Bulk);
-            (expected, begun) = (expected + socket.brought.max(BULK_MIN), begun + 1);
-            self.bulks += 1;
-            let most = u32::try_from(pace.turn_bytes()).expect("a buffer's size was a u32");
-            let receive = receive::bulk(socket.fd(), most);
-            // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
-            unsafe { ring.push(&receive.user_data(Token::Recv(Way::Bulk, id.0).encode())) };
+            let lent = if socket.phase == Phase::Open { shard.lend_body(socket.conn, loan_max) } else { None };
+            begun += 1;
+            expected += match lent {
+                Some(loan) => socket.receive_direct(id, loan, ring),
+                None => {
+                    self.bulks += 1;
+                    socket.receive_bulk(id, pace.turn_bytes(), ring)
+                }
+            };
         }
         pools.bulk.lend(self.bulks);
         pools.trickle.lend(usize::MAX);
+    }
+
+    /// The receive into a body has ended: what it was.
+    pub fn take_direct(&mut self, id: SocketId) -> Box<Direct> {
+        self.table[id].direct.take().expect("a completed direct receive was in flight")
     }
 
     /// Whether there are sockets that [`Sockets::receive_bulk`] will read.
@@ -333,6 +345,27 @@ impl Socket {
             _ => {}
         }
         false
+    }
+
+    /// Begins to receive into a large buffer; the answer is how much that is expected to bring.
+    fn receive_bulk(&mut self, id: SocketId, most: usize, ring: &mut Ring<'_>) -> usize {
+        self.receive = Receive::Armed(Way::Bulk);
+        let receive = receive::bulk(self.fd(), u32::try_from(most).expect("a buffer's size was a u32"));
+        // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
+        unsafe { ring.push(&receive.user_data(Token::Recv(Way::Bulk, id.0).encode())) };
+        self.brought.max(BULK_MIN)
+    }
+
+    /// Begins to receive into a body; the answer is how much that may bring.
+    fn receive_direct(&mut self, id: SocketId, loan: BodyLoan, ring: &mut Ring<'_>) -> usize {
+        self.receive = Receive::Armed(Way::Direct);
+        let fd = self.fd();
+        let direct = self.direct.insert(Direct::new(loan));
+        let receive = direct.operation(fd);
+        // SAFETY: the operation points into the box `direct`, which is taken only when the receive has ended; the socket stays in the table
+        // until then.
+        unsafe { ring.push(&receive.user_data(Token::Recv(Way::Direct, id.0).encode())) };
+        direct.room()
     }
 
     /// Whether nothing refers to the socket any more.

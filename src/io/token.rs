@@ -32,6 +32,7 @@ impl Token {
             Token::Accept(listener) => pack(ACCEPT, Key { slot: listener, generation: 0 }),
             Token::Recv(Way::Trickle, key) => pack(TRICKLE, key),
             Token::Recv(Way::Bulk, key) => pack(BULK, key),
+            Token::Recv(Way::Direct, key) => pack(DIRECT, key),
             Token::Send(key) => pack(SEND, key),
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
@@ -46,6 +47,7 @@ impl Token {
             ACCEPT => Token::Accept(key.slot),
             TRICKLE => Token::Recv(Way::Trickle, key),
             BULK => Token::Recv(Way::Bulk, key),
+            DIRECT => Token::Recv(Way::Direct, key),
             SEND => Token::Send(key),
             WAKE => Token::Wake,
             STOP => Token::Stop,
@@ -69,6 +71,7 @@ const WAKE: u64 = 4;
 const STOP: u64 = 5;
 const IGNORE: u64 = 6;
 const BULK: u64 = 7;
+const DIRECT: u64 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -77,7 +80,9 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_went() {
         let keys = [(0, 0), (1, u32::MAX), (SLOT_MASK, 7)].map(|(slot, generation)| Key { slot, generation });
-        let with_keys = keys.into_iter().flat_map(|key| [Token::Recv(Way::Trickle, key), Token::Recv(Way::Bulk, key), Token::Send(key)]);
+        let with_keys = keys
+            .into_iter()
+            .flat_map(|key| [Way::Trickle, Way::Bulk, Way::Direct].map(|way| Token::Recv(way, key)).into_iter().chain([Token::Send(key)]));
         for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Ignore]) {
             assert_eq!(Token::decode(token.encode()), token);
         }

@@ -16,7 +16,7 @@ use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::{access, router};
 use crate::contract::{Fault, Notice, Outcome, Receipt, RouteSet};
-use crate::protocol::amqp::session::{Contents, Event, Login, Publish};
+use crate::protocol::amqp::session::{BodyLoan, Contents, Event, Login, Publish};
 
 impl Shard {
     /// Bytes from the socket. The shard keeps what it needs of them.
@@ -40,6 +40,22 @@ impl Shard {
             conn.input.extend_from_slice(&bytes[..missing]);
             bytes = &bytes[missing..];
             self.feed_kept(id);
+        }
+    }
+
+    /// Lends room for at most `most` bytes of the large body that is arriving, if there is one. [`Shard::return_body`] follows, before any
+    /// other bytes of the connection.
+    pub fn lend_body(&mut self, id: ConnId, most: usize) -> Option<BodyLoan> {
+        let conn = self.conns.get_mut(id).filter(|conn| !conn.ending && !conn.is_parked() && conn.input.is_empty())?;
+        conn.session.lend_body(most)
+    }
+
+    /// Takes the room back with what has arrived there, the separators between its pieces, and the bytes behind.
+    pub fn return_body(&mut self, id: ConnId, loan: BodyLoan, separators: &[u8], tail: &[u8]) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            let stream = conn.session.return_body(loan, separators);
+            self.on_bytes(id, &stream);
+            self.on_bytes(id, tail);
         }
     }
 

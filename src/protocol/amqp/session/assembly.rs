@@ -172,6 +172,21 @@ impl Draft {
         }
     }
 
+    /// Hands the body out, with room for `more` octets. Nothing, if it is not kept.
+    pub fn lend(&mut self, more: usize) -> Option<Vec<u8>> {
+        if !self.keep {
+            return None;
+        }
+        self.reserve(more);
+        Some(std::mem::take(self.body()))
+    }
+
+    /// Takes it back; it had `filled` octets.
+    pub fn take_back(&mut self, body: Vec<u8>, filled: usize) {
+        self.arrived += (body.len() - filled) as u64;
+        *self.body() = body;
+    }
+
     /// The last octets of the body that are there, `len` of them if possible: for error texts.
     pub fn tail(&self, len: usize) -> &[u8] {
         match &self.message.body {

@@ -27,13 +27,14 @@ pub enum Step<'a> {
 }
 
 /// A body frame of which the rest is still to come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct BodyFrame {
-    channel: u16,
+    /// Its channel.
+    pub channel: u16,
     /// Octets of its payload.
-    size: usize,
+    pub size: usize,
     /// Those of them that are still to come, and then the end octet.
-    left: usize,
+    pub left: usize,
 }
 
 impl Session {

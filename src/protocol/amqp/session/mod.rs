@@ -23,6 +23,7 @@ mod delivery;
 mod event;
 mod input;
 mod keepalive;
+mod loan;
 mod methods;
 mod negotiation;
 mod output;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 pub use assembly::Assembled;
 pub use delivery::Delivery;
 pub use event::{Contents, Ended, Event, Login, Publish, Room};
+pub use loan::{BodyLoan, SEPARATOR};
 pub use transaction::Transaction;
 
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};

@@ -3,6 +3,7 @@
 mod channels;
 mod connection;
 mod delivering;
+mod loans;
 mod noise;
 mod publishing;
 
