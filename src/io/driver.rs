@@ -17,7 +17,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use io_uring::cqueue;
 
@@ -27,6 +27,7 @@ use super::listener::Listeners;
 use super::receive::{Pace, Pools, Way};
 use super::ring::Ring;
 use super::socket::{Event, SocketId, Sockets};
+use super::spin::Spin;
 use super::statistics::Statistics;
 use super::token::Token;
 use super::wake::{Peers, Stop};
@@ -68,7 +69,7 @@ pub struct Driver<'r> {
     busy: bool,
     /// How many times in this turn another socket than before was heard, and the last one.
     heard: (usize, Option<SocketId>),
-    spin: Duration,
+    spin: Spin,
     statistics: Statistics,
 }
 
@@ -100,7 +101,7 @@ impl<'r> Driver<'r> {
             turn_us: 0,
             busy: false,
             heard: (0, None),
-            spin: around.spin,
+            spin: Spin::new(around.spin),
         }
     }
 
@@ -231,7 +232,7 @@ impl<'r> Driver<'r> {
     /// Submits what the turn has staged, and waits if there is nothing to do.
     fn enter(&mut self, turn: &Turn) {
         self.busy = turn.again || self.ring.refresh() > 0 || self.sockets.any_waiting();
-        if self.busy || !self.spin.is_zero() {
+        if self.busy || self.spin.is_on() {
             self.ring.submit();
             self.busy |= self.ring.refresh() > 0;
         }
@@ -244,21 +245,8 @@ impl<'r> Driver<'r> {
 
     /// Looks for completions and mail, for as long as spinning is worth it.
     fn finds_work(&mut self) -> bool {
-        if self.spin.is_zero() {
-            return false;
-        }
-        let begin = Instant::now();
-        loop {
-            for _ in 0..LOOKS_PER_CLOCK_READ {
-                if self.ring.has_completions() || self.shard.has_mail() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if begin.elapsed() >= self.spin {
-                return false;
-            }
-        }
+        let Driver { spin, ring, shard, .. } = self;
+        spin.finds(|| ring.has_completions() || shard.has_mail())
     }
 
     /// Until the next timer of the shard or of its sockets; `None`: until something happens.
@@ -290,9 +278,6 @@ impl<'r> Driver<'r> {
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
-
-/// Reading the clock costs as much as a few dozen looks.
-const LOOKS_PER_CLOCK_READ: u32 = 32;
 
 /// While the broker ends, how often a shard that has nothing to do looks whether the others are done, milliseconds.
 const STOPPING_LOOK_MS: u64 = 10;

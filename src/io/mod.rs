@@ -19,6 +19,7 @@ pub mod ring;
 pub mod send;
 pub mod signal;
 pub mod socket;
+pub mod spin;
 pub mod statistics;
 pub mod token;
 pub mod wake;
