@@ -12,7 +12,7 @@
 use bytes::Bytes;
 
 use crate::contract::Entry;
-use crate::message::{Body, MessageRef, MessageView, Route, head_len, read_head, write_head};
+use crate::message::{Body, Content, MessageRef, MessageView, Route, head_len, read_head, write_head};
 
 /// A block that is being filled.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Block {
     head: usize,
     /// Where the last thing written ends that others may stand behind as one run; else 0.
     run_end: usize,
+    /// How long the block before became: the next one is likely to become as long.
+    last_len: usize,
 }
 
 /// What was written.
@@ -39,20 +41,41 @@ impl Block {
         self.bytes.len()
     }
 
-    /// Makes room for so many bytes.
-    pub fn reserve(&mut self, len: usize) {
-        self.bytes.reserve(len);
+    /// Begins with room for `len` bytes, and for as many as there were in the block before.
+    pub fn begin(&mut self, len: usize) {
+        self.bytes.reserve(len.max(self.last_len));
     }
 
     /// Takes what was written; the block is empty again.
     pub fn take(&mut self) -> Bytes {
-        (self.head, self.run_end) = (0, 0);
+        (self.head, self.run_end, self.last_len) = (0, 0, self.bytes.len());
         Bytes::from(std::mem::take(&mut self.bytes))
     }
 
     /// The most that a record of `message` takes.
+    #[inline]
     pub fn len_max(message: &MessageView<'_>) -> usize {
         ENTRY_LEN + RECORD_FIXED + head_len(message) + body_len(message)
+    }
+
+    /// Writes messages in a row with the same head as the one before, as long as they do and fit into `len_max` bytes of block; the answer is
+    /// how many.
+    #[inline]
+    pub fn write_alike(&mut self, properties: &[u8], contents: &[Content<'_>], len_max: usize) -> usize {
+        let fixed = self.head as u64;
+        let mut count = 0;
+        for content in contents {
+            let Body::Slice(body) = content.body else { break };
+            if !std::ptr::eq(content.properties, properties) || self.bytes.len() + RECORD_FIXED + body.len() > len_max {
+                break;
+            }
+            self.bytes.reserve(RECORD_FIXED + body.len());
+            self.bytes.extend_from_slice(&((body.len() as u64) << 32 | fixed).to_le_bytes());
+            self.bytes.extend_from_slice(body);
+            count += 1;
+        }
+        self.run_end = self.bytes.len();
+        count
     }
 
     /// Writes a record, behind its entry if it has one. `repeats`: its head is that of the record before.

@@ -135,19 +135,15 @@ impl Link {
 
     /// Writes as many messages as fit into one block and can be told of in one mail; the answer is where the first one stands, and how many.
     fn write_run(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> (Written, usize) {
-        let first = contents[0].sent_to(route);
-        let written = self.write(None, &first, false);
-        let mut count = 1;
-        while let Some(content) = contents.get(count) {
-            let (message, last) = (content.sent_to(route), &contents[count - 1]);
-            let joins = [content.body, last.body].iter().all(|body| matches!(body, Body::Slice(_)));
-            if !joins || self.block.len() + Block::len_max(&message) > MAIL_BLOCK_SIZE {
-                break;
-            }
-            self.write(None, &message, message.shares_head(route, last.properties));
-            count += 1;
+        let (first, rest) = contents.split_first().expect("there is something to write");
+        let written = self.write(None, &first.sent_to(route), false);
+        if matches!(first.body, Body::Shared(_)) {
+            return (written, 1);
         }
-        (written, count)
+        let before = self.block.len();
+        let count = self.block.write_alike(first.properties, rest, MAIL_BLOCK_SIZE);
+        self.sent_bytes += self.block.len() - before;
+        (written, 1 + count)
     }
 
     /// Stages the mail for messages that were written. It joins the mail before if that is for the same queue and they stand right behind.
@@ -216,7 +212,7 @@ impl Link {
         if self.block_at.is_none() {
             self.block_at = Some(self.staged.len());
             self.staged.push_back(Mail::Block(Bytes::new()));
-            self.block.reserve(MAIL_BLOCK_SIZE.min(len.max(4096)));
+            self.block.begin(len);
         }
     }
 
