@@ -7,12 +7,13 @@ use std::sync::Arc;
 use ringmq::config::Config;
 use ringmq::config::args::{self, Asked};
 use ringmq::io::data_dir::DataDir;
+use ringmq::io::memory::Allocator;
 use ringmq::io::signal::EndSignals;
 use ringmq::io::{Broker, StartError, affinity, process};
 use ringmq::shard;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     abort_on_panic();

@@ -12,10 +12,14 @@ pub const FRAME_SIZE_SLACK: usize = 8;
 pub const MESSAGE_SIZE_CAP: usize = 512 << 20;
 /// Bodies from here on are counted buffers that are sent by gather-write; smaller ones are copied (measured: copying loses from 16 KiB on).
 pub const SHARED_BODY_MIN: usize = 16 << 10;
-/// Bytes of a segment of the arena: small enough that the current one stays in the second-level cache.
+/// Bytes of a segment of the arena: what one message that waits for long keeps from being used again.
 pub const ARENA_SEGMENT_SIZE: usize = 256 << 10;
-/// Empty segments that the arena keeps for reuse, count.
-pub const ARENA_SPARE_SEGMENTS: usize = 16;
+/// Bytes of a chunk of the arena: a huge page.
+pub const ARENA_CHUNK_SIZE: usize = 2 << 20;
+/// Chunks that are prepared ahead of their use, count.
+pub const ARENA_CHUNKS_AHEAD: usize = 4;
+/// Chunks that were used and are kept for the next time, count.
+pub const ARENA_CHUNKS_KEPT: usize = 8;
 /// Routes that a shard remembers for publishers that use many routing keys, count (up to 150 bytes each).
 pub const KNOWN_ROUTES_MAX: usize = 8192;
 /// Messages of one channel to one place that are published in one go: what is decided once per run is decided for all of them.
@@ -66,6 +70,8 @@ pub const MAIL_BLOCK_SIZE: usize = 64 << 10;
 pub const RING_SLOTS: usize = 2048;
 /// Messages that one queue delivers in one turn before it goes to the tail.
 pub const QUEUE_BUDGET: usize = 1024;
+/// Places of purged messages that are freed in one turn.
+pub const PURGE_BUDGET: usize = 4096;
 /// The largest value of `--shards`: rings between shards grow with its square.
 pub const SHARDS_MAX: u16 = 256;
 /// Completion entries of a shard's ring for each submission entry.
@@ -90,4 +96,5 @@ pub const BACKLOG: i32 = 4096;
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
 const _: () = assert!(RING_SLOTS.is_power_of_two());
+const _: () = assert!(ARENA_CHUNK_SIZE.is_multiple_of(ARENA_SEGMENT_SIZE));
 const _: () = assert!(BODY_RESERVE_MAX <= MESSAGE_SIZE_CAP);

@@ -1,9 +1,9 @@
 //! The arena: where a shard keeps the messages that wait, without an allocation per message.
 //!
 //! ```text
-//! segment 0   [head][record][record][dead  ][record]      full; freed when its last record dies
-//! segment 1   [head][record][head][record]............... the current one; new records go here
-//! segment 2   (free, kept for reuse)
+//! chunk 0   segment 0   [head][record][record][dead  ][record]      full; free when its last record dies
+//!           segment 1   [head][record][head][record]...............  the current one; new records go here
+//!           segment 2   (free, for reuse)                    …
 //! ```
 //!
 //! A message is stored once per shard, however many queues hold it: each queue entry and each unsettled delivery of a queue is one holder.
@@ -12,35 +12,47 @@
 //! for a shard is one thread. Bodies of [`SHARED_BODY_MIN`](crate::base::limits::SHARED_BODY_MIN) bytes and more stay in the counted
 //! buffer that they arrived in.
 //!
-//! Invariants: a segment's `live` is the number of its records with holders; a record's head stands in its own segment.
+//! Segments are small, so that one message that waits for long does not keep much from being used again; they are cut from chunks of a huge
+//! page, which are prepared ahead (see [`memory`](super::memory)).
+//!
+//! Invariants: a segment's `live` is the number of its records with holders; a record's head stands in its own segment; a segment is in
+//! `spare` if it is free and not the current one; a chunk's `used` is the number of its segments that are not in `spare`.
 
 use bytes::Bytes;
 use slab::Slab;
 
-use crate::base::limits::{ARENA_SEGMENT_SIZE, ARENA_SPARE_SEGMENTS};
+use super::memory::{Block, Memory, Wish};
+use crate::base::limits::{ARENA_CHUNK_SIZE, ARENA_SEGMENT_SIZE};
 use crate::message::{Body, MessageRef, MessageView, Record, Route, head_len, read_head, set_holders, write_head};
 
 /// The messages that wait on one shard.
 #[derive(Default)]
 pub struct Arena {
-    segments: Vec<Segment>,
-    /// Segments without records, memory kept.
+    /// A segment's number is that of its chunk times [`SEGMENTS`], plus its place there.
+    chunks: Slab<Place>,
+    memory: Memory,
+    /// Free segments; the one that was used last is used first.
     spare: Vec<u32>,
-    /// Segments whose memory was given back.
-    vacant: Vec<u32>,
     current: Option<u32>,
     shared: Slab<Bytes>,
     shared_bytes: usize,
     messages: usize,
 }
 
-#[derive(Default)]
-struct Segment {
-    bytes: Vec<u8>,
+/// A chunk in use.
+struct Place {
+    block: Block,
+    /// A record that no segment can hold has a block of its own, with one segment.
+    segments: [Segment; SEGMENTS],
     used: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Segment {
+    used: u32,
     live: u32,
-    /// Where the head of the last record stands.
-    head: Option<u32>,
+    /// Where the head of the last record stands, counted from 1; 0: nowhere.
+    head: u32,
 }
 
 /// How many may hold a message.
@@ -89,7 +101,7 @@ impl Arena {
     /// The message; it stays as long as it has a holder.
     #[inline]
     pub fn view(&self, message: MessageRef) -> MessageView<'_> {
-        let segment = &self.segments[message.segment as usize].bytes[..];
+        let segment = self.segment_bytes(message.segment);
         let bytes = &segment[message.offset()..];
         let record = Record::read(bytes);
         let shared = record.is_shared().then(|| &self.shared[record.shared_key(bytes) as usize]);
@@ -99,7 +111,7 @@ impl Arena {
     /// One more holder of a message that was inserted for several.
     pub fn hold(&mut self, message: MessageRef) {
         assert!(message.is_counted(), "only what was inserted for several has another holder");
-        let bytes = &mut self.segments[message.segment as usize].bytes[message.offset()..];
+        let bytes = &mut self.segment_bytes_mut(message.segment)[message.offset()..];
         set_holders(bytes, Record::read(bytes).holders + 1);
     }
 
@@ -109,11 +121,12 @@ impl Arena {
         if message.is_counted() && !self.release_counted(message) {
             return;
         }
-        let segment = &mut self.segments[message.segment as usize];
+        let segment = self.segment_mut(message.segment);
         assert!(segment.live > 0, "a message was released more often than it was held");
         segment.live -= 1;
+        let is_free = segment.live == 0;
         self.messages -= 1;
-        if segment.live == 0 {
+        if is_free {
             self.free_segment(message.segment);
         }
     }
@@ -123,9 +136,25 @@ impl Arena {
         self.messages
     }
 
-    /// Memory of the segments and of the shared bodies, bytes.
+    /// Memory of the chunks, of those that are kept, and of the shared bodies, bytes.
     pub fn memory(&self) -> usize {
-        self.shared_bytes + self.segments.iter().map(|segment| segment.bytes.len()).sum::<usize>()
+        self.shared_bytes + self.memory.kept() + self.chunks.iter().map(|(_, place)| place.block.len()).sum::<usize>()
+    }
+
+    /// Memory that will be used soon and should be prepared, if there is something new. [`Arena::on_prepared`] follows.
+    pub fn wish(&mut self) -> Option<Wish> {
+        self.memory.wish()
+    }
+
+    /// The last wish is fulfilled.
+    pub fn on_prepared(&mut self) {
+        self.memory.on_prepared();
+    }
+
+    /// Whether nobody should let more messages wait until memory is prepared.
+    #[inline]
+    pub fn is_short(&self) -> bool {
+        self.spare.len() < SEGMENTS_IN_HAND && self.memory.is_short()
     }
 
     /// Stores a message. `repeats`: its head is that of the one before.
@@ -141,12 +170,12 @@ impl Arena {
             Body::Slice(_) => (0, holders == Holders::Several),
             Body::Shared(body) => (self.keep_shared(body), true),
         };
-        let home = &mut self.segments[segment as usize];
-        let offset = home.used;
-        record.with_head(head).write(message, shared_key, &mut home.bytes[offset..offset + len]);
-        home.used += len;
+        let home = self.segment_mut(segment);
+        let offset = home.used as usize;
+        home.used += len as u32;
         home.live += 1;
         self.messages += 1;
+        record.with_head(head).write(message, shared_key, &mut self.segment_bytes_mut(segment)[offset..offset + len]);
         MessageRef::new(segment, offset, is_counted)
     }
 
@@ -154,9 +183,9 @@ impl Arena {
     #[inline]
     fn known_head(&self, message: &MessageView<'_>, repeats: bool, record_len: usize) -> Option<(u32, u32)> {
         let current = self.current?;
-        let segment = &self.segments[current as usize];
-        let head = segment.head?;
-        let is_same = || read_head(&segment.bytes[head as usize..]) == (message.route, message.properties);
+        let segment = self.segment(current);
+        let head = segment.head.checked_sub(1)?;
+        let is_same = || read_head(&self.segment_bytes(current)[head as usize..]) == (message.route, message.properties);
         (segment.room() >= record_len && (repeats || is_same())).then_some((current, head))
     }
 
@@ -164,17 +193,16 @@ impl Arena {
     fn new_head(&mut self, message: &MessageView<'_>, record_len: usize) -> (u32, u32) {
         let len = head_len(message);
         let slot = self.segment_with_room(len + record_len);
-        let segment = &mut self.segments[slot as usize];
+        let segment = self.segment_mut(slot);
         let at = segment.used;
-        write_head(message, &mut segment.bytes[at..at + len]);
-        segment.used += len;
-        segment.head = Some(at as u32);
-        (slot, at as u32)
+        (segment.used, segment.head) = (at + len as u32, at + 1);
+        write_head(message, &mut self.segment_bytes_mut(slot)[at as usize..at as usize + len]);
+        (slot, at)
     }
 
     /// One holder less of a counted message; true: it was the last one.
     fn release_counted(&mut self, message: MessageRef) -> bool {
-        let bytes = &mut self.segments[message.segment as usize].bytes[message.offset()..];
+        let bytes = &mut self.segment_bytes_mut(message.segment)[message.offset()..];
         let record = Record::read(bytes);
         assert!(record.holders > 0, "a message was released more often than it was held");
         set_holders(bytes, record.holders - 1);
@@ -182,8 +210,8 @@ impl Arena {
             return false;
         }
         if record.is_shared() {
-            let body = self.shared.remove(record.shared_key(bytes) as usize);
-            self.shared_bytes -= body.len();
+            let key = record.shared_key(bytes);
+            self.shared_bytes -= self.shared.remove(key as usize).len();
         }
         true
     }
@@ -195,66 +223,107 @@ impl Arena {
 
     fn segment_with_room(&mut self, len: usize) -> u32 {
         match self.current {
-            Some(current) if self.segments[current as usize].room() >= len => current,
+            Some(current) if self.segment(current).room() >= len => current,
             _ => self.next_segment(len),
         }
     }
 
-    /// A fresh segment becomes the current one; a record that no ordinary segment can hold gets one of its own size, and then the current
-    /// one's last head is no more that of the last message.
+    /// A free segment becomes the current one; a record that no segment can hold gets a block of its own, and then the current one's last head
+    /// is no more that of the last message.
     #[cold]
     fn next_segment(&mut self, len: usize) -> u32 {
         if len > ARENA_SEGMENT_SIZE {
             if let Some(current) = self.current {
-                self.segments[current as usize].head = None;
+                self.segment_mut(current).head = 0;
             }
-            return self.place_segment(len);
+            return self.place(Block::Own(vec![0; len].into_boxed_slice()), 1);
         }
-        let segment = self.spare.pop().unwrap_or_else(|| self.place_segment(ARENA_SEGMENT_SIZE));
+        let segment = self.spare.pop().unwrap_or_else(|| self.next_chunk());
+        self.place_mut(segment).used += 1;
         self.current = Some(segment);
         segment
     }
 
-    fn place_segment(&mut self, size: usize) -> u32 {
-        let segment = Segment { bytes: vec![0; size], ..Segment::default() };
-        match self.vacant.pop() {
-            Some(slot) => {
-                self.segments[slot as usize] = segment;
-                slot
-            }
-            None => {
-                self.segments.push(segment);
-                (self.segments.len() - 1) as u32
-            }
-        }
+    /// A chunk's first segment, which is to be used; the others are spare.
+    fn next_chunk(&mut self) -> u32 {
+        let chunk = self.memory.take();
+        let first = self.place(Block::Chunk(chunk), 0);
+        self.spare.extend((first + 1..first + SEGMENTS as u32).rev());
+        first
     }
 
-    /// The last record is gone: the current segment starts over (its bytes are warm), others are kept for reuse or given back.
+    fn place(&mut self, block: Block, used: usize) -> u32 {
+        let place = Place { block, segments: [Segment::default(); SEGMENTS], used };
+        (self.chunks.insert(place) * SEGMENTS) as u32
+    }
+
+    /// The last record is gone: the current segment starts over (its bytes are warm), others are spare, and chunks without a segment in use go.
     fn free_segment(&mut self, slot: u32) {
-        let segment = &mut self.segments[slot as usize];
-        (segment.used, segment.head) = (0, None);
+        let segment = self.segment_mut(slot);
+        (segment.used, segment.head) = (0, 0);
         if self.current == Some(slot) {
             return;
         }
-        if segment.bytes.len() == ARENA_SEGMENT_SIZE && self.spare.len() < ARENA_SPARE_SEGMENTS {
+        let place = self.place_mut(slot);
+        place.used -= 1;
+        if matches!(place.block, Block::Chunk(_)) {
             self.spare.push(slot);
-        } else {
-            segment.bytes = Vec::new();
-            self.vacant.push(slot);
         }
+        if self.place_mut(slot).used == 0 {
+            self.free_chunk(slot as usize / SEGMENTS);
+        }
+    }
+
+    #[cold]
+    fn free_chunk(&mut self, number: usize) {
+        if let Block::Chunk(chunk) = self.chunks.remove(number).block {
+            self.spare.retain(|&slot| slot as usize / SEGMENTS != number);
+            self.memory.give(chunk);
+        }
+    }
+
+    #[inline]
+    fn place_mut(&mut self, slot: u32) -> &mut Place {
+        &mut self.chunks[slot as usize / SEGMENTS]
+    }
+
+    #[inline]
+    fn segment(&self, slot: u32) -> &Segment {
+        &self.chunks[slot as usize / SEGMENTS].segments[slot as usize % SEGMENTS]
+    }
+
+    #[inline]
+    fn segment_mut(&mut self, slot: u32) -> &mut Segment {
+        &mut self.chunks[slot as usize / SEGMENTS].segments[slot as usize % SEGMENTS]
+    }
+
+    /// A segment's bytes, and those behind it in its block.
+    #[inline]
+    fn segment_bytes(&self, slot: u32) -> &[u8] {
+        &self.chunks[slot as usize / SEGMENTS].block[slot as usize % SEGMENTS * ARENA_SEGMENT_SIZE..]
+    }
+
+    #[inline]
+    fn segment_bytes_mut(&mut self, slot: u32) -> &mut [u8] {
+        &mut self.chunks[slot as usize / SEGMENTS].block[slot as usize % SEGMENTS * ARENA_SEGMENT_SIZE..]
     }
 }
 
 impl Segment {
     fn room(&self) -> usize {
-        self.bytes.len() - self.used
+        ARENA_SEGMENT_SIZE.saturating_sub(self.used as usize)
     }
 }
+
+/// Segments of a chunk.
+const SEGMENTS: usize = ARENA_CHUNK_SIZE / ARENA_SEGMENT_SIZE;
+/// Spare segments that what a turn brings may need.
+const SEGMENTS_IN_HAND: usize = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Route;
+    use crate::base::limits::ARENA_CHUNKS_KEPT;
 
     fn message(body: &[u8]) -> MessageView<'_> {
         MessageView { route: Route::new(b"\x00\x01q"), properties: &[0, 0], body: Body::Slice(body) }
@@ -279,9 +348,9 @@ mod tests {
         let mut arena = Arena::default();
         let body = vec![7; 1000];
         let held: Vec<_> = (0..10_000).map(|_| arena.insert(&message(&body), Holders::One)).collect();
-        assert!(arena.memory() >= 10_000_000 && arena.memory() < 11_000_000);
+        assert!((10_000_000..10_500_000 + 2 * ARENA_CHUNK_SIZE).contains(&arena.memory()));
         held.into_iter().for_each(|message| arena.release(message));
-        assert!(arena.memory() <= (ARENA_SPARE_SEGMENTS + 1) * ARENA_SEGMENT_SIZE);
+        assert!(arena.memory() <= (ARENA_CHUNKS_KEPT + 2) * ARENA_CHUNK_SIZE);
         let again = arena.insert(&message(&body), Holders::One);
         assert_eq!(arena.view(again).body.bytes(), body);
     }
@@ -297,7 +366,7 @@ mod tests {
         }
         assert!(!body.is_unique());
         arena.release(kept);
-        assert!(body.is_unique() && arena.memory() <= ARENA_SEGMENT_SIZE);
+        assert!(body.is_unique() && arena.memory() <= 2 * ARENA_CHUNK_SIZE);
     }
 
     #[test]
@@ -307,9 +376,48 @@ mod tests {
         let small = arena.insert(&message(b"x"), Holders::One);
         let large = arena.insert(&MessageView { properties: &properties, ..message(b"y") }, Holders::One);
         let next = arena.insert(&message(b"z"), Holders::One);
+        assert_eq!((arena.view(small).properties, arena.view(next).properties), (&[0, 0][..], &[0, 0][..]));
         assert_eq!(arena.view(large).properties.len(), ARENA_SEGMENT_SIZE);
         assert_eq!((small.segment, next.segment), (next.segment, small.segment));
         arena.release(large);
-        assert!(arena.memory() <= ARENA_SEGMENT_SIZE);
+        assert!(arena.memory() <= 2 * ARENA_CHUNK_SIZE);
+    }
+
+    #[test]
+    fn one_message_that_waits_keeps_its_segment_and_no_more() {
+        let mut arena = Arena::default();
+        let body = vec![7; 1000];
+        let old = arena.insert(&message(b"old"), Holders::One);
+        for _ in 0..20 {
+            let held: Vec<_> = (0..2000).map(|_| arena.insert(&message(&body), Holders::One)).collect();
+            held.into_iter().for_each(|message| arena.release(message));
+        }
+        assert!(arena.memory() <= 4 * ARENA_CHUNK_SIZE);
+        assert_eq!(arena.view(old).body.bytes(), b"old");
+    }
+
+    #[test]
+    fn it_keeps_messages_like_a_map() {
+        let mut rng = crate::base::rng::Rng::seeded(4);
+        let (mut arena, mut model) = (Arena::default(), Vec::new());
+        for round in 0..30_000_u32 {
+            if model.len() < 100 || (rng.below(2) == 0 && round < 25_000) {
+                let body = vec![round as u8; rng.below(3000) as usize];
+                let holders = 1 + rng.below(3);
+                let place = arena.insert(&message(&body), if holders == 1 { Holders::One } else { Holders::Several });
+                (1..holders).for_each(|_| arena.hold(place));
+                model.push((place, body, holders));
+            }
+            let at = rng.below(model.len() as u64) as usize;
+            assert_eq!(arena.view(model[at].0).body.bytes(), model[at].1);
+            arena.release(model[at].0);
+            model[at].2 -= 1;
+            if model[at].2 == 0 {
+                model.swap_remove(at);
+            }
+        }
+        assert_eq!(arena.messages(), model.len());
+        model.into_iter().for_each(|(place, _, holders)| (0..holders).for_each(|_| arena.release(place)));
+        assert!(arena.messages() == 0 && arena.memory() <= (ARENA_CHUNKS_KEPT + 2) * ARENA_CHUNK_SIZE);
     }
 }

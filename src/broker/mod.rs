@@ -7,6 +7,7 @@ pub mod exchange;
 #[cfg(test)]
 mod fixture;
 pub mod known_routes;
+pub mod memory;
 mod publish_rules;
 pub mod queue;
 pub mod router;

@@ -18,16 +18,24 @@ pub fn available() -> Vec<usize> {
 /// # Errors
 /// The kernel's, if the process may not use that CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
-    assert!(cpu < libc::CPU_SETSIZE as usize, "the configuration names CPUs that exist");
-    // SAFETY: a CPU set is plain bits, for which zero is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `cpu` is below the size of the set.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    let set = set_of([cpu]);
     // SAFETY: the kernel reads at most the size given, from a set that lives through the call.
     match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// The kernel's form of a list of CPUs.
+pub fn set_of(cpus: impl IntoIterator<Item = usize>) -> libc::cpu_set_t {
+    // SAFETY: a CPU set is plain bits, for which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for cpu in cpus {
+        assert!(cpu < libc::CPU_SETSIZE as usize, "the configuration names CPUs that exist");
+        // SAFETY: `cpu` is below the size of the set.
+        unsafe { libc::CPU_SET(cpu, &mut set) };
+    }
+    set
 }
 
 #[cfg(test)]

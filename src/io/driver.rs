@@ -24,6 +24,7 @@ use io_uring::cqueue;
 use super::clock::Clock;
 use super::direct::Brought;
 use super::listener::Listeners;
+use super::memory;
 use super::receive::{Pace, Pools, Way};
 use super::ring::Ring;
 use super::socket::{Event, SocketId, Sockets};
@@ -159,6 +160,8 @@ impl<'r> Driver<'r> {
                 }
             }
             Token::Stop => self.begin_to_stop(),
+            // Memory that could not be prepared will be touched as it is used.
+            Token::Prepare => self.shard.on_prepared(),
             Token::Wake | Token::Ignore => {}
         }
     }
@@ -225,6 +228,7 @@ impl<'r> Driver<'r> {
                 Deed::Resume(conn) => self.sockets.pause(conn, false, self.now, &mut self.ring),
                 Deed::Close(conn) => self.sockets.close(conn, self.now, &mut self.ring),
                 Deed::Wake(shard) => self.peers.wake(shard, &mut self.ring),
+                Deed::Prepare(address, len) => memory::prepare(address, len, &mut self.ring),
             }
         }
     }

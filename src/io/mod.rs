@@ -13,6 +13,7 @@ pub mod data_dir;
 pub mod direct;
 pub mod driver;
 pub mod listener;
+pub mod memory;
 pub mod process;
 pub mod receive;
 pub mod ring;
@@ -135,7 +136,7 @@ fn try_serve(
     listeners: Vec<TcpListener>,
     place: &Place,
 ) -> Result<(), StartError> {
-    pin(&shard, config);
+    let others = pin(&shard, config);
     let unprepared = |error| StartError(format!("a shard's io_uring cannot be prepared: {error}"));
     let mut pools = Pools::new(config).map_err(unprepared)?;
     let mut io_uring = ring::open(config.ring_entries)?;
@@ -144,6 +145,10 @@ fn try_serve(
     for pool in [&pools.trickle, &pools.bulk] {
         // SAFETY: the pools are declared before the ring, so they are dropped after it.
         unsafe { pool.register(ring.submitter()) }.map_err(unprepared)?;
+    }
+    if !others.is_empty() {
+        // What the kernel does on threads of its own (it prepares memory) is not to take this shard's CPU.
+        ring.submitter().register_iowq_aff(&affinity::set_of(others)).map_err(unprepared)?;
     }
     place.ring.send(Ok(fd)).expect("the starting thread waits");
     if let Ok(peers) = place.peers.recv() {
@@ -154,12 +159,14 @@ fn try_serve(
     Ok(())
 }
 
-fn pin(shard: &Shard, config: &Config) {
+/// Pins the calling thread to its shard's CPU, if it is to be pinned; the answer are the other CPUs of the process.
+fn pin(shard: &Shard, config: &Config) -> Vec<usize> {
     let number = usize::from(shard.id().0);
-    let Some(&cpu) = config.cpus.get(number % config.cpus.len().max(1)) else {
-        return;
-    };
+    let Some(&cpu) = config.cpus.get(number % config.cpus.len().max(1)) else { return Vec::new() };
+    let mut others = affinity::available();
+    others.retain(|&other| other != cpu);
     if let Err(error) = affinity::pin(cpu) {
         log::warn!("shard {number} cannot be pinned to CPU {cpu}: {error}");
     }
+    others
 }

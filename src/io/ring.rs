@@ -175,12 +175,13 @@ fn too_old() -> String {
 
 type Feature = (fn(&Parameters) -> bool, &'static str);
 
-const OPERATIONS: [(u8, &str); 8] = [
+const OPERATIONS: [(u8, &str); 9] = [
     (opcode::AcceptMulti::CODE, "accept"),
     (opcode::Recv::CODE, "recv"),
     (opcode::RecvMsg::CODE, "recvmsg"),
     (opcode::Send::CODE, "send"),
     (opcode::SendMsg::CODE, "sendmsg"),
+    (opcode::Madvise::CODE, "madvise"),
     (opcode::AsyncCancel::CODE, "async cancel"),
     (opcode::PollAdd::CODE, "poll"),
     (opcode::MsgRingData::CODE, "msg_ring"),

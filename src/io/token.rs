@@ -21,6 +21,8 @@ pub enum Token {
     Wake,
     /// The broker is to end.
     Stop,
+    /// Memory is prepared.
+    Prepare,
     /// An operation of which only the failure completes, and nobody needs to know: a cancel that came too late, a wake for a shard that is gone.
     Ignore,
 }
@@ -36,6 +38,7 @@ impl Token {
             Token::Send(key) => pack(SEND, key),
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
+            Token::Prepare => pack(PREPARE, Key::default()),
             Token::Ignore => pack(IGNORE, Key::default()),
         }
     }
@@ -51,6 +54,7 @@ impl Token {
             SEND => Token::Send(key),
             WAKE => Token::Wake,
             STOP => Token::Stop,
+            PREPARE => Token::Prepare,
             IGNORE => Token::Ignore,
             kind => unreachable!("the kernel hands back what it was given, not kind {kind}"),
         }
@@ -72,6 +76,7 @@ const STOP: u64 = 5;
 const IGNORE: u64 = 6;
 const BULK: u64 = 7;
 const DIRECT: u64 = 8;
+const PREPARE: u64 = 9;
 
 #[cfg(test)]
 mod tests {
@@ -83,7 +88,7 @@ mod tests {
         let with_keys = keys
             .into_iter()
             .flat_map(|key| [Way::Trickle, Way::Bulk, Way::Direct].map(|way| Token::Recv(way, key)).into_iter().chain([Token::Send(key)]));
-        for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Ignore]) {
+        for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Prepare, Token::Ignore]) {
             assert_eq!(Token::decode(token.encode()), token);
         }
     }

@@ -107,12 +107,12 @@ impl Shard {
     /// Drops what is ready; what is delivered and unsettled stays so.
     pub(super) fn purge(&mut self, id: QueueId) -> u32 {
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
-        let mut purged = 0;
-        while let Some(entry) = queue.pop() {
-            self.arena.release(entry.message);
-            purged += 1;
+        let purged = queue.purge();
+        let messages = count(purged.len());
+        if !purged.is_empty() {
+            self.purged.push_back(purged);
         }
-        count(purged)
+        messages
     }
 
     fn queue_name(&self, id: QueueId) -> Box<str> {

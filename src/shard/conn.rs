@@ -26,6 +26,8 @@ pub struct Conn {
     pub last_word: Option<(usize, Last)>,
     /// A peer's link has no room for more publishes; its next flush with room ends that.
     pub waits_for_link: bool,
+    /// Messages that wait would need memory that is being prepared; when it is, that ends.
+    pub waits_for_memory: bool,
     /// The request whose queue was asked, to be run again should the queue be gone.
     pub asked: Option<Request>,
     /// `input` is being parsed further up the call stack.
@@ -68,6 +70,7 @@ impl Conn {
             input: Vec::new(),
             last_word: None,
             waits_for_link: false,
+            waits_for_memory: false,
             asked: None,
             feeding: false,
             paused: false,
@@ -84,9 +87,10 @@ impl Conn {
         self.user.as_ref().map_or("", |user| &user.name)
     }
 
-    /// Whether input waits: for an answer, for other shards, for room in a link, or for the client to read. Each is ended by one event.
+    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, or for the client to read. Each is ended by one
+    /// event.
     pub fn is_parked(&self) -> bool {
-        self.waits_for_link || self.last_word.is_some() || self.session.is_parked() || self.session.is_stalled()
+        self.waits_for_link || self.waits_for_memory || self.last_word.is_some() || self.session.is_parked() || self.session.is_stalled()
     }
 
     /// Whether the consumer `index` of `channel` can be given a message.

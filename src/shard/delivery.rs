@@ -99,6 +99,7 @@ impl Shard {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let mut run = self.arena.run(batch.holders());
         (from..batch.contents.len()).for_each(|at| queue.push(batch.hold(at, &mut run)));
+        self.memory_short |= self.arena.is_short();
         if queue.consumers.any_ready() {
             self.mark_queue(id);
         }

@@ -132,8 +132,14 @@ impl Shard {
         }
     }
 
-    /// After a publish by `id` that may have filled a link: its socket is not read until the link has room.
-    pub(super) fn park_if_link_full(&mut self, id: ConnId) {
+    /// After a publish by `id` that may have filled a link, or used up the memory at hand: its input waits until there is room again.
+    pub(super) fn park_if_congested(&mut self, id: ConnId) {
+        if std::mem::take(&mut self.memory_short)
+            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_memory)
+        {
+            conn.waits_for_memory = true;
+            self.memory_waiters.push(id);
+        }
         if std::mem::take(&mut self.link_full)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_link)
         {

@@ -96,7 +96,7 @@ impl Shard {
             match event {
                 Event::Publish(Publish { channel, mandatory, confirm: hold, route }) => {
                     self.publish(id, Published { channel, mandatory, hold, route, contents: &contents });
-                    self.park_if_link_full(id);
+                    self.park_if_congested(id);
                 }
                 Event::Settle { channel, tags, outcome } => self.on_settle(id, channel, tags, outcome),
                 Event::Starved => break,
@@ -137,7 +137,7 @@ impl Shard {
         let (channel, mandatory, hold) = (assembled.channel, assembled.mandatory, assembled.confirm);
         let message = assembled.view();
         self.publish(id, Published { channel, mandatory, hold, route: message.route, contents: &[message.content()] });
-        self.park_if_link_full(id);
+        self.park_if_congested(id);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.recycle(assembled);
         }

@@ -4,7 +4,7 @@
 //! [`turn`](Shard::turn), and carries out the [`Deed`]s that it asks for. Whatever crosses to another shard is [`mail`].
 //!
 //! ```text
-//!              on_accepted on_bytes on_sent on_closed                     Deed::{Send, Pause, Resume, Close, Wake}
+//!              on_accepted on_bytes on_sent on_closed                     Deed::{Send, Pause, Resume, Close, Wake, Prepare}
 //! driver ───────────────────────────────────────────▶ shard ──────────────────────────────────────────────────▶ driver
 //!            input ─▶ dispatch ─▶ router ─▶ queue ─▶ delivery ─▶ outbox
 //!              │                              ▲
@@ -50,7 +50,7 @@ use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
 use crate::broker::catalog::Catalog;
 use crate::broker::known_routes::KnownRoutes;
-use crate::broker::queue::Queue;
+use crate::broker::queue::{Purged, Queue};
 use crate::config::Config;
 use crate::contract::{Receipts, RouteSet};
 use crate::message::MessageRef;
@@ -99,9 +99,13 @@ pub struct Shard {
     resumed: VecDeque<ConnId>,
     /// Connections parked because a link has no room.
     mail_waiters: Vec<ConnId>,
+    /// Connections parked because memory is being prepared.
+    memory_waiters: Vec<ConnId>,
     dirty_queues: ReadyList,
     /// Queues whose next consumer is behind a link without room.
     blocked_queues: Vec<QueueId>,
+    /// Messages whose places in the arena are still to be freed, some each turn.
+    purged: VecDeque<Purged>,
     deeds: VecDeque<Deed>,
     /// Working memory of the publish, delivery and settle paths.
     routes: RouteSet,
@@ -111,6 +115,8 @@ pub struct Shard {
     stored: Vec<Option<MessageRef>>,
     /// A publish staged more than its link should hold.
     link_full: bool,
+    /// A publish let messages wait while memory for more is not prepared.
+    memory_short: bool,
     stopping: bool,
 }
 
@@ -127,6 +133,9 @@ pub enum Deed {
     Close(ConnId),
     /// The shard sleeps and has mail.
     Wake(ShardId),
+    /// Have the kernel put memory behind these bytes (address, length) that will be used soon, and say [`Shard::on_prepared`] when it has. One at
+    /// a time; it is no fault if it cannot.
+    Prepare(usize, usize),
 }
 
 /// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
@@ -170,8 +179,10 @@ impl Shard {
             retries: Vec::new(),
             resumed: VecDeque::new(),
             mail_waiters: Vec::new(),
+            memory_waiters: Vec::new(),
             dirty_queues: ReadyList::default(),
             blocked_queues: Vec::new(),
+            purged: VecDeque::new(),
             deeds: VecDeque::new(),
             routes: RouteSet::new(),
             unfinished: Vec::new(),
@@ -179,6 +190,7 @@ impl Shard {
             over: Vec::new(),
             stored: Vec::new(),
             link_full: false,
+            memory_short: false,
             stopping: false,
             config,
         }
@@ -196,6 +208,11 @@ impl Shard {
         let timer = self.timers.set(now + HANDSHAKE_MS, conn);
         self.conns.get_mut(conn)?.timer = Some(timer);
         Some(conn)
+    }
+
+    /// The memory of the last [`Deed::Prepare`] is prepared.
+    pub fn on_prepared(&mut self) {
+        self.arena.on_prepared();
     }
 
     /// What the driver does next. Asked for until there is none, after each turn.

@@ -2,6 +2,7 @@
 
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
+use crate::base::limits::PURGE_BUDGET;
 
 /// What the driver needs to know after a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,9 +21,12 @@ impl Shard {
         self.fire_timers();
         self.resume_parked();
         self.serve_queues();
+        self.free_purged();
         self.flush_output();
         self.send_mail();
-        let again = !self.resumed.is_empty() || !self.dirty_queues.is_empty() || !self.retries.is_empty() || self.conns.any_dirty();
+        self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
+        let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty();
+        let again = !self.resumed.is_empty() || queues_wait || !self.retries.is_empty() || self.conns.any_dirty();
         Turn { again, due: self.timers.next_due() }
     }
 
@@ -54,8 +58,16 @@ impl Shard {
         }
     }
 
-    /// Requests that wait for the catalog try again; connections whose answer came go on.
+    /// Requests that wait for the catalog try again; connections whose answer came, or for which there is memory again, go on.
     fn resume_parked(&mut self) {
+        if !self.memory_waiters.is_empty() && !self.arena.is_short() {
+            for id in std::mem::take(&mut self.memory_waiters) {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.waits_for_memory = false;
+                    self.resumed.push_back(id);
+                }
+            }
+        }
         for from in std::mem::take(&mut self.retries) {
             if let Some(request) = self.conns.get_mut(from.conn.conn).and_then(|conn| conn.asked.take()) {
                 self.run_request(from, request);
@@ -80,6 +92,17 @@ impl Shard {
             self.dirty_queues.push_back(slot);
         });
         self.unfinished = unfinished;
+    }
+
+    /// Frees the places of purged messages, within a budget: ten million at once would hold everybody up.
+    fn free_purged(&mut self) {
+        for _ in 0..PURGE_BUDGET {
+            let Some(purged) = self.purged.front_mut() else { return };
+            match purged.pop() {
+                Some(entry) => self.arena.release(entry.message),
+                None => _ = self.purged.pop_front(),
+            }
+        }
     }
 
     /// One release store and at most one wake per peer; publishers and queues that waited for room go on.

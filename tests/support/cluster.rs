@@ -35,6 +35,8 @@ struct Node {
     due: Option<u64>,
     again: bool,
     asleep: bool,
+    /// Turns until the memory that the shard wishes for is prepared.
+    preparing: Option<u32>,
 }
 
 struct Connection {
@@ -54,7 +56,7 @@ struct Connection {
 impl Cluster {
     /// A broker of `config.shards` shards. The first orderly connection goes to the last shard: not to the one that orders the catalog's changes.
     pub fn new(config: Config, seed: u64) -> Cluster {
-        let node = |shard| Node { shard, due: None, again: true, asleep: false };
+        let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
         let shards: Vec<Node> = shard::cluster(&Arc::new(config), seed).into_iter().map(node).collect();
         let next_shard = shards.len() - 1;
         Cluster { shards, connections: Vec::new(), by_id: HashMap::new(), now: 0, next_shard }
@@ -154,12 +156,13 @@ impl Cluster {
     /// Whether this shard is awake: it asked for another turn, was woken, has a timer due, or something arrived.
     pub fn wants_turn(&self, shard: usize) -> bool {
         let node = &self.shards[shard];
-        !node.asleep || node.due.is_some_and(|due| due <= self.now)
+        !node.asleep || node.preparing.is_some() || node.due.is_some_and(|due| due <= self.now)
     }
 
     /// One turn of this shard; afterwards it sleeps if it may.
     pub fn turn(&mut self, shard: usize) {
         self.touch(shard);
+        self.prepare(shard);
         let turn = self.shards[shard].shard.turn(self.now);
         let node = &mut self.shards[shard];
         (node.due, node.again) = (turn.due, turn.again);
@@ -226,7 +229,18 @@ impl Cluster {
                     self.connections[conn].over = true;
                 }
                 Deed::Wake(peer) => self.touch(usize::from(peer.0)),
+                Deed::Prepare(..) => self.shards[shard].preparing = Some(PREPARE_TURNS),
             }
+        }
+    }
+
+    /// The kernel takes its time.
+    fn prepare(&mut self, shard: usize) {
+        let node = &mut self.shards[shard];
+        node.preparing = node.preparing.and_then(|turns| turns.checked_sub(1));
+        if node.preparing == Some(0) {
+            node.preparing = None;
+            node.shard.on_prepared();
         }
     }
 
@@ -311,5 +325,7 @@ impl Broker for Cluster {
     }
 }
 
+/// Turns that it takes to prepare memory.
+const PREPARE_TURNS: u32 = 3;
 /// More turns than any input can call for.
 const TURNS_MAX: usize = 100_000;

@@ -80,7 +80,7 @@ impl<'a> Worker<'a> {
         if shared.workers.len() > 1 && turn.tally.received != received {
             rouse_others(shared, self.index);
         }
-        let mut wait_ns = WAIT_MAX_NS;
+        let (mut wait_ns, mut waits_for_window) = (WAIT_MAX_NS, false);
         for (token, peer) in self.peers.iter_mut().enumerate() {
             let pause = peer.write(&mut turn).map_err(|e| format!("send: {e}"))?;
             let full = pause == Pause::Socket;
@@ -89,18 +89,20 @@ impl<'a> Worker<'a> {
                 self.epoll.watch_output(&peer.stream, token, full).map_err(|e| format!("epoll: {e}"))?;
             }
             wait_ns = wait_ns.min(wait_of(pause, turn.now_ns));
+            waits_for_window |= pause == Pause::Window && peer.producer.is_some();
         }
         stats.publish(&self.tally);
         stats.hand_over(&mut self.histograms);
-        self.wait(if shared.spin { 0 } else { wait_ns }, epoch)
+        let woken_by_others = waits_for_window && shared.workers.len() > 1;
+        self.wait(if shared.spin { 0 } else { wait_ns }, woken_by_others.then_some(epoch))
     }
 
-    /// Waits for connections; not at all if a producer's window opened in another worker meanwhile.
-    fn wait(&mut self, wait_ns: u64, epoch: u64) -> Result<(), String> {
+    /// Waits for connections; not at all if a producer waits for its window, and that opened in another worker since `epoch`.
+    fn wait(&mut self, wait_ns: u64, epoch: Option<u64>) -> Result<(), String> {
         let stats = &self.shared.workers[self.index];
-        let others = self.shared.workers.len() > 1;
-        stats.asleep.store(others && wait_ns > 0, SeqCst);
-        let wait_ns = if others && self.shared.credits.epoch() != epoch { 0 } else { wait_ns };
+        stats.asleep.store(epoch.is_some() && wait_ns > 0, SeqCst);
+        let is_late = epoch.is_some_and(|epoch| self.shared.credits.epoch() != epoch);
+        let wait_ns = if is_late { 0 } else { wait_ns };
         self.ready.clear();
         for event in self.epoll.wait(wait_ns).map_err(|e| format!("epoll: {e}"))? {
             match sys::readiness(event) {

@@ -65,6 +65,11 @@ impl Queue {
         self.returned.insert(entry.sequence(), entry);
     }
 
+    /// Takes out all messages that are ready for delivery.
+    pub fn purge(&mut self) -> Purged {
+        Purged { ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned) }
+    }
+
     /// Messages ready for delivery.
     pub fn len(&self) -> usize {
         self.ready.len() + self.returned.len()
@@ -94,6 +99,29 @@ impl Queue {
     }
 }
 
+/// Messages that were purged and still hold their places in the arena. There may be many millions of them.
+pub struct Purged {
+    ready: LongQueue<Entry>,
+    returned: BTreeMap<u64, Entry>,
+}
+
+impl Purged {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ready.len() + self.returned.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes one out, in any order.
+    pub fn pop(&mut self) -> Option<Entry> {
+        self.ready.pop_front().or_else(|| self.returned.pop_first().map(|(_, entry)| entry))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +146,20 @@ mod tests {
         assert_eq!(queue.len(), 3);
         assert_eq!(order(&mut queue), [0, 1, 2]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn purged_messages_are_all_that_were_ready() {
+        let mut queue = filled(5);
+        let taken = queue.pop().expect("five were pushed");
+        queue.requeue(taken.returned());
+        queue.pop();
+        queue.requeue(taken.returned());
+        let mut purged = queue.purge();
+        assert_eq!((queue.len(), purged.len()), (0, 5));
+        let mut places: Vec<_> = std::iter::from_fn(|| purged.pop()).map(|entry| entry.sequence()).collect();
+        places.sort_unstable();
+        assert_eq!((places, purged.is_empty()), (vec![0, 1, 2, 3, 4], true));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use scenario::SCENARIOS;
 
 /// The broker's own allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ringmq::io::memory::Allocator = ringmq::io::memory::Allocator;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

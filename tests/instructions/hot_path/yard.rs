@@ -97,6 +97,7 @@ impl Yard {
                 Deed::Pause(id) => self.set_paused(shard, id, true),
                 Deed::Resume(id) => self.set_paused(shard, id, false),
                 Deed::Wake(_) => {}
+                Deed::Prepare(..) => self.shards[shard].on_prepared(),
                 Deed::Close(_) => panic!("the broker closed a connection: a scenario does what it may not"),
             }
         }

@@ -1,0 +1,160 @@
+//! The memory of the arena: chunks of a huge page each, prepared before they are needed.
+//!
+//! ```text
+//!               wish                      on_prepared                 take
+//! (untouched) ───────▶ being prepared ──────────────▶ ready ─────────────────▶ in use
+//!                                                       ▲                         │ give
+//!                                                       └──── as many as are kept ┘
+//! ```
+//!
+//! New memory is touched for the first time by somebody: the kernel finds and clears a page, which takes 200 µs for a huge page, and ten
+//! milliseconds where a hypervisor has to find it first. A shard that did this itself would keep all its connections waiting. So it says in
+//! time which memory it is going to use, and its driver has the kernel prepare it beside the shard's work. Who publishes faster than memory
+//! can be had waits ([`Memory::is_short`]); everybody else goes on.
+
+use std::ops::{Deref, DerefMut};
+
+use bytemuck::Zeroable;
+
+use crate::base::limits::{ARENA_CHUNK_SIZE, ARENA_CHUNKS_AHEAD, ARENA_CHUNKS_KEPT};
+
+/// A huge page, aligned like one.
+#[derive(Zeroable)]
+#[repr(C, align(2_097_152))]
+pub struct Chunk([u8; ARENA_CHUNK_SIZE]);
+
+/// Memory in use: a chunk, or a piece of its own for what is larger than any segment.
+pub enum Block {
+    /// A chunk.
+    Chunk(Box<Chunk>),
+    /// Its own.
+    Own(Box<[u8]>),
+}
+
+/// Memory that the shard is going to use: address and length in bytes.
+pub type Wish = (usize, usize);
+
+/// The chunks that are not in use.
+#[derive(Default)]
+pub struct Memory {
+    /// Touched before, or prepared.
+    ready: Vec<Box<Chunk>>,
+    /// Being prepared.
+    preparing: Option<Box<Chunk>>,
+    /// The wish has not been told yet.
+    wish: Option<Wish>,
+    in_use: usize,
+}
+
+impl Memory {
+    /// A chunk to use: one that is ready, or else one that will be touched as it is used.
+    pub fn take(&mut self) -> Box<Chunk> {
+        self.in_use += 1;
+        let chunk = self.ready.pop().unwrap_or_else(bytemuck::allocation::zeroed_box);
+        self.prepare_ahead();
+        chunk
+    }
+
+    /// A chunk is used no more.
+    pub fn give(&mut self, chunk: Box<Chunk>) {
+        self.in_use -= 1;
+        if self.ready.len() < ARENA_CHUNKS_KEPT {
+            self.ready.push(chunk);
+        }
+    }
+
+    /// What is to be prepared, if there is something new; [`Memory::on_prepared`] follows.
+    pub fn wish(&mut self) -> Option<Wish> {
+        self.wish.take()
+    }
+
+    /// The last wish is fulfilled.
+    pub fn on_prepared(&mut self) {
+        self.ready.extend(self.preparing.take());
+        self.prepare_ahead();
+    }
+
+    /// Whether none is ready, and one will be soon.
+    pub fn is_short(&self) -> bool {
+        self.ready.is_empty() && self.preparing.is_some()
+    }
+
+    /// Bytes that are kept.
+    pub fn kept(&self) -> usize {
+        (self.ready.len() + usize::from(self.preparing.is_some())) * ARENA_CHUNK_SIZE
+    }
+
+    /// The more is in use, the more is likely to be needed.
+    fn prepare_ahead(&mut self) {
+        if self.preparing.is_none() && self.ready.len() < self.in_use.min(ARENA_CHUNKS_AHEAD) {
+            let chunk = self.preparing.insert(bytemuck::allocation::zeroed_box());
+            self.wish = Some((chunk.0.as_ptr().addr(), ARENA_CHUNK_SIZE));
+        }
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Block::Chunk(chunk) => &chunk.0,
+            Block::Own(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Block {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Block::Chunk(chunk) => &mut chunk.0,
+            Block::Own(bytes) => bytes,
+        }
+    }
+}
+
+const _: () = assert!(align_of::<Chunk>() == ARENA_CHUNK_SIZE && size_of::<Chunk>() == ARENA_CHUNK_SIZE);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_prepared_ahead_of_their_use() {
+        let mut memory = Memory::default();
+        assert!(memory.wish().is_none() && !memory.is_short());
+        let first = memory.take();
+        let (address, len) = memory.wish().expect("the next one is prepared");
+        assert!(address % ARENA_CHUNK_SIZE == 0 && len == ARENA_CHUNK_SIZE && memory.wish().is_none());
+        assert!(memory.is_short());
+        memory.on_prepared();
+        assert!(!memory.is_short() && memory.wish().is_none());
+        let second = memory.take();
+        assert_eq!(Block::Chunk(second).as_ptr().addr(), address);
+        assert!(memory.wish().is_some());
+        memory.on_prepared();
+        assert!(memory.wish().is_some(), "with two in use, two are prepared ahead");
+        memory.give(first);
+        assert_eq!(memory.kept(), 3 * ARENA_CHUNK_SIZE);
+    }
+
+    #[test]
+    fn who_cannot_wait_gets_one_that_is_not_prepared() {
+        let mut memory = Memory::default();
+        let chunks: Vec<_> = (0..3).map(|_| memory.take()).collect();
+        assert!(memory.is_short());
+        chunks.into_iter().for_each(|chunk| memory.give(chunk));
+        assert!(!memory.is_short());
+    }
+
+    #[test]
+    fn not_more_is_kept_than_is_worth_it() {
+        let mut memory = Memory::default();
+        let chunks: Vec<_> = (0..3 * ARENA_CHUNKS_KEPT).map(|_| memory.take()).collect();
+        chunks.into_iter().for_each(|chunk| memory.give(chunk));
+        memory.on_prepared();
+        assert!(memory.kept() <= (ARENA_CHUNKS_KEPT + 1) * ARENA_CHUNK_SIZE);
+    }
+}

@@ -1,0 +1,121 @@
+//! The memory of the process: an allocator that gives huge pages to who asks for them, and their preparation beside a shard's work.
+
+use std::alloc::{GlobalAlloc, Layout};
+
+use io_uring::opcode;
+use mimalloc::MiMalloc;
+
+use super::ring::Ring;
+use super::token::Token;
+
+/// The program's allocator: mimalloc, except for what is aligned like a huge page. That is mapped by itself, is one if the system has any, and
+/// goes back to the system at once.
+pub struct Allocator;
+
+// SAFETY: every block comes from mimalloc or from `map`, which of the two only depends on its layout, and both keep the rules.
+unsafe impl GlobalAlloc for Allocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.align() < HUGE_PAGE {
+            // SAFETY: the caller's promise.
+            return unsafe { MiMalloc.alloc(layout) };
+        }
+        map(layout)
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.align() < HUGE_PAGE {
+            // SAFETY: the caller's promise.
+            return unsafe { MiMalloc.alloc_zeroed(layout) };
+        }
+        map(layout)
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
+        if layout.align() < HUGE_PAGE {
+            // SAFETY: the caller's promise: the block came from `alloc` with this layout, so from mimalloc.
+            return unsafe { MiMalloc.dealloc(address, layout) };
+        }
+        // SAFETY: the same, so it is a mapping of this size.
+        unsafe { libc::munmap(address.cast(), layout.size()) };
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        assert!(layout.align() < HUGE_PAGE, "huge pages have one size");
+        // SAFETY: the caller's promise: the block came from `alloc` with this layout, so from mimalloc.
+        unsafe { MiMalloc.realloc(address, layout, size) }
+    }
+}
+
+/// Maps zeroed memory that takes room only where it is touched. Null, if there is none.
+#[cold]
+fn map(layout: Layout) -> *mut u8 {
+    let (size, align) = (layout.size(), layout.align());
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new anonymous mapping touches no memory that exists.
+    let base = unsafe { libc::mmap(std::ptr::null_mut(), size + align, access, kind, -1, 0) };
+    if base == libc::MAP_FAILED {
+        return std::ptr::null_mut();
+    }
+    let before = base.addr().next_multiple_of(align) - base.addr();
+    let block = base.wrapping_byte_add(before);
+    // SAFETY: the block lies inside the mapping; what is unmapped lies in front of it and behind, and nobody knows of it.
+    unsafe {
+        if before > 0 {
+            libc::munmap(base, before);
+        }
+        libc::munmap(block.wrapping_byte_add(size), align - before);
+        libc::madvise(block, size, libc::MADV_HUGEPAGE);
+    }
+    block.cast()
+}
+
+/// Stages that the kernel touches memory that will be used soon. It does so on a thread of its own, and what the memory holds does not change.
+pub fn prepare(address: usize, len: usize, ring: &mut Ring<'_>) {
+    let start = std::ptr::without_provenance::<libc::c_void>(address);
+    let prepare = opcode::Madvise::new(start, libc::off_t::try_from(len).expect("a chunk is small"), libc::MADV_POPULATE_WRITE);
+    // SAFETY: the operation reads and writes nothing: memory that is no more there by then is an error, and other memory there is unharmed.
+    unsafe { ring.push(&prepare.build().user_data(Token::Prepare.encode())) };
+}
+
+/// The size of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn huge_pages_are_zero_and_aligned_and_go_back() {
+        let layout = Layout::from_size_align(HUGE_PAGE, HUGE_PAGE).expect("a layout");
+        for _ in 0..3 {
+            // SAFETY: the layout has a size; the block is used within it and given back once.
+            unsafe {
+                let block = Allocator.alloc_zeroed(layout);
+                assert!(!block.is_null() && block.addr().is_multiple_of(HUGE_PAGE));
+                let bytes = std::slice::from_raw_parts_mut(block, HUGE_PAGE);
+                assert!(bytes.iter().all(|&byte| byte == 0));
+                bytes.fill(7);
+                Allocator.dealloc(block, layout);
+            }
+        }
+    }
+
+    #[test]
+    fn small_blocks_come_from_the_allocator_below() {
+        let layout = Layout::from_size_align(100, 8).expect("a layout");
+        // SAFETY: the blocks are used within their layouts and given back once.
+        unsafe {
+            let block = Allocator.alloc_zeroed(layout);
+            block.write_bytes(7, 100);
+            let block = Allocator.realloc(block, layout, 200);
+            assert_eq!(std::slice::from_raw_parts(block, 100), [7; 100]);
+            Allocator.dealloc(block, Layout::from_size_align(200, 8).expect("a layout"));
+            let block = Allocator.alloc(layout);
+            Allocator.dealloc(block, layout);
+        }
+    }
+}
