@@ -1,6 +1,6 @@
 //! Memory under pressure: a reader that stalls and a publisher that floods cost what the limits say, and nothing is lost once they go on.
 
-use ringmq::base::limits::{MAIL_BYTES_MAX, OUTPUT_SIZE_MAX, PARKED_INPUT_MAX};
+use ringmq::base::limits::{ARENA_CHUNK_SIZE, MAIL_BYTES_MAX, OUTPUT_SIZE_MAX, PARKED_INPUT_MAX};
 use ringmq::config::Config;
 
 use crate::exact::handshake;
@@ -54,6 +54,29 @@ fn a_publisher_that_floods_is_paused() {
     assert!(!cluster.is_paused(publisher), "the queue's shard has caught up");
     say(&mut cluster, owner, &Op::CheckQueue("q0"));
     assert_eq!(read_all(&mut cluster, owner).last(), Some(&Saw::Reply(format!("queue.declare-ok q0 {written} 0"))));
+}
+
+#[test]
+fn a_publisher_that_outruns_the_preparation_of_memory_waits() {
+    let mut cluster = Cluster::new(Config::default(), 1);
+    let (publisher, other) = (join(&mut cluster, 0), join(&mut cluster, 0));
+    say(&mut cluster, other, &Op::DeclareQueue("q0"));
+    read_all(&mut cluster, other);
+    let mut written = 0;
+    // The kernel is late: the shard takes no turn in which it could hear that memory is prepared.
+    while !cluster.is_paused(publisher) {
+        cluster.write(publisher, &Op::Publish(vec![message(written)]).encode(1, FRAME - 8));
+        written += 1;
+        let limit = ARENA_CHUNK_SIZE + PARKED_INPUT_MAX + 2 * BODY;
+        assert!(written as usize * BODY <= limit, "a publisher may write {written} messages ahead of the memory for them");
+        if written == 1 {
+            cluster.turn(0); // the first chunk is in use: the next one is wished for
+        }
+    }
+    say(&mut cluster, other, &Op::CheckQueue("q0"));
+    assert!(!cluster.is_paused(publisher), "memory is prepared");
+    say(&mut cluster, other, &Op::CheckQueue("q0"));
+    assert_eq!(read_all(&mut cluster, other).last(), Some(&Saw::Reply(format!("queue.declare-ok q0 {written} 0"))));
 }
 
 fn join(cluster: &mut Cluster, shard: usize) -> Conn {
