@@ -190,6 +190,10 @@ pub struct RunArgs {
     /// CPUs to pin the workers to: 1 or 1,3 or 2-5
     #[arg(long)]
     pub cpus: Option<Cpus>,
+    /// Let workers that only consume go before those that publish on the same CPU, as if they were on machines of their own (needs the right
+    /// to real-time priority)
+    #[arg(long)]
+    pub consumers_first: bool,
     /// Never sleep: exact send times and latencies, a CPU fully used per worker
     #[arg(long)]
     pub spin: bool,

@@ -181,6 +181,9 @@ fn deal(peers: Vec<Peer>, workers: usize) -> Vec<Vec<Peer>> {
 
 fn work(args: &RunArgs, i: usize, shared: &Shared, peers: Vec<Peer>) -> Vec<Peer> {
     let pinned = args.cpus.as_ref().map_or(Ok(()), |cpus| sys::pin(&[cpus.0[i % cpus.0.len()]]));
+    if args.consumers_first && peers.iter().all(|peer| peer.producer.is_none()) && sys::urgent().is_err() {
+        eprintln!("without the right to real-time priority consumers wait for publishers on their CPU");
+    }
     match pinned.map_err(|e| format!("cannot pin to a CPU: {e}")).and_then(|()| Worker::new(i, shared, peers)) {
         Ok(worker) => worker.run(),
         Err(reason) => {
