@@ -12,7 +12,7 @@ use std::str::FromStr;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::Config;
+use super::{Config, Congestion};
 use crate::base::limits;
 
 /// What the command line asks for.
@@ -87,6 +87,15 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "512KiB", value_parser = size::<usize, { 4 << 10 }, { 16 << 20 }>)]
     send_buffer_size: usize,
 
+    /// Let the kernel wait for more before it sends a small packet (Nagle's algorithm): fewer packets, later answers
+    #[arg(long)]
+    no_tcp_nodelay: bool,
+
+    /// TCP congestion control of connections, as in net.ipv4.tcp_available_congestion_control; system leaves the system's [default: cubic,
+    /// where there is one]
+    #[arg(long, value_name = "NAME", value_parser = congestion)]
+    tcp_congestion: Option<Congestion>,
+
     /// Microseconds that an idle shard looks for work before it sleeps, 0 to 1000000; 0 saves power, more saves wake-ups
     #[arg(long, value_name = "MICROS", default_value = "20", value_parser = number::<u32, 0, 1_000_000>)]
     spin: u32,
@@ -144,6 +153,8 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         bulk_buffers: args.bulk_buffers,
         bulk_buffer_size: args.bulk_buffer_size,
         send_buffer_size: args.send_buffer_size,
+        tcp_nodelay: !args.no_tcp_nodelay,
+        tcp_congestion: args.tcp_congestion.unwrap_or(Congestion::Usual),
         spin_us: args.spin,
         channel_max: args.channel_max,
         frame_max: args.frame_max,
@@ -228,6 +239,14 @@ fn one_sentence(error: &clap::Error) -> String {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:5672 or [::1]:5672".to_string())
+}
+
+fn congestion(text: &str) -> Result<Congestion, String> {
+    match text {
+        "system" => Ok(Congestion::System),
+        "" => Err("give the name of a congestion control, such as cubic or bbr, or system".to_string()),
+        name => Ok(Congestion::Named(name.to_string())),
+    }
 }
 
 fn level(text: &str) -> Result<log::LevelFilter, String> {
@@ -366,6 +385,7 @@ mod tests {
             ("--max-message-size 1g", "from 1 to 512MiB"),
             ("--log loud", "off, error, warn"),
             ("--heartbeat", "--heartbeat"),
+            ("--tcp-congestion=", "such as cubic or bbr"),
             ("--no-such-thing", "ringmq --help"),
             ("--no-pin --cpus 0", "cannot be used with"),
             ("--ring-entries 64 --recv-buffers 1024", "fewer buffers or more entries"),
@@ -377,6 +397,14 @@ mod tests {
             let sentence = refusal(line);
             assert!(sentence.contains(part), "{line}: {sentence}");
         }
+    }
+
+    #[test]
+    fn tcp_is_set_by_name() {
+        let chosen = |line| run(line).map(|config| (config.tcp_nodelay, config.tcp_congestion));
+        assert_eq!(chosen(""), Ok((true, Congestion::Usual)));
+        assert_eq!(chosen("--no-tcp-nodelay --tcp-congestion system"), Ok((false, Congestion::System)));
+        assert_eq!(chosen("--tcp-congestion bbr"), Ok((true, Congestion::Named("bbr".into()))));
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub struct Config {
     pub bulk_buffer_size: u32,
     /// Bytes that a connection's send buffer may keep between sends.
     pub send_buffer_size: usize,
+    /// Send what there is at once instead of waiting for more (TCP_NODELAY).
+    pub tcp_nodelay: bool,
+    /// TCP congestion control of accepted connections.
+    pub tcp_congestion: Congestion,
     /// Microseconds that an idle shard looks for work before it sleeps.
     pub spin_us: u32,
     /// connection.tune: most channels on a connection; 0 is no limit (65535).
@@ -48,6 +52,17 @@ pub struct Config {
     pub product_version: String,
 }
 
+/// Which TCP congestion control connections have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Congestion {
+    /// Cubic where the system has it, else the system's.
+    Usual,
+    /// The system's.
+    System,
+    /// The one of this name.
+    Named(String),
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -61,6 +76,8 @@ impl Default for Config {
             bulk_buffers: 16,
             bulk_buffer_size: 192 << 10,
             send_buffer_size: 512 << 10,
+            tcp_nodelay: true,
+            tcp_congestion: Congestion::Usual,
             spin_us: 20,
             channel_max: 2047,
             frame_max: 131_072,

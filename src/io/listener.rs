@@ -18,6 +18,7 @@ use super::StartError;
 use super::ring::Ring;
 use super::token::Token;
 use crate::base::limits;
+use crate::config::{Config, Congestion};
 
 /// What [`bind`] has bound.
 pub struct Bound {
@@ -38,21 +39,21 @@ pub struct Listeners {
     reported: bool,
 }
 
-/// Binds every address once per shard. No address: 127.0.0.1:5672, and [::1]:5672 where there is IPv6.
+/// Binds every address of the configuration once per shard. No address: 127.0.0.1:5672, and [::1]:5672 where there is IPv6.
 ///
 /// # Errors
 /// One sentence that names the address and why.
-pub fn bind(listen: &[SocketAddr], shards: usize) -> Result<Bound, StartError> {
+pub fn bind(config: &Config, shards: usize) -> Result<Bound, StartError> {
     let mut bound = Bound { addresses: Vec::new(), by_shard: (0..shards).map(|_| Vec::new()).collect() };
-    for &address in listen {
-        bind_one(address, &mut bound).map_err(|error| explain(address, &error))?;
+    for &address in &config.listen {
+        bind_one(address, config, &mut bound).map_err(|refusal| refusal.explain(address))?;
     }
-    if listen.is_empty() {
+    if config.listen.is_empty() {
         let [v4, v6] = DEFAULT;
-        bind_one(v4, &mut bound).map_err(|error| explain(v4, &error))?;
-        match bind_one(v6, &mut bound) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)) => {}
-            result => result.map_err(|error| explain(v6, &error))?,
+        bind_one(v4, config, &mut bound).map_err(|refusal| refusal.explain(v4))?;
+        match bind_one(v6, config, &mut bound) {
+            Err(Refusal::Address(error)) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)) => {}
+            result => result.map_err(|refusal| refusal.explain(v6))?,
         }
     }
     Ok(bound)
@@ -118,8 +119,22 @@ fn arm(number: u32, listener: &TcpListener, ring: &mut Ring<'_>) {
     unsafe { ring.push(&accept.user_data(Token::Accept(number).encode())) };
 }
 
-fn bind_one(address: SocketAddr, bound: &mut Bound) -> io::Result<()> {
-    let first = socket(address)?;
+/// What is in the way of listening.
+enum Refusal {
+    /// The address.
+    Address(io::Error),
+    /// The congestion control that was asked for.
+    Congestion(String, io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        Refusal::Address(error)
+    }
+}
+
+fn bind_one(address: SocketAddr, config: &Config, bound: &mut Bound) -> Result<(), Refusal> {
+    let first = socket(address, config)?;
     first.bind(&address.into())?;
     first.listen(limits::BACKLOG)?;
     first.set_reuse_port(true)?;
@@ -127,7 +142,7 @@ fn bind_one(address: SocketAddr, bound: &mut Bound) -> io::Result<()> {
     let address = first.local_addr()?;
     let mut sockets = vec![first];
     for _ in 1..bound.by_shard.len() {
-        let next = socket(address)?;
+        let next = socket(address, config)?;
         next.set_reuse_port(true)?;
         next.bind(&address.into())?;
         next.listen(limits::BACKLOG)?;
@@ -138,27 +153,44 @@ fn bind_one(address: SocketAddr, bound: &mut Bound) -> io::Result<()> {
     Ok(())
 }
 
-fn socket(address: SocketAddr) -> io::Result<Socket> {
+fn socket(address: SocketAddr, config: &Config) -> Result<Socket, Refusal> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A port whose old connections are still in TIME_WAIT may be bound again.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    socket.set_tcp_nodelay(true)?;
-    if let Err(error) = socket.set_tcp_congestion(b"cubic") {
-        log::debug!("cubic congestion control is not to be had, the system's default stays: {error}");
+    socket.set_tcp_nodelay(config.tcp_nodelay)?;
+    match &config.tcp_congestion {
+        Congestion::System => {}
+        Congestion::Named(name) => {
+            socket.set_tcp_congestion(name.as_bytes()).map_err(|error| Refusal::Congestion(name.clone(), error))?;
+        }
+        Congestion::Usual => {
+            if let Err(error) = socket.set_tcp_congestion(b"cubic") {
+                log::debug!("cubic congestion control is not to be had, the system's default stays: {error}");
+            }
+        }
     }
     Ok(socket)
 }
 
-fn explain(address: SocketAddr, error: &io::Error) -> StartError {
-    StartError(match error.raw_os_error() {
-        Some(libc::EADDRINUSE) => format!("{address} is in use: stop the program that listens there or give another --listen"),
-        Some(libc::EADDRNOTAVAIL) => format!("{address} is not an address of this machine: give another --listen"),
-        Some(libc::EACCES) => format!("{address} needs more rights than this process has: give a port from 1024 on with --listen"),
-        _ => format!("{address} cannot be listened on: {error}"),
-    })
+impl Refusal {
+    fn explain(self, address: SocketAddr) -> StartError {
+        let error = match self {
+            Refusal::Address(error) => error,
+            Refusal::Congestion(name, error) => {
+                let names = "choose one of net.ipv4.tcp_available_congestion_control, or give --tcp-congestion system";
+                return StartError(format!("congestion control '{name}' is not to be had ({error}): {names}"));
+            }
+        };
+        StartError(match error.raw_os_error() {
+            Some(libc::EADDRINUSE) => format!("{address} is in use: stop the program that listens there or give another --listen"),
+            Some(libc::EADDRNOTAVAIL) => format!("{address} is not an address of this machine: give another --listen"),
+            Some(libc::EACCES) => format!("{address} needs more rights than this process has: give a port from 1024 on with --listen"),
+            _ => format!("{address} cannot be listened on: {error}"),
+        })
+    }
 }
 
 const DEFAULT: [SocketAddr; 2] =
@@ -172,17 +204,27 @@ mod tests {
 
     #[test]
     fn a_second_broker_on_the_port_is_refused() {
-        let bound = bind(&[ANY], 2).expect("a free port");
+        let on = |address| Config { listen: vec![address], ..Config::default() };
+        let bound = bind(&on(ANY), 2).expect("a free port");
         let taken = bound.addresses[0];
-        let refusal = bind(&[taken], 2).err().expect("a refusal").to_string();
+        let refusal = bind(&on(taken), 2).err().expect("a refusal").to_string();
         assert_eq!(refusal, format!("{taken} is in use: stop the program that listens there or give another --listen"));
         drop(bound);
-        bind(&[taken], 2).map(drop).expect("free again");
+        bind(&on(taken), 2).map(drop).expect("free again");
+    }
+
+    #[test]
+    fn a_congestion_control_that_is_not_there_is_refused() {
+        let config = |tcp_congestion| Config { listen: vec![ANY], tcp_congestion, ..Config::default() };
+        let refusal = bind(&config(Congestion::Named("snail".into())), 1).err().expect("a refusal").to_string();
+        assert!(refusal.starts_with("congestion control 'snail' is not to be had"), "{refusal}");
+        bind(&config(Congestion::Named("reno".into())), 1).map(drop).expect("every Linux has it");
+        bind(&config(Congestion::System), 1).map(drop).expect("nothing is asked for");
     }
 
     #[test]
     fn connections_are_spread_over_the_sockets_of_an_address() {
-        let bound = bind(&[ANY], 2).expect("a free port");
+        let bound = bind(&Config { listen: vec![ANY], ..Config::default() }, 2).expect("a free port");
         let clients: Vec<_> = (0..64).map(|_| TcpStream::connect(bound.addresses[0]).expect("a listener")).collect();
         let accepted = bound.by_shard.iter().flatten().map(|listener| {
             listener.set_nonblocking(true).expect("a socket of ours");

@@ -66,7 +66,7 @@ impl Broker {
     /// # Errors
     /// One sentence that says what is in the way; then nothing runs.
     pub fn start(config: &Arc<Config>, shards: Vec<Shard>) -> Result<Broker, StartError> {
-        let bound = listener::bind(&config.listen, shards.len())?;
+        let bound = listener::bind(config, shards.len())?;
         let stop = Arc::new(Stop::new(shards.len()).map_err(|error| StartError(format!("no eventfd is to be had: {error}")))?);
         let (clock, mut seats, mut threads) = (Clock::start(), Vec::new(), Vec::new());
         for (shard, listeners) in shards.into_iter().zip(bound.by_shard) {
