@@ -26,6 +26,8 @@ pub struct Config {
     pub bulk_buffers: u16,
     /// Bytes of one of them.
     pub bulk_buffer_size: u32,
+    /// Read quiet connections by multishot receives, where the kernel can limit them.
+    pub multishot: bool,
     /// Bytes that a connection's send buffer may keep between sends.
     pub send_buffer_size: usize,
     /// Send what there is at once instead of waiting for more (TCP_NODELAY).
@@ -75,6 +77,7 @@ impl Default for Config {
             recv_buffer_size: 4 << 10,
             bulk_buffers: 16,
             bulk_buffer_size: 192 << 10,
+            multishot: true,
             send_buffer_size: 512 << 10,
             tcp_nodelay: true,
             tcp_congestion: Congestion::Usual,

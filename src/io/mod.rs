@@ -141,7 +141,7 @@ fn try_serve(
     let mut pools = Pools::new(config).map_err(unprepared)?;
     let mut io_uring = ring::open(config.ring_entries)?;
     let fd = io_uring.as_raw_fd();
-    let ring = Ring::new(&mut io_uring).map_err(unprepared)?;
+    let ring = Ring::new(&mut io_uring, config.multishot).map_err(unprepared)?;
     for pool in [&pools.trickle, &pools.bulk] {
         // SAFETY: the pools are declared before the ring, so they are dropped after it.
         unsafe { pool.register(ring.submitter()) }.map_err(unprepared)?;

@@ -46,21 +46,21 @@ pub fn open(entries: u32) -> Result<IoUring, StartError> {
 }
 
 impl<'r> Ring<'r> {
-    /// Takes an open ring into use on the thread that opened it.
+    /// Takes an open ring into use on the thread that opened it; by multishot receives only if it is to.
     ///
     /// # Errors
     /// The kernel's, if the ring cannot be registered.
-    pub fn new(ring: &'r mut IoUring) -> io::Result<Ring<'r>> {
+    pub fn new(ring: &'r mut IoUring, multishot: bool) -> io::Result<Ring<'r>> {
         let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
         let (mut submitter, submissions, completions) = ring.split();
         submitter.register_ring_fd()?;
         let sleep_flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG | no_iowait;
         let mut ring = Ring { submitter, submissions, completions, sleep_flags, limits_multishot: false };
-        ring.limits_multishot = ring.knows_limits();
+        ring.limits_multishot = multishot && ring.knows_limits();
         Ok(ring)
     }
 
-    /// Whether a multishot receive can be told to end after a number of bytes.
+    /// Whether multishot receives are wanted, and can be told to end after a number of bytes.
     pub fn limits_multishot(&self) -> bool {
         self.limits_multishot
     }
@@ -200,7 +200,7 @@ mod tests {
 
     fn nops(count: u64) -> Vec<u64> {
         let mut io_uring = open(64).expect("the kernel has what we need");
-        let mut ring = Ring::new(&mut io_uring).expect("registered");
+        let mut ring = Ring::new(&mut io_uring, true).expect("registered");
         for number in 0..count {
             // SAFETY: a NOP points to nothing.
             unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
@@ -219,7 +219,7 @@ mod tests {
     fn waiting_ends_with_its_time() {
         assert_eq!(nops(1), [0]);
         let mut io_uring = open(64).expect("the kernel has what we need");
-        let mut ring = Ring::new(&mut io_uring).expect("registered");
+        let mut ring = Ring::new(&mut io_uring, true).expect("registered");
         ring.wait(Some(2));
         assert!(!ring.has_completions());
     }

@@ -87,6 +87,7 @@ fn bodies_of_all_sizes_arrive_as_they_were() {
 fn connections_that_find_the_pool_empty_are_read_later() {
     exchange_in_parallel(small_pool());
     exchange_in_parallel(Config { shards: 2, ..small_pool() });
+    exchange_in_parallel(Config { multishot: false, ..small_pool() });
 }
 
 #[test]
