@@ -18,8 +18,10 @@ pub const ARENA_SEGMENT_SIZE: usize = 256 << 10;
 pub const ARENA_CHUNK_SIZE: usize = 2 << 20;
 /// Chunks that are prepared ahead of their use, count.
 pub const ARENA_CHUNKS_AHEAD: usize = 4;
-/// Chunks that were used and are kept for the next time, count.
+/// Chunks that were used and are kept for the next time for ever, count.
 pub const ARENA_CHUNKS_KEPT: usize = 8;
+/// How often some of those beyond them go back to the system, milliseconds.
+pub const ARENA_TRIM_MS: u64 = 50;
 /// Routes that a shard remembers for publishers that use many routing keys, count (up to 150 bytes each).
 pub const KNOWN_ROUTES_MAX: usize = 8192;
 /// Messages of one channel to one place that are published in one go: what is decided once per run is decided for all of them.

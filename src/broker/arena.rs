@@ -151,6 +151,16 @@ impl Arena {
         self.memory.on_prepared();
     }
 
+    /// Whether more memory is kept than is worth it for ever, so that [`Arena::trim`] should be called some times per second.
+    pub fn has_excess(&self) -> bool {
+        self.memory.has_excess()
+    }
+
+    /// Gives a small part of it back to the system.
+    pub fn trim(&mut self) {
+        self.memory.trim();
+    }
+
     /// Whether nobody should let more messages wait until memory is prepared.
     #[inline]
     pub fn is_short(&self) -> bool {
@@ -329,6 +339,13 @@ mod tests {
         MessageView { route: Route::new(b"\x00\x01q"), properties: &[0, 0], body: Body::Slice(body) }
     }
 
+    fn trim_all(arena: &mut Arena) {
+        while arena.has_excess() {
+            arena.trim();
+        }
+        assert!(arena.memory() <= (ARENA_CHUNKS_KEPT + 2) * ARENA_CHUNK_SIZE);
+    }
+
     #[test]
     fn a_message_lives_as_long_as_it_is_held() {
         let mut arena = Arena::default();
@@ -350,7 +367,7 @@ mod tests {
         let held: Vec<_> = (0..10_000).map(|_| arena.insert(&message(&body), Holders::One)).collect();
         assert!((10_000_000..10_500_000 + 2 * ARENA_CHUNK_SIZE).contains(&arena.memory()));
         held.into_iter().for_each(|message| arena.release(message));
-        assert!(arena.memory() <= (ARENA_CHUNKS_KEPT + 2) * ARENA_CHUNK_SIZE);
+        trim_all(&mut arena);
         let again = arena.insert(&message(&body), Holders::One);
         assert_eq!(arena.view(again).body.bytes(), body);
     }
@@ -418,6 +435,7 @@ mod tests {
         }
         assert_eq!(arena.messages(), model.len());
         model.into_iter().for_each(|(place, _, holders)| (0..holders).for_each(|_| arena.release(place)));
-        assert!(arena.messages() == 0 && arena.memory() <= (ARENA_CHUNKS_KEPT + 2) * ARENA_CHUNK_SIZE);
+        assert_eq!(arena.messages(), 0);
+        trim_all(&mut arena);
     }
 }

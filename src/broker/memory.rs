@@ -3,14 +3,15 @@
 //! ```text
 //!               wish                      on_prepared                 take
 //! (untouched) ───────▶ being prepared ──────────────▶ ready ─────────────────▶ in use
-//!                                                       ▲                         │ give
-//!                                                       └──── as many as are kept ┘
+//!                                            trim ◀───── ▲                         │ give
+//!                                                         └─────────────────────────┘
 //! ```
 //!
 //! New memory is touched for the first time by somebody: the kernel finds and clears a page, which takes 200 µs for a huge page, and ten
 //! milliseconds where a hypervisor has to find it first. A shard that did this itself would keep all its connections waiting. So it says in
 //! time which memory it is going to use, and its driver has the kernel prepare it beside the shard's work. Who publishes faster than memory
-//! can be had waits ([`Memory::is_short`]); everybody else goes on.
+//! can be had waits ([`Memory::is_short`]); everybody else goes on. For the same reason memory that was used goes back to the system little by
+//! little: who has had a deep queue is likely to have one again.
 
 use std::ops::{Deref, DerefMut};
 
@@ -58,9 +59,18 @@ impl Memory {
     /// A chunk is used no more.
     pub fn give(&mut self, chunk: Box<Chunk>) {
         self.in_use -= 1;
-        if self.ready.len() < ARENA_CHUNKS_KEPT {
-            self.ready.push(chunk);
-        }
+        self.ready.push(chunk);
+    }
+
+    /// Whether more is kept than is worth it for ever, so that [`Memory::trim`] should be called some times per second.
+    pub fn has_excess(&self) -> bool {
+        self.ready.len() > ARENA_CHUNKS_KEPT
+    }
+
+    /// Gives a small part of the excess back to the system.
+    pub fn trim(&mut self) {
+        let excess = self.ready.len().saturating_sub(ARENA_CHUNKS_KEPT);
+        self.ready.truncate(self.ready.len() - excess.div_ceil(TRIM_SHARE));
     }
 
     /// What is to be prepared, if there is something new; [`Memory::on_prepared`] follows.
@@ -115,6 +125,9 @@ impl DerefMut for Block {
     }
 }
 
+/// The part of the excess that goes back at a time. (With a trim every 50 ms half of it is back after nine seconds.)
+const TRIM_SHARE: usize = 256;
+
 const _: () = assert!(align_of::<Chunk>() == ARENA_CHUNK_SIZE && size_of::<Chunk>() == ARENA_CHUNK_SIZE);
 
 #[cfg(test)]
@@ -150,11 +163,18 @@ mod tests {
     }
 
     #[test]
-    fn not_more_is_kept_than_is_worth_it() {
+    fn what_was_used_goes_back_little_by_little() {
         let mut memory = Memory::default();
-        let chunks: Vec<_> = (0..3 * ARENA_CHUNKS_KEPT).map(|_| memory.take()).collect();
+        let chunks: Vec<_> = (0..300).map(|_| memory.take()).collect();
         chunks.into_iter().for_each(|chunk| memory.give(chunk));
         memory.on_prepared();
-        assert!(memory.kept() <= (ARENA_CHUNKS_KEPT + 1) * ARENA_CHUNK_SIZE);
+        while memory.has_excess() {
+            let before = memory.kept();
+            memory.trim();
+            assert!((1..=2).contains(&((before - memory.kept()) / ARENA_CHUNK_SIZE)));
+        }
+        assert_eq!(memory.kept(), ARENA_CHUNKS_KEPT * ARENA_CHUNK_SIZE);
+        memory.trim();
+        assert_eq!(memory.kept(), ARENA_CHUNKS_KEPT * ARENA_CHUNK_SIZE);
     }
 }

@@ -79,6 +79,8 @@ pub struct Shard {
     known_routes: KnownRoutes,
     arena: Arena,
     timers: TimerWheel<ConnId>,
+    /// When some of the arena's excess memory goes back next.
+    trim_due: u64,
     bell: Arc<Doorbell>,
     /// By shard number; none to itself.
     links: Vec<Option<Link>>,
@@ -168,6 +170,7 @@ impl Shard {
             known_routes: KnownRoutes::default(),
             arena: Arena::default(),
             timers: TimerWheel::new(0),
+            trim_due: 0,
             bell: Arc::default(),
             links: (0..config.shards).map(|_| None).collect(),
             first_peer: 0,

@@ -2,7 +2,7 @@
 
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
-use crate::base::limits::PURGE_BUDGET;
+use crate::base::limits::{ARENA_TRIM_MS, PURGE_BUDGET};
 
 /// What the driver needs to know after a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,20 @@ impl Shard {
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
         let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty();
         let again = !self.resumed.is_empty() || queues_wait || !self.retries.is_empty() || self.conns.any_dirty();
-        Turn { again, due: self.timers.next_due() }
+        let due = [self.timers.next_due(), self.trim_memory()].into_iter().flatten().min();
+        Turn { again, due }
+    }
+
+    /// Gives memory that nobody uses any more back, some now and then; the answer is when to do so next.
+    fn trim_memory(&mut self) -> Option<u64> {
+        if !self.arena.has_excess() {
+            return None;
+        }
+        if self.trim_due <= self.now {
+            self.trim_due = self.now + ARENA_TRIM_MS;
+            self.arena.trim();
+        }
+        Some(self.trim_due)
     }
 
     fn fire_timers(&mut self) {
