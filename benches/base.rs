@@ -1,9 +1,10 @@
-//! What the leaves cost: the ring between shards, the timer wheel, the table and the rotation. To understand, not to judge by.
+//! What the leaves cost: the ring between shards, the timer wheel, the table, the rotation and the queue. To understand, not to judge by.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringmq::base::ids::QueueId;
+use ringmq::base::long_queue::LongQueue;
 use ringmq::base::ready_list::ReadyList;
 use ringmq::base::rng::Rng;
 use ringmq::base::slots::Slots;
@@ -79,5 +80,19 @@ fn ready_list(c: &mut Criterion) {
     c.bench_function("ready_list/rotate", |b| b.iter(|| ready.rotate()));
 }
 
-criterion_group!(benches, spsc, timer_wheel, slots, ready_list);
+/// An item comes behind `depth` others, and the first one goes.
+fn long_queue(c: &mut Criterion) {
+    for depth in [1, 1_000_000] {
+        let mut queue = LongQueue::new();
+        (0..depth).for_each(|n| queue.push_back([n; 2]));
+        c.bench_function(&format!("long_queue/push_pop_behind_{depth}"), |b| {
+            b.iter(|| {
+                queue.push_back(black_box([7; 2]));
+                black_box(queue.pop_front())
+            });
+        });
+    }
+}
+
+criterion_group!(benches, spsc, timer_wheel, slots, ready_list, long_queue);
 criterion_main!(benches);

@@ -7,6 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringmq::base::outgoing::Outgoing;
 use ringmq::message::{Body, Properties, PropertiesBuilder, TableBuilder};
 use ringmq::protocol::amqp::Method;
+use ringmq::protocol::amqp::acks::peek_acks;
 use ringmq::protocol::amqp::content::write_content;
 use ringmq::protocol::amqp::deliver::{DeliverPrefix, write_deliver};
 use ringmq::protocol::amqp::frame::{Deframed, deframe};
@@ -46,6 +47,25 @@ fn frames(c: &mut Criterion) {
             }
         });
     });
+}
+
+/// Acks whose tags count up, and acks of every other tag.
+fn acks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("acks");
+    group.throughput(Throughput::Elements(100));
+    for step in [1, 2] {
+        let mut input = Vec::new();
+        (1..=100).for_each(|n| basic::Ack { delivery_tag: n * step, multiple: false }.write(1, &mut input));
+        group.bench_function(format!("peek_acks of every {step}. tag"), |b| {
+            b.iter(|| {
+                let mut rest = black_box(&input[..]);
+                while let Some((consumed, _, tags)) = peek_acks(rest) {
+                    black_box(tags);
+                    rest = &rest[consumed..];
+                }
+            });
+        });
+    }
 }
 
 fn methods(c: &mut Criterion) {
@@ -99,5 +119,5 @@ fn deliveries(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, frames, methods, properties, deliveries);
+criterion_group!(benches, frames, acks, methods, properties, deliveries);
 criterion_main!(benches);

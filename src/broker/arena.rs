@@ -171,7 +171,7 @@ impl Arena {
     #[inline]
     fn put(&mut self, message: &MessageView<'_>, repeats: bool, holders: Holders) -> MessageRef {
         let record = Record::of(message, 1);
-        let len = record.len();
+        let len = record.size();
         let (segment, head) = match self.known_head(message, repeats, len) {
             Some(found) => found,
             None => self.new_head(message, len),

@@ -95,7 +95,7 @@ impl Record {
 
     /// Bytes of the whole record.
     #[inline]
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         RECORD_FIXED + if self.is_shared() { 4 } else { self.body_len as usize }
     }
 
@@ -111,7 +111,7 @@ impl Record {
         let (route, properties) = read_head(head);
         let body = match shared {
             Some(body) => Body::Shared(body),
-            None => Body::Slice(&record[RECORD_FIXED..self.len()]),
+            None => Body::Slice(&record[RECORD_FIXED..self.size()]),
         };
         MessageView { route, properties, body }
     }
@@ -140,7 +140,7 @@ mod tests {
             let mut head = vec![0; head_len(&message)];
             write_head(&message, &mut head);
             let written = Record::of(&message, 3).with_head(55);
-            let mut record = vec![0; written.len()];
+            let mut record = vec![0; written.size()];
             written.write(&message, 77, &mut record);
             let read = Record::read(&record);
             assert_eq!((read, read.head, read.holders), (written, 55, 3));
