@@ -1,8 +1,9 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
-//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`listener`] and [`wake`] are what it works with, and
-//! [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor
-//! up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a plain one.
+//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`memory`], [`spin`], [`listener`]
+//! and [`wake`] are what it works with, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
+//! itself registered, looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a
+//! plain one.
 //!
 //! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters.
 
