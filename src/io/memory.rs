@@ -44,9 +44,12 @@ unsafe impl GlobalAlloc for Allocator {
 
     #[inline]
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        assert!(layout.align() < HUGE_PAGE, "huge pages have one size");
-        // SAFETY: the caller's promise: the block came from `alloc` with this layout, so from mimalloc.
-        unsafe { MiMalloc.realloc(address, layout, size) }
+        if layout.align() < HUGE_PAGE {
+            // SAFETY: the caller's promise: the block came from `alloc` with this layout, so from mimalloc.
+            return unsafe { MiMalloc.realloc(address, layout, size) };
+        }
+        // SAFETY: the caller's promise: such a layout exists, and `address` is a block of the old one.
+        unsafe { move_block(address, layout, Layout::from_size_align_unchecked(size, layout.align())) }
     }
 }
 
@@ -73,6 +76,23 @@ fn map(layout: Layout) -> *mut u8 {
     block.cast()
 }
 
+/// Moves what a mapped block holds to one of another size. Null, and the block stays, if there is no memory.
+///
+/// # Safety
+/// `block` is a mapped block of the layout `from`, and is not used any more if it was moved.
+#[cold]
+unsafe fn move_block(block: *mut u8, from: Layout, to: Layout) -> *mut u8 {
+    let moved = map(to);
+    if !moved.is_null() {
+        // SAFETY: both blocks hold that many bytes and do not overlap; the old one is unmapped once.
+        unsafe {
+            moved.copy_from_nonoverlapping(block, from.size().min(to.size()));
+            libc::munmap(block.cast(), from.size());
+        }
+    }
+    moved
+}
+
 /// Stages that the kernel touches memory that will be used soon. It does so on a thread of its own, and what the memory holds does not change.
 pub fn prepare(address: usize, len: usize, ring: &mut Ring<'_>) {
     let start = std::ptr::without_provenance::<libc::c_void>(address);
@@ -90,7 +110,7 @@ mod tests {
 
     #[test]
     fn huge_pages_are_zero_and_aligned_and_go_back() {
-        let layout = Layout::from_size_align(HUGE_PAGE, HUGE_PAGE).expect("a layout");
+        let layout = layout(HUGE_PAGE);
         for _ in 0..3 {
             // SAFETY: the layout has a size; the block is used within it and given back once.
             unsafe {
@@ -102,6 +122,25 @@ mod tests {
                 Allocator.dealloc(block, layout);
             }
         }
+    }
+
+    #[test]
+    fn huge_pages_grow_and_keep_what_they_hold() {
+        let (one, two) = (layout(HUGE_PAGE), layout(2 * HUGE_PAGE));
+        // SAFETY: the blocks are used within their layouts and given back once.
+        unsafe {
+            let block = Allocator.alloc(one);
+            block.write_bytes(7, HUGE_PAGE);
+            let block = Allocator.realloc(block, one, two.size());
+            assert!(block.addr().is_multiple_of(HUGE_PAGE));
+            let bytes = std::slice::from_raw_parts(block, two.size());
+            assert!(bytes[..HUGE_PAGE].iter().all(|&byte| byte == 7) && bytes[HUGE_PAGE..].iter().all(|&byte| byte == 0));
+            Allocator.dealloc(block, two);
+        }
+    }
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, HUGE_PAGE).expect("a layout")
     }
 
     #[test]
