@@ -29,3 +29,4 @@ pub mod io;
 pub mod message;
 pub mod protocol;
 pub mod shard;
+pub mod store;

@@ -74,6 +74,18 @@ pub const RING_SLOTS: usize = 2048;
 pub const QUEUE_BUDGET: usize = 1024;
 /// Places of purged messages that are freed in one turn.
 pub const PURGE_BUDGET: usize = 4096;
+/// Bytes of a segment of the log. (A larger message makes a larger segment; the disk needs two segments more than what lives.)
+pub const LOG_SEGMENT_SIZE: usize = 16 << 20;
+/// Bytes of a batch of the log beyond which the next one is begun (measured: writes of 1 to 4 MiB reach what the disk can).
+pub const LOG_BATCH_SIZE: usize = 2 << 20;
+/// Bytes that wait for the disk beyond which publishers wait, too: two batches, and one that fills meanwhile.
+pub const LOG_STAGED_MAX: usize = 8 << 20;
+/// Bytes of a record of several messages: what is read again for one of them at most.
+pub const LOG_RECORD_SIZE: usize = 64 << 10;
+/// Bytes of a deep queue that are read from the log at once.
+pub const LOG_READ_SIZE: usize = 512 << 10;
+/// Bytes between two messages of a queue in the log that are read along rather than left out.
+pub const LOG_READ_GAP: usize = 64 << 10;
 /// The largest value of `--shards`: rings between shards grow with its square.
 pub const SHARDS_MAX: u16 = 256;
 /// Completion entries of a shard's ring for each submission entry.

@@ -1,7 +1,9 @@
 //! What every room uses and what knows nothing of messages.
 
+pub mod aligned;
 pub mod hash;
 pub mod ids;
+pub mod intervals;
 pub mod limits;
 pub mod long_queue;
 pub mod outgoing;

@@ -1,0 +1,285 @@
+//! The log's file format, version 1. All numbers are little-endian.
+//!
+//! ```text
+//! segment   [batch][batch][batch]…  …zeros…  [index][trailer]        files shard-S/NNNNNNNNNN.log, in the order of their numbers
+//! batch     [batch record][record][record]…[zeros to the end of the block]      one write; begins at a block of 4,096 bytes
+//! record    0          4          8              12       13        14          16
+//!           [crc u32]  [len u32]  [segment u32]  [kind]   [flags]   [extra u16] [payload]
+//! ```
+//!
+//! `len` counts the whole record. `crc` is CRC-32C of everything behind it. `segment` is the number of the file, so that what a recycled file
+//! held before is refused. Payloads:
+//!
+//! ```text
+//! 1 batch      [number u64][len u32]                     batches of a log are numbered from 1; len: of the whole batch, in whole blocks
+//! 2 messages   `extra` × [queue u64][sequence u64]       the queues that have the messages, and the first one's sequence number there
+//!              [count u32][head]                         what they share: route and properties (see `message::record`)
+//!              count × [len u32][body]
+//!              flag 1: they do not survive a restart, they are here because memory is short
+//! 3 settled    n × [queue u64][first u64][last u64]      messages that are gone: acknowledged, dropped, purged
+//! 4 index      what the segment holds (see `index`)
+//! 5 trailer    [place of the index u64]                  the last TRAILER bytes of a sealed segment's file
+//! 6 catalog    a change of the catalog, in the catalog's own file (`segment` is that file's generation)
+//! ```
+//!
+//! **Torn tail.** A batch is written when the one before is on the disk. So what does not check can only be in the last batch: there it is the
+//! tail of a write that a crash tore, was promised to nobody, and is cut off with the rest of that batch. If a valid batch of a higher number
+//! follows, it is damage.
+//!
+//! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
+//! either while the log knows of them. So the order of records does not matter for what is settled, and a message that stands twice
+//! in the log (it was moved to the end, see `compact`) is one message.
+
+use crate::message::{Body, Content, MessageView, Route, head_len, read_head, write_head};
+
+/// The version of the format; batches carry it as `extra`.
+pub const VERSION: u16 = 1;
+/// Bytes of a record without its payload.
+pub const HEADER: usize = 16;
+/// Bytes of a batch record.
+pub const BATCH: usize = HEADER + 12;
+/// Bytes of a trailer record.
+pub const TRAILER: usize = HEADER + 8;
+/// Bytes of one settled range.
+pub const SETTLED: usize = 24;
+
+/// What a record says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the format above says it")]
+pub enum Kind {
+    Batch = 1,
+    Messages = 2,
+    Settled = 3,
+    Index = 4,
+    Trailer = 5,
+    Catalog = 6,
+}
+
+/// The messages do not survive a restart.
+pub const TRANSIENT: u8 = 1;
+
+/// A record whose checksum is right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// What it says.
+    pub kind: Kind,
+    /// Flags of that kind.
+    pub flags: u8,
+    /// A number of that kind.
+    pub extra: u16,
+    /// The rest.
+    pub payload: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Bytes of the whole record.
+    pub fn len(&self) -> usize {
+        HEADER + self.payload.len()
+    }
+}
+
+/// Completes a record whose payload stands in `record` from byte [`HEADER`] on.
+pub fn seal(record: &mut [u8], segment: u32, kind: Kind, flags: u8, extra: u16) {
+    let len = u32::try_from(record.len()).expect("a record is shorter than 4 GiB");
+    record[4..8].copy_from_slice(&len.to_le_bytes());
+    record[8..12].copy_from_slice(&segment.to_le_bytes());
+    (record[12], record[13]) = (kind as u8, flags);
+    record[14..16].copy_from_slice(&extra.to_le_bytes());
+    let crc = crc32c::crc32c(&record[4..]);
+    record[..4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The record at the front of `bytes`, if there is one of this segment and it is whole.
+pub fn open(bytes: &[u8], segment: u32) -> Option<Record<'_>> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    let record = bytes.get(..u32_at(header, 4) as usize).filter(|record| record.len() >= HEADER)?;
+    let kind = kind(header[12]).filter(|_| u32_at(header, 8) == segment)?;
+    let is_right = crc32c::crc32c(&record[4..]) == u32_at(header, 0);
+    is_right.then(|| Record { kind, flags: header[13], extra: u16::from_le_bytes([header[14], header[15]]), payload: &record[HEADER..] })
+}
+
+fn kind(byte: u8) -> Option<Kind> {
+    [Kind::Batch, Kind::Messages, Kind::Settled, Kind::Index, Kind::Trailer, Kind::Catalog].into_iter().find(|&kind| kind as u8 == byte)
+}
+
+/// What a batch record says: the batch's number and its length in bytes.
+pub fn read_batch(record: Record<'_>) -> Option<(u64, u32)> {
+    let is_batch = record.kind == Kind::Batch && record.extra == VERSION && record.payload.len() == BATCH - HEADER;
+    is_batch.then(|| (u64_at(record.payload, 0), u32_at(record.payload, 8)))
+}
+
+/// Writes the batch record to the front of its batch.
+pub fn write_batch(batch: &mut [u8], segment: u32, number: u64) {
+    let len = u32::try_from(batch.len()).expect("a batch is shorter than 4 GiB");
+    batch[HEADER..HEADER + 8].copy_from_slice(&number.to_le_bytes());
+    batch[HEADER + 8..BATCH].copy_from_slice(&len.to_le_bytes());
+    seal(&mut batch[..BATCH], segment, Kind::Batch, 0, VERSION);
+}
+
+/// Where messages go: a queue's number, and the first one's sequence number there.
+pub type Placement = (u64, u64);
+
+/// Bytes of a record of messages, which have the properties of the first.
+pub fn messages_len(placements: usize, route: Route<'_>, contents: &[Content<'_>]) -> usize {
+    let bodies: usize = contents.iter().map(|content| 4 + content.body.bytes().len()).sum();
+    HEADER + placements * 16 + 4 + head_len(&contents[0].sent_to(route)) + bodies
+}
+
+/// Writes a record of messages into `space`, which has just the room for it.
+pub fn write_messages(
+    space: &mut [u8],
+    segment: u32,
+    flags: u8,
+    placements: &[Placement],
+    route: Route<'_>,
+    contents: &[Content<'_>],
+) {
+    let mut at = HEADER;
+    for (queue, first) in placements {
+        space[at..at + 8].copy_from_slice(&queue.to_le_bytes());
+        space[at + 8..at + 16].copy_from_slice(&first.to_le_bytes());
+        at += 16;
+    }
+    space[at..at + 4].copy_from_slice(&(contents.len() as u32).to_le_bytes());
+    at += 4;
+    let head = contents[0].sent_to(route);
+    write_head(&head, &mut space[at..]);
+    at += head_len(&head);
+    for content in contents {
+        let body = content.body.bytes();
+        space[at..at + 4].copy_from_slice(&(body.len() as u32).to_le_bytes());
+        space[at + 4..at + 4 + body.len()].copy_from_slice(body);
+        at += 4 + body.len();
+    }
+    let extra = u16::try_from(placements.len()).expect("the caller divides what goes to more queues");
+    seal(space, segment, Kind::Messages, flags, extra);
+}
+
+/// Messages of one record.
+#[derive(Clone, Copy, Debug)]
+pub struct Messages<'a> {
+    placements: &'a [u8],
+    /// How many there are.
+    pub count: u32,
+    /// Where they were published to.
+    pub route: Route<'a>,
+    /// Their properties.
+    pub properties: &'a [u8],
+    /// They do not survive a restart.
+    pub transient: bool,
+    bodies: &'a [u8],
+}
+
+impl<'a> Messages<'a> {
+    /// The messages of a record, if that is what it holds.
+    pub fn read(record: Record<'a>) -> Option<Messages<'a>> {
+        let (placements, rest) = record.payload.split_at_checked(usize::from(record.extra) * 16)?;
+        let (count, rest) = rest.split_first_chunk::<4>().filter(|_| record.kind == Kind::Messages)?;
+        let (route, properties) = read_head(rest);
+        let head = head_len(&MessageView { route, properties, body: Body::Slice(&[]) });
+        let transient = record.flags & TRANSIENT != 0;
+        Some(Messages { placements, count: u32::from_le_bytes(*count), route, properties, transient, bodies: &rest[head..] })
+    }
+
+    /// Where they are.
+    pub fn placements(self) -> impl Iterator<Item = Placement> {
+        self.placements.chunks_exact(16).map(|placement| (u64_at(placement, 0), u64_at(placement, 8)))
+    }
+
+    /// The messages, in the order of their sequence numbers.
+    pub fn contents(self) -> impl Iterator<Item = Content<'a>> {
+        let mut rest = self.bodies;
+        (0..self.count).map_while(move |_| {
+            let (len, behind) = rest.split_first_chunk::<4>()?;
+            let (body, behind) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            rest = behind;
+            Some(Content { properties: self.properties, body: Body::Slice(body) })
+        })
+    }
+}
+
+/// Messages of a queue that are gone: its number, and the first and the last sequence number.
+pub type Range = (u64, u64, u64);
+
+/// Writes ranges to `space`, [`SETTLED`] bytes each.
+pub fn write_ranges(space: &mut [u8], ranges: &[Range]) {
+    for (space, (queue, first, last)) in space.chunks_exact_mut(SETTLED).zip(ranges) {
+        space[..8].copy_from_slice(&queue.to_le_bytes());
+        space[8..16].copy_from_slice(&first.to_le_bytes());
+        space[16..].copy_from_slice(&last.to_le_bytes());
+    }
+}
+
+/// The ranges that stand in `bytes`.
+pub fn read_ranges(bytes: &[u8]) -> impl Iterator<Item = Range> {
+    bytes.chunks_exact(SETTLED).map(|range| (u64_at(range, 0), u64_at(range, 8), u64_at(range, 16)))
+}
+
+/// The number at byte `at`, which is there.
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("the caller has looked"))
+}
+
+/// The number at byte `at`, which is there.
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("the caller has looked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTE: Route<'static> = Route::new(b"\x01x\x02ab");
+
+    fn contents<'a>(bodies: &'a [&'a [u8]]) -> Vec<Content<'a>> {
+        bodies.iter().map(|&body| Content { properties: &[0x10, 0, 2], body: Body::Slice(body) }).collect()
+    }
+
+    fn messages() -> Vec<u8> {
+        let contents = contents(&[b"one", b"", b"three"]);
+        let mut space = vec![0xff; messages_len(2, ROUTE, &contents)];
+        write_messages(&mut space, 7, TRANSIENT, &[(5, 100), (6, 0)], ROUTE, &contents);
+        space
+    }
+
+    #[test]
+    fn messages_come_back() {
+        let bytes = messages();
+        let record = open(&bytes, 7).expect("it is whole");
+        assert_eq!(record.len(), bytes.len());
+        let read = Messages::read(record).expect("messages");
+        assert_eq!((read.count, read.route, read.properties, read.transient), (3, ROUTE, &[0x10, 0, 2][..], true));
+        assert!(read.placements().eq([(5, 100), (6, 0)]));
+        assert!(read.contents().map(|content| content.body.bytes()).eq([&b"one"[..], b"", b"three"]));
+    }
+
+    #[test]
+    fn what_is_not_whole_or_of_another_segment_is_refused() {
+        let bytes = messages();
+        assert!(open(&bytes, 8).is_none());
+        assert!((0..bytes.len()).all(|len| open(&bytes[..len], 7).is_none()));
+        for at in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            assert!(open(&bytes, 7).is_none(), "bit {at}");
+        }
+        assert!(open(&[0; 64], 0).is_none());
+    }
+
+    #[test]
+    fn a_batch_says_its_number_and_length() {
+        let mut batch = vec![0; 8192];
+        write_batch(&mut batch, 3, 77);
+        assert_eq!(read_batch(open(&batch, 3).expect("it is whole")), Some((77, 8192)));
+        assert_eq!(read_batch(open(&messages(), 7).expect("it is whole")), None);
+    }
+
+    #[test]
+    fn ranges_come_back() {
+        let ranges = [(1, 2, 3), (4, 5, u64::MAX)];
+        let mut space = [0; 2 * SETTLED];
+        write_ranges(&mut space, &ranges);
+        assert!(read_ranges(&space).eq(ranges));
+    }
+}

@@ -1,0 +1,171 @@
+//! How the messages of a deep queue come back into memory: extent by extent, a piece of LOG_READ_SIZE at a time.
+//!
+//! ```text
+//! load ─▶ which extent is next? ─▶ its entries: in memory, or Op::Read of its section ─▶ Op::Read of as many records as stand close together
+//!                                                                                         └▶ on_read: the messages, in order
+//! ```
+//!
+//! What is not on the disk yet is not read: the load waits for the write. The queue says when it runs low, so the next piece is under way while
+//! consumers take the last one.
+
+use super::format::{self, Messages};
+use super::index::{self, Entry};
+use super::queue_log::Cursor;
+use super::{Op, Store, around, part};
+use crate::base::aligned::Aligned;
+use crate::base::limits::{LOG_READ_GAP, LOG_READ_SIZE};
+use crate::message::MessageView;
+
+/// Whom a read is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reader {
+    slot: u32,
+    /// The queue's number: the slot may be another's by then.
+    queue: u64,
+    segment: u32,
+    /// Bytes before what was asked for.
+    before: usize,
+    len: usize,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum What {
+    /// The entries of an extent.
+    Section,
+    /// The records of so many entries.
+    Records(usize),
+}
+
+/// Why the log cannot be read: it is damaged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// The segment.
+    pub segment: u32,
+    /// The place in its file.
+    pub place: u64,
+}
+
+impl Store {
+    /// From which sequence number on the messages of a queue are not in memory.
+    pub fn spill_from(&mut self, slot: u32, next: u64) {
+        if let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) {
+            (log.next, log.cursor) = (next, None);
+        }
+    }
+
+    /// Reads the next messages of a queue that has some that are not in memory, unless that is under way, or `ready` are enough for now.
+    pub fn load(&mut self, slot: u32, ready: usize) {
+        let log = self.queues.get_mut(slot as usize).and_then(Option::as_mut);
+        if let Some(log) = log.filter(|log| !log.busy && ready <= log.brought / 2) {
+            log.busy = true;
+            self.resume_load(slot);
+        }
+    }
+
+    pub(super) fn resume_load(&mut self, slot: u32) {
+        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.busy) else { return };
+        log.cursor.take_if(|cursor| cursor.at == cursor.entries.len());
+        if log.cursor.is_none() {
+            let Some(&extent) = log.extent_from(log.next) else {
+                log.busy = false;
+                return;
+            };
+            if let Some(entries) = self.segments.entries(extent.segment, log.number) {
+                log.cursor = Some(Cursor { segment: extent.segment, at: 0, entries });
+            } else {
+                let (place, len) = extent.section.expect("a sealed segment has sections");
+                let reader = Reader { slot, queue: log.number, segment: extent.segment, before: 0, len: len as usize, what: What::Section };
+                return self.read(reader, place);
+            }
+        }
+        let (cursor, next) = (log.cursor.as_mut().expect("just made"), log.next);
+        cursor.at += cursor.entries[cursor.at..].iter().take_while(|entry| entry.last() < next).count();
+        let written = self.segments.written(cursor.segment);
+        let (place, len, count) = cursor.piece(written);
+        let reader = Reader { slot, queue: log.number, segment: cursor.segment, before: 0, len, what: What::Records(count) };
+        match (count, cursor.at == cursor.entries.len()) {
+            (0, true) => log.busy = false, // the queue has gone on since it asked
+            (0, false) => self.waiting.push(slot),
+            _ => self.read(reader, place),
+        }
+    }
+
+    fn read(&mut self, reader: Reader, place: u64) {
+        let (from, before, len) = around(place, reader.len);
+        self.ops.push_back(Op::Read(Reader { before, ..reader }, reader.segment, from, len));
+    }
+
+    /// What a read has brought. The messages go to `take`, with their sequence numbers, in order. The answer is the queue's slot, once it has
+    /// got all that was read for it.
+    ///
+    /// # Errors
+    /// The log is damaged.
+    pub fn on_read(
+        &mut self,
+        reader: Reader,
+        bytes: &Aligned,
+        mut take: impl FnMut(u64, &MessageView<'_>),
+    ) -> Result<Option<u32>, Damage> {
+        let Reader { slot, queue, segment, before, len, what } = reader;
+        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.number == queue) else {
+            return Ok(None);
+        };
+        let damage = |place| Damage { segment, place };
+        let bytes = part(bytes, before, len).ok_or(damage(0))?;
+        let count = match what {
+            What::Section => {
+                let entries = index::read_entries(queue, bytes).ok_or(damage(0))?;
+                let is_there = log.extents.iter().any(|extent| extent.segment == segment);
+                log.cursor = is_there.then_some(Cursor { segment, at: 0, entries });
+                self.resume_load(slot);
+                return Ok(None);
+            }
+            What::Records(count) => count,
+        };
+        let Some(cursor) = log.cursor.as_mut().filter(|cursor| cursor.segment == segment) else {
+            self.resume_load(slot); // the segment was put in order meanwhile
+            return Ok(None);
+        };
+        let entries = &cursor.entries[cursor.at..cursor.at + count];
+        let (first, mut brought, mut next) = (entries[0].at, 0, log.next);
+        for entry in entries {
+            let record = format::open(&bytes[(entry.at - first) as usize..], segment).and_then(Messages::read);
+            let messages = record.ok_or(damage(entry.at.into()))?;
+            let all_live = log.settled.count_in(entry.first, entry.last()) == 0;
+            for (sequence, content) in (entry.first..).zip(messages.contents()) {
+                if sequence >= next && (all_live || !log.settled.contains(sequence)) {
+                    take(sequence, &content.sent_to(messages.route));
+                    brought += 1;
+                }
+            }
+            next = next.max(entry.last() + 1);
+        }
+        cursor.at += count;
+        log.next = next;
+        if brought == 0 {
+            self.resume_load(slot);
+            return Ok(None);
+        }
+        (log.busy, log.brought) = (false, brought);
+        Ok(Some(slot))
+    }
+}
+
+impl Cursor {
+    /// The next records that stand close together and are on the disk: place, length, how many.
+    fn piece(&self, written: u64) -> (u64, usize, usize) {
+        let entries = &self.entries[self.at..];
+        let Some(first) = entries.first() else { return (0, 0, 0) };
+        let end = |entry: &Entry| u64::from(entry.at) + u64::from(entry.len);
+        let (from, mut to, mut count) = (u64::from(first.at), u64::from(first.at), 0);
+        for entry in entries {
+            let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= LOG_READ_SIZE as u64);
+            if !is_near || end(entry) > written {
+                break;
+            }
+            (to, count) = (end(entry), count + 1);
+        }
+        (from, (to - from) as usize, count)
+    }
+}

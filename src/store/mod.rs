@@ -1,0 +1,325 @@
+//! The log of one shard: what must survive a restart, and what finds no room in memory. A pure machine; its driver performs the [`Op`]s.
+//!
+//! ```text
+//! append, settle ─▶ batch that fills ─▶ closed batches ─▶ Op::Write ─▶ disk ─▶ on_written: the durable watermark moves
+//!                        │                                                       and with it confirms, decisions, reads of what is new
+//!                        └─ a full segment: its index, then the next segment (made ready one ahead: Op::Create)
+//! load ─▶ Op::Read: entries of an extent, then records ─▶ on_read: messages back in memory
+//! ```
+//!
+//! One write is under way at a time, and whatever gathers meanwhile is the next one: that is the group commit, without a timer. Who must wait for
+//! the disk remembers the number of the batch that fills ([`Store::position`]) and waits until [`Store::durable`] reaches it.
+//!
+//! Where to look: [`format`] what stands in the files; [`writer`] batches on their way to the disk; [`segment`] files and what lives in them;
+//! [`queue_log`] what the log holds of a queue; [`loader`] how it comes back; [`compact`] how dead messages go; [`recover`] what a restart finds.
+
+
+pub mod compact;
+pub mod format;
+pub mod index;
+mod loader;
+mod queue_log;
+pub mod recover;
+mod scan;
+mod segment;
+mod writer;
+
+use std::collections::VecDeque;
+
+use crate::base::aligned::Aligned;
+use crate::base::hash::Map;
+use crate::base::limits::{LOG_RECORD_SIZE, LOG_STAGED_MAX};
+use crate::message::{Content, Route};
+
+use compact::{Compaction, Retiring};
+use format::{Placement, Range, TRANSIENT};
+use queue_log::QueueLog;
+use segment::Segments;
+use writer::Writer;
+
+pub use loader::Reader;
+pub use writer::Write;
+
+/// The log of one shard.
+pub struct Store {
+    segments: Segments,
+    writer: Writer,
+    /// What is settled since the last batch was closed.
+    settled: Vec<Range>,
+    /// By the slot that the shard has given them.
+    queues: Vec<Option<Box<QueueLog>>>,
+    /// Queue number → slot.
+    slots: Map<u64, u32>,
+    /// What a restart has found of queues that are not declared yet.
+    found: Map<u64, QueueLog>,
+    /// Queues that are to be read once more is written.
+    waiting: Vec<u32>,
+    /// A segment is being rewritten.
+    compacting: bool,
+    retiring: Retiring,
+    ops: VecDeque<Op>,
+    /// Working memory of `append`.
+    placements: Vec<Placement>,
+}
+
+/// What the driver is asked to do.
+#[derive(Debug)]
+pub enum Op {
+    /// Make the file of this segment, LOG_SEGMENT_SIZE zeros; [`Store::on_created`] follows.
+    Create(u32),
+    /// Write; [`Store::on_written`] follows when it is on the disk. One at a time.
+    Write(Write),
+    /// Read so many bytes of a segment from a place, both in whole blocks; [`Store::on_read`] follows. The file may end before.
+    Read(Reader, u32, u64, usize),
+    /// Put a segment's file in order off the shard's thread, see [`Compaction::run`]; [`Store::on_compacted`] follows.
+    Compact(Box<Compaction>),
+    /// Delete a segment's file.
+    Delete(u32),
+}
+
+/// A queue that gets messages: its slot, and the sequence number of the first one there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// The queue.
+    pub slot: u32,
+    /// The first message's sequence number.
+    pub first: u64,
+}
+
+impl Store {
+    /// An empty log, whose first segment has this number.
+    pub fn new(first_segment: u32) -> Store {
+        Store {
+            segments: Segments::new(first_segment),
+            writer: Writer::default(),
+            settled: Vec::new(),
+            queues: Vec::new(),
+            slots: Map::default(),
+            found: Map::default(),
+            waiting: Vec::new(),
+            compacting: false,
+            retiring: Retiring::default(),
+            ops: VecDeque::new(),
+            placements: Vec::new(),
+        }
+    }
+
+    /// Takes a queue up: its messages go by `slot` from now on, in the files by `number`. The answer is what a restart has found of it: the first
+    /// sequence number that is free, and how many messages there are, none of them in memory.
+    pub fn open_queue(&mut self, slot: u32, number: u64) -> (u64, u64) {
+        let at = slot as usize;
+        if self.queues.len() <= at {
+            self.queues.resize_with(at + 1, || None);
+        }
+        let mut log = self.found.remove(&number).unwrap_or_default();
+        log.number = number;
+        let next = log.extents.back().map(|extent| extent.last).max(log.settled.last()).map_or(0, |last| last + 1);
+        let count = log.extents.iter().map(|extent| u64::from(extent.live)).sum();
+        for extent in &log.extents {
+            self.segments.has_queue(extent.segment, slot);
+        }
+        self.queues[at] = Some(Box::new(log));
+        self.slots.insert(number, slot);
+        (next, count)
+    }
+
+    /// A queue is gone: so is all that the log has of it.
+    pub fn close_queue(&mut self, slot: u32) {
+        if let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::take) {
+            self.slots.remove(&log.number);
+            self.drop_log(&log);
+        }
+    }
+
+    /// All queues that there are have been taken up: what a restart has found of others is dead.
+    pub fn close_unknown(&mut self) {
+        for (_, log) in std::mem::take(&mut self.found) {
+            self.drop_log(&log);
+        }
+        self.reclaim();
+    }
+
+    /// Appends messages that were published in a row to the same place, all with the same properties, for the queues that have them.
+    pub fn append(&mut self, placed: &[Placed], route: Route<'_>, contents: &[Content<'_>], transient: bool) {
+        let mut done = 0;
+        while done < contents.len() {
+            let count = run_len(placed.len(), route, &contents[done..]);
+            self.append_run(placed, done as u64, route, &contents[done..done + count], if transient { TRANSIENT } else { 0 });
+            done += count;
+        }
+    }
+
+    fn append_run(&mut self, placed: &[Placed], skipped: u64, route: Route<'_>, contents: &[Content<'_>], flags: u8) {
+        let len = format::messages_len(placed.len(), route, contents);
+        self.make_room(len);
+        self.placements.clear();
+        let number = |placed: &Placed| self.queues[placed.slot as usize].as_ref().expect("a queue was opened").number;
+        self.placements.extend(placed.iter().map(|placed| (number(placed), placed.first + skipped)));
+        let (segment, at, space) = self.writer.extend(len);
+        format::write_messages(space, segment, flags, &self.placements, route, contents);
+        let (bytes, mut gained) = ((len / placed.len()) as u64, 0);
+        for placed in placed {
+            let log = self.queues[placed.slot as usize].as_deref_mut().expect("a queue was opened");
+            let (is_new, more) = log.append(segment, placed.first + skipped, contents.len() as u32, bytes);
+            gained += more;
+            if is_new {
+                self.segments.has_queue(segment, placed.slot);
+            }
+        }
+        self.segments.added(&self.placements, contents.len() as u32, flags & TRANSIENT != 0, (at, len as u32), gained);
+    }
+
+    /// Messages of a queue, which the log has all, are gone.
+    pub fn settle(&mut self, slot: u32, first: u64, last: u64) {
+        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        log.settle(first, last, |segment, count, bytes| self.segments.lose(segment, count, bytes));
+        let range = (log.number, first, last);
+        self.note_settled(range);
+    }
+
+    /// All messages of a queue that are not in memory, `count` of them, are gone.
+    pub fn settle_spilled(&mut self, slot: u32, count: u64) {
+        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let number = log.number;
+        if let Some((first, last)) = log.settle_spilled(count, |segment, count, bytes| self.segments.lose(segment, count, bytes)) {
+            self.note_settled((number, first, last));
+        }
+    }
+
+    fn note_settled(&mut self, range: Range) {
+        match self.settled.last_mut() {
+            Some((queue, _, last)) if *queue == range.0 && *last + 1 == range.1 => *last = range.2,
+            _ => self.settled.push(range),
+        }
+    }
+
+    /// The batch that what was appended and settled so far goes with.
+    pub fn position(&self) -> u64 {
+        self.writer.filling()
+    }
+
+    /// The last batch that is on the disk, with all before it.
+    pub fn durable(&self) -> u64 {
+        self.writer.durable()
+    }
+
+    /// Whether anything that was appended or settled is not on the disk yet.
+    pub fn is_dirty(&self) -> bool {
+        self.writer.staged() > 0 || !self.settled.is_empty()
+    }
+
+    /// Whether nobody should append more until the disk has taken some.
+    pub fn is_congested(&self) -> bool {
+        self.writer.staged() > LOG_STAGED_MAX
+    }
+
+    /// Bytes of all segments, and of what lives in them.
+    pub fn size(&self) -> (u64, u64) {
+        (self.segments.size(), self.segments.live_bytes())
+    }
+
+    /// The end of a turn: what has gathered becomes the next write, if none is under way.
+    pub fn seal(&mut self) {
+        self.reclaim();
+        if self.writer.is_writing() {
+            return;
+        }
+        if !self.writer.has_closed() && self.is_dirty() {
+            self.begin_batch();
+            self.close_batch();
+        }
+        if let Some(write) = self.writer.next(|segment| self.segments.is_ready(segment)) {
+            self.ops.push_back(Op::Write(write));
+        }
+    }
+
+    /// What the driver does next.
+    pub fn next_op(&mut self) -> Option<Op> {
+        self.ops.pop_front()
+    }
+
+    /// The file of a segment is ready to be written.
+    pub fn on_created(&mut self, segment: u32) {
+        self.segments.on_created(segment);
+    }
+
+    /// The write is on the disk.
+    pub fn on_written(&mut self, write: Write) {
+        if let Some(sections) = self.segments.on_written(&write) {
+            for section in &sections {
+                if let Some(&slot) = self.slots.get(&section.queue) {
+                    self.queues[slot as usize].as_mut().expect("slots name what is there").sealed(write.segment, section);
+                }
+            }
+        }
+        self.writer.on_written(write);
+        for slot in std::mem::take(&mut self.waiting) {
+            self.resume_load(slot);
+        }
+    }
+
+    /// Makes sure that a record of `len` bytes fits into the batch that fills, and that into the segment.
+    fn make_room(&mut self, len: usize) {
+        if self.writer.is_full(len) {
+            self.close_batch();
+        }
+        if self.segments.is_full(self.writer.end(), len) {
+            self.close_batch();
+            if let Some(index) = self.segments.seal(self.writer.filling() - 1) {
+                self.writer.stage(index);
+            }
+        }
+        self.begin_batch();
+    }
+
+    fn begin_batch(&mut self) {
+        if self.writer.begin(&mut self.segments) {
+            self.ops.extend(self.segments.wanted().map(Op::Create));
+        }
+    }
+
+    /// Closes the batch that fills, if there is one; what was settled meanwhile goes with it.
+    fn close_batch(&mut self) {
+        if self.writer.end() == 0 {
+            return;
+        }
+        for ranges in std::mem::take(&mut self.settled).chunks(LOG_RECORD_SIZE / format::SETTLED) {
+            let (segment, _, space) = self.writer.extend(format::HEADER + ranges.len() * format::SETTLED);
+            format::write_ranges(&mut space[format::HEADER..], ranges);
+            format::seal(space, segment, format::Kind::Settled, 0, 0);
+            ranges.iter().for_each(|&range| self.segments.settled(range));
+        }
+        self.writer.close(&mut self.segments);
+    }
+
+    fn drop_log(&mut self, log: &QueueLog) {
+        for extent in &log.extents {
+            self.segments.lose(extent.segment, extent.live, extent.live_bytes());
+        }
+    }
+}
+
+/// How many of the messages go into one record: they share the properties, and there is a limit to its length.
+fn run_len(placed: usize, route: Route<'_>, contents: &[Content<'_>]) -> usize {
+    let properties = contents[0].properties;
+    let mut len = format::messages_len(placed, route, &contents[..1]);
+    let fits = |content: &&Content<'_>| {
+        len += 4 + content.body.bytes().len();
+        let is_alike = std::ptr::eq(content.properties, properties) || content.properties == properties;
+        is_alike && len <= LOG_RECORD_SIZE
+    };
+    1 + contents[1..].iter().take_while(fits).count()
+}
+
+/// A place or a length, in whole blocks around it.
+fn around(place: u64, len: usize) -> (u64, usize, usize) {
+    let block = crate::base::aligned::BLOCK as u64;
+    let from = place / block * block;
+    let before = (place - from) as usize;
+    (from, before, (before + len).next_multiple_of(block as usize))
+}
+
+/// The bytes of a read that begin `before` bytes behind its front, if it has brought so many.
+fn part(bytes: &Aligned, before: usize, len: usize) -> Option<&[u8]> {
+    bytes.bytes().get(before..before + len)
+}

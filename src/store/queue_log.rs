@@ -1,0 +1,218 @@
+//! What the log holds of one queue.
+//!
+//! ```text
+//! sequence   0 ................ 900 ................. 2000 ................. 3100
+//! extents    [ segment 4, 900  ][ segment 5, 1100    ][ segment 7, 1100     ]       first, last, how many live
+//! settled     ####### ## ####                                                       as ranges
+//! spilled                           next ─▶ not in memory ................          read by and by (see `loader`)
+//! ```
+//!
+//! An extent is what one segment holds of the queue. Sequence numbers grow along the log, so extents stand in the order of both. One that has no
+//! living message stays as long as its segment has the dead ones: a restart finds them there, and must find that they are settled.
+
+use std::collections::VecDeque;
+
+use super::index::{Entry, Section};
+use crate::base::intervals::Intervals;
+
+/// One queue's part of the log.
+#[derive(Debug, Default)]
+pub struct QueueLog {
+    /// The queue's number in the log.
+    pub number: u64,
+    /// Ordered by sequence numbers.
+    pub extents: VecDeque<Extent>,
+    /// Sequence numbers that are settled, as far as extents have them.
+    pub settled: Intervals,
+    /// The sequence number of the first message that is not in memory.
+    pub next: u64,
+    /// Entries that are being read, those of one extent.
+    pub cursor: Option<Cursor>,
+    /// A read is under way, or waits for a write.
+    pub busy: bool,
+    /// How many messages the last read has brought.
+    pub brought: usize,
+}
+
+/// What a segment holds of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// The segment.
+    pub segment: u32,
+    /// The first sequence number.
+    pub first: u64,
+    /// The last sequence number; there may be numbers between the two that the log does not know.
+    pub last: u64,
+    /// How many messages there are.
+    pub count: u32,
+    /// How many of them are not settled.
+    pub live: u32,
+    /// Bytes of their records.
+    pub bytes: u64,
+    /// Where the entries stand in the segment's file, once it is sealed: place and length.
+    pub section: Option<(u64, u32)>,
+}
+
+/// A way through the entries of an extent.
+#[derive(Debug)]
+pub struct Cursor {
+    /// The segment.
+    pub segment: u32,
+    /// The entries there.
+    pub entries: Vec<Entry>,
+    /// The next one to be read.
+    pub at: usize,
+}
+
+impl QueueLog {
+    /// Adds messages at the end. The answer: whether they begin an extent, and by how much the bytes of what lives have grown.
+    pub fn append(&mut self, segment: u32, first: u64, count: u32, bytes: u64) -> (bool, u64) {
+        let last = first + u64::from(count) - 1;
+        match self.extents.back_mut() {
+            Some(extent) if extent.segment == segment => {
+                let before = extent.live_bytes();
+                (extent.last, extent.count, extent.live) = (last, extent.count + count, extent.live + count);
+                extent.bytes += bytes;
+                (false, extent.live_bytes() - before)
+            }
+            _ => {
+                self.extents.push_back(Extent { segment, first, last, count, live: count, bytes, section: None });
+                (true, bytes)
+            }
+        }
+    }
+
+    /// Messages `first` to `last`, all of which the log has and none of which were settled, are. Tells what each segment loses: messages, bytes.
+    pub fn settle(&mut self, first: u64, last: u64, mut lost: impl FnMut(u32, u32, u64)) {
+        self.settled.insert(first, last);
+        let from = self.extents.partition_point(|extent| extent.last < first);
+        for extent in self.extents.iter_mut().skip(from).take_while(|extent| extent.first <= last) {
+            let count = u32::try_from(last.min(extent.last) - first.max(extent.first) + 1).expect("an extent counts its messages so");
+            extent.lose(count, &mut lost);
+        }
+    }
+
+    /// All `count` messages from `next` on are settled. Returns the range, if there is one.
+    pub fn settle_spilled(&mut self, count: u64, mut lost: impl FnMut(u32, u32, u64)) -> Option<(u64, u64)> {
+        let (first, last) = (self.next, self.extents.back()?.last);
+        let mut left = count;
+        for extent in self.extents.iter_mut().rev().take_while(|extent| extent.last >= first) {
+            let gone = u64::from(extent.live).min(left);
+            left -= gone;
+            extent.lose(gone as u32, &mut lost);
+        }
+        (count > 0).then(|| {
+            self.settled.insert(first, last);
+            (self.next, self.cursor) = (last + 1, None);
+            (first, last)
+        })
+    }
+
+    /// The extent that has the first message at or behind `sequence`.
+    pub fn extent_from(&self, sequence: u64) -> Option<&Extent> {
+        self.extents.get(self.extents.partition_point(|extent| extent.last < sequence))
+    }
+
+    /// A segment is sealed: where its entries of this queue stand.
+    pub fn sealed(&mut self, segment: u32, section: &Section) {
+        if let Some(extent) = self.extents.iter_mut().rev().find(|extent| extent.segment == segment) {
+            extent.section = Some((section.place, section.len));
+        }
+    }
+
+    /// A segment is gone.
+    pub fn forget(&mut self, segment: u32) {
+        self.extents.retain(|extent| extent.segment != segment);
+        self.cursor.take_if(|cursor| cursor.segment == segment);
+        let first = self.extents.front().map_or(u64::MAX, |extent| extent.first);
+        self.settled.forget_below(first);
+    }
+
+    /// The ranges of settled messages that other segments than `segment` still hold.
+    pub fn settled_beside(&self, segment: u32) -> Vec<(u64, u64)> {
+        let extents = self.extents.iter().filter(|extent| extent.segment != segment && extent.live < extent.count);
+        extents.flat_map(|extent| self.settled.within(extent.first, extent.last)).collect()
+    }
+
+    /// A segment was rewritten and holds this much now. The answer is the bytes of what lives of it.
+    pub fn rewritten(&mut self, segment: u32, section: &Section, bytes: u64) -> u64 {
+        self.cursor.take_if(|cursor| cursor.segment == segment);
+        let Some(extent) = self.extents.iter_mut().find(|extent| extent.segment == segment) else { return 0 };
+        (extent.count, extent.bytes, extent.section) = (section.count, bytes, Some((section.place, section.len)));
+        extent.live_bytes()
+    }
+
+    /// The ranges of an extent that are not settled.
+    pub fn living(&self, extent: &Extent) -> Vec<(u64, u64)> {
+        let (mut living, mut from) = (Vec::new(), extent.first);
+        for (first, last) in self.settled.within(extent.first, extent.last) {
+            if first > from {
+                living.push((from, first - 1));
+            }
+            from = last + 1;
+        }
+        if from <= extent.last {
+            living.push((from, extent.last));
+        }
+        living
+    }
+}
+
+impl Extent {
+    /// Bytes of the living, if all messages are of the same size.
+    pub fn live_bytes(&self) -> u64 {
+        self.bytes * u64::from(self.live) / u64::from(self.count.max(1))
+    }
+
+    fn lose(&mut self, count: u32, lost: &mut impl FnMut(u32, u32, u64)) {
+        let before = self.live_bytes();
+        self.live = self.live.checked_sub(count).expect("a message is settled once");
+        lost(self.segment, count, before - self.live_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> QueueLog {
+        let mut log = QueueLog::default();
+        assert_eq!((log.append(1, 0, 100, 1000), log.append(1, 100, 50, 500)), ((true, 1000), (false, 500)));
+        assert_eq!((log.append(2, 150, 50, 500), log.append(5, 300, 10, 100)), ((true, 500), (true, 100)));
+        log
+    }
+
+    fn settle(log: &mut QueueLog, first: u64, last: u64) -> Vec<(u32, u32, u64)> {
+        let mut lost = Vec::new();
+        log.settle(first, last, |segment, count, bytes| lost.push((segment, count, bytes)));
+        lost
+    }
+
+    #[test]
+    fn segments_lose_what_is_settled() {
+        let mut log = filled();
+        assert_eq!(settle(&mut log, 140, 159), [(1, 10, 100), (2, 10, 100)]);
+        assert_eq!(settle(&mut log, 300, 300), [(5, 1, 10)]);
+        assert_eq!(log.living(&log.extents[1]), [(160, 199)]);
+        assert_eq!(log.extent_from(200).map(|extent| extent.segment), Some(5));
+        assert_eq!(log.settled_beside(5), [(140, 149), (150, 159)]);
+    }
+
+    #[test]
+    fn what_is_spilled_is_settled_at_once() {
+        let mut log = filled();
+        log.next = 170;
+        let mut lost = Vec::new();
+        assert_eq!(log.settle_spilled(40, |segment, count, _| lost.push((segment, count))), Some((170, 309)));
+        assert_eq!(lost, [(5, 10), (2, 30)]);
+        assert_eq!(log.settle_spilled(0, |..| panic!("nothing is left")), None);
+    }
+
+    #[test]
+    fn what_is_settled_is_forgotten_with_the_segment() {
+        let mut log = filled();
+        settle(&mut log, 0, 149);
+        log.forget(1);
+        assert!(log.extents.len() == 2 && log.settled.ranges().next().is_none());
+    }
+}

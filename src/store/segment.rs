@@ -1,0 +1,260 @@
+//! The segments of a log: which there are, what lives in each, and which are worth to be deleted or put in order.
+//!
+//! ```text
+//! wanted ─ Op::Create ─▶ ready ──▶ the current one ── full: sealed ──▶ index on the disk ──▶ half dead: compacted ──▶ dead: deleted
+//! ```
+//!
+//! One segment is always made ready ahead. If there is no room on the disk for that, the current one is the reserve in which acknowledgements
+//! still find room while publishers wait.
+
+use std::collections::BTreeMap;
+
+use super::format::{Placement, Range};
+use super::index::{Entry, Index, Section};
+use super::writer::{Write, Written};
+use crate::base::limits::LOG_SEGMENT_SIZE;
+
+/// All segments of a log.
+pub struct Segments {
+    list: BTreeMap<u32, Segment>,
+    current: u32,
+    /// What the current one holds.
+    index: Index,
+    /// The last one whose file was asked for, and the last one whose file is ready.
+    asked: u32,
+    ready: u32,
+    size: u64,
+    live_bytes: u64,
+}
+
+/// One segment.
+#[derive(Debug, Default)]
+pub struct Segment {
+    /// Bytes of closed batches, and of those that are on the disk.
+    end: u64,
+    pub written: u64,
+    /// Messages that live, counted once per queue, and their bytes.
+    pub live: u64,
+    pub live_bytes: u64,
+    /// Bytes of the file.
+    pub size: u64,
+    /// What it holds, as long as that is not on the disk.
+    pub index: Option<Index>,
+    /// The index is on the disk.
+    pub sealed: bool,
+    /// Slots of queues that have an extent here.
+    pub queues: Vec<u32>,
+    /// Numbers of queues of which something is settled here.
+    pub settles: Vec<u64>,
+    /// It is being deleted or compacted.
+    pub retiring: bool,
+}
+
+impl Segments {
+    /// No segment yet; the first will be number `first`.
+    pub fn new(first: u32) -> Segments {
+        Segments {
+            list: BTreeMap::new(),
+            current: first,
+            index: Index::default(),
+            asked: first - 1,
+            ready: first - 1,
+            size: 0,
+            live_bytes: 0,
+        }
+    }
+
+    /// A segment that a restart has found; it is below the first new one.
+    pub fn found(&mut self, number: u32, segment: Segment) {
+        self.size += segment.size;
+        self.live_bytes += segment.live_bytes;
+        self.list.insert(number, segment);
+    }
+
+    /// The segment that fills, and where the next batch goes there.
+    pub fn current(&mut self) -> (u32, u64) {
+        let size = LOG_SEGMENT_SIZE as u64;
+        let segment = self.list.entry(self.current).or_insert_with(|| {
+            self.size += size;
+            Segment { size, ..Segment::default() }
+        });
+        (self.current, segment.end)
+    }
+
+    /// The segments whose files are to be made now: the current one and the one behind.
+    pub fn wanted(&mut self) -> impl Iterator<Item = u32> + use<> {
+        let from = self.asked + 1;
+        self.asked = self.asked.max(self.current + 1);
+        from..=self.asked
+    }
+
+    /// Whether the file of a segment can be written to.
+    pub fn is_ready(&self, number: u32) -> bool {
+        number <= self.ready
+    }
+
+    /// The file is ready.
+    pub fn on_created(&mut self, number: u32) {
+        self.ready = self.ready.max(number);
+    }
+
+    /// Whether a record of `len` bytes should go to the next segment. `filling` is where the batch that fills ends, or 0.
+    pub fn is_full(&self, filling: u64, len: usize) -> bool {
+        let end = filling.max(self.list.get(&self.current).map_or(0, |segment| segment.end));
+        let index = self.index.entries.len() * ENTRY_GUESS + self.index.settled.len() * super::format::SETTLED;
+        end > 0 && end + (len + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
+    }
+
+    /// A batch of the current segment was closed.
+    pub fn grow(&mut self, len: u64) {
+        self.of(self.current).end += len;
+    }
+
+    /// A record of messages went to the current segment: its place and length, and by how much the bytes of what lives have grown.
+    pub fn added(&mut self, placements: &[Placement], count: u32, transient: bool, (at, len): (u32, u32), gained: u64) {
+        self.index.place(placements, count, transient, at, len);
+        let segment = self.list.get_mut(&self.current).expect("a batch was begun");
+        segment.live += placements.len() as u64 * u64::from(count);
+        segment.live_bytes += gained;
+        self.live_bytes += gained;
+    }
+
+    /// A record in the current segment says so.
+    pub fn settled(&mut self, range: Range) {
+        self.index.settle(range);
+    }
+
+    /// A queue has an extent in this segment.
+    pub fn has_queue(&mut self, number: u32, slot: u32) {
+        self.of(number).queues.push(slot);
+    }
+
+    /// The current segment is full, its last batch being number `batch`: its index is to be written, and the next one begins.
+    pub fn seal(&mut self, batch: u64) -> Option<Write> {
+        let number = self.current;
+        let index = std::mem::take(&mut self.index);
+        let segment = self.list.get_mut(&number).filter(|segment| segment.end > 0)?;
+        let end = u32::try_from(segment.end).expect("a segment is shorter than 4 GiB");
+        let (place, buffer, sections) = index.seal(number, end, batch, LOG_SEGMENT_SIZE as u64);
+        segment.settles = queues_of(&index.settled);
+        segment.index = Some(index);
+        self.size -= segment.size;
+        segment.size = place + buffer.len() as u64;
+        self.size += segment.size;
+        self.current += 1;
+        Some(Write { segment: number, place, buffer, content: Written::Index(sections) })
+    }
+
+    /// A write is on the disk. The sections, if it was an index.
+    pub fn on_written(&mut self, write: &Write) -> Option<Vec<Section>> {
+        let segment = self.of(write.segment);
+        match &write.content {
+            Written::Batch(_) => {
+                segment.written = write.place + write.buffer.len() as u64;
+                None
+            }
+            Written::Index(sections) => {
+                (segment.sealed, segment.index) = (true, None);
+                Some(sections.clone())
+            }
+        }
+    }
+
+    /// Messages of a segment are gone.
+    pub fn lose(&mut self, number: u32, count: u32, bytes: u64) {
+        let segment = self.of(number);
+        segment.live -= u64::from(count);
+        segment.live_bytes -= bytes;
+        self.live_bytes -= bytes;
+    }
+
+    /// The entries of a queue in a segment whose index is in memory.
+    pub fn entries(&self, number: u32, queue: u64) -> Option<Vec<Entry>> {
+        if number == self.current { Some(self.index.of(queue)) } else { self.list.get(&number)?.index.as_ref().map(|index| index.of(queue)) }
+    }
+
+    /// How much of a segment is on the disk.
+    pub fn written(&self, number: u32) -> u64 {
+        self.list.get(&number).map_or(0, |segment| segment.written)
+    }
+
+    /// Bytes of all files.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes of what lives.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    /// The next segment in which nothing lives, to be deleted.
+    pub fn next_dead(&self) -> Option<u32> {
+        self.list.iter().find(|(_, segment)| segment.is_idle() && segment.live == 0).map(|(&number, _)| number)
+    }
+
+    /// The segment with the largest part of dead messages, if the files take more than they may and it is at least half.
+    pub fn next_sparse(&self) -> Option<u32> {
+        if self.size <= 2 * self.live_bytes + 2 * LOG_SEGMENT_SIZE as u64 {
+            return None;
+        }
+        let sparse = self.list.iter().filter(|(_, segment)| segment.is_idle() && 2 * segment.live_bytes <= segment.size);
+        sparse.min_by_key(|(_, segment)| segment.live_bytes * 1000 / segment.size.max(1)).map(|(&number, _)| number)
+    }
+
+    /// A segment begins to be deleted or compacted.
+    pub fn retire(&mut self, number: u32) -> &Segment {
+        let segment = self.of(number);
+        segment.retiring = true;
+        segment
+    }
+
+    /// The slots of the queues that have something in a segment.
+    pub fn queues(&self, number: u32) -> Vec<u32> {
+        self.list.get(&number).map(|segment| segment.queues.clone()).unwrap_or_default()
+    }
+
+    /// The file of a segment was rewritten: its size, and what it holds. What it settled stands elsewhere.
+    pub fn compacted(&mut self, number: u32, size: u64, queues: Vec<u32>, live_bytes: u64) {
+        let segment = self.list.get_mut(&number).expect("it is being compacted");
+        self.size = self.size - segment.size + size;
+        self.live_bytes = self.live_bytes - segment.live_bytes + live_bytes;
+        (segment.size, segment.queues, segment.live_bytes) = (size, queues, live_bytes);
+        (segment.retiring, segment.settles) = (false, Vec::new());
+    }
+
+    /// The segment is gone.
+    pub fn remove(&mut self, number: u32) {
+        if let Some(segment) = self.list.remove(&number) {
+            self.size -= segment.size;
+            self.live_bytes -= segment.live_bytes;
+        }
+    }
+
+    fn of(&mut self, number: u32) -> &mut Segment {
+        self.list.get_mut(&number).expect("who names a segment has something there")
+    }
+}
+
+impl Segment {
+    /// A segment that a restart has found sealed.
+    pub fn sealed(end: u64, size: u64, settled: &[Range]) -> Segment {
+        Segment { end, written: end, size, sealed: true, settles: queues_of(settled), ..Segment::default() }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.sealed && !self.retiring
+    }
+}
+
+/// The queues of which something is settled, each once.
+fn queues_of(settled: &[Range]) -> Vec<u64> {
+    let mut queues: Vec<u64> = settled.iter().map(|range| range.0).collect();
+    queues.sort_unstable();
+    queues.dedup();
+    queues
+}
+
+/// Bytes that an index may take beside its entries, and bytes of one entry: so much of a segment is left for them. It is no harm if that is too few.
+const INDEX_GUESS: u64 = 16 << 10;
+const ENTRY_GUESS: usize = 8;

@@ -1,0 +1,173 @@
+//! Batches on their way to the disk.
+//!
+//! ```text
+//! extend ─▶ [batch that fills] ── close ──▶ closed, oldest first ── next ──▶ one under way ──▶ on_written: durable
+//! ```
+//!
+//! A batch belongs to one segment and knows its place there from the beginning. It is closed when it is full, when its segment is, or when the
+//! disk is free. The index of a sealed segment takes the same way, so it stands behind what it describes.
+
+use std::collections::VecDeque;
+
+use super::format::{self, BATCH};
+use super::index::Section;
+use super::segment::Segments;
+use crate::base::aligned::Aligned;
+use crate::base::limits::LOG_BATCH_SIZE;
+
+/// One write.
+#[derive(Debug)]
+pub struct Write {
+    /// The segment.
+    pub segment: u32,
+    /// Where, in whole blocks.
+    pub place: u64,
+    /// What, in whole blocks.
+    pub buffer: Aligned,
+    /// What it is.
+    pub content: Written,
+}
+
+/// What a write brings to the disk.
+#[derive(Debug)]
+pub enum Written {
+    /// The batch of this number.
+    Batch(u64),
+    /// The index of the segment, with these sections.
+    Index(Vec<Section>),
+}
+
+/// The writes of a log.
+pub struct Writer {
+    /// The batch that fills: its segment, its place, its bytes. Empty: none was begun.
+    segment: u32,
+    place: u64,
+    buffer: Aligned,
+    /// Its number.
+    number: u64,
+    closed: VecDeque<Write>,
+    closed_bytes: usize,
+    writing: bool,
+    durable: u64,
+    spare: Vec<Aligned>,
+}
+
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer {
+            segment: 0,
+            place: 0,
+            buffer: Aligned::default(),
+            number: 1,
+            closed: VecDeque::new(),
+            closed_bytes: 0,
+            writing: false,
+            durable: 0,
+            spare: Vec::new(),
+        }
+    }
+}
+
+impl Writer {
+    /// Goes on behind batch `last`, which is on the disk.
+    pub fn after(last: u64) -> Writer {
+        Writer { number: last + 1, durable: last, ..Writer::default() }
+    }
+
+    /// The number of the batch that fills, or of the next one.
+    pub fn filling(&self) -> u64 {
+        self.number
+    }
+
+    /// The last batch on the disk.
+    pub fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Bytes that are not handed to the disk yet.
+    pub fn staged(&self) -> usize {
+        self.closed_bytes + self.buffer.len()
+    }
+
+    /// Whether a write is under way.
+    pub fn is_writing(&self) -> bool {
+        self.writing
+    }
+
+    /// Whether a write waits.
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Where in its segment the batch that fills ends; 0: there is none.
+    pub fn end(&self) -> u64 {
+        if self.buffer.is_empty() { 0 } else { self.place + self.buffer.len() as u64 }
+    }
+
+    /// Whether the batch that fills should be closed before a record of `len` bytes.
+    pub fn is_full(&self, len: usize) -> bool {
+        !self.buffer.is_empty() && self.buffer.len() + len > LOG_BATCH_SIZE
+    }
+
+    /// Begins a batch if none fills; true: it did.
+    pub fn begin(&mut self, segments: &mut Segments) -> bool {
+        if !self.buffer.is_empty() {
+            return false;
+        }
+        (self.segment, self.place) = segments.current();
+        self.buffer = self.spare.pop().unwrap_or_default();
+        self.buffer.extend(BATCH).fill(0);
+        true
+    }
+
+    /// Room for a record of `len` bytes in the batch that fills: its segment, its place there, and the room.
+    #[inline]
+    pub fn extend(&mut self, len: usize) -> (u32, u32, &mut [u8]) {
+        let at = u32::try_from(self.place + self.buffer.len() as u64).expect("a segment is shorter than 4 GiB");
+        (self.segment, at, self.buffer.extend(len))
+    }
+
+    /// Closes the batch that fills, if there is one.
+    pub fn close(&mut self, segments: &mut Segments) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.pad();
+        format::write_batch(buffer.blocks_mut(), self.segment, self.number);
+        segments.grow(buffer.len() as u64);
+        self.stage(Write { segment: self.segment, place: self.place, buffer, content: Written::Batch(self.number) });
+        self.number += 1;
+    }
+
+    /// A write behind those that wait.
+    pub fn stage(&mut self, write: Write) {
+        self.closed_bytes += write.buffer.len();
+        self.closed.push_back(write);
+    }
+
+    /// The next write, if the file of its segment is ready. Until it is on the disk there is no other.
+    pub fn next(&mut self, is_ready: impl Fn(u32) -> bool) -> Option<Write> {
+        let write = self.closed.pop_front_if(|write| is_ready(write.segment))?;
+        self.writing = true;
+        Some(write)
+    }
+
+    /// The write is on the disk.
+    pub fn on_written(&mut self, write: Write) {
+        assert!(self.writing, "a write ends that was begun");
+        self.writing = false;
+        self.closed_bytes -= write.buffer.len();
+        if let Written::Batch(number) = write.content {
+            self.durable = number;
+        }
+        let mut buffer = write.buffer;
+        if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * LOG_BATCH_SIZE {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+}
+
+/// Buffers that are kept for the next batches: one fills while another is written.
+const SPARE_BUFFERS: usize = 2;

@@ -1,0 +1,247 @@
+//! A log with its disk, and what must be in it: the model remembers what was appended and settled, and with which batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringmq::base::rng::Rng;
+use ringmq::message::{Body, Content, MessageView, Route};
+use ringmq::store::recover::recover;
+use ringmq::store::{Placed, Store};
+
+use super::disk::{Disk, Done};
+
+/// One message of the model.
+struct Message {
+    body: Vec<u8>,
+    transient: bool,
+    /// The batch that has it.
+    batch: u64,
+    /// The batch that says it is settled.
+    settled: Option<u64>,
+}
+
+type Id = (u32, u64);
+
+/// The log, the disk, and the truth.
+pub struct Model {
+    rng: Rng,
+    store: Store,
+    disk: Disk,
+    messages: BTreeMap<Id, Message>,
+    next: [u64; QUEUES as usize],
+    /// Messages that came back from the disk.
+    brought: BTreeMap<Id, Vec<u8>>,
+}
+
+impl Model {
+    pub fn new(seed: u64) -> Model {
+        let mut store = Store::new(1);
+        (0..QUEUES).for_each(|slot| assert_eq!(store.open_queue(slot, number(slot)), (0, 0)));
+        Model {
+            rng: Rng::seeded(seed),
+            store,
+            disk: Disk::default(),
+            messages: BTreeMap::new(),
+            next: [0; QUEUES as usize],
+            brought: BTreeMap::new(),
+        }
+    }
+
+    pub fn draw(&mut self, below: u64) -> u64 {
+        self.rng.below(below)
+    }
+
+    pub fn living(&self) -> usize {
+        self.messages.values().filter(|message| message.settled.is_none()).count()
+    }
+
+    pub fn size(&self) -> (u64, u64) {
+        self.store.size()
+    }
+
+    pub fn into_disk(self) -> Disk {
+        self.disk
+    }
+
+    /// Random turns; the disk stops after `stop` operations. True: it did not come to that.
+    pub fn run(&mut self, steps: usize, stop: Option<u64>) -> bool {
+        let until = stop.map(|stop| self.disk.completed + stop);
+        for _ in 0..steps {
+            for _ in 0..self.rng.below(4) {
+                if self.rng.below(3) == 0 { self.settle_some() } else { self.append() }
+            }
+            self.seal();
+            for _ in 0..self.rng.below(4) {
+                if until.is_some_and(|until| self.disk.completed >= until) {
+                    return false;
+                }
+                self.complete();
+            }
+        }
+        while until.is_none_or(|until| self.disk.completed < until) {
+            self.seal();
+            if self.disk.is_idle() {
+                return true;
+            }
+            self.complete();
+        }
+        false
+    }
+
+    /// Some messages in a row to some queues.
+    fn append(&mut self) {
+        let queues: Vec<u32> = (0..QUEUES).filter(|_| self.rng.below(2) == 0).collect();
+        let largest = if self.rng.below(50) == 0 { 6 } else { 5 };
+        let size = [0, 10, 100, 5000, 300_000, 3_000_000][self.rng.below(largest) as usize];
+        let count = if size > 10_000 { 1 + self.rng.below(2) } else { 1 + self.rng.below(40) };
+        let bodies: Vec<Vec<u8>> = (0..count).map(|_| self.body(size)).collect();
+        let transient = self.rng.below(5) == 0;
+        self.append_to(&queues, bodies, transient);
+    }
+
+    fn append_to(&mut self, queues: &[u32], bodies: Vec<Vec<u8>>, transient: bool) {
+        if queues.is_empty() {
+            return;
+        }
+        let placed: Vec<Placed> = queues.iter().map(|&slot| Placed { slot, first: self.next[slot as usize] }).collect();
+        let contents: Vec<Content<'_>> = bodies.iter().map(|body| Content { properties: &[0, 0], body: Body::Slice(body) }).collect();
+        self.store.append(&placed, Route::new(b"\x00\x01q"), &contents, transient);
+        for (slot, body) in queues.iter().flat_map(|&slot| bodies.iter().map(move |body| (slot, body))) {
+            let next = &mut self.next[slot as usize];
+            let message = Message { body: body.clone(), transient, batch: self.store.position(), settled: None };
+            self.messages.insert((slot, *next), message);
+            *next += 1;
+        }
+    }
+
+    fn body(&mut self, size: usize) -> Vec<u8> {
+        let mut body = self.rng.next_u64().to_le_bytes().repeat(size / 8 + 1);
+        body.truncate(size);
+        body
+    }
+
+    /// Settles some of the oldest messages of a queue, with gaps.
+    fn settle_some(&mut self) {
+        let slot = self.rng.below(QUEUES.into()) as u32;
+        let gap = self.rng.below(6);
+        let many = self.rng.below(60) as usize;
+        let living = self.messages.range((slot, 0)..=(slot, u64::MAX)).filter(|(_, message)| message.settled.is_none());
+        let ids: Vec<Id> = living.map(|(&id, _)| id).take(many).filter(|(_, sequence)| gap == 0 || sequence % 6 >= gap).collect();
+        ids.into_iter().for_each(|id| self.settle(id));
+    }
+
+    fn settle(&mut self, id: Id) {
+        self.store.settle(id.0, id.1, id.1);
+        let message = self.messages.get_mut(&id).expect("it is settled once");
+        message.settled = Some(self.store.position());
+    }
+
+    /// Everything is consumed, and the disk has it.
+    pub fn settle_all(&mut self) {
+        let living = self.messages.iter().filter(|(_, message)| message.settled.is_none());
+        let ids: Vec<Id> = living.map(|(&id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.settle(id));
+        self.rest();
+    }
+
+    /// `count` messages for a queue that is consumed at once; one of `slow` also to one that is not.
+    pub fn mixed_lifetimes(&mut self, count: u64, slow: u64) {
+        for n in 0..count / 20 {
+            let bodies: Vec<_> = (0..20).map(|_| self.body(100)).collect();
+            let first = self.next[0];
+            self.append_to(&[0], bodies, false);
+            self.store.settle(0, first, self.next[0] - 1);
+            (first..self.next[0]).for_each(|sequence| drop(self.messages.remove(&(0, sequence))));
+            if n % (slow / 20) == 0 {
+                let body = self.body(100);
+                self.append_to(&[1], vec![body], false);
+            }
+            self.rest();
+        }
+    }
+
+    /// All that is under way ends.
+    fn rest(&mut self) {
+        self.seal();
+        while !self.disk.is_idle() {
+            self.complete();
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        self.store.seal();
+        while let Some(op) = self.store.next_op() {
+            self.disk.submit(op);
+        }
+    }
+
+    fn complete(&mut self) {
+        let Some(done) = self.disk.complete() else { return };
+        match done {
+            Done::Created(segment) => self.store.on_created(segment),
+            Done::Written(write) => self.store.on_written(write),
+            Done::Compacted(compacted) => self.store.on_compacted(compacted),
+            Done::Deleted => {}
+            Done::Read(reader, bytes) => {
+                let brought = &mut self.brought;
+                let mut got = Vec::new();
+                let take = |sequence, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
+                let slot = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
+                if let Some(slot) = slot {
+                    brought.extend(got.into_iter().map(|(sequence, body)| ((slot, sequence), body)));
+                    self.store.load(slot, 0);
+                }
+            }
+        }
+    }
+
+    /// The machine stops; the log is taken up again and has what it must have.
+    pub fn crash_and_check(&mut self) {
+        let durable = self.store.durable();
+        self.disk.crash(&mut self.rng);
+        let disk = &self.disk;
+        let mut read = |segment, place, len| Ok(disk.read(segment, place, len));
+        let recovered = recover(&disk.list(), false, &mut read).unwrap_or_else(|trouble| panic!("{trouble}"));
+        for segment in recovered.empty {
+            self.disk.files.remove(&segment);
+        }
+        self.store = recovered.store;
+        self.brought.clear();
+        let mut counts = BTreeMap::new();
+        for slot in 0..QUEUES {
+            let (next, count) = self.store.open_queue(slot, number(slot));
+            counts.insert(slot, count);
+            self.next[slot as usize] = next;
+            self.store.load(slot, 0);
+        }
+        self.store.close_unknown();
+        self.rest();
+        self.compare(durable, &counts);
+    }
+
+    fn compare(&mut self, durable: u64, counts: &BTreeMap<u32, u64>) {
+        for (id, message) in &self.messages {
+            let must = message.batch <= durable && !message.transient && message.settled.is_none();
+            let must_not = message.transient || message.settled.is_some_and(|batch| batch <= durable);
+            match self.brought.get(id) {
+                Some(body) => assert!(!must_not && *body == message.body, "{id:?} came back, or came back wrong"),
+                None => assert!(!must, "{id:?} of batch {} is lost, {durable} was durable", message.batch),
+            }
+        }
+        assert!(self.brought.keys().all(|id| self.messages.contains_key(id)), "something came back that never was");
+        for (&slot, &count) in counts {
+            assert_eq!(self.brought.range((slot, 0)..=(slot, u64::MAX)).count() as u64, count, "queue {slot} was counted wrong");
+        }
+        let brought: BTreeSet<Id> = self.brought.keys().copied().collect();
+        self.messages.retain(|id, _| brought.contains(id));
+        for message in self.messages.values_mut() {
+            (message.batch, message.settled) = (0, None);
+        }
+    }
+}
+
+fn number(slot: u32) -> u64 {
+    100 + u64::from(slot)
+}
+
+const QUEUES: u32 = 3;
