@@ -9,6 +9,7 @@ use crate::bench::BenchArgs;
 use crate::ceiling::CeilingArgs;
 use crate::churn::ChurnArgs;
 use crate::connection::Settings;
+use crate::disk::DiskArgs;
 use crate::idle::IdleArgs;
 use crate::values::{Cpus, Headers, Sizes, Window};
 
@@ -27,6 +28,8 @@ pub enum Command {
     Churn(ChurnArgs),
     /// Measure the memory of idle connections
     Idle(IdleArgs),
+    /// Measure how long a disk takes for one durable write
+    Disk(DiskArgs),
     /// Run the scenarios against RingMQ, the null broker and RabbitMQ, and keep what they show
     Bench(BenchArgs),
     /// Serve as the null broker that brokers are measured against

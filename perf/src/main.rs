@@ -10,6 +10,7 @@ mod ceiling;
 mod churn;
 mod cli;
 mod connection;
+mod disk;
 mod idle;
 mod load;
 mod plot;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Churn(args) => churn::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Idle(args) => idle::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Disk(args) => disk::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args),
         Command::Ceiling(args) => ceiling::run(&args).map(|()| ExitCode::SUCCESS),
     };
