@@ -201,9 +201,19 @@ pub struct RunArgs {
     #[arg(long)]
     pub spin: bool,
 
+    /// Directory of the broker's data, to report what it takes on the disk at the end
+    #[arg(long, value_name = "DIR")]
+    pub broker_data: Option<PathBuf>,
+    /// Seconds to let the broker settle before its memory and disk are read at the end
+    #[arg(long, default_value_t = 0.0)]
+    pub settle: f64,
+
     /// Seconds between lines of progress
     #[arg(short = 'i', long, default_value_t = 1.0)]
     pub interval: f64,
+    /// Messages sent between lines of progress, if that comes sooner
+    #[arg(long, value_name = "MESSAGES")]
+    pub interval_messages: Option<u64>,
     /// Print no progress
     #[arg(long)]
     pub quiet: bool,

@@ -1,11 +1,11 @@
-//! The disk by itself: how long one durable write takes.
+//! The disk by itself: how long one durable write takes, and how much room a directory has.
 //!
 //! A confirm of a persistent message cannot come sooner than a write that the disk has promised to keep. The probe does nothing else: one
 //! block at a time, past the page cache, into a file that exists already, each write on stable storage when it returns (`O_DIRECT|O_DSYNC`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -114,7 +114,38 @@ pub fn prepared(path: &Path, bytes: u64) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(path)
 }
 
+/// Bytes that a directory takes on its disk, files in directories within it included. What vanishes meanwhile takes none.
+pub fn usage(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    let own = metadata.blocks() * STAT_BLOCK;
+    if !metadata.is_dir() {
+        return own;
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    own + entries.map(|entry| usage(&entry.path())).sum::<u64>()
+}
+
 /// What memory and offsets of direct writes are aligned to.
 const BLOCK: usize = 4096;
+/// The unit in which the kernel counts a file's blocks, whatever the file system's is.
+const STAT_BLOCK: u64 = 512;
 /// Enough to keep the disk from writing one place over and over.
 const FILE_BYTES: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_counts_everything_below() {
+        let path = std::env::temp_dir().join(format!("ringmq-perf-usage-{}", std::process::id()));
+        fs::create_dir_all(path.join("within")).unwrap();
+        let empty = usage(&path);
+        let file = prepared(&path.join("within/file"), 1 << 20).unwrap();
+        let filled = usage(&path);
+        drop(file);
+        fs::remove_dir_all(&path).unwrap();
+        assert!((1 << 20..2 << 20).contains(&(filled - empty)), "{empty} {filled}");
+        assert_eq!(usage(&path), 0);
+    }
+}
