@@ -84,7 +84,7 @@ pub struct RunArgs {
     /// Queue names; %d is the queue's number
     #[arg(long, short = 'u', visible_alias = "queue", default_value = "perf-%d")]
     pub queue_pattern: String,
-    /// Declare queues durable
+    /// Declare queues durable, and exchanges too
     #[arg(long)]
     pub queue_durable: bool,
     /// Declare queues exclusive to the connection of their consumer

@@ -94,11 +94,9 @@ fn connect(args: &RunArgs, topology: &Topology<'_>, control: &mut Connection) ->
     }
     if !args.predeclared {
         topology.declare_exchanges(control)?;
-        for q in 0..topology.queues.len() {
-            match topology.owner(q) {
-                Some(consumer) => topology.declare_queue(&mut consumers[consumer], CONSUME_CHANNEL, q)?,
-                None => topology.declare_queue(control, 1, q)?,
-            }
+        topology.declare_queues(control, 1, None)?;
+        for (i, connection) in consumers.iter_mut().enumerate() {
+            topology.declare_queues(connection, CONSUME_CHANNEL, Some(i))?;
         }
     }
     let mut consumers = consumers.into_iter().enumerate().map(|(i, c)| (c, consumer(args), topology.consume_frames(i)));
