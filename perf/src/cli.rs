@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::amqp::uri::Uri;
+use crate::awaiting::AwaitArgs;
 use crate::bench::BenchArgs;
 use crate::ceiling::CeilingArgs;
 use crate::churn::ChurnArgs;
@@ -30,6 +31,8 @@ pub enum Command {
     Idle(IdleArgs),
     /// Measure how long a disk takes for one durable write
     Disk(DiskArgs),
+    /// Wait until a broker serves and until it delivers, and tell how long that took
+    Await(AwaitArgs),
     /// Run the scenarios against RingMQ, the null broker and RabbitMQ, and keep what they show
     Bench(BenchArgs),
     /// Serve as the null broker that brokers are measured against
