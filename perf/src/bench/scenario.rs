@@ -254,7 +254,7 @@ mod tests {
     fn the_repository_s_scenarios_are_valid() {
         use clap::Parser;
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-        let scenarios = load(&directory, &[]).unwrap();
+        let scenarios = [load(&directory, &[]).unwrap(), load(&directory.join("durable"), &[]).unwrap()].concat();
         for step in scenarios.iter().flat_map(|s| &s.steps) {
             let words = std::iter::once("ringmq-perf").chain(step.run.split_whitespace());
             assert!(crate::cli::Cli::try_parse_from(words).is_ok(), "{}", step.run);
