@@ -44,7 +44,7 @@ pub fn run(args: &RunArgs) -> Result<Report> {
         let probed = probe.map(|thread| thread.join().expect("the probe does not panic"));
         let report = report.map(|mut report| {
             report.probe_us = probed.map(|histogram| percentiles(&histogram));
-            report.faults = args.verify.then(|| verify(&topology, &report, &mut peers));
+            report.faults = (args.verify && args.consumers > 0).then(|| verify(&topology, &report, &mut peers));
             report
         });
         peers.into_iter().for_each(Peer::close);
