@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::amqp::uri::Uri;
+use crate::awaiting::AwaitArgs;
 use crate::bench::BenchArgs;
 use crate::ceiling::CeilingArgs;
 use crate::churn::ChurnArgs;
 use crate::connection::Settings;
+use crate::disk::DiskArgs;
 use crate::idle::IdleArgs;
 use crate::values::{Cpus, Headers, Sizes, Window};
 
@@ -27,6 +29,10 @@ pub enum Command {
     Churn(ChurnArgs),
     /// Measure the memory of idle connections
     Idle(IdleArgs),
+    /// Measure how long a disk takes for one durable write
+    Disk(DiskArgs),
+    /// Wait until a broker serves and until it delivers, and tell how long that took
+    Await(AwaitArgs),
     /// Run the scenarios against RingMQ, the null broker and RabbitMQ, and keep what they show
     Bench(BenchArgs),
     /// Serve as the null broker that brokers are measured against
@@ -81,7 +87,7 @@ pub struct RunArgs {
     /// Queue names; %d is the queue's number
     #[arg(long, short = 'u', visible_alias = "queue", default_value = "perf-%d")]
     pub queue_pattern: String,
-    /// Declare queues durable
+    /// Declare queues durable, and exchanges too
     #[arg(long)]
     pub queue_durable: bool,
     /// Declare queues exclusive to the connection of their consumer
@@ -198,9 +204,19 @@ pub struct RunArgs {
     #[arg(long)]
     pub spin: bool,
 
+    /// Directory of the broker's data, to report what it takes on the disk at the end
+    #[arg(long, value_name = "DIR")]
+    pub broker_data: Option<PathBuf>,
+    /// Seconds to let the broker settle before its memory and disk are read at the end
+    #[arg(long, default_value_t = 0.0)]
+    pub settle: f64,
+
     /// Seconds between lines of progress
     #[arg(short = 'i', long, default_value_t = 1.0)]
     pub interval: f64,
+    /// Messages sent between lines of progress, if that comes sooner
+    #[arg(long, value_name = "MESSAGES")]
+    pub interval_messages: Option<u64>,
     /// Print no progress
     #[arg(long)]
     pub quiet: bool,

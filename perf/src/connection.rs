@@ -118,6 +118,37 @@ impl Connection {
     }
 }
 
+/// Calls that do not wait for each other: sent together, then their replies are awaited in order.
+pub struct Calls<'a> {
+    connection: &'a mut Connection,
+    encoder: Encoder,
+    replies: Vec<u32>,
+}
+
+impl<'a> Calls<'a> {
+    pub fn new(connection: &'a mut Connection) -> Calls<'a> {
+        Calls { connection, encoder: Encoder::default(), replies: Vec::new() }
+    }
+
+    /// Adds a call, and makes those that have gathered if they are many.
+    pub fn add(&mut self, channel: u16, method: u32, reply: u32, args: impl FnOnce(&mut Encoder)) -> Result<()> {
+        self.encoder.method(channel, method, args);
+        self.replies.push(reply);
+        if self.replies.len() == CALLS_MAX { self.make() } else { Ok(()) }
+    }
+
+    /// Makes the rest.
+    pub fn finish(mut self) -> Result<()> {
+        self.make()
+    }
+
+    fn make(&mut self) -> Result<()> {
+        self.connection.send(&self.encoder.out)?;
+        self.encoder.out.clear();
+        self.replies.drain(..).try_for_each(|reply| self.connection.expect(reply).map(drop))
+    }
+}
+
 /// A TCP connection as we want it.
 pub fn connect(settings: &Settings) -> Result<TcpStream> {
     let Uri { host, port, .. } = &settings.uri;
@@ -190,6 +221,8 @@ fn method_name(id: u32) -> String {
 
 /// The smallest frame_max that the specification allows.
 const FRAME_MAX_MIN: u32 = 4096;
+/// Calls under way at once: what they say and what answers them fit into the sockets' buffers, so that neither side waits for the other to read.
+const CALLS_MAX: usize = 256;
 /// How long a server may think about a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const _: () = assert!(FRAME_OVERHEAD < FRAME_MAX_MIN as usize);

@@ -5,11 +5,13 @@
 //! machine, messages per second of the broker's CPU time, which is the figure that does not depend on who else is busy.
 
 mod amqp;
+mod awaiting;
 mod bench;
 mod ceiling;
 mod churn;
 mod cli;
 mod connection;
+mod disk;
 mod idle;
 mod load;
 mod plot;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run(&args),
         Command::Churn(args) => churn::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Idle(args) => idle::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Disk(args) => disk::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Await(args) => awaiting::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args),
         Command::Ceiling(args) => ceiling::run(&args).map(|()| ExitCode::SUCCESS),
     };

@@ -26,6 +26,18 @@ pub fn usage(pids: &[u32]) -> Result<Usage, String> {
     Ok(total)
 }
 
+/// The most memory that the processes have had resident so far, in bytes; 0 for one that is gone.
+pub fn rss_peak(pids: &[u32]) -> u64 {
+    let status = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    pids.iter().map(|pid| parse_peak(&status(pid)).unwrap_or(0)).sum()
+}
+
+/// The high-water mark: `VmHWM:      123 kB`.
+fn parse_peak(status: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    value.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 /// Ticks of user and system time, and resident pages. The command's name may contain blanks and brackets, so counting starts behind it.
 fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     let fields: Vec<&str> = stat[stat.rfind(')')? + 2..].split(' ').collect();
@@ -49,6 +61,8 @@ mod tests {
 
     #[test]
     fn reads_itself() {
-        assert!(usage(&[std::process::id()]).unwrap().rss_bytes > 0);
+        let me = [std::process::id()];
+        assert!(usage(&me).unwrap().rss_bytes > 0);
+        assert!(rss_peak(&me) > 0);
     }
 }

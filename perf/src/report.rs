@@ -1,8 +1,11 @@
 //! What a run has shown: per interval and in all, as text and as JSON.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::connection::Result;
+use crate::disk;
 use crate::load::stats::{Histograms, Tally, collect, total};
 use crate::load::verify::Faults;
 use crate::load::worker::Shared;
@@ -31,6 +34,7 @@ pub struct Interval {
     pub sent: u64,
     pub received: u64,
     pub sent_per_second: f64,
+    pub confirmed_per_second: f64,
     pub received_per_second: f64,
     pub received_mb_per_second: f64,
     pub confirmed: u64,
@@ -58,6 +62,9 @@ pub struct Report {
     pub received_total: u64,
     pub returned_total: u64,
     pub broker_rss_after_bytes: u64,
+    pub broker_rss_peak_bytes: u64,
+    /// Of the directory that was named.
+    pub broker_disk_after_bytes: Option<u64>,
     pub faults: Option<Faults>,
     /// Round trips of the quiet connection, from when each was due.
     pub probe_us: Option<Percentiles>,
@@ -118,12 +125,15 @@ impl Meter {
 }
 
 impl Report {
-    /// Notes what was counted when everything had come to rest.
-    pub fn totals(&mut self, tally: Tally, broker: Usage) {
+    /// Notes what was counted when everything had come to rest, and what the broker takes then.
+    pub fn totals(&mut self, tally: Tally, pids: &[u32], data: Option<&Path>) -> Result<()> {
         self.published_total = tally.published;
         self.received_total = tally.received;
         self.returned_total = tally.returned;
-        self.broker_rss_after_bytes = broker.rss_bytes;
+        self.broker_rss_after_bytes = process::usage(pids)?.rss_bytes;
+        self.broker_rss_peak_bytes = process::rss_peak(pids);
+        self.broker_disk_after_bytes = data.map(disk::usage);
+        Ok(())
     }
 
     /// The report for a reader.
@@ -143,17 +153,22 @@ impl Report {
             }
         }
         if t.confirmed + t.nacked + t.returned > 0 {
-            lines.push(format!("confirmed  {}   nacked {}   returned {}", t.confirmed, t.nacked, t.returned));
+            let rate = grouped(t.confirmed_per_second);
+            lines.push(format!("confirmed  {rate:>14} msg/s   {} in all, {} nacked, {} returned", t.confirmed, t.nacked, t.returned));
         }
         if t.broker_cpu_seconds > 0.0 {
             lines.push(format!(
-                "broker     {:.2} CPU s of {:.2} s   {} msg per CPU second   {:.1} MiB resident, {:.1} MiB at the end",
+                "broker     {:.2} CPU s of {:.2} s   {} msg per CPU second   {:.1} MiB resident, {:.1} MiB at the end, {:.1} MiB at most",
                 t.broker_cpu_seconds,
                 t.seconds,
                 grouped(t.per_broker_cpu_second),
                 mib(t.broker_rss_bytes),
-                mib(self.broker_rss_after_bytes)
+                mib(self.broker_rss_after_bytes),
+                mib(self.broker_rss_peak_bytes)
             ));
+        }
+        if let Some(bytes) = self.broker_disk_after_bytes {
+            lines.push(format!("disk       {:.1} MiB at the end", mib(bytes)));
         }
         let own = per(t.own_cpu_seconds * 1e9, (t.sent + t.received) as f64 / 2.0);
         lines.push(format!("generator  {:.2} CPU s   {own:.1} ns per message", t.own_cpu_seconds));
@@ -199,6 +214,7 @@ fn between(begin: &Reading, from: &Reading, to: &Reading, histograms: &Histogram
         sent: tally.published,
         received: tally.received,
         sent_per_second: per(tally.published as f64, seconds),
+        confirmed_per_second: per(tally.confirmed as f64, seconds),
         received_per_second: per(tally.received as f64, seconds),
         received_mb_per_second: per(tally.received_bytes as f64 / 1e6, seconds),
         confirmed: tally.confirmed,

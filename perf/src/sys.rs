@@ -1,9 +1,12 @@
 //! The system calls that the standard library lacks: epoll, pinning, the monotonic clock, one socket option, an eventfd. All of the load
 //! generator's `unsafe` stands here; the null broker has its own beside its ring.
 
+use std::ffi::CString;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Nanoseconds of the monotonic clock, which all processes of a machine share.
 pub fn now_ns() -> u64 {
@@ -56,6 +59,18 @@ pub fn raise_open_files() {
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
+}
+
+/// Whether a directory's file system is memory.
+pub fn is_in_memory(path: &Path) -> io::Result<bool> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: a statfs is plain numbers, for which zeros are fine; `path` ends with a zero; both are valid for the call's duration.
+    let found = unsafe {
+        let mut found: libc::statfs = std::mem::zeroed();
+        check(libc::statfs(path.as_ptr(), &raw mut found))?;
+        found
+    };
+    Ok([libc::TMPFS_MAGIC, RAMFS_MAGIC].contains(&found.f_type))
 }
 
 /// Names the congestion control of a socket; a kernel without it keeps its default.
@@ -164,4 +179,5 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+const RAMFS_MAGIC: i64 = 0x8584_58F6;
 const EVENTS_MAX: usize = 1024;

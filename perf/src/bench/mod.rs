@@ -23,7 +23,7 @@ use crate::connection::Result;
 use crate::report::grouped;
 use figures::{Figure, Sample, Verdict};
 use machine::Machine;
-use process::Broker;
+use process::{Broker, Scratch};
 use scenario::{Scenario, Step, Target};
 
 #[derive(Args, Clone)]
@@ -48,6 +48,12 @@ pub struct BenchArgs {
     /// Directory of the scenarios
     #[arg(long, default_value = "perf/scenarios")]
     pub from: PathBuf,
+    /// The scenarios of its subdirectory `durable` instead
+    #[arg(long)]
+    pub durable: bool,
+    /// Directory for what brokers write while they are measured: on the disk that they are to be measured with
+    #[arg(long, default_value = "target/bench")]
+    pub scratch: PathBuf,
     /// Directory for runs/ and history.jsonl (default: perf, with --quick target/bench)
     #[arg(long)]
     pub results: Option<PathBuf>,
@@ -67,7 +73,11 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     if machine.cores < 2 {
         return Err("bench needs two CPUs: one for the broker, one for the generator".to_owned());
     }
-    let scenarios = scenario::load(&args.from, &args.scenarios)?;
+    let from = if args.durable { args.from.join("durable") } else { args.from.clone() };
+    let scenarios = scenario::load(&from, &args.scenarios)?;
+    if args.durable {
+        process::check_disk(&args.scratch)?;
+    }
     process::catch_interrupts();
     let bench = Bench { args, program: std::env::current_exe().map_err(|e| e.to_string())? };
     let mut outcomes = Vec::new();
@@ -93,7 +103,7 @@ impl Bench<'_> {
     fn scenario(&self, scenario: Scenario) -> Outcome {
         let mut samples = Vec::new();
         for repetition in 0..self.args.repetitions() {
-            for target in scenario.targets().filter(|t| *t != Target::RabbitMq || self.args.rabbitmq.is_some()) {
+            for target in scenario.targets().filter(|t| !t.is_rabbitmq() || self.args.rabbitmq.is_some()) {
                 if process::interrupted() {
                     break;
                 }
@@ -113,12 +123,13 @@ impl Bench<'_> {
             // Ended before the next one starts: the two would share a CPU.
             standing = standing.filter(|(_, flags)| *flags == step.ringmq);
             let report = match standing.take() {
+                Some((broker, flags)) if step.restart => broker.restart(&self.args.ringmq, flags).map(|broker| (broker, flags)),
                 Some(kept) => Ok(kept),
                 None => self.start(scenario, step, target).map(|broker| (broker, step.ringmq.as_str())),
             };
             let report = report.and_then(|kept| {
                 let (broker, _) = standing.insert(kept);
-                self.step(step, broker, &sample)
+                self.step(step, target, broker, &sample)
             });
             match report {
                 Ok(report) => _ = sample.steps.insert(step.name.clone(), report),
@@ -132,20 +143,25 @@ impl Bench<'_> {
     }
 
     fn start(&self, scenario: &Scenario, step: &Step, target: Target) -> Result<Broker> {
+        let data = || Scratch::new(&self.args.scratch);
         match (target, &self.args.rabbitmq, self.args.rabbitmq_pid) {
-            (Target::RingMq, ..) => Broker::ringmq(&self.args.ringmq, &step.ringmq),
-            (Target::Null, ..) => Broker::null(&self.program, &scenario.null),
-            (Target::RabbitMq, Some(uri), Some(pid)) => Ok(Broker::foreign(uri, pid)),
-            (Target::RabbitMq, ..) => Err("no RabbitMQ was named".to_owned()),
+            (Target::RingMq, ..) => Broker::ringmq(&self.args.ringmq, &step.ringmq, data()?),
+            (Target::Null, ..) => Broker::null(&self.program, &scenario.null, data()?),
+            (Target::RabbitMq | Target::Quorum, Some(uri), Some(pid)) => Ok(Broker::foreign(uri, pid)),
+            (Target::RabbitMq | Target::Quorum, ..) => Err("no RabbitMQ was named".to_owned()),
         }
     }
 
-    fn step(&self, step: &Step, broker: &Broker, so_far: &Sample) -> Result<Value> {
+    fn step(&self, step: &Step, target: Target, broker: &Broker, so_far: &Sample) -> Result<Value> {
         let rate = match &step.rate {
             Some(rate) => Some(rate.times * so_far.number(&rate.of).ok_or_else(|| format!("{} is unknown", rate.of))?),
             None => None,
         };
-        process::report(&self.program, &command_line(step, broker, rate, self.args.quick))
+        let mut args = command_line(&broker.fill(&step.run)?, broker, rate, self.args.quick);
+        if target == Target::Quorum {
+            args.extend(process::words(QUORUM));
+        }
+        process::report(&self.program, &args, &Scratch::new(&self.args.scratch)?)
     }
 }
 
@@ -160,21 +176,26 @@ impl BenchArgs {
     }
 }
 
-/// A step's words and what it leaves to us: broker, duration, CPU, form of the report.
-fn command_line(step: &Step, broker: &Broker, rate: Option<f64>, quick: bool) -> Vec<String> {
-    let mut args: Vec<String> = process::words(&step.run).collect();
+/// A step's words and what it leaves to us: broker, duration, CPU, form of the report, and when the broker was started.
+fn command_line(run: &str, broker: &Broker, rate: Option<f64>, quick: bool) -> Vec<String> {
+    let mut args: Vec<String> = process::words(run).collect();
     let has = |args: &[String], name: &str| args.iter().any(|word| word == name);
     let (seconds, warm_up) = if quick { QUICK } else { FULL };
-    let loads = args.first().is_some_and(|word| word == "run");
+    let command = args.first().cloned().unwrap_or_default();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
-    add(&["--uri", &broker.uri, "--broker-pid", &broker.pid.to_string(), "--json"]);
-    if loads {
-        add(&["-", "--quiet", "--warm-up", warm_up]);
+    if command != "disk" {
+        add(&["--uri", &broker.uri, "--broker-pid", &broker.pid.to_string()]);
+    }
+    add(&["--json"]);
+    match command.as_str() {
+        "run" => add(&["-", "--quiet", "--warm-up", warm_up]),
+        "await" => add(&["--since", &broker.since_ns.to_string()]),
+        _ => {}
     }
     if let Some(rate) = rate {
         add(&["--rate", &format!("{rate:.0}")]);
     }
-    if !has(&args, "idle") {
+    if command != "idle" && command != "await" {
         for (name, value) in [("--time", seconds), ("--cpus", "1")] {
             if !has(&args, name) {
                 args.extend([name.to_owned(), value.to_owned()]);
@@ -194,6 +215,8 @@ fn progress(scenario: &Scenario, sample: &Sample) -> String {
 }
 
 const REPETITIONS: usize = 3;
+/// Queues of their own, so that what an interrupted run left behind does not contradict.
+const QUORUM: &str = "--queue-args x-queue-type=quorum --queue-pattern quorum-%d";
 /// Seconds to measure, seconds to warm up.
 const FULL: (&str, &str) = ("3", "0.5");
 const QUICK: (&str, &str) = ("0.8", "0.2");
@@ -203,8 +226,7 @@ mod tests {
     use super::*;
 
     fn line(run: &str, rate: Option<f64>) -> String {
-        let step = Step { name: String::new(), run: run.to_owned(), targets: Vec::new(), ringmq: String::new(), rate: None };
-        command_line(&step, &Broker::foreign("amqp://h", 7), rate, false).join(" ")
+        command_line(run, &Broker::foreign("amqp://h", 7), rate, false).join(" ")
     }
 
     #[test]
@@ -214,5 +236,7 @@ mod tests {
         assert_eq!(line("run --cpus 0,1 --time 9", Some(1.4)), format!("run --cpus 0,1 --time 9 {told} - --quiet --warm-up 0.5 --rate 1"));
         assert_eq!(line("churn queue", None), format!("churn queue {told} --time 3 --cpus 1"));
         assert_eq!(line("idle", None), format!("idle {told}"));
+        assert_eq!(line("await -u q", None), format!("await -u q {told} --since 0"));
+        assert_eq!(line("disk --cpus 0", None), "disk --cpus 0 --json --time 3");
     }
 }

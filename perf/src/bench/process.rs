@@ -18,71 +18,101 @@ use crate::sys;
 pub struct Broker {
     pub uri: String,
     pub pid: u32,
+    /// When it was started, by the monotonic clock.
+    pub since_ns: u64,
     /// None for a broker that others started.
-    own: Option<(Child, Scratch)>,
+    own: Option<Own>,
+}
+
+struct Own {
+    child: Child,
+    data: Scratch,
 }
 
 impl Broker {
     /// One that stands already.
     pub fn foreign(uri: &str, pid: u32) -> Broker {
-        Broker { uri: uri.to_owned(), pid, own: None }
+        Broker { uri: uri.to_owned(), pid, since_ns: 0, own: None }
     }
 
     /// RingMQ on a free port, with a data directory for its lifetime.
-    pub fn ringmq(program: &Path, flags: &str) -> Result<Broker> {
-        Broker::start(program, |port, data| {
-            let mut args = vec!["--listen".to_owned(), format!("127.0.0.1:{port}"), "--log".into(), "error".into()];
-            args.extend(["--data-dir".to_owned(), data.display().to_string()]);
-            args.extend(words(flags));
-            args
-        })
+    pub fn ringmq(program: &Path, flags: &str, data: Scratch) -> Result<Broker> {
+        let port = free_port()?;
+        Broker::spawn(program, port, &ringmq_args(port, flags, &data), data)?.await_port(port)
     }
 
     /// The null broker on a free port, on the CPU that brokers have.
-    pub fn null(program: &Path, flags: &str) -> Result<Broker> {
-        Broker::start(program, |port, _| {
-            let args = ["ceiling", "--cpu", "0", "--port"].map(str::to_owned);
-            args.into_iter().chain([port.to_string()]).chain(words(flags)).collect()
-        })
-    }
-
-    fn start(program: &Path, args: impl Fn(u16, &Path) -> Vec<String>) -> Result<Broker> {
-        let scratch = Scratch::new()?;
+    pub fn null(program: &Path, flags: &str, data: Scratch) -> Result<Broker> {
         let port = free_port()?;
-        let child = Command::new(program)
-            .args(args(port, &scratch.0))
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
-        let mut broker = Broker { uri: format!("amqp://guest:guest@127.0.0.1:{port}"), pid: child.id(), own: Some((child, scratch)) };
-        broker.await_port(port)?;
-        Ok(broker)
+        let args = ["ceiling", "--cpu", "0", "--port"].map(str::to_owned);
+        let args: Vec<String> = args.into_iter().chain([port.to_string()]).chain(words(&data.fill(flags))).collect();
+        Broker::spawn(program, port, &args, data)?.await_port(port)
     }
 
-    fn await_port(&mut self, port: u16) -> Result<()> {
+    /// Kills RingMQ, lets the kernel forget what it knows of the disk, and starts it again with the same data. Whether it listens yet is for
+    /// the caller to find out.
+    pub fn restart(mut self, program: &Path, flags: &str) -> Result<Broker> {
+        let Own { mut child, data } = self.own.take().ok_or("only a broker of our own can be restarted")?;
+        end(&mut child);
+        if let Err(reason) = forget_disk() {
+            eprintln!("the page cache stays warm: {reason}");
+        }
+        let port = free_port()?;
+        Broker::spawn(program, port, &ringmq_args(port, flags, &data), data)
+    }
+
+    /// Fills in the data directory where a text has `%data`.
+    pub fn fill(&self, text: &str) -> Result<String> {
+        match &self.own {
+            Some(own) => Ok(own.data.fill(text)),
+            None if text.contains(DATA) => Err("others know where the data of their broker is".to_owned()),
+            None => Ok(text.to_owned()),
+        }
+    }
+
+    fn spawn(program: &Path, port: u16, args: &[String], data: Scratch) -> Result<Broker> {
+        let since_ns = sys::now_ns();
+        let child = Command::new(program).args(args).stdout(Stdio::null()).spawn();
+        let child = child.map_err(|e| format!("cannot start {}: {e}", program.display()))?;
+        Ok(Broker { uri: format!("amqp://guest:guest@127.0.0.1:{port}"), pid: child.id(), since_ns, own: Some(Own { child, data }) })
+    }
+
+    fn await_port(mut self, port: u16) -> Result<Broker> {
         let begin = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = self.own.as_mut().and_then(|(child, _)| child.try_wait().ok().flatten());
+            let ended = self.own.as_mut().and_then(|own| own.child.try_wait().ok().flatten());
             if ended.is_some() || begin.elapsed() > START_TIME {
                 return Err(format!("the broker does not listen on port {port}"));
             }
             sleep(POLL);
         }
-        Ok(())
+        Ok(self)
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if let Some((child, _)) = &mut self.own {
-            end(child);
+        if let Some(own) = &mut self.own {
+            end(&mut own.child);
         }
     }
 }
 
+fn ringmq_args(port: u16, flags: &str, data: &Scratch) -> Vec<String> {
+    let mut args = vec!["--listen".to_owned(), format!("127.0.0.1:{port}"), "--log".into(), "error".into()];
+    args.extend(["--data-dir".to_owned(), data.0.display().to_string()]);
+    args.extend(words(flags));
+    args
+}
+
+/// Writes out what is due and drops clean pages, directory entries and inodes: what is read next comes from the disk.
+fn forget_disk() -> std::io::Result<()> {
+    Command::new("sync").status()?;
+    fs::write("/proc/sys/vm/drop_caches", "3")
+}
+
 /// Runs this program with `args` and returns the JSON that it prints.
-pub fn report(program: &Path, args: &[String]) -> Result<Value> {
-    let scratch = Scratch::new()?;
+pub fn report(program: &Path, args: &[String], scratch: &Scratch) -> Result<Value> {
     let (out, err) = (scratch.0.join("out"), scratch.0.join("err"));
     let create = |path: &Path| File::create(path).map_err(|e| format!("{}: {e}", path.display()));
     let mut child = Command::new(program)
@@ -133,14 +163,17 @@ pub fn words(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// A directory that goes with its owner.
-struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Scratch> {
-        let name = format!("ringmq-bench-{}-{}", std::process::id(), COUNT.fetch_add(1, SeqCst));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    pub fn new(parent: &Path) -> Result<Scratch> {
+        let path = parent.join(format!("scratch-{}-{}", std::process::id(), COUNT.fetch_add(1, SeqCst)));
+        fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Scratch(path))
+    }
+
+    fn fill(&self, text: &str) -> String {
+        text.replace(DATA, &self.0.display().to_string())
     }
 }
 
@@ -148,6 +181,12 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Refuses a place where nothing is durable.
+pub fn check_disk(path: &Path) -> Result<()> {
+    let in_memory = fs::create_dir_all(path).and_then(|()| sys::is_in_memory(path)).map_err(|e| format!("{}: {e}", path.display()))?;
+    if in_memory { Err(format!("{} is memory: name a directory on a disk with --scratch", path.display())) } else { Ok(()) }
 }
 
 /// From now on SIGINT and SIGTERM end the run in good order.
@@ -165,6 +204,8 @@ extern "C" fn on_interrupt(_: libc::c_int) {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU32 = AtomicU32::new(0);
+/// Stands for a broker's data directory.
+const DATA: &str = "%data";
 const POLL: Duration = Duration::from_millis(10);
 const START_TIME: Duration = Duration::from_secs(10);
 /// Nothing that a scenario does takes so long.

@@ -66,9 +66,11 @@ fn section(outcome: &Outcome) -> String {
     for step in &outcome.scenario.steps {
         let _ = writeln!(text, "- {}: `ringmq-perf {}`", step.name, step.run);
     }
-    text += "\n| figure | RingMQ | null broker | RabbitMQ |\n|---|---|---|---|\n";
+    text.push('\n');
+    text += &row("figure", outcome, |target| target.name().to_owned());
+    text += &row("---", outcome, |_| "---".to_owned());
     for value in outcome.scenario.values() {
-        let _ = writeln!(text, "| {value} | {} |", Target::ALL.map(|target| figure(outcome, value, target)).join(" | "));
+        text += &row(value, outcome, |target| figure(outcome, value, target));
     }
     if !outcome.verdicts.is_empty() {
         text += "\n| bar | reached | |\n|---|---|---|\n";
@@ -82,6 +84,12 @@ fn section(outcome: &Outcome) -> String {
         let _ = writeln!(text, "\n**{} failed** in repetition {}: {reason}", sample.target.name(), sample.repetition + 1);
     }
     text
+}
+
+/// A line of a table with a column for each broker that takes part.
+fn row(head: &str, outcome: &Outcome, cell: impl Fn(Target) -> String) -> String {
+    let cells: Vec<String> = outcome.scenario.targets().map(cell).collect();
+    format!("| {head} | {} |\n", cells.join(" | "))
 }
 
 fn figure(outcome: &Outcome, value: &str, target: Target) -> String {
@@ -114,6 +122,8 @@ fn number(value: &str, n: f64) -> String {
         format!("{:.1} MiB", n / f64::from(1 << 20))
     } else if value.ends_with("_bytes") {
         format!("{:.2} KiB", n / 1024.0)
+    } else if value.ends_with("_seconds") {
+        format!("{n:.2} s")
     } else {
         grouped(n)
     }
@@ -146,6 +156,7 @@ mod tests {
         assert_eq!(number("load.total.latency_us.p99", 79.6), "80 µs");
         assert_eq!(number("idle.rss_per_connection_bytes", 6144.0), "6.00 KiB");
         assert_eq!(number("fill.broker_rss_after_bytes", 3.0 * f64::from(1 << 20)), "3.0 MiB");
+        assert_eq!(number("await.served_seconds", 0.123), "0.12 s");
         assert_eq!(number("load.total.per_broker_cpu_second", 1_234_567.8), "1,234,568");
     }
 

@@ -20,17 +20,25 @@ pub enum Target {
     RingMq,
     Null,
     RabbitMq,
+    /// RabbitMQ again, with quorum queues.
+    Quorum,
 }
 
 impl Target {
-    pub const ALL: [Target; 3] = [Target::RingMq, Target::Null, Target::RabbitMq];
+    pub const ALL: [Target; 4] = [Target::RingMq, Target::Null, Target::RabbitMq, Target::Quorum];
 
     pub fn name(self) -> &'static str {
         match self {
             Target::RingMq => "RingMQ",
             Target::Null => "null broker",
             Target::RabbitMq => "RabbitMQ",
+            Target::Quorum => "RabbitMQ quorum",
         }
+    }
+
+    /// Whether others start it.
+    pub fn is_rabbitmq(self) -> bool {
+        matches!(self, Target::RabbitMq | Target::Quorum)
     }
 }
 
@@ -47,7 +55,7 @@ pub struct Scenario {
     /// Values to show beside those of the bars.
     #[serde(default)]
     pub show: Vec<String>,
-    /// Additional flags of the null broker.
+    /// Additional flags of the null broker; `%data` is a directory of its own.
     #[serde(default)]
     pub null: String,
 }
@@ -57,13 +65,16 @@ pub struct Scenario {
 #[serde(deny_unknown_fields)]
 pub struct Step {
     pub name: String,
-    /// The command line: `run --size 16 --autoack`.
+    /// The command line: `run --size 16 --autoack`; `%data` is the broker's data directory.
     pub run: String,
     #[serde(default = "all_targets")]
     pub targets: Vec<Target>,
     /// Flags of RingMQ.
     #[serde(default = "one_shard")]
     pub ringmq: String,
+    /// Before it the broker is killed and started again with its data, which the kernel has forgotten by then. Only for RingMQ.
+    #[serde(default)]
+    pub restart: bool,
     /// Paces the producer by what an earlier step reached.
     pub rate: Option<Rate>,
 }
@@ -113,6 +124,9 @@ impl Scenario {
             }
         }
         for (i, step) in self.steps.iter().enumerate() {
+            if step.restart && (step.targets != [Target::RingMq] || self.steps[..i].last().is_none_or(|s| s.ringmq != step.ringmq)) {
+                return Err(format!("scenario {}: {} has no RingMQ to restart", self.name, step.name));
+            }
             if let Some(rate) = step.rate.as_ref().filter(|rate| !self.steps[..i].iter().any(|s| s.name == step_of(&rate.of))) {
                 return complain(&rate.of);
             }
@@ -183,7 +197,7 @@ fn parse(text: &str) -> Result<Vec<Scenario>> {
 }
 
 fn all_targets() -> Vec<Target> {
-    Target::ALL.to_vec()
+    vec![Target::RingMq, Target::Null, Target::RabbitMq]
 }
 
 fn one_shard() -> String {
@@ -207,7 +221,7 @@ mod tests {
     fn a_scenario_is_read() {
         let scenario = &parse(TEXT).unwrap()[0];
         assert_eq!(scenario.values(), ["load.total.x", "half.z", "load.z"]);
-        assert_eq!(scenario.targets().collect::<Vec<_>>(), Target::ALL);
+        assert_eq!(scenario.targets().collect::<Vec<_>>(), all_targets());
         assert_eq!(scenario.steps[1].targets, [Target::RingMq]);
         assert_eq!(scenario.bars[0].text(), "load.total.x ÷ null broker ≥ 0.5");
         assert_eq!(scenario.bars[1].text(), "half.z ÷ load.z ≤ 2");
@@ -221,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn only_a_ringmq_that_stands_is_restarted() {
+        let restarted = TEXT.replace("rate = {", "restart = true, rate = {");
+        assert!(parse(&restarted).is_ok());
+        assert!(parse(&restarted.replace(r#"["ringmq"]"#, r#"["null"]"#)).is_err());
+        assert!(parse(&restarted.replace("restart", "ringmq = '--shards 2', restart")).is_err());
+    }
+
+    #[test]
     fn bars_hold_between_their_bounds() {
         let bar = |least, most| Bar { value: String::new(), over: None, against: None, least, most };
         assert_eq!(bar(Some(0.5), None).holds(0.5), Some(true));
@@ -231,7 +253,8 @@ mod tests {
     #[test]
     fn the_repository_s_scenarios_are_valid() {
         use clap::Parser;
-        let scenarios = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios"), &[]).unwrap();
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let scenarios = [load(&directory, &[]).unwrap(), load(&directory.join("durable"), &[]).unwrap()].concat();
         for step in scenarios.iter().flat_map(|s| &s.steps) {
             let words = std::iter::once("ringmq-perf").chain(step.run.split_whitespace());
             assert!(crate::cli::Cli::try_parse_from(words).is_ok(), "{}", step.run);

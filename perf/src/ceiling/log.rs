@@ -6,13 +6,13 @@
 //! file     written with zeros once, then round and round
 //! ```
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::buffers::allocate;
+use crate::disk;
 
 /// The log.
 pub struct Log {
@@ -28,15 +28,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the file and writes it full of zeros: a write into unwritten space would have to sync the file system's journal too.
+    /// Makes the file.
     pub fn open(path: &Path, file_bytes: u64) -> io::Result<Log> {
-        let mut plain = File::create(path)?;
-        let zeros = vec![0; 1 << 20];
-        for _ in 0..file_bytes.div_ceil(zeros.len() as u64) {
-            plain.write_all(&zeros)?;
-        }
-        plain.sync_all()?;
-        let file = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(path)?;
+        let file = disk::prepared(path, file_bytes)?;
         // SAFETY: each allocation has BUFFER_BYTES bytes, is never freed and is referred to only here.
         let buffers = [(); 2].map(|()| unsafe { std::slice::from_raw_parts_mut(allocate(BUFFER_BYTES, 2 << 20), BUFFER_BYTES) });
         Ok(Log { file, file_bytes, offset: 0, buffers, filling: 0, filled: 0, writing: false, sequence: 0 })

@@ -8,7 +8,8 @@
 //! end of turn: acks, one send per dirty connection, one write
 //! ```
 //!
-//! It checks nothing, knows no access rights, no prefetch and no acknowledgement: consumers' acks are read and forgotten.
+//! It checks nothing, knows no access rights, no prefetch and no acknowledgement: consumers' acks are read and forgotten. It never reads its
+//! log: what a durable queue without a consumer gathers beyond a budget of memory is forgotten too.
 
 mod buffers;
 mod control;
@@ -48,7 +49,7 @@ pub struct CeilingArgs {
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Bytes of the log, which is written round and round
-    #[arg(long, default_value_t = 256 << 20)]
+    #[arg(long, default_value_t = 64 << 20)]
     pub log_bytes: u64,
 }
 

@@ -18,6 +18,8 @@ pub struct Broker {
     pub dirty: Vec<usize>,
     pub pool: Pool,
     pub log: Option<Log>,
+    /// Bytes of a queue's messages, from which on it forgets them.
+    kept_max: usize,
 }
 
 #[derive(Default)]
@@ -38,7 +40,9 @@ struct Consumer {
 impl Broker {
     pub fn new(log: Option<Log>) -> Broker {
         let (routes, names, fans) = (Routes::default(), HashMap::new(), Vec::new());
-        Broker { routes, fans, names, queues: Vec::new(), outputs: Vec::new(), dirty: Vec::new(), pool: Pool::default(), log }
+        let (queues, outputs, dirty, pool) = (Vec::new(), Vec::new(), Vec::new(), Pool::default());
+        let kept_max = if log.is_some() { DURABLE_KEPT_MAX } else { usize::MAX };
+        Broker { routes, fans, names, queues, outputs, dirty, pool, log, kept_max }
     }
 
     /// Makes sure that a queue exists; it is bound to the default exchange by its name.
@@ -150,7 +154,7 @@ impl Broker {
     #[inline(always)]
     fn deliver(&mut self, queue: usize, route: &[u8], content: &[u8]) {
         let queue = &mut self.queues[queue];
-        let Some(consumer) = &queue.consumer else { return queue.keep(route, content) };
+        let Some(consumer) = &queue.consumer else { return queue.keep(route, content, self.kept_max) };
         let output = &mut self.outputs[consumer.link];
         output.tag += 1;
         let head = consumer.prefix.len() + route.len() + DELIVER_REST;
@@ -171,7 +175,10 @@ impl Broker {
 }
 
 impl Queue {
-    fn keep(&mut self, route: &[u8], content: &[u8]) {
+    fn keep(&mut self, route: &[u8], content: &[u8], kept_max: usize) {
+        if self.store.len() >= kept_max {
+            self.store.clear();
+        }
         for len in [route.len(), content.len()] {
             self.store.extend_from_slice(&u32::try_from(len).expect("messages are small").to_ne_bytes());
         }
@@ -228,5 +235,7 @@ fn route(exchange: &[u8], key: &[u8]) -> Box<[u8]> {
     [short(exchange), short(key)].concat().into_boxed_slice()
 }
 
+/// A durable broker has in its log what does not fit into memory; this one only acts as if it did, and saves the same page faults.
+const DURABLE_KEPT_MAX: usize = 64 << 20;
 /// Delivery tag, redelivered, frame end.
 const DELIVER_REST: usize = 10;

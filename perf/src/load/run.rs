@@ -18,7 +18,6 @@ use super::{CONSUME_CHANNEL, PUBLISH_CHANNEL};
 use crate::amqp::id;
 use crate::cli::{Flag, RunArgs};
 use crate::connection::{Connection, Result};
-use crate::process;
 use crate::report::{Interval, Meter, Report, percentiles};
 use crate::sys;
 use crate::values::Window;
@@ -45,7 +44,7 @@ pub fn run(args: &RunArgs) -> Result<Report> {
         let probed = probe.map(|thread| thread.join().expect("the probe does not panic"));
         let report = report.map(|mut report| {
             report.probe_us = probed.map(|histogram| percentiles(&histogram));
-            report.faults = args.verify.then(|| verify(&topology, &report, &mut peers));
+            report.faults = (args.verify && args.consumers > 0).then(|| verify(&topology, &report, &mut peers));
             report
         });
         peers.into_iter().for_each(Peer::close);
@@ -95,11 +94,9 @@ fn connect(args: &RunArgs, topology: &Topology<'_>, control: &mut Connection) ->
     }
     if !args.predeclared {
         topology.declare_exchanges(control)?;
-        for q in 0..topology.queues.len() {
-            match topology.owner(q) {
-                Some(consumer) => topology.declare_queue(&mut consumers[consumer], CONSUME_CHANNEL, q)?,
-                None => topology.declare_queue(control, 1, q)?,
-            }
+        topology.declare_queues(control, 1, None)?;
+        for (i, connection) in consumers.iter_mut().enumerate() {
+            topology.declare_queues(connection, CONSUME_CHANNEL, Some(i))?;
         }
     }
     let mut consumers = consumers.into_iter().enumerate().map(|(i, c)| (c, consumer(args), topology.consume_frames(i)));
@@ -196,7 +193,7 @@ fn work(args: &RunArgs, i: usize, shared: &Shared, peers: Vec<Peer>) -> Vec<Peer
 /// Runs for a while before the measurement begins.
 fn warm_up(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Meter> {
     start_producers(shared);
-    sleep_until(args, topology, shared, sys::now_ns() + nanoseconds(args.warm_up))?;
+    sleep_until(args, topology, shared, sys::now_ns() + nanoseconds(args.warm_up), u64::MAX)?;
     Meter::start(args.connect.broker_pid.clone(), shared)
 }
 
@@ -213,27 +210,42 @@ fn watch(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Rep
         start_producers(shared);
     }
     let end_ns = meter.begin_ns() + if counted { COUNTED_MAX_NS } else { nanoseconds(args.time) };
-    let mut next_ns = meter.begin_ns();
+    let each = args.interval_messages.unwrap_or(u64::MAX);
+    let (mut next_ns, mut next_count) = (meter.begin_ns(), total(&shared.workers).published.saturating_add(each));
     loop {
         next_ns += nanoseconds(args.interval.max(INTERVAL_MIN));
-        let complete = sleep_until(args, topology, shared, next_ns.min(end_ns))?;
+        let pause = sleep_until(args, topology, shared, next_ns.min(end_ns), next_count)?;
         let interval = meter.interval(shared)?;
         if !args.quiet {
             progress(&interval);
         }
-        if complete || next_ns >= end_ns {
-            break;
+        match pause {
+            Pause::Complete => break,
+            Pause::Time if next_ns >= end_ns => break,
+            Pause::Time => {}
+            Pause::Count => (next_ns, next_count) = (sys::now_ns(), next_count.saturating_add(each)),
         }
     }
     shared.control.set(Phase::Drain);
     let mut report = meter.finish(topology.copies());
     drain(args, topology, shared)?;
-    report.totals(total(&shared.workers), process::usage(&args.connect.broker_pid)?);
+    thread::sleep(Duration::from_nanos(nanoseconds(args.settle)));
+    report.totals(total(&shared.workers), &args.connect.broker_pid, args.broker_data.as_deref())?;
     Ok(report)
 }
 
-/// Sleeps; true if the run is complete (all messages there, or interrupted) before the time is up.
-fn sleep_until(args: &RunArgs, topology: &Topology<'_>, shared: &Shared, end_ns: u64) -> Result<bool> {
+/// Why the reporter woke up.
+enum Pause {
+    /// The time is up.
+    Time,
+    /// So many messages were sent.
+    Count,
+    /// All messages are there, or the run was interrupted.
+    Complete,
+}
+
+/// Sleeps until one of the reasons holds.
+fn sleep_until(args: &RunArgs, topology: &Topology<'_>, shared: &Shared, end_ns: u64, count: u64) -> Result<Pause> {
     loop {
         if let Some(reason) = shared.control.failed() {
             return Err(reason);
@@ -245,11 +257,14 @@ fn sleep_until(args: &RunArgs, topology: &Topology<'_>, shared: &Shared, end_ns:
             || tally.received + (tally.returned + tally.nacked) * topology.copies() >= tally.published * topology.copies();
         let consumed = args.cmessages.is_some_and(|n| tally.received >= n);
         if consumed || published && confirmed && arrived || INTERRUPTED.load(SeqCst) {
-            return Ok(true);
+            return Ok(Pause::Complete);
+        }
+        if tally.published >= count {
+            return Ok(Pause::Count);
         }
         let now_ns = sys::now_ns();
         if now_ns >= end_ns {
-            return Ok(false);
+            return Ok(Pause::Time);
         }
         thread::sleep(Duration::from_nanos((end_ns - now_ns).min(POLL_NS)));
     }

@@ -5,7 +5,7 @@ use super::batch::Target;
 use crate::amqp::encode::{Encoder, Table};
 use crate::amqp::id;
 use crate::cli::RunArgs;
-use crate::connection::{Connection, Result};
+use crate::connection::{Calls, Connection, Result};
 use crate::values::numbered;
 
 /// The names of a run.
@@ -60,27 +60,33 @@ impl<'a> Topology<'a> {
     pub fn declare_exchanges(&self, connection: &mut Connection) -> Result<()> {
         for exchange in &self.exchanges {
             connection.call(1, id::EXCHANGE_DECLARE, id::EXCHANGE_DECLARE_OK, |e| {
-                e.u16(0).short(exchange).short(&self.args.kind).u8(0).table(&Table::new());
+                e.u16(0).short(exchange).short(&self.args.kind).u8(u8::from(self.args.queue_durable) << 1).table(&Table::new());
             })?;
         }
         Ok(())
     }
 
-    /// Declares queue `q`, empties it and binds it.
-    pub fn declare_queue(&self, connection: &mut Connection, channel: u16, q: usize) -> Result<()> {
+    /// Declares the queues of one owner, empties and binds them. Thousands of them need not wait for each other's replies.
+    pub fn declare_queues(&self, connection: &mut Connection, channel: u16, owner: Option<usize>) -> Result<()> {
+        let mut calls = Calls::new(connection);
+        (0..self.queues.len()).filter(|q| self.owner(*q) == owner).try_for_each(|q| self.declare_queue(&mut calls, channel, q))?;
+        calls.finish()
+    }
+
+    fn declare_queue(&self, calls: &mut Calls<'_>, channel: u16, q: usize) -> Result<()> {
         let args = self.args;
         let name = &self.queues[q];
         let bits = u8::from(args.queue_durable) << 1 | u8::from(args.exclusive) << 2 | u8::from(args.auto_delete) << 3;
-        connection.call(channel, id::QUEUE_DECLARE, id::QUEUE_DECLARE_OK, |e| {
+        calls.add(channel, id::QUEUE_DECLARE, id::QUEUE_DECLARE_OK, |e| {
             e.u16(0).short(name).u8(bits).table(&args.queue_args.0);
         })?;
-        connection.call(channel, id::QUEUE_PURGE, id::QUEUE_PURGE_OK, |e| {
+        calls.add(channel, id::QUEUE_PURGE, id::QUEUE_PURGE_OK, |e| {
             e.u16(0).short(name).u8(0);
         })?;
         let key = args.binding_key.as_ref().unwrap_or(&args.routing_key);
         for exchange in &self.exchanges {
             for b in (q..self.bindings()).step_by(self.queues.len()) {
-                connection.call(channel, id::QUEUE_BIND, id::QUEUE_BIND_OK, |e| {
+                calls.add(channel, id::QUEUE_BIND, id::QUEUE_BIND_OK, |e| {
                     e.u16(0).short(name).short(exchange).short(&self.key(key, b)).u8(0).table(&args.binding_headers.numbered(b));
                 })?;
             }
