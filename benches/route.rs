@@ -20,7 +20,7 @@ fn catalog(exchange: &str, bindings: usize, binding: impl Fn(usize) -> (String, 
     for n in 0..QUEUES {
         let spec =
             QueueSpec { name: format!("q{n}").into(), durable: false, exclusive: false, auto_delete: false, arguments: Table::empty() };
-        catalog.apply(&Change::DeclareQueue { vhost: VHOST, spec, home: ShardId(0), owner: None });
+        catalog.apply(&Change::DeclareQueue { vhost: VHOST, spec, home: ShardId(0), owner: None, number: 0 });
     }
     for n in 0..bindings {
         let (key, arguments) = binding(n);

@@ -1,4 +1,4 @@
-//! The broker's program: arguments → configuration → one thread per shard → wait for the signal to end.
+//! The broker's program: arguments → configuration → what the last run left → one thread per shard → wait for the signal to end.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use ringmq::config::args::{self, Asked};
 use ringmq::io::data_dir::DataDir;
 use ringmq::io::memory::Allocator;
 use ringmq::io::signal::EndSignals;
-use ringmq::io::{Broker, StartError, affinity, process};
+use ringmq::io::{Broker, StartError, affinity, process, storage};
 use ringmq::shard;
 
 #[global_allocator]
@@ -36,7 +36,8 @@ fn run(config: Arc<Config>) -> Result<(), StartError> {
     let signals = EndSignals::block();
     let descriptors = process::raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir)?;
-    let shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
+    let mut shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
+    shard::restore(&mut shards, storage::find(&config)?, |home, _| home);
     let broker = Broker::start(&config, shards)?;
     announce(&config, &data_dir, &broker);
     check_descriptors(&config, descriptors);

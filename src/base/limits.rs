@@ -86,6 +86,8 @@ pub const LOG_RECORD_SIZE: usize = 64 << 10;
 pub const LOG_READ_SIZE: usize = 512 << 10;
 /// Bytes between two messages of a queue in the log that are read along rather than left out.
 pub const LOG_READ_GAP: usize = 64 << 10;
+/// Messages that a queue keeps in memory though memory is short: what consumers take next, until the log is read.
+pub const SPILL_MIN: usize = 64;
 /// The largest value of `--shards`: rings between shards grow with its square.
 pub const SHARDS_MAX: u16 = 256;
 /// Completion entries of a shard's ring for each submission entry.

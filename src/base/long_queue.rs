@@ -37,6 +37,11 @@ impl<T> LongQueue<T> {
         self.len == 0
     }
 
+    /// All items, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.head.iter().chain(self.blocks.iter().flatten())
+    }
+
     /// The item that [`pop_front`](Self::pop_front) takes next.
     #[inline]
     pub fn front(&self) -> Option<&T> {

@@ -36,6 +36,8 @@ pub struct Arena {
     current: Option<u32>,
     shared: Slab<Bytes>,
     shared_bytes: usize,
+    /// Bytes of records that have a block of their own.
+    own_bytes: usize,
     messages: usize,
 }
 
@@ -139,6 +141,12 @@ impl Arena {
     /// Memory of the chunks, of those that are kept, and of the shared bodies, bytes.
     pub fn memory(&self) -> usize {
         self.shared_bytes + self.memory.kept() + self.chunks.iter().map(|(_, place)| place.block.len()).sum::<usize>()
+    }
+
+    /// Bytes of the chunks with messages, and of the large ones beside them.
+    #[inline]
+    pub fn in_use(&self) -> usize {
+        self.memory.in_use() * ARENA_CHUNK_SIZE + self.own_bytes + self.shared_bytes
     }
 
     /// Memory that will be used soon and should be prepared, if there is something new. [`Arena::on_prepared`] follows.
@@ -246,6 +254,7 @@ impl Arena {
             if let Some(current) = self.current {
                 self.segment_mut(current).head = 0;
             }
+            self.own_bytes += len;
             return self.place(Block::Own(vec![0; len].into_boxed_slice()), 1);
         }
         let segment = self.spare.pop().unwrap_or_else(|| self.next_chunk());
@@ -286,9 +295,12 @@ impl Arena {
 
     #[cold]
     fn free_chunk(&mut self, number: usize) {
-        if let Block::Chunk(chunk) = self.chunks.remove(number).block {
-            self.spare.retain(|&slot| slot as usize / SEGMENTS != number);
-            self.memory.give(chunk);
+        match self.chunks.remove(number).block {
+            Block::Chunk(chunk) => {
+                self.spare.retain(|&slot| slot as usize / SEGMENTS != number);
+                self.memory.give(chunk);
+            }
+            Block::Own(bytes) => self.own_bytes -= bytes.len(),
         }
     }
 

@@ -89,6 +89,11 @@ impl Memory {
         self.ready.is_empty() && self.preparing.is_some()
     }
 
+    /// Chunks that are in use.
+    pub fn in_use(&self) -> usize {
+        self.in_use
+    }
+
     /// Bytes that are kept.
     pub fn kept(&self) -> usize {
         (self.ready.len() + usize::from(self.preparing.is_some())) * ARENA_CHUNK_SIZE

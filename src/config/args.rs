@@ -12,7 +12,7 @@ use std::str::FromStr;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::{Config, Congestion};
+use super::{Config, Congestion, Durability};
 use crate::base::limits;
 
 /// What the command line asks for.
@@ -62,6 +62,19 @@ struct Args {
     /// Directory for what outlives the process; created if missing, and locked while the broker runs
     #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
     data_dir: PathBuf,
+
+    /// What a confirm of a persistent message in a durable queue means: sync (it is on stable storage and survives a crash of the machine) or os
+    /// (it is written and survives a crash of the broker)
+    #[arg(long, value_name = "sync|os", default_value = "sync", value_parser = durability)]
+    durability: Durability,
+
+    /// Start although the log is damaged, and lose what is
+    #[arg(long)]
+    accept_log_loss: bool,
+
+    /// Memory for messages of a shard, 1 MiB to 1 TiB; queues leave what goes beyond to the log, and read it again when it is its turn
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = size::<usize, { 1 << 20 }, { 1 << 40 }>)]
+    queue_memory: usize,
 
     /// Submission entries of a shard's io_uring, a power of two from 64 to 4096; completion entries are 8 times as many
     #[arg(long, value_name = "N", default_value = "1024", value_parser = power_of_two::<u32, 64, 4096>)]
@@ -152,6 +165,9 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         shards,
         cpus,
         data_dir: args.data_dir,
+        durability: args.durability,
+        accept_log_loss: args.accept_log_loss,
+        queue_memory: args.queue_memory,
         ring_entries: args.ring_entries,
         recv_buffers: args.recv_buffers,
         recv_buffer_size: args.recv_buffer_size,
@@ -245,6 +261,14 @@ fn one_sentence(error: &clap::Error) -> String {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:5672 or [::1]:5672".to_string())
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "sync" => Ok(Durability::Sync),
+        "os" => Ok(Durability::Os),
+        _ => Err("give sync or os".to_string()),
+    }
 }
 
 fn congestion(text: &str) -> Result<Congestion, String> {

@@ -16,6 +16,12 @@ pub struct Config {
     pub cpus: Vec<usize>,
     /// Where durable things are kept.
     pub data_dir: PathBuf,
+    /// What a confirm means.
+    pub durability: Durability,
+    /// Start although the log is damaged, without what is.
+    pub accept_log_loss: bool,
+    /// Bytes of messages that a shard keeps in memory before queues leave them to the log.
+    pub queue_memory: usize,
     /// Submission entries of a shard's ring, a power of two.
     pub ring_entries: u32,
     /// Small receive buffers of a shard, which its quiet connections share; a power of two.
@@ -54,6 +60,15 @@ pub struct Config {
     pub product_version: String,
 }
 
+/// What a confirm of a persistent message in a durable queue means, and the answer to the declaration of something durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// It is on stable storage: it survives a crash of the machine.
+    Sync,
+    /// It is written: it survives a crash of the broker.
+    Os,
+}
+
 /// Which TCP congestion control connections have.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Congestion {
@@ -72,6 +87,9 @@ impl Default for Config {
             shards: 1,
             cpus: Vec::new(),
             data_dir: PathBuf::from("ringmq-data"),
+            durability: Durability::Sync,
+            accept_log_loss: false,
+            queue_memory: 256 << 20,
             ring_entries: 1024,
             recv_buffers: 256,
             recv_buffer_size: 4 << 10,

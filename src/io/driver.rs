@@ -23,8 +23,11 @@ use io_uring::cqueue;
 
 use super::clock::Clock;
 use super::direct::Brought;
+use super::disk::{Disk, Done};
+use super::disk_worker::Finished;
 use super::listener::Listeners;
 use super::memory;
+use super::process;
 use super::receive::{Pace, Pools, Way};
 use super::ring::Ring;
 use super::socket::{Event, SocketId, Sockets};
@@ -47,6 +50,8 @@ pub struct Surroundings<'r> {
     pub pools: &'r mut Pools,
     /// Where connections come from.
     pub listeners: Vec<TcpListener>,
+    /// The files of the log.
+    pub disk: Disk,
     /// How long to look for work before sleeping.
     pub spin: Duration,
 }
@@ -58,6 +63,7 @@ pub struct Driver<'r> {
     pools: &'r mut Pools,
     listeners: Listeners,
     sockets: Sockets,
+    disk: Disk,
     peers: Peers,
     stop: Arc<Stop>,
     stopping: Option<Stopping>,
@@ -86,6 +92,7 @@ impl<'r> Driver<'r> {
     pub fn new(shard: Shard, mut ring: Ring<'r>, around: Surroundings<'r>) -> Driver<'r> {
         let listeners = Listeners::open(around.listeners, &mut ring);
         around.stop.watch(&mut ring);
+        around.disk.watch(&mut ring);
         Driver {
             statistics: Statistics::new(shard.id()),
             pace: Pace::new(around.pools.bulk.buffer_size()),
@@ -94,6 +101,7 @@ impl<'r> Driver<'r> {
             pools: around.pools,
             listeners,
             sockets: Sockets::default(),
+            disk: around.disk,
             peers: around.peers,
             stop: around.stop,
             stopping: None,
@@ -120,9 +128,9 @@ impl<'r> Driver<'r> {
             self.enter(&turn);
         }
         self.statistics.log();
-        if !self.sockets.is_empty() {
+        if !self.sockets.is_empty() || self.disk.is_busy() {
             // The kernel may still read and write what their operations point to; the process ends anyway.
-            std::mem::forget(self.sockets);
+            std::mem::forget((self.sockets, self.disk));
         }
     }
 
@@ -162,7 +170,23 @@ impl<'r> Driver<'r> {
             Token::Stop => self.begin_to_stop(),
             // Memory that could not be prepared will be touched as it is used.
             Token::Prepare => self.shard.on_prepared(),
+            Token::Disk(number) => match self.disk.on_completion(number, result) {
+                Done::Written(write) => self.shard.on_log_written(write),
+                Done::Read(reader, bytes) => self.shard.on_log_read(reader, &bytes),
+            },
+            Token::Bell => self.on_bell(),
             Token::Wake | Token::Ignore => {}
+        }
+    }
+
+    /// The threads beside have done something.
+    fn on_bell(&mut self) {
+        for finished in self.disk.on_bell(&mut self.ring) {
+            match finished {
+                Finished::Created(segment) => self.shard.on_log_created(segment),
+                Finished::Compacted(compacted) => self.shard.on_log_compacted(compacted),
+                Finished::Catalog => self.shard.on_catalog_written(),
+            }
         }
     }
 
@@ -229,6 +253,9 @@ impl<'r> Driver<'r> {
                 Deed::Close(conn) => self.sockets.close(conn, self.now, &mut self.ring),
                 Deed::Wake(shard) => self.peers.wake(shard, &mut self.ring),
                 Deed::Prepare(address, len) => memory::prepare(address, len, &mut self.ring),
+                Deed::Log(op) => self.disk.start(op, &mut self.ring),
+                Deed::Catalog(op) => self.disk.start_catalog(op),
+                Deed::Fail(sentence) => process::fail(&sentence),
             }
         }
     }
@@ -249,8 +276,9 @@ impl<'r> Driver<'r> {
 
     /// Looks for completions and mail, for as long as spinning is worth it.
     fn finds_work(&mut self) -> bool {
-        let Driver { spin, ring, shard, .. } = self;
-        spin.finds(|| ring.has_completions() || shard.has_mail())
+        let Driver { spin, ring, shard, disk, .. } = self;
+        // While the disk works, the kernel may need this CPU to end that: sleeping is the quicker way.
+        !disk.is_busy() && spin.finds(|| ring.has_completions() || shard.has_mail())
     }
 
     /// Until the next timer of the shard or of its sockets; `None`: until something happens.

@@ -1,7 +1,7 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
 //! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`memory`], [`spin`], [`listener`]
-//! and [`wake`] are what it works with, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
+//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
 //! itself registered, looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a
 //! plain one.
 //!
@@ -12,6 +12,8 @@ pub mod buffers;
 pub mod clock;
 pub mod data_dir;
 pub mod direct;
+pub mod disk;
+pub mod disk_worker;
 pub mod driver;
 pub mod listener;
 pub mod memory;
@@ -23,6 +25,7 @@ pub mod signal;
 pub mod socket;
 pub mod spin;
 pub mod statistics;
+pub mod storage;
 pub mod token;
 pub mod wake;
 
@@ -37,6 +40,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::shard::Shard;
 use clock::Clock;
+use disk::Disk;
 use driver::{Driver, Surroundings};
 use receive::Pools;
 use ring::Ring;
@@ -151,10 +155,12 @@ fn try_serve(
         // What the kernel does on threads of its own (it prepares memory) is not to take this shard's CPU.
         ring.submitter().register_iowq_aff(&affinity::set_of(others)).map_err(unprepared)?;
     }
+    let unusable = |error| StartError(format!("the log in {} cannot be kept: {error}", config.data_dir.display()));
+    let disk = Disk::open(shard.id(), config).map_err(unusable)?;
     place.ring.send(Ok(fd)).expect("the starting thread waits");
     if let Ok(peers) = place.peers.recv() {
         let spin = Duration::from_micros(config.spin_us.into());
-        let around = Surroundings { clock, peers, stop, pools: &mut pools, listeners, spin };
+        let around = Surroundings { clock, peers, stop, pools: &mut pools, listeners, disk, spin };
         Driver::new(shard, ring, around).run();
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What the process asks of the kernel for itself: descriptors and random bytes.
+//! What the process asks of the kernel for itself: descriptors, random bytes, its end.
 
 use std::io;
 
@@ -14,6 +14,13 @@ pub fn raise_descriptor_limit() -> u64 {
         0 => raised.rlim_cur,
         _ => limit.rlim_cur,
     }
+}
+
+/// Ends the process because of what cannot be gone on with: a sentence, and status 1.
+pub fn fail(sentence: &str) -> ! {
+    log::error!("{sentence}");
+    eprintln!("ringmq: {sentence}");
+    std::process::exit(1)
 }
 
 /// Random bytes from the kernel.

@@ -23,6 +23,10 @@ pub enum Token {
     Stop,
     /// Memory is prepared.
     Prepare,
+    /// The disk has done this operation.
+    Disk(u32),
+    /// A thread beside the shard has done something.
+    Bell,
     /// An operation of which only the failure completes, and nobody needs to know: a cancel that came too late, a wake for a shard that is gone.
     Ignore,
 }
@@ -39,6 +43,8 @@ impl Token {
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
             Token::Prepare => pack(PREPARE, Key::default()),
+            Token::Disk(number) => pack(DISK, Key { slot: number, generation: 0 }),
+            Token::Bell => pack(BELL, Key::default()),
             Token::Ignore => pack(IGNORE, Key::default()),
         }
     }
@@ -55,6 +61,8 @@ impl Token {
             WAKE => Token::Wake,
             STOP => Token::Stop,
             PREPARE => Token::Prepare,
+            DISK => Token::Disk(key.slot),
+            BELL => Token::Bell,
             IGNORE => Token::Ignore,
             kind => unreachable!("the kernel hands back what it was given, not kind {kind}"),
         }
@@ -77,6 +85,8 @@ const IGNORE: u64 = 6;
 const BULK: u64 = 7;
 const DIRECT: u64 = 8;
 const PREPARE: u64 = 9;
+const DISK: u64 = 10;
+const BELL: u64 = 11;
 
 #[cfg(test)]
 mod tests {
@@ -88,7 +98,9 @@ mod tests {
         let with_keys = keys
             .into_iter()
             .flat_map(|key| [Way::Trickle, Way::Bulk, Way::Direct].map(|way| Token::Recv(way, key)).into_iter().chain([Token::Send(key)]));
-        for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Prepare, Token::Ignore]) {
+        for token in
+            with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Prepare, Token::Disk(5), Token::Bell, Token::Ignore])
+        {
             assert_eq!(Token::decode(token.encode()), token);
         }
     }

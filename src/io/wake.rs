@@ -1,4 +1,4 @@
-//! How a sleeping shard is woken: by another shard through its ring, by the main thread through an eventfd.
+//! How a sleeping shard is woken: by another shard through its ring, by threads without one through an eventfd.
 //!
 //! A shard that has mail for a sleeping peer posts a completion straight into the peer's ring (MSG_RING), with its normal submit at the
 //! end of the turn. The main thread has no ring; it writes once into an eventfd that every ring polls and nobody reads, so that it stays
@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use io_uring::{opcode, squeue, types};
 
@@ -37,6 +37,53 @@ impl Peers {
     }
 }
 
+/// How a thread beside a shard, which has no ring, tells the shard that it has done something.
+#[derive(Debug)]
+pub struct Bell {
+    event: OwnedFd,
+    /// Where the ring reads how often it rang.
+    count: Box<AtomicU64>,
+}
+
+impl Bell {
+    /// A bell that did not ring.
+    ///
+    /// # Errors
+    /// The kernel's, if there is no descriptor left.
+    pub fn new() -> io::Result<Bell> {
+        Ok(Bell { event: eventfd(0)?, count: Box::default() })
+    }
+
+    /// Rings.
+    pub fn ring(&self) {
+        add_one(&self.event);
+    }
+
+    /// Stages the operation that completes once it rings. One at a time.
+    pub fn watch(&self, ring: &mut Ring<'_>) {
+        let read = opcode::Read::new(types::Fd(self.event.as_raw_fd()), self.count.as_ptr().cast(), 8).build();
+        // SAFETY: the kernel writes 8 bytes, which stand in a box of their own as long as the bell; nobody else reads or writes them.
+        unsafe { ring.push(&read.user_data(Token::Bell.encode())) };
+    }
+}
+
+fn eventfd(flags: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no pointers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn add_one(event: &OwnedFd) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the kernel reads 8 bytes from an array of 8.
+    let written = unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    assert_eq!(written, 8, "an eventfd takes 2^64 - 2 wishes: {}", io::Error::last_os_error());
+}
+
 /// The wish that the broker ends, and how many shards still have work left because of it.
 #[derive(Debug)]
 pub struct Stop {
@@ -50,22 +97,12 @@ impl Stop {
     /// # Errors
     /// The kernel's, if there is no descriptor left.
     pub fn new(shards: usize) -> io::Result<Stop> {
-        // SAFETY: the call takes no pointers.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor is new and nobody else's.
-        let event = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Stop { event, busy_shards: AtomicUsize::new(shards) })
+        Ok(Stop { event: eventfd(libc::EFD_NONBLOCK)?, busy_shards: AtomicUsize::new(shards) })
     }
 
     /// Tells every shard. For good.
     pub fn raise(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: the kernel reads 8 bytes from an array of 8.
-        let written = unsafe { libc::write(self.event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-        assert_eq!(written, 8, "an eventfd takes 2^64 - 2 wishes: {}", io::Error::last_os_error());
+        add_one(&self.event);
     }
 
     /// Stages the operation that completes once [`Stop::raise`] was called.

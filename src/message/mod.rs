@@ -30,12 +30,12 @@ use bytes::Bytes;
 pub struct MessageRef {
     /// The segment.
     pub segment: u32,
-    /// The record's offset there, in bytes; the highest bit: its holders are counted.
+    /// The record's offset there, in bytes; the highest bit: its holders are counted; the next one: the log has it.
     place: u32,
 }
 
 impl MessageRef {
-    /// A message at `offset` (below 2^31) of a segment.
+    /// A message at `offset` (below 2^30) of a segment.
     #[inline]
     pub fn new(segment: u32, offset: usize, is_counted: bool) -> MessageRef {
         MessageRef { segment, place: offset as u32 | if is_counted { COUNTED } else { 0 } }
@@ -44,13 +44,25 @@ impl MessageRef {
     /// The record's offset in its segment, bytes.
     #[inline]
     pub fn offset(self) -> usize {
-        (self.place & !COUNTED) as usize
+        (self.place & !(COUNTED | LOGGED)) as usize
     }
 
     /// Whether its holders are counted in its record.
     #[inline]
     pub fn is_counted(self) -> bool {
         self.place & COUNTED != 0
+    }
+
+    /// The same message, marked as one that the log has for the queue that holds this reference.
+    #[must_use]
+    pub fn logged(self) -> MessageRef {
+        MessageRef { place: self.place | LOGGED, ..self }
+    }
+
+    /// Whether the log has it for this queue, and must hear when it is settled.
+    #[inline]
+    pub fn is_logged(self) -> bool {
+        self.place & LOGGED != 0
     }
 
     /// The reference in eight bytes.
@@ -65,6 +77,7 @@ impl MessageRef {
 }
 
 const COUNTED: u32 = 1 << 31;
+const LOGGED: u32 = 1 << 30;
 
 /// Exchange and routing key in wire form: two short strings behind one another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use super::mail::{Answer, Ask, Got, Mail, Question, Told};
 use super::{Shard, local_queue};
-use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
+use crate::base::ids::{ChannelAddr, Key, QueueAddr, QueueId};
 use crate::broker::queue::Consumer;
 use crate::contract::{Code, Fault, Notice, Outcome, Receipt, Target};
 use crate::message::MessageView;
@@ -57,17 +57,21 @@ impl Shard {
         self.mark_queue(id);
     }
 
-    fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
+    pub(super) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Some(queue) = self.queue_mut(id) else { return };
-        let Some(entry) = queue.pop() else { return self.tell(from, Answer::Notice(Notice::Empty)) };
+        let Some(queue) = self.queue_mut(id) else { return self.tell(from, Answer::Retry) };
+        let Some(entry) = queue.pop() else {
+            return if queue.spilled() > 0 { self.await_load(from, id, no_ack) } else { self.tell(from, Answer::Notice(Notice::Empty)) };
+        };
         let remaining = count(queue.len());
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let got = Got { receipt, no_ack, remaining, at: 0 };
         let message = self.arena.view(entry.message);
         if from.conn.shard == home {
-            let conn = self.conns.touch(from.conn.conn).expect("it asks in this call");
-            conn.session.deliver_get(receipt.queue, entry, remaining, &message);
+            match self.conns.touch(from.conn.conn).filter(|conn| !conn.ending) {
+                Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, &message),
+                None => return self.settle_here(id, None, std::iter::once(entry), Outcome::Undelivered), // it went while the log was read
+            }
             self.end_request(from.conn.conn);
         } else {
             let link = self.links[from.conn.shard.0 as usize].as_mut().expect("every other shard has a link");
@@ -75,6 +79,7 @@ impl Shard {
         }
         if no_ack {
             self.arena.release(entry.message);
+            Shard::log_settled(&mut self.store, id, std::iter::once(entry));
         }
     }
 
@@ -108,8 +113,10 @@ impl Shard {
     pub(super) fn purge(&mut self, id: QueueId) -> u32 {
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         let purged = queue.purge();
-        let messages = count(purged.len());
-        if !purged.is_empty() {
+        let messages = count(purged.count());
+        self.store.settle_spilled(Key::from(id).slot, purged.spilled);
+        Shard::log_settled(&mut self.store, id, purged.entries());
+        if !purged.is_freed() {
             self.purged.push_back(purged);
         }
         messages

@@ -28,6 +28,8 @@ pub struct Conn {
     pub waits_for_link: bool,
     /// Messages that wait would need memory that is being prepared; when it is, that ends.
     pub waits_for_memory: bool,
+    /// The disk must take what waits for it before more comes.
+    pub waits_for_log: bool,
     /// The request whose queue was asked, to be run again should the queue be gone.
     pub asked: Option<Request>,
     /// `input` is being parsed further up the call stack.
@@ -71,6 +73,7 @@ impl Conn {
             last_word: None,
             waits_for_link: false,
             waits_for_memory: false,
+            waits_for_log: false,
             asked: None,
             feeding: false,
             paused: false,
@@ -87,10 +90,11 @@ impl Conn {
         self.user.as_ref().map_or("", |user| &user.name)
     }
 
-    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, or for the client to read. Each is ended by one
-    /// event.
+    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, or for the client to read. Each is
+    /// ended by one event.
     pub fn is_parked(&self) -> bool {
-        self.waits_for_link || self.waits_for_memory || self.last_word.is_some() || self.session.is_parked() || self.session.is_stalled()
+        let waits = self.waits_for_link || self.waits_for_memory || self.waits_for_log;
+        waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_stalled()
     }
 
     /// Whether the consumer `index` of `channel` can be given a message.

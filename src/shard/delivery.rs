@@ -2,10 +2,11 @@
 
 use super::conn::WaitingConsumer;
 use super::conns::Conns;
+use super::durability::{Taken, is_persistent};
 use super::link::Link;
 use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::QUEUE_BUDGET;
 use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
@@ -67,49 +68,76 @@ pub struct Batch<'b, 'm> {
 impl Shard {
     /// Messages for the queue `id`, which lives here: to waiting consumers at once, else into the arena.
     pub(super) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
-        let mut done = 0;
-        while done < batch.contents.len() {
-            let delivered = self.deliver_at_once(id, &mut batch, done);
-            if delivered == 0 {
-                return self.append(id, &mut batch, done);
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let (first, count, slot) = (queue.next_sequence(), batch.contents.len(), Key::from(id).slot);
+        let is_logged = queue.durable && is_persistent(batch.contents);
+        let mut kept = 0;
+        while kept < count {
+            let (done, for_good) = self.deliver_at_once(id, &mut batch, kept, is_logged);
+            if done == 0 {
+                kept += self.append(id, &mut batch, kept, is_logged);
+                break;
             }
-            done += delivered;
+            if for_good && is_logged {
+                self.logging.gone(slot, first + kept as u64, done);
+            }
+            kept += done;
         }
+        self.logging.taken(slot, Taken { first, count, kept, is_logged });
     }
 
-    /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did.
-    fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
-        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
-        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
+    /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did, and whether
+    /// that was for good, for they need no ack.
+    fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize, is_logged: bool) -> (usize, bool) {
+        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return (0, false) };
+        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return (0, false) };
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
         let mut done = 0;
         while done < many && sink.has_room() {
-            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run) };
+            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run, is_logged) };
             sink.deliver(queue.place(held), &batch.message(from + done));
             done += 1;
         }
         queue.consumers.on_delivered(served.consumer, done);
-        done
+        (done, served.no_ack)
     }
 
-    /// Messages from number `from` on wait in the queue.
-    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
-        let mut run = self.arena.run(batch.holders());
-        (from..batch.contents.len()).for_each(|at| queue.push(batch.hold(at, &mut run)));
-        self.memory_short |= self.arena.is_short();
+    /// Messages from number `from` on wait in the queue. The answer is how many of them do so in memory.
+    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize, is_logged: bool) -> usize {
+        let Some(queue) = self.queues[Key::from(id).slot as usize].as_deref() else { return 0 };
+        let count = batch.contents.len() - from;
+        let was_spilling = queue.spilled() > 0;
+        let spills = was_spilling || self.should_spill(queue);
+        let queue = local_queue(&mut self.queues, id).expect("just seen");
+        if spills {
+            let first = queue.spill(count);
+            if !was_spilling {
+                self.store.spill_from(Key::from(id).slot, first);
+            }
+        } else {
+            let mut run = self.arena.run(batch.holders());
+            (from..batch.contents.len()).for_each(|at| queue.push(batch.hold(at, &mut run, is_logged)));
+            self.memory_short |= self.arena.is_short();
+        }
         if queue.consumers.any_ready() {
             self.mark_queue(id);
         }
+        if spills { 0 } else { count }
     }
 
     /// Serves the consumers of one queue with what it has, within a budget. True: there is more to do, come back.
     pub(super) fn deliver_queue(&mut self, id: QueueId) -> bool {
         let mut budget = QUEUE_BUDGET;
         while budget > 0 {
-            let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| !queue.is_empty()) else { return false };
+            let Some(queue) = local_queue(&mut self.queues, id) else { return false };
+            if queue.spilled() > 0 {
+                self.store.load(Key::from(id).slot, queue.loaded());
+            }
+            if queue.loaded() == 0 {
+                return false;
+            }
             match next(queue, &mut self.conns, &mut self.links, self.id) {
                 Next::Serve(served) => budget -= self.serve(id, served, budget),
                 Next::Nobody => return false,
@@ -125,7 +153,7 @@ impl Shard {
     /// Gives a consumer what is its turn, at most `budget` messages. The answer is how many it got, at least one.
     fn serve(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
         let queue = local_queue(&mut self.queues, id).expect("it is being served");
-        let many = queue.consumers.turns(served.consumer, budget.min(queue.len()));
+        let many = queue.consumers.turns(served.consumer, budget.min(queue.loaded()));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut over = std::mem::take(&mut self.over);
         let mut done = 0;
@@ -133,12 +161,13 @@ impl Shard {
             let entry = queue.pop().expect("no more are served than there are");
             sink.deliver(entry, &self.arena.view(entry.message));
             if served.no_ack {
-                over.push(entry.message);
+                over.push(entry);
             }
             done += 1;
         }
         queue.consumers.on_delivered(served.consumer, done);
-        over.drain(..).for_each(|message| self.arena.release(message));
+        let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
+        Shard::log_settled(&mut self.store, id, released);
         self.over = over;
         done
     }
@@ -309,7 +338,13 @@ impl<'m> Batch<'_, 'm> {
 
     /// The place of a message in the arena, held once more.
     #[inline]
-    fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
+    fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>, is_logged: bool) -> MessageRef {
+        let place = self.place(at, run);
+        if is_logged { place.logged() } else { place }
+    }
+
+    #[inline]
+    fn place(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
         let message = self.message(at);
         match self.stored.as_mut().map(|stored| &mut stored[at]) {
             None => run.insert(&message),

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::delivery::Batch;
+use super::durability::count_as_lasting;
 use super::mail::Hold;
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
@@ -29,7 +30,7 @@ impl Shard {
     /// Messages that a client publishes.
     pub(super) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
         while !published.contents.is_empty() {
-            let plain = count_plain(published.contents);
+            let plain = count_plain(&published.contents[..count_as_lasting(published.contents)]);
             let done = match self.remembers(id, &published, plain) {
                 Ok(0) => self.publish_one(id, &published.first(1)),
                 Ok(count) => {
@@ -89,9 +90,9 @@ impl Shard {
 
     /// Gives messages to their queues, here and elsewhere.
     pub(super) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
-        let &Published { route, contents, .. } = published;
+        let &Published { channel, hold, route, contents, .. } = published;
         match routes {
-            [] => self.unroutable(id, published),
+            [] => return self.unroutable(id, published),
             [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch { route, contents, stored: None }),
             _ => {
                 let mut stored = std::mem::take(&mut self.stored);
@@ -104,6 +105,11 @@ impl Shard {
                 self.stored = stored;
                 self.post(id, published, routes);
             }
+        }
+        if self.log_taken(route, contents)
+            && let Some(sequence) = hold
+        {
+            self.await_log(id, channel, sequence, contents.len());
         }
     }
 
@@ -132,13 +138,19 @@ impl Shard {
         }
     }
 
-    /// After a publish by `id` that may have filled a link, or used up the memory at hand: its input waits until there is room again.
+    /// After a publish by `id` that may have filled a link or the log, or used up the memory at hand: its input waits until there is room again.
     pub(super) fn park_if_congested(&mut self, id: ConnId) {
         if std::mem::take(&mut self.memory_short)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_memory)
         {
             conn.waits_for_memory = true;
             self.memory_waiters.push(id);
+        }
+        if std::mem::take(&mut self.log_full)
+            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_log)
+        {
+            conn.waits_for_log = true;
+            self.log_waiters.push(id);
         }
         if std::mem::take(&mut self.link_full)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_link)
@@ -157,18 +169,30 @@ impl Shard {
         }
     }
 
-    /// Messages from another shard, for a queue here.
-    pub(super) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) {
-        let (mut route, mut contents) = (Route::EMPTY, Contents::new());
+    /// Messages from another shard, for a queue here. Whether their confirms must wait for the disk.
+    pub(super) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) -> bool {
+        let (mut route, mut contents, mut must_last) = (Route::EMPTY, Contents::new(), false);
         for message in messages {
             if contents.len() == PUBLISH_RUN_MAX || message.route != route {
-                self.enqueue(queue, Batch { route, contents: &contents, stored: None });
+                must_last |= self.enqueue_posted(queue, route, &contents);
                 contents.clear();
                 route = message.route;
             }
             contents.push(message.content());
         }
-        self.enqueue(queue, Batch { route, contents: &contents, stored: None });
+        must_last | self.enqueue_posted(queue, route, &contents)
+    }
+
+    /// Messages to the same place, which may differ in whether they survive a restart.
+    fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, mut contents: &[Content<'_>]) -> bool {
+        let mut must_last = false;
+        while !contents.is_empty() {
+            let (alike, rest) = contents.split_at(count_as_lasting(contents));
+            self.enqueue(queue, Batch { route, contents: alike, stored: None });
+            must_last |= self.log_taken(route, alike);
+            contents = rest;
+        }
+        must_last
     }
 
     /// Remote queues have messages that sessions here wait for.

@@ -200,6 +200,9 @@ impl Shard {
         for (_, Receipt { queue, consumer, entry }, outcome) in transaction.settles {
             self.settle(queue, consumer, &[entry], outcome);
         }
+        if self.store.is_dirty() {
+            self.await_log(id, channel, 0, 1); // what was settled, too
+        }
         if self.conns.get(id).is_some_and(|conn| conn.commit_pending == 0) {
             self.answer(id, Notice::Done);
         }

@@ -149,6 +149,8 @@ impl Shard {
         let slot = Key::from(id).slot;
         let Some(queue) = self.queues.get_mut(slot as usize).and_then(|queue| queue.take_if(|queue| queue.id == id)) else { return };
         self.dirty_queues.remove(slot);
+        self.store.close_queue(slot);
+        self.retry_getters();
         let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
         self.order(Wish::DeleteQueue(id), Waiter::QueueGone { asker: asker.map(|asker| (asker, messages)), consumers });
     }

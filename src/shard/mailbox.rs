@@ -91,8 +91,13 @@ impl Shard {
         }
         match mail {
             Mail::Publish(Publish { queue, hold, at, count }) => {
-                self.on_posted(queue, Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message));
-                hold.inspect(|&hold| self.link(from).accept(hold, count));
+                let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
+                let must_last = self.on_posted(queue, messages);
+                match hold {
+                    Some(hold) if must_last => self.await_durable(from, hold, count),
+                    Some(hold) => self.link(from).accept(hold, count),
+                    None => {}
+                }
             }
             Mail::Ask(ask) => self.on_ask(*ask),
             _ => unreachable!("only mail for queues comes here"),

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
-//! [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
+//! [`durability`] what the log has to do with both; [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
 //! [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
@@ -21,6 +21,7 @@ mod conn;
 mod conns;
 mod delivery;
 mod dispatch;
+mod durability;
 mod input;
 mod lifecycle;
 mod link;
@@ -40,7 +41,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use slab::Slab;
 
 use crate::base::hash::Map;
-use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::HANDSHAKE_MS;
 use crate::base::outgoing::Outgoing;
 use crate::base::ready_list::ReadyList;
@@ -48,16 +49,19 @@ use crate::base::rng::Rng;
 use crate::base::spsc::Doorbell;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
-use crate::broker::catalog::Catalog;
+use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::broker::known_routes::KnownRoutes;
 use crate::broker::queue::{Purged, Queue};
 use crate::config::Config;
-use crate::contract::{Receipts, RouteSet};
+use crate::contract::{Entry, Receipts, RouteSet};
 use crate::message::MessageRef;
+use crate::store::catalog_log::{CatalogLog, CatalogOp};
+use crate::store::{Op, Store};
 
 use conn::Conn;
 use conns::Conns;
 use delivery::RemoteHold;
+use durability::{LogWait, Logging};
 use link::Link;
 use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
@@ -106,19 +110,37 @@ pub struct Shard {
     dirty_queues: ReadyList,
     /// Queues whose next consumer is behind a link without room.
     blocked_queues: Vec<QueueId>,
-    /// Messages whose places in the arena are still to be freed, some each turn.
+    /// Purged messages whose places in the arena are still to be freed, some each turn.
     purged: VecDeque<Purged>,
     deeds: VecDeque<Deed>,
     /// Working memory of the publish, delivery and settle paths.
     routes: RouteSet,
     unfinished: Vec<u32>,
     receipts: Receipts,
-    over: Vec<MessageRef>,
+    over: Vec<Entry>,
     stored: Vec<Option<MessageRef>>,
     /// A publish staged more than its link should hold.
     link_full: bool,
     /// A publish let messages wait while memory for more is not prepared.
     memory_short: bool,
+    /// A publish gave the log more than it should hold back.
+    log_full: bool,
+    store: Store,
+    /// The catalog's log; used on shard 0.
+    catalog_log: CatalogLog,
+    /// What waits for the disk, in the order of the log.
+    log_waits: VecDeque<LogWait>,
+    /// Connections parked because the disk must take what waits first.
+    log_waiters: Vec<ConnId>,
+    /// Who asked a queue for a message that is being read from the log; and whether it needs no settling.
+    getters: Vec<(ChannelAddr, QueueId, bool)>,
+    logging: Logging,
+    /// How many queues that do not survive a restart had a name in the log.
+    fleeting_numbers: u64,
+    /// Shard 0: the number of the next durable queue.
+    next_queue_number: u64,
+    /// Shard 0: changes that the other shards hear of once the disk has the catalog's log up to there.
+    unheard: VecDeque<(u64, Arc<Change>)>,
     stopping: bool,
 }
 
@@ -138,6 +160,12 @@ pub enum Deed {
     /// Have the kernel put memory behind these bytes (address, length) that will be used soon, and say [`Shard::on_prepared`] when it has. One at
     /// a time; it is no fault if it cannot.
     Prepare(usize, usize),
+    /// An operation of the log; its end is told by `on_log_created`, `on_log_written`, `on_log_read`, `on_log_compacted`.
+    Log(Op),
+    /// A write of the catalog's log; [`Shard::on_catalog_written`] follows.
+    Catalog(CatalogOp),
+    /// End the process: this is why.
+    Fail(String),
 }
 
 /// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
@@ -155,6 +183,34 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
         }
     }
     shards
+}
+
+/// What a restart has found.
+pub struct Found {
+    /// The records of the catalog's log, oldest first.
+    pub catalog: Vec<Saved>,
+    /// That log, ready to go on.
+    pub catalog_log: CatalogLog,
+    /// The log of each shard, ready to go on.
+    pub stores: Vec<Store>,
+}
+
+/// Shards that have just been made by [`cluster`] go on where a restart has found them. `home` says where a queue lives that lived on a shard, by
+/// its name.
+pub fn restore(shards: &mut [Shard], found: Found, home: impl Fn(ShardId, &str) -> ShardId) {
+    let next_number = found.catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    for (shard, store) in shards.iter_mut().zip(found.stores) {
+        shard.store = store;
+        for saved in &found.catalog {
+            shard.catalog.restore(saved.clone(), &home);
+        }
+        let here = shard.id;
+        let queues: Vec<QueueAddr> = shard.catalog.queues().map(|queue| queue.addr).filter(|queue| queue.home == here).collect();
+        queues.into_iter().for_each(|queue| shard.create_queue(queue));
+        shard.store.close_unknown();
+    }
+    shards[0].catalog_log = found.catalog_log;
+    shards[0].next_queue_number = next_number.max(1);
 }
 
 impl Shard {
@@ -194,6 +250,16 @@ impl Shard {
             stored: Vec::new(),
             link_full: false,
             memory_short: false,
+            log_full: false,
+            store: Store::new(1),
+            catalog_log: CatalogLog::new(1, 0),
+            log_waits: VecDeque::new(),
+            log_waiters: Vec::new(),
+            getters: Vec::new(),
+            logging: Logging::default(),
+            fleeting_numbers: 0,
+            next_queue_number: 1,
+            unheard: VecDeque::new(),
             stopping: false,
             config,
         }

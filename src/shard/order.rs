@@ -1,20 +1,22 @@
 //! Changes of the catalog: ordered by shard 0, applied everywhere, answered when all shards have them.
 //!
 //! ```text
-//! asker ── Order ──▶ shard 0: check, apply ── Apply ──▶ every shard: apply ── Applied ──▶ shard 0
+//! asker ── Order ──▶ shard 0: check, log, apply ── Apply ──▶ every shard: apply ── Applied ──▶ shard 0
 //! asker ◀── Decided ───────────────────────────────────────────────── when the last one has it
 //! ```
+//!
+//! What survives a restart is in the catalog's log, on the disk, before the other shards hear of it and before anybody is answered.
 //!
 //! Strict and rare: whoever has an answer may rely on every shard. Links keep order, so all shards apply the same changes in the same order,
 //! and an asker has applied its change before it hears of the decision. With one shard all of this happens in one call.
 
 use std::sync::Arc;
 
-use super::Shard;
 use super::mail::{Answer, Mail, Order};
 use super::request::catalog_done;
+use super::{Deed, Shard};
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
-use crate::broker::catalog::{Applied, Change, Verdict};
+use crate::broker::catalog::{Applied, Change, Saved, Verdict};
 use crate::broker::queue::Queue;
 use crate::contract::{Fault, Notice, Request, Target};
 
@@ -38,9 +40,11 @@ pub enum Waiter {
     },
 }
 
-/// Shard 0: a change that some shards have not applied.
+/// Shard 0: a change that some shards have not applied, or that the disk does not have.
 pub struct Pending {
     number: u64,
+    /// The record of the catalog's log that the disk must have.
+    record: u64,
     shard: ShardId,
     ticket: u32,
 }
@@ -77,14 +81,50 @@ impl Shard {
                 Err(fault) => return self.decide(shard, ticket, Err(fault)),
             },
         };
-        let change = Arc::new(change);
-        for link in self.links.iter_mut().flatten() {
-            link.stage(Mail::Apply(change.clone()));
+        let change = Arc::new(self.with_number(change));
+        if let Some(record) = self.catalog.save(&change) {
+            self.catalog_log.append(&record);
         }
+        let record = self.catalog_log.made();
         self.ledger.made += 1;
-        self.pending.push_back(Pending { number: self.ledger.made, shard, ticket });
+        self.pending.push_back(Pending { number: self.ledger.made, record, shard, ticket });
         self.apply(&change);
+        self.unheard.push_back((record, change));
+        self.on_catalog_durable();
+    }
+
+    /// A durable queue gets the name by which the log knows it.
+    fn with_number(&mut self, mut change: Change) -> Change {
+        if let Change::DeclareQueue { spec, number, .. } = &mut change
+            && spec.durable
+        {
+            *number = self.next_queue_number;
+            self.next_queue_number += 1;
+        }
+        change
+    }
+
+    /// Shard 0: the others hear of the changes that the disk has. (Before, no publisher of theirs may be promised anything on the strength of them.)
+    pub(super) fn on_catalog_durable(&mut self) {
+        let durable = self.catalog_log.durable();
+        while let Some((_, change)) = self.unheard.pop_front_if(|(record, _)| *record <= durable) {
+            for link in self.links.iter_mut().flatten() {
+                link.stage(Mail::Apply(change.clone()));
+            }
+        }
         self.decide_applied();
+    }
+
+    /// Shard 0: what the catalog's log has gathered becomes its next write.
+    pub(super) fn seal_catalog(&mut self) {
+        let op = if self.catalog_log.is_long() {
+            let next_number = Saved::NextNumber(self.next_queue_number).encode(&self.catalog);
+            let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain([next_number]).collect();
+            Some(self.catalog_log.replace(&records))
+        } else {
+            self.catalog_log.next_op()
+        };
+        self.deeds.extend(op.map(Deed::Catalog));
     }
 
     /// A change from shard 0.
@@ -111,7 +151,8 @@ impl Shard {
             Some(&least) => least,
             None => 0,
         };
-        while let Some(pending) = self.pending.pop_front_if(|pending| pending.number <= everywhere) {
+        let durable = self.catalog_log.durable();
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.number <= everywhere && pending.record <= durable) {
             self.decide(pending.shard, pending.ticket, Ok(()));
         }
     }
@@ -148,15 +189,16 @@ impl Shard {
     }
 
     /// A queue of this shard begins. If it belongs to a connection that went meanwhile, it ends at once.
-    fn create_queue(&mut self, addr: QueueAddr) {
+    pub(super) fn create_queue(&mut self, addr: QueueAddr) {
         let id = addr.queue;
         let info = self.catalog.queue(id).expect("just declared");
-        let (auto_delete, owner) = (info.spec.auto_delete, info.owner);
+        let (durable, auto_delete, owner, number) = (info.spec.durable, info.spec.auto_delete, info.owner, info.number);
         let slot = Key::from(id).slot as usize;
         if self.queues.len() <= slot {
             self.queues.resize_with(slot + 1, || None);
         }
-        self.queues[slot] = Some(Box::new(Queue::new(id, auto_delete)));
+        self.queues[slot] = Some(Box::new(Queue::new(id, durable, auto_delete)));
+        self.open_log(id, number);
         if owner.is_some_and(|owner| self.conns.get(owner.conn).is_none_or(|conn| conn.ending)) {
             self.delete_queue(id, None);
         }

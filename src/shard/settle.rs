@@ -43,7 +43,10 @@ impl Shard {
             return entries.for_each(|entry| self.arena.release(entry.message)); // the queue went first
         };
         match outcome {
-            Outcome::Acked | Outcome::Discarded => entries.for_each(|entry| self.arena.release(entry.message)),
+            Outcome::Acked | Outcome::Discarded => {
+                let released = entries.inspect(|entry| self.arena.release(entry.message));
+                Shard::log_settled(&mut self.store, id, released);
+            }
             Outcome::Requeued => entries.for_each(|entry| queue.requeue(entry.returned())),
             Outcome::Undelivered => entries.for_each(|entry| queue.requeue(entry)),
         }

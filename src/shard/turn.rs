@@ -17,11 +17,14 @@ impl Shard {
     /// One turn, at `now` milliseconds. Afterwards the driver carries out the deeds.
     pub fn turn(&mut self, now: u64) -> Turn {
         self.now = now;
-        self.read_mail();
+        if !self.store.is_congested() {
+            self.read_mail(); // else publishers of other shards would not notice that the disk is slow
+        }
         self.fire_timers();
         self.resume_parked();
         self.serve_queues();
         self.free_purged();
+        self.seal_log();
         self.flush_output();
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));

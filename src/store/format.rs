@@ -74,7 +74,7 @@ pub struct Record<'a> {
 
 impl Record<'_> {
     /// Bytes of the whole record.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         HEADER + self.payload.len()
     }
 }
@@ -127,14 +127,7 @@ pub fn messages_len(placements: usize, route: Route<'_>, contents: &[Content<'_>
 }
 
 /// Writes a record of messages into `space`, which has just the room for it.
-pub fn write_messages(
-    space: &mut [u8],
-    segment: u32,
-    flags: u8,
-    placements: &[Placement],
-    route: Route<'_>,
-    contents: &[Content<'_>],
-) {
+pub fn write_messages(space: &mut [u8], segment: u32, flags: u8, placements: &[Placement], route: Route<'_>, contents: &[Content<'_>]) {
     let mut at = HEADER;
     for (queue, first) in placements {
         space[at..at + 8].copy_from_slice(&queue.to_le_bytes());
@@ -230,7 +223,9 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    const ROUTE: Route<'static> = Route::new(b"\x01x\x02ab");
+    fn route() -> Route<'static> {
+        Route::new(b"\x01x\x02ab")
+    }
 
     fn contents<'a>(bodies: &'a [&'a [u8]]) -> Vec<Content<'a>> {
         bodies.iter().map(|&body| Content { properties: &[0x10, 0, 2], body: Body::Slice(body) }).collect()
@@ -238,8 +233,8 @@ mod tests {
 
     fn messages() -> Vec<u8> {
         let contents = contents(&[b"one", b"", b"three"]);
-        let mut space = vec![0xff; messages_len(2, ROUTE, &contents)];
-        write_messages(&mut space, 7, TRANSIENT, &[(5, 100), (6, 0)], ROUTE, &contents);
+        let mut space = vec![0xff; messages_len(2, route(), &contents)];
+        write_messages(&mut space, 7, TRANSIENT, &[(5, 100), (6, 0)], route(), &contents);
         space
     }
 
@@ -247,9 +242,9 @@ mod tests {
     fn messages_come_back() {
         let bytes = messages();
         let record = open(&bytes, 7).expect("it is whole");
-        assert_eq!(record.len(), bytes.len());
+        assert_eq!(record.size(), bytes.len());
         let read = Messages::read(record).expect("messages");
-        assert_eq!((read.count, read.route, read.properties, read.transient), (3, ROUTE, &[0x10, 0, 2][..], true));
+        assert_eq!((read.count, read.route, read.properties, read.transient), (3, route(), &[0x10, 0, 2][..], true));
         assert!(read.placements().eq([(5, 100), (6, 0)]));
         assert!(read.contents().map(|content| content.body.bytes()).eq([&b"one"[..], b"", b"three"]));
     }

@@ -22,6 +22,8 @@ pub struct Reader {
     slot: u32,
     /// The queue's number: the slot may be another's by then.
     queue: u64,
+    /// What is known of places may be another by then, too.
+    generation: u32,
     segment: u32,
     /// Bytes before what was asked for.
     before: usize,
@@ -37,6 +39,18 @@ enum What {
     Records(usize),
 }
 
+impl Reader {
+    /// The slot of the queue that it is for, if that is still the same.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// The segment that is read.
+    pub fn segment(&self) -> u32 {
+        self.segment
+    }
+}
+
 /// Why the log cannot be read: it is damaged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {
@@ -50,7 +64,7 @@ impl Store {
     /// From which sequence number on the messages of a queue are not in memory.
     pub fn spill_from(&mut self, slot: u32, next: u64) {
         if let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) {
-            (log.next, log.cursor) = (next, None);
+            log.go_on_from(next);
         }
     }
 
@@ -75,25 +89,27 @@ impl Store {
                 log.cursor = Some(Cursor { segment: extent.segment, at: 0, entries });
             } else {
                 let (place, len) = extent.section.expect("a sealed segment has sections");
-                let reader = Reader { slot, queue: log.number, segment: extent.segment, before: 0, len: len as usize, what: What::Section };
-                return self.read(reader, place);
+                let what = (extent.segment, len as usize, What::Section);
+                return self.read(slot, what, place);
             }
         }
         let (cursor, next) = (log.cursor.as_mut().expect("just made"), log.next);
         cursor.at += cursor.entries[cursor.at..].iter().take_while(|entry| entry.last() < next).count();
         let written = self.segments.written(cursor.segment);
         let (place, len, count) = cursor.piece(written);
-        let reader = Reader { slot, queue: log.number, segment: cursor.segment, before: 0, len, what: What::Records(count) };
+        let segment = cursor.segment;
         match (count, cursor.at == cursor.entries.len()) {
             (0, true) => log.busy = false, // the queue has gone on since it asked
             (0, false) => self.waiting.push(slot),
-            _ => self.read(reader, place),
+            _ => self.read(slot, (segment, len, What::Records(count)), place),
         }
     }
 
-    fn read(&mut self, reader: Reader, place: u64) {
-        let (from, before, len) = around(place, reader.len);
-        self.ops.push_back(Op::Read(Reader { before, ..reader }, reader.segment, from, len));
+    fn read(&mut self, slot: u32, (segment, len, what): (u32, usize, What), place: u64) {
+        let log = self.queues[slot as usize].as_deref().expect("it is being read");
+        let (from, before, blocks) = around(place, len);
+        let reader = Reader { slot, queue: log.number, generation: log.generation, segment, before, len, what };
+        self.ops.push_back(Op::Read(reader, segment, from, blocks));
     }
 
     /// What a read has brought. The messages go to `take`, with their sequence numbers, in order. The answer is the queue's slot, once it has
@@ -101,32 +117,27 @@ impl Store {
     ///
     /// # Errors
     /// The log is damaged.
-    pub fn on_read(
-        &mut self,
-        reader: Reader,
-        bytes: &Aligned,
-        mut take: impl FnMut(u64, &MessageView<'_>),
-    ) -> Result<Option<u32>, Damage> {
-        let Reader { slot, queue, segment, before, len, what } = reader;
+    pub fn on_read(&mut self, reader: Reader, bytes: &Aligned, mut take: impl FnMut(u64, &MessageView<'_>)) -> Result<Option<u32>, Damage> {
+        let Reader { slot, queue, generation, segment, before, len, what } = reader;
         let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.number == queue) else {
             return Ok(None);
         };
+        if log.generation != generation {
+            self.resume_load(slot);
+            return Ok(None);
+        }
         let damage = |place| Damage { segment, place };
         let bytes = part(bytes, before, len).ok_or(damage(0))?;
         let count = match what {
             What::Section => {
                 let entries = index::read_entries(queue, bytes).ok_or(damage(0))?;
-                let is_there = log.extents.iter().any(|extent| extent.segment == segment);
-                log.cursor = is_there.then_some(Cursor { segment, at: 0, entries });
+                log.cursor = Some(Cursor { segment, at: 0, entries });
                 self.resume_load(slot);
                 return Ok(None);
             }
             What::Records(count) => count,
         };
-        let Some(cursor) = log.cursor.as_mut().filter(|cursor| cursor.segment == segment) else {
-            self.resume_load(slot); // the segment was put in order meanwhile
-            return Ok(None);
-        };
+        let cursor = log.cursor.as_mut().expect("it stays as long as the generation");
         let entries = &cursor.entries[cursor.at..cursor.at + count];
         let (first, mut brought, mut next) = (entries[0].at, 0, log.next);
         for entry in entries {

@@ -13,7 +13,7 @@
 //! Where to look: [`format`] what stands in the files; [`writer`] batches on their way to the disk; [`segment`] files and what lives in them;
 //! [`queue_log`] what the log holds of a queue; [`loader`] how it comes back; [`compact`] how dead messages go; [`recover`] what a restart finds.
 
-
+pub mod catalog_log;
 pub mod compact;
 pub mod format;
 pub mod index;

@@ -30,6 +30,8 @@ pub struct QueueLog {
     pub cursor: Option<Cursor>,
     /// A read is under way, or waits for a write.
     pub busy: bool,
+    /// How often a segment went or was rewritten: what was read before is of no use.
+    pub generation: u32,
     /// How many messages the last read has brought.
     pub brought: usize,
 }
@@ -103,7 +105,7 @@ impl QueueLog {
         }
         (count > 0).then(|| {
             self.settled.insert(first, last);
-            (self.next, self.cursor) = (last + 1, None);
+            self.go_on_from(last + 1);
             (first, last)
         })
     }
@@ -123,7 +125,7 @@ impl QueueLog {
     /// A segment is gone.
     pub fn forget(&mut self, segment: u32) {
         self.extents.retain(|extent| extent.segment != segment);
-        self.cursor.take_if(|cursor| cursor.segment == segment);
+        self.start_over();
         let first = self.extents.front().map_or(u64::MAX, |extent| extent.first);
         self.settled.forget_below(first);
     }
@@ -136,10 +138,22 @@ impl QueueLog {
 
     /// A segment was rewritten and holds this much now. The answer is the bytes of what lives of it.
     pub fn rewritten(&mut self, segment: u32, section: &Section, bytes: u64) -> u64 {
-        self.cursor.take_if(|cursor| cursor.segment == segment);
+        self.start_over();
         let Some(extent) = self.extents.iter_mut().find(|extent| extent.segment == segment) else { return 0 };
         (extent.count, extent.bytes, extent.section) = (section.count, bytes, Some((section.place, section.len)));
         extent.live_bytes()
+    }
+
+    /// Messages from this sequence number on are not in memory.
+    pub fn go_on_from(&mut self, next: u64) {
+        self.next = next;
+        self.start_over();
+    }
+
+    /// What is known of places, and what is being read, is of no use any more.
+    fn start_over(&mut self) {
+        self.cursor = None;
+        self.generation = self.generation.wrapping_add(1);
     }
 
     /// The ranges of an extent that are not settled.
@@ -205,7 +219,7 @@ mod tests {
         let mut lost = Vec::new();
         assert_eq!(log.settle_spilled(40, |segment, count, _| lost.push((segment, count))), Some((170, 309)));
         assert_eq!(lost, [(5, 10), (2, 30)]);
-        assert_eq!(log.settle_spilled(0, |..| panic!("nothing is left")), None);
+        assert_eq!(log.settle_spilled(0, |_, _, _| panic!("nothing is left")), None);
     }
 
     #[test]

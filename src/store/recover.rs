@@ -212,11 +212,20 @@ impl Recovery<'_> {
     }
 }
 
+impl Trouble {
+    /// The segment that is in the way.
+    pub fn segment(&self) -> u32 {
+        match self {
+            Trouble::Unreadable(segment, _) | Trouble::Damaged(segment, _) => *segment,
+        }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Unreadable(segment, error) => write!(f, "segment {segment} of the log cannot be read: {error}"),
-            Trouble::Damaged(segment, place) => write!(f, "segment {segment} of the log is damaged at byte {place}"),
+            Trouble::Unreadable(_, error) => write!(f, "cannot be read: {error}"),
+            Trouble::Damaged(_, place) => write!(f, "damaged at byte {place}"),
         }
     }
 }

@@ -74,7 +74,7 @@ fn read(bytes: &[u8], at: usize, segment: u32) -> Result<Batch<'_>, usize> {
     while within < len && batch[within..].iter().take(format::HEADER).any(|&byte| byte != 0) {
         let record = format::open(&batch[within..], segment).ok_or(at + within)?;
         records.push((at + within, record));
-        within += record.len();
+        within += record.size();
     }
     let is_padded = within <= len && len - within < BLOCK && batch[within.min(len)..].iter().all(|&byte| byte == 0);
     if is_padded { Ok(Batch { number, len, records }) } else { Err(at + within) }
@@ -91,7 +91,7 @@ impl Index {
         match record.kind {
             Kind::Messages => {
                 if let Some(messages) = format::Messages::read(record) {
-                    self.add(&messages, place, record.len() as u32);
+                    self.add(&messages, place, record.size() as u32);
                 }
             }
             Kind::Settled => format::read_ranges(record.payload).for_each(|range| self.settle(range)),

@@ -170,7 +170,11 @@ impl Segments {
 
     /// The entries of a queue in a segment whose index is in memory.
     pub fn entries(&self, number: u32, queue: u64) -> Option<Vec<Entry>> {
-        if number == self.current { Some(self.index.of(queue)) } else { self.list.get(&number)?.index.as_ref().map(|index| index.of(queue)) }
+        if number == self.current {
+            Some(self.index.of(queue))
+        } else {
+            self.list.get(&number)?.index.as_ref().map(|index| index.of(queue))
+        }
     }
 
     /// How much of a segment is on the disk.

@@ -35,7 +35,7 @@ fn whenever_the_disk_stops_nothing_promised_is_lost() {
 fn crash_after_crash() {
     let seeds = match variable("RINGMQ_CRASH_SEED") {
         Some(seed) => seed..=seed,
-        None => 1..=variable("RINGMQ_CRASH_SEEDS").unwrap_or(60),
+        None => 1..=variable("RINGMQ_CRASH_SEEDS").unwrap_or(20),
     };
     for seed in seeds {
         println!("seed {seed}");
@@ -73,7 +73,7 @@ fn flipped_bits_are_found() {
     model.run(60, None);
     let (whole, mut rng) = (model.into_disk(), Rng::seeded(9));
     let (mut found, mut cut) = (0, 0);
-    for _ in 0..300 {
+    for _ in 0..150 {
         let mut disk = Disk::with_files(whole.files.clone());
         let (&segment, file) = disk.files.iter_mut().next().expect("a segment");
         let used = file.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1).min(1 << 20);
@@ -91,7 +91,7 @@ fn flipped_bits_are_found() {
             Err(trouble) => panic!("{trouble}"),
         }
     }
-    assert!(found > 100 && cut < 100, "{found} found, {cut} cut");
+    assert!(found > 50 && cut < 50, "{found} found, {cut} cut");
 }
 
 /// How many tails were cut.

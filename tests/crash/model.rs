@@ -176,7 +176,7 @@ impl Model {
     }
 
     fn complete(&mut self) {
-        let Some(done) = self.disk.complete() else { return };
+        let Some(done) = self.disk.complete(&mut self.rng) else { return };
         match done {
             Done::Created(segment) => self.store.on_created(segment),
             Done::Written(write) => self.store.on_written(write),

@@ -15,10 +15,12 @@ use std::sync::Arc;
 
 use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
+use ringmq::base::rng::Rng;
 use ringmq::config::Config;
 use ringmq::shard::{self, Deed, Shard};
 
 use super::broker::{Broker, Conn};
+use super::disk::{Disk, Done};
 
 /// The shards of one broker and the connections to them.
 pub struct Cluster {
@@ -26,6 +28,8 @@ pub struct Cluster {
     connections: Vec<Connection>,
     by_id: HashMap<(usize, ConnId), Conn>,
     now: u64,
+    /// Decides what the disk does first.
+    rng: Rng,
     /// Which shard the next connection of [`Broker::connect`] goes to.
     next_shard: usize,
 }
@@ -37,6 +41,9 @@ struct Node {
     asleep: bool,
     /// Turns until the memory that the shard wishes for is prepared.
     preparing: Option<u32>,
+    disk: Disk,
+    /// A write of the catalog's log is under way.
+    catalog: bool,
 }
 
 struct Connection {
@@ -56,10 +63,10 @@ struct Connection {
 impl Cluster {
     /// A broker of `config.shards` shards. The first orderly connection goes to the last shard: not to the one that orders the catalog's changes.
     pub fn new(config: Config, seed: u64) -> Cluster {
-        let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
+        let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None, disk: Disk::default(), catalog: false };
         let shards: Vec<Node> = shard::cluster(&Arc::new(config), seed).into_iter().map(node).collect();
         let next_shard = shards.len() - 1;
-        Cluster { shards, connections: Vec::new(), by_id: HashMap::new(), now: 0, next_shard }
+        Cluster { shards, connections: Vec::new(), by_id: HashMap::new(), now: 0, rng: Rng::seeded(seed), next_shard }
     }
 
     /// Milliseconds since the start.
@@ -156,13 +163,15 @@ impl Cluster {
     /// Whether this shard is awake: it asked for another turn, was woken, has a timer due, or something arrived.
     pub fn wants_turn(&self, shard: usize) -> bool {
         let node = &self.shards[shard];
-        !node.asleep || node.preparing.is_some() || node.due.is_some_and(|due| due <= self.now)
+        let is_served = node.preparing.is_none() && node.disk.is_idle() && !node.catalog;
+        !node.asleep || !is_served || node.due.is_some_and(|due| due <= self.now)
     }
 
     /// One turn of this shard; afterwards it sleeps if it may.
     pub fn turn(&mut self, shard: usize) {
         self.touch(shard);
         self.prepare(shard);
+        self.serve_disk(shard);
         let turn = self.shards[shard].shard.turn(self.now);
         let node = &mut self.shards[shard];
         (node.due, node.again) = (turn.due, turn.again);
@@ -230,6 +239,9 @@ impl Cluster {
                 }
                 Deed::Wake(peer) => self.touch(usize::from(peer.0)),
                 Deed::Prepare(..) => self.shards[shard].preparing = Some(PREPARE_TURNS),
+                Deed::Log(op) => self.shards[shard].disk.submit(op),
+                Deed::Catalog(_) => self.shards[shard].catalog = true,
+                Deed::Fail(sentence) => panic!("{sentence}"),
             }
         }
     }
@@ -241,6 +253,21 @@ impl Cluster {
         if node.preparing == Some(0) {
             node.preparing = None;
             node.shard.on_prepared();
+        }
+    }
+
+    /// The disk does the next thing.
+    fn serve_disk(&mut self, shard: usize) {
+        let Node { shard, disk, catalog, .. } = &mut self.shards[shard];
+        match disk.complete(&mut self.rng) {
+            Some(Done::Created(segment)) => shard.on_log_created(segment),
+            Some(Done::Written(write)) => shard.on_log_written(write),
+            Some(Done::Read(reader, bytes)) => shard.on_log_read(reader, &bytes),
+            Some(Done::Compacted(compacted)) => shard.on_log_compacted(compacted),
+            Some(Done::Deleted) | None => {}
+        }
+        if std::mem::take(catalog) {
+            shard.on_catalog_written();
         }
     }
 

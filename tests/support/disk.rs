@@ -19,6 +19,8 @@ pub struct Disk {
     /// Files that were deleted, to be used again with what they hold.
     spare: Vec<Vec<u8>>,
     waiting: VecDeque<Op>,
+    /// What a thread of its own does beside that.
+    beside: VecDeque<Op>,
     /// Operations that were completed.
     pub completed: u64,
 }
@@ -40,17 +42,22 @@ impl Disk {
 
     /// The log wants something.
     pub fn submit(&mut self, op: Op) {
-        self.waiting.push_back(op);
+        match op {
+            Op::Write(_) | Op::Read(..) => self.waiting.push_back(op),
+            Op::Create(_) | Op::Compact(_) | Op::Delete(_) => self.beside.push_back(op),
+        }
     }
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.beside.is_empty()
     }
 
-    /// Carries out the oldest operation.
-    pub fn complete(&mut self) -> Option<Done> {
-        let op = self.waiting.pop_front()?;
+    /// Carries out the oldest operation of either kind.
+    pub fn complete(&mut self, rng: &mut Rng) -> Option<Done> {
+        let mut queues = [&mut self.waiting, &mut self.beside];
+        queues.rotate_left(rng.below(2) as usize);
+        let op = queues.into_iter().find_map(VecDeque::pop_front)?;
         self.completed += 1;
         Some(match op {
             Op::Create(segment) => {
@@ -88,6 +95,7 @@ impl Disk {
             self.put(&write, |sector| flags[sector], len);
         }
         self.waiting.clear();
+        self.beside.clear();
         self.spare.clear(); // deleted at the next start
     }
 

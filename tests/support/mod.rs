@@ -19,6 +19,7 @@
 pub mod broker;
 pub mod client;
 pub mod cluster;
+pub mod disk;
 pub mod methods;
 pub mod script;
 pub mod socket;

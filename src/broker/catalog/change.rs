@@ -19,8 +19,8 @@ pub enum Change {
     DeclareExchange { vhost: VhostId, spec: ExchangeSpec },
     /// An exchange goes, with all bindings from and to it.
     DeleteExchange { vhost: VhostId, name: Box<str> },
-    /// A new queue that lives on shard `home`; an exclusive one belongs to `owner`.
-    DeclareQueue { vhost: VhostId, spec: QueueSpec, home: ShardId, owner: Option<ConnAddr> },
+    /// A new queue that lives on shard `home`; an exclusive one belongs to `owner`; a durable one has a `number` that no other ever has.
+    DeclareQueue { vhost: VhostId, spec: QueueSpec, home: ShardId, owner: Option<ConnAddr>, number: u64 },
     /// A queue goes, with all bindings to it.
     DeleteQueue { queue: QueueId },
     /// A new binding, its arguments in canonical form.
@@ -60,7 +60,7 @@ impl Catalog {
                 self.remove_exchanges(vec![id]);
                 Some(Applied::Done)
             }
-            Change::DeclareQueue { vhost, spec, home, owner } => self.declare_queue(*vhost, spec, *home, *owner),
+            Change::DeclareQueue { vhost, spec, home, owner, number } => self.declare_queue(*vhost, spec, *home, *owner, *number),
             Change::DeleteQueue { queue } => self.delete_queue(*queue),
             Change::Bind { vhost, spec } => self.bind(*vhost, spec),
             Change::Unbind { vhost, spec } => {
@@ -94,7 +94,7 @@ impl Catalog {
         self.vhost_mut(vhost).exchanges.insert(name, id);
     }
 
-    fn declare_queue(&mut self, vhost: VhostId, spec: &QueueSpec, home: ShardId, owner: Option<ConnAddr>) -> Option<Applied> {
+    fn declare_queue(&mut self, vhost: VhostId, spec: &QueueSpec, home: ShardId, owner: Option<ConnAddr>, number: u64) -> Option<Applied> {
         if self.queue_by_name(vhost, &spec.name).is_some() {
             return None;
         }
@@ -103,6 +103,7 @@ impl Catalog {
             addr: QueueAddr { home, queue },
             owner,
             vhost,
+            number,
             incoming: Default::default(),
         });
         self.vhost_mut(vhost).queues.insert(spec.name.as_bytes().into(), queue);
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn declare(name: &str) -> Change {
-        Change::DeclareQueue { vhost: VHOST, spec: queue(name), home: ShardId(1), owner: None }
+        Change::DeclareQueue { vhost: VHOST, spec: queue(name), home: ShardId(1), owner: None, number: 0 }
     }
 
     fn auto_delete(name: &str) -> Request {

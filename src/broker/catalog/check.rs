@@ -120,7 +120,7 @@ impl Catalog {
         let queue_text = self.queue_text(vhost, &spec.name);
         check_names_exchange(&spec.arguments, queue_arguments::DEAD_LETTER_EXCHANGE, &queue_text)?;
         queue_arguments::check(&spec, &queue_text)?;
-        Ok(Verdict::Change(Change::DeclareQueue { vhost, spec, home: asker.shard, owner }))
+        Ok(Verdict::Change(Change::DeclareQueue { vhost, spec, home: asker.shard, owner, number: 0 }))
     }
 
     fn check_queue(&self, vhost: VhostId, asker: ConnAddr, name: &str) -> Result<Verdict, Fault> {

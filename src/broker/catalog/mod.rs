@@ -13,12 +13,14 @@ mod change;
 mod check;
 mod equivalence;
 mod queue_arguments;
+mod saved;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
 pub use change::{Applied, Change};
 pub use check::Verdict;
+pub use saved::Saved;
 
 use self::bindings::{Binding, BindingId, Bindings};
 use super::exchange::{Dest, Matcher};
@@ -56,6 +58,8 @@ pub struct QueueInfo {
     pub owner: Owner,
     /// Its virtual host.
     pub vhost: VhostId,
+    /// By what the log knows it, if it is durable.
+    pub number: u64,
     incoming: BTreeSet<BindingId>,
 }
 

@@ -7,6 +7,9 @@
 //!               consumers  (c2 c5 c1) ─────┘     strict rotation among those with room, higher priority first
 //! ```
 //!
+//! **Spilled.** When memory is short, messages go to the log alone. All of them lie behind those in `ready`, and as long as there are any, new
+//! ones join them; the shard loads them again as `ready` runs low. The queue keeps no more of them than their number.
+//!
 //! Invariants: sequence numbers grow from front to back of `ready`; no number is in both `ready` and `returned`. A popped entry is in the
 //! custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue keeps the count of those only.
 
@@ -27,16 +30,63 @@ pub struct Queue {
     pub id: QueueId,
     /// Who receives from it.
     pub consumers: Consumers,
+    /// It survives a restart, and so do its persistent messages.
+    pub durable: bool,
     auto_delete: bool,
     next_sequence: u64,
     ready: LongQueue<Entry>,
     returned: BTreeMap<u64, Entry>,
+    /// Messages that only the log has.
+    spilled: u64,
 }
 
 impl Queue {
     /// An empty queue.
-    pub fn new(id: QueueId, auto_delete: bool) -> Queue {
-        Queue { id, auto_delete, consumers: Consumers::default(), next_sequence: 0, ready: LongQueue::new(), returned: BTreeMap::new() }
+    pub fn new(id: QueueId, durable: bool, auto_delete: bool) -> Queue {
+        Queue {
+            id,
+            consumers: Consumers::default(),
+            durable,
+            auto_delete,
+            next_sequence: 0,
+            ready: LongQueue::new(),
+            returned: BTreeMap::new(),
+            spilled: 0,
+        }
+    }
+
+    /// What a restart has found: the first sequence number that is free, and how many messages the log has.
+    pub fn restore(&mut self, next_sequence: u64, spilled: u64) {
+        (self.next_sequence, self.spilled) = (next_sequence, spilled);
+    }
+
+    /// The sequence number that the next message gets.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// `count` messages at the tail go to the log alone. The answer is the sequence number of the first one.
+    pub fn spill(&mut self, count: usize) -> u64 {
+        let first = self.next_sequence;
+        self.next_sequence += count as u64;
+        self.spilled += count as u64;
+        first
+    }
+
+    /// The next spilled message is in memory again.
+    pub fn load(&mut self, entry: Entry) {
+        self.ready.push_back(entry);
+        self.spilled -= 1;
+    }
+
+    /// Messages that only the log has.
+    pub fn spilled(&self) -> u64 {
+        self.spilled
+    }
+
+    /// Messages in memory that are ready for delivery.
+    pub fn loaded(&self) -> usize {
+        self.ready.len() + self.returned.len()
     }
 
     /// A place at the tail for a message that is delivered at once and does not wait.
@@ -67,17 +117,18 @@ impl Queue {
 
     /// Takes out all messages that are ready for delivery.
     pub fn purge(&mut self) -> Purged {
-        Purged { ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned) }
+        let spilled = std::mem::take(&mut self.spilled);
+        Purged { ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
     }
 
     /// Messages ready for delivery.
     pub fn len(&self) -> usize {
-        self.ready.len() + self.returned.len()
+        self.loaded() + self.spilled as usize
     }
 
     /// Whether nothing is ready for delivery.
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.returned.is_empty()
+        self.loaded() == 0 && self.spilled == 0
     }
 
     /// Whether a message and a consumer with room are both there.
@@ -103,17 +154,24 @@ impl Queue {
 pub struct Purged {
     ready: LongQueue<Entry>,
     returned: BTreeMap<u64, Entry>,
+    /// Those that only the log had.
+    pub spilled: u64,
 }
 
 impl Purged {
     /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ready.len() + self.returned.len()
+    pub fn count(&self) -> usize {
+        self.ready.len() + self.returned.len() + self.spilled as usize
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Whether there is none in memory.
+    pub fn is_freed(&self) -> bool {
+        self.ready.is_empty() && self.returned.is_empty()
+    }
+
+    /// Those in memory.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.ready.iter().chain(self.returned.values()).copied()
     }
 
     /// Takes one out, in any order.
@@ -131,7 +189,7 @@ mod tests {
     }
 
     fn filled(count: u32) -> Queue {
-        let mut queue = Queue::new(QueueId::default(), false);
+        let mut queue = Queue::new(QueueId::default(), false, false);
         (0..count).for_each(|n| queue.push(message(n)));
         queue
     }
@@ -156,10 +214,10 @@ mod tests {
         queue.pop();
         queue.requeue(taken.returned());
         let mut purged = queue.purge();
-        assert_eq!((queue.len(), purged.len()), (0, 5));
+        assert_eq!((queue.len(), purged.count()), (0, 5));
         let mut places: Vec<_> = std::iter::from_fn(|| purged.pop()).map(|entry| entry.sequence()).collect();
         places.sort_unstable();
-        assert_eq!((places, purged.is_empty()), (vec![0, 1, 2, 3, 4], true));
+        assert_eq!((places, purged.is_freed()), (vec![0, 1, 2, 3, 4], true));
     }
 
     #[test]

@@ -98,6 +98,8 @@ impl Yard {
                 Deed::Resume(id) => self.set_paused(shard, id, false),
                 Deed::Wake(_) => {}
                 Deed::Prepare(..) => self.shards[shard].on_prepared(),
+                Deed::Log(_) | Deed::Catalog(_) => {} // nothing durable is measured here
+                Deed::Fail(sentence) => panic!("{sentence}"),
                 Deed::Close(_) => panic!("the broker closed a connection: a scenario does what it may not"),
             }
         }

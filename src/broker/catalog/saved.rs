@@ -1,0 +1,265 @@
+//! The catalog in its durable form: what of it survives a restart, as records of a log.
+//!
+//! A record is a field table, so that it can be extended: `op` says what happens, the other entries to what. Queues are named by their names
+//! here, because their ids are another after each restart; `number` is the name by which the log of messages knows them, never given twice.
+
+use super::{Catalog, Change, PREDECLARED, QueueInfo};
+use crate::base::ids::ShardId;
+use crate::contract::{BindingSpec, Destination, ExchangeSpec, QueueSpec, VhostId};
+use crate::message::{Table, TableBuilder, TableRef, Value};
+
+/// One record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Saved {
+    /// A change, but for the end of a queue.
+    Change(Change),
+    /// The end of a queue.
+    DeleteQueue(VhostId, Box<str>),
+    /// No queue of a lower number will be declared.
+    NextNumber(u64),
+}
+
+impl Catalog {
+    /// The record of a change that is about to be applied; none if it concerns nothing that survives a restart.
+    pub fn save(&self, change: &Change) -> Option<Vec<u8>> {
+        let is_durable = |vhost, name: &str| self.exchange_by_name(vhost, name.as_bytes()).is_some_and(|exchange| exchange.spec.durable);
+        let survives = match change {
+            Change::DeclareExchange { spec, .. } => spec.durable,
+            Change::DeleteExchange { vhost, name } => is_durable(*vhost, name),
+            Change::DeclareQueue { spec, .. } => spec.durable,
+            Change::DeleteQueue { queue } => {
+                let queue = self.queue(*queue).filter(|queue| queue.spec.durable)?;
+                return Some(Saved::DeleteQueue(queue.vhost, queue.spec.name.clone()).encode(self));
+            }
+            Change::Bind { vhost, spec } | Change::Unbind { vhost, spec } => {
+                is_durable(*vhost, &spec.source)
+                    && match spec.kind {
+                        Destination::Exchange => is_durable(*vhost, &spec.destination),
+                        Destination::Queue => self.queue_by_name(*vhost, &spec.destination).is_some_and(|queue| queue.spec.durable),
+                    }
+            }
+        };
+        survives.then(|| Saved::Change(change.clone()).encode(self))
+    }
+
+    /// All that survives a restart, as records that make it anew.
+    pub fn snapshot(&self) -> Vec<Vec<u8>> {
+        let exchanges = self.exchanges().filter(|exchange| exchange.spec.durable && !is_predeclared(&exchange.spec.name));
+        let exchanges = exchanges.map(|exchange| Change::DeclareExchange { vhost: exchange.vhost, spec: exchange.spec.clone() });
+        let queues = self.queues().filter(|queue| queue.spec.durable).map(QueueInfo::declaration);
+        let bindings = self.bindings().map(|binding| {
+            let (source, destination) = (binding.source.into(), binding.destination.into());
+            let (key, arguments) = (binding.key.into(), binding.arguments.clone());
+            Change::Bind { vhost: binding.vhost, spec: BindingSpec { source, kind: binding.kind, destination, key, arguments } }
+        });
+        exchanges.chain(queues).chain(bindings).filter_map(|change| self.save(&change)).collect()
+    }
+
+    /// Carries out a record. `home` says where a queue lives that lived on a shard, by its name.
+    pub fn restore(&mut self, record: Saved, home: impl Fn(ShardId, &str) -> ShardId) {
+        let change = match record {
+            Saved::Change(Change::DeclareQueue { vhost, spec, home: old, owner, number }) => {
+                let home = home(old, &spec.name);
+                Change::DeclareQueue { vhost, spec, home, owner, number }
+            }
+            Saved::Change(change) => change,
+            Saved::DeleteQueue(vhost, name) => match self.queue_by_name(vhost, &name) {
+                Some(queue) => Change::DeleteQueue { queue: queue.addr.queue },
+                None => return,
+            },
+            Saved::NextNumber(_) => return,
+        };
+        self.apply(&change);
+    }
+}
+
+impl QueueInfo {
+    fn declaration(&self) -> Change {
+        Change::DeclareQueue { vhost: self.vhost, spec: self.spec.clone(), home: self.addr.home, owner: self.owner, number: self.number }
+    }
+}
+
+impl Saved {
+    /// The record.
+    pub fn encode(&self, catalog: &Catalog) -> Vec<u8> {
+        let begin = |op: &str, vhost: VhostId| TableBuilder::new().text("op", op).text("vhost", catalog.vhost_name(vhost));
+        let table = match self {
+            Saved::Change(Change::DeclareExchange { vhost, spec }) => begin("exchange", *vhost)
+                .text("name", &spec.name)
+                .text("type", &spec.kind)
+                .bool("auto-delete", spec.auto_delete)
+                .bool("internal", spec.internal)
+                .table("arguments", &spec.arguments),
+            Saved::Change(Change::DeleteExchange { vhost, name }) => begin("delete-exchange", *vhost).text("name", name),
+            Saved::Change(Change::DeclareQueue { vhost, spec, home, number, .. }) => begin("queue", *vhost)
+                .text("name", &spec.name)
+                .bool("auto-delete", spec.auto_delete)
+                .table("arguments", &spec.arguments)
+                .int("home", home.0.into())
+                .long("number", *number as i64),
+            Saved::Change(Change::Bind { vhost, spec }) => binding(begin("bind", *vhost), spec),
+            Saved::Change(Change::Unbind { vhost, spec }) => binding(begin("unbind", *vhost), spec),
+            Saved::DeleteQueue(vhost, name) => begin("delete-queue", *vhost).text("name", name),
+            Saved::NextNumber(number) => TableBuilder::new().text("op", "next-number").long("number", *number as i64),
+            Saved::Change(Change::DeleteQueue { .. }) => unreachable!("queues are named by their names here"),
+        };
+        table.build().wire().to_vec()
+    }
+
+    /// Reads a record; none if it is not one that this version knows.
+    pub fn decode(record: &[u8], catalog: &Catalog) -> Option<Saved> {
+        let table = TableRef::parse(record).ok()?;
+        let number = || table.find("number")?.as_int().map(|number| number as u64);
+        let op = text(table, "op")?;
+        if &*op == "next-number" {
+            return number().map(Saved::NextNumber);
+        }
+        let vhost = catalog.vhost_by_name(&text(table, "vhost")?)?;
+        let name = || text(table, "name");
+        let flag = |key| table.find(key).and_then(Value::as_bool).unwrap_or(false);
+        Some(Saved::Change(match &*op {
+            "exchange" => {
+                let (name, kind, arguments) = (name()?, text(table, "type")?, arguments(table)?);
+                let (auto_delete, internal) = (flag("auto-delete"), flag("internal"));
+                Change::DeclareExchange { vhost, spec: ExchangeSpec { name, kind, durable: true, auto_delete, internal, arguments } }
+            }
+            "delete-exchange" => Change::DeleteExchange { vhost, name: name()? },
+            "queue" => {
+                let (name, auto_delete, arguments) = (name()?, flag("auto-delete"), arguments(table)?);
+                let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete, arguments };
+                let home = ShardId(u16::try_from(table.find("home")?.as_int()?).ok()?);
+                Change::DeclareQueue { vhost, spec, home, owner: None, number: number()? }
+            }
+            "bind" => Change::Bind { vhost, spec: read_binding(table)? },
+            "unbind" => Change::Unbind { vhost, spec: read_binding(table)? },
+            "delete-queue" => return Some(Saved::DeleteQueue(vhost, name()?)),
+            _ => return None,
+        }))
+    }
+
+    /// The first number that is free behind this record.
+    pub fn next_number(&self) -> u64 {
+        match self {
+            Saved::Change(Change::DeclareQueue { number, .. }) => number + 1,
+            Saved::NextNumber(number) => *number,
+            _ => 0,
+        }
+    }
+}
+
+fn binding(table: TableBuilder, spec: &BindingSpec) -> TableBuilder {
+    table
+        .text("source", &spec.source)
+        .bool("to-exchange", spec.kind == Destination::Exchange)
+        .text("destination", &spec.destination)
+        .value("key", Value::LongString(&spec.key))
+        .table("arguments", &spec.arguments)
+}
+
+fn read_binding(table: TableRef<'_>) -> Option<BindingSpec> {
+    let is_exchange = table.find("to-exchange")?.as_bool()?;
+    Some(BindingSpec {
+        source: text(table, "source")?,
+        kind: if is_exchange { Destination::Exchange } else { Destination::Queue },
+        destination: text(table, "destination")?,
+        key: table.find("key")?.as_text()?.into(),
+        arguments: arguments(table)?,
+    })
+}
+
+fn text(table: TableRef<'_>, key: &str) -> Option<Box<str>> {
+    std::str::from_utf8(table.find(key)?.as_text()?).ok().map(Box::from)
+}
+
+fn arguments(table: TableRef<'_>) -> Option<Table> {
+    table.find("arguments")?.as_table().map(TableRef::to_owned)
+}
+
+fn is_predeclared(name: &str) -> bool {
+    PREDECLARED.iter().any(|(predeclared, ..)| *predeclared == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::fixture::{VHOST, binding, exchange, queue};
+
+    fn filled() -> Catalog {
+        let mut catalog = Catalog::new();
+        let arguments = TableBuilder::new().text("alternate-exchange", "alt").build();
+        let exchange = |name, kind, durable| Change::DeclareExchange {
+            vhost: VHOST,
+            spec: ExchangeSpec { durable, arguments: arguments.clone(), ..exchange(name, kind) },
+        };
+        let queue = |name, durable, number| Change::DeclareQueue {
+            vhost: VHOST,
+            spec: QueueSpec { durable, ..queue(name) },
+            home: ShardId(1),
+            owner: None,
+            number,
+        };
+        let bind = |source, key, destination| Change::Bind { vhost: VHOST, spec: binding(source, key, destination) };
+        for change in [
+            exchange("e", "topic", true),
+            exchange("passing", "fanout", false),
+            queue("q", true, 7),
+            queue("fleeting", false, 0),
+            bind("e", "a.#", "q"),
+            bind("e", "b", "fleeting"),
+            bind("passing", "", "q"),
+            bind("amq.direct", "k", "=>e"),
+        ] {
+            catalog.apply(&change);
+        }
+        catalog
+    }
+
+    fn restored(records: &[Vec<u8>]) -> Catalog {
+        let mut catalog = Catalog::new();
+        for record in records {
+            let saved = Saved::decode(record, &catalog).expect("known");
+            catalog.restore(saved, |home, _| home);
+        }
+        catalog
+    }
+
+    #[test]
+    fn what_is_durable_comes_back() {
+        let catalog = filled();
+        let records = catalog.snapshot();
+        let again = restored(&records);
+        assert!(again.queues().map(|queue| (&*queue.spec.name, queue.number, queue.addr.home)).eq([("q", 7, ShardId(1))]));
+        let exchange = again.exchange_by_name(VHOST, b"e").expect("durable");
+        assert_eq!(exchange.spec, catalog.exchange_by_name(VHOST, b"e").expect("there").spec);
+        assert!(again.exchange_by_name(VHOST, b"passing").is_none());
+        let mut bindings: Vec<_> = again.bindings().map(|binding| (binding.source, binding.destination)).collect();
+        bindings.sort_unstable();
+        assert_eq!(bindings, [("amq.direct", "e"), ("e", "q")]);
+        assert_eq!(again.snapshot(), records);
+    }
+
+    #[test]
+    fn what_went_stays_gone() {
+        let mut catalog = filled();
+        let mut records = catalog.snapshot();
+        let queue = catalog.queue_by_name(VHOST, "q").expect("there").addr.queue;
+        for change in [Change::DeleteQueue { queue }, Change::DeleteExchange { vhost: VHOST, name: "e".into() }] {
+            records.extend(catalog.save(&change));
+            catalog.apply(&change);
+        }
+        let again = restored(&records);
+        assert_eq!((again.queues().count(), again.exchanges().count(), again.bindings().count()), (0, 7, 0));
+        assert!(catalog.save(&Change::DeleteExchange { vhost: VHOST, name: "passing".into() }).is_none());
+    }
+
+    #[test]
+    fn numbers_are_remembered_and_what_is_unknown_is_refused() {
+        let catalog = Catalog::new();
+        let saved = Saved::NextNumber(1 << 40);
+        assert_eq!(Saved::decode(&saved.encode(&catalog), &catalog), Some(saved.clone()));
+        assert_eq!(saved.next_number(), 1 << 40);
+        let unknown = TableBuilder::new().text("op", "sing").text("vhost", "/").build();
+        assert_eq!(Saved::decode(unknown.wire(), &catalog), None);
+        assert_eq!(Saved::decode(b"\x01", &catalog), None);
+    }
+}

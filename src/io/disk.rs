@@ -1,0 +1,234 @@
+//! The log's files as its shard uses them: writes and reads through the shard's ring, everything slow by a thread beside it.
+//!
+//! ```text
+//! Op::Write, Op::Read ─▶ ring ─────────────────────────────▶ completion ─▶ Done
+//! Op::Create, Compact, Delete, CatalogOp ─▶ disk_worker ─▶ eventfd ──────▶ Done
+//! ```
+//!
+//! Files are opened with O_DIRECT and O_DSYNC: what is written is on the disk when the write completes, and takes no memory of the system's. With
+//! `--durability os` neither, and what is written has only reached the system. A file system without O_DIRECT (tmpfs) does without.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use io_uring::{opcode, types};
+use slab::Slab;
+
+use super::disk_worker::{Finished, Job, Worker};
+use super::process;
+use super::ring::Ring;
+use super::token::Token;
+use super::wake::Bell;
+use crate::base::aligned::Aligned;
+use crate::base::hash::Map;
+use crate::base::ids::ShardId;
+use crate::config::{Config, Durability};
+use crate::store::catalog_log::CatalogOp;
+use crate::store::{Op, Reader, Write};
+
+/// How files of a log are opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mode {
+    /// Past the system's cache.
+    direct: bool,
+    /// A write is over when it is on the disk.
+    sync: bool,
+}
+
+/// The files of one shard's log.
+pub struct Disk {
+    directory: PathBuf,
+    mode: Mode,
+    /// Those that are open.
+    files: Map<u32, Rc<File>>,
+    /// What the ring is doing.
+    operations: Slab<Operation>,
+    bell: Arc<Bell>,
+    worker: Worker,
+    catalog_worker: Worker,
+    finished: Receiver<Finished>,
+}
+
+/// An operation under way. Its file stays open and its buffer in place until it is over.
+struct Operation {
+    file: Rc<File>,
+    what: What,
+}
+
+enum What {
+    Write(Write),
+    Read(Reader, Aligned),
+}
+
+/// What is over.
+pub enum Done {
+    /// A write is on the disk.
+    Written(Write),
+    /// A read.
+    Read(Reader, Aligned),
+}
+
+impl Disk {
+    /// The files of a shard.
+    ///
+    /// # Errors
+    /// The directory cannot be written to, or the system has no descriptor or no thread left.
+    pub fn open(shard: ShardId, config: &Config) -> io::Result<Disk> {
+        let data_dir = &config.data_dir;
+        let directory = shard_directory(data_dir, shard);
+        std::fs::create_dir_all(&directory)?;
+        let mode = Mode::find(config.durability, &directory)?;
+        let (sender, finished) = channel();
+        let bell = Arc::new(Bell::new()?);
+        let name = |what| format!("ringmq-{what}-{}", shard.0);
+        let worker = Worker::start(name("disk"), directory.clone(), sender.clone(), bell.clone())?;
+        let catalog_worker = Worker::start(name("catalog"), data_dir.to_path_buf(), sender, bell.clone())?;
+        Ok(Disk { directory, mode, files: Map::default(), operations: Slab::new(), bell, worker, catalog_worker, finished })
+    }
+
+    /// Starts to listen to the threads beside.
+    pub fn watch(&self, ring: &mut Ring<'_>) {
+        self.bell.watch(ring);
+    }
+
+    /// Whether the ring is writing or reading: the kernel may need this CPU for that.
+    pub fn is_busy(&self) -> bool {
+        !self.operations.is_empty()
+    }
+
+    /// Begins an operation.
+    pub fn start(&mut self, op: Op, ring: &mut Ring<'_>) {
+        match op {
+            Op::Write(write) => {
+                let file = self.file(write.segment);
+                self.push(Operation { file, what: What::Write(write) }, ring);
+            }
+            Op::Read(reader, segment, place, len) => {
+                let file = self.file(segment);
+                let operation = Operation { file, what: What::Read(reader, Aligned::zeroed(len)) };
+                self.push_at(operation, place, ring);
+            }
+            Op::Create(segment) => self.worker.give(Job::Create(segment)),
+            Op::Compact(compaction) => self.worker.give(Job::Compact(compaction)),
+            Op::Delete(segment) => {
+                self.files.remove(&segment);
+                self.worker.give(Job::Delete(segment));
+            }
+        }
+    }
+
+    /// Begins a write of the catalog's log.
+    pub fn start_catalog(&mut self, op: CatalogOp) {
+        self.catalog_worker.give(Job::Catalog(op));
+    }
+
+    /// An operation of the ring is over. Nothing can go on after one that has failed: no confirm may be a lie.
+    pub fn on_completion(&mut self, number: u32, result: i32) -> Done {
+        let Operation { what, .. } = self.operations.remove(number as usize);
+        let bytes = usize::try_from(result);
+        match what {
+            What::Write(write) if bytes == Ok(write.buffer.len()) => Done::Written(write),
+            What::Read(reader, buffer) if bytes.is_ok() => Done::Read(reader, buffer),
+            What::Write(write) => self.fail("written", write.segment, result),
+            What::Read(reader, _) => self.fail("read", reader.segment(), result),
+        }
+    }
+
+    /// What the threads beside have finished; they are listened to again.
+    pub fn on_bell(&mut self, ring: &mut Ring<'_>) -> Vec<Finished> {
+        self.bell.watch(ring);
+        let finished: Vec<Finished> = self.finished.try_iter().collect();
+        for done in &finished {
+            if let Finished::Compacted(compacted) = done {
+                self.files.remove(&compacted.segment); // it is another file now
+            }
+        }
+        finished
+    }
+
+    fn push(&mut self, operation: Operation, ring: &mut Ring<'_>) {
+        let What::Write(write) = &operation.what else { unreachable!("only writes know their place") };
+        let place = write.place;
+        self.push_at(operation, place, ring);
+    }
+
+    fn push_at(&mut self, operation: Operation, place: u64, ring: &mut Ring<'_>) {
+        let number = self.operations.insert(operation);
+        let Operation { file, what } = &mut self.operations[number];
+        let fd = types::Fd(file.as_raw_fd());
+        let token = Token::Disk(number as u32).encode();
+        let entry = match what {
+            What::Write(write) => {
+                let bytes = write.buffer.blocks();
+                let len = u32::try_from(bytes.len()).expect("a batch is shorter than 4 GiB");
+                opcode::Write::new(fd, bytes.as_ptr(), len).offset(place).build()
+            }
+            What::Read(_, buffer) => {
+                let bytes = buffer.blocks_mut();
+                let len = u32::try_from(bytes.len()).expect("a read is shorter than 4 GiB");
+                opcode::Read::new(fd, bytes.as_mut_ptr(), len).offset(place).build()
+            }
+        };
+        // SAFETY: the buffer's memory stays in place in `operations` until the completion takes it out.
+        unsafe { ring.push(&entry.user_data(token)) };
+    }
+
+    fn file(&mut self, segment: u32) -> Rc<File> {
+        if let Some(file) = self.files.get(&segment) {
+            return file.clone();
+        }
+        if self.files.len() >= OPEN_MAX {
+            self.files.clear();
+        }
+        let path = segment_path(&self.directory, segment);
+        let file = self.mode.open(&path).unwrap_or_else(|error| process::fail(&format!("{} cannot be opened: {error}", path.display())));
+        let file = Rc::new(file);
+        self.files.insert(segment, file.clone());
+        file
+    }
+
+    fn fail(&self, what: &str, segment: u32, result: i32) -> ! {
+        let path = segment_path(&self.directory, segment);
+        let why = if result < 0 { io::Error::from_raw_os_error(-result).to_string() } else { format!("only {result} bytes of it") };
+        process::fail(&format!("the log file {} cannot be {what}: {why}", path.display()))
+    }
+}
+
+impl Mode {
+    /// What is asked for, as far as the file system of this directory can do it.
+    fn find(durability: Durability, directory: &Path) -> io::Result<Mode> {
+        let sync = durability == Durability::Sync;
+        let path = directory.join("probe");
+        File::create(&path)?;
+        let direct = sync && Mode { direct: true, sync }.open(&path).is_ok();
+        std::fs::remove_file(&path)?;
+        if sync && !direct {
+            log::warn!("the file system of {} does not know O_DIRECT: the log is written through the system's cache", directory.display());
+        }
+        Ok(Mode { direct, sync })
+    }
+
+    fn open(self, path: &Path) -> io::Result<File> {
+        let flags = if self.direct { libc::O_DIRECT } else { 0 } | if self.sync { libc::O_DSYNC } else { 0 };
+        File::options().read(true).write(true).custom_flags(flags).open(path)
+    }
+}
+
+/// Where a shard's log is.
+pub fn shard_directory(data_dir: &Path, shard: ShardId) -> PathBuf {
+    data_dir.join(format!("shard-{}", shard.0))
+}
+
+/// The file of a segment.
+pub fn segment_path(directory: &Path, segment: u32) -> PathBuf {
+    directory.join(format!("{segment:010}.log"))
+}
+
+/// Files that a shard keeps open.
+const OPEN_MAX: usize = 128;

@@ -1,0 +1,224 @@
+//! A thread beside a shard for what is slow on files: making segments ready, putting them in order, deleting them, and the catalog's log.
+//!
+//! A segment is made of zeros before it is used, because writing where nothing was ever written would cost a commit of the file system's journal for
+//! each write. Deleted ones are used again as they are: what they hold names another segment, and is refused.
+//!
+//! A full disk is waited for: segments become free as messages are consumed. Any other failure ends the process.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use super::disk::segment_path;
+use super::process;
+use super::wake::Bell;
+use crate::base::limits::LOG_SEGMENT_SIZE;
+use crate::store::catalog_log::CatalogOp;
+use crate::store::compact::{Compacted, Compaction};
+
+/// What a worker does.
+pub enum Job {
+    /// Make the file of this segment ready.
+    Create(u32),
+    /// Rewrite a segment.
+    Compact(Box<Compaction>),
+    /// Delete the file of this segment.
+    Delete(u32),
+    /// A write of the catalog's log.
+    Catalog(CatalogOp),
+}
+
+/// What it has done.
+pub enum Finished {
+    /// The file is ready.
+    Created(u32),
+    /// The segment is rewritten.
+    Compacted(Compacted),
+    /// The catalog's log is written.
+    Catalog,
+}
+
+/// The thread, seen from its shard. It ends when this is dropped.
+pub struct Worker {
+    jobs: Sender<Job>,
+}
+
+/// The thread itself.
+struct Hand {
+    directory: PathBuf,
+    jobs: Receiver<Job>,
+    /// What waits for room on the disk.
+    waiting: VecDeque<Job>,
+    finished: Sender<Finished>,
+    bell: Arc<Bell>,
+    /// Files of deleted segments, to be used again.
+    spare: Vec<PathBuf>,
+    catalog: Option<(u32, File)>,
+}
+
+impl Worker {
+    /// Starts a thread that works in `directory`; what it has done goes to `finished`, and then the bell rings.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(name: String, directory: PathBuf, finished: Sender<Finished>, bell: Arc<Bell>) -> io::Result<Worker> {
+        let (sender, jobs) = mpsc::channel();
+        let hand = Hand { directory, jobs, waiting: VecDeque::new(), finished, bell, spare: Vec::new(), catalog: None };
+        thread::Builder::new().name(name).spawn(move || hand.work())?;
+        Ok(Worker { jobs: sender })
+    }
+
+    /// The next job. They are done in order, but for those that wait for room.
+    pub fn give(&self, job: Job) {
+        self.jobs.send(job).unwrap_or_else(|_| process::fail("the thread for the log's files is gone"));
+    }
+}
+
+impl Hand {
+    fn work(mut self) {
+        loop {
+            let next = if self.waiting.is_empty() {
+                self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                self.jobs.recv_timeout(FULL_RETRY)
+            };
+            match next {
+                Ok(job) => self.waiting.push_back(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for job in std::mem::take(&mut self.waiting) {
+                self.try_to(job);
+            }
+        }
+    }
+
+    /// Does a job, or keeps it for later if the disk is full.
+    fn try_to(&mut self, job: Job) {
+        let result = match &job {
+            Job::Create(segment) => self.create(*segment).map(|()| Some(Finished::Created(*segment))),
+            Job::Compact(compaction) => self.compact(compaction).map(|done| Some(Finished::Compacted(done))),
+            Job::Delete(segment) => self.delete(*segment).map(|()| None),
+            Job::Catalog(op) => self.write_catalog(op).map(|()| Some(Finished::Catalog)),
+        };
+        match result {
+            Ok(done) => {
+                if let Some(done) = done {
+                    // A shard that is gone needs to know nothing.
+                    let _ = self.finished.send(done);
+                    self.bell.ring();
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded => {
+                log::warn!("there is no room for the log in {}: {error}", self.directory.display());
+                self.waiting.push_back(job);
+            }
+            Err(error) => process::fail(&format!("the log in {} cannot be kept: {error}", self.directory.display())),
+        }
+    }
+
+    fn create(&mut self, segment: u32) -> io::Result<()> {
+        let path = segment_path(&self.directory, segment);
+        if let Some(spare) = self.spare.pop() {
+            fs::rename(&spare, &path)?;
+            File::options().write(true).open(&path)?.set_len(LOG_SEGMENT_SIZE as u64)?;
+            return sync_directory(&self.directory);
+        }
+        fill(&path, LOG_SEGMENT_SIZE).inspect_err(|_| drop(fs::remove_file(&path)))?;
+        sync_directory(&self.directory)
+    }
+
+    fn delete(&mut self, segment: u32) -> io::Result<()> {
+        let path = segment_path(&self.directory, segment);
+        let is_whole = fs::metadata(&path)?.len() >= LOG_SEGMENT_SIZE as u64;
+        if !is_whole || self.spare.len() >= SPARE_MAX {
+            return fs::remove_file(path);
+        }
+        let spare = path.with_extension("spare");
+        fs::rename(path, &spare)?;
+        self.spare.push(spare);
+        Ok(())
+    }
+
+    fn compact(&self, compaction: &Compaction) -> io::Result<Compacted> {
+        let path = segment_path(&self.directory, compaction.segment);
+        let old = fs::read(&path)?;
+        let (file, compacted) = compaction.run(&old).unwrap_or_else(|damage| {
+            process::fail(&format!("the log file {} is damaged at byte {}", path.display(), damage.place));
+        });
+        write_whole(&path, file.bytes())?;
+        Ok(compacted)
+    }
+
+    fn write_catalog(&mut self, op: &CatalogOp) -> io::Result<()> {
+        match op {
+            CatalogOp::Append(generation, bytes) => {
+                let file = match &mut self.catalog {
+                    Some((open, file)) if open == generation => file,
+                    catalog => {
+                        let file = File::options().append(true).create(true).open(catalog_path(&self.directory, *generation))?;
+                        sync_directory(&self.directory)?;
+                        &mut catalog.insert((*generation, file)).1
+                    }
+                };
+                let before = file.metadata()?.len();
+                // What was written of it would stand in front of the next try.
+                file.write_all(bytes).inspect_err(|_| drop(file.set_len(before)))?;
+                file.sync_data()
+            }
+            CatalogOp::Replace(generation, bytes) => {
+                write_whole(&catalog_path(&self.directory, *generation), bytes)?;
+                self.catalog = None;
+                fs::remove_file(catalog_path(&self.directory, generation - 1)).or_else(|error| match error.kind() {
+                    io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                })
+            }
+        }
+    }
+}
+
+/// A file of the catalog's log.
+pub fn catalog_path(directory: &Path, generation: u32) -> PathBuf {
+    directory.join(format!("catalog-{generation}"))
+}
+
+/// Writes a file under another name first, so that a crash leaves the old one or the new one.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let write = || {
+        let mut file = File::create(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&draft)))?;
+    fs::rename(&draft, path)?;
+    sync_directory(path.parent().expect("a file stands in a directory"))
+}
+
+/// Has what was created and renamed in a directory on the disk.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// A file of `len` zeros, on the disk.
+fn fill(path: &Path, len: usize) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let zeros = vec![0; FILL_PIECE];
+    for _ in 0..len.div_ceil(zeros.len()) {
+        file.write_all(&zeros)?;
+    }
+    file.sync_all()
+}
+
+/// Files of deleted segments that are kept.
+const SPARE_MAX: usize = 2;
+/// How often room is looked for on a full disk.
+const FULL_RETRY: Duration = Duration::from_millis(200);
+/// Bytes of one write of zeros.
+const FILL_PIECE: usize = 1 << 20;

@@ -1,0 +1,270 @@
+//! Durability: what of publishes and settlements goes to the log, who waits for the disk, and how spilled messages come back.
+//!
+//! ```text
+//! a batch for its queues ─▶ delivered, waiting in memory, or spilled ─▶ one record in the log, if a queue needs it there
+//!                                                                        └▶ who wants a confirm waits for that batch of the log
+//! ```
+//!
+//! The log needs what is persistent and not settled at once in a durable queue, and what is spilled in any queue. A record has all messages of a
+//! batch; those of them that a queue does not leave there are settled at once.
+
+use super::mail::Hold;
+use super::{Deed, Shard, local_queue};
+use crate::base::aligned::Aligned;
+use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
+use crate::base::limits::SPILL_MIN;
+use crate::broker::arena::Holders;
+use crate::broker::queue::Queue;
+use crate::contract::Entry;
+use crate::message::{Content, Properties, Route};
+use crate::store::compact::Compacted;
+use crate::store::{Placed, Reader, Store, Write};
+
+/// Who waits until the disk has the log up to a batch, and the catalog up to a record.
+pub struct LogWait {
+    batch: u64,
+    catalog: u64,
+    /// The publisher's shard.
+    from: ShardId,
+    hold: Hold,
+    count: u32,
+}
+
+/// What the log is to hear of the batch that is being given to its queues.
+#[derive(Default)]
+pub struct Logging {
+    placed: Vec<Placed>,
+    /// Slot, first and last sequence number of messages that need not stay there.
+    gone: Vec<(u32, u64, u64)>,
+    /// Somebody's confirm depends on it.
+    must_last: bool,
+}
+
+/// How a queue has taken a batch.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    /// The sequence number of the first message.
+    pub first: u64,
+    /// How many messages there were.
+    pub count: usize,
+    /// How many of them did not go to the log alone.
+    pub kept: usize,
+    /// The queue and the messages survive a restart.
+    pub is_logged: bool,
+}
+
+impl Logging {
+    /// A queue has taken a batch; what it has delivered without waiting for an ack was [`gone`](Self::gone) before, if it survives a restart.
+    pub fn taken(&mut self, slot: u32, taken: Taken) {
+        let Taken { first, count, kept, is_logged } = taken;
+        if is_logged {
+            let own = self.gone.iter().rev().take_while(|gone| gone.0 == slot);
+            let gone: u64 = own.map(|(_, first, last)| last - first + 1).sum();
+            if gone == count as u64 {
+                self.gone.retain(|gone| gone.0 != slot);
+                return;
+            }
+        } else if kept == count {
+            return;
+        } else if kept > 0 {
+            self.gone(slot, first, kept);
+        }
+        self.must_last |= is_logged;
+        self.placed.push(Placed { slot, first });
+    }
+
+    /// Messages of the batch that a queue has delivered for good.
+    pub fn gone(&mut self, slot: u32, first: u64, count: usize) {
+        self.gone.push((slot, first, first + count as u64 - 1));
+    }
+}
+
+impl Shard {
+    /// Logs a batch as its queues have taken it. Whether the publisher's confirm must wait for the disk.
+    pub(super) fn log_taken(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
+        if self.logging.placed.is_empty() {
+            return false;
+        }
+        let Logging { placed, gone, must_last } = &mut self.logging;
+        self.store.append(placed, route, contents, !is_persistent(contents));
+        gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
+        placed.clear();
+        self.log_full |= self.store.is_congested();
+        std::mem::take(must_last)
+    }
+
+    /// Messages of a publisher of this shard wait for the disk.
+    pub(super) fn await_log(&mut self, id: ConnId, channel: u16, sequence: u64, count: usize) {
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let generation = if sequence == 0 { 0 } else { conn.session.generation(channel) };
+        match sequence {
+            0 => conn.commit_pending += count,
+            _ => conn.session.hold(channel, sequence, count as u64, 1),
+        }
+        self.await_durable(self.id, Hold { conn: id, channel, generation, sequence }, count as u32);
+    }
+
+    /// `hold` and the `count` behind it, of a publisher on shard `from`, wait until all that was logged so far is on the disk.
+    pub(super) fn await_durable(&mut self, from: ShardId, hold: Hold, count: u32) {
+        let (batch, catalog) = (self.store.position(), self.catalog_log.made());
+        if let Some(last) = self.log_waits.back_mut()
+            && (last.batch, last.catalog, last.from) == (batch, catalog, from)
+            && last.hold.is_followed_by(hold, last.count)
+        {
+            last.count += count;
+            return;
+        }
+        self.log_waits.push_back(LogWait { batch, catalog, from, hold, count });
+    }
+
+    /// Whoever waited for what is on the disk now hears of it.
+    fn on_durable(&mut self) {
+        let (batch, catalog) = (self.store.durable(), self.catalog_log.durable());
+        while let Some(wait) = self.log_waits.pop_front_if(|wait| wait.batch <= batch && wait.catalog <= catalog) {
+            if wait.from == self.id {
+                self.on_accepted_by_queue(&[(wait.hold, wait.count)]);
+            } else {
+                self.link(wait.from).accept(wait.hold, wait.count);
+            }
+        }
+    }
+
+    /// The log hears what is settled of a queue that lives here.
+    pub(super) fn log_settled(store: &mut Store, id: QueueId, entries: impl Iterator<Item = Entry>) {
+        let slot = Key::from(id).slot;
+        let mut run: Option<(u64, u64)> = None;
+        for sequence in entries.filter(|entry| entry.message.is_logged()).map(Entry::sequence) {
+            match &mut run {
+                Some((_, last)) if *last + 1 == sequence => *last = sequence,
+                _ => {
+                    run.inspect(|&(first, last)| store.settle(slot, first, last));
+                    run = Some((sequence, sequence));
+                }
+            }
+        }
+        run.inspect(|&(first, last)| store.settle(slot, first, last));
+    }
+
+    /// Whether memory is so short that a queue of this length should leave new messages to the log.
+    pub(super) fn should_spill(&self, queue: &Queue) -> bool {
+        let in_use = self.arena.in_use() + self.arena.messages() * size_of::<Entry>();
+        in_use > self.config.queue_memory && queue.loaded() >= SPILL_MIN
+    }
+
+    /// basic.get of a queue that has nothing in memory, but in the log.
+    pub(super) fn await_load(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
+        self.getters.push((from, id, no_ack));
+        self.store.load(Key::from(id).slot, 0);
+    }
+
+    /// The file of a segment is ready.
+    pub fn on_log_created(&mut self, segment: u32) {
+        self.store.on_created(segment);
+    }
+
+    /// A write of the log is on the disk.
+    pub fn on_log_written(&mut self, write: Write) {
+        self.store.on_written(write);
+        self.on_durable();
+    }
+
+    /// A read of the log is done.
+    pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
+        let Shard { store, arena, queues, .. } = self;
+        let mut queue = queues.get_mut(reader.slot() as usize).and_then(Option::as_deref_mut);
+        let read = store.on_read(reader, bytes, |sequence, message| {
+            if let Some(queue) = &mut queue {
+                queue.load(Entry::new(sequence, arena.insert(message, Holders::One).logged()));
+            }
+        });
+        match read {
+            Ok(Some(slot)) => {
+                self.dirty_queues.push_back(slot);
+                self.retry_getters();
+            }
+            Ok(None) => {}
+            Err(damage) => {
+                let text = format!("segment {} of the log of shard {} is damaged at byte {}", damage.segment, self.id.0, damage.place);
+                self.deeds.push_back(Deed::Fail(text));
+            }
+        }
+    }
+
+    /// A segment was rewritten.
+    pub fn on_log_compacted(&mut self, compacted: Compacted) {
+        self.store.on_compacted(compacted);
+    }
+
+    /// A write of the catalog's log is on the disk.
+    pub fn on_catalog_written(&mut self) {
+        self.catalog_log.on_written();
+        self.on_durable();
+        self.on_catalog_durable();
+    }
+
+    /// Who asked for a message asks again: it has come, or the queue is gone.
+    pub(super) fn retry_getters(&mut self) {
+        for (from, id, no_ack) in std::mem::take(&mut self.getters) {
+            self.on_get(from, id, no_ack);
+        }
+    }
+
+    /// What has gathered becomes the next write.
+    pub(super) fn seal_log(&mut self) {
+        self.store.seal();
+        while let Some(op) = self.store.next_op() {
+            self.deeds.push_back(Deed::Log(op));
+        }
+        self.seal_catalog();
+        if !self.log_waiters.is_empty() && !self.store.is_congested() {
+            for id in std::mem::take(&mut self.log_waiters) {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.waits_for_log = false;
+                    self.resumed.push_back(id);
+                }
+            }
+        }
+    }
+
+    /// A queue of this shard goes on where the log has it.
+    pub(super) fn open_log(&mut self, id: QueueId, number: u64) {
+        let slot = Key::from(id).slot;
+        let number = if number > 0 { number } else { self.next_fleeting_number() };
+        let (next, count) = self.store.open_queue(slot, number);
+        if let Some(queue) = local_queue(&mut self.queues, id) {
+            queue.restore(next, count);
+        }
+    }
+
+    /// A name in the log for a queue that does not survive a restart.
+    fn next_fleeting_number(&mut self) -> u64 {
+        self.fleeting_numbers += 1;
+        FLEETING | self.fleeting_numbers
+    }
+}
+
+/// Whether messages in a row, which are alike in this, survive a restart (row P9).
+#[inline]
+pub fn is_persistent(contents: &[Content<'_>]) -> bool {
+    contents.first().is_some_and(|content| mode(content.properties) == Some(PERSISTENT))
+}
+
+/// How many of the messages in front are alike in whether they survive a restart.
+#[inline]
+pub fn count_as_lasting(contents: &[Content<'_>]) -> usize {
+    let Some(first) = contents.first() else { return 0 };
+    let lasts = mode(first.properties) == Some(PERSISTENT);
+    let is_alike = |content: &&Content<'_>| {
+        std::ptr::eq(content.properties, first.properties) || (mode(content.properties) == Some(PERSISTENT)) == lasts
+    };
+    contents.iter().take_while(is_alike).count()
+}
+
+fn mode(properties: &[u8]) -> Option<u8> {
+    Properties::trusted(properties).delivery_mode()
+}
+
+/// delivery-mode of what survives a restart.
+const PERSISTENT: u8 = 2;
+/// In the numbers of queues that do not.
+const FLEETING: u64 = 1 << 63;
