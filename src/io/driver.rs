@@ -31,7 +31,7 @@ use super::socket::{Event, SocketId, Sockets};
 use super::spin::Spin;
 use super::statistics::Statistics;
 use super::token::Token;
-use super::wake::{Peers, Stop};
+use super::wake::{Broadcast, Peers, Stop};
 use crate::base::limits;
 use crate::shard::{Deed, Shard, Turn};
 
@@ -43,6 +43,8 @@ pub struct Surroundings<'r> {
     pub peers: Peers,
     /// Says when to end.
     pub stop: Arc<Stop>,
+    /// Says when an alarm has come or gone.
+    pub alarm: Arc<Broadcast>,
     /// Receive buffers, registered with the ring.
     pub pools: &'r mut Pools,
     /// Where connections come from.
@@ -60,6 +62,7 @@ pub struct Driver<'r> {
     sockets: Sockets,
     peers: Peers,
     stop: Arc<Stop>,
+    alarm: Arc<Broadcast>,
     stopping: Option<Stopping>,
     clock: Clock,
     now: u64,
@@ -86,6 +89,7 @@ impl<'r> Driver<'r> {
     pub fn new(shard: Shard, mut ring: Ring<'r>, around: Surroundings<'r>) -> Driver<'r> {
         let listeners = Listeners::open(around.listeners, &mut ring);
         around.stop.watch(&mut ring);
+        around.alarm.watch(&mut ring);
         Driver {
             statistics: Statistics::new(shard.id()),
             pace: Pace::new(around.pools.bulk.buffer_size()),
@@ -96,6 +100,7 @@ impl<'r> Driver<'r> {
             sockets: Sockets::default(),
             peers: around.peers,
             stop: around.stop,
+            alarm: around.alarm,
             stopping: None,
             now: around.clock.now_ms(),
             clock: around.clock,
@@ -160,6 +165,9 @@ impl<'r> Driver<'r> {
                 }
             }
             Token::Stop => self.begin_to_stop(),
+            // The turn looks what it is.
+            Token::Alarm if more => {}
+            Token::Alarm => self.alarm.watch(&mut self.ring),
             // Memory that could not be prepared will be touched as it is used.
             Token::Prepare => self.shard.on_prepared(),
             Token::Wake | Token::Ignore => {}

@@ -1,6 +1,6 @@
-//! What the process asks of the kernel for itself: descriptors and random bytes.
+//! What the process asks of the kernel for itself: descriptors, random bytes, memory.
 
-use std::io;
+use std::{fs, io};
 
 /// Raises the number of descriptors that the process may open to what it is allowed at most, and returns that number.
 pub fn raise_descriptor_limit() -> u64 {
@@ -26,6 +26,27 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Memory of the process that is in RAM, bytes.
+///
+/// # Errors
+/// The kernel's, if it does not tell.
+pub fn resident_memory() -> io::Result<u64> {
+    let pages = fs::read_to_string("/proc/self/statm")?;
+    let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    resident.map(|pages| pages * system(libc::_SC_PAGESIZE)).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Memory of the machine, bytes.
+pub fn machine_memory() -> u64 {
+    system(libc::_SC_PHYS_PAGES) * system(libc::_SC_PAGESIZE)
+}
+
+/// A number that the system always knows.
+fn system(name: libc::c_int) -> u64 {
+    // SAFETY: the call takes no pointers.
+    u64::try_from(unsafe { libc::sysconf(name) }).expect("every Linux knows its pages")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +54,12 @@ mod tests {
     #[test]
     fn the_limit_is_raised_once() {
         assert_eq!(raise_descriptor_limit(), raise_descriptor_limit());
+    }
+
+    #[test]
+    fn the_process_takes_some_of_the_machines_memory() {
+        let resident = resident_memory().expect("Linux tells");
+        assert!((1 << 16..machine_memory()).contains(&resident), "{resident}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Token {
     Wake,
     /// The broker is to end.
     Stop,
+    /// An alarm has come or gone.
+    Alarm,
     /// Memory is prepared.
     Prepare,
     /// An operation of which only the failure completes, and nobody needs to know: a cancel that came too late, a wake for a shard that is gone.
@@ -38,6 +40,7 @@ impl Token {
             Token::Send(key) => pack(SEND, key),
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
+            Token::Alarm => pack(ALARM, Key::default()),
             Token::Prepare => pack(PREPARE, Key::default()),
             Token::Ignore => pack(IGNORE, Key::default()),
         }
@@ -54,6 +57,7 @@ impl Token {
             SEND => Token::Send(key),
             WAKE => Token::Wake,
             STOP => Token::Stop,
+            ALARM => Token::Alarm,
             PREPARE => Token::Prepare,
             IGNORE => Token::Ignore,
             kind => unreachable!("the kernel hands back what it was given, not kind {kind}"),
@@ -77,6 +81,7 @@ const IGNORE: u64 = 6;
 const BULK: u64 = 7;
 const DIRECT: u64 = 8;
 const PREPARE: u64 = 9;
+const ALARM: u64 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -88,7 +93,7 @@ mod tests {
         let with_keys = keys
             .into_iter()
             .flat_map(|key| [Way::Trickle, Way::Bulk, Way::Direct].map(|way| Token::Recv(way, key)).into_iter().chain([Token::Send(key)]));
-        for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Prepare, Token::Ignore]) {
+        for token in with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Alarm, Token::Prepare, Token::Ignore]) {
             assert_eq!(Token::decode(token.encode()), token);
         }
     }

@@ -241,7 +241,7 @@ impl Shard {
         self.id
     }
 
-    /// The alarms that all shards of the broker obey. Who sets one has the shards take a turn.
+    /// The alarms that all shards of the broker obey, each from its next turn on.
     pub fn alarms(&self) -> &Arc<Alarms> {
         &self.alarms
     }
