@@ -1,5 +1,6 @@
 //! What every room uses and what knows nothing of messages.
 
+pub mod alarms;
 pub mod aligned;
 pub mod hash;
 pub mod ids;

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use clap::Parser;
 use clap::error::ErrorKind;
 
+use super::watermark::Watermark;
 use super::{Config, Congestion, Durability};
 use crate::base::limits;
 
@@ -38,7 +39,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>, available: &[usize])
 
 /// RingMQ: a message broker for RabbitMQ's users (AMQP 0-9-1).
 ///
-/// Sizes are in bytes; the suffixes k, m, g (or KiB, MiB, GiB) multiply by 1024, 1024², 1024³.
+/// Sizes are in bytes; the suffixes k, m, g (or KiB, MiB, GiB) multiply by 1024, 1024², 1024³, and kB, MB, GB by 1000, 1000², 1000³.
 #[derive(Parser, Debug)]
 #[command(name = "ringmq", version, max_term_width = 110)]
 struct Args {
@@ -138,6 +139,14 @@ struct Args {
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number::<usize, 1, 10_000_000>)]
     max_connections: usize,
 
+    /// Memory beyond which publishers are blocked until less is in use: a share of what the process may use (0.6), or a size (2GiB)
+    #[arg(long, value_name = "SHARE|BYTES", default_value = "0.6", value_parser = Watermark::parse)]
+    memory_high_watermark: Watermark,
+
+    /// Free space in the file system of --data-dir below which publishers are blocked until there is more; 0 is no limit
+    #[arg(long, value_name = "BYTES", default_value = "50MB", value_parser = disk_free_limit)]
+    disk_free_limit: u64,
+
     /// What to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
     log: log::LevelFilter,
@@ -183,6 +192,8 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         heartbeat: args.heartbeat,
         max_message_size: args.max_message_size,
         max_connections: args.max_connections,
+        memory_high_watermark: args.memory_high_watermark,
+        disk_free_limit: args.disk_free_limit,
         log: args.log,
         product: args.product,
         product_version: args.product_version,
@@ -306,18 +317,25 @@ fn frame_max(text: &str) -> Result<u32, String> {
     bytes.and_then(|bytes| u32::try_from(bytes).ok()).ok_or_else(wrong)
 }
 
+fn disk_free_limit(text: &str) -> Result<u64, String> {
+    bytes(text).ok_or_else(|| "give 0 (no limit) or a size, such as 50MB or 2GiB".to_string())
+}
+
 /// `"64KiB"` → 65536.
-fn bytes(text: &str) -> Option<u64> {
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kib" => 10,
-        "m" | "mib" => 20,
-        "g" | "gib" => 30,
+    let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
         _ => return None,
     };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// `"0,2-3"` → 0, 2, 3; each CPU once.
@@ -382,9 +400,18 @@ mod tests {
 
     #[test]
     fn sizes_take_suffixes() {
-        let cases = [("0", 0), ("17", 17), ("4k", 4096), ("4KiB", 4096), ("2m", 2 << 20), ("2 MiB", 2 << 20), ("1G", 1 << 30)];
+        let cases = [
+            ("0", 0),
+            ("17", 17),
+            ("4k", 4096),
+            ("4KiB", 4096),
+            ("2m", 2 << 20),
+            ("2 MiB", 2 << 20),
+            ("1G", 1 << 30),
+            ("50MB", 50_000_000),
+        ];
         assert_eq!(cases.map(|(text, _)| bytes(text)), cases.map(|(_, bytes)| Some(bytes)));
-        assert_eq!(["", "k", "4kb", "-1", "1.5k", "99999999999g"].map(bytes), [None; 6]);
+        assert_eq!(["", "k", "4tb", "-1", "1.5k", "99999999999g"].map(bytes), [None; 6]);
     }
 
     #[test]
@@ -415,6 +442,8 @@ mod tests {
             ("--max-message-size 1g", "from 1 to 512MiB"),
             ("--log loud", "off, error, warn"),
             ("--heartbeat", "--heartbeat"),
+            ("--memory-high-watermark 1.5", "from 0 to 1, such as 0.6, or a size"),
+            ("--disk-free-limit much", "such as 50MB"),
             ("--tcp-congestion=", "such as cubic or bbr"),
             ("--no-such-thing", "ringmq --help"),
             ("--no-pin --cpus 0", "cannot be used with"),

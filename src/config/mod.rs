@@ -1,9 +1,12 @@
 //! The checked, immutable configuration that every shard shares.
 
 pub mod args;
+pub mod watermark;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use watermark::Watermark;
 
 /// How the broker runs. Made once at start from the command line, then shared read-only.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,6 +55,10 @@ pub struct Config {
     pub max_message_size: usize,
     /// Most connections of the whole broker.
     pub max_connections: usize,
+    /// Memory beyond which publishers are blocked.
+    pub memory_high_watermark: Watermark,
+    /// Free space in the data directory's file system below which publishers are blocked, bytes.
+    pub disk_free_limit: u64,
     /// How much is logged.
     pub log: log::LevelFilter,
     /// `product` of the server-properties.
@@ -105,6 +112,8 @@ impl Default for Config {
             heartbeat: 60,
             max_message_size: 16 << 20,
             max_connections: 100_000,
+            memory_high_watermark: Watermark::Fraction(0.6),
+            disk_free_limit: 50_000_000,
             log: log::LevelFilter::Info,
             product: "RingMQ".into(),
             product_version: "4.3.6".into(),

@@ -5,8 +5,10 @@
 //! node-id    32 hexadecimal digits, drawn when the directory is first used: the broker's identity across restarts
 //! ```
 
+use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::StartError;
@@ -34,6 +36,21 @@ impl DataDir {
     /// Who this broker is, across restarts.
     pub fn node_id(&self) -> &str {
         &self.node_id
+    }
+}
+
+/// What a process without privileges may still write into the file system of a directory, bytes.
+///
+/// # Errors
+/// The kernel's, if the directory is gone.
+pub fn free_space(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the structure is plain numbers.
+    let mut room: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel reads a string that ends with a zero and writes one statvfs; both live through the call.
+    match unsafe { libc::statvfs(path.as_ptr(), &mut room) } {
+        0 => Ok(room.f_bavail.saturating_mul(room.f_frsize)),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -114,6 +131,12 @@ mod tests {
         let id = first.node_id().to_string();
         drop(first);
         assert_eq!(DataDir::open(&path).expect("free again").node_id(), id);
+    }
+
+    #[test]
+    fn a_directory_has_room() {
+        assert!(free_space(&std::env::temp_dir()).expect("it is there") > 0);
+        assert!(free_space(Path::new("/nowhere/to/be/found")).is_err());
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::process;
 use super::ring::Ring;
 use super::token::Token;
 use super::wake::Bell;
+use crate::base::alarms::Alarms;
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::ShardId;
@@ -79,7 +80,7 @@ impl Disk {
     ///
     /// # Errors
     /// The directory cannot be written to, or the system has no descriptor or no thread left.
-    pub fn open(shard: ShardId, config: &Config) -> io::Result<Disk> {
+    pub fn open(shard: ShardId, config: &Config, alarms: &Arc<Alarms>) -> io::Result<Disk> {
         let data_dir = &config.data_dir;
         let directory = shard_directory(data_dir, shard);
         std::fs::create_dir_all(&directory)?;
@@ -87,8 +88,8 @@ impl Disk {
         let (sender, finished) = channel();
         let bell = Arc::new(Bell::new()?);
         let name = |what| format!("ringmq-{what}-{}", shard.0);
-        let worker = Worker::start(name("disk"), directory.clone(), sender.clone(), bell.clone())?;
-        let catalog_worker = Worker::start(name("catalog"), data_dir.to_path_buf(), sender, bell.clone())?;
+        let worker = Worker::start(name("disk"), directory.clone(), alarms.clone(), sender.clone(), bell.clone())?;
+        let catalog_worker = Worker::start(name("catalog"), data_dir.clone(), alarms.clone(), sender, bell.clone())?;
         Ok(Disk { directory, mode, files: Map::default(), operations: Slab::new(), bell, worker, catalog_worker, finished })
     }
 

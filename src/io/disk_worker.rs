@@ -3,7 +3,7 @@
 //! A segment is made of zeros before it is used, because writing where nothing was ever written would cost a commit of the file system's journal for
 //! each write. Deleted ones are used again as they are: what they hold names another segment, and is refused.
 //!
-//! A full disk is waited for: segments become free as messages are consumed. Any other failure ends the process.
+//! A full disk raises the alarm and is waited for: segments become free as messages are consumed. Any other failure ends the process.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::disk::segment_path;
 use super::process;
 use super::wake::Bell;
+use crate::base::alarms::{Alarm, Alarms};
 use crate::base::limits::LOG_SEGMENT_SIZE;
 use crate::store::catalog_log::CatalogOp;
 use crate::store::compact::{Compacted, Compaction};
@@ -51,6 +52,9 @@ pub struct Worker {
 /// The thread itself.
 struct Hand {
     directory: PathBuf,
+    alarms: Arc<Alarms>,
+    /// It has raised the alarm.
+    is_full: bool,
     jobs: Receiver<Job>,
     /// What waits for room on the disk.
     waiting: VecDeque<Job>,
@@ -66,9 +70,10 @@ impl Worker {
     ///
     /// # Errors
     /// The system has no thread left.
-    pub fn start(name: String, directory: PathBuf, finished: Sender<Finished>, bell: Arc<Bell>) -> io::Result<Worker> {
+    pub fn start(name: String, directory: PathBuf, alarms: Arc<Alarms>, finished: Sender<Finished>, bell: Arc<Bell>) -> io::Result<Worker> {
         let (sender, jobs) = mpsc::channel();
-        let hand = Hand { directory, jobs, waiting: VecDeque::new(), finished, bell, spare: Vec::new(), catalog: None };
+        let hand =
+            Hand { directory, alarms, is_full: false, jobs, waiting: VecDeque::new(), finished, bell, spare: Vec::new(), catalog: None };
         thread::Builder::new().name(name).spawn(move || hand.work())?;
         Ok(Worker { jobs: sender })
     }
@@ -95,6 +100,9 @@ impl Hand {
             for job in std::mem::take(&mut self.waiting) {
                 self.try_to(job);
             }
+            if self.waiting.is_empty() && std::mem::take(&mut self.is_full) {
+                self.alarms.set(Alarm::DiskFull, false);
+            }
         }
     }
 
@@ -115,7 +123,8 @@ impl Hand {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded => {
-                log::warn!("there is no room for the log in {}: {error}", self.directory.display());
+                self.is_full = true;
+                self.alarms.set(Alarm::DiskFull, true);
                 self.waiting.push_back(job);
             }
             Err(error) => process::fail(&format!("the log in {} cannot be kept: {error}", self.directory.display())),

@@ -34,7 +34,7 @@ use super::socket::{Event, SocketId, Sockets};
 use super::spin::Spin;
 use super::statistics::Statistics;
 use super::token::Token;
-use super::wake::{Peers, Stop};
+use super::wake::{Broadcast, Peers, Stop};
 use crate::base::limits;
 use crate::shard::{Deed, Shard, Turn};
 
@@ -46,6 +46,8 @@ pub struct Surroundings<'r> {
     pub peers: Peers,
     /// Says when to end.
     pub stop: Arc<Stop>,
+    /// Says when an alarm has come or gone.
+    pub alarm: Arc<Broadcast>,
     /// Receive buffers, registered with the ring.
     pub pools: &'r mut Pools,
     /// Where connections come from.
@@ -66,6 +68,7 @@ pub struct Driver<'r> {
     disk: Disk,
     peers: Peers,
     stop: Arc<Stop>,
+    alarm: Arc<Broadcast>,
     stopping: Option<Stopping>,
     clock: Clock,
     now: u64,
@@ -93,6 +96,7 @@ impl<'r> Driver<'r> {
         let listeners = Listeners::open(around.listeners, &mut ring);
         around.stop.watch(&mut ring);
         around.disk.watch(&mut ring);
+        around.alarm.watch(&mut ring);
         Driver {
             statistics: Statistics::new(shard.id()),
             pace: Pace::new(around.pools.bulk.buffer_size()),
@@ -104,6 +108,7 @@ impl<'r> Driver<'r> {
             disk: around.disk,
             peers: around.peers,
             stop: around.stop,
+            alarm: around.alarm,
             stopping: None,
             now: around.clock.now_ms(),
             clock: around.clock,
@@ -168,6 +173,9 @@ impl<'r> Driver<'r> {
                 }
             }
             Token::Stop => self.begin_to_stop(),
+            // The turn looks what it is.
+            Token::Alarm if more => {}
+            Token::Alarm => self.alarm.watch(&mut self.ring),
             // Memory that could not be prepared will be touched as it is used.
             Token::Prepare => self.shard.on_prepared(),
             Token::Disk(number) => match self.disk.on_completion(number, result) {

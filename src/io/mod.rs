@@ -5,10 +5,11 @@
 //! itself registered, looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a
 //! plain one.
 //!
-//! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters.
+//! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters, and one for the [`monitor`].
 
 pub mod affinity;
 pub mod buffers;
+pub mod cgroup;
 pub mod clock;
 pub mod data_dir;
 pub mod direct;
@@ -17,6 +18,7 @@ pub mod disk_worker;
 pub mod driver;
 pub mod listener;
 pub mod memory;
+pub mod monitor;
 pub mod process;
 pub mod receive;
 pub mod ring;
@@ -42,9 +44,10 @@ use crate::shard::Shard;
 use clock::Clock;
 use disk::Disk;
 use driver::{Driver, Surroundings};
+use monitor::Monitor;
 use receive::Pools;
 use ring::Ring;
-use wake::{Peers, Stop};
+use wake::{Broadcast, Peers, Stop};
 
 /// Why the broker cannot start: one sentence for the person who starts it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,11 +61,12 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A running broker: its shards' threads.
+/// A running broker: its shards' threads, and the one that watches over memory and disk.
 pub struct Broker {
     addresses: Vec<SocketAddr>,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
+    monitor: Monitor,
 }
 
 impl Broker {
@@ -72,10 +76,13 @@ impl Broker {
     /// One sentence that says what is in the way; then nothing runs.
     pub fn start(config: &Arc<Config>, shards: Vec<Shard>) -> Result<Broker, StartError> {
         let bound = listener::bind(config, shards.len())?;
-        let stop = Arc::new(Stop::new(shards.len()).map_err(|error| StartError(format!("no eventfd is to be had: {error}")))?);
+        let no_eventfd = |error| StartError(format!("no eventfd is to be had: {error}"));
+        let stop = Arc::new(Stop::new(shards.len()).map_err(no_eventfd)?);
+        let alarm = Arc::new(Broadcast::new().map_err(no_eventfd)?);
+        let monitor = Monitor::start(config, shards[0].alarms().clone(), alarm.clone())?;
         let (clock, mut seats, mut threads) = (Clock::start(), Vec::new(), Vec::new());
         for (shard, listeners) in shards.into_iter().zip(bound.by_shard) {
-            let (seat, place) = seat();
+            let (seat, place) = seat(alarm.clone());
             let (config, stop) = (config.clone(), stop.clone());
             let name = format!("ringmq-{}", shard.id().0);
             let serve = move || serve(shard, &config, clock, stop, listeners, &place);
@@ -85,7 +92,7 @@ impl Broker {
             seats.push(seat);
         }
         introduce(&seats)?;
-        Ok(Broker { addresses: bound.addresses, stop, threads })
+        Ok(Broker { addresses: bound.addresses, stop, threads, monitor })
     }
 
     /// Where it listens, with the ports that the kernel chose where 0 was asked for.
@@ -97,6 +104,7 @@ impl Broker {
     pub fn stop(self) {
         self.stop.raise();
         self.threads.into_iter().for_each(|thread| thread.join().expect("a shard that panics takes the process with it"));
+        self.monitor.stop();
     }
 }
 
@@ -110,11 +118,12 @@ struct Seat {
 struct Place {
     ring: Sender<Result<RawFd, StartError>>,
     peers: Receiver<Peers>,
+    alarm: Arc<Broadcast>,
 }
 
-fn seat() -> (Seat, Place) {
+fn seat(alarm: Arc<Broadcast>) -> (Seat, Place) {
     let ((ring_in, ring_out), (peers_in, peers_out)) = (channel(), channel());
-    (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out })
+    (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out, alarm })
 }
 
 /// Waits for the rings of all shards and tells each of all. If one fails, nobody is told anything, and all end.
@@ -156,11 +165,12 @@ fn try_serve(
         ring.submitter().register_iowq_aff(&affinity::set_of(others)).map_err(unprepared)?;
     }
     let unusable = |error| StartError(format!("the log in {} cannot be kept: {error}", config.data_dir.display()));
-    let disk = Disk::open(shard.id(), config).map_err(unusable)?;
+    let disk = Disk::open(shard.id(), config, shard.alarms()).map_err(unusable)?;
     place.ring.send(Ok(fd)).expect("the starting thread waits");
     if let Ok(peers) = place.peers.recv() {
         let spin = Duration::from_micros(config.spin_us.into());
-        let around = Surroundings { clock, peers, stop, pools: &mut pools, listeners, disk, spin };
+        let alarm = place.alarm.clone();
+        let around = Surroundings { clock, peers, stop, alarm, pools: &mut pools, listeners, disk, spin };
         Driver::new(shard, ring, around).run();
     }
     Ok(())

@@ -1,6 +1,7 @@
-//! What the process asks of the kernel for itself: descriptors, random bytes, its end.
+//! What the process asks of the kernel for itself: descriptors, random bytes, memory, its end.
 
-use std::io;
+use std::fs;
+use std::io::{self, Write};
 
 /// Raises the number of descriptors that the process may open to what it is allowed at most, and returns that number.
 pub fn raise_descriptor_limit() -> u64 {
@@ -18,8 +19,12 @@ pub fn raise_descriptor_limit() -> u64 {
 
 /// Ends the process because of what cannot be gone on with: a sentence, and status 1.
 pub fn fail(sentence: &str) -> ! {
-    log::error!("{sentence}");
-    eprintln!("ringmq: {sentence}");
+    if log::log_enabled!(log::Level::Error) {
+        log::error!("{sentence}");
+    } else {
+        // If nobody reads it, nothing can be done.
+        let _ = writeln!(io::stderr(), "ringmq: {sentence}");
+    }
     std::process::exit(1)
 }
 
@@ -33,6 +38,27 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Memory of the process that is in RAM, bytes.
+///
+/// # Errors
+/// The kernel's, if it does not tell.
+pub fn resident_memory() -> io::Result<u64> {
+    let pages = fs::read_to_string("/proc/self/statm")?;
+    let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    resident.map(|pages| pages * system(libc::_SC_PAGESIZE)).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Memory of the machine, bytes.
+pub fn machine_memory() -> u64 {
+    system(libc::_SC_PHYS_PAGES) * system(libc::_SC_PAGESIZE)
+}
+
+/// A number that the system always knows.
+fn system(name: libc::c_int) -> u64 {
+    // SAFETY: the call takes no pointers.
+    u64::try_from(unsafe { libc::sysconf(name) }).expect("every Linux knows its pages")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +66,12 @@ mod tests {
     #[test]
     fn the_limit_is_raised_once() {
         assert_eq!(raise_descriptor_limit(), raise_descriptor_limit());
+    }
+
+    #[test]
+    fn the_process_takes_some_of_the_machines_memory() {
+        let resident = resident_memory().expect("Linux tells");
+        assert!((1 << 16..machine_memory()).contains(&resident), "{resident}");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub enum Token {
     Wake,
     /// The broker is to end.
     Stop,
+    /// An alarm has come or gone.
+    Alarm,
     /// Memory is prepared.
     Prepare,
     /// The disk has done this operation.
@@ -42,6 +44,7 @@ impl Token {
             Token::Send(key) => pack(SEND, key),
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
+            Token::Alarm => pack(ALARM, Key::default()),
             Token::Prepare => pack(PREPARE, Key::default()),
             Token::Disk(number) => pack(DISK, Key { slot: number, generation: 0 }),
             Token::Bell => pack(BELL, Key::default()),
@@ -60,6 +63,7 @@ impl Token {
             SEND => Token::Send(key),
             WAKE => Token::Wake,
             STOP => Token::Stop,
+            ALARM => Token::Alarm,
             PREPARE => Token::Prepare,
             DISK => Token::Disk(key.slot),
             BELL => Token::Bell,
@@ -87,6 +91,7 @@ const DIRECT: u64 = 8;
 const PREPARE: u64 = 9;
 const DISK: u64 = 10;
 const BELL: u64 = 11;
+const ALARM: u64 = 12;
 
 #[cfg(test)]
 mod tests {
@@ -98,9 +103,8 @@ mod tests {
         let with_keys = keys
             .into_iter()
             .flat_map(|key| [Way::Trickle, Way::Bulk, Way::Direct].map(|way| Token::Recv(way, key)).into_iter().chain([Token::Send(key)]));
-        for token in
-            with_keys.chain([Token::Accept(3), Token::Wake, Token::Stop, Token::Prepare, Token::Disk(5), Token::Bell, Token::Ignore])
-        {
+        let others = [Token::Accept(3), Token::Wake, Token::Stop, Token::Alarm, Token::Prepare, Token::Disk(5), Token::Bell, Token::Ignore];
+        for token in with_keys.chain(others) {
             assert_eq!(Token::decode(token.encode()), token);
         }
     }

@@ -1,8 +1,9 @@
-//! How a sleeping shard is woken: by another shard through its ring, by threads without one through an eventfd.
+//! How a sleeping shard is woken: by another shard through its ring, by threads without one through eventfds.
 //!
 //! A shard that has mail for a sleeping peer posts a completion straight into the peer's ring (MSG_RING), with its normal submit at the
 //! end of the turn. The main thread has no ring; it writes once into an eventfd that every ring polls and nobody reads, so that it stays
-//! readable: the eventfd *is* the fact that the broker is to end.
+//! readable: the eventfd *is* the fact that the broker is to end. The monitor writes into another one each time that an alarm has come or gone:
+//! a poll that goes on completes at every write.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -56,7 +57,7 @@ impl Bell {
 
     /// Rings.
     pub fn ring(&self) {
-        add_one(&self.event);
+        write(&self.event);
     }
 
     /// Stages the operation that completes once it rings. One at a time.
@@ -65,23 +66,6 @@ impl Bell {
         // SAFETY: the kernel writes 8 bytes, which stand in a box of their own as long as the bell; nobody else reads or writes them.
         unsafe { ring.push(&read.user_data(Token::Bell.encode())) };
     }
-}
-
-fn eventfd(flags: libc::c_int) -> io::Result<OwnedFd> {
-    // SAFETY: the call takes no pointers.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | flags) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn add_one(event: &OwnedFd) {
-    let one = 1_u64.to_ne_bytes();
-    // SAFETY: the kernel reads 8 bytes from an array of 8.
-    let written = unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    assert_eq!(written, 8, "an eventfd takes 2^64 - 2 wishes: {}", io::Error::last_os_error());
 }
 
 /// The wish that the broker ends, and how many shards still have work left because of it.
@@ -102,7 +86,7 @@ impl Stop {
 
     /// Tells every shard. For good.
     pub fn raise(&self) {
-        add_one(&self.event);
+        write(&self.event);
     }
 
     /// Stages the operation that completes once [`Stop::raise`] was called.
@@ -121,4 +105,58 @@ impl Stop {
     pub fn all_are_done(&self) -> bool {
         self.busy_shards.load(Ordering::Acquire) == 0
     }
+}
+
+/// Has every shard take a turn, because something has changed that all of them look at.
+#[derive(Debug)]
+pub struct Broadcast {
+    event: OwnedFd,
+}
+
+impl Broadcast {
+    /// Nothing has changed yet.
+    ///
+    /// # Errors
+    /// The kernel's, if there is no descriptor left.
+    pub fn new() -> io::Result<Broadcast> {
+        Ok(Broadcast { event: eventfd(libc::EFD_NONBLOCK)? })
+    }
+
+    /// Something has.
+    pub fn wake(&self) {
+        write(&self.event);
+    }
+
+    /// Whether it ever did.
+    #[cfg(test)]
+    pub fn was_called(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.event.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: the kernel reads and writes one pollfd, which lives through the call.
+        unsafe { libc::poll(&mut poll, 1, 0) > 0 }
+    }
+
+    /// Stages the operation that completes at every [`Broadcast::wake`], until a completion says that it is the last.
+    pub fn watch(&self, ring: &mut Ring<'_>) {
+        let poll = opcode::PollAdd::new(types::Fd(self.event.as_raw_fd()), libc::POLLIN as u32).multi(true).build();
+        // SAFETY: the operation points to nothing.
+        unsafe { ring.push(&poll.user_data(Token::Alarm.encode())) };
+    }
+}
+
+fn eventfd(flags: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no pointers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Adds one to an eventfd.
+fn write(event: &OwnedFd) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the kernel reads 8 bytes from an array of 8.
+    let written = unsafe { libc::write(event.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    assert_eq!(written, 8, "an eventfd counts to 2^64 - 2: {}", io::Error::last_os_error());
 }

@@ -90,11 +90,11 @@ impl Conn {
         self.user.as_ref().map_or("", |user| &user.name)
     }
 
-    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, or for the client to read. Each is
-    /// ended by one event.
+    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for the end of an alarm, or for the
+    /// client to read. Each is ended by one event.
     pub fn is_parked(&self) -> bool {
         let waits = self.waits_for_link || self.waits_for_memory || self.waits_for_log;
-        waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_stalled()
+        waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked() || self.session.is_stalled()
     }
 
     /// Whether the consumer `index` of `channel` can be given a message.

@@ -5,7 +5,8 @@
 //! socket ─▶ [me|frame|frame..]       completed with as few bytes as it needs
 //! ```
 //!
-//! A parked connection (it waits for an answer, or for room in a link) keeps its bytes in `input` and takes them up again when it is resumed.
+//! A parked connection (it waits for an answer, for room in a link, or for the end of an alarm) keeps its bytes in `input` and takes them up
+//! again when it is resumed.
 
 use super::Shard;
 use super::delivery::recheck_waiting;
@@ -80,6 +81,13 @@ impl Shard {
         }
     }
 
+    /// An alarm is on and the connection publishes: what it sends stays in the socket, for memory may be what is short.
+    fn pause(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            set_paused(&mut self.deeds, conn, id, true);
+        }
+    }
+
     fn keep(&mut self, id: ConnId, rest: &[u8]) {
         if let Some(conn) = self.conns.get_mut(id).filter(|_| !rest.is_empty()) {
             conn.input.extend_from_slice(rest);
@@ -125,6 +133,7 @@ impl Shard {
             Event::Commit { channel } => self.on_commit(id, channel),
             Event::Staged { channel } => self.on_staged(id, channel),
             Event::Relieved { .. } => recheck_waiting(self, id),
+            Event::Blocked => self.pause(id),
             Event::ChannelEnded { channel } => self.end_channel(id, channel),
             Event::Closing(reason) => self.on_closing(id, reason),
             Event::Finished => self.end_session(id),

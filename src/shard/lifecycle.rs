@@ -39,7 +39,7 @@ impl Shard {
             if let Some(conn) = self.conns.touch(id) {
                 conn.session.shut_down();
             }
-            self.feed_kept(id);
+            self.resume_input(id);
         }
     }
 

@@ -40,6 +40,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use slab::Slab;
 
+use crate::base::alarms::{AlarmSet, Alarms};
 use crate::base::hash::Map;
 use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::HANDSHAKE_MS;
@@ -74,6 +75,9 @@ pub struct Shard {
     config: Arc<Config>,
     /// Connections of the whole broker.
     connection_count: Arc<AtomicUsize>,
+    /// The broker's alarms, and those of them that the connections here know of.
+    alarms: Arc<Alarms>,
+    known_alarms: AlarmSet,
     rng: Rng,
     now: u64,
     conns: Conns,
@@ -171,10 +175,10 @@ pub enum Deed {
 /// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
 pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let count = config.shards;
-    let connection_count = Arc::new(AtomicUsize::new(0));
+    let (connection_count, alarms) = (Arc::<AtomicUsize>::default(), Arc::<Alarms>::default());
     let mut seeds = Rng::seeded(seed);
     let mut shards: Vec<Shard> =
-        (0..count).map(|id| Shard::new(ShardId(id), config.clone(), connection_count.clone(), seeds.next_u64())).collect();
+        (0..count).map(|id| Shard::new(ShardId(id), config.clone(), connection_count.clone(), alarms.clone(), seeds.next_u64())).collect();
     for low in 0..count as usize {
         for high in low + 1..count as usize {
             let (from_low, from_high) = Link::pair([shards[low].bell.clone(), shards[high].bell.clone()]);
@@ -214,10 +218,12 @@ pub fn restore(shards: &mut [Shard], found: Found, home: impl Fn(ShardId, &str) 
 }
 
 impl Shard {
-    fn new(id: ShardId, config: Arc<Config>, connection_count: Arc<AtomicUsize>, seed: u64) -> Shard {
+    fn new(id: ShardId, config: Arc<Config>, connection_count: Arc<AtomicUsize>, alarms: Arc<Alarms>, seed: u64) -> Shard {
         Shard {
             id,
             connection_count,
+            alarms,
+            known_alarms: AlarmSet::default(),
             rng: Rng::seeded(seed),
             now: 0,
             conns: Conns::default(),
@@ -275,7 +281,9 @@ impl Shard {
         let config = &self.config;
         let conn = self.conns.insert_with(|conn| Conn::new(config, ConnAddr { shard, conn }, peer, local, seed, now));
         let timer = self.timers.set(now + HANDSHAKE_MS, conn);
-        self.conns.get_mut(conn)?.timer = Some(timer);
+        let accepted = self.conns.get_mut(conn)?;
+        accepted.timer = Some(timer);
+        accepted.session.on_alarms(self.known_alarms);
         Some(conn)
     }
 
@@ -297,6 +305,11 @@ impl Shard {
     /// The shard's number.
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// The alarms that all shards of the broker obey, each from its next turn on.
+    pub fn alarms(&self) -> &Arc<Alarms> {
+        &self.alarms
     }
 
     /// Messages that wait or are unsettled here, and the memory that holds them in bytes.

@@ -17,6 +17,7 @@ impl Shard {
     /// One turn, at `now` milliseconds. Afterwards the driver carries out the deeds.
     pub fn turn(&mut self, now: u64) -> Turn {
         self.now = now;
+        self.follow_alarms();
         if !self.store.is_congested() {
             self.read_mail(); // else publishers of other shards would not notice that the disk is slow
         }
@@ -44,6 +45,20 @@ impl Shard {
             self.arena.trim();
         }
         Some(self.trim_due)
+    }
+
+    /// Tells the connections which alarms are on, if that has changed; those that were blocked go on when none is.
+    fn follow_alarms(&mut self) {
+        let alarms = self.alarms.get();
+        if std::mem::replace(&mut self.known_alarms, alarms) == alarms {
+            return;
+        }
+        for id in self.conns.ids() {
+            if self.conns.get_mut(id).is_some_and(|conn| conn.session.on_alarms(alarms)) {
+                self.conns.touch(id);
+                self.resumed.push_back(id);
+            }
+        }
     }
 
     fn fire_timers(&mut self) {

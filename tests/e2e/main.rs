@@ -7,6 +7,7 @@
 //! `RINGMQ_E2E_BIN` names another binary to start, for example that of the release profile. `RINGMQ_E2E_URL` names a broker that runs
 //! already, for example a RabbitMQ, to prove the client programs themselves; it must permit transient queues and global QoS.
 
+mod alarms;
 mod broker;
 mod lapin;
 mod operation;

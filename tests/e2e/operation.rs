@@ -34,6 +34,8 @@ fn a_wrong_value_is_one_sentence_and_status_2() {
         ["--heartbeat", "65536"],
         ["--max-message-size", "1000000000000"],
         ["--max-connections", "x"],
+        ["--memory-high-watermark", "1.5"],
+        ["--disk-free-limit", "little"],
         ["--log", "loudly"],
         ["--no-such-flag", "x"],
     ] {
@@ -105,7 +107,8 @@ async fn forced_code(events: &mut (impl futures_lite::Stream<Item = Event> + Unp
     }
 }
 
-fn external() -> bool {
+/// Whether the broker runs already: then its flags and its process are not ours.
+pub fn external() -> bool {
     std::env::var_os("RINGMQ_E2E_URL").is_some()
 }
 
@@ -129,7 +132,7 @@ fn address(broker: &Broker) -> String {
     authority.to_owned()
 }
 
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 20] = [
     "--listen",
     "--shards",
     "--cpus",
@@ -145,6 +148,8 @@ const FLAGS: [&str; 18] = [
     "--heartbeat",
     "--max-message-size",
     "--max-connections",
+    "--memory-high-watermark",
+    "--disk-free-limit",
     "--product",
     "--product-version",
     "--log",

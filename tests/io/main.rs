@@ -1,5 +1,6 @@
 //! The real driver, over loopback: a broker in this process (`broker`), and the program itself (`program`).
 
+mod alarms;
 mod broker;
 mod client;
 mod program;

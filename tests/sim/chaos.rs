@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ringmq::base::alarms::Alarm;
 use ringmq::base::limits::OUTPUT_SIZE_MAX;
 use ringmq::config::Config;
 
@@ -39,6 +40,7 @@ struct Faults {
     global_prefetch: bool,
     errors: bool,
     no_ack: bool,
+    alarms: bool,
 }
 
 struct Client {
@@ -48,6 +50,8 @@ struct Client {
     outbox: Vec<u8>,
     piece: usize,
     stalled: bool,
+    /// It was told so.
+    blocked: bool,
     closing: bool,
     /// Channel numbers and who they are to the oracle.
     channels: BTreeMap<u16, ChannelId>,
@@ -65,6 +69,7 @@ impl<'h> Chaos<'h> {
             global_prefetch: dice.one_in(3),
             errors: dice.one_in(3),
             no_ack: dice.one_in(2),
+            alarms: dice.one_in(3),
         };
         let is_bouncy = shards > 1;
         let mut oracle = Oracle::new(is_bouncy);
@@ -78,13 +83,14 @@ impl<'h> Chaos<'h> {
     pub fn run(&mut self, steps: usize) {
         (0..CLIENTS).for_each(|_| self.connect());
         for _ in 0..steps {
-            match self.dice.weighted(&[30, 25, 40, 30, 1, 1]) {
+            match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1]) {
                 0 => self.act(),
                 1 => self.deliver_some(),
                 2 => self.read_some(),
                 3 => self.turn_some(),
                 4 => self.stall_or_go_on(),
-                _ => self.reset_one(),
+                5 => self.reset_one(),
+                _ => self.raise_or_clear_alarm(),
             }
         }
         self.finish();
@@ -95,8 +101,16 @@ impl<'h> Chaos<'h> {
         let conn = self.cluster.connect_to(shard).expect("there are few");
         let piece = self.dice.pick(&[4096, 8192, 131_072]) - 8;
         let outbox = handshake(piece + 8);
-        let client =
-            Client { conn, incoming: Incoming::default(), outbox, piece, stalled: false, closing: false, channels: BTreeMap::new() };
+        let client = Client {
+            conn,
+            incoming: Incoming::default(),
+            outbox,
+            piece,
+            stalled: false,
+            blocked: false,
+            closing: false,
+            channels: BTreeMap::new(),
+        };
         self.clients.push(client);
         self.history.note(format_args!("client {} connects to shard {shard}", self.clients.len() - 1));
         (1..=CHANNELS).for_each(|channel| self.open(self.clients.len() - 1, channel));
@@ -259,9 +273,7 @@ impl<'h> Chaos<'h> {
     fn on_event(&mut self, client: usize, channel: u16, event: Event) {
         if channel == 0 {
             let Event::Method(method, _) = event else { panic!("client {client} got {event:?}") };
-            let known =
-                ["connection.start", "connection.tune", "connection.open-ok", "connection.close-ok"].contains(&method.name.as_str());
-            return assert!(known, "client {client} got {method:?}");
+            return self.on_connection_method(client, &method);
         }
         let saw = saw(event);
         let at = self.clients[client].channels[&channel];
@@ -278,6 +290,18 @@ impl<'h> Chaos<'h> {
             Saw::Reply(reply) if reply.starts_with("channel.close-ok") && !self.clients[client].closing => self.open(client, channel),
             _ => {}
         }
+    }
+
+    /// A client is told once of an alarm, and once of its end.
+    fn on_connection_method(&mut self, client: usize, method: &Method) {
+        let blocked = &mut self.clients[client].blocked;
+        let expected = match method.name.as_str() {
+            "connection.start" | "connection.tune" | "connection.open-ok" | "connection.close-ok" => true,
+            "connection.blocked" => !std::mem::replace(blocked, true),
+            "connection.unblocked" => std::mem::replace(blocked, false),
+            _ => false,
+        };
+        assert!(expected, "client {client} got {method:?}");
     }
 
     /// A shard that wants to takes a turn; the others are late.
@@ -302,6 +326,14 @@ impl<'h> Chaos<'h> {
         self.clients[client].stalled = self.faults.stalls && !self.clients[client].stalled;
     }
 
+    fn raise_or_clear_alarm(&mut self) {
+        if self.faults.alarms {
+            let (alarm, on) = (self.dice.pick(&ALARMS), self.dice.one_in(4));
+            self.history.note(format_args!("alarm {alarm:?}: {on}"));
+            self.cluster.raise(alarm, on);
+        }
+    }
+
     fn reset_one(&mut self) {
         if self.faults.resets {
             let client = self.dice.index(self.clients.len());
@@ -322,6 +354,7 @@ impl<'h> Chaos<'h> {
     /// The faults end: everything arrives and is answered, clients settle what they hold and leave, and one client consumes the rest.
     fn finish(&mut self) {
         self.clients.iter_mut().for_each(|client| client.stalled = false);
+        ALARMS.iter().for_each(|&alarm| self.cluster.raise(alarm, false));
         self.come_to_rest();
         self.history.note("all clients settle and leave");
         for client in 0..self.clients.len() {
@@ -413,6 +446,7 @@ impl<'h> Chaos<'h> {
     }
 }
 
+const ALARMS: [Alarm; 3] = [Alarm::Memory, Alarm::DiskFree, Alarm::DiskFull];
 const CLIENTS: usize = 5;
 const CHANNELS: u16 = 2;
 /// A client does not write more than this ahead of the broker.

@@ -8,6 +8,7 @@
 //! `RINGMQ_SIM_SEED=7 cargo test --test sim` repeats seed 7, `RINGMQ_SIM_SEEDS=1000 …` runs a thousand, over all cores; without either, as many
 //! as fit into some seconds. `RINGMQ_SIM_LINES=100000` prints more of a failed run's history. `RINGMQ_SIM_ADDR=host:port` holds the model of the exact runs against a real broker: it has to agree with RabbitMQ.
 
+mod alarms;
 mod chaos;
 mod choice;
 mod exact;

@@ -1,5 +1,7 @@
 //! Somebody who answers: the few things that a test does to a broker. Real sockets do it (`socket`), and shards in this process.
 
+use ringmq::base::alarms::Alarm;
+
 /// A connection of one broker, numbered from 0.
 pub type Conn = usize;
 
@@ -19,6 +21,9 @@ pub trait Broker {
 
     /// Closes the connection from the client's side, without a word.
     fn hang_up(&mut self, conn: Conn);
+
+    /// Makes the broker short of something, or no more.
+    fn set_alarm(&mut self, alarm: Alarm, on: bool);
 
     /// Lets this much time pass.
     fn pass_time(&mut self, ms: u64);

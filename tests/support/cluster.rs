@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use ringmq::base::alarms::Alarm;
 use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
@@ -204,6 +205,12 @@ impl Cluster {
         self.now = now;
     }
 
+    /// The broker is short of something, or no more; every shard is woken.
+    pub fn raise(&mut self, alarm: Alarm, on: bool) {
+        self.shards[0].shard.alarms().set(alarm, on);
+        (0..self.shards.len()).for_each(|shard| self.touch(shard));
+    }
+
     /// Every shard is told to stop.
     pub fn shut_down(&mut self) {
         for shard in 0..self.shards.len() {
@@ -220,8 +227,10 @@ impl Cluster {
         }
     }
 
+    /// Something happens to this shard: it will take a turn.
     fn touch(&mut self, shard: usize) {
         let node = &mut self.shards[shard];
+        node.again = true;
         if std::mem::take(&mut node.asleep) {
             node.shard.awake();
         }
@@ -333,6 +342,11 @@ impl Broker for Cluster {
 
     fn hang_up(&mut self, conn: Conn) {
         self.reset(conn);
+        self.settle();
+    }
+
+    fn set_alarm(&mut self, alarm: Alarm, on: bool) {
+        self.raise(alarm, on);
         self.settle();
     }
 

@@ -13,6 +13,7 @@
 //! a 1 > header class_id=60 body_size=5   single frames: header, body, frame (any type, any end, any length)
 //! a hangup                               the client closes its socket
 //! pass 500                               milliseconds
+//! alarm memory on                        the broker is short of `memory` or `disk`; `off`: no more
 //! a 1 < queue.declare-ok queue=q message_count=0 consumer_count=0       an answer, all its fields
 //! a < closed                             the broker closed the socket; also `header 0 0 9 1`, `heartbeat`, `garbage "…"`
 //! a 1 < confirmed 1..3 5                 confirms, however the broker bundled them; `refused` for nacks
@@ -22,6 +23,8 @@
 //! ```
 //!
 //! Names that the broker makes are variables in order of their appearance: `$gen1` for a queue, `$ctag1` for a consumer.
+
+use ringmq::base::alarms::Alarm;
 
 use super::text::{Scanner, quote};
 use super::value::Value;
@@ -66,6 +69,8 @@ pub enum What {
     Differs,
     /// `pass`, milliseconds.
     Pass(u64),
+    /// `alarm`, which one, and whether it is on.
+    Alarm(Alarm, bool),
     /// The client `conn` does something.
     Do(String, Deed),
     /// The broker answers `conn` on a channel; the text behind `<`, in canonical form.
@@ -125,6 +130,9 @@ fn what(said: &str) -> Result<What, String> {
         return scanner.word().parse().map(What::Pass).map_err(|_| "pass takes milliseconds".into());
     }
     let next = scanner.word();
+    if conn == "alarm" {
+        return alarm(next, scanner.word());
+    }
     let deed = match next {
         "connect" => Deed::Connect(fields(&mut scanner)?),
         "channel" => Deed::Channels(scanner.rest().split_whitespace().map(number).collect::<Result<_, _>>()?),
@@ -142,6 +150,19 @@ fn what(said: &str) -> Result<What, String> {
         }
     };
     Ok(What::Do(conn, deed))
+}
+
+fn alarm(name: &str, state: &str) -> Result<What, String> {
+    let alarm = match name {
+        "memory" => Alarm::Memory,
+        "disk" => Alarm::DiskFree,
+        other => return Err(format!("no alarm: {other:?}")),
+    };
+    match state {
+        "on" => Ok(What::Alarm(alarm, true)),
+        "off" => Ok(What::Alarm(alarm, false)),
+        other => Err(format!("neither on nor off: {other:?}")),
+    }
 }
 
 fn send(channel: u16, arrow: &str, scanner: &mut Scanner<'_>) -> Result<Deed, String> {
@@ -227,6 +248,7 @@ mod tests {
         assert!(matches!(&lines[2].what, What::Do(_, Deed::Send { channel: 1, held: true, fields, .. }) if fields.len() == 2));
         assert_eq!((lines[3].side, &lines[3].what), (Side::RingMq, &What::Answer("a".into(), 0, "closed".into())));
         assert_eq!(lines[4].what, What::Pass(20));
+        assert_eq!(parse("alarm disk off").expect("an alarm")[0].what, What::Alarm(Alarm::DiskFree, false));
         assert!(parse("a 1 ? x").is_err());
     }
 

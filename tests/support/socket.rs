@@ -2,7 +2,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::process::Command;
 use std::time::Duration;
+
+use ringmq::base::alarms::Alarm;
 
 use super::broker::{Broker, Conn};
 
@@ -68,6 +71,14 @@ impl Broker for SocketBroker {
         self.connections[conn].closed = true;
     }
 
+    /// Only who runs a broker can make it short of something.
+    fn set_alarm(&mut self, alarm: Alarm, on: bool) {
+        let program = alarm_program().expect("RINGMQ_TRACES_ALARM names a program that raises the broker's alarms");
+        let (name, state) = (if alarm == Alarm::Memory { "memory" } else { "disk" }, if on { "on" } else { "off" });
+        let status = Command::new(&program).args([name, state]).status().unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(status.success(), "{program} {name} {state} ended with {status}");
+    }
+
     fn pass_time(&mut self, ms: u64) {
         std::thread::sleep(Duration::from_millis(ms));
     }
@@ -76,6 +87,11 @@ impl Broker for SocketBroker {
         std::thread::sleep(STEP);
         true
     }
+}
+
+/// The program that makes the broker behind the address short of `memory` or `disk` (`on`), or no more (`off`).
+pub fn alarm_program() -> Option<String> {
+    std::env::var("RINGMQ_TRACES_ALARM").ok()
 }
 
 const STEP: Duration = Duration::from_millis(2);

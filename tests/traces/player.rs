@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use ringmq::base::alarms::Alarm;
+
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{self, Content, Event, Incoming};
 use crate::support::script::Deed;
@@ -76,6 +78,12 @@ impl<'b> Player<'b> {
     /// Lets time pass.
     pub fn pass(&mut self, ms: u64) {
         self.broker.pass_time(ms);
+        self.collect();
+    }
+
+    /// Makes the broker short of something, or no more.
+    pub fn set_alarm(&mut self, alarm: Alarm, on: bool) {
+        self.broker.set_alarm(alarm, on);
         self.collect();
     }
 

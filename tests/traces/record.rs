@@ -10,6 +10,9 @@
 //!
 //! RingMQ keeps two things that RabbitMQ 4.3 has switched off. To record them, RabbitMQ's configuration needs
 //! `deprecated_features.permit.transient_nonexcl_queues = true` and `deprecated_features.permit.global_qos = true`.
+//!
+//! Alarms are raised by the program that `RINGMQ_TRACES_ALARM` names: it is called with `memory` or `disk`, and `on` or `off`, and has RabbitMQ do
+//! `rabbitmqctl set_vm_memory_high_watermark 0` (0.6), or `rabbitmqctl set_disk_free_limit 1000GB` (50MB).
 
 mod answers;
 mod clean;
@@ -21,6 +24,7 @@ mod support;
 use std::fmt::Write;
 use std::{env, fs, process};
 
+use answers::HEARTBEAT;
 use player::{PATIENCE, Player};
 use support::methods;
 use support::script::{self, Deed, Line, Side, What};
@@ -115,6 +119,10 @@ impl Tape {
                 player.pass(*ms);
                 ""
             }
+            What::Alarm(alarm, on) => {
+                player.set_alarm(*alarm, *on);
+                ""
+            }
             _ => return Ok(()),
         };
         self.differs = line.side == Side::RabbitMq;
@@ -122,6 +130,10 @@ impl Tape {
         if !held {
             player.wait_for_quiet(quiet);
             self.take_answers(player, conn);
+        }
+        if matches!(line.what, What::Alarm(..)) {
+            // A heartbeat only shows that RabbitMQ takes its time.
+            self.pending.retain(|answer| !answer.ends_with(HEARTBEAT));
         }
         Ok(())
     }

@@ -27,6 +27,11 @@ fn play(player: &mut Player<'_>, line: &Line) -> Result<(), String> {
             player.pass(*ms);
             Ok(())
         }
+        What::Alarm(alarm, on) => {
+            before_deed(player)?;
+            player.set_alarm(*alarm, *on);
+            Ok(())
+        }
         What::Do(conn, deed) => {
             before_deed(player)?;
             player.act(conn, deed)

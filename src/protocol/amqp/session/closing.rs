@@ -110,6 +110,7 @@ impl Session {
         });
         self.stage = Stage::Ending(farewell);
         self.body_frame = None;
+        self.throttle.blocked = false;
         self.announcements.clear();
         self.announcements.push_back(Announcement::Closing(fault));
     }

@@ -68,6 +68,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
     },
+    /// The client publishes while an alarm is on: its socket is not to be read, nor the session polled, until [`super::Session::on_alarms`] says so.
+    Blocked,
     /// The connection is over: [`super::Session::end`], then, when all that is cleaned up, [`super::Session::released`]; parked until
     /// then. The reason is `None` if the client closed it.
     Closing(Option<Fault>),

@@ -78,6 +78,10 @@ impl Session {
         Some(match self.announcements.pop_front()? {
             Announcement::ChannelEnded(channel) => Event::ChannelEnded { channel },
             Announcement::Relieved(channel) => Event::Relieved { channel },
+            Announcement::Blocked => {
+                self.block();
+                Event::Blocked
+            }
             Announcement::Closing(fault) => {
                 self.parked = Some(Parked::Release);
                 Event::Closing(fault)
@@ -109,7 +113,8 @@ impl Session {
         let (size, publish) = peek_publish(input, self.client.frame_max)?;
         let FastPublish { channel: number, mandatory, immediate, route, .. } = publish;
         let channel = self.channels.find_mut(number)?;
-        let usual = channel.life == Life::Open && matches!(channel.assembly, Assembly::Method) && !immediate;
+        let usual =
+            channel.life == Life::Open && matches!(channel.assembly, Assembly::Method) && !immediate && self.throttle.alarms.is_empty();
         let size_max = self.config.max_message_size;
         if !usual || matches!(channel.mode, Mode::Tx(_)) || !is_usual(publish.content, Properties::NONE, size_max) {
             return None;
@@ -193,7 +198,9 @@ impl Session {
             self.on_bad_end(frame, end);
             return Step::Took(input.len());
         }
-        match self.complete(frame.channel) {
+        let complete = self.complete(frame.channel);
+        self.on_content();
+        match complete {
             Some(event) => Step::Event(piece.len() + 1, event),
             None => Step::Took(piece.len() + 1),
         }
@@ -298,7 +305,9 @@ impl Session {
         };
         draft.on_header(header.body_size, header.properties, header.body_size <= size_max && channel.life == Life::Open);
         channel.assembly = Assembly::Body(draft);
-        self.complete(number)
+        let complete = self.complete(number);
+        self.on_content();
+        complete
     }
 
     /// Looks whether a channel's message is complete, and hands it on.

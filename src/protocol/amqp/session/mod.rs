@@ -8,8 +8,8 @@
 //!
 //! **The shard's side of the bargain.** [`Session::poll`] is called until it is starved, and again after anything that can give it
 //! something to tell: new input, an answer, a fault, a settle, a tick. A *parked* session (its last event was a request that is not
-//! answered yet) is not polled; its input waits. Whatever ends a channel or the connection, and whoever noticed it, the shard learns
-//! of it in one way: the next poll says `ChannelEnded`, `Closing` or `Finished`.
+//! answered yet) is not polled, nor is a *blocked* one (it publishes while an alarm is on); its input waits. Whatever ends a channel or
+//! the connection, and whoever noticed it, the shard learns of it in one way: the next poll says `ChannelEnded`, `Closing` or `Finished`.
 //!
 //! **Output** ([`Session::output_mut`]) is written in the order of the calls and is empty again when the shard has taken it.
 
@@ -28,6 +28,7 @@ mod methods;
 mod negotiation;
 mod output;
 mod requests;
+mod throttle;
 mod transaction;
 mod unacked;
 
@@ -55,6 +56,7 @@ use channel::{Channel, Channels, Life, Mode};
 use input::BodyFrame;
 use keepalive::Keepalive;
 use negotiation::Client;
+use throttle::Throttle;
 
 /// Class and method number of a method.
 type MethodIds = (u16, u16);
@@ -81,6 +83,7 @@ pub struct Session {
     spare: Spare,
     output: Outgoing,
     keepalive: Keepalive,
+    throttle: Throttle,
     rng: Rng,
     consumer_generation: u16,
     /// Channels whose publisher has something to be told.
@@ -128,6 +131,7 @@ enum Farewell {
 enum Announcement {
     ChannelEnded(u16),
     Relieved(u16),
+    Blocked,
     Closing(Option<Fault>),
 }
 
@@ -150,6 +154,7 @@ impl Session {
             spare: Spare::default(),
             output: Outgoing::default(),
             keepalive: Keepalive::new(now, HANDSHAKE_MS),
+            throttle: Throttle::default(),
             rng: Rng::seeded(seed),
             consumer_generation: 0,
             unflushed: Vec::new(),
@@ -174,11 +179,6 @@ impl Session {
     /// `connection_name` of the client-properties, or nothing: for logs.
     pub fn client_name(&self) -> &[u8] {
         &self.client.name
-    }
-
-    /// Whether the client understands connection.blocked.
-    pub fn understands_blocked(&self) -> bool {
-        self.client.blocked
     }
 
     /// Whether connection.open-ok was sent and the connection is not closing.

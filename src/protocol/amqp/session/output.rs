@@ -109,6 +109,8 @@ impl Session {
 
     /// Looks at the clock: heartbeats both ways, limits of handshake and close. The answer is when it wants to be called again.
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
+        // Who is not read cannot be heard.
+        self.keepalive.received |= self.is_blocked();
         match self.keepalive.tick(now) {
             Tick::Quiet => {}
             Tick::Heartbeat => self.output.bytes_mut().extend_from_slice(&HEARTBEAT),

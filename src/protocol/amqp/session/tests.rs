@@ -6,6 +6,7 @@ mod delivering;
 mod loans;
 mod noise;
 mod publishing;
+mod throttle;
 
 use super::*;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
@@ -74,7 +75,7 @@ impl Peer {
     }
 
     fn run(&mut self) {
-        while !self.session.is_parked() && !self.session.is_stalled() {
+        while !self.session.is_parked() && !self.session.is_blocked() && !self.session.is_stalled() {
             let input = std::mem::take(&mut self.input);
             let mut contents = Contents::new();
             let (consumed, event) = self.session.poll(&input, &mut contents);
@@ -237,6 +238,7 @@ impl Happened {
             Event::Commit { channel } => Happened::Said(format!("commit {channel}")),
             Event::ChannelEnded { channel } => Happened::ChannelEnded(channel),
             Event::Relieved { channel } => Happened::Said(format!("relieved {channel}")),
+            Event::Blocked => Happened::Said("blocked".into()),
             Event::Closing(fault) => Happened::Closing(fault.map_or("as asked".into(), |fault| format!("{:?}", fault.code))),
             Event::Finished => Happened::Finished,
         }
@@ -287,7 +289,8 @@ fn start_ok(mechanism: &'static str, response: &'static [u8]) -> conn::StartOk<'
 }
 
 static CLIENT_PROPERTIES: std::sync::LazyLock<crate::message::Table> = std::sync::LazyLock::new(|| {
-    let capabilities = TableBuilder::new().bool("consumer_cancel_notify", true).bool("authentication_failure_close", true).build();
+    let names = ["consumer_cancel_notify", "authentication_failure_close", "connection.blocked"];
+    let capabilities = names.iter().fold(TableBuilder::new(), |table, name| table.bool(name, true)).build();
     TableBuilder::new().text("connection_name", "tester").table("capabilities", &capabilities).build()
 });
 

@@ -1,0 +1,67 @@
+//! What an alarm means for a connection: one that publishes is told once and not read any more, until all alarms are over. As RabbitMQ does
+//! it, a publish counts when its content arrives, and one from before the alarm does not count.
+//!
+//! ```text
+//! alarm on      Free ── content header or body frame ─▶ announced ── next poll: connection.blocked ─▶ Blocked
+//! all alarms off  ▲                                                                                      │
+//!                 └───────────────────────── connection.unblocked ───────────────────────────────────────┘
+//! ```
+
+use super::*;
+use crate::base::alarms::AlarmSet;
+use crate::protocol::amqp::method::connection;
+
+/// What a connection knows of alarms.
+#[derive(Debug, Default)]
+pub struct Throttle {
+    /// Those that are on.
+    pub alarms: AlarmSet,
+    /// It has published while one was on.
+    pub blocked: bool,
+}
+
+impl Session {
+    /// The broker's alarms are these now. True: the connection was blocked and is so no more, its input goes on.
+    pub fn on_alarms(&mut self, alarms: AlarmSet) -> bool {
+        self.throttle.alarms = alarms;
+        if !alarms.is_empty() {
+            return false;
+        }
+        self.announcements.retain(|one| !matches!(one, Announcement::Blocked));
+        let was_blocked = std::mem::take(&mut self.throttle.blocked);
+        if was_blocked && self.client.blocked {
+            connection::Unblocked {}.write(0, self.output.bytes_mut());
+        }
+        was_blocked
+    }
+
+    /// Whether the connection publishes while an alarm is on. Then nothing is read from it.
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
+        self.throttle.blocked
+    }
+
+    /// A part of a message's content has arrived.
+    pub(super) fn on_content(&mut self) {
+        if !self.throttle.alarms.is_empty() && self.stage == Stage::Running {
+            self.announcements.push_back(Announcement::Blocked);
+        }
+    }
+
+    /// Tells the client, if it understands that.
+    pub(super) fn block(&mut self) {
+        self.throttle.blocked = true;
+        if self.client.blocked {
+            connection::Blocked { reason: reason(self.throttle.alarms) }.write(0, self.output.bytes_mut());
+        }
+    }
+}
+
+/// RabbitMQ's words. They name the alarms of the moment; the client is not told when others come or some of them go.
+fn reason(alarms: AlarmSet) -> &'static str {
+    match (alarms.low_on_disk(), alarms.low_on_memory()) {
+        (true, true) => "low on disk & memory",
+        (true, false) => "low on disk",
+        (false, _) => "low on memory",
+    }
+}

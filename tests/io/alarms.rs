@@ -1,0 +1,75 @@
+//! Alarms reach shards that sleep, and sockets that are not read are read again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringmq::base::alarms::{Alarm, Alarms};
+use ringmq::config::Config;
+use ringmq::config::watermark::Watermark;
+use ringmq::io::Broker;
+use ringmq::shard;
+
+use crate::client::Client;
+use crate::support::value::Value;
+
+/// A broker of several shards that measures no shortage itself, and its alarms.
+fn start() -> (Broker, Arc<Alarms>) {
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let memory_high_watermark = Watermark::Bytes(u64::MAX);
+    let config = Arc::new(Config { listen, shards: 3, memory_high_watermark, disk_free_limit: 0, ..Config::default() });
+    let shards = shard::cluster(&config, 7);
+    let alarms = shards[0].alarms().clone();
+    (Broker::start(&config, shards).expect("a broker"), alarms)
+}
+
+/// As many clients as find every shard, all blocked.
+fn blocked(broker: &Broker, alarms: &Alarms) -> Vec<Client> {
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::open(broker.addresses()[0])).collect();
+    (0..).zip(&mut clients).for_each(|(n, client)| client.consume(&format!("alarm-{n}")));
+    alarms.set(Alarm::DiskFull, true);
+    thread::sleep(NOTICED);
+    for (n, client) in (0..).zip(&mut clients) {
+        client.publish(&format!("alarm-{n}"), b"one");
+        let blocked = client.expect("connection.blocked");
+        assert_eq!(blocked.text("reason"), b"low on disk");
+        client.publish(&format!("alarm-{n}"), &[7; 300_000]);
+    }
+    clients
+}
+
+#[test]
+fn shards_that_sleep_hear_of_an_alarm_and_of_its_end() {
+    let (broker, alarms) = start();
+    let mut clients = blocked(&broker, &alarms);
+    alarms.set(Alarm::DiskFull, false);
+    let begin = Instant::now();
+    for client in &mut clients {
+        client.expect("connection.unblocked");
+        assert_eq!(client.delivery(), b"one");
+        assert_eq!(client.delivery(), [7; 300_000]);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    drop(clients);
+    broker.stop();
+}
+
+#[test]
+fn blocked_clients_are_told_when_the_broker_ends() {
+    let (broker, alarms) = start();
+    let mut clients = blocked(&broker, &alarms);
+    let begin = Instant::now();
+    let stopping = thread::spawn(move || broker.stop());
+    for client in &mut clients {
+        assert_eq!(client.expect("connection.close").field("reply_code"), Some(&Value::number(320)));
+        client.call(0, "connection.close-ok", &[]);
+        assert_eq!(client.next(), None);
+    }
+    drop(clients);
+    stopping.join().expect("it stops");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+/// After this time every shard knows of an alarm.
+const NOTICED: Duration = Duration::from_millis(600);
