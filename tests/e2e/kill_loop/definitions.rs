@@ -1,0 +1,113 @@
+//! Exchanges, queues and bindings under kills: those of the load, declared once, and a stream of short-lived ones.
+
+#![expect(clippy::unwrap_used, reason = "a test: an error of the client is a failure, and its text says enough")]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use lapin::options::*;
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind};
+
+use super::super::lapin::connect;
+use super::message::QUEUES;
+
+/// Declares what the load needs; never again after that.
+pub async fn declare(url: &str) {
+    let connection = connect(url).await;
+    let channel = connection.create_channel().await.unwrap();
+    for (exchange, kind) in EXCHANGES {
+        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default()).await.unwrap();
+    }
+    for queue in QUEUES {
+        channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), FieldTable::default()).await.unwrap();
+        channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.unwrap();
+    }
+    for (queue, exchange, key) in BINDINGS {
+        bind(&channel, queue, exchange, key).await.unwrap();
+    }
+    connection.close(200, "declared".into()).await.unwrap();
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    channel.queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default()).await
+}
+
+/// The short-lived ones: each is a queue with a binding to `kill.direct` by its name.
+#[derive(Default)]
+pub struct Definitions {
+    next: u32,
+    /// Both were answered, and nobody has deleted them.
+    present: Vec<String>,
+    /// Their deletion was answered.
+    absent: Vec<String>,
+}
+
+impl Definitions {
+    /// What the last cycle left; the next one starts without it.
+    pub async fn check(&mut self, url: &str) -> Vec<String> {
+        let (present, absent) = (std::mem::take(&mut self.present), std::mem::take(&mut self.absent));
+        let connection = connect(url).await;
+        let mut trouble = Vec::new();
+        for queue in present {
+            match is_bound(&connection, &queue).await {
+                Ok(true) => self.absent.push(queue),
+                Ok(false) => trouble.push(format!("queue {queue} is not bound, though that was answered")),
+                Err(error) => trouble.push(format!("queue {queue} was declared and bound, and is not there: {error}")),
+            }
+        }
+        for queue in absent {
+            let channel = connection.create_channel().await.unwrap();
+            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+            if channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await.is_ok() {
+                trouble.push(format!("queue {queue} is back, though its deletion was answered"));
+            }
+        }
+        connection.close(200, "checked".into()).await.unwrap();
+        trouble
+    }
+}
+
+/// Is there such a queue, and a way to it? It is deleted then.
+async fn is_bound(connection: &Connection, queue: &str) -> lapin::Result<bool> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+    let confirm = channel.basic_publish("kill.direct".into(), queue.into(), options, b"", BasicProperties::default()).await?;
+    let routed = matches!(confirm.await?, Confirmation::Ack(None));
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+    channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await?;
+    Ok(routed)
+}
+
+/// Declares and binds, and deletes every third of them, until the broker goes.
+pub async fn churn(connection: Connection, definitions: Rc<RefCell<Definitions>>) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    loop {
+        let n = definitions.borrow().next;
+        definitions.borrow_mut().next += 1;
+        let queue = format!("kill.short.{n}");
+        channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), FieldTable::default()).await?;
+        bind(&channel, &queue, "kill.direct", &queue).await?;
+        if n % 3 > 0 {
+            definitions.borrow_mut().present.push(queue);
+        } else {
+            channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+            definitions.borrow_mut().absent.push(queue);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+    }
+}
+
+const EXCHANGES: [(&str, ExchangeKind); 3] =
+    [("kill.direct", ExchangeKind::Direct), ("kill.topic", ExchangeKind::Topic), ("kill.fan", ExchangeKind::Fanout)];
+const BINDINGS: [(&str, &str, &str); 6] = [
+    ("kill.a", "kill.direct", "a"),
+    ("kill.b", "kill.topic", "*.b"),
+    ("kill.kept", "kill.topic", "kept.#"),
+    ("kill.fan.0", "kill.fan", ""),
+    ("kill.fan.1", "kill.fan", ""),
+    ("kill.fan.2", "kill.fan", ""),
+];
