@@ -10,6 +10,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind};
 
 use super::super::lapin::connect;
+use super::clients::close;
 use super::message::QUEUES;
 
 /// Declares what the load needs; never again after that.
@@ -27,7 +28,7 @@ pub async fn declare(url: &str) {
     for (queue, exchange, key) in BINDINGS {
         bind(&channel, queue, exchange, key).await.unwrap();
     }
-    connection.close(200, "declared".into()).await.unwrap();
+    close(connection).await;
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
@@ -49,23 +50,29 @@ impl Definitions {
     pub async fn check(&mut self, url: &str) -> Vec<String> {
         let (present, absent) = (std::mem::take(&mut self.present), std::mem::take(&mut self.absent));
         let connection = connect(url).await;
-        let mut trouble = Vec::new();
+        let (mut unbound, mut lost, mut back) = (Vec::new(), Vec::new(), Vec::new());
         for queue in present {
             match is_bound(&connection, &queue).await {
                 Ok(true) => self.absent.push(queue),
-                Ok(false) => trouble.push(format!("queue {queue} is not bound, though that was answered")),
-                Err(error) => trouble.push(format!("queue {queue} was declared and bound, and is not there: {error}")),
+                Ok(false) => unbound.push(queue),
+                Err(error) => lost.push(format!("{queue} ({error})")),
             }
         }
         for queue in absent {
             let channel = connection.create_channel().await.unwrap();
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };
             if channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await.is_ok() {
-                trouble.push(format!("queue {queue} is back, though its deletion was answered"));
+                back.push(queue);
             }
         }
-        connection.close(200, "checked".into()).await.unwrap();
-        trouble
+        close(connection).await;
+        let say = |what: &str, queues: Vec<String>| queues.first().map(|first| format!("{} queues {what}: {first}, …", queues.len()));
+        let trouble = [
+            say("were declared and bound, and are not there", lost),
+            say("are there, but not bound, though that was answered", unbound),
+            say("are back, though their deletion was answered", back),
+        ];
+        trouble.into_iter().flatten().collect()
     }
 }
 

@@ -104,7 +104,7 @@ impl Loop {
             }
         }
         trouble.into_iter().for_each(|text| self.journal.borrow_mut().complain(text));
-        connection.close(200, "seen".into()).await.expect("the broker lives");
+        clients::close(connection).await;
     }
 
     /// Takes everything out; whatever is missing then is lost.
