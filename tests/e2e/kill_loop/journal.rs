@@ -102,7 +102,9 @@ impl Journal {
     pub fn ordered(&mut self, queue: usize, order: &mut Order, id: Id, counts: bool) {
         let last = &mut order.0[id.publisher];
         if let Some(last) = last.filter(|&last| counts && last >= id.number) {
-            self.complain(format!("{}: {id} came after {}-{last}", QUEUES[queue], id.publisher));
+            let cycle = |number: u32| self.published[id.publisher][number as usize].cycle;
+            let (own, others) = (cycle(id.number), cycle(last));
+            self.complain(format!("{}: {id} of cycle {own} came after {}-{last} of cycle {others}", QUEUES[queue], id.publisher));
         } else if counts {
             *last = Some(id.number);
         }
