@@ -25,18 +25,22 @@ pub struct Clients(Vec<JoinHandle<()>>);
 
 /// Connects all of them.
 pub async fn start(url: &str, journal: &Shared, definitions: &Rc<RefCell<Definitions>>, dice: &mut Dice) -> Clients {
-    let mut tasks = Vec::new();
-    for publisher in 0..ROUTES.len() {
-        let (connection, journal, dice) = (connect(url).await, journal.clone(), Dice::new(dice.next()));
+    let (mut tasks, mut connections) = (Vec::new(), Vec::new());
+    for _ in 0..=ROUTES.len() {
+        connections.push(connect(url).await);
+    }
+    let churn = definitions::churn(connections.swap_remove(0), definitions.clone());
+    for (publisher, connection) in connections.into_iter().enumerate() {
+        let (journal, dice) = (journal.clone(), Dice::new(dice.next()));
         tasks.push(spawn_local(async move {
             let result = match publisher {
                 CONSUMERS_FROM.. => Consumer::run(&connection, publisher, journal.clone(), dice).await,
-                _ => publish(&connection, publisher, &journal).await,
+                _ => publish(&connection, publisher, &journal, dice).await,
             };
             complain(&journal, publisher, result);
         }));
     }
-    let (churn, journal) = (definitions::churn(connect(url).await, definitions.clone()), journal.clone());
+    let journal = journal.clone();
     tasks.push(spawn_local(async move { complain(&journal, ROUTES.len(), churn.await) }));
     Clients(tasks)
 }
@@ -64,8 +68,8 @@ fn complain(journal: &Shared, client: usize, result: Result<()>) {
     }
 }
 
-/// Publishes with a window of unconfirmed messages, then waits for what may still be confirmed.
-async fn publish(connection: &Connection, publisher: usize, journal: &Shared) -> Result<()> {
+/// Publishes in bursts, with a window of unconfirmed messages, then waits for what may still be confirmed.
+async fn publish(connection: &Connection, publisher: usize, journal: &Shared, mut dice: Dice) -> Result<()> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let mut window = VecDeque::new();
@@ -79,6 +83,9 @@ async fn publish(connection: &Connection, publisher: usize, journal: &Shared) ->
             && let Some((id, confirm)) = window.pop_front()
         {
             note(journal, id, confirm).await;
+        }
+        if dice.one_in(BURST) {
+            tokio::time::sleep(Duration::from_millis(dice.below(PAUSE_MS))).await;
         }
     };
     for (id, confirm) in window {
@@ -225,7 +232,10 @@ async fn ready(channel: &Channel, queue: usize) -> Result<u32> {
 }
 
 /// How long clients have to read what the broker sent before it was killed.
-const NOTICE: Duration = Duration::from_millis(500);
+const NOTICE: Duration = Duration::from_millis(200);
+/// Messages of a burst on average, and the longest pause after one: what is published stays near what can be consumed.
+const BURST: u64 = 100;
+const PAUSE_MS: u64 = 50;
 const PREFETCH: u16 = 300;
 /// Most messages that a consumer leaves unsettled, so that it goes on.
 const LEFT_MAX: usize = 150;

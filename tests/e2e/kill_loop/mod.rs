@@ -122,7 +122,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))
 }
 
-/// A little more than a second each, with the drain of all at the end.
+/// A little less than a second each, and some seconds for the drain.
 const CYCLES: u64 = 50;
 /// The shortest and the longest time from the first connection to the kill.
-const LOAD_MS: (u64, u64) = (250, 900);
+const LOAD_MS: (u64, u64) = (200, 800);
