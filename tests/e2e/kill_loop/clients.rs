@@ -159,7 +159,9 @@ impl Consumer {
 
     async fn on_delivery(&mut self, delivery: Delivery) -> Result<()> {
         let Some(id) = receive(&self.journal, self.queue, &delivery) else { return Ok(()) };
-        self.journal.borrow_mut().ordered(self.queue, &mut self.order, id, !delivery.redelivered);
+        if !delivery.redelivered {
+            self.journal.borrow_mut().ordered(self.queue, &mut self.order, id);
+        }
         let choice = self.dice.below(100);
         if choice < 3 && self.left < LEFT_MAX {
             self.left += 1;
@@ -207,7 +209,7 @@ pub async fn drain(url: &str, journal: &Shared, queue: usize) -> Result<()> {
         match tokio::time::timeout(QUIET, deliveries.next()).await {
             Ok(Some(delivery)) => {
                 if let Some(id) = receive(journal, queue, &delivery?) {
-                    journal.borrow_mut().ordered(queue, &mut order, id, true);
+                    journal.borrow_mut().ordered(queue, &mut order, id);
                     journal.borrow_mut().settled(queue, id);
                 }
             }

@@ -46,8 +46,8 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// What the last cycle left; the next one starts without it.
-    pub async fn check(&mut self, url: &str) -> Vec<String> {
+    /// Checks what the last cycle left, and says what is wrong; the next one starts without it.
+    pub async fn check(mut self, url: &str) -> (Definitions, Vec<String>) {
         let (present, absent) = (std::mem::take(&mut self.present), std::mem::take(&mut self.absent));
         let connection = connect(url).await;
         let (mut unbound, mut lost, mut back) = (Vec::new(), Vec::new(), Vec::new());
@@ -72,7 +72,7 @@ impl Definitions {
             say("are there, but not bound, though that was answered", unbound),
             say("are back, though their deletion was answered", back),
         ];
-        trouble.into_iter().flatten().collect()
+        (self, trouble.into_iter().flatten().collect())
     }
 }
 
@@ -98,11 +98,11 @@ pub async fn churn(connection: Connection, definitions: Rc<RefCell<Definitions>>
         let queue = format!("kill.short.{n}");
         channel.queue_declare(queue.as_str().into(), QueueDeclareOptions::durable(), FieldTable::default()).await?;
         bind(&channel, &queue, "kill.direct", &queue).await?;
-        if n % 3 > 0 {
-            definitions.borrow_mut().present.push(queue);
-        } else {
+        if n.is_multiple_of(3) {
             channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
             definitions.borrow_mut().absent.push(queue);
+        } else {
+            definitions.borrow_mut().present.push(queue);
         }
         tokio::time::sleep(std::time::Duration::from_millis(40)).await;
     }

@@ -98,15 +98,14 @@ impl Journal {
         Some(id)
     }
 
-    /// A consumer has seen these in this order; `strictly` if nothing was requeued since the broker started.
-    pub fn ordered(&mut self, queue: usize, order: &mut Order, id: Id, counts: bool) {
-        let last = &mut order.0[id.publisher];
-        if let Some(last) = last.filter(|&last| counts && last >= id.number) {
+    /// The consumer with this order has got a message that must not come before, or after, the publisher's others. Of a run that comes too
+    /// late its first is told.
+    pub fn ordered(&mut self, queue: usize, order: &mut Order, id: Id) {
+        let last = order.0[id.publisher].replace(id.number);
+        if let Some(last) = last.filter(|&last| last >= id.number) {
             let cycle = |number: u32| self.published[id.publisher][number as usize].cycle;
             let (own, others) = (cycle(id.number), cycle(last));
             self.complain(format!("{}: {id} of cycle {own} came after {}-{last} of cycle {others}", QUEUES[queue], id.publisher));
-        } else if counts {
-            *last = Some(id.number);
         }
     }
 

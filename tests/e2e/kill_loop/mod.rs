@@ -93,7 +93,9 @@ impl Loop {
 
     /// What can be told at once: what was declared is there, and every queue has as many messages as it must, and no more than it may.
     async fn look(&mut self) {
-        let mut trouble = self.definitions.borrow_mut().check(self.broker.url()).await;
+        let definitions = self.definitions.take();
+        let (definitions, mut trouble) = definitions.check(self.broker.url()).await;
+        self.definitions.replace(definitions);
         let connection = connect(self.broker.url()).await;
         for (queue, name) in QUEUES.iter().enumerate() {
             let channel = connection.create_channel().await.expect("a new connection gives a channel");
@@ -109,9 +111,9 @@ impl Loop {
 
     /// Takes everything out; whatever is missing then is lost.
     async fn drain(&mut self) {
-        for queue in 0..QUEUES.len() {
+        for (queue, name) in QUEUES.iter().enumerate() {
             if let Err(error) = clients::drain(self.broker.url(), &self.journal, queue).await {
-                self.journal.borrow_mut().complain(format!("{} cannot be drained: {error}", QUEUES[queue]));
+                self.journal.borrow_mut().complain(format!("{name} cannot be drained: {error}"));
             }
         }
         self.journal.borrow_mut().complain_about_lost();
