@@ -35,7 +35,9 @@ def exchanges():
         yield
         with channels(1) as (channel,):
             for name, kind, arguments in declared:
+                present("exchange", name)
                 channel.exchange_declare(name, kind, durable=True, arguments=arguments)
+            present("exchange", "r.x.internal")
             channel.exchange_declare("r.x.internal", "topic", durable=True, internal=True)
         with channels(1) as (channel,), channel_error(406, "inequivalent arg 'type' for exchange 'r.x.topic'", "current is 'topic'"):
             channel.exchange_declare("r.x.topic", "direct", durable=True)
@@ -56,6 +58,7 @@ def auto_delete_exchanges():
         yield
         with channels(1) as (channel,):
             for name in ("unbound", "bound"):
+                present("exchange", f"r.auto.{name}")
                 channel.exchange_declare(f"r.auto.{name}", "direct", durable=True, auto_delete=True)
         gone("exchange", "r.auto.to.exclusive")
     with channels(1) as (channel,):
@@ -76,7 +79,8 @@ def queues():
     for _ in range(RESTARTS):
         yield
         with channels(1) as (channel,):
-            assert ready(channel, "r.q.durable") == 0 and ready(channel, named) == 0
+            for name in ("r.q.durable", "r.q.arguments", named):
+                assert ready(channel, name) == 0
             channel.queue_declare("r.q.arguments", durable=True, arguments=arguments)
         with channels(1) as (channel,), channel_error(406, "inequivalent arg 'x-max-length' for queue 'r.q.arguments'", "the value '1000'"):
             channel.queue_declare("r.q.arguments", durable=True)
@@ -96,6 +100,7 @@ def auto_delete_queues():
     for _ in range(RESTARTS):
         yield
         with channels(1) as (channel,):
+            present("queue", "r.q.auto.unused")
             channel.queue_declare("r.q.auto.unused", durable=True, auto_delete=True)
         if not KILLED:  # its consumer left before the broker did; a broker that was killed has not seen that
             gone("queue", "r.q.auto.consumed")
@@ -321,9 +326,15 @@ def routes(channel, exchange, key, headers=None):
     return True
 
 
-def gone(what, name):
-    with channels(1) as (channel,), channel_error(404, f"NOT_FOUND - no {what} '{name}' in vhost '/'"):
+def present(what, name):
+    """Looks without declaring: that would make what is missing."""
+    with channels(1) as (channel,):
         (channel.queue_declare if what == "queue" else channel.exchange_declare)(name, passive=True)
+
+
+def gone(what, name):
+    with channel_error(404, f"NOT_FOUND - no {what} '{name}' in vhost '/'"):
+        present(what, name)
 
 
 over_restarts(
