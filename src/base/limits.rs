@@ -104,6 +104,8 @@ pub const SOCKET_FLUSH_MS: u64 = 5_000;
 pub const SOCKET_LINGER_MS: u64 = 1_000;
 /// How long accepting pauses when the process is out of descriptors or memory, milliseconds.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
+/// How long a starting broker tries to get a taken address, milliseconds: that of one just killed is free some 15 ms later.
+pub const ADDRESS_TAKEN_MS: u64 = 500;
 /// How long connections have to say goodbye when the broker ends, milliseconds.
 pub const SHUTDOWN_MS: u64 = 4_000;
 /// Connections that the kernel completes before a shard accepts them, for each listener.

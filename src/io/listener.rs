@@ -10,6 +10,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::time::{Duration, Instant};
 
 use io_uring::{opcode, types};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -134,9 +135,7 @@ impl From<io::Error> for Refusal {
 }
 
 fn bind_one(address: SocketAddr, config: &Config, bound: &mut Bound) -> Result<(), Refusal> {
-    let first = socket(address, config)?;
-    first.bind(&address.into())?;
-    first.listen(limits::BACKLOG)?;
+    let first = listen_alone(address, config)?;
     first.set_reuse_port(true)?;
     let first = TcpListener::from(first);
     let address = first.local_addr()?;
@@ -151,6 +150,20 @@ fn bind_one(address: SocketAddr, config: &Config, bound: &mut Bound) -> Result<(
     bound.addresses.push(address);
     bound.by_shard.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(socket));
     Ok(())
+}
+
+/// The listeners of a broker that was killed stay until the kernel has torn down its rings, some milliseconds after the process: a taken
+/// address is tried again before it is refused, or a supervisor's restart would fail.
+fn listen_alone(address: SocketAddr, config: &Config) -> Result<Socket, Refusal> {
+    let end = Instant::now() + Duration::from_millis(limits::ADDRESS_TAKEN_MS);
+    loop {
+        let first = socket(address, config)?;
+        match first.bind(&address.into()).and_then(|()| first.listen(limits::BACKLOG)) {
+            Ok(()) => return Ok(first),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => std::thread::sleep(Duration::from_millis(2)),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn socket(address: SocketAddr, config: &Config) -> Result<Socket, Refusal> {

@@ -1,7 +1,7 @@
-//! A broker process of its own for one test: a free port, a fresh data directory, stopped at the end.
+//! A broker process of its own for one test: a free port, a fresh data directory, stopped at the end, and restarted on both if the test wants.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,8 @@ pub struct Broker {
 struct Process {
     child: Child,
     home: PathBuf,
+    /// Where it listens; until that is known, port 0.
+    address: String,
 }
 
 impl Broker {
@@ -35,15 +37,21 @@ impl Broker {
 
     /// Starts a broker on a free port with these flags beside those that every test needs, and waits until it listens.
     pub fn start(flags: &[&str]) -> Broker {
-        let home = fresh_directory();
-        let log = File::create(home.join("log")).expect("a fresh directory is writable");
-        let mut command = command();
-        command.args(["--listen", "127.0.0.1:0", "--no-pin", "--data-dir"]).arg(home.join("data")).args(flags);
-        command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
-        let child = command.spawn().expect("the broker's binary starts");
-        let mut broker = Broker { url: String::new(), process: Some(Process { child, home }), _turn: None };
-        broker.url = format!("amqp://guest:guest@{}/%2f", broker.wait_until_it_listens());
+        let (home, address) = (fresh_directory(), "127.0.0.1:0".to_owned());
+        let child = launch(&home, &address, flags);
+        let mut broker = Broker { url: String::new(), process: Some(Process { child, home, address }), _turn: None };
+        let address = broker.wait_until_it_listens();
+        broker.url = format!("amqp://guest:guest@{address}/%2f");
+        broker.process.as_mut().expect("this one was just started").address = address;
         broker
+    }
+
+    /// Starts one to be restarted; none if a broker that runs already cannot be restarted by us.
+    pub fn restartable(flags: &[&str]) -> Option<Broker> {
+        match std::env::var("RINGMQ_E2E_URL") {
+            Ok(url) => std::env::var_os("RINGMQ_E2E_RESTART").map(|_| Broker::external(url)),
+            Err(_) => Some(Broker::start(flags)),
+        }
     }
 
     /// One that runs already. Tests take turns, because they use the same names.
@@ -61,6 +69,45 @@ impl Broker {
     pub fn send_signal(&self, name: &str) {
         let process = self.process.as_ref().expect("only a broker of our own is told to end");
         signal(name, &process.child.id().to_string());
+    }
+
+    /// Ends it by TERM or KILL and starts it again, on its port and its directory.
+    pub fn restart(&mut self, signal: &str, flags: &[&str]) {
+        if self.process.is_none() {
+            return restart_external(signal);
+        }
+        self.end(signal);
+        self.start_again(flags);
+    }
+
+    /// Ends it by a signal; TERM must give status 0.
+    pub fn end(&mut self, signal: &str) {
+        self.send_signal(signal);
+        let status = self.wait();
+        assert!(signal != "TERM" || status.success(), "the broker ended with {status}; its log:\n{}", self.log());
+    }
+
+    /// Starts one that has ended again, on its port and its directory, and waits until it listens.
+    pub fn start_again(&mut self, flags: &[&str]) {
+        self.launch_again(flags);
+        self.wait_until_it_listens();
+    }
+
+    /// Starts one that has ended again, and kills it so soon that it may not listen yet.
+    pub fn die_at_start(&mut self, flags: &[&str], after: Duration) {
+        self.launch_again(flags);
+        std::thread::sleep(after);
+        self.end("KILL");
+    }
+
+    fn launch_again(&mut self, flags: &[&str]) {
+        let process = self.process.as_mut().expect("only a broker of our own is started");
+        process.child = launch(&process.home, &process.address, flags);
+    }
+
+    /// Is it ours to end and to start?
+    pub fn is_ours(&self) -> bool {
+        self.process.is_some()
     }
 
     /// Tells it to end, as a supervisor does, and waits; none if the broker is not ours. Panics when it takes more than five seconds.
@@ -114,6 +161,22 @@ impl Drop for Broker {
             let _ = fs::remove_dir_all(&process.home);
         }
     }
+}
+
+/// Starts the binary; its log begins anew.
+fn launch(home: &Path, address: &str, flags: &[&str]) -> Child {
+    let log = File::create(home.join("log")).expect("a directory of ours is writable");
+    let mut command = command();
+    command.args(["--listen", address, "--no-pin", "--data-dir"]).arg(home.join("data")).args(flags);
+    command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+    command.spawn().expect("the broker's binary starts")
+}
+
+/// A broker that runs already is restarted by a command of whoever named it.
+fn restart_external(signal: &str) {
+    let command = std::env::var("RINGMQ_E2E_RESTART").expect("only a broker that can be restarted is");
+    let status = Command::new("sh").args(["-c", &format!("{command} {signal}")]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(status.expect("there is a shell").success(), "`{command} {signal}` failed");
 }
 
 /// The binary under test.

@@ -5,13 +5,16 @@
 //! status other than 0 at the first wrong thing; they read the broker's address from `AMQP_URL`.
 //!
 //! `RINGMQ_E2E_BIN` names another binary to start, for example that of the release profile. `RINGMQ_E2E_URL` names a broker that runs
-//! already, for example a RabbitMQ, to prove the client programs themselves; it must permit transient queues and global QoS.
+//! already, for example a RabbitMQ, to prove the client programs themselves; it must permit transient queues and global QoS. With it
+//! `RINGMQ_E2E_RESTART` may name a command that restarts that broker, by the signal that is its last argument, TERM or KILL.
 
 mod alarms;
 mod broker;
+mod kill_loop;
 mod lapin;
 mod operation;
 mod program;
+mod restart;
 mod tutorials;
 
 use broker::Broker;

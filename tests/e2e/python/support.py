@@ -1,11 +1,13 @@
 """What the client programs share: the broker's address, a runner and a few ways to wait and to expect."""
 
+import itertools
 import os
 import time
+import traceback
 from contextlib import contextmanager
 
 import pika
-from pika.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ConnectionClosedByBroker
 
 URL = os.environ["AMQP_URL"]
 
@@ -107,3 +109,62 @@ def pump(channel, holds, what, seconds=10):
     while not holds():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
         channel.connection.process_data_events(time_limit=0.05)
+
+
+HELD = []
+
+
+def stay():
+    """A channel on a connection that is left open, for example over a restart of the broker."""
+    HELD.append(pika.BlockingConnection(pika.URLParameters(URL)))
+    return HELD[-1].channel()
+
+
+def over_restarts(*cases):
+    """Runs generators that yield where the broker is to be restarted, all at the same restarts; shows every case that fails."""
+    running, failed = [(case.__name__, case()) for case in cases], []
+    stay()  # one connection at least, to see the broker go
+    for n in itertools.count(1):
+        running = [(name, case) for name, case in running if _goes_on(name, case, failed)]
+        if not running:
+            break
+        print(f"ready {n}", flush=True)
+        _await_restart()
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+def _goes_on(name, case, failed):
+    try:
+        next(case)
+        return True
+    except StopIteration:
+        print(f"ok {name}", flush=True)
+    except Exception:  # each is shown, and the other cases go on
+        print(f"{name}: {traceback.format_exc()}", flush=True)
+        failed.append(name)
+    return False
+
+
+def _await_restart(seconds=40):
+    """Serves the open connections until the broker has ended them, then waits until it takes new ones."""
+    wait_until(lambda: not any([_is_alive(held) for held in HELD]), "the broker to end", seconds)
+    HELD.clear()
+    wait_until(_accepts, "the broker to start", seconds)
+
+
+def _is_alive(held):
+    try:
+        if held.is_open:
+            held.process_data_events(time_limit=0)
+    except AMQPError:
+        return False
+    return held.is_open
+
+
+def _accepts():
+    try:
+        stay()
+    except (AMQPError, OSError):
+        return False
+    return True

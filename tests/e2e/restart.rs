@@ -1,0 +1,53 @@
+//! What outlives the process: `python/restart.py` says before every restart that it is ready, and checks afterwards what is still there.
+//!
+//! Every case is restarted twice, so that what was recovered must be recovered again, by SIGTERM or SIGKILL, with as many shards as before
+//! or with another number.
+
+use super::broker::Broker;
+use super::program::Program;
+
+#[test]
+fn terminated_with_one_shard() {
+    over_restarts("TERM", ["1", "1", "1"]);
+}
+
+#[test]
+fn terminated_with_two_shards() {
+    over_restarts("TERM", ["2", "2", "2"]);
+}
+
+#[test]
+fn terminated_and_started_with_other_shards() {
+    over_restarts("TERM", ["1", "4", "2"]);
+}
+
+#[test]
+fn killed_with_one_shard() {
+    over_restarts("KILL", ["1", "1", "1"]);
+}
+
+#[test]
+fn killed_with_two_shards() {
+    over_restarts("KILL", ["2", "2", "2"]);
+}
+
+#[test]
+fn killed_and_started_with_other_shards() {
+    over_restarts("KILL", ["4", "1", "3"]);
+}
+
+/// Runs the program over two restarts, with so many shards before, between and after them.
+fn over_restarts(signal: &str, shards: [&str; 3]) {
+    let [first, others @ ..] = shards;
+    let Some(mut broker) = Broker::restartable(&["--shards", first]) else { return };
+    let mut program = Program::start(&broker, &["python", "python/restart.py", signal]);
+    for (n, count) in others.into_iter().enumerate() {
+        let ready = format!("ready {}", n + 1);
+        program.wait_for(&ready, |written| written.contains(&ready));
+        broker.restart(signal, &["--shards", count]);
+    }
+    program.finish();
+    if let Some(status) = broker.stop() {
+        assert!(status.success(), "the broker ended with {status}");
+    }
+}
