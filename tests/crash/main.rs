@@ -3,6 +3,7 @@
 //!
 //! `RINGMQ_CRASH_SEED=7 cargo test --test crash` repeats seed 7, `RINGMQ_CRASH_SEEDS=1000 …` runs a thousand.
 
+#[allow(dead_code)] // the simulator uses more of it
 #[path = "../support/disk.rs"]
 mod disk;
 mod model;

@@ -8,6 +8,8 @@
 //! ```
 //!
 //! It holds the shard to its contract: one send per connection at a time, no deed for a connection that is over, no sleep with mail.
+//!
+//! [`Cluster::crash`] ends it in the middle of whatever it does; all that is left are its disks, from which [`Cluster::start`] makes it anew.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,17 +24,25 @@ use ringmq::shard::{self, Deed, Shard};
 
 use super::broker::{Broker, Conn};
 use super::disk::{Disk, Done};
+use super::storage::{self, CatalogDisk};
 
 /// The shards of one broker and the connections to them.
 pub struct Cluster {
+    config: Arc<Config>,
     shards: Vec<Node>,
+    /// What outlives a crash: the log of each shard, and the catalog's.
+    disks: Vec<Disk>,
+    catalog: CatalogDisk,
+    catalog_slowness: u64,
     connections: Vec<Connection>,
     by_id: HashMap<(usize, ConnId), Conn>,
     now: u64,
-    /// Decides what the disk does first.
+    /// Decides what the disks do first.
     rng: Rng,
     /// Which shard the next connection of [`Broker::connect`] goes to.
     next_shard: usize,
+    /// The disks have raised the alarm that they are full.
+    is_starved: bool,
 }
 
 struct Node {
@@ -42,9 +52,6 @@ struct Node {
     asleep: bool,
     /// Turns until the memory that the shard wishes for is prepared.
     preparing: Option<u32>,
-    disk: Disk,
-    /// A write of the catalog's log is under way.
-    catalog: bool,
 }
 
 struct Connection {
@@ -64,10 +71,56 @@ struct Connection {
 impl Cluster {
     /// A broker of `config.shards` shards. The first orderly connection goes to the last shard: not to the one that orders the catalog's changes.
     pub fn new(config: Config, seed: u64) -> Cluster {
-        let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None, disk: Disk::default(), catalog: false };
-        let shards: Vec<Node> = shard::cluster(&Arc::new(config), seed).into_iter().map(node).collect();
-        let next_shard = shards.len() - 1;
-        Cluster { shards, connections: Vec::new(), by_id: HashMap::new(), now: 0, rng: Rng::seeded(seed), next_shard }
+        let disks: Vec<Disk> = (0..config.shards).map(|_| Disk::default()).collect();
+        let next_shard = disks.len() - 1;
+        let mut cluster = Cluster {
+            config: Arc::new(config),
+            shards: Vec::new(),
+            disks,
+            catalog: CatalogDisk::default(),
+            catalog_slowness: 1,
+            connections: Vec::new(),
+            by_id: HashMap::new(),
+            now: 0,
+            rng: Rng::seeded(seed),
+            next_shard,
+            is_starved: false,
+        };
+        cluster.start();
+        cluster
+    }
+
+    /// The machine stops in the middle of whatever it does: connections are gone without a word, and the disks have what they have.
+    pub fn crash(&mut self) {
+        for connection in &mut self.connections {
+            (connection.over, connection.gone, connection.outgoing) = (true, true, None);
+            connection.held.clear();
+        }
+        self.by_id.clear();
+        self.shards.clear();
+        self.disks.iter_mut().for_each(|disk| disk.crash(&mut self.rng));
+        self.catalog.crash(&mut self.rng);
+    }
+
+    /// The broker starts from what its disks have.
+    pub fn start(&mut self) {
+        assert!(self.shards.is_empty(), "it runs");
+        let mut shards = shard::cluster(&self.config, self.rng.next_u64());
+        shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog), |home, _| home);
+        let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
+        self.shards = shards.into_iter().map(node).collect();
+        (self.now, self.is_starved) = (0, false);
+    }
+
+    /// From now on the disks have no room for another file, or have it again.
+    pub fn set_full(&mut self, is_full: bool) {
+        self.disks.iter_mut().for_each(|disk| disk.is_full = is_full);
+    }
+
+    /// From now on the disks take so many turns for an operation of a log, and for one of the catalog's.
+    pub fn set_slowness(&mut self, log: u64, catalog: u64) {
+        self.disks.iter_mut().for_each(|disk| disk.slowness = log);
+        self.catalog_slowness = catalog;
     }
 
     /// Milliseconds since the start.
@@ -164,7 +217,7 @@ impl Cluster {
     /// Whether this shard is awake: it asked for another turn, was woken, has a timer due, or something arrived.
     pub fn wants_turn(&self, shard: usize) -> bool {
         let node = &self.shards[shard];
-        let is_served = node.preparing.is_none() && node.disk.is_idle() && !node.catalog;
+        let is_served = node.preparing.is_none() && self.disks[shard].is_idle() && (shard > 0 || self.catalog.is_idle());
         !node.asleep || !is_served || node.due.is_some_and(|due| due <= self.now)
     }
 
@@ -248,8 +301,8 @@ impl Cluster {
                 }
                 Deed::Wake(peer) => self.touch(usize::from(peer.0)),
                 Deed::Prepare(..) => self.shards[shard].preparing = Some(PREPARE_TURNS),
-                Deed::Log(op) => self.shards[shard].disk.submit(op),
-                Deed::Catalog(_) => self.shards[shard].catalog = true,
+                Deed::Log(op) => self.disks[shard].submit(op),
+                Deed::Catalog(op) => self.catalog.submit(op),
                 Deed::Fail(sentence) => panic!("{sentence}"),
             }
         }
@@ -265,18 +318,24 @@ impl Cluster {
         }
     }
 
-    /// The disk does the next thing.
-    fn serve_disk(&mut self, shard: usize) {
-        let Node { shard, disk, catalog, .. } = &mut self.shards[shard];
-        match disk.complete(&mut self.rng) {
+    /// The shard's disk does the next thing.
+    fn serve_disk(&mut self, number: usize) {
+        let Cluster { shards, disks, rng, .. } = self;
+        let (shard, disk) = (&mut shards[number].shard, &mut disks[number]);
+        match disk.complete(rng) {
             Some(Done::Created(segment)) => shard.on_log_created(segment),
             Some(Done::Written(write)) => shard.on_log_written(write),
             Some(Done::Read(reader, bytes)) => shard.on_log_read(reader, &bytes),
             Some(Done::Compacted(compacted)) => shard.on_log_compacted(compacted),
             Some(Done::Deleted) | None => {}
         }
-        if std::mem::take(catalog) {
+        let is_late = disk.is_full || rng.below(self.catalog_slowness) > 0;
+        if number == 0 && !is_late && self.catalog.complete() {
             shard.on_catalog_written();
+        }
+        let is_starved = self.disks.iter().any(Disk::is_starved) || self.disks[0].is_full && !self.catalog.is_idle();
+        if std::mem::replace(&mut self.is_starved, is_starved) != is_starved {
+            self.raise(Alarm::DiskFull, is_starved);
         }
     }
 

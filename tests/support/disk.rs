@@ -3,6 +3,9 @@
 //! ```text
 //! submit ─▶ waiting ─▶ complete: done and durable, the log is told           crash: of the operation under way some sectors may have come
 //! ```
+//!
+//! Reads and the write overtake each other; what is slow on files is done beside them, in order. The directory is synced when a file is made or
+//! rewritten, not when one is deleted: a crash may bring it back.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,13 +19,17 @@ use ringmq::store::{Op, Reader, Write};
 #[derive(Default)]
 pub struct Disk {
     pub files: BTreeMap<u32, Vec<u8>>,
-    /// Files that were deleted, to be used again with what they hold.
-    spare: Vec<Vec<u8>>,
+    /// Files that were deleted, to be used again with what they hold; with their numbers if the directory was not synced since.
+    spare: Vec<(Option<u32>, Vec<u8>)>,
     waiting: VecDeque<Op>,
     /// What a thread of its own does beside that.
     beside: VecDeque<Op>,
     /// Operations that were completed.
     pub completed: u64,
+    /// There is no room for another file.
+    pub is_full: bool,
+    /// An operation takes so many turns in the mean, if more than one.
+    pub slowness: u64,
 }
 
 /// What became of an operation: to be told to the log.
@@ -53,17 +60,35 @@ impl Disk {
         self.waiting.is_empty() && self.beside.is_empty()
     }
 
-    /// Carries out the oldest operation of either kind.
+    /// Whether something waits for room.
+    pub fn is_starved(&self) -> bool {
+        self.is_full && self.beside.iter().any(needs_room)
+    }
+
+    /// Carries out an operation that is under way, if it is not too slow.
     pub fn complete(&mut self, rng: &mut Rng) -> Option<Done> {
-        let mut queues = [&mut self.waiting, &mut self.beside];
-        queues.rotate_left(rng.below(2) as usize);
-        let op = queues.into_iter().find_map(VecDeque::pop_front)?;
+        if self.slowness > 1 && rng.below(self.slowness) > 0 {
+            return None;
+        }
+        let beside = self.beside.iter().position(|op| !self.is_full || !needs_room(op));
+        let op = match beside {
+            Some(at) if self.waiting.is_empty() || rng.below(2) == 0 => self.beside.remove(at),
+            _ if self.waiting.is_empty() => None,
+            _ => self.waiting.remove(rng.below(self.waiting.len() as u64) as usize),
+        }?;
         self.completed += 1;
-        Some(match op {
+        Some(self.carry_out(op))
+    }
+
+    fn carry_out(&mut self, op: Op) -> Done {
+        match op {
             Op::Create(segment) => {
-                let mut file = self.spare.pop().unwrap_or_default();
-                file.resize(LOG_SEGMENT_SIZE, 0);
-                self.files.insert(segment, file);
+                let file = self.spare.pop().map(|(_, mut file)| {
+                    file.resize(LOG_SEGMENT_SIZE, 0);
+                    file
+                });
+                self.files.insert(segment, file.unwrap_or_else(|| vec![0; LOG_SEGMENT_SIZE]));
+                self.sync_directory();
                 Done::Created(segment)
             }
             Op::Write(write) => {
@@ -75,33 +100,56 @@ impl Disk {
             Op::Compact(compaction) => {
                 let (file, compacted) = compaction.run(&self.files[&compaction.segment]).expect("nothing is damaged");
                 self.files.insert(compacted.segment, file.bytes().to_vec());
+                self.sync_directory();
                 Done::Compacted(compacted)
             }
             Op::Delete(segment) => {
-                self.spare.push(self.files.remove(&segment).expect("it is there"));
+                let file = self.files.remove(&segment).expect("it is there");
+                self.spare.push((Some(segment), file));
                 Done::Deleted
             }
-        })
+        }
     }
 
-    /// The machine stops: of a write under way any sectors may have reached the disk, and what had not begun did not happen.
+    /// The machine stops: of a write under way any sectors may have reached the disk, the oldest operation beside it may be half done, and what had
+    /// not begun did not happen.
     pub fn crash(&mut self, rng: &mut Rng) {
-        if let Some(Op::Write(write)) = self.waiting.front() {
-            let keep = rng.below(4);
-            let mut drawn = |_| keep == 3 || keep > 0 && rng.below(2) == 0;
-            let flags: Vec<bool> = (0..write.buffer.len().div_ceil(SECTOR)).map(&mut drawn).collect();
-            let Some(Op::Write(write)) = self.waiting.pop_front() else { unreachable!("just seen") };
-            let len = write.buffer.len();
-            self.put(&write, |sector| flags[sector], len);
+        for op in std::mem::take(&mut self.waiting) {
+            if let Op::Write(write) = op {
+                self.tear(&write, rng);
+            }
         }
-        self.waiting.clear();
-        self.beside.clear();
+        let beside = std::mem::take(&mut self.beside).into_iter().find(|op| !self.is_full || !needs_room(op));
+        match beside {
+            Some(Op::Create(segment)) => {
+                let spare = self.spare.pop().filter(|_| rng.below(2) == 0);
+                let file = spare.map_or_else(|| vec![0; rng.below(LOG_SEGMENT_SIZE as u64) as usize], |(_, file)| file);
+                self.files.insert(segment, file);
+            }
+            Some(op) if rng.below(2) == 0 => drop(self.carry_out(op)),
+            _ => {}
+        }
+        let lost = rng.below(1 + self.spare.len() as u64) as usize;
+        let back = self.spare.split_off(lost).into_iter().filter_map(|(number, file)| Some((number?, file)));
+        self.files.extend(back);
         self.spare.clear(); // deleted at the next start
+    }
+
+    /// What was deleted stays so.
+    fn sync_directory(&mut self) {
+        self.spare.iter_mut().for_each(|(number, _)| *number = None);
+    }
+
+    /// Of a write any sectors come, in particular none or all.
+    fn tear(&mut self, write: &Write, rng: &mut Rng) {
+        let keep = rng.below(4);
+        let flags: Vec<bool> = (0..write.buffer.len().div_ceil(SECTOR)).map(|_| keep == 3 || keep > 0 && rng.below(2) == 0).collect();
+        self.put(write, |sector| flags[sector], write.buffer.len());
     }
 
     /// Bytes of a file, fewer at its end.
     pub fn read(&self, segment: u32, place: u64, len: usize) -> Vec<u8> {
-        let file = &self.files[&segment];
+        let Some(file) = self.files.get(&segment) else { return vec![0; len] }; // deleted meanwhile: who asked wants it no more
         let from = (place as usize).min(file.len());
         file[from..(from + len).min(file.len())].to_vec()
     }
@@ -119,6 +167,10 @@ impl Disk {
             file[place + sector * SECTOR..][..bytes.len()].copy_from_slice(bytes);
         }
     }
+}
+
+fn needs_room(op: &Op) -> bool {
+    matches!(op, Op::Create(_) | Op::Compact(_))
 }
 
 fn aligned(bytes: &[u8]) -> Aligned {

@@ -11,6 +11,7 @@
 //! text      values as people write them                   text  ↔ Value
 //! script    the lines of a trace                          text  ↔ Line
 //! broker    somebody who answers: `socket` behind a TCP address, `cluster` in this process
+//! disk      what a log's disk does; `storage` what those of a broker hold
 //! ```
 
 // Each test binary uses its own part.
@@ -23,6 +24,7 @@ pub mod disk;
 pub mod methods;
 pub mod script;
 pub mod socket;
+pub mod storage;
 pub mod text;
 pub mod value;
 pub mod wire;
