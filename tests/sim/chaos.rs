@@ -1,5 +1,8 @@
 //! Everything at once: clients that do not wait, a network that tears writes and reads, stalls and resets, and shards that take their turns
-//! in any order. After a while the faults end, the clients finish, everything is consumed, and nothing may remain.
+//! in any order; disks that are slow or full; crashes (see [`restart`]). After a while the faults end, the clients finish, everything is consumed,
+//! and nothing may remain.
+
+mod restart;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +31,7 @@ pub struct Chaos<'h> {
     faults: Faults,
     /// Which shards have taken a turn in this round.
     turned: Vec<bool>,
+    are_disks_full: bool,
     messages: MessageId,
     consumers: u32,
 }
@@ -41,6 +45,10 @@ struct Faults {
     errors: bool,
     no_ack: bool,
     alarms: bool,
+    crashes: bool,
+    full_disks: bool,
+    /// Queues grow: clients consume little.
+    hoards: bool,
 }
 
 struct Client {
@@ -70,27 +78,34 @@ impl<'h> Chaos<'h> {
             errors: dice.one_in(3),
             no_ack: dice.one_in(2),
             alarms: dice.one_in(3),
+            crashes: !dice.one_in(3),
+            full_disks: dice.one_in(4),
+            hoards: dice.one_in(4),
         };
         let is_bouncy = shards > 1;
         let mut oracle = Oracle::new(is_bouncy);
         oracle.is_loose = is_bouncy && (faults.stalls || faults.global_prefetch);
-        let cluster = Cluster::new(Config { shards, ..Config::default() }, seed);
+        oracle.logs_all = !faults.no_ack;
+        let queue_memory = dice.pick(&[256 << 20, 1 << 20, 64 << 10]);
+        let mut cluster = Cluster::new(Config { shards, queue_memory, ..Config::default() }, seed);
+        cluster.set_slowness(dice.pick(&[1, 1, 5, 30]), dice.pick(&[1, 5, 200]));
         let turned = vec![false; cluster.shard_count()];
-        Chaos { cluster, dice, oracle, history, clients: Vec::new(), faults, turned, messages: 0, consumers: 0 }
+        Chaos { cluster, dice, oracle, history, clients: Vec::new(), faults, turned, are_disks_full: false, messages: 0, consumers: 0 }
     }
 
     /// The whole run.
     pub fn run(&mut self, steps: usize) {
         (0..CLIENTS).for_each(|_| self.connect());
         for _ in 0..steps {
-            match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1]) {
+            match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1, 1]) {
                 0 => self.act(),
                 1 => self.deliver_some(),
                 2 => self.read_some(),
                 3 => self.turn_some(),
                 4 => self.stall_or_go_on(),
                 5 => self.reset_one(),
-                _ => self.raise_or_clear_alarm(),
+                6 => self.raise_or_clear_alarm(),
+                _ => self.trouble_disks(),
             }
         }
         self.finish();
@@ -158,6 +173,7 @@ impl<'h> Chaos<'h> {
         Some(match self.dice.weighted(&[34, 26, 7, 4, 3, 6, 2, 1, 3, 6]) {
             0 => Op::Publish((0..1 + self.dice.below(4)).map(|_| self.message()).collect()),
             1 => return self.settle(at),
+            2 if self.faults.hoards && !self.dice.one_in(4) => return None,
             2 => self.consume(),
             3 => Op::Get { queue: self.queue(), no_ack: self.dice.one_in(3) },
             4 => Op::Cancel(self.consumer_of(at)?),
@@ -354,6 +370,7 @@ impl<'h> Chaos<'h> {
     /// The faults end: everything arrives and is answered, clients settle what they hold and leave, and one client consumes the rest.
     fn finish(&mut self) {
         self.clients.iter_mut().for_each(|client| client.stalled = false);
+        self.relieve_disks();
         ALARMS.iter().for_each(|&alarm| self.cluster.raise(alarm, false));
         self.come_to_rest();
         self.history.note("all clients settle and leave");
@@ -375,6 +392,9 @@ impl<'h> Chaos<'h> {
         }
         self.come_to_rest();
         self.hang_up();
+        if self.faults.crashes {
+            self.crash();
+        }
         self.drain();
         self.hang_up();
         crate::check_empty(&self.cluster);
@@ -438,6 +458,7 @@ impl<'h> Chaos<'h> {
                 self.read(client, usize::MAX);
             }
             self.cluster.settle();
+            moved |= self.clients.iter().any(|client| self.cluster.unread(client.conn) > 0);
             if !moved {
                 return;
             }

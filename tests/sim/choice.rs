@@ -76,7 +76,7 @@ impl Dice {
         };
         let key = if exchange.is_empty() { self.queue() } else { self.pick(KEYS) };
         let headers = if exchange == "h0" || self.one_in(4) { self.headers(0) } else { Vec::new() };
-        Publish { id, exchange, key, headers, mandatory: self.one_in(3) }
+        Publish { id, exchange, key, headers, mandatory: self.one_in(3), persistent: !self.one_in(3) }
     }
 
     /// An operation on the catalog.

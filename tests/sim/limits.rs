@@ -107,7 +107,7 @@ fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
 
 /// A message of [`BODY`] bytes.
 fn message(number: u32) -> Publish {
-    Publish { id: 5 + number * 97, exchange: "", key: "q0", headers: Vec::new(), mandatory: false }
+    Publish { id: 5 + number * 97, exchange: "", key: "q0", headers: Vec::new(), mandatory: false, persistent: false }
 }
 
 const COUNT: u32 = 1000;

@@ -1,8 +1,8 @@
 //! The simulator: the shards of a broker in one thread, clients that do what a seed says, and oracles that know what must come of it.
 //!
 //! ```text
-//! exact    one operation at a time; a model of the broker predicts every answer                    model.rs   exact.rs
-//! chaos    everything at once, with faults; an oracle follows what clients send and see            oracle.rs  chaos.rs
+//! exact    one operation at a time; a model of the broker predicts every answer                       model.rs   exact.rs
+//! chaos    everything at once, with faults and crashes; an oracle follows what clients send and see   oracle.rs  chaos.rs
 //! ```
 //!
 //! `RINGMQ_SIM_SEED=7 cargo test --test sim` repeats seed 7, `RINGMQ_SIM_SEEDS=1000 …` runs a thousand, over all cores; without either, as many

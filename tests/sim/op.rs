@@ -13,11 +13,12 @@ pub type Place = (usize, u16);
 /// A message, told apart from all others of a run.
 pub type MessageId = u32;
 
-/// Queues: `x*` are exclusive, `a*` go with their last consumer.
-pub const QUEUES: &[Name] = &["q0", "q1", "q2", "q3", "a0", "x0"];
+/// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient.
+pub const QUEUES: &[Name] = &["q0", "q1", "q2", "v0", "a0", "x0"];
 
-/// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding.
-pub const EXCHANGES: &[(Name, Name)] = &[("d0", "direct"), ("f0", "fanout"), ("t0", "topic"), ("h0", "headers"), ("af0", "fanout")];
+/// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding, `v…` is transient.
+pub const EXCHANGES: &[(Name, Name)] =
+    &[("d0", "direct"), ("f0", "fanout"), ("t0", "topic"), ("h0", "headers"), ("af0", "fanout"), ("vf0", "fanout")];
 
 /// Routing and binding keys (of topic exchanges too).
 pub const KEYS: &[Name] = &["a", "b", "a.b", "b.a.b", "a.b.c", "q0", "q2"];
@@ -88,6 +89,7 @@ pub struct Publish {
     pub key: Name,
     pub headers: Vec<(Name, Name)>,
     pub mandatory: bool,
+    pub persistent: bool,
 }
 
 /// What a client sees.
@@ -123,6 +125,31 @@ pub enum Saw {
 }
 
 impl Op {
+    /// The answers that a request may get.
+    pub fn answers(&self) -> &'static [&'static str] {
+        match self {
+            Op::DeclareExchange(_) => &["exchange.declare-ok"],
+            Op::DeleteExchange { .. } => &["exchange.delete-ok"],
+            Op::DeclareQueue(_) | Op::CheckQueue(_) => &["queue.declare-ok"],
+            Op::DeleteQueue { .. } => &["queue.delete-ok"],
+            Op::Purge(_) => &["queue.purge-ok"],
+            Op::Bind(_) => &["queue.bind-ok", "exchange.bind-ok"],
+            Op::Unbind(_) => &["queue.unbind-ok", "exchange.unbind-ok"],
+            Op::Consume { .. } => &["basic.consume-ok"],
+            Op::Cancel(_) => &["basic.cancel-ok"],
+            Op::Get { .. } => &["basic.get-ok", "basic.get-empty"],
+            Op::Qos { .. } => &["basic.qos-ok"],
+            Op::Recover => &["basic.recover-ok"],
+            Op::ConfirmSelect => &["confirm.select-ok"],
+            Op::TxSelect => &["tx.select-ok"],
+            Op::Commit => &["tx.commit-ok"],
+            Op::Rollback => &["tx.rollback-ok"],
+            Op::Open => &["channel.open-ok"],
+            Op::Close => &["channel.close-ok"],
+            Op::Publish(_) | Op::Settle { .. } | Op::CloseOk => &[],
+        }
+    }
+
     /// The operation's bytes on `channel`.
     pub fn encode(&self, channel: u16, piece: usize) -> Vec<u8> {
         let text = |text: &str| Value::text(text);
@@ -135,7 +162,7 @@ impl Op {
                 let auto = Value::Bool(name.starts_with('a'));
                 frame(
                     "exchange.declare",
-                    &[("exchange", text(name)), ("type", text(kind)), ("durable", Value::Bool(true)), ("auto_delete", auto)],
+                    &[("exchange", text(name)), ("type", text(kind)), ("durable", Value::Bool(is_durable(name))), ("auto_delete", auto)],
                 )
             }
             Op::DeleteExchange { name, if_unused } => {
@@ -143,7 +170,7 @@ impl Op {
             }
             Op::DeclareQueue(name) => {
                 let (exclusive, auto) = (Value::Bool(name.starts_with('x')), Value::Bool(name.starts_with('a')));
-                let durable = Value::Bool(!name.starts_with('x'));
+                let durable = Value::Bool(is_durable(name));
                 let fields = [("queue", text(name)), ("durable", durable), ("exclusive", exclusive), ("auto_delete", auto)];
                 frame("queue.declare", &fields)
             }
@@ -216,11 +243,19 @@ impl Publish {
             [("exchange", Value::text(self.exchange)), ("routing_key", Value::text(self.key)), ("mandatory", Value::Bool(self.mandatory))];
         let method = Method::new("basic.publish", &fields).expect("the list knows the method");
         let mut properties = vec![("message_id".to_owned(), Value::text(self.id.to_string()))];
+        if self.persistent {
+            properties.insert(0, ("delivery_mode".to_owned(), Value::number(2u8)));
+        }
         if !self.headers.is_empty() {
             properties.insert(0, ("headers".to_owned(), Value::Table(table(&self.headers))));
         }
         client::publish(channel, &method, &Content { properties, body: body(self.id), parts: Vec::new() }, piece)
     }
+}
+
+/// Whether a queue or an exchange survives a restart.
+pub fn is_durable(name: Name) -> bool {
+    !name.starts_with(['x', 'v'])
 }
 
 /// A consumer's name on the wire.

@@ -7,8 +7,11 @@
 //!                        │ ▲                                  unseen, held or back at the end: lost
 //!           requeued ──▶ back ──delivered, flagged            unsure: its channel died with the settle under way
 //! ```
+//!
+//! A crash makes of each of these `recovered`, `unsure` or `gone` (see [`restart`]).
 
 mod deliveries;
+mod restart;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -35,6 +38,8 @@ pub struct Oracle {
     pub is_bouncy: bool,
     /// They may do so at any time, not only when a consumer goes.
     pub is_loose: bool,
+    /// Nobody consumes without acknowledgements, so that every persistent message reaches the disk.
+    pub logs_all: bool,
     /// How many times all shards have taken a turn.
     pub rounds: u64,
 }
@@ -58,6 +63,8 @@ pub struct Channel {
     /// Publishes and settles that may not have been carried out yet.
     unsynced: Vec<(u64, MessageId)>,
     unsynced_settles: Vec<(u64, (MessageId, Name))>,
+    /// What was settled before so many publishes, and is not known to be so on the disk.
+    unlasting: Vec<(u64, (MessageId, Name))>,
     /// Requests sent and answered so far: what was sent before an answered request is carried out.
     sent: u64,
     answered: u64,
@@ -91,6 +98,8 @@ struct Message {
     most: BTreeSet<Name>,
     is_routed: bool,
     is_returned: bool,
+    /// Its publisher was told that it is safe.
+    is_promised: bool,
 }
 
 #[derive(Default)]
@@ -98,6 +107,8 @@ struct Copy {
     state: State,
     /// Purged, deleted with its queue, or lost on the way to a consumer without acknowledgements.
     may_be_gone: bool,
+    /// It is settled, and that is on the disk.
+    is_settled_for_good: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -108,6 +119,10 @@ enum State {
     Back,
     Unsure,
     Done,
+    /// Its queue has it after a restart.
+    Recovered,
+    /// No queue can have it after a restart.
+    Gone,
 }
 
 #[derive(Default)]
@@ -219,7 +234,7 @@ impl Oracle {
             );
             for name in &message.least {
                 let copy = &self.copies[&(*id, *name)];
-                let accounted = matches!(copy.state, State::Done | State::Unsure) || copy.may_be_gone;
+                let accounted = matches!(copy.state, State::Done | State::Unsure | State::Gone) || copy.may_be_gone;
                 assert!(accounted, "message {id} is lost: in {name} it is {:?}, published as {:?}", copy.state, message.publish);
             }
         }
@@ -257,6 +272,7 @@ impl Oracle {
                 most: BTreeSet::new(),
                 is_routed: false,
                 is_returned: false,
+                is_promised: false,
             },
         );
         self.add_copies(publish.id, most);
@@ -280,7 +296,7 @@ impl Oracle {
             let queue = self.queue(name);
             let may_be_gone = queue.clearing > 0 || queue.weak_until > rounds || name.starts_with(['a', 'x']);
             self.messages.get_mut(&id).expect("it was published").most.insert(name);
-            self.copies.entry((id, name)).or_insert(Copy { state: State::Unseen, may_be_gone });
+            self.copies.entry((id, name)).or_insert(Copy { may_be_gone, ..Copy::default() });
         }
     }
 
@@ -303,7 +319,11 @@ impl Oracle {
         channel.held.remove(&tag);
         channel.unsynced_settles.push((channel.sent, (id, queue)));
         if self.copies[&(id, queue)].state == State::Held(at) {
-            if how.requeues() { self.give_back(id, queue) } else { self.copy(id, queue).state = State::Done }
+            if how.requeues() {
+                return self.give_back(id, queue);
+            }
+            channel.unlasting.push((channel.published, (id, queue)));
+            self.copy(id, queue).state = State::Done;
         }
     }
 
@@ -318,7 +338,7 @@ impl Oracle {
     fn on_answer(&mut self, at: ChannelId, reply: &str) -> Op {
         let (op, stamp) = self.channels[at].pending.pop_front().unwrap_or_else(|| panic!("channel {at}: nobody asked for {reply}"));
         let name = reply.split(' ').next().unwrap_or_default();
-        assert!(answers(&op).contains(&name), "channel {at}: {reply} answers {op:?}");
+        assert!(op.answers().contains(&name), "channel {at}: {reply} answers {op:?}");
         self.topology.on_answered(&op, stamp, true);
         match &op {
             Op::Purge(name) | Op::DeleteQueue { name, .. } => {
@@ -343,8 +363,12 @@ impl Oracle {
         channel.unsynced_settles.retain(|(sent, _)| *sent >= answered);
         let (open, done): (Vec<_>, Vec<_>) = std::mem::take(&mut channel.unsynced).into_iter().partition(|(sent, _)| *sent >= answered);
         channel.unsynced = open;
+        let promises = channel.transacts; // for this answers the commit
         for (_, id) in done {
             self.messages.get_mut(&id).expect("it was published").is_routed = true;
+            if promises {
+                self.on_promised(at, id);
+            }
         }
         for suspicion in &mut self.suspicions {
             suspicion.channels.retain(|(channel, sent)| *channel != at || *sent >= answered);
@@ -364,6 +388,7 @@ impl Oracle {
             message.is_routed = true;
             let returned = !message.publish.mandatory || message.is_returned || !message.most.is_empty();
             assert!(returned, "message {id} is confirmed before it is returned");
+            self.on_promised(at, id);
         }
     }
 
@@ -450,31 +475,6 @@ impl Oracle {
 
     fn queue(&mut self, name: Name) -> &mut Queue {
         self.queues.entry(name).or_default()
-    }
-}
-
-/// The answers that a request may get.
-fn answers(op: &Op) -> &'static [&'static str] {
-    match op {
-        Op::DeclareExchange(_) => &["exchange.declare-ok"],
-        Op::DeleteExchange { .. } => &["exchange.delete-ok"],
-        Op::DeclareQueue(_) | Op::CheckQueue(_) => &["queue.declare-ok"],
-        Op::DeleteQueue { .. } => &["queue.delete-ok"],
-        Op::Purge(_) => &["queue.purge-ok"],
-        Op::Bind(_) => &["queue.bind-ok", "exchange.bind-ok"],
-        Op::Unbind(_) => &["queue.unbind-ok", "exchange.unbind-ok"],
-        Op::Consume { .. } => &["basic.consume-ok"],
-        Op::Cancel(_) => &["basic.cancel-ok"],
-        Op::Get { .. } => &["basic.get-ok", "basic.get-empty"],
-        Op::Qos { .. } => &["basic.qos-ok"],
-        Op::Recover => &["basic.recover-ok"],
-        Op::ConfirmSelect => &["confirm.select-ok"],
-        Op::TxSelect => &["tx.select-ok"],
-        Op::Commit => &["tx.commit-ok"],
-        Op::Rollback => &["tx.rollback-ok"],
-        Op::Open => &["channel.open-ok"],
-        Op::Close => &["channel.close-ok"],
-        Op::Publish(_) | Op::Settle { .. } | Op::CloseOk => &[],
     }
 }
 

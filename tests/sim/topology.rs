@@ -2,10 +2,11 @@
 //!
 //! Between a request and its answer, and where the requests of several clients overlap, nothing is certain. So there are two pictures:
 //! what *certainly* exists and what *possibly* does. A message reaches at least the queues of the first and at most those of the second.
+//! After a restart nothing overlaps any more; what is durable is there as far as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::op::{Binding, Name, Op, Publish};
+use crate::op::{Binding, Name, Op, Publish, is_durable};
 use crate::routing;
 
 /// Both pictures.
@@ -20,25 +21,34 @@ pub struct Topology {
 struct Existence {
     certain: bool,
     possible: bool,
-    /// Requests that were sent and not answered.
+    /// Somebody was told that it was made, and nobody has asked for its end since.
+    is_promised: bool,
+    /// Requests that were sent and not answered: all, and those that end something.
     pending: u64,
+    pending_ends: u64,
     /// Counts requests and answers.
     changes: u64,
+    changes_ends: u64,
 }
 
-/// The state of the things that a request is about when it was sent; `None` if others were at them.
-pub type Stamp = Option<u64>;
+/// The state of the things that a request is about when it was sent, once for all changes, once for ends; `None` if others were at them.
+pub type Stamp = [Option<u64>; 2];
 
 impl Topology {
     /// The exchanges that are always there.
     pub fn new() -> Topology {
-        let there = Existence { certain: true, possible: true, ..Existence::default() };
+        let there = Existence { certain: true, possible: true, is_promised: true, ..Existence::default() };
         Topology { exchanges: ["", "amq.direct", "amq.fanout"].into_iter().map(|name| (name, there)).collect(), ..Topology::default() }
     }
 
     /// Whether the exchange certainly exists.
     pub fn has_exchange(&self, name: Name) -> bool {
         self.exchanges.get(name).is_some_and(|exchange| exchange.certain)
+    }
+
+    /// Whether the queue may exist.
+    pub fn may_have_queue(&self, name: Name) -> bool {
+        self.queues.get(name).is_some_and(|queue| queue.possible)
     }
 
     /// The least and the most that a message may reach.
@@ -60,31 +70,33 @@ impl Topology {
         }
         let (makes, ends) = (matches!(op, Op::DeclareExchange(_) | Op::DeclareQueue(_) | Op::Bind(_)), is_end(op));
         let mut states = self.touched(op);
-        let alone = states.iter().all(|state| state.pending == 0);
+        let (alone, unthreatened) = (states.iter().all(|state| state.pending == 0), states.iter().all(|state| state.pending_ends == 0));
         if let Some(own) = states.first_mut() {
-            own.pending += 1;
-            own.changes += 1;
+            own.count(ends, 1);
             own.possible |= makes;
             own.certain &= !ends;
+            own.is_promised &= !ends;
         }
-        let stamp = states.iter().map(|state| state.changes).sum();
+        let [all, of_ends] = sums(&states);
         if ends {
             self.doubt_bindings(op);
         }
-        alone.then_some(stamp)
+        [alone.then_some(all), unthreatened.then_some(of_ends)]
     }
 
     /// It was answered: with success, or without having had an effect.
     pub fn on_answered(&mut self, op: &Op, stamp: Stamp, done: bool) {
+        let ends = is_end(op);
         let mut states = self.touched(op);
-        let undisturbed = stamp == Some(states.iter().map(|state| state.changes).sum());
+        let [all, of_ends] = sums(&states);
+        let (undisturbed, unthreatened) = (stamp[0] == Some(all), stamp[1] == Some(of_ends));
         let Some(own) = states.first_mut() else { return };
-        own.pending -= 1;
-        own.changes += 1;
+        own.count(ends, -1);
         if done && undisturbed {
-            own.possible = !is_end(op);
+            own.possible = !ends;
             own.certain = own.possible && !is_short_lived(op);
         }
+        own.is_promised |= done && unthreatened && !ends && !is_short_lived(op);
     }
 
     /// All states that a request depends on; the one that it changes comes first.
@@ -117,10 +129,55 @@ impl Topology {
         for (binding, state) in &mut self.bindings {
             let destination = if binding.to_queue { queue } else { exchange };
             if Some(binding.source) == exchange || Some(binding.destination) == destination {
-                state.certain = false;
+                (state.certain, state.is_promised) = (false, false);
                 state.changes += 1;
+                state.changes_ends += 1;
             }
         }
+    }
+
+    /// The broker has stopped and starts again.
+    pub fn on_crash(&mut self) {
+        self.exchanges.iter_mut().chain(&mut self.queues).for_each(|(name, state)| state.on_crash(is_durable(name)));
+        for (binding, state) in &mut self.bindings {
+            state.on_crash(is_durable(binding.source) && is_durable(binding.destination));
+        }
+    }
+
+    /// Somebody looked, and nobody is at work: the queue or exchange is there or not.
+    pub fn on_looked(&mut self, name: Name, is_queue: bool, is_there: bool) {
+        let state = if is_queue { &mut self.queues } else { &mut self.exchanges }.entry(name).or_default();
+        assert!(is_there || !state.certain, "{name} was declared and is not there");
+        assert!(!is_there || state.possible, "{name} is there and should not be");
+        state.possible = is_there;
+        state.certain = is_there && !is_short(name);
+        state.is_promised = state.certain;
+    }
+}
+
+/// The changes of all of them, and those that end something.
+fn sums(states: &[&mut Existence]) -> [u64; 2] {
+    [states.iter().map(|state| state.changes).sum(), states.iter().map(|state| state.changes_ends).sum()]
+}
+
+impl Existence {
+    /// A request is sent (1) or answered (-1).
+    fn count(&mut self, ends: bool, by: i64) {
+        self.pending = self.pending.wrapping_add_signed(by);
+        self.changes += 1;
+        if ends {
+            self.pending_ends = self.pending_ends.wrapping_add_signed(by);
+            self.changes_ends += 1;
+        }
+    }
+
+    fn on_crash(&mut self, is_durable: bool) {
+        self.is_promised &= is_durable;
+        self.certain = self.is_promised;
+        self.possible &= is_durable;
+        (self.pending, self.pending_ends) = (0, 0);
+        self.changes += 1;
+        self.changes_ends += 1;
     }
 }
 
@@ -130,10 +187,13 @@ fn is_end(op: &Op) -> bool {
 
 /// What may end without being deleted: exclusive and auto-delete things, and bindings of them.
 fn is_short_lived(op: &Op) -> bool {
-    let short = |name: &Name| name.starts_with('x') || name.starts_with("a0") || name.starts_with("af");
     match op {
-        Op::DeclareExchange(name) | Op::DeclareQueue(name) => short(name),
-        Op::Bind(binding) => short(&binding.source) || short(&binding.destination),
+        Op::DeclareExchange(name) | Op::DeclareQueue(name) => is_short(name),
+        Op::Bind(binding) => is_short(binding.source) || is_short(binding.destination),
         _ => false,
     }
+}
+
+fn is_short(name: Name) -> bool {
+    name.starts_with('x') || name.starts_with("a0") || name.starts_with("af")
 }

@@ -20,19 +20,19 @@ impl Oracle {
     pub(super) fn on_delivered(&mut self, at: ChannelId, tag: u32, delivery: u64, redelivered: bool, id: MessageId) {
         let message = &self.messages[&id];
         let (publisher, sequence) = (message.publisher, message.sequence);
+        let may_be_back = self.consumers.get(&tag).is_some_and(|consumer| self.may_be_flagged(consumer.queue));
         let consumer = self.consumers.get_mut(&tag).unwrap_or_else(|| panic!("consumer {tag} is cancelled and gets message {id}"));
         let (queue, no_ack, prefetch) = (consumer.queue, consumer.no_ack, consumer.prefetch);
         assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
+        let is_recovered = self.copies.get(&(id, queue)).is_some_and(|copy| copy.state == State::Recovered);
+        let is_first = !redelivered || (is_recovered && !may_be_back);
         let last = consumer.order.entry(publisher).or_default();
         let in_order = sequence > *last;
-        if !redelivered {
+        if is_first {
             *last = sequence.max(*last);
         }
-        let strict = !self.is_loose && (!self.is_bouncy || !(self.queue(queue).had_returns || self.may_have_returned(queue)));
-        assert!(
-            redelivered || in_order || !strict,
-            "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}"
-        );
+        let strict = !self.is_loose && (!self.is_bouncy || !may_be_back);
+        assert!(!is_first || in_order || !strict, "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}");
         self.take(at, &Arrival { id, queue, redelivered, no_ack, tag: delivery, consumer: Some(tag) });
         let channel = &self.channels[at];
         let held = channel.held.values().filter(|(.., consumer)| *consumer == Some(tag)).count();
@@ -47,10 +47,10 @@ impl Oracle {
         let &Arrival { id, queue: name, redelivered, no_ack, tag, consumer } = arrival;
         let message = &self.messages[&id];
         assert!(message.most.contains(name), "message {id} is in {name}, where nothing leads it: {:?}", message.publish);
-        let may_be_flagged = self.queue(name).had_returns || self.may_have_returned(name);
+        let may_be_flagged = self.may_be_flagged(name);
         let state = self.copies[&(id, name)].state;
         let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
-        if stale && state != State::Unseen {
+        if stale && !matches!(state, State::Unseen | State::Recovered) {
             return; // it went back before the client saw it, and others may have it already
         }
         let doubted = match state {
@@ -58,7 +58,8 @@ impl Oracle {
                 assert!(!redelivered || may_be_flagged, "message {id} is flagged as redelivered and was never delivered from {name}");
                 false
             }
-            State::Unsure => false,
+            State::Unsure | State::Recovered => false,
+            State::Gone => panic!("message {id} of {name} is settled or transient, and is there after a restart"),
             State::Back => !redelivered,
             State::Held(_) | State::Done => true,
         };
@@ -87,6 +88,11 @@ impl Oracle {
         let channels: Vec<_> = candidates.map(|channel| (channel, self.channels[channel].sent)).collect();
         assert!(!channels.is_empty(), "{what}");
         self.suspicions.push(Suspicion { what, channels });
+    }
+
+    /// Whether something may have come back to the queue.
+    fn may_be_flagged(&self, name: Name) -> bool {
+        self.queues.get(name).is_some_and(|queue| queue.had_returns) || self.may_have_returned(name)
     }
 
     /// Whether a channel that takes messages from the queue may have ended without its client's knowledge.

@@ -1,0 +1,82 @@
+//! What befalls disks, and what follows from it: crashes at any moment, after which the broker goes on with what its disks have.
+
+use super::{CLIENTS, Chaos};
+use crate::exact::handshake;
+use crate::op::{EXCHANGES, Name, Op, QUEUES};
+use crate::support::broker::{Broker, Conn};
+use crate::support::client::{Event, Incoming};
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+
+impl Chaos<'_> {
+    /// The machine crashes, or its disks become full, or have room again.
+    pub(super) fn trouble_disks(&mut self) {
+        if self.faults.crashes && self.dice.one_in(8) {
+            self.crash();
+            (0..CLIENTS).for_each(|_| self.connect());
+        } else if self.faults.full_disks {
+            self.are_disks_full = self.dice.one_in(3);
+            self.history.note(format_args!("full disks: {}", self.are_disks_full));
+            self.cluster.set_full(self.are_disks_full);
+        }
+    }
+
+    /// Disks are as they should be.
+    pub(super) fn relieve_disks(&mut self) {
+        self.are_disks_full = false;
+        self.cluster.set_full(false);
+        self.cluster.set_slowness(1, 1);
+    }
+
+    /// The broker stops in the middle of whatever it does, and starts again.
+    pub(super) fn crash(&mut self) {
+        self.history.note("the broker crashes");
+        self.cluster.crash();
+        self.oracle.on_crash();
+        self.clients.clear();
+        self.turned.fill(false);
+        self.cluster.start();
+        if !self.are_disks_full && self.dice.one_in(2) {
+            self.look_around();
+        }
+    }
+
+    /// Before anybody else comes a client looks what is there.
+    fn look_around(&mut self) {
+        let conn = self.cluster.connect();
+        self.cluster.send(conn, &handshake(FRAME));
+        self.cluster.drain(conn);
+        for (number, name) in (1..).zip(QUEUES) {
+            let count = self
+                .look(conn, number, &Op::CheckQueue(name).encode(number, FRAME))
+                .map(|found| found.field("message_count").and_then(Value::as_number).expect("declare-ok has a count") as u64);
+            self.history.note(format_args!("queue {name}: {count:?}"));
+            self.oracle.on_queue_looked(name, count);
+        }
+        for (number, (name, _)) in (100..).zip(EXCHANGES) {
+            let is_there = self.look(conn, number, &check_exchange(number, name)).is_some();
+            self.history.note(format_args!("exchange {name}: {is_there}"));
+            self.oracle.topology.on_looked(name, false, is_there);
+        }
+        self.cluster.reset(conn);
+    }
+
+    /// The answer to a passive declaration on a channel of its own; none if there is no such thing.
+    fn look(&mut self, conn: Conn, channel: u16, declaration: &[u8]) -> Option<Method> {
+        self.cluster.send(conn, &Op::Open.encode(channel, FRAME));
+        self.cluster.send(conn, declaration);
+        let (_, answer) = Incoming::default().feed(&self.cluster.drain(conn)).pop().expect("every request is answered");
+        match answer {
+            Event::Method(method, None) if method.name.ends_with("declare-ok") => Some(method),
+            Event::Method(method, None) if method.field("reply_code").and_then(Value::as_number) == Some(404) => None,
+            _ => panic!("{answer:?} answers a passive declaration"),
+        }
+    }
+}
+
+fn check_exchange(channel: u16, name: Name) -> Vec<u8> {
+    let fields = [("exchange", Value::text(name)), ("type", Value::text("")), ("passive", Value::Bool(true))];
+    wire::method_frame(channel, &Method::new("exchange.declare", &fields).expect("the list knows it"))
+}
+
+const FRAME: usize = 4096;

@@ -1,0 +1,74 @@
+//! What must be there after a restart, what may be, and what must not.
+//!
+//! ```text
+//! persistent, in a queue that is there  settled, and that is on the disk ─▶ gone        settled ─▶ unsure
+//!                                       else ─▶ recovered: must be there if its publisher was promised so
+//! everything else                       gone
+//! ```
+//!
+//! That something is settled on the disk is known when the same channel has published a persistent message to the same queue later, and this was
+//! confirmed: both go the same way, and into the same log.
+
+use super::{ChannelId, Oracle, State};
+use crate::op::{MessageId, Name, is_durable};
+
+impl Oracle {
+    /// The broker has stopped in the middle of what it did, and starts again.
+    pub fn on_crash(&mut self) {
+        for at in 0..self.channels.len() {
+            self.channels[at].unsynced_settles.clear();
+            self.on_reset(at);
+            self.channels[at].unlasting.clear();
+            self.channels[at].unconfirmed.clear();
+        }
+        self.suspicions.clear();
+        self.consumers.clear();
+        self.queues.clear();
+        self.topology.on_crash();
+        for (&(id, queue), copy) in &mut self.copies {
+            let message = &self.messages[&id];
+            if !message.publish.persistent || !self.topology.may_have_queue(queue) {
+                copy.state = State::Gone;
+            }
+            copy.state = match copy.state {
+                State::Done if self.is_at_rest || copy.is_settled_for_good => State::Gone,
+                State::Done | State::Unsure => State::Unsure,
+                State::Gone => State::Gone,
+                State::Unseen | State::Held(_) | State::Back | State::Recovered => State::Recovered,
+            };
+            copy.may_be_gone |= !(message.is_promised || self.is_at_rest && message.is_routed);
+        }
+    }
+
+    /// The publisher is told that its message is safe; so is then what it settled before in the same queues.
+    pub(super) fn on_promised(&mut self, at: ChannelId, id: MessageId) {
+        let message = self.messages.get_mut(&id).expect("it was published");
+        message.is_promised = true;
+        if !message.publish.persistent || !self.logs_all {
+            return;
+        }
+        let (sequence, channel) = (message.sequence, &mut self.channels[at]);
+        let is_logged = |queue: Name| message.least.contains(queue) && is_durable(queue);
+        let lasting = channel.unlasting.extract_if(.., |(published, (_, queue))| *published < sequence && is_logged(queue));
+        for (_, copy) in lasting {
+            self.copies.get_mut(&copy).expect("it was settled").is_settled_for_good = true;
+        }
+    }
+
+    /// Somebody looked after a restart, before anybody else did anything: the queue has so many messages, or it is not there.
+    pub fn on_queue_looked(&mut self, name: Name, count: Option<u64>) {
+        self.topology.on_looked(name, true, count.is_some());
+        let copies = self.copies.iter().filter(|((_, queue), _)| *queue == name);
+        let possible = copies
+            .filter(|((id, _), copy)| matches!(copy.state, State::Recovered | State::Unsure) && self.messages[id].most.contains(name));
+        let certain = possible
+            .clone()
+            .filter(|((id, _), copy)| copy.state == State::Recovered && !copy.may_be_gone && self.messages[id].least.contains(name));
+        let (least, most) = (certain.count() as u64, possible.count() as u64);
+        if count.is_none() {
+            self.copies.iter_mut().filter(|((_, queue), _)| *queue == name).for_each(|(_, copy)| copy.state = State::Gone);
+        }
+        let count = count.unwrap_or(0);
+        assert!((least..=most).contains(&count), "{name} has {count} messages after a restart, and should have {least} to {most}");
+    }
+}
