@@ -24,7 +24,8 @@ pub struct QueueLog {
     pub extents: VecDeque<Extent>,
     /// Sequence numbers that are settled, as far as extents have them.
     pub settled: Intervals,
-    /// The sequence number of the first message that is not in memory.
+    /// The sequence number of the first message that is not in memory; [`NONE`] after a purge, for what comes then may stay in memory, and a read
+    /// that was under way must not bring it.
     pub next: u64,
     /// Entries that are being read, those of one extent.
     pub cursor: Option<Cursor>,
@@ -66,6 +67,9 @@ pub struct Cursor {
     pub at: usize,
 }
 
+/// No message has this sequence number.
+const NONE: u64 = u64::MAX;
+
 impl QueueLog {
     /// Adds messages at the end. The answer: whether they begin an extent, and by how much the bytes of what lives have grown.
     pub fn append(&mut self, segment: u32, first: u64, count: u32, bytes: u64) -> (bool, u64) {
@@ -105,7 +109,7 @@ impl QueueLog {
         }
         (count > 0).then(|| {
             self.settled.insert(first, last);
-            self.go_on_from(last + 1);
+            self.go_on_from(NONE);
             (first, last)
         })
     }
