@@ -119,6 +119,7 @@ impl Shard {
         if !purged.is_freed() {
             self.purged.push_back(purged);
         }
+        self.retry_getters(); // what they wait for will not come
         messages
     }
 
