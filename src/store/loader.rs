@@ -78,31 +78,38 @@ impl Store {
     }
 
     pub(super) fn resume_load(&mut self, slot: u32) {
-        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.busy) else { return };
+        while self.step_load(slot) {}
+    }
+
+    /// Begins the next read; true: an extent has nothing more, the next one may.
+    fn step_load(&mut self, slot: u32) -> bool {
+        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.busy) else { return false };
         log.cursor.take_if(|cursor| cursor.at == cursor.entries.len());
         if log.cursor.is_none() {
             let Some(&extent) = log.extent_from(log.next) else {
                 log.busy = false;
-                return;
+                return false;
             };
             if let Some(entries) = self.segments.entries(extent.segment, log.number) {
                 log.cursor = Some(Cursor { segment: extent.segment, at: 0, entries });
             } else {
                 let (place, len) = extent.section.expect("a sealed segment has sections");
                 let what = (extent.segment, len as usize, What::Section);
-                return self.read(slot, what, place);
+                self.read(slot, what, place);
+                return false;
             }
         }
         let (cursor, next) = (log.cursor.as_mut().expect("just made"), log.next);
         cursor.at += cursor.entries[cursor.at..].iter().take_while(|entry| entry.last() < next).count();
         let written = self.segments.written(cursor.segment);
         let (place, len, count) = cursor.piece(written);
-        let segment = cursor.segment;
-        match (count, cursor.at == cursor.entries.len()) {
-            (0, true) => log.busy = false, // the queue has gone on since it asked
-            (0, false) => self.waiting.push(slot),
+        let (segment, is_over) = (cursor.segment, cursor.at == cursor.entries.len());
+        match count {
+            0 if is_over => log.leave(segment), // its last messages were dead when it was rewritten
+            0 => self.waiting.push(slot),
             _ => self.read(slot, (segment, len, What::Records(count)), place),
         }
+        is_over
     }
 
     fn read(&mut self, slot: u32, (segment, len, what): (u32, usize, What), place: u64) {

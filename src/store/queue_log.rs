@@ -154,6 +154,14 @@ impl QueueLog {
         self.start_over();
     }
 
+    /// What this segment holds is in memory.
+    pub fn leave(&mut self, segment: u32) {
+        self.cursor = None;
+        if let Some(extent) = self.extents.iter().find(|extent| extent.segment == segment) {
+            self.next = self.next.max(extent.last + 1);
+        }
+    }
+
     /// What is known of places, and what is being read, is of no use any more.
     fn start_over(&mut self) {
         self.cursor = None;
