@@ -193,9 +193,10 @@ impl Store {
         }
     }
 
-    /// The batch that what was appended and settled so far goes with.
+    /// The batch that what was appended and settled last goes with. (Not one that is still empty: it may never be written.)
     pub fn position(&self) -> u64 {
-        self.writer.filling()
+        let fills = self.writer.end() > 0 || !self.settled.is_empty();
+        if fills { self.writer.filling() } else { self.writer.filling() - 1 }
     }
 
     /// The last batch that is on the disk, with all before it.
