@@ -260,6 +260,11 @@ pub fn count_as_lasting(contents: &[Content<'_>]) -> usize {
     contents.iter().take_while(is_alike).count()
 }
 
+/// Whether the number is that of a queue that does not survive a restart.
+pub fn is_fleeting(number: u64) -> bool {
+    number & FLEETING != 0
+}
+
 fn mode(properties: &[u8]) -> Option<u8> {
     Properties::trusted(properties).delivery_mode()
 }

@@ -202,7 +202,9 @@ pub struct Found {
 /// Shards that have just been made by [`cluster`] go on where a restart has found them. `home` says where a queue lives that lived on a shard, by
 /// its name.
 pub fn restore(shards: &mut [Shard], found: Found, home: impl Fn(ShardId, &str) -> ShardId) {
-    let next_number = found.catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    // A log may know a queue that the catalog's log does not know yet, or no more: its number must not come to mean another one.
+    let in_logs = found.stores.iter().flat_map(Store::found).filter(|&number| !durability::is_fleeting(number));
+    let next_number = found.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| number + 1)).max().unwrap_or(1);
     for (shard, store) in shards.iter_mut().zip(found.stores) {
         shard.store = store;
         for saved in &found.catalog {

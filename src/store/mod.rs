@@ -131,6 +131,11 @@ impl Store {
         }
     }
 
+    /// The numbers of queues that a restart has found anything of.
+    pub fn found(&self) -> impl Iterator<Item = u64> {
+        self.found.keys().copied()
+    }
+
     /// All queues that there are have been taken up: what a restart has found of others is dead.
     pub fn close_unknown(&mut self) {
         for (_, log) in std::mem::take(&mut self.found) {
