@@ -77,7 +77,7 @@ impl Shard {
             Wish::DeleteQueue(queue) => Change::DeleteQueue { queue },
             Wish::Request { from, vhost, request } => match self.catalog.check(vhost, from.conn, &request) {
                 Ok(Verdict::Change(change)) => change,
-                Ok(Verdict::Already | Verdict::Queue(_)) => return self.decide(shard, ticket, Ok(())),
+                Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
                 Err(fault) => return self.decide(shard, ticket, Err(fault)),
             },
         };
@@ -91,6 +91,17 @@ impl Shard {
         self.apply(&change);
         self.unheard.push_back((record, change));
         self.on_catalog_durable();
+    }
+
+    /// Shard 0: what is asked for was done by changes that were made before: its answer waits until the disk and all shards have them.
+    fn await_pending(&mut self, shard: ShardId, ticket: u32) {
+        self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
+        self.decide_applied();
+    }
+
+    /// Whether somebody who asks for what the catalog has already must wait: it may be that neither the disk nor the other shards have it.
+    pub(super) fn is_undecided(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// A durable queue gets the name by which the log knows it.
@@ -168,7 +179,7 @@ impl Shard {
     /// The decision on an order of this shard.
     pub(super) fn on_decided(&mut self, ticket: u32, verdict: Result<(), Fault>) {
         match (self.waiters.remove(ticket as usize), verdict) {
-            (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_request(from, request),
+            (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_decided(from, request),
             (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
             (Waiter::QueueGone { asker, consumers }, _) => {

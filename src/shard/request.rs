@@ -19,6 +19,17 @@ impl Shard {
 
     /// Carries a request out as far as this shard can. Called again when the catalog has moved on meanwhile.
     pub(super) fn run_request(&mut self, from: ChannelAddr, request: Request) {
+        let is_promise = !matches!(request, Request::CheckExchange { .. });
+        self.run(from, request, is_promise && self.is_undecided());
+    }
+
+    /// A declaration of a queue that is decided.
+    pub(super) fn run_decided(&mut self, from: ChannelAddr, request: Request) {
+        self.run(from, request, false);
+    }
+
+    /// With `waits`, what the catalog has already is answered once that is decided.
+    fn run(&mut self, from: ChannelAddr, request: Request, waits: bool) {
         let Some(conn) = self.live(from.conn.conn) else { return };
         let vhost = conn.session.vhost();
         if let Request::Cancel { index } = request {
@@ -31,9 +42,9 @@ impl Shard {
         }
         match self.catalog.check(vhost, from.conn, &request) {
             Err(fault) => self.answer(from.conn.conn, Notice::Failed(fault)),
-            Ok(Verdict::Already) => self.answer(from.conn.conn, catalog_done(&request)),
-            Ok(Verdict::Queue(queue)) => self.ask_queue(from, queue, request),
-            Ok(Verdict::Change(_)) => {
+            Ok(Verdict::Already) if !waits => self.answer(from.conn.conn, catalog_done(&request)),
+            Ok(Verdict::Queue(queue)) if !waits || !matches!(request, Request::DeclareQueue(_)) => self.ask_queue(from, queue, request),
+            Ok(_) => {
                 let wish = Wish::Request { from, vhost, request: request.clone() };
                 self.order(wish, Waiter::Request { from, request });
             }
