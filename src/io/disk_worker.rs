@@ -216,7 +216,7 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// A file of `len` zeros, on the disk.
-fn fill(path: &Path, len: usize) -> io::Result<()> {
+pub fn fill(path: &Path, len: usize) -> io::Result<()> {
     let mut file = File::create(path)?;
     let zeros = vec![0; FILL_PIECE];
     for _ in 0..len.div_ceil(zeros.len()) {

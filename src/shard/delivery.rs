@@ -2,7 +2,7 @@
 
 use super::conn::WaitingConsumer;
 use super::conns::Conns;
-use super::durability::{Taken, is_persistent};
+use super::durability::{Taken, lasts};
 use super::link::Link;
 use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
@@ -16,7 +16,10 @@ use crate::protocol::amqp::session::{Delivery, Room};
 
 /// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
 pub struct RemoteHold {
+    /// It has no room, or its queue has not stopped serving it yet.
     parked: bool,
+    /// Its queue has stopped serving it, and nothing is under way any more.
+    is_quiet: bool,
     epoch: u32,
 }
 
@@ -70,7 +73,7 @@ impl Shard {
     pub(super) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let (first, count, slot) = (queue.next_sequence(), batch.contents.len(), Key::from(id).slot);
-        let is_logged = queue.durable && is_persistent(batch.contents);
+        let is_logged = queue.durable && lasts(batch.contents[0].properties);
         let mut kept = 0;
         while kept < count {
             let (done, for_good) = self.deliver_at_once(id, &mut batch, kept, is_logged);
@@ -83,7 +86,9 @@ impl Shard {
             }
             kept += done;
         }
-        self.logging.taken(slot, Taken { first, count, kept, is_logged });
+        if is_logged || kept < count {
+            self.logging.taken(slot, Taken { first, count, kept, is_logged });
+        }
     }
 
     /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did, and whether
@@ -235,10 +240,19 @@ impl Shard {
         let &Deliver { channel, index, consumer, .. } = deliver;
         let is_new = !self.remote_holds.contains_key(&(deliver.queue, consumer));
         if is_new && let Some(conn) = self.conns.get_mut(deliver.conn) {
-            self.remote_holds.insert((deliver.queue, consumer), RemoteHold { parked: true, epoch: deliver.epoch.wrapping_add(1) });
+            self.remote_holds
+                .insert((deliver.queue, consumer), RemoteHold { parked: true, is_quiet: false, epoch: deliver.epoch.wrapping_add(1) });
             conn.waiting.push(WaitingConsumer { channel, index, queue, consumer });
         }
         is_new
+    }
+
+    /// A remote queue does not serve a consumer here any more: once there is room, it may again.
+    pub(super) fn on_parked(&mut self, conn: ConnId, queue: QueueId, consumer: ConsumerId) {
+        if let Some(hold) = self.remote_holds.get_mut(&(queue, consumer)) {
+            hold.is_quiet = true;
+            recheck_waiting(self, conn);
+        }
     }
 
     /// A consumer left: nothing of it is awaited any more.
@@ -251,9 +265,11 @@ impl Shard {
 pub(super) fn recheck_waiting(shard: &mut Shard, id: ConnId) {
     let Some(conn) = shard.conns.get_mut(id).filter(|conn| !conn.waiting.is_empty()) else { return };
     let mut over = Vec::new();
+    let is_quiet = |one: &WaitingConsumer| shard.remote_holds.get(&(one.queue.queue, one.consumer)).is_none_or(|hold| hold.is_quiet);
     for one in std::mem::take(&mut conn.waiting) {
         match conn.room(one.channel, one.index) {
             Room::ChannelFull | Room::OutputFull => conn.waiting.push(one),
+            Room::Yes if !is_quiet(&one) => conn.waiting.push(one),
             room => over.push((one.queue, one.consumer, room)),
         }
     }

@@ -16,8 +16,9 @@ use crate::base::limits::SPILL_MIN;
 use crate::broker::arena::Holders;
 use crate::broker::queue::Queue;
 use crate::contract::Entry;
-use crate::message::{Content, Properties, Route};
+use crate::message::{Content, Properties, Route, flag};
 use crate::store::compact::Compacted;
+use crate::store::format::Range;
 use crate::store::{Placed, Reader, Store, Write};
 
 /// Who waits until the disk has the log up to a batch, and the catalog up to a record.
@@ -54,7 +55,7 @@ pub struct Taken {
 }
 
 impl Logging {
-    /// A queue has taken a batch; what it has delivered without waiting for an ack was [`gone`](Self::gone) before, if it survives a restart.
+    /// A queue has taken a batch that survives a restart, or that it has left to the log in part; what it has delivered without waiting for an ack was [`gone`](Self::gone) before, if it survives a restart.
     pub fn taken(&mut self, slot: u32, taken: Taken) {
         let Taken { first, count, kept, is_logged } = taken;
         if is_logged {
@@ -64,8 +65,6 @@ impl Logging {
                 self.gone.retain(|gone| gone.0 != slot);
                 return;
             }
-        } else if kept == count {
-            return;
         } else if kept > 0 {
             self.gone(slot, first, kept);
         }
@@ -81,12 +80,14 @@ impl Logging {
 
 impl Shard {
     /// Logs a batch as its queues have taken it. Whether the publisher's confirm must wait for the disk.
+    #[inline]
     pub(super) fn log_taken(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
-        if self.logging.placed.is_empty() {
-            return false;
-        }
+        !self.logging.placed.is_empty() && self.log(route, contents)
+    }
+
+    fn log(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
         let Logging { placed, gone, must_last } = &mut self.logging;
-        self.store.append(placed, route, contents, !is_persistent(contents));
+        self.store.append(placed, route, contents, !lasts(contents[0].properties));
         gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
         placed.clear();
         self.log_full |= self.store.is_congested();
@@ -172,9 +173,10 @@ impl Shard {
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
         let Shard { store, arena, queues, .. } = self;
         let mut queue = queues.get_mut(reader.slot() as usize).and_then(Option::as_deref_mut);
-        let read = store.on_read(reader, bytes, |sequence, message| {
+        let read = store.on_read(reader, bytes, |sequence, delivered, message| {
             if let Some(queue) = &mut queue {
-                queue.load(Entry::new(sequence, arena.insert(message, Holders::One).logged()));
+                let entry = Entry::new(sequence, arena.insert(message, Holders::One).logged());
+                queue.load(if delivered { entry.returned() } else { entry });
             }
         });
         match read {
@@ -202,6 +204,28 @@ impl Shard {
         self.on_catalog_durable();
     }
 
+    /// Whether the disk has all that it should.
+    pub fn is_log_at_rest(&self) -> bool {
+        self.store.is_at_rest() && self.catalog_log.is_at_rest()
+    }
+
+    /// Messages in durable queues that were delivered and came back, as the log names them: what the next start needs to know of them.
+    pub fn delivered_before(&self) -> Vec<Range> {
+        let mut ranges: Vec<Range> = Vec::new();
+        for queue in self.queues.iter().flatten().filter(|queue| queue.durable) {
+            let slot = Key::from(queue.id).slot;
+            let number = self.store.number(slot).expect("every queue has one");
+            for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {
+                match ranges.last_mut() {
+                    Some((last_number, _, last)) if *last_number == number && *last + 1 == entry.sequence() => *last += 1,
+                    _ => ranges.push((number, entry.sequence(), entry.sequence())),
+                }
+            }
+            ranges.extend(self.store.delivered(slot));
+        }
+        ranges
+    }
+
     /// Who asked for a message asks again: it has come, or the queue is gone.
     pub(super) fn retry_getters(&mut self) {
         for (from, id, no_ack) in std::mem::take(&mut self.getters) {
@@ -211,6 +235,9 @@ impl Shard {
 
     /// What has gathered becomes the next write.
     pub(super) fn seal_log(&mut self) {
+        if self.store.is_at_rest() {
+            return self.seal_catalog();
+        }
         self.store.seal();
         while let Some(op) = self.store.next_op() {
             self.deeds.push_back(Deed::Log(op));
@@ -243,25 +270,11 @@ impl Shard {
     }
 }
 
-/// Whether messages in a row, which are alike in this, survive a restart (row P9).
+/// Whether a message with these properties survives a restart, in a queue that does (row P9).
 #[inline]
-pub fn is_persistent(contents: &[Content<'_>]) -> bool {
-    contents.first().is_some_and(|content| mode(content.properties) == Some(PERSISTENT))
-}
-
-/// How many of the messages in front are alike in whether they survive a restart.
-#[inline]
-pub fn count_as_lasting(contents: &[Content<'_>]) -> usize {
-    let Some(first) = contents.first() else { return 0 };
-    let lasts = mode(first.properties) == Some(PERSISTENT);
-    let is_alike = |content: &&Content<'_>| {
-        std::ptr::eq(content.properties, first.properties) || (mode(content.properties) == Some(PERSISTENT)) == lasts
-    };
-    contents.iter().take_while(is_alike).count()
-}
-
-fn mode(properties: &[u8]) -> Option<u8> {
-    Properties::trusted(properties).delivery_mode()
+pub fn lasts(properties: &[u8]) -> bool {
+    let properties = Properties::trusted(properties);
+    properties.has_any(flag::DELIVERY_MODE) && properties.delivery_mode() == Some(PERSISTENT)
 }
 
 /// delivery-mode of what survives a restart.

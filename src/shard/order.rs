@@ -117,6 +117,9 @@ impl Shard {
 
     /// Shard 0: what the catalog's log has gathered becomes its next write.
     pub(super) fn seal_catalog(&mut self) {
+        if self.catalog_log.is_at_rest() {
+            return;
+        }
         let op = if self.catalog_log.is_long() {
             let next_number = Saved::NextNumber(self.next_queue_number).encode(&self.catalog);
             let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain([next_number]).collect();

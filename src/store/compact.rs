@@ -90,10 +90,16 @@ impl Store {
         extents.filter(|(_, extent)| extent.live > 0).map(|(log, extent)| (log.number, log.living(extent))).collect()
     }
 
+    /// A segment will not be rewritten now.
+    pub fn on_compaction_refused(&mut self, segment: u32) {
+        self.compacting = false;
+        self.segments.keep(segment);
+    }
+
     /// A segment was rewritten.
     pub fn on_compacted(&mut self, compacted: Compacted) {
         let Compacted { segment, size, sections } = compacted;
-        self.compacting = false;
+        (self.compacting, self.has_news) = (false, true);
         let (mut queues, mut live_bytes) = (Vec::new(), 0);
         let sections: Map<u64, (Section, u64)> = sections.into_iter().map(|section| (section.0.queue, section)).collect();
         for slot in self.segments.queues(segment) {

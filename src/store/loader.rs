@@ -112,12 +112,17 @@ impl Store {
         self.ops.push_back(Op::Read(reader, segment, from, blocks));
     }
 
-    /// What a read has brought. The messages go to `take`, with their sequence numbers, in order. The answer is the queue's slot, once it has
-    /// got all that was read for it.
+    /// What a read has brought. The messages go to `take`, in order, with their sequence numbers and whether they may have been delivered before a
+    /// restart. The answer is the queue's slot, once it has got all that was read for it.
     ///
     /// # Errors
     /// The log is damaged.
-    pub fn on_read(&mut self, reader: Reader, bytes: &Aligned, mut take: impl FnMut(u64, &MessageView<'_>)) -> Result<Option<u32>, Damage> {
+    pub fn on_read(
+        &mut self,
+        reader: Reader,
+        bytes: &Aligned,
+        mut take: impl FnMut(u64, bool, &MessageView<'_>),
+    ) -> Result<Option<u32>, Damage> {
         let Reader { slot, queue, generation, segment, before, len, what } = reader;
         let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.number == queue) else {
             return Ok(None);
@@ -146,7 +151,7 @@ impl Store {
             let all_live = log.settled.count_in(entry.first, entry.last()) == 0;
             for (sequence, content) in (entry.first..).zip(messages.contents()) {
                 if sequence >= next && (all_live || !log.settled.contains(sequence)) {
-                    take(sequence, &content.sent_to(messages.route));
+                    take(sequence, log.delivered.contains(sequence), &content.sent_to(messages.route));
                     brought += 1;
                 }
             }

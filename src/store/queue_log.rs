@@ -24,6 +24,8 @@ pub struct QueueLog {
     pub extents: VecDeque<Extent>,
     /// Sequence numbers that are settled, as far as extents have them.
     pub settled: Intervals,
+    /// Sequence numbers of messages that a restart has found and that may have been delivered before.
+    pub delivered: Intervals,
     /// The sequence number of the first message that is not in memory.
     pub next: u64,
     /// Entries that are being read, those of one extent.

@@ -213,6 +213,11 @@ impl Segments {
         segment
     }
 
+    /// A segment is not retired after all.
+    pub fn keep(&mut self, number: u32) {
+        self.of(number).retiring = false;
+    }
+
     /// The slots of the queues that have something in a segment.
     pub fn queues(&self, number: u32) -> Vec<u32> {
         self.list.get(&number).map(|segment| segment.queues.clone()).unwrap_or_default()

@@ -185,7 +185,7 @@ impl Model {
             Done::Read(reader, bytes) => {
                 let brought = &mut self.brought;
                 let mut got = Vec::new();
-                let take = |sequence, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
+                let take = |sequence, _: bool, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
                 let slot = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
                 if let Some(slot) = slot {
                     brought.extend(got.into_iter().map(|(sequence, body)| ((slot, sequence), body)));

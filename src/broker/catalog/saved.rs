@@ -55,21 +55,23 @@ impl Catalog {
         exchanges.chain(queues).chain(bindings).filter_map(|change| self.save(&change)).collect()
     }
 
-    /// Carries out a record. `home` says where a queue lives that lived on a shard, by its name.
-    pub fn restore(&mut self, record: Saved, home: impl Fn(ShardId, &str) -> ShardId) {
-        let change = match record {
-            Saved::Change(Change::DeclareQueue { vhost, spec, home: old, owner, number }) => {
-                let home = home(old, &spec.name);
-                Change::DeclareQueue { vhost, spec, home, owner, number }
+    /// What these records make.
+    pub fn restored(records: &[Saved]) -> Catalog {
+        let mut catalog = Catalog::new();
+        records.iter().for_each(|record| catalog.restore(record));
+        catalog
+    }
+
+    fn restore(&mut self, record: &Saved) {
+        match record {
+            Saved::Change(change) => _ = self.apply(change),
+            Saved::DeleteQueue(vhost, name) => {
+                if let Some(queue) = self.queue_by_name(*vhost, name).map(|queue| queue.addr.queue) {
+                    self.apply(&Change::DeleteQueue { queue });
+                }
             }
-            Saved::Change(change) => change,
-            Saved::DeleteQueue(vhost, name) => match self.queue_by_name(vhost, &name) {
-                Some(queue) => Change::DeleteQueue { queue: queue.addr.queue },
-                None => return,
-            },
-            Saved::NextNumber(_) => return,
-        };
-        self.apply(&change);
+            Saved::NextNumber(_) => {}
+        }
     }
 }
 
@@ -215,12 +217,9 @@ mod tests {
     }
 
     fn restored(records: &[Vec<u8>]) -> Catalog {
-        let mut catalog = Catalog::new();
-        for record in records {
-            let saved = Saved::decode(record, &catalog).expect("known");
-            catalog.restore(saved, |home, _| home);
-        }
-        catalog
+        let names = Catalog::new();
+        let records: Vec<Saved> = records.iter().map(|record| Saved::decode(record, &names).expect("known")).collect();
+        Catalog::restored(&records)
     }
 
     #[test]

@@ -84,7 +84,12 @@ impl Queue {
         self.spilled
     }
 
-    /// Messages in memory that are ready for delivery.
+    /// Messages in memory that are ready for delivery, in any order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.ready.iter().chain(self.returned.values()).copied()
+    }
+
+    /// How many they are.
     pub fn loaded(&self) -> usize {
         self.ready.len() + self.returned.len()
     }
