@@ -88,8 +88,9 @@ impl Shard {
         let record = self.catalog_log.made();
         self.ledger.made += 1;
         self.pending.push_back(Pending { number: self.ledger.made, record, shard, ticket });
+        self.unheard.push_back((record, change.clone()));
         self.apply(&change);
-        self.unheard.push_back((record, change));
+        self.catalog.save_fallen().iter().for_each(|record| self.catalog_log.append(record));
         self.on_catalog_durable();
     }
 
@@ -133,6 +134,7 @@ impl Shard {
     /// A change from shard 0.
     pub(super) fn on_apply(&mut self, change: &Change) {
         self.apply(change);
+        self.catalog.save_fallen(); // shard 0 does
         self.link(ORDERER).stage(Mail::Applied);
     }
 
