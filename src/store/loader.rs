@@ -94,13 +94,18 @@ impl Store {
             }
         }
         let (cursor, next) = (log.cursor.as_mut().expect("just made"), log.next);
+        let extent = log.extents.iter().find(|extent| extent.segment == cursor.segment);
+        let last = extent.expect("a cursor goes when its extent does").last;
         cursor.at += cursor.entries[cursor.at..].iter().take_while(|entry| entry.last() < next).count();
         let written = self.segments.written(cursor.segment);
         let (place, len, count) = cursor.piece(written);
         let segment = cursor.segment;
         match (count, cursor.at == cursor.entries.len()) {
-            (0, true) => log.busy = false, // the queue has gone on since it asked
-            (0, false) => self.waiting.push(slot),
+            (0, true) => {
+                log.next = log.next.max(last + 1);
+                self.resume_load(slot);
+            }
+            (0, false) => self.waiting.push((slot, log.number)),
             _ => self.read(slot, (segment, len, What::Records(count)), place),
         }
     }

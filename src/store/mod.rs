@@ -52,8 +52,8 @@ pub struct Store {
     slots: Map<u64, u32>,
     /// What a restart has found of queues that are not declared yet.
     found: Map<u64, QueueLog>,
-    /// Queues that are to be read once more is written.
-    waiting: Vec<u32>,
+    /// Slots and numbers of queues that are to be read once more is written.
+    waiting: Vec<(u32, u64)>,
     /// A segment is being rewritten.
     compacting: bool,
     retiring: Retiring,
@@ -299,8 +299,10 @@ impl Store {
         }
         self.writer.on_written(write);
         self.has_news = true;
-        for slot in std::mem::take(&mut self.waiting) {
-            self.resume_load(slot);
+        for (slot, number) in std::mem::take(&mut self.waiting) {
+            if self.number(slot) == Some(number) {
+                self.resume_load(slot);
+            }
         }
     }
 

@@ -142,7 +142,8 @@ impl QueueLog {
     pub fn rewritten(&mut self, segment: u32, section: &Section, bytes: u64) -> u64 {
         self.start_over();
         let Some(extent) = self.extents.iter_mut().find(|extent| extent.segment == segment) else { return 0 };
-        (extent.count, extent.bytes, extent.section) = (section.count, bytes, Some((section.place, section.len)));
+        (extent.first, extent.last, extent.count) = (section.first, section.last, section.count);
+        (extent.bytes, extent.section) = (bytes, Some((section.place, section.len)));
         extent.live_bytes()
     }
 
