@@ -194,6 +194,7 @@ impl<'r> Driver<'r> {
             match finished {
                 Finished::Created(segment) => self.shard.on_log_created(segment),
                 Finished::Compacted(compacted) => self.shard.on_log_compacted(compacted),
+                Finished::Left => self.shard.on_log_left(),
                 Finished::Catalog => self.shard.on_catalog_written(),
             }
         }

@@ -141,7 +141,7 @@ fn perform(directory: &Path, store: &mut Store, mut take: impl FnMut(u64, &Messa
                 read.map_err(|damage| io::Error::other(format!("segment {} is damaged at byte {}", damage.segment, damage.place)))?;
             }
             Op::Delete(segment) => fs::remove_file(segment_path(directory, segment))?,
-            Op::Compact(compaction) => store.on_compaction_refused(compaction.segment),
+            Op::Compact(_) => store.on_left(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::contract::Entry;
 use crate::message::{Content, Properties, Route, flag};
 use crate::store::compact::Compacted;
 use crate::store::format::Range;
-use crate::store::{Placed, Reader, Store, Write};
+use crate::store::{Damage, Loaded, Placed, Reader, Store, Write};
 
 /// Who waits until the disk has the log up to a batch, and the catalog up to a record.
 pub struct LogWait {
@@ -180,13 +180,22 @@ impl Shard {
             }
         });
         match read {
-            Ok(Some(slot)) => {
-                self.dirty_queues.push_back(slot);
-                self.retry_getters();
+            Ok(Loaded { is_served, lost }) => {
+                if lost > 0 {
+                    log::error!("{lost} messages in a damaged record of the log are lost");
+                    queues[reader.slot() as usize].as_mut().expect("it was read for").lose(lost);
+                }
+                if is_served || lost > 0 {
+                    self.dirty_queues.push_back(reader.slot());
+                    self.retry_getters();
+                }
             }
-            Ok(None) => {}
             Err(damage) => {
-                let text = format!("segment {} of the log of shard {} is damaged at byte {}", damage.segment, self.id.0, damage.place);
+                let Damage { segment, place } = damage;
+                let text = format!(
+                    "the log of shard {} is damaged in segment {segment} at byte {place}; --accept-log-loss goes on without it",
+                    self.id.0
+                );
                 self.deeds.push_back(Deed::Fail(text));
             }
         }
@@ -195,6 +204,11 @@ impl Shard {
     /// A segment was rewritten.
     pub fn on_log_compacted(&mut self, compacted: Compacted) {
         self.store.on_compacted(compacted);
+    }
+
+    /// A segment is damaged and left as it is.
+    pub fn on_log_left(&mut self) {
+        self.store.on_left();
     }
 
     /// A write of the catalog's log is on the disk.

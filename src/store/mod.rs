@@ -37,7 +37,7 @@ use queue_log::QueueLog;
 use segment::Segments;
 use writer::Writer;
 
-pub use loader::Reader;
+pub use loader::{Damage, Loaded, Reader};
 pub use writer::Write;
 
 /// The log of one shard.
@@ -58,6 +58,8 @@ pub struct Store {
     compacting: bool,
     retiring: Retiring,
     ops: VecDeque<Op>,
+    /// What is damaged is left out instead of refused.
+    accept_loss: bool,
     /// Something came to the disk or was dropped: dead segments may be found.
     has_news: bool,
     /// Working memory of `append`.
@@ -73,7 +75,7 @@ pub enum Op {
     Write(Write),
     /// Read so many bytes of a segment from a place, both in whole blocks; [`Store::on_read`] follows. The file may end before.
     Read(Reader, u32, u64, usize),
-    /// Put a segment's file in order off the shard's thread, see [`Compaction::run`]; [`Store::on_compacted`] follows.
+    /// Put a segment's file in order off the shard's thread, see [`Compaction::run`]; [`Store::on_compacted`] follows, or [`Store::on_left`].
     Compact(Box<Compaction>),
     /// Delete a segment's file.
     Delete(u32),
@@ -102,6 +104,7 @@ impl Store {
             compacting: false,
             retiring: Retiring::default(),
             ops: VecDeque::new(),
+            accept_loss: false,
             has_news: true,
             placements: Vec::new(),
         }

@@ -79,6 +79,11 @@ impl Queue {
         self.spilled -= 1;
     }
 
+    /// Spilled messages that cannot be read any more.
+    pub fn lose(&mut self, count: u64) {
+        self.spilled -= count;
+    }
+
     /// Messages that only the log has.
     pub fn spilled(&self) -> u64 {
         self.spilled
