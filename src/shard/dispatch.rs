@@ -93,13 +93,13 @@ impl Shard {
         let &Published { channel, hold, route, contents, .. } = published;
         match routes {
             [] => return self.unroutable(id, published),
-            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch { route, contents, stored: None }),
+            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, contents)),
             _ => {
                 let mut stored = std::mem::take(&mut self.stored);
                 stored.resize(contents.len(), None);
                 let here = self.id;
                 for queue in routes.iter().filter(|queue| queue.home == here) {
-                    self.enqueue(queue.queue, Batch { route, contents, stored: Some(&mut stored) });
+                    self.enqueue(queue.queue, Batch::shared(route, contents, &mut stored));
                 }
                 stored.clear();
                 self.stored = stored;
@@ -190,7 +190,7 @@ impl Shard {
             let first = contents[0].properties;
             let is_alike = |content: &&Content<'_>| std::ptr::eq(content.properties, first) || lasts(content.properties) == lasts(first);
             let (alike, rest) = contents.split_at(contents.iter().take_while(is_alike).count());
-            self.enqueue(queue, Batch { route, contents: alike, stored: None });
+            self.enqueue(queue, Batch::new(route, alike));
             must_last |= self.log_taken(route, alike);
             contents = rest;
         }
@@ -233,7 +233,7 @@ fn count_plain(contents: &[Content<'_>]) -> usize {
     let is_plain = |&at: &usize| {
         let properties = contents[at].properties;
         let is_as_before = at > 0 && std::ptr::eq(contents[at - 1].properties, properties);
-        is_as_before || !router::needs_checks(properties) && lasts(properties) == lasts(contents[0].properties)
+        is_as_before || !router::needs_checks(properties) && (at == 0 || lasts(properties) == lasts(contents[0].properties))
     };
     (0..contents.len()).take_while(is_plain).count()
 }

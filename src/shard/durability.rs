@@ -12,9 +12,7 @@ use super::mail::Hold;
 use super::{Deed, Shard, local_queue};
 use crate::base::aligned::Aligned;
 use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
-use crate::base::limits::SPILL_MIN;
 use crate::broker::arena::Holders;
-use crate::broker::queue::Queue;
 use crate::contract::Entry;
 use crate::message::{Content, Properties, Route, flag};
 use crate::store::compact::Compacted;
@@ -41,23 +39,15 @@ pub struct Logging {
     must_last: bool,
 }
 
-/// How a queue has taken a batch.
-#[derive(Clone, Copy)]
-pub struct Taken {
-    /// The sequence number of the first message.
-    pub first: u64,
-    /// How many messages there were.
-    pub count: usize,
-    /// How many of them did not go to the log alone.
-    pub kept: usize,
-    /// The queue and the messages survive a restart.
-    pub is_logged: bool,
-}
-
 impl Logging {
-    /// A queue has taken a batch that survives a restart, or that it has left to the log in part; what it has delivered without waiting for an ack was [`gone`](Self::gone) before, if it survives a restart.
-    pub fn taken(&mut self, slot: u32, taken: Taken) {
-        let Taken { first, count, kept, is_logged } = taken;
+    /// Messages of the batch, which survive a restart, that a queue has delivered for good.
+    pub fn gone(&mut self, id: QueueId, first: u64, count: usize) {
+        self.gone.push((Key::from(id).slot, first, first + count as u64 - 1));
+    }
+
+    /// A queue has taken a batch of `count` messages, from number `first` on, and did not leave `kept` of them to the log alone.
+    fn taken(&mut self, id: QueueId, first: u64, count: usize, kept: usize, is_logged: bool) {
+        let slot = Key::from(id).slot;
         if is_logged {
             let own = self.gone.iter().rev().take_while(|gone| gone.0 == slot);
             let gone: u64 = own.map(|(_, first, last)| last - first + 1).sum();
@@ -66,19 +56,21 @@ impl Logging {
                 return;
             }
         } else if kept > 0 {
-            self.gone(slot, first, kept);
+            self.gone(id, first, kept);
         }
         self.must_last |= is_logged;
         self.placed.push(Placed { slot, first });
     }
-
-    /// Messages of the batch that a queue has delivered for good.
-    pub fn gone(&mut self, slot: u32, first: u64, count: usize) {
-        self.gone.push((slot, first, first + count as u64 - 1));
-    }
 }
 
 impl Shard {
+    /// A queue has taken a batch that survives a restart there, or has left a part of it to the log alone.
+    pub(super) fn note_taken(&mut self, id: QueueId, count: usize, kept: usize, is_logged: bool) {
+        if let Some(queue) = local_queue(&mut self.queues, id) {
+            self.logging.taken(id, queue.next_sequence() - count as u64, count, kept, is_logged);
+        }
+    }
+
     /// Logs a batch as its queues have taken it. Whether the publisher's confirm must wait for the disk.
     #[inline]
     pub(super) fn log_taken(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
@@ -146,10 +138,9 @@ impl Shard {
         run.inspect(|&(first, last)| store.settle(slot, first, last));
     }
 
-    /// Whether memory is so short that a queue of this length should leave new messages to the log.
-    pub(super) fn should_spill(&self, queue: &Queue) -> bool {
-        let in_use = self.arena.in_use() + self.arena.messages() * size_of::<Entry>();
-        in_use > self.config.queue_memory && queue.loaded() >= SPILL_MIN
+    /// Whether memory is so short that longer queues should leave new messages to the log.
+    pub(super) fn is_memory_short(&self) -> bool {
+        self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > self.config.queue_memory
     }
 
     /// basic.get of a queue that has nothing in memory, but in the log.

@@ -231,4 +231,4 @@ impl fmt::Display for Trouble {
 }
 
 /// Segments that are checked record by record.
-const VERIFIED_MAX: usize = 16;
+const VERIFIED_MAX: usize = 4;
