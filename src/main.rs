@@ -37,14 +37,17 @@ fn run(config: Arc<Config>) -> Result<(), StartError> {
     let descriptors = process::raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
-    shard::restore(&mut shards, storage::find(&config)?, |home, _| home);
+    shard::restore(&mut shards, storage::find(&config)?);
     let broker = Broker::start(&config, shards)?;
     announce(&config, &data_dir, &broker);
     check_descriptors(&config, descriptors);
     let signal = signals.wait();
     log::info!("{signal}: closing connections");
     signals.unblock();
-    broker.stop();
+    let shards = broker.stop();
+    if shards.len() == usize::from(config.shards) {
+        storage::note_stop(&config.data_dir, &shards)?;
+    }
     log::info!("ended");
     Ok(())
 }

@@ -40,6 +40,8 @@ pub enum Finished {
     Created(u32),
     /// The segment is rewritten.
     Compacted(Compacted),
+    /// The segment is damaged and left as it is.
+    Left,
     /// The catalog's log is written.
     Catalog,
 }
@@ -110,7 +112,7 @@ impl Hand {
     fn try_to(&mut self, job: Job) {
         let result = match &job {
             Job::Create(segment) => self.create(*segment).map(|()| Some(Finished::Created(*segment))),
-            Job::Compact(compaction) => self.compact(compaction).map(|done| Some(Finished::Compacted(done))),
+            Job::Compact(compaction) => self.compact(compaction).map(Some),
             Job::Delete(segment) => self.delete(*segment).map(|()| None),
             Job::Catalog(op) => self.write_catalog(op).map(|()| Some(Finished::Catalog)),
         };
@@ -154,14 +156,20 @@ impl Hand {
         Ok(())
     }
 
-    fn compact(&self, compaction: &Compaction) -> io::Result<Compacted> {
+    fn compact(&self, compaction: &Compaction) -> io::Result<Finished> {
         let path = segment_path(&self.directory, compaction.segment);
         let old = fs::read(&path)?;
-        let (file, compacted) = compaction.run(&old).unwrap_or_else(|damage| {
-            process::fail(&format!("the log file {} is damaged at byte {}", path.display(), damage.place));
-        });
-        write_whole(&path, file.bytes())?;
-        Ok(compacted)
+        match compaction.run(&old) {
+            Ok((file, compacted)) => write_whole(&path, file.bytes()).map(|()| Finished::Compacted(compacted)),
+            Err(damage) => {
+                let what = format!("{}: damaged at byte {}", path.display(), damage.place);
+                if !compaction.accept_loss {
+                    process::fail(&format!("{what}; --accept-log-loss goes on without what is damaged"));
+                }
+                log::error!("{what}; the file is left as it is");
+                Ok(Finished::Left)
+            }
+        }
     }
 
     fn write_catalog(&mut self, op: &CatalogOp) -> io::Result<()> {
@@ -216,7 +224,7 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// A file of `len` zeros, on the disk.
-fn fill(path: &Path, len: usize) -> io::Result<()> {
+pub fn fill(path: &Path, len: usize) -> io::Result<()> {
     let mut file = File::create(path)?;
     let zeros = vec![0; FILL_PIECE];
     for _ in 0..len.div_ceil(zeros.len()) {

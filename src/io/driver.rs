@@ -86,7 +86,7 @@ pub struct Driver<'r> {
 /// The end has begun.
 struct Stopping {
     deadline: u64,
-    /// This shard has said that it has no connection left.
+    /// This shard has said that it has no connection left, and the disk all that it should.
     done: bool,
 }
 
@@ -119,8 +119,8 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// Serves until the broker ends.
-    pub fn run(mut self) {
+    /// Serves until the broker ends. The answer is the shard as it is then, if the disk has all that it should.
+    pub fn run(mut self) -> Option<Shard> {
         while !self.is_over() {
             self.statistics.turn_begins();
             self.begin_turn();
@@ -137,6 +137,7 @@ impl<'r> Driver<'r> {
             // The kernel may still read and write what their operations point to; the process ends anyway.
             std::mem::forget((self.sockets, self.disk));
         }
+        self.shard.is_log_at_rest().then_some(self.shard)
     }
 
     /// Reads the clock, which also says how long the turn before has lasted, system call included.
@@ -193,6 +194,7 @@ impl<'r> Driver<'r> {
             match finished {
                 Finished::Created(segment) => self.shard.on_log_created(segment),
                 Finished::Compacted(compacted) => self.shard.on_log_compacted(compacted),
+                Finished::Left => self.shard.on_log_left(),
                 Finished::Catalog => self.shard.on_catalog_written(),
             }
         }
@@ -306,7 +308,8 @@ impl<'r> Driver<'r> {
         let Some(stopping) = &mut self.stopping else {
             return false;
         };
-        if !stopping.done && self.shard.connections() == 0 && self.sockets.is_empty() {
+        let is_quiet = self.shard.connections() == 0 && self.sockets.is_empty() && self.shard.is_log_at_rest();
+        if !stopping.done && is_quiet {
             stopping.done = true;
             self.stop.one_is_done();
         }

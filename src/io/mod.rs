@@ -1,7 +1,7 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
 //! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`memory`], [`spin`], [`listener`]
-//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
+//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, [`rehome`] moves it between shards, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
 //! itself registered, looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a
 //! plain one.
 //!
@@ -21,6 +21,7 @@ pub mod memory;
 pub mod monitor;
 pub mod process;
 pub mod receive;
+pub mod rehome;
 pub mod ring;
 pub mod send;
 pub mod signal;
@@ -65,7 +66,7 @@ impl std::error::Error for StartError {}
 pub struct Broker {
     addresses: Vec<SocketAddr>,
     stop: Arc<Stop>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<Option<Shard>>>,
     monitor: Monitor,
 }
 
@@ -100,11 +101,13 @@ impl Broker {
         &self.addresses
     }
 
-    /// Ends it: clients are told, and given some seconds. Returns when all shards have ended.
-    pub fn stop(self) {
+    /// Ends it: clients are told, and given some seconds. Returns when all shards have ended: those that the disk has all of.
+    pub fn stop(self) -> Vec<Shard> {
         self.stop.raise();
-        self.threads.into_iter().for_each(|thread| thread.join().expect("a shard that panics takes the process with it"));
+        let join = |thread: JoinHandle<Option<Shard>>| thread.join().expect("a shard that panics takes the process with it");
+        let shards = self.threads.into_iter().filter_map(join).collect();
         self.monitor.stop();
+        shards
     }
 }
 
@@ -135,10 +138,11 @@ fn introduce(seats: &[Seat]) -> Result<(), StartError> {
 }
 
 /// A shard's thread.
-fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<TcpListener>, place: &Place) {
-    if let Err(error) = try_serve(shard, config, clock, stop, listeners, place) {
+fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<TcpListener>, place: &Place) -> Option<Shard> {
+    try_serve(shard, config, clock, stop, listeners, place).unwrap_or_else(|error| {
         place.ring.send(Err(error)).expect("the starting thread waits");
-    }
+        None
+    })
 }
 
 /// An error is one of starting; once the shard serves, nothing can fail.
@@ -149,7 +153,7 @@ fn try_serve(
     stop: Arc<Stop>,
     listeners: Vec<TcpListener>,
     place: &Place,
-) -> Result<(), StartError> {
+) -> Result<Option<Shard>, StartError> {
     let others = pin(&shard, config);
     let unprepared = |error| StartError(format!("a shard's io_uring cannot be prepared: {error}"));
     let mut pools = Pools::new(config).map_err(unprepared)?;
@@ -167,13 +171,11 @@ fn try_serve(
     let unusable = |error| StartError(format!("the log in {} cannot be kept: {error}", config.data_dir.display()));
     let disk = Disk::open(shard.id(), config, shard.alarms()).map_err(unusable)?;
     place.ring.send(Ok(fd)).expect("the starting thread waits");
-    if let Ok(peers) = place.peers.recv() {
-        let spin = Duration::from_micros(config.spin_us.into());
-        let alarm = place.alarm.clone();
-        let around = Surroundings { clock, peers, stop, alarm, pools: &mut pools, listeners, disk, spin };
-        Driver::new(shard, ring, around).run();
-    }
-    Ok(())
+    let Ok(peers) = place.peers.recv() else { return Ok(None) };
+    let spin = Duration::from_micros(config.spin_us.into());
+    let alarm = place.alarm.clone();
+    let around = Surroundings { clock, peers, stop, alarm, pools: &mut pools, listeners, disk, spin };
+    Ok(Driver::new(shard, ring, around).run())
 }
 
 /// Pins the calling thread to its shard's CPU, if it is to be pinned; the answer are the other CPUs of the process.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! catalog-G          the catalog's log, generation G
+//! stopped            which messages were delivered and came back, written when the broker stops in an orderly way
 //! shard-S/           the log of shard S: NNNNNNNNNN.log; *.spare, *.new: leftovers, deleted
 //! ```
 
@@ -12,13 +13,15 @@ use std::path::{Path, PathBuf};
 
 use super::StartError;
 use super::disk::{segment_path, shard_directory};
-use super::disk_worker::catalog_path;
+use super::disk_worker::{catalog_path, sync_directory, write_whole};
+use super::rehome::rehome;
 use crate::base::ids::ShardId;
 use crate::broker::catalog::{Catalog, Saved};
 use crate::config::Config;
-use crate::shard::Found;
+use crate::shard::{Found, Shard};
 use crate::store::Store;
 use crate::store::catalog_log::{self, CatalogLog};
+use crate::store::format::{self, HEADER, Kind, Range, SETTLED};
 use crate::store::recover::{Recovered, recover};
 
 /// Reads what there is for the shards of `config`.
@@ -26,18 +29,50 @@ use crate::store::recover::{Recovered, recover};
 /// # Errors
 /// One sentence: a file cannot be read, or is damaged.
 pub fn find(config: &Config) -> Result<Found, StartError> {
-    let (catalog, catalog_log) = find_catalog(&config.data_dir)?;
+    let (catalog, generation, len) = find_catalog(&config.data_dir)?;
     let stores: Result<Vec<Store>, StartError> = std::thread::scope(|scope| {
         let find = |shard| scope.spawn(move || find_store(config, ShardId(shard)));
         let threads: Vec<_> = (0..config.shards).map(find).collect();
         threads.into_iter().map(|thread| thread.join().expect("a panic ends the process")).collect()
     });
-    Ok(Found { catalog, catalog_log, stores: stores? })
+    let (catalog_log, stopped) = (CatalogLog::new(generation, len), find_stop(&config.data_dir)?);
+    let mut found = Found { catalog, catalog_log, stores: stores?, stopped };
+    rehome(config, &mut found, generation)?;
+    Ok(found)
 }
 
-fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, CatalogLog), StartError> {
+/// Notes what the next start needs to know of deliveries, now that the disk has everything else.
+///
+/// # Errors
+/// One sentence: it cannot be written.
+pub fn note_stop(data_dir: &Path, shards: &[Shard]) -> Result<(), StartError> {
+    let ranges: Vec<Range> = shards.iter().flat_map(Shard::delivered_before).collect();
+    let mut record = vec![0; HEADER + ranges.len() * SETTLED];
+    format::write_ranges(&mut record[HEADER..], &ranges);
+    format::seal(&mut record, 0, Kind::Settled, 0, 0);
+    let path = data_dir.join(STOPPED);
+    write_whole(&path, &record).map_err(|error| unusable(&path, &error))
+}
+
+/// What the last stop has noted; it holds once.
+fn find_stop(data_dir: &Path) -> Result<Option<Vec<Range>>, StartError> {
+    let path = data_dir.join(STOPPED);
+    let take = || {
+        let record = fs::read(&path)?;
+        fs::remove_file(&path)?;
+        sync_directory(data_dir)?;
+        Ok(format::open(&record, 0).map(|record| format::read_ranges(record.payload).collect()))
+    };
+    take().or_else(|error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(None),
+        _ => Err(unusable(&path, &error)),
+    })
+}
+
+/// The catalog's records, the generation of its log, and how long that is.
+fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, u32, u64), StartError> {
     let generations = list(data_dir, |name| name.strip_prefix("catalog-")?.parse::<u32>().ok())?;
-    let Some(&(generation, ref path)) = generations.last() else { return Ok((Vec::new(), CatalogLog::new(1, 0))) };
+    let Some(&(generation, ref path)) = generations.last() else { return Ok((Vec::new(), 1, 0)) };
     let bytes = fs::read(path).map_err(|error| unusable(path, &error))?;
     let (payloads, len) = catalog_log::read(&bytes, generation);
     let names = Catalog::new();
@@ -52,10 +87,14 @@ fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, CatalogLog), StartError>
     for (old, _) in &generations[..generations.len() - 1] {
         remove(&catalog_path(data_dir, *old))?;
     }
-    Ok((records, CatalogLog::new(generation, len)))
+    Ok((records, generation, len))
 }
 
-fn find_store(config: &Config, shard: ShardId) -> Result<Store, StartError> {
+/// A shard's log.
+///
+/// # Errors
+/// One sentence: a file cannot be read, or is damaged.
+pub fn find_store(config: &Config, shard: ShardId) -> Result<Store, StartError> {
     let directory = shard_directory(&config.data_dir, shard);
     fs::create_dir_all(&directory).map_err(|error| unusable(&directory, &error))?;
     for (_, leftover) in list(&directory, |name| (name.ends_with(".spare") || name.ends_with(".new")).then_some(0))? {
@@ -94,24 +133,45 @@ fn list(directory: &Path, parse: impl Fn(&str) -> Option<u32>) -> Result<Vec<(u3
     read().map_err(|error| unusable(directory, &error))
 }
 
+/// The shards that have a log.
+///
+/// # Errors
+/// One sentence: the directory cannot be read.
+pub fn shard_directories(data_dir: &Path) -> Result<Vec<ShardId>, StartError> {
+    let shards = list(data_dir, |name| name.strip_prefix("shard-")?.parse::<u16>().ok().map(u32::from))?;
+    Ok(shards.into_iter().map(|(shard, _)| ShardId(shard as u16)).collect())
+}
+
 fn read_part(path: &Path, place: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
+    let count = read_into(path, place, &mut bytes)?;
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+/// Fills `bytes` from a place in a file, as far as that goes; returns how far.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_into(path: &Path, place: u64, bytes: &mut [u8]) -> io::Result<usize> {
     let file = File::open(path)?;
     let mut done = 0;
-    while done < len {
+    while done < bytes.len() {
         match file.read_at(&mut bytes[done..], place + done as u64)? {
             0 => break,
             count => done += count,
         }
     }
-    bytes.truncate(done);
-    Ok(bytes)
+    Ok(done)
 }
 
 fn remove(path: &Path) -> Result<(), StartError> {
     fs::remove_file(path).map_err(|error| unusable(path, &error))
 }
 
-fn unusable(path: &Path, error: &io::Error) -> StartError {
+const STOPPED: &str = "stopped";
+
+/// A sentence about a file.
+pub fn unusable(path: &Path, error: &io::Error) -> StartError {
     StartError(format!("{} cannot be used: {error}", path.display()))
 }

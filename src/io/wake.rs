@@ -96,12 +96,12 @@ impl Stop {
         unsafe { ring.push(&poll.user_data(Token::Stop.encode())) };
     }
 
-    /// A shard has no connection left (said once by each).
+    /// A shard has no connection left, and nothing for the disk (said once by each).
     pub fn one_is_done(&self) {
         self.busy_shards.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether no shard has a connection left: only then does nobody need a peer's answers any more.
+    /// Whether no shard has a connection left, or anything for the disk: only then does nobody need a peer's answers any more.
     pub fn all_are_done(&self) -> bool {
         self.busy_shards.load(Ordering::Acquire) == 0
     }

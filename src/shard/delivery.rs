@@ -2,12 +2,12 @@
 
 use super::conn::WaitingConsumer;
 use super::conns::Conns;
-use super::durability::{Taken, is_persistent};
+use super::durability::lasts;
 use super::link::Link;
 use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
-use crate::base::limits::QUEUE_BUDGET;
+use crate::base::limits::{QUEUE_BUDGET, SPILL_MIN};
 use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Target};
@@ -16,7 +16,10 @@ use crate::protocol::amqp::session::{Delivery, Room};
 
 /// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
 pub struct RemoteHold {
+    /// It has no room, or its queue has not stopped serving it yet.
     parked: bool,
+    /// Its queue has stopped serving it, and nothing is under way any more.
+    is_quiet: bool,
     epoch: u32,
 }
 
@@ -58,59 +61,60 @@ struct Away<'s, 'm> {
 /// Messages in a row to the same place, and where the arena has them.
 pub struct Batch<'b, 'm> {
     /// Where they were published to.
-    pub route: Route<'m>,
+    route: Route<'m>,
     /// What they are.
-    pub contents: &'b [Content<'m>],
+    contents: &'b [Content<'m>],
     /// For each of them, if several queues get them: its place, once one of the queues has put it there.
-    pub stored: Option<&'b mut [Option<MessageRef>]>,
+    stored: Option<&'b mut [Option<MessageRef>]>,
+    /// They survive a restart in the queue that has got them last.
+    is_logged: bool,
 }
 
 impl Shard {
-    /// Messages for the queue `id`, which lives here: to waiting consumers at once, else into the arena.
+    /// Messages for the queue `id`, which lives here: to waiting consumers at once, else into the arena or, if memory is short, to the log alone.
     pub(super) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
-        let (first, count, slot) = (queue.next_sequence(), batch.contents.len(), Key::from(id).slot);
-        let is_logged = queue.durable && is_persistent(batch.contents);
-        let mut kept = 0;
+        let (count, mut kept) = (batch.contents.len(), 0);
         while kept < count {
-            let (done, for_good) = self.deliver_at_once(id, &mut batch, kept, is_logged);
+            let done = self.deliver_at_once(id, &mut batch, kept);
             if done == 0 {
-                kept += self.append(id, &mut batch, kept, is_logged);
+                kept += self.append(id, &mut batch, kept);
                 break;
-            }
-            if for_good && is_logged {
-                self.logging.gone(slot, first + kept as u64, done);
             }
             kept += done;
         }
-        self.logging.taken(slot, Taken { first, count, kept, is_logged });
+        if batch.is_logged || kept < count {
+            self.note_taken(id, count, kept, batch.is_logged);
+        }
     }
 
-    /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did, and whether
-    /// that was for good, for they need no ack.
-    fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize, is_logged: bool) -> (usize, bool) {
-        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return (0, false) };
-        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return (0, false) };
+    /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did.
+    fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
+        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
+        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
+        batch.is_logged = queue.durable && lasts(batch.contents[0].properties);
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
         let mut done = 0;
         while done < many && sink.has_room() {
-            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run, is_logged) };
+            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run) };
             sink.deliver(queue.place(held), &batch.message(from + done));
             done += 1;
         }
         queue.consumers.on_delivered(served.consumer, done);
-        (done, served.no_ack)
+        if served.no_ack && batch.is_logged {
+            self.logging.gone(id, queue.next_sequence() - done as u64, done);
+        }
+        done
     }
 
     /// Messages from number `from` on wait in the queue. The answer is how many of them do so in memory.
-    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize, is_logged: bool) -> usize {
-        let Some(queue) = self.queues[Key::from(id).slot as usize].as_deref() else { return 0 };
-        let count = batch.contents.len() - from;
-        let was_spilling = queue.spilled() > 0;
-        let spills = was_spilling || self.should_spill(queue);
-        let queue = local_queue(&mut self.queues, id).expect("just seen");
+    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) -> usize {
+        let is_memory_short = self.is_memory_short();
+        let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
+        batch.is_logged = queue.durable && lasts(batch.contents[0].properties);
+        let (count, was_spilling) = (batch.contents.len() - from, queue.spilled() > 0);
+        let spills = was_spilling || is_memory_short && queue.loaded() >= SPILL_MIN;
         if spills {
             let first = queue.spill(count);
             if !was_spilling {
@@ -118,7 +122,7 @@ impl Shard {
             }
         } else {
             let mut run = self.arena.run(batch.holders());
-            (from..batch.contents.len()).for_each(|at| queue.push(batch.hold(at, &mut run, is_logged)));
+            (from..batch.contents.len()).for_each(|at| queue.push(batch.hold(at, &mut run)));
             self.memory_short |= self.arena.is_short();
         }
         if queue.consumers.any_ready() {
@@ -235,10 +239,19 @@ impl Shard {
         let &Deliver { channel, index, consumer, .. } = deliver;
         let is_new = !self.remote_holds.contains_key(&(deliver.queue, consumer));
         if is_new && let Some(conn) = self.conns.get_mut(deliver.conn) {
-            self.remote_holds.insert((deliver.queue, consumer), RemoteHold { parked: true, epoch: deliver.epoch.wrapping_add(1) });
+            self.remote_holds
+                .insert((deliver.queue, consumer), RemoteHold { parked: true, is_quiet: false, epoch: deliver.epoch.wrapping_add(1) });
             conn.waiting.push(WaitingConsumer { channel, index, queue, consumer });
         }
         is_new
+    }
+
+    /// A remote queue does not serve a consumer here any more: once there is room, it may again.
+    pub(super) fn on_parked(&mut self, conn: ConnId, queue: QueueId, consumer: ConsumerId) {
+        if let Some(hold) = self.remote_holds.get_mut(&(queue, consumer)) {
+            hold.is_quiet = true;
+            recheck_waiting(self, conn);
+        }
     }
 
     /// A consumer left: nothing of it is awaited any more.
@@ -251,9 +264,11 @@ impl Shard {
 pub(super) fn recheck_waiting(shard: &mut Shard, id: ConnId) {
     let Some(conn) = shard.conns.get_mut(id).filter(|conn| !conn.waiting.is_empty()) else { return };
     let mut over = Vec::new();
+    let is_quiet = |one: &WaitingConsumer| shard.remote_holds.get(&(one.queue.queue, one.consumer)).is_none_or(|hold| hold.is_quiet);
     for one in std::mem::take(&mut conn.waiting) {
         match conn.room(one.channel, one.index) {
             Room::ChannelFull | Room::OutputFull => conn.waiting.push(one),
+            Room::Yes if !is_quiet(&one) => conn.waiting.push(one),
             room => over.push((one.queue, one.consumer, room)),
         }
     }
@@ -327,7 +342,17 @@ impl<'m> Sink<'_, 'm> {
     }
 }
 
-impl<'m> Batch<'_, 'm> {
+impl<'b, 'm> Batch<'b, 'm> {
+    /// Messages for one queue.
+    pub fn new(route: Route<'m>, contents: &'b [Content<'m>]) -> Self {
+        Batch { route, contents, stored: None, is_logged: false }
+    }
+
+    /// Messages for several queues.
+    pub fn shared(route: Route<'m>, contents: &'b [Content<'m>], stored: &'b mut [Option<MessageRef>]) -> Self {
+        Batch { route, contents, stored: Some(stored), is_logged: false }
+    }
+
     fn message(&self, at: usize) -> MessageView<'m> {
         self.contents[at].sent_to(self.route)
     }
@@ -338,9 +363,9 @@ impl<'m> Batch<'_, 'm> {
 
     /// The place of a message in the arena, held once more.
     #[inline]
-    fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>, is_logged: bool) -> MessageRef {
+    fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
         let place = self.place(at, run);
-        if is_logged { place.logged() } else { place }
+        if self.is_logged { place.logged() } else { place }
     }
 
     #[inline]

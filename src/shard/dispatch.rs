@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::delivery::Batch;
-use super::durability::count_as_lasting;
+use super::durability::lasts;
 use super::mail::Hold;
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
@@ -30,7 +30,7 @@ impl Shard {
     /// Messages that a client publishes.
     pub(super) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
         while !published.contents.is_empty() {
-            let plain = count_plain(&published.contents[..count_as_lasting(published.contents)]);
+            let plain = count_plain(published.contents);
             let done = match self.remembers(id, &published, plain) {
                 Ok(0) => self.publish_one(id, &published.first(1)),
                 Ok(count) => {
@@ -93,13 +93,13 @@ impl Shard {
         let &Published { channel, hold, route, contents, .. } = published;
         match routes {
             [] => return self.unroutable(id, published),
-            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch { route, contents, stored: None }),
+            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, contents)),
             _ => {
                 let mut stored = std::mem::take(&mut self.stored);
                 stored.resize(contents.len(), None);
                 let here = self.id;
                 for queue in routes.iter().filter(|queue| queue.home == here) {
-                    self.enqueue(queue.queue, Batch { route, contents, stored: Some(&mut stored) });
+                    self.enqueue(queue.queue, Batch::shared(route, contents, &mut stored));
                 }
                 stored.clear();
                 self.stored = stored;
@@ -187,8 +187,10 @@ impl Shard {
     fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, mut contents: &[Content<'_>]) -> bool {
         let mut must_last = false;
         while !contents.is_empty() {
-            let (alike, rest) = contents.split_at(count_as_lasting(contents));
-            self.enqueue(queue, Batch { route, contents: alike, stored: None });
+            let first = contents[0].properties;
+            let is_alike = |content: &&Content<'_>| std::ptr::eq(content.properties, first) || lasts(content.properties) == lasts(first);
+            let (alike, rest) = contents.split_at(contents.iter().take_while(is_alike).count());
+            self.enqueue(queue, Batch::new(route, alike));
             must_last |= self.log_taken(route, alike);
             contents = rest;
         }
@@ -225,13 +227,13 @@ impl Published<'_, '_> {
     }
 }
 
-/// How many messages there are in front of the first whose properties must be looked at.
+/// How many messages there are in front of the first whose properties must be looked at, or which differs in whether it survives a restart.
 #[inline]
 fn count_plain(contents: &[Content<'_>]) -> usize {
     let is_plain = |&at: &usize| {
         let properties = contents[at].properties;
         let is_as_before = at > 0 && std::ptr::eq(contents[at - 1].properties, properties);
-        is_as_before || !router::needs_checks(properties)
+        is_as_before || !router::needs_checks(properties) && (at == 0 || lasts(properties) == lasts(contents[0].properties))
     };
     (0..contents.len()).take_while(is_plain).count()
 }

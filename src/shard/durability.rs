@@ -12,13 +12,12 @@ use super::mail::Hold;
 use super::{Deed, Shard, local_queue};
 use crate::base::aligned::Aligned;
 use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
-use crate::base::limits::SPILL_MIN;
 use crate::broker::arena::Holders;
-use crate::broker::queue::Queue;
 use crate::contract::Entry;
-use crate::message::{Content, Properties, Route};
+use crate::message::{Content, Properties, Route, flag};
 use crate::store::compact::Compacted;
-use crate::store::{Placed, Reader, Store, Write};
+use crate::store::format::Range;
+use crate::store::{Damage, Loaded, Placed, Reader, Store, Write};
 
 /// Who waits until the disk has the log up to a batch, and the catalog up to a record.
 pub struct LogWait {
@@ -40,23 +39,15 @@ pub struct Logging {
     must_last: bool,
 }
 
-/// How a queue has taken a batch.
-#[derive(Clone, Copy)]
-pub struct Taken {
-    /// The sequence number of the first message.
-    pub first: u64,
-    /// How many messages there were.
-    pub count: usize,
-    /// How many of them did not go to the log alone.
-    pub kept: usize,
-    /// The queue and the messages survive a restart.
-    pub is_logged: bool,
-}
-
 impl Logging {
-    /// A queue has taken a batch; what it has delivered without waiting for an ack was [`gone`](Self::gone) before, if it survives a restart.
-    pub fn taken(&mut self, slot: u32, taken: Taken) {
-        let Taken { first, count, kept, is_logged } = taken;
+    /// Messages of the batch, which survive a restart, that a queue has delivered for good.
+    pub fn gone(&mut self, id: QueueId, first: u64, count: usize) {
+        self.gone.push((Key::from(id).slot, first, first + count as u64 - 1));
+    }
+
+    /// A queue has taken a batch of `count` messages, from number `first` on, and did not leave `kept` of them to the log alone.
+    fn taken(&mut self, id: QueueId, first: u64, count: usize, kept: usize, is_logged: bool) {
+        let slot = Key::from(id).slot;
         if is_logged {
             let own = self.gone.iter().rev().take_while(|gone| gone.0 == slot);
             let gone: u64 = own.map(|(_, first, last)| last - first + 1).sum();
@@ -64,29 +55,31 @@ impl Logging {
                 self.gone.retain(|gone| gone.0 != slot);
                 return;
             }
-        } else if kept == count {
-            return;
         } else if kept > 0 {
-            self.gone(slot, first, kept);
+            self.gone(id, first, kept);
         }
         self.must_last |= is_logged;
         self.placed.push(Placed { slot, first });
     }
-
-    /// Messages of the batch that a queue has delivered for good.
-    pub fn gone(&mut self, slot: u32, first: u64, count: usize) {
-        self.gone.push((slot, first, first + count as u64 - 1));
-    }
 }
 
 impl Shard {
-    /// Logs a batch as its queues have taken it. Whether the publisher's confirm must wait for the disk.
-    pub(super) fn log_taken(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
-        if self.logging.placed.is_empty() {
-            return false;
+    /// A queue has taken a batch that survives a restart there, or has left a part of it to the log alone.
+    pub(super) fn note_taken(&mut self, id: QueueId, count: usize, kept: usize, is_logged: bool) {
+        if let Some(queue) = local_queue(&mut self.queues, id) {
+            self.logging.taken(id, queue.next_sequence() - count as u64, count, kept, is_logged);
         }
+    }
+
+    /// Logs a batch as its queues have taken it. Whether the publisher's confirm must wait for the disk.
+    #[inline]
+    pub(super) fn log_taken(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
+        !self.logging.placed.is_empty() && self.log(route, contents)
+    }
+
+    fn log(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
         let Logging { placed, gone, must_last } = &mut self.logging;
-        self.store.append(placed, route, contents, !is_persistent(contents));
+        self.store.append(placed, route, contents, !lasts(contents[0].properties));
         gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
         placed.clear();
         self.log_full |= self.store.is_congested();
@@ -145,10 +138,9 @@ impl Shard {
         run.inspect(|&(first, last)| store.settle(slot, first, last));
     }
 
-    /// Whether memory is so short that a queue of this length should leave new messages to the log.
-    pub(super) fn should_spill(&self, queue: &Queue) -> bool {
-        let in_use = self.arena.in_use() + self.arena.messages() * size_of::<Entry>();
-        in_use > self.config.queue_memory && queue.loaded() >= SPILL_MIN
+    /// Whether memory is so short that longer queues should leave new messages to the log.
+    pub(super) fn is_memory_short(&self) -> bool {
+        self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > self.config.queue_memory
     }
 
     /// basic.get of a queue that has nothing in memory, but in the log.
@@ -172,19 +164,29 @@ impl Shard {
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
         let Shard { store, arena, queues, .. } = self;
         let mut queue = queues.get_mut(reader.slot() as usize).and_then(Option::as_deref_mut);
-        let read = store.on_read(reader, bytes, |sequence, message| {
+        let read = store.on_read(reader, bytes, |sequence, delivered, message| {
             if let Some(queue) = &mut queue {
-                queue.load(Entry::new(sequence, arena.insert(message, Holders::One).logged()));
+                let entry = Entry::new(sequence, arena.insert(message, Holders::One).logged());
+                queue.load(if delivered { entry.returned() } else { entry });
             }
         });
         match read {
-            Ok(Some(slot)) => {
-                self.dirty_queues.push_back(slot);
-                self.retry_getters();
+            Ok(Loaded { is_served, lost }) => {
+                if lost > 0 {
+                    log::error!("{lost} messages in a damaged record of the log are lost");
+                    queues[reader.slot() as usize].as_mut().expect("it was read for").lose(lost);
+                }
+                if is_served || lost > 0 {
+                    self.dirty_queues.push_back(reader.slot());
+                    self.retry_getters();
+                }
             }
-            Ok(None) => {}
             Err(damage) => {
-                let text = format!("segment {} of the log of shard {} is damaged at byte {}", damage.segment, self.id.0, damage.place);
+                let Damage { segment, place } = damage;
+                let text = format!(
+                    "the log of shard {} is damaged in segment {segment} at byte {place}; --accept-log-loss goes on without it",
+                    self.id.0
+                );
                 self.deeds.push_back(Deed::Fail(text));
             }
         }
@@ -195,11 +197,38 @@ impl Shard {
         self.store.on_compacted(compacted);
     }
 
+    /// A segment is damaged and left as it is.
+    pub fn on_log_left(&mut self) {
+        self.store.on_left();
+    }
+
     /// A write of the catalog's log is on the disk.
     pub fn on_catalog_written(&mut self) {
         self.catalog_log.on_written();
         self.on_durable();
         self.on_catalog_durable();
+    }
+
+    /// Whether the disk has all that it should.
+    pub fn is_log_at_rest(&self) -> bool {
+        self.store.is_at_rest() && self.catalog_log.is_at_rest()
+    }
+
+    /// Messages in durable queues that were delivered and came back, as the log names them: what the next start needs to know of them.
+    pub fn delivered_before(&self) -> Vec<Range> {
+        let mut ranges: Vec<Range> = Vec::new();
+        for queue in self.queues.iter().flatten().filter(|queue| queue.durable) {
+            let slot = Key::from(queue.id).slot;
+            let number = self.store.number(slot).expect("every queue has one");
+            for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {
+                match ranges.last_mut() {
+                    Some((last_number, _, last)) if *last_number == number && *last + 1 == entry.sequence() => *last += 1,
+                    _ => ranges.push((number, entry.sequence(), entry.sequence())),
+                }
+            }
+            ranges.extend(self.store.delivered(slot));
+        }
+        ranges
     }
 
     /// Who asked for a message asks again: it has come, or the queue is gone.
@@ -211,6 +240,9 @@ impl Shard {
 
     /// What has gathered becomes the next write.
     pub(super) fn seal_log(&mut self) {
+        if self.store.is_at_rest() {
+            return self.seal_catalog();
+        }
         self.store.seal();
         while let Some(op) = self.store.next_op() {
             self.deeds.push_back(Deed::Log(op));
@@ -243,30 +275,16 @@ impl Shard {
     }
 }
 
-/// Whether messages in a row, which are alike in this, survive a restart (row P9).
+/// Whether a message with these properties survives a restart, in a queue that does (row P9).
 #[inline]
-pub fn is_persistent(contents: &[Content<'_>]) -> bool {
-    contents.first().is_some_and(|content| mode(content.properties) == Some(PERSISTENT))
-}
-
-/// How many of the messages in front are alike in whether they survive a restart.
-#[inline]
-pub fn count_as_lasting(contents: &[Content<'_>]) -> usize {
-    let Some(first) = contents.first() else { return 0 };
-    let lasts = mode(first.properties) == Some(PERSISTENT);
-    let is_alike = |content: &&Content<'_>| {
-        std::ptr::eq(content.properties, first.properties) || (mode(content.properties) == Some(PERSISTENT)) == lasts
-    };
-    contents.iter().take_while(is_alike).count()
+pub fn lasts(properties: &[u8]) -> bool {
+    let properties = Properties::trusted(properties);
+    properties.has_any(flag::DELIVERY_MODE) && properties.delivery_mode() == Some(PERSISTENT)
 }
 
 /// Whether the number is that of a queue that does not survive a restart.
 pub fn is_fleeting(number: u64) -> bool {
     number & FLEETING != 0
-}
-
-fn mode(properties: &[u8]) -> Option<u8> {
-    Properties::trusted(properties).delivery_mode()
 }
 
 /// delivery-mode of what survives a restart.

@@ -7,10 +7,11 @@
 //!         ◀── Accepted (confirm) ──      ◀── Settled (ack, nack, back) ──
 //! ```
 //!
-//! **Sent back.** A delivery that arrives at a connection without room is sent back: it returns to its place, the consumer is
-//! parked, and `Unpark` ends that. Deliveries carry the consumer's epoch (how often it was unparked), so that those which were under way
-//! before the unpark are sent back too and order per consumer holds. A delivery that needs no settling is gone from its queue: it is
-//! written to the connection all the same, and `Park` keeps more from coming; what was under way is bounded by the ring.
+//! **Sent back.** A delivery that arrives at a connection without room is sent back: it returns to its place, and the consumer is parked. So are
+//! those that were under way behind it; they carry the consumer's epoch (how often it was unparked). The queue's home says `Parked` when the first
+//! one is back. Whoever reads that has read all that was under way, so all of it is back when the `Unpark` behind it arrives: only then is the
+//! consumer served again, and order per consumer holds. A delivery that needs no settling is gone from its queue: it is written to the
+//! connection all the same, and `Park` keeps more from coming; what was under way is bounded by the ring.
 
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ pub enum Mail {
     Accepted(Box<[(Hold, u32)]>),
     /// A consumer's connection has no room: stop serving it.
     Park(QueueId, ConsumerId),
+    /// The consumer of this connection is not served any more.
+    Parked(ConnId, QueueId, ConsumerId),
     /// A parked consumer has room again.
     Unpark(QueueId, ConsumerId),
     /// A consumer's channel ended.

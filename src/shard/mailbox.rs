@@ -60,11 +60,8 @@ impl Shard {
             }
             Mail::SentBack(queue, consumer, entry, epoch) => self.on_sent_back(queue, consumer, entry, epoch),
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
-            Mail::Park(queue, consumer) => {
-                if let Some(queue) = self.queue_mut(queue) {
-                    queue.consumers.park(consumer);
-                }
-            }
+            Mail::Park(queue, consumer) => self.on_park(queue, consumer),
+            Mail::Parked(conn, queue, consumer) => self.on_parked(conn, queue, consumer),
             Mail::Unpark(queue, consumer) => self.on_unpark(queue, consumer),
             Mail::Leave(queue, consumer) => self.on_leave(queue, consumer),
             Mail::Sync(conn) => self.link(from).stage(Mail::Synced(conn)),

@@ -57,6 +57,7 @@ use crate::config::Config;
 use crate::contract::{Entry, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
+use crate::store::format::Range;
 use crate::store::{Op, Store};
 
 use conn::Conn;
@@ -197,19 +198,19 @@ pub struct Found {
     pub catalog_log: CatalogLog,
     /// The log of each shard, ready to go on.
     pub stores: Vec<Store>,
+    /// What had been delivered and came back, of all shards ([`Shard::delivered_before`]), if the broker stopped in an orderly way.
+    pub stopped: Option<Vec<Range>>,
 }
 
-/// Shards that have just been made by [`cluster`] go on where a restart has found them. `home` says where a queue lives that lived on a shard, by
-/// its name.
-pub fn restore(shards: &mut [Shard], found: Found, home: impl Fn(ShardId, &str) -> ShardId) {
+/// Shards that have just been made by [`cluster`] go on where a restart has found them.
+pub fn restore(shards: &mut [Shard], found: Found) {
     // A log may know a queue that the catalog's log does not know yet, or no more: its number must not come to mean another one.
     let in_logs = found.stores.iter().flat_map(Store::found).filter(|&number| !durability::is_fleeting(number));
     let next_number = found.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| number + 1)).max().unwrap_or(1);
     for (shard, store) in shards.iter_mut().zip(found.stores) {
         shard.store = store;
-        for saved in &found.catalog {
-            shard.catalog.restore(saved.clone(), &home);
-        }
+        shard.store.found_delivered(found.stopped.as_deref());
+        shard.catalog = Catalog::restored(&found.catalog);
         let here = shard.id;
         let queues: Vec<QueueAddr> = shard.catalog.queues().map(|queue| queue.addr).filter(|queue| queue.home == here).collect();
         queues.into_iter().for_each(|queue| shard.create_queue(queue));

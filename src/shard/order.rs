@@ -88,8 +88,9 @@ impl Shard {
         let record = self.catalog_log.made();
         self.ledger.made += 1;
         self.pending.push_back(Pending { number: self.ledger.made, record, shard, ticket });
+        self.unheard.push_back((record, change.clone()));
         self.apply(&change);
-        self.unheard.push_back((record, change));
+        self.catalog.save_fallen().iter().for_each(|record| self.catalog_log.append(record));
         self.on_catalog_durable();
     }
 
@@ -128,6 +129,9 @@ impl Shard {
 
     /// Shard 0: what the catalog's log has gathered becomes its next write.
     pub(super) fn seal_catalog(&mut self) {
+        if self.catalog_log.is_at_rest() {
+            return;
+        }
         let op = if self.catalog_log.is_long() {
             let next_number = Saved::NextNumber(self.next_queue_number).encode(&self.catalog);
             let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain([next_number]).collect();
@@ -141,6 +145,7 @@ impl Shard {
     /// A change from shard 0.
     pub(super) fn on_apply(&mut self, change: &Change) {
         self.apply(change);
+        self.catalog.save_fallen(); // shard 0 does
         self.link(ORDERER).stage(Mail::Applied);
     }
 

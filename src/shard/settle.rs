@@ -61,12 +61,21 @@ impl Shard {
     /// A delivery that its connection could not take, sent with the consumer's `epoch`: it returns to its place, and the consumer waits for
     /// [`Mail::Unpark`], unless that came first.
     pub(super) fn on_sent_back(&mut self, id: QueueId, consumer: ConsumerId, entry: Entry, epoch: u32) {
-        if let Some(queue) = self.queue_mut(id)
-            && queue.consumers.get(consumer).is_some_and(|found| found.epoch == epoch)
-        {
-            queue.consumers.park(consumer);
+        if self.queue_mut(id).is_some_and(|queue| queue.consumers.get(consumer).is_some_and(|found| found.epoch == epoch)) {
+            self.on_park(id, consumer);
         }
         self.settle_here(id, Some(consumer), std::iter::once(entry), Outcome::Undelivered);
+    }
+
+    /// A consumer on another shard has no room. Its shard hears once when it is not served any more.
+    pub(super) fn on_park(&mut self, id: QueueId, consumer: ConsumerId) {
+        let Some(queue) = self.queue_mut(id) else { return };
+        if queue.consumers.park(consumer)
+            && let Some(found) = queue.consumers.get(consumer)
+        {
+            let to = found.target.channel.conn;
+            self.link(to.shard).stage(Mail::Parked(to.conn, id, consumer));
+        }
     }
 
     /// Tells a queue that its consumer can take messages again.

@@ -52,6 +52,11 @@ impl CatalogLog {
         self.durable
     }
 
+    /// Whether there is nothing to be written.
+    pub fn is_at_rest(&self) -> bool {
+        self.staged.is_empty() && self.writing.is_none()
+    }
+
     /// Whether most of the file is history.
     pub fn is_long(&self) -> bool {
         self.writing.is_none() && self.size > HISTORY_MIN.max(2 * self.begun_with)
@@ -61,8 +66,7 @@ impl CatalogLog {
     pub fn replace(&mut self, records: &[Vec<u8>]) -> CatalogOp {
         self.generation += 1;
         self.staged.clear();
-        let mut bytes = Vec::new();
-        records.iter().for_each(|record| put(&mut bytes, self.generation, record));
+        let bytes = self::records(self.generation, records.iter());
         self.writing = Some(self.made);
         (self.size, self.begun_with) = (bytes.len() as u64, bytes.len() as u64);
         CatalogOp::Replace(self.generation, bytes)
@@ -92,6 +96,13 @@ pub fn read(bytes: &[u8], generation: u32) -> (Vec<&[u8]>, u64) {
         at += record.size();
     }
     (payloads, at as u64)
+}
+
+/// Records of a file of this generation.
+pub fn records<'a>(generation: u32, payloads: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    payloads.for_each(|payload| put(&mut bytes, generation, payload));
+    bytes
 }
 
 fn put(bytes: &mut Vec<u8>, generation: u32, payload: &[u8]) {

@@ -23,6 +23,8 @@ pub struct Compaction {
     pub segment: u32,
     /// The queues' numbers, and the ranges of sequence numbers that live.
     keep: Map<u64, Vec<(u64, u64)>>,
+    /// If the segment turns out to be damaged, it is left as it is.
+    pub accept_loss: bool,
 }
 
 /// A segment that was rewritten.
@@ -53,7 +55,7 @@ impl Store {
         {
             self.compacting = true;
             let slots = self.retire(segment);
-            let compaction = Compaction { segment, keep: self.living(segment, &slots) };
+            let compaction = Compaction { segment, keep: self.living(segment, &slots), accept_loss: self.accept_loss };
             self.retiring.0.push_back((self.position(), Op::Compact(Box::new(compaction))));
         }
         let is_clean = !self.is_dirty();
@@ -90,10 +92,15 @@ impl Store {
         extents.filter(|(_, extent)| extent.live > 0).map(|(log, extent)| (log.number, log.living(extent))).collect()
     }
 
+    /// A segment is left as it is, for good.
+    pub fn on_left(&mut self) {
+        (self.compacting, self.has_news) = (false, true);
+    }
+
     /// A segment was rewritten.
     pub fn on_compacted(&mut self, compacted: Compacted) {
         let Compacted { segment, size, sections } = compacted;
-        self.compacting = false;
+        (self.compacting, self.has_news) = (false, true);
         let (mut queues, mut live_bytes) = (Vec::new(), 0);
         let sections: Map<u64, (Section, u64)> = sections.into_iter().map(|section| (section.0.queue, section)).collect();
         for slot in self.segments.queues(segment) {

@@ -242,7 +242,7 @@ fn read_number(bytes: &mut &[u8]) -> Option<u64> {
 /// Bytes of the payload before the directory.
 const FIXED: usize = 20;
 /// Bytes of one queue in the directory.
-const DIRECTORY: usize = 40;
+pub const DIRECTORY: usize = 40;
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,15 @@ enum What {
     Records(usize),
 }
 
+/// What a read has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Loaded {
+    /// The queue has got messages.
+    pub is_served: bool,
+    /// How many of its messages were damaged, and are gone.
+    pub lost: u64,
+}
+
 impl Reader {
     /// The slot of the queue that it is for, if that is still the same.
     pub fn slot(&self) -> u32 {
@@ -78,38 +87,36 @@ impl Store {
     }
 
     pub(super) fn resume_load(&mut self, slot: u32) {
-        while self.step_load(slot) {}
-    }
-
-    /// Begins the next read; true: an extent has nothing more, the next one may.
-    fn step_load(&mut self, slot: u32) -> bool {
-        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.busy) else { return false };
+        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.busy) else { return };
         log.cursor.take_if(|cursor| cursor.at == cursor.entries.len());
         if log.cursor.is_none() {
             let Some(&extent) = log.extent_from(log.next) else {
                 log.busy = false;
-                return false;
+                return;
             };
             if let Some(entries) = self.segments.entries(extent.segment, log.number) {
                 log.cursor = Some(Cursor { segment: extent.segment, at: 0, entries });
             } else {
                 let (place, len) = extent.section.expect("a sealed segment has sections");
                 let what = (extent.segment, len as usize, What::Section);
-                self.read(slot, what, place);
-                return false;
+                return self.read(slot, what, place);
             }
         }
         let (cursor, next) = (log.cursor.as_mut().expect("just made"), log.next);
+        let extent = log.extents.iter().find(|extent| extent.segment == cursor.segment);
+        let last = extent.expect("a cursor goes when its extent does").last;
         cursor.at += cursor.entries[cursor.at..].iter().take_while(|entry| entry.last() < next).count();
         let written = self.segments.written(cursor.segment);
         let (place, len, count) = cursor.piece(written);
-        let (segment, is_over) = (cursor.segment, cursor.at == cursor.entries.len());
-        match count {
-            0 if is_over => log.leave(segment), // its last messages were dead when it was rewritten
-            0 => self.waiting.push(slot),
+        let segment = cursor.segment;
+        match (count, cursor.at == cursor.entries.len()) {
+            (0, true) => {
+                log.next = log.next.max(last + 1);
+                self.resume_load(slot);
+            }
+            (0, false) => self.waiting.push((slot, log.number)),
             _ => self.read(slot, (segment, len, What::Records(count)), place),
         }
-        is_over
     }
 
     fn read(&mut self, slot: u32, (segment, len, what): (u32, usize, What), place: u64) {
@@ -119,19 +126,24 @@ impl Store {
         self.ops.push_back(Op::Read(reader, segment, from, blocks));
     }
 
-    /// What a read has brought. The messages go to `take`, with their sequence numbers, in order. The answer is the queue's slot, once it has
-    /// got all that was read for it.
+    /// What a read has brought. The messages go to `take`, in order, with their sequence numbers and whether they may have been delivered before a
+    /// restart.
     ///
     /// # Errors
     /// The log is damaged.
-    pub fn on_read(&mut self, reader: Reader, bytes: &Aligned, mut take: impl FnMut(u64, &MessageView<'_>)) -> Result<Option<u32>, Damage> {
+    pub fn on_read(
+        &mut self,
+        reader: Reader,
+        bytes: &Aligned,
+        mut take: impl FnMut(u64, bool, &MessageView<'_>),
+    ) -> Result<Loaded, Damage> {
         let Reader { slot, queue, generation, segment, before, len, what } = reader;
         let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.number == queue) else {
-            return Ok(None);
+            return Ok(Loaded::default());
         };
         if log.generation != generation {
             self.resume_load(slot);
-            return Ok(None);
+            return Ok(Loaded::default());
         }
         let damage = |place| Damage { segment, place };
         let bytes = part(bytes, before, len).ok_or(damage(0))?;
@@ -140,33 +152,38 @@ impl Store {
                 let entries = index::read_entries(queue, bytes).ok_or(damage(0))?;
                 log.cursor = Some(Cursor { segment, at: 0, entries });
                 self.resume_load(slot);
-                return Ok(None);
+                return Ok(Loaded::default());
             }
             What::Records(count) => count,
         };
         let cursor = log.cursor.as_mut().expect("it stays as long as the generation");
         let entries = &cursor.entries[cursor.at..cursor.at + count];
-        let (first, mut brought, mut next) = (entries[0].at, 0, log.next);
+        let (first, mut brought, mut next, mut lost) = (entries[0].at, 0, log.next, Vec::new());
         for entry in entries {
-            let record = format::open(&bytes[(entry.at - first) as usize..], segment).and_then(Messages::read);
-            let messages = record.ok_or(damage(entry.at.into()))?;
+            let record = bytes.get((entry.at - first) as usize..).and_then(|bytes| format::open(bytes, segment));
             let all_live = log.settled.count_in(entry.first, entry.last()) == 0;
-            for (sequence, content) in (entry.first..).zip(messages.contents()) {
-                if sequence >= next && (all_live || !log.settled.contains(sequence)) {
-                    take(sequence, &content.sent_to(messages.route));
-                    brought += 1;
+            let lives = |sequence| sequence >= next && (all_live || !log.settled.contains(sequence));
+            match record.and_then(Messages::read) {
+                Some(messages) => {
+                    for (sequence, content) in (entry.first..).zip(messages.contents()).filter(|&(sequence, _)| lives(sequence)) {
+                        take(sequence, log.delivered.contains(sequence), &content.sent_to(messages.route));
+                        brought += 1;
+                    }
                 }
+                None if self.accept_loss => lost.extend((entry.first..=entry.last()).filter(|&sequence| lives(sequence))),
+                None => return Err(damage(entry.at.into())),
             }
             next = next.max(entry.last() + 1);
         }
         cursor.at += count;
         log.next = next;
+        lost.iter().for_each(|&sequence| self.settle(slot, sequence, sequence));
         if brought == 0 {
             self.resume_load(slot);
-            return Ok(None);
+        } else if let Some(log) = self.queues[slot as usize].as_deref_mut() {
+            (log.busy, log.brought) = (false, brought);
         }
-        (log.busy, log.brought) = (false, brought);
-        Ok(Some(slot))
+        Ok(Loaded { is_served: brought > 0, lost: lost.len() as u64 })
     }
 }
 

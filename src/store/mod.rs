@@ -37,7 +37,7 @@ use queue_log::QueueLog;
 use segment::Segments;
 use writer::Writer;
 
-pub use loader::Reader;
+pub use loader::{Damage, Loaded, Reader};
 pub use writer::Write;
 
 /// The log of one shard.
@@ -52,12 +52,16 @@ pub struct Store {
     slots: Map<u64, u32>,
     /// What a restart has found of queues that are not declared yet.
     found: Map<u64, QueueLog>,
-    /// Queues that are to be read once more is written.
-    waiting: Vec<u32>,
+    /// Slots and numbers of queues that are to be read once more is written.
+    waiting: Vec<(u32, u64)>,
     /// A segment is being rewritten.
     compacting: bool,
     retiring: Retiring,
     ops: VecDeque<Op>,
+    /// What is damaged is left out instead of refused.
+    accept_loss: bool,
+    /// Something came to the disk or was dropped: dead segments may be found.
+    has_news: bool,
     /// Working memory of `append`.
     placements: Vec<Placement>,
 }
@@ -71,7 +75,7 @@ pub enum Op {
     Write(Write),
     /// Read so many bytes of a segment from a place, both in whole blocks; [`Store::on_read`] follows. The file may end before.
     Read(Reader, u32, u64, usize),
-    /// Put a segment's file in order off the shard's thread, see [`Compaction::run`]; [`Store::on_compacted`] follows.
+    /// Put a segment's file in order off the shard's thread, see [`Compaction::run`]; [`Store::on_compacted`] follows, or [`Store::on_left`].
     Compact(Box<Compaction>),
     /// Delete a segment's file.
     Delete(u32),
@@ -100,8 +104,35 @@ impl Store {
             compacting: false,
             retiring: Retiring::default(),
             ops: VecDeque::new(),
+            accept_loss: false,
+            has_news: true,
             placements: Vec::new(),
         }
+    }
+
+    /// What is known of deliveries before the restart: those that had come back to their queues when the broker stopped, or, if it did not stop in
+    /// an orderly way, nothing, so that any may have been. (Before queues are taken up.)
+    pub fn found_delivered(&mut self, stopped: Option<&[Range]>) {
+        for (number, log) in &mut self.found {
+            match stopped {
+                None => log.delivered.insert(0, log.extents.back().map_or(0, |extent| extent.last)),
+                Some(ranges) => {
+                    let own = ranges.iter().filter(|(queue, ..)| queue == number);
+                    own.for_each(|&(_, first, last)| log.delivered.insert(first, last));
+                }
+            }
+        }
+    }
+
+    /// Which messages of a queue that are not in memory may have been delivered before a restart.
+    pub fn delivered(&self, slot: u32) -> impl Iterator<Item = Range> {
+        let log = self.queues.get(slot as usize).and_then(Option::as_ref);
+        log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).map(|(first, last)| (log.number, first, last)))
+    }
+
+    /// The number of a queue.
+    pub fn number(&self, slot: u32) -> Option<u64> {
+        self.queues.get(slot as usize)?.as_ref().map(|log| log.number)
     }
 
     /// Takes a queue up: its messages go by `slot` from now on, in the files by `number`. The answer is what a restart has found of it: the first
@@ -123,11 +154,20 @@ impl Store {
         (next, count)
     }
 
+    /// A queue is put down: another may have the slot. What the log has of it stays.
+    pub fn leave_queue(&mut self, slot: u32) {
+        if let Some(log) = self.queues[slot as usize].take() {
+            self.slots.remove(&log.number);
+            self.found.insert(log.number, *log);
+        }
+    }
+
     /// A queue is gone: so is all that the log has of it.
     pub fn close_queue(&mut self, slot: u32) {
         if let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::take) {
             self.slots.remove(&log.number);
             self.drop_log(&log);
+            self.has_news = true;
         }
     }
 
@@ -141,7 +181,7 @@ impl Store {
         for (_, log) in std::mem::take(&mut self.found) {
             self.drop_log(&log);
         }
-        self.reclaim();
+        self.has_news = true;
     }
 
     /// Appends messages that were published in a row to the same place, all with the same properties, for the queues that have them.
@@ -214,6 +254,12 @@ impl Store {
         self.writer.staged() > 0 || !self.settled.is_empty()
     }
 
+    /// Whether there is nothing to be written, and nobody has asked for anything.
+    #[inline]
+    pub fn is_at_rest(&self) -> bool {
+        !self.is_dirty() && self.ops.is_empty() && !self.has_news
+    }
+
     /// Whether nobody should append more until the disk has taken some.
     pub fn is_congested(&self) -> bool {
         self.writer.staged() > LOG_STAGED_MAX
@@ -226,7 +272,9 @@ impl Store {
 
     /// The end of a turn: what has gathered becomes the next write, if none is under way.
     pub fn seal(&mut self) {
-        self.reclaim();
+        if std::mem::take(&mut self.has_news) {
+            self.reclaim();
+        }
         if self.writer.is_writing() {
             return;
         }
@@ -259,8 +307,11 @@ impl Store {
             }
         }
         self.writer.on_written(write);
-        for slot in std::mem::take(&mut self.waiting) {
-            self.resume_load(slot);
+        self.has_news = true;
+        for (slot, number) in std::mem::take(&mut self.waiting) {
+            if self.number(slot) == Some(number) {
+                self.resume_load(slot);
+            }
         }
     }
 

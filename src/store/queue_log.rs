@@ -24,6 +24,8 @@ pub struct QueueLog {
     pub extents: VecDeque<Extent>,
     /// Sequence numbers that are settled, as far as extents have them.
     pub settled: Intervals,
+    /// Sequence numbers of messages that a restart has found and that may have been delivered before.
+    pub delivered: Intervals,
     /// The sequence number of the first message that is not in memory; [`NONE`] after a purge, for what comes then may stay in memory, and a read
     /// that was under way must not bring it.
     pub next: u64,
@@ -144,7 +146,8 @@ impl QueueLog {
     pub fn rewritten(&mut self, segment: u32, section: &Section, bytes: u64) -> u64 {
         self.start_over();
         let Some(extent) = self.extents.iter_mut().find(|extent| extent.segment == segment) else { return 0 };
-        (extent.count, extent.bytes, extent.section) = (section.count, bytes, Some((section.place, section.len)));
+        (extent.first, extent.last, extent.count) = (section.first, section.last, section.count);
+        (extent.bytes, extent.section) = (bytes, Some((section.place, section.len)));
         extent.live_bytes()
     }
 
@@ -152,14 +155,6 @@ impl QueueLog {
     pub fn go_on_from(&mut self, next: u64) {
         self.next = next;
         self.start_over();
-    }
-
-    /// What this segment holds is in memory.
-    pub fn leave(&mut self, segment: u32) {
-        self.cursor = None;
-        if let Some(extent) = self.extents.iter().find(|extent| extent.segment == segment) {
-            self.next = self.next.max(extent.last + 1);
-        }
     }
 
     /// What is known of places, and what is being read, is of no use any more.

@@ -144,7 +144,7 @@ impl Recovery<'_> {
 
     /// Puts together what the segments hold.
     fn finish(mut self, next: u32) -> Result<Recovered, Trouble> {
-        let mut store = Store::new(next);
+        let mut store = Store { accept_loss: self.accept_loss, ..Store::new(next) };
         let mut logs: Map<u64, QueueLog> = Map::default();
         for (queue, first, last) in self.held.iter().flat_map(|held| &held.settled).copied() {
             logs.entry(queue).or_default().settled.insert(first, last);
@@ -231,4 +231,4 @@ impl fmt::Display for Trouble {
 }
 
 /// Segments that are checked record by record.
-const VERIFIED_MAX: usize = 16;
+const VERIFIED_MAX: usize = 4;

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use super::format::{Placement, Range};
-use super::index::{Entry, Index, Section};
+use super::format::{Placement, Range, SETTLED};
+use super::index::{DIRECTORY, Entry, Index, Section};
 use super::writer::{Write, Written};
 use crate::base::limits::LOG_SEGMENT_SIZE;
 
@@ -101,7 +101,8 @@ impl Segments {
     /// Whether a record of `len` bytes should go to the next segment. `filling` is where the batch that fills ends, or 0.
     pub fn is_full(&self, filling: u64, len: usize) -> bool {
         let end = filling.max(self.list.get(&self.current).map_or(0, |segment| segment.end));
-        let index = self.index.entries.len() * ENTRY_GUESS + self.index.settled.len() * super::format::SETTLED;
+        let queues = self.list.get(&self.current).map_or(0, |segment| segment.queues.len());
+        let index = self.index.entries.len() * ENTRY_GUESS + self.index.settled.len() * SETTLED + queues * DIRECTORY;
         end > 0 && end + (len + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
     }
 

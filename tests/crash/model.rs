@@ -185,11 +185,11 @@ impl Model {
             Done::Read(reader, bytes) => {
                 let brought = &mut self.brought;
                 let mut got = Vec::new();
-                let take = |sequence, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
-                let slot = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
-                if let Some(slot) = slot {
-                    brought.extend(got.into_iter().map(|(sequence, body)| ((slot, sequence), body)));
-                    self.store.load(slot, 0);
+                let take = |sequence, _: bool, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
+                let loaded = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
+                brought.extend(got.into_iter().map(|(sequence, body)| ((reader.slot(), sequence), body)));
+                if loaded.is_served {
+                    self.store.load(reader.slot(), 0);
                 }
             }
         }

@@ -41,7 +41,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.take().into_iter().for_each(Broker::stop);
+        self.0.take().into_iter().map(Broker::stop).for_each(drop);
         let _ = fs::remove_dir_all(&self.1);
     }
 }

@@ -106,7 +106,7 @@ impl Cluster {
     pub fn start(&mut self) {
         assert!(self.shards.is_empty(), "it runs");
         let mut shards = shard::cluster(&self.config, self.rng.next_u64());
-        shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog), |home, _| home);
+        shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog));
         let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
         self.shards = shards.into_iter().map(node).collect();
         (self.now, self.is_starved) = (0, false);

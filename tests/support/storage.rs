@@ -71,7 +71,7 @@ impl CatalogDisk {
 /// What a restart finds on the disks: one for each shard, and the catalog's.
 pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk) -> Found {
     let (catalog, catalog_log) = catalog.find();
-    Found { catalog, catalog_log, stores: disks.map(find_store).collect() }
+    Found { catalog, catalog_log, stores: disks.map(find_store).collect(), stopped: None }
 }
 
 fn find_store(disk: &mut Disk) -> Store {

@@ -173,6 +173,9 @@ impl Catalog {
                 doomed.extend(self.remove_binding(binding));
             }
             let exchange = self.exchanges.remove(id).expect("it was there above");
+            if exchange.spec.durable {
+                self.fallen.push((exchange.vhost, exchange.spec.name.clone()));
+            }
             self.vhost_mut(exchange.vhost).exchanges.remove(exchange.spec.name.as_bytes());
         }
     }

@@ -38,6 +38,8 @@ pub struct Catalog {
     exchanges: Slots<ExchangeId, ExchangeInfo>,
     bindings: Bindings,
     owned: Map<ConnAddr, BTreeSet<QueueId>>,
+    /// Durable exchanges that went because their last binding did, since [`Catalog::save_fallen`].
+    fallen: Vec<(VhostId, Box<str>)>,
     /// Number of the latest walk through exchanges, see [`ExchangeInfo::visit`].
     walks: Cell<u64>,
 }
@@ -107,6 +109,7 @@ impl Catalog {
             exchanges: Slots::new(),
             bindings: Bindings::default(),
             owned: Map::default(),
+            fallen: Vec::new(),
             walks: Cell::new(0),
         };
         catalog.add_vhost("/");

@@ -32,14 +32,22 @@ impl Catalog {
                 return Some(Saved::DeleteQueue(queue.vhost, queue.spec.name.clone()).encode(self));
             }
             Change::Bind { vhost, spec } | Change::Unbind { vhost, spec } => {
-                is_durable(*vhost, &spec.source)
-                    && match spec.kind {
-                        Destination::Exchange => is_durable(*vhost, &spec.destination),
-                        Destination::Queue => self.queue_by_name(*vhost, &spec.destination).is_some_and(|queue| queue.spec.durable),
-                    }
+                let source = self.exchange_by_name(*vhost, spec.source.as_bytes()).filter(|source| source.spec.durable)?;
+                let lasts = match spec.kind {
+                    Destination::Exchange => is_durable(*vhost, &spec.destination),
+                    Destination::Queue => self.queue_by_name(*vhost, &spec.destination).is_some_and(|queue| queue.spec.durable),
+                };
+                lasts || source.spec.auto_delete
             }
         };
         survives.then(|| Saved::Change(change.clone()).encode(self))
+    }
+
+    /// Records of the durable exchanges that went with the last changes.
+    pub fn save_fallen(&mut self) -> Vec<Vec<u8>> {
+        let fallen = std::mem::take(&mut self.fallen);
+        let record = |(vhost, name)| Saved::Change(Change::DeleteExchange { vhost, name }).encode(self);
+        fallen.into_iter().map(record).collect()
     }
 
     /// All that survives a restart, as records that make it anew.
@@ -55,21 +63,32 @@ impl Catalog {
         exchanges.chain(queues).chain(bindings).filter_map(|change| self.save(&change)).collect()
     }
 
-    /// Carries out a record. `home` says where a queue lives that lived on a shard, by its name.
-    pub fn restore(&mut self, record: Saved, home: impl Fn(ShardId, &str) -> ShardId) {
-        let change = match record {
-            Saved::Change(Change::DeclareQueue { vhost, spec, home: old, owner, number }) => {
-                let home = home(old, &spec.name);
-                Change::DeclareQueue { vhost, spec, home, owner, number }
+    /// What these records make. An auto-delete exchange goes if all that was bound to it did not survive.
+    pub fn restored(records: &[Saved]) -> Catalog {
+        let mut catalog = Catalog::new();
+        records.iter().for_each(|record| catalog.restore(record));
+        for record in records {
+            if let Saved::Change(Change::Bind { vhost, spec }) = record {
+                let source = catalog.exchange_by_name(*vhost, spec.source.as_bytes());
+                if source.is_some_and(|source| source.spec.auto_delete && source.outgoing.is_empty()) {
+                    catalog.apply(&Change::DeleteExchange { vhost: *vhost, name: spec.source.clone() });
+                }
             }
-            Saved::Change(change) => change,
-            Saved::DeleteQueue(vhost, name) => match self.queue_by_name(vhost, &name) {
-                Some(queue) => Change::DeleteQueue { queue: queue.addr.queue },
-                None => return,
-            },
-            Saved::NextNumber(_) => return,
-        };
-        self.apply(&change);
+        }
+        catalog.fallen.clear();
+        catalog
+    }
+
+    fn restore(&mut self, record: &Saved) {
+        match record {
+            Saved::Change(change) => _ = self.apply(change),
+            Saved::DeleteQueue(vhost, name) => {
+                if let Some(queue) = self.queue_by_name(*vhost, name).map(|queue| queue.addr.queue) {
+                    self.apply(&Change::DeleteQueue { queue });
+                }
+            }
+            Saved::NextNumber(_) => {}
+        }
     }
 }
 
@@ -215,12 +234,9 @@ mod tests {
     }
 
     fn restored(records: &[Vec<u8>]) -> Catalog {
-        let mut catalog = Catalog::new();
-        for record in records {
-            let saved = Saved::decode(record, &catalog).expect("known");
-            catalog.restore(saved, |home, _| home);
-        }
-        catalog
+        let names = Catalog::new();
+        let records: Vec<Saved> = records.iter().map(|record| Saved::decode(record, &names).expect("known")).collect();
+        Catalog::restored(&records)
     }
 
     #[test]

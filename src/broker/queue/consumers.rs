@@ -110,12 +110,13 @@ impl Consumers {
         }
     }
 
-    /// The consumer cannot take a message for now: it leaves the rotation.
-    pub fn park(&mut self, id: ConsumerId) {
-        let Some(consumer) = self.table.get_mut(id) else { return };
-        consumer.parked = true;
+    /// The consumer cannot take a message for now: it leaves the rotation. False if it could not before.
+    pub fn park(&mut self, id: ConsumerId) -> bool {
+        let Some(consumer) = self.table.get_mut(id) else { return false };
+        let was_parked = std::mem::replace(&mut consumer.parked, true);
         let priority = consumer.priority;
         self.rotation(priority).remove(Key::from(id).slot);
+        !was_parked
     }
 
     /// A parked consumer can take messages again. True if it can be served now.

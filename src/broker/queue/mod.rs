@@ -79,12 +79,22 @@ impl Queue {
         self.spilled -= 1;
     }
 
+    /// Spilled messages that cannot be read any more.
+    pub fn lose(&mut self, count: u64) {
+        self.spilled -= count;
+    }
+
     /// Messages that only the log has.
     pub fn spilled(&self) -> u64 {
         self.spilled
     }
 
-    /// Messages in memory that are ready for delivery.
+    /// Messages in memory that are ready for delivery, in any order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.ready.iter().chain(self.returned.values()).copied()
+    }
+
+    /// How many they are.
     pub fn loaded(&self) -> usize {
         self.ready.len() + self.returned.len()
     }

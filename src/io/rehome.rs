@@ -1,0 +1,170 @@
+//! Fewer shards than before: queues of shards that are no more get a new home, and their messages move to its log.
+//!
+//! ```text
+//! 1  numbers for the moved queues are set aside           in the catalog's log
+//! 2  their messages are copied, under the new numbers     to the logs of the new homes
+//! 3  the catalog is written anew with homes and numbers   from here on the copies count
+//! 4  the logs of the shards that are no more are deleted
+//! ```
+//!
+//! A crash before 3 leaves copies under numbers that nobody will ever know, which the next start drops; one behind it leaves logs of queues
+//! that live elsewhere. More shards than before need nothing: queues stay where they are, new ones live everywhere.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::StartError;
+use super::disk::{segment_path, shard_directory};
+use super::disk_worker::{catalog_path, fill, sync_directory, write_whole};
+use super::storage::{self, unusable};
+use crate::base::aligned::Aligned;
+use crate::base::hash::Map;
+use crate::base::ids::ShardId;
+use crate::base::limits::LOG_SEGMENT_SIZE;
+use crate::broker::catalog::{Catalog, Change, Saved};
+use crate::config::Config;
+use crate::message::{Body, MessageView, Route};
+use crate::shard::Found;
+use crate::store::catalog_log::{self, CatalogLog};
+use crate::store::{Op, Placed, Store};
+
+/// A queue that moves: its numbers before and after, and its new home.
+struct Move {
+    from: u64,
+    to: u64,
+    home: ShardId,
+}
+
+/// A message on its way.
+struct Copied {
+    sequence: u64,
+    route: Vec<u8>,
+    properties: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// Moves the queues of shards that `config` does not have any more.
+///
+/// # Errors
+/// One sentence: a file cannot be read or written.
+pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(), StartError> {
+    let gone = storage::shard_directories(&config.data_dir)?.into_iter().filter(|shard| shard.0 >= config.shards);
+    let gone: Vec<ShardId> = gone.collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let failed = |error| unusable(&config.data_dir, &error);
+    let catalog = Catalog::restored(&found.catalog);
+    let first = found.catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    let queues = catalog.queues().filter(|queue| queue.addr.home.0 >= config.shards);
+    let moves: Vec<(ShardId, Move)> = (first..)
+        .zip(queues)
+        .map(|(to, queue)| {
+            let home = ShardId((to % u64::from(config.shards)) as u16);
+            (queue.addr.home, Move { from: queue.number, to, home })
+        })
+        .collect();
+    let next = Saved::NextNumber(first + moves.len() as u64);
+    let record = catalog_log::records(generation, [next.encode(&catalog)].iter());
+    append(&catalog_path(&config.data_dir, generation), &record).map_err(failed)?;
+    found.catalog.push(next);
+    for &shard in &gone {
+        let own: Vec<&Move> = moves.iter().filter(|(home, _)| *home == shard).map(|(_, one)| one).collect();
+        log::info!("shard {} is no more: {} queues move", shard.0, own.len());
+        let mut source = storage::find_store(config, shard)?;
+        own.iter().try_for_each(|one| copy(config, shard, &mut source, one, &mut found.stores)).map_err(failed)?;
+    }
+    let moves: Map<u64, Move> = moves.into_iter().map(|(_, one)| (one.from, one)).collect();
+    rename(found, &moves);
+    let catalog = Catalog::restored(&found.catalog);
+    let next = found.catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    let snapshot: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain([Saved::NextNumber(next).encode(&catalog)]).collect();
+    let bytes = catalog_log::records(generation + 1, snapshot.iter());
+    write_whole(&catalog_path(&config.data_dir, generation + 1), &bytes).map_err(failed)?;
+    found.catalog_log = CatalogLog::new(generation + 1, bytes.len() as u64);
+    let leftovers = || {
+        fs::remove_file(catalog_path(&config.data_dir, generation))?;
+        gone.iter().try_for_each(|&shard| fs::remove_dir_all(shard_directory(&config.data_dir, shard)))
+    };
+    leftovers().map_err(failed)
+}
+
+/// Copies the messages of a queue from the log of a shard that is no more.
+fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, stores: &mut [Store]) -> io::Result<()> {
+    let from = shard_directory(&config.data_dir, shard);
+    let to = shard_directory(&config.data_dir, one.home);
+    let target = &mut stores[usize::from(one.home.0)];
+    target.open_queue(SLOT, one.to);
+    let (_, mut left) = source.open_queue(SLOT, one.from);
+    while left > 0 {
+        source.load(SLOT, 0);
+        let mut messages: Vec<Copied> = Vec::new();
+        perform(&from, source, |sequence, message| {
+            let (route, properties) = (message.route.wire().to_vec(), message.properties.to_vec());
+            messages.push(Copied { sequence, route, properties, body: message.body.bytes().to_vec() });
+        })?;
+        for Copied { sequence, route, properties, body } in &messages {
+            let message = MessageView { route: Route::new(route), properties, body: Body::Slice(body) };
+            target.append(&[Placed { slot: SLOT, first: *sequence }], message.route, &[message.content()], false);
+        }
+        left = left.saturating_sub(messages.len() as u64);
+        perform(&to, target, |_, _| unreachable!("nothing is read here"))?;
+    }
+    source.leave_queue(SLOT);
+    target.leave_queue(SLOT);
+    Ok(())
+}
+
+/// Carries out all that a log asks for, at once.
+fn perform(directory: &Path, store: &mut Store, mut take: impl FnMut(u64, &MessageView<'_>)) -> io::Result<()> {
+    loop {
+        store.seal();
+        let Some(op) = store.next_op() else { return Ok(()) };
+        match op {
+            Op::Create(segment) => {
+                fill(&segment_path(directory, segment), LOG_SEGMENT_SIZE)?;
+                sync_directory(directory)?;
+                store.on_created(segment);
+            }
+            Op::Write(write) => {
+                let file = File::options().write(true).open(segment_path(directory, write.segment))?;
+                file.write_all_at(write.buffer.blocks(), write.place)?;
+                file.sync_data()?;
+                store.on_written(write);
+            }
+            Op::Read(reader, segment, place, len) => {
+                let mut bytes = Aligned::zeroed(len);
+                storage::read_into(&segment_path(directory, segment), place, bytes.blocks_mut())?;
+                let read = store.on_read(reader, &bytes, |sequence, _, message| take(sequence, message));
+                read.map_err(|damage| io::Error::other(format!("segment {} is damaged at byte {}", damage.segment, damage.place)))?;
+            }
+            Op::Delete(segment) => fs::remove_file(segment_path(directory, segment))?,
+            Op::Compact(_) => store.on_left(),
+        }
+    }
+}
+
+/// What was found speaks of the new homes and numbers.
+fn rename(found: &mut Found, moves: &Map<u64, Move>) {
+    for saved in &mut found.catalog {
+        if let Saved::Change(Change::DeclareQueue { home, number, .. }) = saved
+            && let Some(one) = moves.get(number)
+        {
+            (*home, *number) = (one.home, one.to);
+        }
+    }
+    for (number, ..) in found.stopped.iter_mut().flatten() {
+        *number = moves.get(number).map_or(*number, |one| one.to);
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().append(true).create(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Queues are copied one at a time.
+const SLOT: u32 = 0;
