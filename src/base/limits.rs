@@ -80,6 +80,10 @@ pub const LOG_SEGMENT_SIZE: usize = 16 << 20;
 pub const LOG_BATCH_SIZE: usize = 2 << 20;
 /// Bytes that wait for the disk beyond which publishers wait, too: two batches, and one that fills meanwhile.
 pub const LOG_STAGED_MAX: usize = 8 << 20;
+/// Bytes for the disk that are written at once though nobody waits for them.
+pub const LOG_LAZY_SIZE: usize = 256 << 10;
+/// How long fewer of them wait for more, milliseconds: acknowledgements, and messages whose publishers want no confirm.
+pub const LOG_LAZY_MS: u64 = 5;
 /// Bytes of a record of several messages: what is read again for one of them at most.
 pub const LOG_RECORD_SIZE: usize = 64 << 10;
 /// Bytes of a deep queue that are read from the log at once.

@@ -12,6 +12,7 @@ use super::mail::Hold;
 use super::{Deed, Shard, local_queue};
 use crate::base::aligned::Aligned;
 use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
+use crate::base::limits::LOG_LAZY_MS;
 use crate::broker::arena::Holders;
 use crate::contract::Entry;
 use crate::message::{Content, Properties, Route, flag};
@@ -238,16 +239,19 @@ impl Shard {
         }
     }
 
-    /// What has gathered becomes the next write.
+    /// What has gathered becomes the next write, as soon as somebody waits for it or it has gathered for some time.
     pub(super) fn seal_log(&mut self) {
+        self.seal_catalog();
         if self.store.is_at_rest() {
-            return self.seal_catalog();
+            return;
         }
-        self.store.seal();
+        if self.should_write() {
+            self.log_due = None;
+            self.store.seal();
+        }
         while let Some(op) = self.store.next_op() {
             self.deeds.push_back(Deed::Log(op));
         }
-        self.seal_catalog();
         if !self.log_waiters.is_empty() && !self.store.is_congested() {
             for id in std::mem::take(&mut self.log_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
@@ -256,6 +260,12 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Whether somebody waits for the disk, or nobody has for some time. (Until then, what comes shares the write.)
+    fn should_write(&mut self) -> bool {
+        let is_urgent = !self.log_waits.is_empty() || self.stopping || self.store.is_pressing();
+        is_urgent || !self.store.is_writing() && *self.log_due.get_or_insert(self.now + LOG_LAZY_MS) <= self.now
     }
 
     /// A queue of this shard goes on where the log has it.

@@ -133,6 +133,8 @@ pub struct Shard {
     store: Store,
     /// The catalog's log; used on shard 0.
     catalog_log: CatalogLog,
+    /// When what has gathered for the log is written at the latest.
+    log_due: Option<u64>,
     /// What waits for the disk, in the order of the log.
     log_waits: VecDeque<LogWait>,
     /// Connections parked because the disk must take what waits first.
@@ -262,6 +264,7 @@ impl Shard {
             log_full: false,
             store: Store::new(1),
             catalog_log: CatalogLog::new(1, 0),
+            log_due: None,
             log_waits: VecDeque::new(),
             log_waiters: Vec::new(),
             getters: Vec::new(),

@@ -31,7 +31,7 @@ impl Shard {
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
         let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty();
         let again = !self.resumed.is_empty() || queues_wait || !self.retries.is_empty() || self.conns.any_dirty();
-        let due = [self.timers.next_due(), self.trim_memory()].into_iter().flatten().min();
+        let due = [self.timers.next_due(), self.trim_memory(), self.log_due].into_iter().flatten().min();
         Turn { again, due }
     }
 

@@ -28,7 +28,7 @@ use std::collections::VecDeque;
 
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
-use crate::base::limits::{LOG_RECORD_SIZE, LOG_STAGED_MAX};
+use crate::base::limits::{LOG_LAZY_SIZE, LOG_RECORD_SIZE, LOG_STAGED_MAX};
 use crate::message::{Content, Route};
 
 use compact::{Compaction, Retiring};
@@ -254,7 +254,7 @@ impl Store {
         self.writer.staged() > 0 || !self.settled.is_empty()
     }
 
-    /// Whether there is nothing to be written, and nobody has asked for anything.
+    /// Whether there is nothing to be written, and nothing else to be done.
     #[inline]
     pub fn is_at_rest(&self) -> bool {
         !self.is_dirty() && self.ops.is_empty() && !self.has_news
@@ -268,6 +268,16 @@ impl Store {
     /// Bytes of all segments, and of what lives in them.
     pub fn size(&self) -> (u64, u64) {
         (self.segments.size(), self.segments.live_bytes())
+    }
+
+    /// Whether a write is under way.
+    pub fn is_writing(&self) -> bool {
+        self.writer.is_writing()
+    }
+
+    /// Whether what has gathered should be written though nobody waits for it: it is much, or a queue is to be read there.
+    pub fn is_pressing(&self) -> bool {
+        self.writer.staged() >= LOG_LAZY_SIZE || !self.waiting.is_empty()
     }
 
     /// The end of a turn: what has gathered becomes the next write, if none is under way.
