@@ -57,7 +57,7 @@ pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(),
     }
     let failed = |error| unusable(&config.data_dir, &error);
     let catalog = Catalog::restored(&found.catalog);
-    let first = found.catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    let first = found.next_number();
     let queues = catalog.queues().filter(|queue| queue.addr.home.0 >= config.shards);
     let moves: Vec<(ShardId, Move)> = (first..)
         .zip(queues)
@@ -79,7 +79,7 @@ pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(),
     let moves: Map<u64, Move> = moves.into_iter().map(|(_, one)| (one.from, one)).collect();
     rename(found, &moves);
     let catalog = Catalog::restored(&found.catalog);
-    let next = found.catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    let next = found.next_number();
     let snapshot: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain([Saved::NextNumber(next).encode(&catalog)]).collect();
     let bytes = catalog_log::records(generation + 1, snapshot.iter());
     write_whole(&catalog_path(&config.data_dir, generation + 1), &bytes).map_err(failed)?;

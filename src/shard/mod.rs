@@ -204,11 +204,18 @@ pub struct Found {
     pub stopped: Option<Vec<Range>>,
 }
 
+impl Found {
+    /// The first number that no queue has had. A log may know a queue that the catalog's log does not know yet, or no more: its number must not come
+    /// to mean another one.
+    pub fn next_number(&self) -> u64 {
+        let in_logs = self.stores.iter().flat_map(Store::found).filter(|&number| !durability::is_fleeting(number));
+        self.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| number + 1)).max().unwrap_or(1)
+    }
+}
+
 /// Shards that have just been made by [`cluster`] go on where a restart has found them.
 pub fn restore(shards: &mut [Shard], found: Found) {
-    // A log may know a queue that the catalog's log does not know yet, or no more: its number must not come to mean another one.
-    let in_logs = found.stores.iter().flat_map(Store::found).filter(|&number| !durability::is_fleeting(number));
-    let next_number = found.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| number + 1)).max().unwrap_or(1);
+    let next_number = found.next_number();
     for (shard, store) in shards.iter_mut().zip(found.stores) {
         shard.store = store;
         shard.store.found_delivered(found.stopped.as_deref());
@@ -219,7 +226,7 @@ pub fn restore(shards: &mut [Shard], found: Found) {
         shard.store.close_unknown();
     }
     shards[0].catalog_log = found.catalog_log;
-    shards[0].next_queue_number = next_number.max(1);
+    shards[0].next_queue_number = next_number;
 }
 
 impl Shard {

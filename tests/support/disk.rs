@@ -21,7 +21,7 @@ pub struct Disk {
     pub files: BTreeMap<u32, Vec<u8>>,
     /// Files that were deleted, to be used again with what they hold; with their numbers if the directory was not synced since.
     spare: Vec<(Option<u32>, Vec<u8>)>,
-    waiting: VecDeque<Op>,
+    waiting: VecDeque<Ring>,
     /// What a thread of its own does beside that.
     beside: VecDeque<Op>,
     /// Operations that were completed.
@@ -30,6 +30,12 @@ pub struct Disk {
     pub is_full: bool,
     /// An operation takes so many turns in the mean, if more than one.
     pub slowness: u64,
+}
+
+/// What is under way in the ring. A read has opened its file: it brings what that holds, though it may be deleted meanwhile.
+enum Ring {
+    Write(Write),
+    Read(Reader, Aligned),
 }
 
 /// What became of an operation: to be told to the log.
@@ -50,7 +56,11 @@ impl Disk {
     /// The log wants something.
     pub fn submit(&mut self, op: Op) {
         match op {
-            Op::Write(_) | Op::Read(..) => self.waiting.push_back(op),
+            Op::Write(write) => self.waiting.push_back(Ring::Write(write)),
+            Op::Read(reader, segment, place, len) => {
+                let bytes = aligned(&self.read(segment, place, len));
+                self.waiting.push_back(Ring::Read(reader, bytes));
+            }
             Op::Create(_) | Op::Compact(_) | Op::Delete(_) => self.beside.push_back(op),
         }
     }
@@ -71,13 +81,23 @@ impl Disk {
             return None;
         }
         let beside = self.beside.iter().position(|op| !self.is_full || !needs_room(op));
-        let op = match beside {
-            Some(at) if self.waiting.is_empty() || rng.below(2) == 0 => self.beside.remove(at),
+        let done = match beside {
+            Some(at) if self.waiting.is_empty() || rng.below(2) == 0 => self.beside.remove(at).map(|op| self.carry_out(op)),
             _ if self.waiting.is_empty() => None,
-            _ => self.waiting.remove(rng.below(self.waiting.len() as u64) as usize),
-        }?;
-        self.completed += 1;
-        Some(self.carry_out(op))
+            _ => self.waiting.remove(rng.below(self.waiting.len() as u64) as usize).map(|ring| self.end(ring)),
+        };
+        self.completed += u64::from(done.is_some());
+        done
+    }
+
+    fn end(&mut self, ring: Ring) -> Done {
+        match ring {
+            Ring::Read(reader, bytes) => Done::Read(reader, bytes),
+            Ring::Write(write) => {
+                self.put(&write, |_| true, write.buffer.len());
+                Done::Written(write)
+            }
+        }
     }
 
     fn carry_out(&mut self, op: Op) -> Done {
@@ -91,12 +111,6 @@ impl Disk {
                 self.sync_directory();
                 Done::Created(segment)
             }
-            Op::Write(write) => {
-                let len = write.buffer.len();
-                self.put(&write, |_| true, len);
-                Done::Written(write)
-            }
-            Op::Read(reader, segment, place, len) => Done::Read(reader, aligned(&self.read(segment, place, len))),
             Op::Compact(compaction) => {
                 let (file, compacted) = compaction.run(&self.files[&compaction.segment]).expect("nothing is damaged");
                 self.files.insert(compacted.segment, file.bytes().to_vec());
@@ -108,6 +122,7 @@ impl Disk {
                 self.spare.push((Some(segment), file));
                 Done::Deleted
             }
+            Op::Write(_) | Op::Read(..) => unreachable!("the ring does that"),
         }
     }
 
@@ -115,7 +130,7 @@ impl Disk {
     /// not begun did not happen.
     pub fn crash(&mut self, rng: &mut Rng) {
         for op in std::mem::take(&mut self.waiting) {
-            if let Op::Write(write) = op {
+            if let Ring::Write(write) = op {
                 self.tear(&write, rng);
             }
         }
