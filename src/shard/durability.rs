@@ -265,7 +265,7 @@ impl Shard {
 
     /// Whether somebody waits for the disk, or nobody has for some time. (Until then, what comes shares the write.)
     fn should_write(&mut self) -> bool {
-        let is_urgent = !self.log_waits.is_empty() || self.stopping || self.store.is_pressing();
+        let is_urgent = !self.log_waits.is_empty() || self.stopping || self.store.is_pressing() || !self.store.is_dirty();
         is_urgent || !self.store.is_writing() && *self.log_due.get_or_insert(self.now + LOG_LAZY_MS) <= self.now
     }
 

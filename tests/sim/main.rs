@@ -29,11 +29,13 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ringmq::base::limits::LOG_LAZY_MS;
 use ringmq::config::Config;
 
 use chaos::Chaos;
 use exact::Exact;
 use history::History;
+use support::broker::Broker;
 use support::cluster::Cluster;
 use support::socket::SocketBroker;
 
@@ -83,6 +85,7 @@ fn exact(seed: u64, history: &mut History) {
     let mut run = Exact::new(&mut cluster, history, seed, 0);
     run.run(400);
     run.finish();
+    cluster.pass_time(LOG_LAZY_MS);
     check_empty(&cluster);
 }
 
