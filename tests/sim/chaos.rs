@@ -15,7 +15,7 @@ use crate::exact::handshake;
 use crate::history::History;
 use crate::op::{MessageId, Name, Op, QUEUES, Saw, Settle, saw};
 use crate::oracle::{ChannelId, Oracle};
-use crate::support::broker::Conn;
+use crate::support::broker::{Broker, Conn};
 use crate::support::client::{Event, Incoming};
 use crate::support::cluster::Cluster;
 use crate::support::value::Value;
@@ -400,9 +400,10 @@ impl<'h> Chaos<'h> {
         crate::check_empty(&self.cluster);
     }
 
+    /// All clients are gone, and after a while the disks have everything.
     fn hang_up(&mut self) {
         self.clients.drain(..).for_each(|client| self.cluster.reset(client.conn));
-        self.cluster.settle();
+        self.cluster.pass_time(crate::LOGS_REST_MS);
     }
 
     fn drain(&mut self) {
