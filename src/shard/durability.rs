@@ -243,6 +243,7 @@ impl Shard {
     pub(super) fn seal_log(&mut self) {
         self.seal_catalog();
         if self.store.is_at_rest() {
+            self.log_due = None; // what it was set for needs no write any more
             return;
         }
         if self.should_write() {
