@@ -7,7 +7,7 @@ mod restart;
 use std::collections::BTreeMap;
 
 use ringmq::base::alarms::Alarm;
-use ringmq::base::limits::{LOG_LAZY_MS, OUTPUT_SIZE_MAX};
+use ringmq::base::limits::OUTPUT_SIZE_MAX;
 use ringmq::config::Config;
 
 use crate::choice::Dice;
@@ -403,7 +403,7 @@ impl<'h> Chaos<'h> {
     /// All clients are gone, and after a while the disks have everything.
     fn hang_up(&mut self) {
         self.clients.drain(..).for_each(|client| self.cluster.reset(client.conn));
-        self.cluster.pass_time(LOGS_REST_MS);
+        self.cluster.pass_time(crate::LOGS_REST_MS);
     }
 
     fn drain(&mut self) {
@@ -477,5 +477,3 @@ const OUTBOX_MAX: usize = 1 << 20;
 const MESSAGE_MAX: usize = 160_000;
 const OUTPUT_BOUND: usize = OUTPUT_SIZE_MAX + MESSAGE_MAX;
 const REST_MAX: usize = 2_000;
-/// Longer than logs hold anything back.
-const LOGS_REST_MS: u64 = 20 * LOG_LAZY_MS;

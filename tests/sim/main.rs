@@ -85,7 +85,7 @@ fn exact(seed: u64, history: &mut History) {
     let mut run = Exact::new(&mut cluster, history, seed, 0);
     run.run(400);
     run.finish();
-    cluster.pass_time(LOG_LAZY_MS);
+    cluster.pass_time(LOGS_REST_MS);
     check_empty(&cluster);
 }
 
@@ -149,6 +149,9 @@ const LINES_KEPT: usize = 60;
 
 /// How long a test without a number of seeds runs.
 const DEFAULT_TIME: Duration = Duration::from_secs(8);
+
+/// Longer than logs hold anything back.
+const LOGS_REST_MS: u64 = 20 * LOG_LAZY_MS;
 
 /// Steps of 2 ms without news after which a broker behind an address has said all.
 const QUIET_STEPS: usize = 40;
