@@ -79,15 +79,17 @@ pub const LOG_SEGMENT_SIZE: usize = 16 << 20;
 /// Bytes of a batch of the log beyond which the next one is begun (measured: writes of 1 to 4 MiB reach what the disk can).
 pub const LOG_BATCH_SIZE: usize = 2 << 20;
 /// Bytes that wait for the disk beyond which publishers wait, too: two batches, and one that fills meanwhile.
-pub const LOG_STAGED_MAX: usize = 8 << 20;
+pub const LOG_STAGED_MAX: usize = 4 << 20;
 /// Bytes for the disk that are written at once though nobody waits for them.
 pub const LOG_LAZY_SIZE: usize = 256 << 10;
 /// How long fewer of them wait for more, milliseconds: acknowledgements, and messages whose publishers want no confirm.
 pub const LOG_LAZY_MS: u64 = 5;
 /// Bytes of a record of several messages: what is read again for one of them at most.
 pub const LOG_RECORD_SIZE: usize = 64 << 10;
-/// Bytes of a deep queue that are read from the log at once.
-pub const LOG_READ_SIZE: usize = 512 << 10;
+/// Bytes of a deep queue that are read from the log at once (measured: with 512 KiB, a drain waits for the disk half of the time).
+pub const LOG_READ_SIZE: usize = 2 << 20;
+/// The same while memory is short: many deep queues may be consumed at a time.
+pub const LOG_READ_SIZE_SHORT: usize = 64 << 10;
 /// Bytes between two messages of a queue in the log that are read along rather than left out.
 pub const LOG_READ_GAP: usize = 64 << 10;
 /// Messages that a queue keeps in memory though memory is short: what consumers take next, until the log is read.

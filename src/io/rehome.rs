@@ -22,7 +22,7 @@ use super::storage::{self, unusable};
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::ShardId;
-use crate::base::limits::LOG_SEGMENT_SIZE;
+use crate::base::limits::{LOG_READ_SIZE, LOG_SEGMENT_SIZE};
 use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::config::Config;
 use crate::message::{Body, MessageView, Route};
@@ -99,7 +99,7 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, stores:
     target.open_queue(SLOT, one.to);
     let (_, mut left) = source.open_queue(SLOT, one.from);
     while left > 0 {
-        source.load(SLOT, 0);
+        source.load(SLOT, 0, LOG_READ_SIZE);
         let mut messages: Vec<Copied> = Vec::new();
         perform(&from, source, |sequence, message| {
             let (route, properties) = (message.route.wire().to_vec(), message.properties.to_vec());

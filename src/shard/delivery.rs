@@ -135,11 +135,13 @@ impl Shard {
     pub(super) fn deliver_queue(&mut self, id: QueueId) -> bool {
         let mut budget = QUEUE_BUDGET;
         while budget > 0 {
-            let Some(queue) = local_queue(&mut self.queues, id) else { return false };
+            let Some(mut queue) = local_queue(&mut self.queues, id) else { return false };
+            let loaded = queue.loaded();
             if queue.spilled() > 0 {
-                self.store.load(Key::from(id).slot, queue.loaded());
+                self.load_spilled(id, loaded);
+                queue = local_queue(&mut self.queues, id).expect("just seen");
             }
-            if queue.loaded() == 0 {
+            if loaded == 0 {
                 return false;
             }
             match next(queue, &mut self.conns, &mut self.links, self.id) {

@@ -12,7 +12,7 @@ use super::mail::Hold;
 use super::{Deed, Shard, local_queue};
 use crate::base::aligned::Aligned;
 use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
-use crate::base::limits::LOG_LAZY_MS;
+use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
 use crate::broker::arena::Holders;
 use crate::contract::Entry;
 use crate::message::{Content, Properties, Route, flag};
@@ -144,10 +144,16 @@ impl Shard {
         self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > self.config.queue_memory
     }
 
+    /// Has more messages of a queue read from the log, if so many are not enough.
+    pub(super) fn load_spilled(&mut self, id: QueueId, loaded: usize) {
+        let piece = if self.is_memory_short() { LOG_READ_SIZE_SHORT } else { LOG_READ_SIZE };
+        self.store.load(Key::from(id).slot, loaded, piece);
+    }
+
     /// basic.get of a queue that has nothing in memory, but in the log.
     pub(super) fn await_load(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         self.getters.push((from, id, no_ack));
-        self.store.load(Key::from(id).slot, 0);
+        self.load_spilled(id, 0);
     }
 
     /// The file of a segment is ready.

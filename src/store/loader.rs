@@ -1,4 +1,4 @@
-//! How the messages of a deep queue come back into memory: extent by extent, a piece of LOG_READ_SIZE at a time.
+//! How the messages of a deep queue come back into memory: extent by extent, a piece at a time.
 //!
 //! ```text
 //! load ─▶ which extent is next? ─▶ its entries: in memory, or Op::Read of its section ─▶ Op::Read of as many records as stand close together
@@ -13,7 +13,7 @@ use super::index::{self, Entry};
 use super::queue_log::Cursor;
 use super::{Op, Store, around, part};
 use crate::base::aligned::Aligned;
-use crate::base::limits::{LOG_READ_GAP, LOG_READ_SIZE};
+use crate::base::limits::LOG_READ_GAP;
 use crate::message::MessageView;
 
 /// Whom a read is for.
@@ -77,11 +77,12 @@ impl Store {
         }
     }
 
-    /// Reads the next messages of a queue that has some that are not in memory, unless that is under way, or `ready` are enough for now.
-    pub fn load(&mut self, slot: u32, ready: usize) {
+    /// Reads about `piece` bytes of the next messages of a queue that has some that are not in memory, unless that is under way, or those that are
+    /// `ready` are more than the last read has brought.
+    pub fn load(&mut self, slot: u32, ready: usize, piece: usize) {
         let log = self.queues.get_mut(slot as usize).and_then(Option::as_mut);
-        if let Some(log) = log.filter(|log| !log.busy && ready <= log.brought / 2) {
-            log.busy = true;
+        if let Some(log) = log.filter(|log| !log.busy && ready <= log.brought) {
+            (log.busy, log.piece) = (true, piece);
             self.resume_load(slot);
         }
     }
@@ -107,7 +108,7 @@ impl Store {
         let last = extent.expect("a cursor goes when its extent does").last;
         cursor.at += cursor.entries[cursor.at..].iter().take_while(|entry| entry.last() < next).count();
         let written = self.segments.written(cursor.segment);
-        let (place, len, count) = cursor.piece(written);
+        let (place, len, count) = cursor.piece(written, log.piece);
         let segment = cursor.segment;
         match (count, cursor.at == cursor.entries.len()) {
             (0, true) => {
@@ -188,14 +189,14 @@ impl Store {
 }
 
 impl Cursor {
-    /// The next records that stand close together and are on the disk: place, length, how many.
-    fn piece(&self, written: u64) -> (u64, usize, usize) {
+    /// The next records that stand close together and are on the disk, about `most` bytes: place, length, how many.
+    fn piece(&self, written: u64, most: usize) -> (u64, usize, usize) {
         let entries = &self.entries[self.at..];
         let Some(first) = entries.first() else { return (0, 0, 0) };
         let end = |entry: &Entry| u64::from(entry.at) + u64::from(entry.len);
         let (from, mut to, mut count) = (u64::from(first.at), u64::from(first.at), 0);
         for entry in entries {
-            let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= LOG_READ_SIZE as u64);
+            let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= most as u64);
             if !is_near || end(entry) > written {
                 break;
             }

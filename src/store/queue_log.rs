@@ -35,6 +35,8 @@ pub struct QueueLog {
     pub busy: bool,
     /// How often a segment went or was rewritten: what was read before is of no use.
     pub generation: u32,
+    /// How many bytes are read at once.
+    pub piece: usize,
     /// How many messages the last read has brought.
     pub brought: usize,
 }

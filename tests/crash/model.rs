@@ -189,7 +189,7 @@ impl Model {
                 let loaded = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
                 brought.extend(got.into_iter().map(|(sequence, body)| ((reader.slot(), sequence), body)));
                 if loaded.is_served {
-                    self.store.load(reader.slot(), 0);
+                    self.store.load(reader.slot(), 0, PIECE);
                 }
             }
         }
@@ -212,7 +212,7 @@ impl Model {
             let (next, count) = self.store.open_queue(slot, number(slot));
             counts.insert(slot, count);
             self.next[slot as usize] = next;
-            self.store.load(slot, 0);
+            self.store.load(slot, 0, PIECE);
         }
         self.store.close_unknown();
         self.rest();
@@ -245,3 +245,4 @@ fn number(slot: u32) -> u64 {
 }
 
 const QUEUES: u32 = 3;
+const PIECE: usize = 256 << 10;
