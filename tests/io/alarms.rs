@@ -12,16 +12,19 @@ use ringmq::io::Broker;
 use ringmq::shard;
 
 use crate::client::Client;
+use crate::scratch::Scratch;
 use crate::support::value::Value;
 
 /// A broker of several shards that measures no shortage itself, and its alarms.
-fn start() -> (Broker, Arc<Alarms>) {
+fn start() -> (Broker, Arc<Alarms>, Scratch) {
+    let data = Scratch::new();
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     let memory_high_watermark = Watermark::Bytes(u64::MAX);
-    let config = Arc::new(Config { listen, shards: 3, memory_high_watermark, disk_free_limit: 0, ..Config::default() });
+    let config =
+        Arc::new(Config { listen, data_dir: data.0.clone(), shards: 3, memory_high_watermark, disk_free_limit: 0, ..Config::default() });
     let shards = shard::cluster(&config, 7);
     let alarms = shards[0].alarms().clone();
-    (Broker::start(&config, shards).expect("a broker"), alarms)
+    (Broker::start(&config, shards).expect("a broker"), alarms, data)
 }
 
 /// As many clients as find every shard, all blocked.
@@ -41,7 +44,7 @@ fn blocked(broker: &Broker, alarms: &Alarms) -> Vec<Client> {
 
 #[test]
 fn shards_that_sleep_hear_of_an_alarm_and_of_its_end() {
-    let (broker, alarms) = start();
+    let (broker, alarms, _data) = start();
     let mut clients = blocked(&broker, &alarms);
     alarms.set(Alarm::DiskFull, false);
     let begin = Instant::now();
@@ -57,7 +60,7 @@ fn shards_that_sleep_hear_of_an_alarm_and_of_its_end() {
 
 #[test]
 fn blocked_clients_are_told_when_the_broker_ends() {
-    let (broker, alarms) = start();
+    let (broker, alarms, _data) = start();
     let mut clients = blocked(&broker, &alarms);
     let begin = Instant::now();
     let stopping = thread::spawn(move || broker.stop());

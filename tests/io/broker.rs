@@ -1,31 +1,30 @@
 //! A broker in this process: every way of receiving, sending and closing.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
-use ringmq::io::{Broker, process};
+use ringmq::io::Broker;
 use ringmq::shard;
 
 use crate::client::Client;
+use crate::scratch::Scratch;
 use crate::support::client::{Event, PROTOCOL_HEADER};
 use crate::support::value::Value;
 
 /// Stopped at the end of its test, and its data removed.
-struct Running(Option<Broker>, PathBuf);
+struct Running(Option<Broker>, Scratch);
 
 impl Running {
     fn start(config: Config) -> Running {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let data_dir = std::env::temp_dir().join(format!("ringmq-io-{:016x}", u64::from_ne_bytes(process::random())));
-        let config = Arc::new(Config { listen: vec![free], data_dir: data_dir.clone(), ..config });
-        Running(Some(Broker::start(&config, shard::cluster(&config, 7)).expect("a broker")), data_dir)
+        let data = Scratch::new();
+        let config = Arc::new(Config { listen: vec![free], data_dir: data.0.clone(), ..config });
+        Running(Some(Broker::start(&config, shard::cluster(&config, 7)).expect("a broker")), data)
     }
 
     fn address(&self) -> SocketAddr {
@@ -42,7 +41,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.take().into_iter().map(Broker::stop).for_each(drop);
-        let _ = fs::remove_dir_all(&self.1);
     }
 }
 

@@ -4,5 +4,6 @@ mod alarms;
 mod broker;
 mod client;
 mod program;
+mod scratch;
 #[path = "../support/mod.rs"]
 mod support;
