@@ -17,30 +17,34 @@ use crate::support::client::{Event, PROTOCOL_HEADER};
 use crate::support::value::Value;
 
 /// Stopped at the end of its test, and its data removed.
-struct Running(Option<Broker>, Scratch);
+struct Running {
+    broker: Option<Broker>,
+    _data: Scratch,
+}
 
 impl Running {
     fn start(config: Config) -> Running {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let data = Scratch::new();
         let config = Arc::new(Config { listen: vec![free], data_dir: data.0.clone(), ..config });
-        Running(Some(Broker::start(&config, shard::cluster(&config, 7)).expect("a broker")), data)
+        let broker = Broker::start(&config, shard::cluster(&config, 7)).expect("a broker");
+        Running { broker: Some(broker), _data: data }
     }
 
     fn address(&self) -> SocketAddr {
-        self.0.as_ref().expect("it runs").addresses()[0]
+        self.broker.as_ref().expect("it runs").addresses()[0]
     }
 
     fn stop(mut self) -> Duration {
         let begin = Instant::now();
-        self.0.take().expect("it runs").stop();
+        self.broker.take().expect("it runs").stop();
         begin.elapsed()
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.take().into_iter().map(Broker::stop).for_each(drop);
+        self.broker.take().into_iter().map(Broker::stop).for_each(drop);
     }
 }
 
