@@ -9,7 +9,7 @@ use ringmq::config::args::{self, Asked};
 use ringmq::io::data_dir::DataDir;
 use ringmq::io::memory::Allocator;
 use ringmq::io::signal::EndSignals;
-use ringmq::io::{Broker, StartError, affinity, process, storage};
+use ringmq::io::{Broker, StartError, affinity, monitor, process, storage};
 use ringmq::shard;
 
 #[global_allocator]
@@ -18,7 +18,10 @@ static ALLOCATOR: Allocator = Allocator;
 fn main() -> ExitCode {
     abort_on_panic();
     match args::parse(std::env::args_os(), &affinity::available()) {
-        Ok(Asked::Run(config)) => report(run(Arc::new(*config))),
+        Ok(Asked::Run(mut config)) => {
+            config.transient_memory = Some(monitor::transient_memory(&config));
+            report(run(Arc::new(*config)))
+        }
         Ok(Asked::Print(text)) => {
             // Whoever closes the pipe early has read enough.
             let _ = std::io::stdout().write_all(text.as_bytes());

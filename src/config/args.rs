@@ -73,7 +73,8 @@ struct Args {
     #[arg(long)]
     accept_log_loss: bool,
 
-    /// Memory for messages of a shard, 1 MiB to 1 TiB; queues leave what goes beyond to the log, and read it again when it is its turn
+    /// Memory for messages of a shard, 1 MiB to 1 TiB; queues leave persistent messages beyond it to the log and read them again when it is their turn
+    /// (transient ones only beyond half of the memory high watermark)
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = size::<usize, { 1 << 20 }, { 1 << 40 }>)]
     queue_memory: usize,
 
@@ -177,6 +178,7 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         durability: args.durability,
         accept_log_loss: args.accept_log_loss,
         queue_memory: args.queue_memory,
+        transient_memory: None,
         ring_entries: args.ring_entries,
         recv_buffers: args.recv_buffers,
         recv_buffer_size: args.recv_buffer_size,

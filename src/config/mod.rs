@@ -23,8 +23,10 @@ pub struct Config {
     pub durability: Durability,
     /// Start although the log is damaged, without what is.
     pub accept_log_loss: bool,
-    /// Bytes of messages that a shard keeps in memory before queues leave them to the log.
+    /// Bytes of messages that a shard keeps in memory before queues leave persistent ones to the log.
     pub queue_memory: usize,
+    /// The same for transient messages, which only get there because memory is short; none: as for persistent ones.
+    pub transient_memory: Option<usize>,
     /// Submission entries of a shard's ring, a power of two.
     pub ring_entries: u32,
     /// Small receive buffers of a shard, which its quiet connections share; a power of two.
@@ -97,6 +99,7 @@ impl Default for Config {
             durability: Durability::Sync,
             accept_log_loss: false,
             queue_memory: 256 << 20,
+            transient_memory: None,
             ring_entries: 1024,
             recv_buffers: 256,
             recv_buffer_size: 4 << 10,

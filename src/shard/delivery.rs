@@ -110,11 +110,13 @@ impl Shard {
 
     /// Messages from number `from` on wait in the queue. The answer is how many of them do so in memory.
     fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) -> usize {
-        let is_memory_short = self.is_memory_short();
+        let persistent = self.config.queue_memory;
+        let transient = self.config.transient_memory.unwrap_or(persistent);
+        let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         batch.is_logged = queue.durable && lasts(batch.contents[0].properties);
         let (count, was_spilling) = (batch.contents.len() - from, queue.spilled() > 0);
-        let spills = was_spilling || is_memory_short && queue.loaded() >= SPILL_MIN;
+        let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && queue.loaded() >= SPILL_MIN;
         if spills {
             let first = queue.spill(count);
             if !was_spilling {

@@ -139,14 +139,14 @@ impl Shard {
         run.inspect(|&(first, last)| store.settle(slot, first, last));
     }
 
-    /// Whether memory is so short that longer queues should leave new messages to the log.
-    pub(super) fn is_memory_short(&self) -> bool {
-        self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > self.config.queue_memory
+    /// Whether messages take more memory than this.
+    pub(super) fn uses_more_than(&self, memory: usize) -> bool {
+        self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > memory
     }
 
     /// Has more messages of a queue read from the log, if so many are not enough.
     pub(super) fn load_spilled(&mut self, id: QueueId, loaded: usize) {
-        let piece = if self.is_memory_short() { LOG_READ_SIZE_SHORT } else { LOG_READ_SIZE };
+        let piece = if self.uses_more_than(self.config.queue_memory) { LOG_READ_SIZE_SHORT } else { LOG_READ_SIZE };
         self.store.load(Key::from(id).slot, loaded, piece);
     }
 
