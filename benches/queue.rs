@@ -7,7 +7,7 @@ use ringmq::base::ids::{ChannelAddr, ConnAddr, ConnId, QueueId, ShardId};
 use ringmq::broker::arena::{Arena, Holders};
 use ringmq::broker::queue::{Consumer, Consumers, Queue};
 use ringmq::contract::Target;
-use ringmq::message::{Body, MessageRef, MessageView, Route};
+use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp};
 
 /// A message comes, waits behind `depth` others, and goes.
 fn push_pop(c: &mut Criterion) {
@@ -15,7 +15,8 @@ fn push_pop(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for (size, depth) in [(100, 1), (100, 100_000), (1024, 1), (1024, 100_000)] {
         let body = vec![7; size];
-        let message = MessageView { route: Route::new(b"\x00\x04task"), properties: &[0x10, 0, 2], body: Body::Slice(&body) };
+        let message =
+            MessageView { route: Route::new(b"\x00\x04task"), properties: &[0x10, 0, 2], stamp: Stamp::NONE, body: Body::Slice(&body) };
         let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), false, false));
         (0..depth).for_each(|_| queue.push(arena.insert(&message, Holders::One)));
         group.bench_function(BenchmarkId::new("push_pop", format!("{size}B_behind_{depth}")), |b| {

@@ -66,6 +66,25 @@ pub fn route(catalog: &Catalog, vhost: VhostId, user: &str, message: &MessageVie
     Ok(Routed { cacheable: copies.is_empty() && !reads_headers, properties })
 }
 
+/// Finds the queues of a dead message that goes to the exchange `name`; there are none if that is missing. (Row DL6: whoever declared the queue was
+/// asked for the right to do so, and an internal exchange takes it.)
+pub fn route_dead<'k, K: Iterator<Item = &'k [u8]>>(
+    catalog: &Catalog,
+    vhost: VhostId,
+    name: &[u8],
+    keys: impl Fn() -> K,
+    headers: TableRef<'_>,
+    out: &mut RouteSet,
+) {
+    out.clear();
+    if name.is_empty() {
+        out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
+    } else if let Some(exchange) = catalog.exchange_by_name(vhost, name) {
+        walk(catalog, exchange, keys, headers, out);
+    }
+    keep_each_once(out);
+}
+
 fn check_properties<'a>(properties: Properties<'a>, user: &str) -> Result<(TableRef<'a>, CarbonCopies<'a>), Fault> {
     if let Some(expiration) = properties.expiration() {
         check_expiration(expiration)?;
@@ -133,12 +152,12 @@ mod tests {
     use super::*;
     use crate::broker::fixture::{VHOST, binding, conn, exchange};
     use crate::contract::{BindingSpec, ExchangeSpec, Request};
-    use crate::message::{Body, PropertiesBuilder, Route, Table, TableBuilder};
+    use crate::message::{Body, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
     /// Names of the queues, and what else was learnt.
     fn publish(catalog: &Catalog, exchange: &str, key: &str, properties: &[u8]) -> Result<(Vec<String>, Routed), Fault> {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
-        let message = MessageView { route: Route::new(&wire), properties, body: Body::Slice(b"") };
+        let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
         let mut queues = RouteSet::new();
         let routed = route(catalog, VHOST, "guest", &message, &mut queues)?;
         let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());

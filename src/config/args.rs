@@ -148,6 +148,10 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "50MB", value_parser = disk_free_limit)]
     disk_free_limit: u64,
 
+    /// Do not count on what an x-death header that a client publishes says, as RabbitMQ since version 4
+    #[arg(long)]
+    ignore_client_deaths: bool,
+
     /// What to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
     log: log::LevelFilter,
@@ -193,6 +197,7 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         frame_max: args.frame_max,
         heartbeat: args.heartbeat,
         max_message_size: args.max_message_size,
+        trust_client_deaths: !args.ignore_client_deaths,
         max_connections: args.max_connections,
         memory_high_watermark: args.memory_high_watermark,
         disk_free_limit: args.disk_free_limit,

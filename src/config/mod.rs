@@ -53,6 +53,8 @@ pub struct Config {
     pub frame_max: u32,
     /// connection.tune: seconds; 0 is off.
     pub heartbeat: u16,
+    /// What an x-death header that a client publishes says of earlier deaths counts (before RabbitMQ 4 it did).
+    pub trust_client_deaths: bool,
     /// Largest message body, bytes.
     pub max_message_size: usize,
     /// Most connections of the whole broker.
@@ -113,6 +115,7 @@ impl Default for Config {
             channel_max: 2047,
             frame_max: 131_072,
             heartbeat: 60,
+            trust_client_deaths: true,
             max_message_size: 16 << 20,
             max_connections: 100_000,
             memory_high_watermark: Watermark::Fraction(0.6),

@@ -174,22 +174,25 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// The same list with other headers, in place of the ones it has or beside what it has. `properties` was checked before.
-pub fn rewrite_headers(properties: &[u8], headers: &TableRef<'_>) -> Vec<u8> {
+/// The same list with other headers, in place of the ones it has or beside what it has, and without the properties of the mask `dropped`.
+/// `properties` was checked before.
+pub fn replace_headers(properties: &[u8], headers: TableRef<'_>, dropped: u16) -> Vec<u8> {
     let list = Properties::trusted(properties);
+    let flags = (list.flags | flag::HEADERS) & !dropped;
     let mut reader = Reader::new(list.values);
-    for bit in bits(list.flags & (flag::CONTENT_TYPE | flag::CONTENT_ENCODING)) {
-        read_value(&mut reader, bit);
-    }
-    let before = &list.values[..list.values.len() - reader.rest().len()];
-    if list.has_any(flag::HEADERS) {
-        read_value(&mut reader, flag::HEADERS);
-    }
     let mut out = Vec::with_capacity(properties.len() + headers.wire().len() + 4);
-    wire::put_u16(&mut out, list.flags | flag::HEADERS);
-    out.extend_from_slice(before);
-    wire::put_longstr(&mut out, headers.wire());
-    out.extend_from_slice(reader.rest());
+    wire::put_u16(&mut out, flags);
+    for bit in bits(list.flags | flag::HEADERS) {
+        let before = reader.rest();
+        if list.has_any(bit) {
+            read_value(&mut reader, bit);
+        }
+        match bit {
+            flag::HEADERS => wire::put_longstr(&mut out, headers.wire()),
+            _ if flags & bit != 0 => out.extend_from_slice(&before[..before.len() - reader.rest().len()]),
+            _ => {}
+        }
+    }
     out
 }
 
@@ -371,9 +374,11 @@ mod tests {
         let old = TableBuilder::new().text("BCC", "q").build();
         let new = TableBuilder::new().bool("kept", true).build();
         let expected = all(new.view()).build();
-        assert_eq!(rewrite_headers(&all(old.view()).build(), &new.view()), expected);
+        assert_eq!(replace_headers(&all(old.view()).build(), new.view(), 0), expected);
         let without = PropertiesBuilder { headers: None, ..all(old.view()) }.build();
-        assert_eq!(rewrite_headers(&without, &new.view()), expected);
-        assert_eq!(rewrite_headers(Properties::NONE, &TableRef::EMPTY), [0x20, 0, 0, 0, 0, 0]);
+        assert_eq!(replace_headers(&without, new.view(), 0), expected);
+        assert_eq!(replace_headers(Properties::NONE, TableRef::EMPTY, 0), [0x20, 0, 0, 0, 0, 0]);
+        let expected = PropertiesBuilder { expiration: None, content_type: None, ..all(new.view()) }.build();
+        assert_eq!(replace_headers(&without, new.view(), flag::EXPIRATION | flag::CONTENT_TYPE), expected);
     }
 }

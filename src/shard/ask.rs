@@ -11,6 +11,9 @@ impl Shard {
     /// Answers a question to a queue.
     pub(super) fn on_ask(&mut self, ask: Ask) {
         let Ask { from, queue: id, question } = ask;
+        if matches!(question, Question::Counts | Question::Get { .. }) {
+            self.touch_queue(id);
+        }
         let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, absent(question)) };
         match question {
             Question::Counts => {
@@ -29,6 +32,7 @@ impl Shard {
             }
             Question::Cancel(consumer) => {
                 queue.consumers.remove(consumer);
+                self.touch_queue(id);
                 self.tell(from, Answer::Notice(Notice::Done));
                 self.delete_if_abandoned(id);
             }
@@ -59,10 +63,12 @@ impl Shard {
 
     pub(super) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Some(queue) = self.queue_mut(id) else { return self.tell(from, Answer::Retry) };
+        let Shard { queues, arena, .. } = self;
+        let Some(queue) = local_queue(queues, id) else { return self.tell(from, Answer::Retry) };
         let Some(entry) = queue.pop() else {
             return if queue.spilled() > 0 { self.await_load(from, id, no_ack) } else { self.tell(from, Answer::Notice(Notice::Empty)) };
         };
+        Shard::discount(queue, &arena.view(entry.message));
         let remaining = count(queue.len());
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let got = Got { receipt, no_ack, remaining, at: 0 };

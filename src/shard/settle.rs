@@ -3,6 +3,7 @@
 use super::Shard;
 use super::mail::Mail;
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
+use crate::broker::dead_letter::Reason;
 use crate::contract::{Entry, Outcome, Receipts, Tags};
 
 impl Shard {
@@ -42,14 +43,19 @@ impl Shard {
         let Some(queue) = super::local_queue(&mut self.queues, id) else {
             return entries.for_each(|entry| self.arena.release(entry.message)); // the queue went first
         };
+        let is_special = queue.extras.is_some();
         match outcome {
+            Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
             Outcome::Acked | Outcome::Discarded => {
                 let released = entries.inspect(|entry| self.arena.release(entry.message));
                 Shard::log_settled(&mut self.store, id, released);
             }
+            Outcome::Requeued if is_special => self.take_back(id, entries.map(Entry::returned)),
+            Outcome::Undelivered if is_special => self.take_back(id, entries),
             Outcome::Requeued => entries.for_each(|entry| queue.requeue(entry.returned())),
             Outcome::Undelivered => entries.for_each(|entry| queue.requeue(entry)),
         }
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
         if let Some(consumer) = consumer {
             queue.consumers.on_settled(consumer, count);
         }

@@ -1,4 +1,5 @@
-//! Names that the broker makes, as variables: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` becomes `$ctag1`, in order of appearance.
+//! Names that the broker makes, as variables: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` becomes `$ctag1`, in order of appearance. The time of a
+//! death becomes `$now`.
 
 use crate::support::value::{Table, Value};
 
@@ -9,6 +10,11 @@ pub struct Names {
 }
 
 const PREFIXES: [(&str, &str); 2] = [("amq.gen-", "$gen"), ("amq.ctag-", "$ctag")];
+
+/// The time in an entry of x-death.
+const TIME: &str = " time=T:";
+/// Decimal digits of today's time in seconds.
+const SECONDS_DIGITS: usize = 10;
 
 /// Behind the prefix: 16 random bytes in base64url.
 const RANDOM_CHARS: usize = 22;
@@ -27,7 +33,7 @@ impl Names {
                 text = text.replace(&name, &format!("{variable}{}", number + 1));
             }
         }
-        text
+        hide_times(&text)
     }
 
     /// Puts the names where a value to be sent has variables.
@@ -57,6 +63,19 @@ impl Names {
     }
 }
 
+/// The same with `$now` for the times of deaths in this century.
+fn hide_times(text: &str) -> String {
+    let mut parts = text.split(TIME);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        out.push_str(TIME);
+        out.push_str(if digits == SECONDS_DIGITS { "$now" } else { &part[..digits] });
+        out.push_str(&part[digits..]);
+    }
+    out
+}
+
 fn is_made(rest: &str) -> bool {
     let random = rest.as_bytes().get(..RANDOM_CHARS);
     random.is_some_and(|random| random.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)))
@@ -74,5 +93,6 @@ mod tests {
         assert_eq!(said, "queue=$gen1 tag=$ctag1 again $gen1");
         assert_eq!(names.put_in(&Value::text("$gen1")), Value::text("amq.gen-0123456789abcdefghijkl"));
         assert_eq!(names.take_out("amq.gen-short"), "amq.gen-short");
+        assert_eq!(names.take_out("{count=l:1 time=T:1764000000 a=I:1} time=T:1000"), "{count=l:1 time=T:$now a=I:1} time=T:1000");
     }
 }

@@ -14,12 +14,17 @@
 //! custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue keeps the count of those only.
 
 mod consumers;
+mod deadlines;
+mod settings;
 
 pub use consumers::{Consumer, Consumers};
+pub use deadlines::Deadlines;
+pub use settings::{DeadLetter, Overflow, Settings};
 
 use std::collections::BTreeMap;
 
 use crate::base::ids::QueueId;
+use crate::base::ids::TimerId;
 use crate::base::long_queue::LongQueue;
 use crate::contract::Entry;
 use crate::message::MessageRef;
@@ -38,6 +43,23 @@ pub struct Queue {
     returned: BTreeMap<u64, Entry>,
     /// Messages that only the log has.
     spilled: u64,
+    /// What a plain queue does without.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// What a queue with promises about its messages keeps beside them, and one with a message that expires.
+#[derive(Default)]
+pub struct Extras {
+    /// The promises.
+    pub settings: Settings,
+    /// When its messages in memory expire.
+    pub deadlines: Deadlines,
+    /// Bytes of the bodies of ready messages; counted only if there is a limit to them.
+    pub ready_bytes: u64,
+    /// Since when nobody has used the queue, milliseconds of the shard's time.
+    pub unused_since: u64,
+    /// The timer that is set, and for when.
+    pub timer: Option<(TimerId, u64)>,
 }
 
 impl Queue {
@@ -52,6 +74,59 @@ impl Queue {
             ready: LongQueue::new(),
             returned: BTreeMap::new(),
             spilled: 0,
+            extras: None,
+        }
+    }
+
+    /// Its promises, if it makes any.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.extras.as_ref().map(|extras| &extras.settings)
+    }
+
+    /// What the queue keeps beside its messages, from now on.
+    pub fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Whether another message of `bytes` bytes would be refused.
+    pub fn refuses(&self, bytes: usize) -> bool {
+        let length = self.len() as u64 + 1;
+        let exceeds = |extras: &Extras| extras.settings.rejects() && extras.settings.is_exceeded(length, extras.ready_bytes + bytes as u64);
+        self.extras.as_deref().is_some_and(exceeds)
+    }
+
+    /// Whether there are more messages than there may be.
+    pub fn is_over_limit(&self) -> bool {
+        let length = self.len() as u64;
+        self.extras.as_deref().is_some_and(|extras| length > 0 && extras.settings.is_exceeded(length, extras.ready_bytes))
+    }
+
+    /// Whether its messages may expire, and somebody wants to know when.
+    pub fn may_expire(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.message_ttl.is_some() || settings.dead_letter.is_some())
+    }
+
+    /// Whether the number of bytes matters.
+    pub fn counts_bytes(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.max_length_bytes.is_some())
+    }
+
+    /// Takes out the message at a place in memory, if it waits there.
+    pub fn take(&mut self, sequence: u64) -> Option<Entry> {
+        if let Some(entry) = self.returned.remove(&sequence) {
+            return Some(entry);
+        }
+        let at = self.ready.find(|entry| entry.sequence().cmp(&sequence))?;
+        Some(self.ready.remove(at))
+    }
+
+    /// Forgets the deadlines of messages that do not wait in memory any more, if there are many.
+    pub fn sweep_deadlines(&mut self) {
+        let Queue { extras, ready, returned, .. } = self;
+        let Some(extras) = extras else { return };
+        if extras.deadlines.is_littered(ready.len() + returned.len()) {
+            let is_ready = |sequence: u64| ready.find(|entry| entry.sequence().cmp(&sequence)).is_some();
+            extras.deadlines.sweep(|sequence| returned.contains_key(&sequence) || is_ready(sequence));
         }
     }
 
@@ -106,9 +181,8 @@ impl Queue {
         Entry::new(sequence, message)
     }
 
-    /// Appends a message at the tail.
-    pub fn push(&mut self, message: MessageRef) {
-        let entry = self.place(message);
+    /// Appends a message that was given a [`place`](Self::place) at the tail.
+    pub fn push(&mut self, entry: Entry) {
         self.ready.push_back(entry);
     }
 
@@ -128,6 +202,10 @@ impl Queue {
     /// Takes out all messages that are ready for delivery.
     pub fn purge(&mut self) -> Purged {
         let spilled = std::mem::take(&mut self.spilled);
+        if let Some(extras) = &mut self.extras {
+            extras.deadlines.clear();
+            extras.ready_bytes = 0;
+        }
         Purged { ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
     }
 
@@ -200,8 +278,13 @@ mod tests {
 
     fn filled(count: u32) -> Queue {
         let mut queue = Queue::new(QueueId::default(), false, false);
-        (0..count).for_each(|n| queue.push(message(n)));
+        (0..count).for_each(|n| append(&mut queue, n));
         queue
+    }
+
+    fn append(queue: &mut Queue, n: u32) {
+        let entry = queue.place(message(n));
+        queue.push(entry);
     }
 
     fn order(queue: &mut Queue) -> Vec<u32> {
@@ -236,7 +319,7 @@ mod tests {
         let taken: Vec<_> = (0..4).filter_map(|_| queue.pop()).collect();
         queue.requeue(taken[2].returned());
         queue.requeue(taken[0].returned());
-        queue.push(message(6));
+        append(&mut queue, 6);
         assert_eq!(queue.len(), 5);
         let first = queue.pop().expect("two came back");
         assert!(first.redelivered() && first.message == message(0));
