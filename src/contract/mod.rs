@@ -1,14 +1,19 @@
 //! The narrow waist: what a protocol may ask of the broker, and what the broker may tell a protocol. Types only.
 //!
 //! A session machine (`protocol/*`) turns bytes into [`Request`]s, the shard carries them out on the broker's machines, and the
-//! answer comes back as a [`Notice`] or a [`Fault`]. Publishing, delivering and settling do not pass through these enums: inside one
-//! turn on one shard they are plain calls over slices; here stand only the small values that such calls share.
+//! answer comes back as a [`Notice`] or a [`Fault`]. An operator's [`Command`] takes the same way without a session. Publishing, delivering
+//! and settling do not pass through these enums: inside one turn on one shard they are plain calls over slices; here stand only the small
+//! values that such calls share.
 
+mod command;
 mod fault;
 mod receipts;
 mod request;
 mod route;
 
+pub use command::{
+    Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
+};
 pub use fault::{Code, Fault, Scope};
 pub use receipts::{Receipts, Tags};
 pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
