@@ -139,6 +139,9 @@ struct Args {
     /// Most connections at a time, all shards together; one more is closed at once
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number::<usize, 1, 10_000_000>)]
     max_connections: usize,
+    /// Users who may log in over loopback only, separated by commas; `none`: all may from everywhere
+    #[arg(long, value_name = "NAMES", default_value = "guest", value_delimiter = ',')]
+    loopback_users: Vec<String>,
 
     /// Memory beyond which publishers are blocked until less is in use: a share of what the process may use (0.6), or a size (2GiB)
     #[arg(long, value_name = "SHARE|BYTES", default_value = "0.6", value_parser = Watermark::parse)]
@@ -194,6 +197,7 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         heartbeat: args.heartbeat,
         max_message_size: args.max_message_size,
         max_connections: args.max_connections,
+        loopback_users: if args.loopback_users == ["none"] { Vec::new() } else { args.loopback_users },
         memory_high_watermark: args.memory_high_watermark,
         disk_free_limit: args.disk_free_limit,
         log: args.log,

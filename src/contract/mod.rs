@@ -24,8 +24,8 @@ use std::num::NonZeroU64;
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr};
 use crate::message::MessageRef;
 
-/// A virtual host: its index in the catalog. `/` is 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+/// A virtual host: its number in the catalog, which no other ever has while the broker runs. The `/` of a new broker is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct VhostId(pub u32);
 
 /// A message's place in its queue. Earlier places are delivered first; a requeued message returns to its own.

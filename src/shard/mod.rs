@@ -12,11 +12,12 @@
 //! ```
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
-//! [`durability`] what the log has to do with both; [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
+//! [`durability`] what the log has to do with both; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog changes; [`mailbox`] mail from other shards;
 //! [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;
+mod command;
 mod conn;
 mod conns;
 mod delivery;
@@ -54,7 +55,7 @@ use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::broker::known_routes::KnownRoutes;
 use crate::broker::queue::{Purged, Queue};
 use crate::config::Config;
-use crate::contract::{Entry, Receipts, RouteSet};
+use crate::contract::{Entry, Fault, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
 use crate::store::format::Range;
@@ -104,6 +105,9 @@ pub struct Shard {
     /// Shard 0 only: changes that not all shards have applied, oldest first.
     pending: VecDeque<Pending>,
     ledger: Ledger,
+    /// Operators' commands that were given here, and those of them that are decided and whose answer was not taken yet.
+    commands: u64,
+    decisions: VecDeque<(u64, Result<(), Fault>)>,
     /// Requests to try again in the next turn.
     retries: Vec<ChannelAddr>,
     /// Connections whose parked input may go on.
@@ -179,9 +183,11 @@ pub enum Deed {
 pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let count = config.shards;
     let (connection_count, alarms) = (Arc::<AtomicUsize>::default(), Arc::<Alarms>::default());
+    let founding = Change::of_a_new_broker();
     let mut seeds = Rng::seeded(seed);
-    let mut shards: Vec<Shard> =
-        (0..count).map(|id| Shard::new(ShardId(id), config.clone(), connection_count.clone(), alarms.clone(), seeds.next_u64())).collect();
+    let mut shards: Vec<Shard> = (0..count)
+        .map(|id| Shard::new(ShardId(id), config.clone(), connection_count.clone(), alarms.clone(), &founding, seeds.next_u64()))
+        .collect();
     for low in 0..count as usize {
         for high in low + 1..count as usize {
             let (from_low, from_high) = Link::pair([shards[low].bell.clone(), shards[high].bell.clone()]);
@@ -230,7 +236,14 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 }
 
 impl Shard {
-    fn new(id: ShardId, config: Arc<Config>, connection_count: Arc<AtomicUsize>, alarms: Arc<Alarms>, seed: u64) -> Shard {
+    fn new(
+        id: ShardId,
+        config: Arc<Config>,
+        connection_count: Arc<AtomicUsize>,
+        alarms: Arc<Alarms>,
+        founding: &[Change],
+        seed: u64,
+    ) -> Shard {
         Shard {
             id,
             connection_count,
@@ -239,7 +252,7 @@ impl Shard {
             rng: Rng::seeded(seed),
             now: 0,
             conns: Conns::default(),
-            catalog: Catalog::new(),
+            catalog: Catalog::made_by(founding),
             queues: Vec::new(),
             known_routes: KnownRoutes::default(),
             arena: Arena::default(),
@@ -253,6 +266,8 @@ impl Shard {
             waiters: Slab::new(),
             pending: VecDeque::new(),
             ledger: Ledger::default(),
+            commands: 0,
+            decisions: VecDeque::new(),
             retries: Vec::new(),
             resumed: VecDeque::new(),
             mail_waiters: Vec::new(),

@@ -7,9 +7,12 @@
 use std::cell::Cell;
 
 use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, text_argument};
-use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId, UserId};
+use crate::base::quota::Quota;
 use crate::broker::exchange::{Dest, Kind, Matcher};
-use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, VhostId};
+use crate::contract::{
+    BindingSpec, Command, ExchangeSpec, Hashing, Password, PasswordHash, Permissions, QueueSpec, UserSpec, VhostId, VhostSpec,
+};
 
 /// One change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,19 +30,72 @@ pub enum Change {
     Bind { vhost: VhostId, spec: BindingSpec },
     /// A binding goes.
     Unbind { vhost: VhostId, spec: BindingSpec },
+    /// What an operator asked for, with the quotas of a user or a virtual host that this makes.
+    Command(Box<Command>, Quotas),
+}
+
+/// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
+#[derive(Clone, Default, Debug)]
+pub struct Quotas {
+    /// Its connections.
+    pub connections: Quota,
+    /// A user's channels.
+    pub channels: Quota,
 }
 
 /// What became of a change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Applied {
     /// There is a new queue.
     Queue(QueueAddr),
     /// The queue is gone from the catalog; its home ends it.
     QueueGone(QueueAddr),
+    /// A virtual host and its queues are gone from the catalog; their homes end them, and connections to it are closed.
+    VhostGone {
+        /// The virtual host.
+        vhost: VhostId,
+        /// Its queues.
+        queues: Vec<QueueAddr>,
+    },
+    /// A user is gone; its connections are closed.
+    UserGone(UserId),
     /// Exchanges or bindings changed.
     Done,
     /// The change no longer fits and changed nothing: check the request again.
     Stale,
+}
+
+/// Quotas are not what a change says: the same change is the same whatever it brings along.
+impl PartialEq for Quotas {
+    fn eq(&self, _: &Quotas) -> bool {
+        true
+    }
+}
+
+impl Eq for Quotas {}
+
+impl Change {
+    /// A command that was checked.
+    pub fn command(command: Command) -> Change {
+        Change::Command(Box::new(command), Quotas::default())
+    }
+
+    /// What makes a new broker of nothing: the virtual host `/`, and guest, who may do everything in it.
+    pub fn of_a_new_broker() -> [Change; 3] {
+        let all = || Box::from(".*");
+        let password = PasswordHash::new(Hashing::default(), *GUEST_SALT, GUEST.as_bytes());
+        let (password, tags) = (Some(Password::Hashed(password)), Some(["administrator".into()].into()));
+        [
+            Command::PutVhost(VhostSpec { name: "/".into(), description: "Default virtual host".into(), ..VhostSpec::default() }),
+            Command::PutUser(UserSpec { name: GUEST.into(), password, tags }),
+            Command::SetPermissions {
+                vhost: "/".into(),
+                user: GUEST.into(),
+                permissions: Permissions { configure: all(), write: all(), read: all() },
+            },
+        ]
+        .map(Change::command)
+    }
 }
 
 impl Catalog {
@@ -69,6 +125,7 @@ impl Catalog {
                 self.remove_bindings([id]);
                 Some(Applied::Done)
             }
+            Change::Command(command, quotas) => self.apply_command(command, quotas),
         }
     }
 
@@ -113,7 +170,7 @@ impl Catalog {
         Some(Applied::Queue(QueueAddr { home, queue }))
     }
 
-    fn delete_queue(&mut self, id: QueueId) -> Option<Applied> {
+    pub(super) fn delete_queue(&mut self, id: QueueId) -> Option<Applied> {
         let bindings = std::mem::take(&mut self.queues.get_mut(id)?.incoming);
         self.remove_bindings(bindings);
         let queue = self.queues.remove(id)?;
@@ -165,7 +222,7 @@ impl Catalog {
     }
 
     /// Removes exchanges with their bindings, and the auto-delete exchanges that this leaves without one, and so on.
-    fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
+    pub(super) fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
         while let Some(id) = doomed.pop() {
             let Some(exchange) = self.exchanges.get_mut(id) else { continue };
             let bindings = [std::mem::take(&mut exchange.outgoing), std::mem::take(&mut exchange.incoming)];
@@ -194,6 +251,10 @@ impl Catalog {
     }
 }
 
+/// Name and password of the user that a new broker has. Everybody knows them, so the salt need not be a secret.
+const GUEST: &str = "guest";
+const GUEST_SALT: &[u8; 4] = b"ring";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,12 +282,13 @@ mod tests {
     #[test]
     fn the_version_counts_what_changed() {
         let mut catalog = Catalog::new();
-        assert_eq!((catalog.version(), catalog.exchanges().count()), (1, 7));
+        let first = catalog.version();
+        assert_eq!(catalog.exchanges().count(), 7);
         let addr = QueueAddr { home: ShardId(1), queue: id(0, 0) };
-        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Queue(addr), 2));
-        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Stale, 2));
-        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::QueueGone(addr), 3));
-        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::Stale, 3));
+        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Queue(addr), first + 1));
+        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Stale, first + 1));
+        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::QueueGone(addr), first + 2));
+        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::Stale, first + 2));
     }
 
     #[test]
