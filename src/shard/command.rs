@@ -29,7 +29,7 @@ impl Shard {
     /// A virtual host is gone from the catalog: so are its connections here, and its queues that live here.
     pub(super) fn end_vhost(&mut self, vhost: VhostId, queues: &[QueueAddr]) {
         let is_there = |conn: &Conn| conn.session.vhost() == vhost;
-        self.close_opened(is_there, |conn| format!("vhost '{}' is deleted", conn.session.vhost_name()));
+        self.close_opened(is_there, |conn| format!("vhost '{}' is down", conn.session.vhost_name()));
         let here = self.id;
         for queue in queues.iter().filter(|queue| queue.home == here) {
             self.take_queue(queue.queue);

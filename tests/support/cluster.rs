@@ -23,6 +23,7 @@ use ringmq::config::Config;
 use ringmq::shard::{self, Deed, Shard};
 
 use super::broker::{Broker, Conn};
+use super::ctl::Ctl;
 use super::disk::{Disk, Done};
 use super::storage::{self, CatalogDisk};
 
@@ -407,6 +408,21 @@ impl Broker for Cluster {
     fn set_alarm(&mut self, alarm: Alarm, on: bool) {
         self.raise(alarm, on);
         self.settle();
+    }
+
+    fn operate(&mut self, ctl: &Ctl) -> Result<(), String> {
+        let operator = self.shards.len() - 1;
+        for command in ctl.commands()? {
+            self.touch(operator);
+            let ticket = self.shards[operator].shard.command(command);
+            self.carry_out(operator);
+            self.settle();
+            match self.shards[operator].shard.next_decision() {
+                Some((decided, Ok(()))) if decided == ticket => {}
+                other => return Err(format!("{ctl:?}: {other:?}")),
+            }
+        }
+        Ok(())
     }
 
     fn pass_time(&mut self, ms: u64) {

@@ -260,8 +260,9 @@ mod tests {
     use super::*;
     use crate::base::ids::Key;
     use crate::base::rng::Rng;
+    use crate::broker::catalog::BindingView;
     use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
-    use crate::contract::Request;
+    use crate::contract::{Request, TopicPermissions};
 
     fn id(slot: u32, generation: u32) -> QueueId {
         QueueId(Key { slot, generation })
@@ -366,22 +367,48 @@ mod tests {
         assert!(catalog.owned_by(conn(1)).next().is_none() && catalog.owned.len() == 1);
     }
 
+    fn random_vhost(rng: &mut Rng, catalog: &Catalog) -> VhostId {
+        let at = rng.below(catalog.vhosts().count() as u64) as usize;
+        catalog.vhosts().nth(at).expect("counted").id
+    }
+
+    fn random_command(rng: &mut Rng) -> Command {
+        let [vhost, user] = [["/", "v", "w"], ["guest", "t", "u"]].map(|names| Box::<str>::from(names[rng.below(3) as usize]));
+        let pattern = Box::<str>::from(["", ".*", "^(?!a)", "("][rng.below(4) as usize]);
+        match rng.below(8) {
+            0..=1 => Command::PutVhost(VhostSpec { name: vhost, tracing: rng.below(2) == 0, ..VhostSpec::default() }),
+            2 if &*vhost != "/" => Command::DeleteVhost { name: vhost },
+            3 => Command::PutUser(UserSpec { name: user, password: None, tags: Some([pattern].into()) }),
+            4 => Command::DeleteUser { name: user },
+            5 => Command::SetTopicPermissions {
+                vhost,
+                user,
+                exchange: "a".into(),
+                permissions: TopicPermissions { write: pattern, read: "{username}".into() },
+            },
+            6 => Command::ClearTopicPermissions { vhost, user, exchange: None },
+            _ => Command::SetPermissions { vhost, user, permissions: Permissions { configure: pattern, ..Permissions::default() } },
+        }
+    }
+
     fn random_change(rng: &mut Rng, catalog: &Catalog) -> Change {
+        let vhost = random_vhost(rng, catalog);
         let names = ["a", "b", "c", "d"];
         let name = names[rng.below(4) as usize];
         let other = ["a", "b", "=>a", "=>b", "=>c"][rng.below(5) as usize];
         let kind = ["direct", "fanout", "topic", "headers"][rng.below(4) as usize];
         let spec = binding(name, ["", "#", "k"][rng.below(3) as usize], other);
-        match rng.below(10) {
+        match rng.below(12) {
             0..=1 => {
                 let spec = ExchangeSpec { auto_delete: rng.below(2) == 0, ..exchange(name, kind) };
-                Change::DeclareExchange { vhost: VHOST, spec }
+                Change::DeclareExchange { vhost, spec }
             }
-            2 => Change::DeleteExchange { vhost: VHOST, name: name.into() },
-            3..=4 => declare(name),
-            5 => Change::DeleteQueue { queue: catalog.queue_by_name(VHOST, name).map_or(id(9, 9), |queue| queue.addr.queue) },
-            6..=8 => Change::Bind { vhost: VHOST, spec },
-            _ => Change::Unbind { vhost: VHOST, spec },
+            2 => Change::DeleteExchange { vhost, name: name.into() },
+            3..=4 => Change::DeclareQueue { vhost, spec: queue(name), home: ShardId(1), owner: None, number: 0 },
+            5 => Change::DeleteQueue { queue: catalog.queue_by_name(vhost, name).map_or(id(9, 9), |queue| queue.addr.queue) },
+            6..=8 => Change::Bind { vhost, spec },
+            9 => Change::Unbind { vhost, spec },
+            _ => Change::command(random_command(rng)),
         }
     }
 
@@ -393,12 +420,15 @@ mod tests {
             let change = random_change(&mut rng, &one);
             assert_eq!(one.apply(&change), other.apply(&change));
         }
-        assert_eq!(one.version(), other.version());
+        assert_eq!((one.version(), one.snapshot()), (other.version(), other.snapshot()));
+        assert!(one.vhosts().map(|vhost| vhost.id).eq(other.vhosts().map(|vhost| vhost.id)));
+        assert!(one.users().map(|user| user.id).eq(other.users().map(|user| user.id)));
         assert!(one.bindings().eq(other.bindings()));
         assert!(one.queues().map(|queue| queue.addr).eq(other.queues().map(|queue| queue.addr)));
         assert!(one.exchanges().map(|exchange| exchange.id).eq(other.exchanges().map(|exchange| exchange.id)));
         for exchange in one.exchanges() {
-            assert_eq!(exchange.outgoing.len(), one.bindings().filter(|binding| *binding.source == *exchange.spec.name).count());
+            let is_its = |binding: &BindingView<'_>| (binding.vhost, binding.source) == (exchange.vhost, &*exchange.spec.name);
+            assert_eq!(exchange.outgoing.len(), one.bindings().filter(is_its).count());
         }
     }
 }

@@ -40,13 +40,16 @@ impl Catalog {
         }
         match request {
             Request::DeclareExchange(spec) => self.check_declare_exchange(vhost, asker, spec),
-            Request::CheckExchange { name } => self.check_exchange(vhost, name),
+            Request::CheckExchange { name } => self.check_exchange(vhost, asker, name),
             Request::DeleteExchange { name, if_unused } => self.check_delete_exchange(vhost, asker, name, *if_unused),
             Request::Bind(spec) => self.check_bind(vhost, asker, spec),
             Request::Unbind(spec) => self.check_unbind(vhost, asker, spec),
             Request::DeclareQueue(spec) => self.check_declare_queue(vhost, asker, spec),
             Request::DeleteQueue { name, .. } => self.check_delete_queue(vhost, asker, name),
-            Request::CheckQueue { name } => self.check_queue(vhost, asker, name),
+            Request::CheckQueue { name } => {
+                self.allow_any(vhost, asker, Resource::Queue(name.as_bytes()))?;
+                self.check_queue(vhost, asker, name)
+            }
             Request::PurgeQueue { name } | Request::Consume { queue: name, .. } | Request::Get { queue: name, .. } => {
                 self.allow(vhost, asker, Right::Read, Resource::Queue(name.as_bytes()))?;
                 self.check_queue(vhost, asker, name)
@@ -57,6 +60,12 @@ impl Catalog {
 
     fn allow(&self, vhost: VhostId, asker: Asker, right: Right, resource: Resource<'_>) -> Result<(), Fault> {
         asker.user.map_or(Ok(()), |user| self.permit(user, vhost, right, resource))
+    }
+
+    /// To see that something is there takes any right; the text speaks of the first.
+    fn allow_any(&self, vhost: VhostId, asker: Asker, resource: Resource<'_>) -> Result<(), Fault> {
+        let has = |right| self.allow(vhost, asker, right, resource).is_ok();
+        if has(Right::Write) || has(Right::Read) { Ok(()) } else { self.allow(vhost, asker, Right::Configure, resource) }
     }
 
     fn check_declare_exchange(&self, vhost: VhostId, asker: Asker, spec: &ExchangeSpec) -> Result<Verdict, Fault> {
@@ -79,8 +88,9 @@ impl Catalog {
         Ok(Verdict::Change(Change::DeclareExchange { vhost, spec: spec.clone() }))
     }
 
-    fn check_exchange(&self, vhost: VhostId, name: &str) -> Result<Verdict, Fault> {
+    fn check_exchange(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
         check_not_default(name)?;
+        self.allow_any(vhost, asker, Resource::Exchange(name.as_bytes()))?;
         match self.exchange_by_name(vhost, name.as_bytes()) {
             Some(_) => Ok(Verdict::Already),
             None => Err(self.no_exchange(vhost, name.as_bytes())),
@@ -158,15 +168,15 @@ impl Catalog {
             assert_queue(&current.spec, &spec, &self.queue_text(vhost, &spec.name))?;
             return Ok(Verdict::Queue(current.addr));
         }
-        if asker.user.is_some() {
-            self.check_queue_limit(vhost, &spec.name)?;
-        }
         let queue_text = self.queue_text(vhost, &spec.name);
         if let Some(dead_letter) = named_exchange(&spec.arguments, queue_arguments::DEAD_LETTER_EXCHANGE, &queue_text)? {
             self.allow(vhost, asker, Right::Read, queue)?;
             self.allow(vhost, asker, Right::Write, dead_letter)?;
         }
         queue_arguments::check(&spec, &queue_text)?;
+        if asker.user.is_some() {
+            self.check_queue_limit(vhost, &spec.name)?;
+        }
         Ok(Verdict::Change(Change::DeclareQueue { vhost, spec, home: asker.home, owner, number: 0 }))
     }
 

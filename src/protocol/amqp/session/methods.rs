@@ -55,7 +55,7 @@ impl Session {
         match (self.channel_quota.take(), method) {
             (Err(max), _) => {
                 let user = String::from_utf8_lossy(&self.client.user);
-                let text = format!("number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})");
+                let text = format!("number of channels opened for user '{user}' has reached the maximum allowed user limit of {max}");
                 self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
             }
             (Ok(place), Method::ChannelOpen(_)) => {
