@@ -136,7 +136,7 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = size::<usize, 1, { limits::MESSAGE_SIZE_CAP as u64 }>)]
     max_message_size: usize,
 
-    /// Most connections at a time, all shards together; one more is closed at once
+    /// Most connections at a time, all shards together; one more is refused
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number::<usize, 1, 10_000_000>)]
     max_connections: usize,
     /// Users who may log in over loopback only, separated by commas; `none`: all may from everywhere

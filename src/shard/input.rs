@@ -193,7 +193,7 @@ impl Shard {
     fn on_open_vhost(&mut self, id: ConnId, name: &str) {
         let Some(conn) = self.conns.touch(id) else { return };
         log::info!("{} -> {}: user '{}' opens vhost '{name}'", conn.peer, conn.local, conn.user().name);
-        let opened = access::open_vhost(&self.catalog, conn.user(), name);
+        let opened = access::open_vhost(&self.catalog, &self.opened_connections, conn.user(), name);
         conn.session.opened(opened.map(|(vhost, channels, stay)| {
             conn.stay = Some(stay);
             (vhost, channels)

@@ -44,8 +44,9 @@ use slab::Slab;
 use crate::base::alarms::{AlarmSet, Alarms};
 use crate::base::hash::Map;
 use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
-use crate::base::limits::HANDSHAKE_MS;
+use crate::base::limits::{HANDSHAKE_MS, HANDSHAKES_MAX};
 use crate::base::outgoing::Outgoing;
+use crate::base::quota::Quota;
 use crate::base::ready_list::ReadyList;
 use crate::base::rng::Rng;
 use crate::base::spsc::Doorbell;
@@ -75,8 +76,9 @@ pub use turn::Turn;
 pub struct Shard {
     id: ShardId,
     config: Arc<Config>,
-    /// Connections of the whole broker.
+    /// Connections of the whole broker, and those of them that have opened a virtual host.
     connection_count: Arc<AtomicUsize>,
+    opened_connections: Quota,
     /// The broker's alarms, and those of them that the connections here know of.
     alarms: Arc<Alarms>,
     known_alarms: AlarmSet,
@@ -179,15 +181,28 @@ pub enum Deed {
     Fail(String),
 }
 
+/// What the shards of one broker have together.
+struct Common {
+    config: Arc<Config>,
+    connection_count: Arc<AtomicUsize>,
+    opened_connections: Quota,
+    alarms: Arc<Alarms>,
+    founding: [Change; 3],
+}
+
 /// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
 pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let count = config.shards;
-    let (connection_count, alarms) = (Arc::<AtomicUsize>::default(), Arc::<Alarms>::default());
-    let founding = Change::of_a_new_broker();
+    let common = Common {
+        config: config.clone(),
+        connection_count: Arc::default(),
+        opened_connections: Quota::default(),
+        alarms: Arc::default(),
+        founding: Change::of_a_new_broker(),
+    };
+    common.opened_connections.set_max(u32::try_from(config.max_connections).ok());
     let mut seeds = Rng::seeded(seed);
-    let mut shards: Vec<Shard> = (0..count)
-        .map(|id| Shard::new(ShardId(id), config.clone(), connection_count.clone(), alarms.clone(), &founding, seeds.next_u64()))
-        .collect();
+    let mut shards: Vec<Shard> = (0..count).map(|id| Shard::new(ShardId(id), &common, seeds.next_u64())).collect();
     for low in 0..count as usize {
         for high in low + 1..count as usize {
             let (from_low, from_high) = Link::pair([shards[low].bell.clone(), shards[high].bell.clone()]);
@@ -236,18 +251,13 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 }
 
 impl Shard {
-    fn new(
-        id: ShardId,
-        config: Arc<Config>,
-        connection_count: Arc<AtomicUsize>,
-        alarms: Arc<Alarms>,
-        founding: &[Change],
-        seed: u64,
-    ) -> Shard {
+    fn new(id: ShardId, common: &Common, seed: u64) -> Shard {
+        let Common { config, connection_count, opened_connections, alarms, founding } = common;
         Shard {
             id,
-            connection_count,
-            alarms,
+            connection_count: connection_count.clone(),
+            opened_connections: opened_connections.clone(),
+            alarms: alarms.clone(),
             known_alarms: AlarmSet::default(),
             rng: Rng::seeded(seed),
             now: 0,
@@ -295,13 +305,13 @@ impl Shard {
             next_queue_number: 1,
             unheard: VecDeque::new(),
             stopping: false,
-            config,
+            config: config.clone(),
         }
     }
 
     /// A connection was accepted. None: the broker has as many as it may have, close it.
     pub fn on_accepted(&mut self, now: u64, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
-        if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {
+        if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections + HANDSHAKES_MAX {
             self.connection_count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }

@@ -20,9 +20,10 @@ pub struct User {
     pub name: Box<str>,
 }
 
-/// A connection's right to be in its virtual host: it counts towards the limits of that and of its user until this is dropped.
+/// A connection's right to be in its virtual host: it counts towards the limits of the broker, the virtual host and its user until this is dropped.
 #[derive(Debug)]
 pub struct Stay {
+    _in_broker: Place,
     _in_vhost: Place,
     _of_user: Place,
 }
@@ -60,9 +61,12 @@ pub fn authenticate(catalog: &Catalog, user: &str, password: &[u8], confined: &[
     Ok(User { id: known.id, name: known.name.clone() })
 }
 
-/// Lets a user into a virtual host; the checks in RabbitMQ's order. The quota is that of the user's channels.
-pub fn open_vhost(catalog: &Catalog, user: &User, vhost: &str) -> Result<(VhostId, Quota, Stay), Fault> {
+/// Lets a user into a virtual host, if the broker has room for another connection; the checks in RabbitMQ's order. The quota returned is that of
+/// the user's channels.
+pub fn open_vhost(catalog: &Catalog, connections: &Quota, user: &User, vhost: &str) -> Result<(VhostId, Quota, Stay), Fault> {
     let not_allowed = |text: String| Fault::new(Code::NotAllowed, text);
+    let in_broker = connections.take();
+    let in_broker = in_broker.map_err(|max| not_allowed(format!("connection refused: node connection limit ({max}) is reached")))?;
     let name = &user.name;
     let refused = || format!("access to vhost '{vhost}' refused for user '{name}'");
     let opened = catalog.vhost_by_name(vhost).and_then(|vhost| catalog.find_vhost(vhost));
@@ -76,7 +80,7 @@ pub fn open_vhost(catalog: &Catalog, user: &User, vhost: &str) -> Result<(VhostI
     if !catalog.may_open(user.id, opened.id) {
         return Err(not_allowed(refused()));
     }
-    Ok((opened.id, known.channels.clone(), Stay { _in_vhost: in_vhost, _of_user: of_user }))
+    Ok((opened.id, known.channels.clone(), Stay { _in_broker: in_broker, _in_vhost: in_vhost, _of_user: of_user }))
 }
 
 #[cfg(test)]
@@ -111,11 +115,12 @@ mod tests {
             command(&mut catalog, one);
         }
         let user = User { id: catalog.user_by_name("u").unwrap().id, name: "u".into() };
-        let refusal = |catalog: &Catalog, vhost| open_vhost(catalog, &user, vhost).unwrap_err().reply_text();
+        let connections = Quota::default();
+        let refusal = |catalog: &Catalog, vhost| open_vhost(catalog, &connections, &user, vhost).unwrap_err().reply_text();
         assert_eq!(refusal(&catalog, ""), "NOT_ALLOWED - vhost  not found");
         assert_eq!(refusal(&catalog, "v"), "NOT_ALLOWED - access to vhost 'v' refused for user 'u'");
         command(&mut catalog, Command::SetPermissions { vhost: "v".into(), user: "u".into(), permissions: Permissions::default() });
-        let stay = open_vhost(&catalog, &user, "v").expect("what was refused before takes no place");
+        let stay = open_vhost(&catalog, &connections, &user, "v").expect("what was refused before takes no place");
         let expected = "NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached";
         assert_eq!((refusal(&catalog, "v"), refusal(&catalog, "/")), (expected.to_owned(), expected.to_owned()));
         command(
@@ -124,8 +129,10 @@ mod tests {
         );
         let expected = "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (1) is reached";
         assert_eq!(refusal(&catalog, "v"), expected);
+        connections.set_max(Some(1));
+        assert_eq!(refusal(&catalog, "none"), "NOT_ALLOWED - connection refused: node connection limit (1) is reached");
         drop(stay);
-        assert_eq!(open_vhost(&catalog, &user, "v").map(|(vhost, ..)| vhost).ok(), catalog.vhost_by_name("v"));
+        assert_eq!(open_vhost(&catalog, &connections, &user, "v").map(|(vhost, ..)| vhost).ok(), catalog.vhost_by_name("v"));
         command(&mut catalog, Command::DeleteUser { name: "u".into() });
         assert_eq!(refusal(&catalog, "v"), "NOT_ALLOWED - access to vhost 'v' refused for user 'u'");
     }

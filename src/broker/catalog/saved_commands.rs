@@ -203,6 +203,7 @@ impl Access {
 mod tests {
     use super::super::Saved;
     use super::*;
+    use crate::base::quota::Quota;
 
     fn commands() -> Vec<Command> {
         let hash = PasswordHash::new(Hashing::Sha512, [0, 255, 1, 2], b"secret");
@@ -299,7 +300,7 @@ mod tests {
     fn all_shards_have_the_same_quotas() {
         let records = Saved::read(std::iter::empty()).expect("a new broker");
         let [one, other] = [(), ()].map(|()| Catalog::restored(&records));
-        let _stay = crate::broker::access::open_vhost(&one, &one.guest(), "/").expect("guest may");
+        let _stay = crate::broker::access::open_vhost(&one, &Quota::default(), &one.guest(), "/").expect("guest may");
         assert_eq!(other.user_by_name("guest").expect("it is there").connections.taken(), 1);
     }
 }
