@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringmq::base::ids::ShardId;
+use ringmq::broker::access;
 use ringmq::broker::catalog::{Catalog, Change};
 use ringmq::broker::router::route;
 use ringmq::contract::{BindingSpec, Destination, QueueSpec, RouteSet, VhostId};
@@ -41,10 +42,11 @@ fn measure(c: &mut Criterion, kind: &str, bindings: usize, catalog: &Catalog, ke
     let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
     let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
     let mut queues = RouteSet::new();
-    route(catalog, VHOST, "guest", &message, &mut queues).expect("nothing is wrong");
+    let guest = access::authenticate(catalog, "guest", b"guest", &[]).expect("a new broker has a guest");
+    route(catalog, VHOST, &guest, &message, &mut queues).expect("nothing is wrong");
     assert!(!queues.is_empty());
     c.bench_function(&format!("{kind}/{bindings}"), |b| {
-        b.iter(|| route(catalog, VHOST, "guest", black_box(&message), &mut queues));
+        b.iter(|| route(catalog, VHOST, &guest, black_box(&message), &mut queues));
     });
 }
 

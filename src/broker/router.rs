@@ -1,9 +1,9 @@
 //! Where a published message goes: RabbitMQ's rules of publishing, then a walk from exchange to exchange.
 //!
 //! ```text
-//! publish ─▶ exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ user-id ─▶ walk ─▶ queues, each once
-//!                                                                              │ exchange bound to exchange: walk on
-//!                                                                              └ nothing bound matched: its alternate exchange
+//! publish ─▶ permitted? exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ topics permitted? ─▶ user-id ─▶ walk ─▶ queues, each once
+//!                                                                             exchange bound to exchange: walk on ┤
+//!                                                                  nothing bound matched: its alternate exchange ┘
 //! ```
 //!
 //! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit into the route set's own place
@@ -14,8 +14,9 @@
 
 use smallvec::SmallVec;
 
-use super::catalog::{Catalog, ExchangeInfo, Walk};
-use super::exchange::Dest;
+use super::access::User;
+use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
+use super::exchange::{Dest, Matcher};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
 use crate::contract::{Code, Fault, RouteSet, VhostId};
@@ -38,23 +39,32 @@ pub fn needs_checks(properties: &[u8]) -> bool {
 }
 
 /// Checks the properties of a message of `user` for which a route is remembered. Whether it holds for this one, too.
-pub fn check_known(properties: &[u8], user: &str) -> Result<bool, Fault> {
-    let (_, copies) = check_properties(Properties::trusted(properties), user)?;
+pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<bool, Fault> {
+    let properties = Properties::trusted(properties);
+    let (_, copies) = check_properties(properties)?;
+    if copies.is_empty() {
+        check_claim(catalog, user, properties)?;
+    }
     Ok(copies.is_empty())
 }
 
 /// Checks a message of `user` and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
-pub fn route(catalog: &Catalog, vhost: VhostId, user: &str, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
+pub fn route(catalog: &Catalog, vhost: VhostId, user: &User, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
     out.clear();
     let name = message.route.exchange();
+    catalog.permit(user.id, vhost, Right::Write, Resource::Exchange(name))?;
     let exchange = catalog.exchange_by_name(vhost, name).ok_or_else(|| catalog.no_exchange(vhost, name))?;
     if exchange.spec.internal {
         let text = format!("cannot publish to internal exchange '{}' in vhost '{}'", exchange.spec.name, catalog.vhost_name(vhost));
         return Err(Fault::new(Code::AccessRefused, text));
     }
     let properties = Properties::trusted(message.properties);
-    let (headers, copies) = check_properties(properties, user)?;
+    let (headers, copies) = check_properties(properties)?;
     let keys = || std::iter::once(message.route.key()).chain(copies.keys());
+    if let Matcher::Topic(_) = exchange.matcher {
+        keys().try_for_each(|key| catalog.permit_topic(user.id, vhost, Right::Write, &exchange.spec.name, key))?;
+    }
+    check_claim(catalog, user, properties)?;
     let reads_headers = if name.is_empty() {
         out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
         false
@@ -85,16 +95,16 @@ pub fn route_dead<'k, K: Iterator<Item = &'k [u8]>>(
     keep_each_once(out);
 }
 
-fn check_properties<'a>(properties: Properties<'a>, user: &str) -> Result<(TableRef<'a>, CarbonCopies<'a>), Fault> {
+fn check_properties(properties: Properties<'_>) -> Result<(TableRef<'_>, CarbonCopies<'_>), Fault> {
     if let Some(expiration) = properties.expiration() {
         check_expiration(expiration)?;
     }
     let headers = properties.headers().unwrap_or_default();
-    let copies = CarbonCopies::of(headers)?;
-    if let Some(claimed) = properties.user_id() {
-        check_user_id(claimed, user)?;
-    }
-    Ok((headers, copies))
+    Ok((headers, CarbonCopies::of(headers)?))
+}
+
+fn check_claim(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Result<(), Fault> {
+    properties.user_id().map_or(Ok(()), |claimed| check_user_id(claimed, catalog, user))
 }
 
 /// Collects the queues, not yet each once. Returns whether the headers were looked at on the way.
@@ -159,7 +169,7 @@ mod tests {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
         let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
         let mut queues = RouteSet::new();
-        let routed = route(catalog, VHOST, "guest", &message, &mut queues)?;
+        let routed = route(catalog, VHOST, &catalog.guest(), &message, &mut queues)?;
         let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());
         Ok((names.collect(), routed))
     }
