@@ -91,6 +91,40 @@ pub enum Congestion {
     Named(String),
 }
 
+/// The virtual host and the user that a new broker has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Founding {
+    /// The virtual host.
+    pub vhost: String,
+    /// The user.
+    pub user: String,
+    /// The user's password.
+    pub password: String,
+    /// The user's tags.
+    pub tags: Vec<String>,
+    /// What the user may declare and delete in the virtual host.
+    pub configure: String,
+    /// What it may send to.
+    pub write: String,
+    /// What it may receive from.
+    pub read: String,
+}
+
+impl Default for Founding {
+    fn default() -> Self {
+        let all = || ".*".to_owned();
+        Founding {
+            vhost: "/".into(),
+            user: "guest".into(),
+            password: "guest".into(),
+            tags: vec!["administrator".into()],
+            configure: all(),
+            write: all(),
+            read: all(),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
