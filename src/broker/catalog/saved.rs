@@ -189,12 +189,12 @@ impl Saved {
         }))
     }
 
-    /// The first number that is free behind this record.
+    /// The first number that is free behind this record. Numbers begin at 1: the log takes 0 for a queue that has none.
     pub fn next_number(&self) -> u64 {
         match self {
             Saved::Change(Change::DeclareQueue { number, .. }) => number + 1,
             Saved::NextNumber(number) => *number,
-            _ => 0,
+            _ => 1,
         }
     }
 }
@@ -301,6 +301,8 @@ mod tests {
         let saved = Saved::NextNumber(1 << 40);
         assert_eq!(Saved::decode(&saved.encode(&catalog), &catalog), Some(saved.clone()));
         assert_eq!(saved.next_number(), 1 << 40);
+        let founding = Saved::read(std::iter::empty()).expect("a new broker");
+        assert_eq!(founding.iter().map(Saved::next_number).max(), Some(1), "no queue has the number 0");
         let unknown = TableBuilder::new().text("op", "sing").text("vhost", "/").build();
         assert_eq!(Saved::decode(unknown.wire(), &catalog), None);
         assert_eq!(Saved::decode(b"\x01", &catalog), None);
