@@ -40,6 +40,7 @@ fn run(config: Arc<Config>) -> Result<(), StartError> {
     let descriptors = process::raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
+    shard::keep_secrets(&mut shards, process::random);
     shard::restore(&mut shards, storage::find(&config)?);
     let broker = Broker::start(&config, shards)?;
     announce(&config, &data_dir, &broker);

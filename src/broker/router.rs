@@ -18,8 +18,8 @@ use super::catalog::{Catalog, ExchangeInfo, Walk};
 use super::exchange::Dest;
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
-use crate::contract::{Code, Fault, RouteSet, VhostId};
-use crate::message::{MessageView, Properties, TableRef, flag};
+use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
+use crate::message::{MessageView, Properties, TableRef, flag, rewrite_reply_to};
 
 /// What was learnt beside the queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -27,24 +27,52 @@ pub struct Routed {
     /// Whether exchange and routing key alone led to these queues, so that they are those of every message with the same two that
     /// [`needs_checks`] lets pass.
     pub cacheable: bool,
-    /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see.
+    /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see, and replies need an address.
     pub properties: Option<Vec<u8>>,
+    /// Names in CC and BCC that lead to channels which wait for replies.
+    pub reply_names: Vec<Vec<u8>>,
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug)]
+pub struct Publisher<'p> {
+    /// The user.
+    pub user: &'p str,
+    /// Where replies are to be sent, if the channel waits for them.
+    pub reply_name: Option<&'p str>,
 }
 
 /// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
 #[inline]
 pub fn needs_checks(properties: &[u8]) -> bool {
-    Properties::trusted(properties).has_any(flag::HEADERS | flag::EXPIRATION | flag::USER_ID)
+    let properties = Properties::trusted(properties);
+    properties.has_any(flag::HEADERS | flag::EXPIRATION | flag::USER_ID) || wants_replies(properties)
+}
+
+/// Whether replies are wanted by the channel itself (row S15).
+#[inline]
+fn wants_replies(properties: Properties<'_>) -> bool {
+    properties.has_any(flag::REPLY_TO) && properties.reply_to() == Some(REPLY_TO.as_bytes())
 }
 
 /// Checks the properties of a message of `user` for which a route is remembered. Whether it holds for this one, too.
 pub fn check_known(properties: &[u8], user: &str) -> Result<bool, Fault> {
-    let (_, copies) = check_properties(Properties::trusted(properties), user)?;
+    let properties = Properties::trusted(properties);
+    if wants_replies(properties) {
+        return Ok(false);
+    }
+    let (_, copies) = check_properties(properties, user)?;
     Ok(copies.is_empty())
 }
 
-/// Checks a message of `user` and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
-pub fn route(catalog: &Catalog, vhost: VhostId, user: &str, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
+/// Checks a message and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
+pub fn route(
+    catalog: &Catalog,
+    vhost: VhostId,
+    publisher: Publisher<'_>,
+    message: &MessageView<'_>,
+    out: &mut RouteSet,
+) -> Result<Routed, Fault> {
     out.clear();
     let name = message.route.exchange();
     let exchange = catalog.exchange_by_name(vhost, name).ok_or_else(|| catalog.no_exchange(vhost, name))?;
@@ -53,7 +81,8 @@ pub fn route(catalog: &Catalog, vhost: VhostId, user: &str, message: &MessageVie
         return Err(Fault::new(Code::AccessRefused, text));
     }
     let properties = Properties::trusted(message.properties);
-    let (headers, copies) = check_properties(properties, user)?;
+    let addressed = wants_replies(properties).then(|| address(message.properties, publisher.reply_name)).transpose()?;
+    let (headers, copies) = check_properties(properties, publisher.user)?;
     let keys = || std::iter::once(message.route.key()).chain(copies.keys());
     let reads_headers = if name.is_empty() {
         out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
@@ -62,8 +91,18 @@ pub fn route(catalog: &Catalog, vhost: VhostId, user: &str, message: &MessageVie
         walk(catalog, exchange, keys, headers, out)
     };
     keep_each_once(out);
-    let properties = copies.has_blind().then(|| copies.without_blind(message.properties, headers));
-    Ok(Routed { cacheable: copies.is_empty() && !reads_headers, properties })
+    let own = addressed.as_deref().unwrap_or(message.properties);
+    let properties = if copies.has_blind() { Some(copies.without_blind(own, headers)) } else { addressed };
+    let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
+    Ok(Routed { cacheable: copies.is_empty() && !reads_headers, properties, reply_names: names.map(<[u8]>::to_vec).collect() })
+}
+
+/// The properties of a request with the name that its replies are to be sent to.
+fn address(properties: &[u8], reply_name: Option<&str>) -> Result<Vec<u8>, Fault> {
+    match reply_name {
+        Some(name) => Ok(rewrite_reply_to(properties, name)),
+        None => Err(Fault::new(Code::PreconditionFailed, "fast reply consumer does not exist")),
+    }
 }
 
 fn check_properties<'a>(properties: Properties<'a>, user: &str) -> Result<(TableRef<'a>, CarbonCopies<'a>), Fault> {
@@ -135,12 +174,14 @@ mod tests {
     use crate::contract::{BindingSpec, ExchangeSpec, Request};
     use crate::message::{Body, PropertiesBuilder, Route, Table, TableBuilder};
 
+    const PUBLISHER: Publisher<'_> = Publisher { user: "guest", reply_name: None };
+
     /// Names of the queues, and what else was learnt.
     fn publish(catalog: &Catalog, exchange: &str, key: &str, properties: &[u8]) -> Result<(Vec<String>, Routed), Fault> {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
         let message = MessageView { route: Route::new(&wire), properties, body: Body::Slice(b"") };
         let mut queues = RouteSet::new();
-        let routed = route(catalog, VHOST, "guest", &message, &mut queues)?;
+        let routed = route(catalog, VHOST, PUBLISHER, &message, &mut queues)?;
         let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());
         Ok((names.collect(), routed))
     }

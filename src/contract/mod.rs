@@ -6,11 +6,13 @@
 
 mod fault;
 mod receipts;
+mod reply;
 mod request;
 mod route;
 
 pub use fault::{Code, Fault, Scope};
 pub use receipts::{Receipts, Tags};
+pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
 pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
 pub use route::{RouteCache, RouteSet};
 

@@ -116,6 +116,11 @@ pub enum Request {
         /// x-priority; higher first.
         priority: i32,
     },
+    /// basic.consume of replies to this channel
+    ConsumeReplies {
+        /// The consumer's index in the channel's table.
+        index: u32,
+    },
     /// basic.cancel
     Cancel {
         /// The consumer's index in the channel's table.
@@ -156,6 +161,8 @@ pub enum Notice {
         /// Its id there.
         consumer: ConsumerId,
     },
+    /// basic.consume-ok of replies: they may be sent to this name.
+    Replying(super::ReplyName),
     /// basic.get-empty
     Empty,
     /// The request failed.

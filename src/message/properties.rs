@@ -176,19 +176,29 @@ impl<'a> Properties<'a> {
 
 /// The same list with other headers, in place of the ones it has or beside what it has. `properties` was checked before.
 pub fn rewrite_headers(properties: &[u8], headers: &TableRef<'_>) -> Vec<u8> {
+    rewrite(properties, flag::HEADERS, headers.wire().len() + 4, |out| wire::put_longstr(out, headers.wire()))
+}
+
+/// The same list with another reply-to, of at most 255 bytes. `properties` was checked before.
+pub fn rewrite_reply_to(properties: &[u8], reply_to: &str) -> Vec<u8> {
+    rewrite(properties, flag::REPLY_TO, reply_to.len() + 1, |out| wire::put_shortstr(out, reply_to.as_bytes()))
+}
+
+/// The same list with another value of the property `wanted`, which `put` writes and which takes `len` bytes.
+fn rewrite(properties: &[u8], wanted: u16, len: usize, put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let list = Properties::trusted(properties);
     let mut reader = Reader::new(list.values);
-    for bit in bits(list.flags & (flag::CONTENT_TYPE | flag::CONTENT_ENCODING)) {
+    for bit in bits(list.flags & !(wanted - 1) & !wanted) {
         read_value(&mut reader, bit);
     }
     let before = &list.values[..list.values.len() - reader.rest().len()];
-    if list.has_any(flag::HEADERS) {
-        read_value(&mut reader, flag::HEADERS);
+    if list.has_any(wanted) {
+        read_value(&mut reader, wanted);
     }
-    let mut out = Vec::with_capacity(properties.len() + headers.wire().len() + 4);
-    wire::put_u16(&mut out, list.flags | flag::HEADERS);
+    let mut out = Vec::with_capacity(properties.len() + len);
+    wire::put_u16(&mut out, list.flags | wanted);
     out.extend_from_slice(before);
-    wire::put_longstr(&mut out, headers.wire());
+    put(&mut out);
     out.extend_from_slice(reader.rest());
     out
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::lifecycle::Last;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, TimerId};
 use crate::broker::access::User;
+use crate::broker::router::Publisher;
 use crate::config::Config;
 use crate::contract::Request;
 use crate::protocol::amqp::session::{Room, Session};
@@ -83,6 +84,11 @@ impl Conn {
             waiting: Vec::new(),
             timer: None,
         }
+    }
+
+    /// Who publishes on a channel.
+    pub fn publisher(&self, channel: u16) -> Publisher<'_> {
+        Publisher { user: self.user_name(), reply_name: self.session.reply_name(channel) }
     }
 
     /// The user's name; nothing before the login.

@@ -15,6 +15,7 @@ use super::lifecycle::Last;
 use super::outbox::set_paused;
 use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
+use crate::broker::router::Publisher;
 use crate::broker::{access, router};
 use crate::contract::{Fault, Notice, Outcome, Receipt, RouteSet};
 use crate::protocol::amqp::session::{BodyLoan, Contents, Event, Login, Publish};
@@ -156,9 +157,11 @@ impl Shard {
     fn on_staged(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let (vhost, user) = (conn.session.vhost(), conn.user_name().to_owned());
+        let reply_name = conn.session.reply_name(channel).map(str::to_owned);
         let staged = conn.session.staged(channel);
         let mut routes = RouteSet::new();
-        match router::route(&self.catalog, vhost, &user, &staged.view(), &mut routes) {
+        let publisher = Publisher { user: &user, reply_name: reply_name.as_deref() };
+        match router::route(&self.catalog, vhost, publisher, &staged.view(), &mut routes) {
             Ok(routed) => {
                 staged.routes = routes;
                 routed.properties.inspect(|properties| staged.set_properties(properties));

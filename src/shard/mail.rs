@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
 use crate::broker::catalog::Change;
-use crate::contract::{Entry, Fault, Notice, Outcome, Receipt, Request, Target, VhostId};
+use crate::contract::{Entry, Fault, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 
 /// One item of a ring between two shards.
 pub enum Mail {
@@ -29,6 +29,12 @@ pub enum Mail {
     Body(Bytes),
     /// Messages for a queue.
     Publish(Publish),
+    /// Messages for a channel that waits for replies.
+    Reply(Reply),
+    /// A mandatory one that found the channel gone.
+    Returned(Box<Returned>),
+    /// Somebody asks whether replies to this name are awaited there.
+    LookFor(Box<(ChannelAddr, VhostId, ReplyConsumer, Box<str>)>),
     /// Messages for a consumer.
     Deliver(Deliver),
     /// A delivery that found no room, and the consumer's epoch that it was sent with.
@@ -116,6 +122,38 @@ impl Publish {
         };
         continues && self.queue == next.queue
     }
+}
+
+/// Replies on their way to the channel that waits for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// Who waits for them.
+    pub consumer: ReplyConsumer,
+    /// Who has published the first one; the others have the sequence numbers behind it.
+    pub hold: Hold,
+    /// And waits until they are there.
+    pub is_held: bool,
+    /// And wants them back if nobody awaits them.
+    pub mandatory: bool,
+    /// The virtual host.
+    pub vhost: VhostId,
+    /// The first one's record in the block.
+    pub at: u32,
+    /// How many there are, their records behind one another.
+    pub count: u16,
+}
+
+/// A message that goes back to who published it.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned {
+    /// Whose connection.
+    pub conn: ConnId,
+    /// On which channel.
+    pub channel: u16,
+    /// Which channel of that number.
+    pub generation: u32,
+    /// The record in the block.
+    pub at: u32,
 }
 
 /// Deliveries under way. In front of each record in the block stands the message's [`Entry`].

@@ -13,7 +13,7 @@
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
 //! [`durability`] what the log has to do with both; [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
-//! [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
+//! [`reply`] replies without a queue; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;
@@ -29,6 +29,7 @@ mod mail;
 mod mailbox;
 mod order;
 mod outbox;
+mod reply;
 mod request;
 mod settle;
 mod turn;
@@ -124,6 +125,8 @@ pub struct Shard {
     receipts: Receipts,
     over: Vec<Entry>,
     stored: Vec<Option<MessageRef>>,
+    /// Makes the names that replies are sent to.
+    reply_key: [u8; 16],
     /// A publish staged more than its link should hold.
     link_full: bool,
     /// A publish let messages wait while memory for more is not prepared.
@@ -192,6 +195,11 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     shards
 }
 
+/// Gives each shard a key of its own that nobody can work out from the names that it makes otherwise.
+pub fn keep_secrets(shards: &mut [Shard], random: impl Fn() -> [u8; 16]) {
+    shards.iter_mut().for_each(|shard| shard.reply_key = random());
+}
+
 /// What a restart has found.
 pub struct Found {
     /// The records of the catalog's log, oldest first.
@@ -231,12 +239,16 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 
 impl Shard {
     fn new(id: ShardId, config: Arc<Config>, connection_count: Arc<AtomicUsize>, alarms: Arc<Alarms>, seed: u64) -> Shard {
+        let mut rng = Rng::seeded(seed);
+        let mut reply_key = [0; 16];
+        rng.fill(&mut reply_key);
         Shard {
             id,
             connection_count,
             alarms,
             known_alarms: AlarmSet::default(),
-            rng: Rng::seeded(seed),
+            reply_key,
+            rng,
             now: 0,
             conns: Conns::default(),
             catalog: Catalog::new(),

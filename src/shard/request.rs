@@ -40,6 +40,9 @@ impl Shard {
                 None => self.answer(from.conn.conn, Notice::Done),
             };
         }
+        if self.answer_for_replies(from, vhost, &request) {
+            return;
+        }
         match self.catalog.check(vhost, from.conn, &request) {
             Err(fault) => self.answer(from.conn.conn, Notice::Failed(fault)),
             Ok(Verdict::Already) if !waits => self.answer(from.conn.conn, catalog_done(&request)),
@@ -126,6 +129,7 @@ fn question(request: &Request) -> Question {
         | Request::DeleteExchange { .. }
         | Request::Bind(_)
         | Request::Unbind(_)
+        | Request::ConsumeReplies { .. }
         | Request::Cancel { .. } => unreachable!("the catalog asks no queue for these"),
     }
 }

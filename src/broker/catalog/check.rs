@@ -7,7 +7,7 @@ use super::equivalence::{assert_exchange, assert_queue};
 use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, queue_arguments};
 use crate::base::ids::{ConnAddr, QueueAddr};
 use crate::broker::exchange::{Kind, Matcher, check_binding};
-use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId};
+use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
 use crate::message::{Table, Value};
 
 /// What a request that is in order comes to.
@@ -37,7 +37,7 @@ impl Catalog {
             | Request::DeleteQueue { name, .. }
             | Request::Consume { queue: name, .. }
             | Request::Get { queue: name, .. } => self.check_queue(vhost, asker, name),
-            Request::Cancel { .. } => Ok(Verdict::Already),
+            Request::Cancel { .. } | Request::ConsumeReplies { .. } => Ok(Verdict::Already),
         }
     }
 
@@ -80,6 +80,7 @@ impl Catalog {
     }
 
     fn check_bind(&self, vhost: VhostId, asker: ConnAddr, spec: &BindingSpec) -> Result<Verdict, Fault> {
+        check_is_no_reply_name(spec)?;
         check_ends_not_default(spec)?;
         let source = self.exchange_by_name(vhost, spec.source.as_bytes());
         let source = source.ok_or_else(|| self.no_exchange(vhost, spec.source.as_bytes()))?;
@@ -96,6 +97,7 @@ impl Catalog {
 
     /// What is not bound, or not there at all, is unbound.
     fn check_unbind(&self, vhost: VhostId, asker: ConnAddr, spec: &BindingSpec) -> Result<Verdict, Fault> {
+        check_is_no_reply_name(spec)?;
         check_ends_not_default(spec)?;
         let Some(dest) = self.find_binding(vhost, spec) else { return Ok(Verdict::Already) };
         self.check_dest_access(asker, dest)?;
@@ -175,6 +177,14 @@ fn check_kind(kind: &str) -> Result<(), Fault> {
         None if kind.is_empty() => Err(Fault::new(Code::PreconditionFailed, "invalid exchange type ''")),
         None => Err(Fault::new(Code::PreconditionFailed, format!("unknown exchange type '{kind}'"))),
     }
+}
+
+/// There is no queue behind a name that replies go to (row S15).
+fn check_is_no_reply_name(spec: &BindingSpec) -> Result<(), Fault> {
+    if spec.kind == Destination::Queue && is_reply_name(spec.destination.as_bytes()) {
+        return Err(Fault::new(Code::AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue"));
+    }
+    Ok(())
 }
 
 fn check_ends_not_default(spec: &BindingSpec) -> Result<(), Fault> {

@@ -82,6 +82,11 @@ impl Session {
                 let tag = added.tag.clone();
                 self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
             }
+            (Notice::Replying(name), Reply::Consuming { index }) => {
+                channel.replies = Some(Replies { index, name: name.encode(), secret: name.consumer.secret });
+                let tag = channel.consumers.find(index).expect("a consumer stays until it is answered").tag.clone();
+                self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
+            }
             (Notice::Done, Reply::Cancelled { index }) => {
                 let consumer = channel.consumers.remove(index).expect("a consumer stays until its cancel is answered");
                 self.reply(number, nowait, basic::CancelOk { consumer_tag: &consumer.tag });

@@ -52,7 +52,7 @@ use crate::config::Config;
 use crate::contract::{Fault, RouteCache, VhostId};
 use answers::Parked;
 use assembly::Spare;
-use channel::{Channel, Channels, Life, Mode};
+use channel::{Channel, Channels, Life, Mode, Replies};
 use input::BodyFrame;
 use keepalive::Keepalive;
 use negotiation::Client;

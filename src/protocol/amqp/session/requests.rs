@@ -4,7 +4,7 @@
 use super::answers::Reply;
 use super::*;
 use crate::base::limits::CHANNEL_CONSUMERS_MAX;
-use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, Request};
+use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, REPLY_TO, Request, is_reply_name};
 use crate::message::{TableRef, Value};
 use crate::protocol::amqp::method::{Method, basic, exchange, queue};
 
@@ -75,7 +75,7 @@ impl Session {
         if passive {
             return Ok((Request::CheckQueue { name }, Reply::QueueDeclared, nowait));
         }
-        if name.starts_with("amq.") {
+        if name.starts_with("amq.") && *name != *REPLY_TO && !is_reply_name(name.as_bytes()) {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
             return Err(Fault::new(Code::AccessRefused, text));
         }
@@ -95,7 +95,11 @@ impl Session {
         if channel.consumers.index_of(consumer_tag).is_some() {
             return Err(Fault::new(Code::NotAllowed, format!("attempt to reuse consumer tag '{consumer_tag}'")));
         }
-        let priority = priority(arguments, &queue, &self.vhost_name)?;
+        let wants_replies = *queue == *REPLY_TO;
+        if wants_replies {
+            channel.check_reply_consumer(no_ack)?;
+        }
+        let priority = if wants_replies { 0 } else { priority(arguments, &queue, &self.vhost_name)? };
         let given;
         let tag = if consumer_tag.is_empty() {
             given = format!("amq.ctag-{}", self.rng.name_suffix());
@@ -105,13 +109,20 @@ impl Session {
         };
         self.consumer_generation = self.consumer_generation.wrapping_add(1);
         let index = channel.consumers.insert(number, tag, no_ack, self.consumer_generation);
+        if wants_replies {
+            return Ok((Request::ConsumeReplies { index }, Reply::Consuming { index }, nowait));
+        }
         let prefetch = if no_ack { 0 } else { channel.prefetch.into() };
         Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, priority }, Reply::Consuming { index }, nowait))
     }
 
-    /// Cancelling what is not there succeeds at once.
+    /// Cancelling what is not there succeeds at once, and so does the consumer of replies: no queue has it.
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Option<Asked> {
-        let channel = self.channels.find(number).expect("the caller has found it");
+        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        let found = channel.consumers.index_of(cancel.consumer_tag);
+        if let Some(replies) = channel.replies.take_if(|replies| Some(replies.index) == found) {
+            channel.consumers.remove(replies.index);
+        }
         let Some(index) = channel.consumers.index_of(cancel.consumer_tag) else {
             if !cancel.nowait {
                 basic::CancelOk { consumer_tag: cancel.consumer_tag }.write(number, self.output.bytes_mut());
@@ -130,6 +141,16 @@ impl Channel {
             ("", last) => Ok(last),
             (name, _) => Ok(name),
         }
+    }
+
+    /// A channel has one consumer of replies, which acknowledges nothing.
+    fn check_reply_consumer(&self, no_ack: bool) -> Result<(), Fault> {
+        let why = match &self.replies {
+            _ if !no_ack => "reply consumer cannot acknowledge",
+            Some(_) => "reply consumer already set",
+            None => return Ok(()),
+        };
+        Err(Fault::new(Code::PreconditionFailed, why))
     }
 
     /// Queue and key that a binding means: without both, the queue's name is the key.
