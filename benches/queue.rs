@@ -16,7 +16,7 @@ fn push_pop(c: &mut Criterion) {
     for (size, depth) in [(100, 1), (100, 100_000), (1024, 1), (1024, 100_000)] {
         let body = vec![7; size];
         let message = MessageView { route: Route::new(b"\x00\x04task"), properties: &[0x10, 0, 2], body: Body::Slice(&body) };
-        let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), false, false));
+        let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), Settings::default()));
         (0..depth).for_each(|_| queue.push(arena.insert(&message, Holders::One)));
         group.bench_function(BenchmarkId::new("push_pop", format!("{size}B_behind_{depth}")), |b| {
             b.iter(|| {
@@ -32,7 +32,7 @@ fn push_pop(c: &mut Criterion) {
 
 /// A message comes back to its place among others.
 fn requeue(c: &mut Criterion) {
-    let mut queue = Queue::new(QueueId::default(), false, false);
+    let mut queue = Queue::new(QueueId::default(), Settings::default());
     (0..1000).for_each(|_| queue.push(MessageRef::default()));
     c.bench_function("queue/pop_requeue", |b| {
         b.iter(|| {

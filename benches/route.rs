@@ -11,7 +11,7 @@ use ringmq::contract::{BindingSpec, Destination, QueueSpec, RouteSet, VhostId};
 use ringmq::message::{Body, MessageView, Properties, PropertiesBuilder, Route, Table, TableBuilder};
 
 const VHOST: VhostId = VhostId(0);
-const PUBLISHER: Publisher<'_'> = Publisher { user: "guest", reply_name: None };
+const PUBLISHER: Publisher<'_> = Publisher { user: "guest", reply_name: None };
 const QUEUES: usize = 100;
 const BINDINGS: [usize; 3] = [10, 1_000, 100_000];
 

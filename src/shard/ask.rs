@@ -28,8 +28,9 @@ impl Shard {
                 self.on_consume(from, id, consumer, exclusive);
             }
             Question::Cancel(consumer) => {
-                queue.consumers.remove(consumer);
+                queue.consumers.cancel(consumer);
                 self.tell(from, Answer::Notice(Notice::Done));
+                self.serve_next(id);
                 self.delete_if_abandoned(id);
             }
             Question::Get { no_ack } => self.on_get(from, id, no_ack),

@@ -91,7 +91,7 @@ impl Shard {
     fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
         let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
         let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
-        batch.is_logged = queue.durable && lasts(batch.contents[0].properties);
+        batch.is_logged = queue.settings.durable && lasts(batch.contents[0].properties);
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
@@ -114,7 +114,7 @@ impl Shard {
         let transient = self.config.transient_memory.unwrap_or(persistent);
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
-        batch.is_logged = queue.durable && lasts(batch.contents[0].properties);
+        batch.is_logged = queue.settings.durable && lasts(batch.contents[0].properties);
         let (count, was_spilling) = (batch.contents.len() - from, queue.spilled() > 0);
         let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && queue.loaded() >= SPILL_MIN;
         if spills {

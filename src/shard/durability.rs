@@ -224,7 +224,7 @@ impl Shard {
     /// Messages in durable queues that were delivered and came back, as the log names them: what the next start needs to know of them.
     pub fn delivered_before(&self) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
-        for queue in self.queues.iter().flatten().filter(|queue| queue.durable) {
+        for queue in self.queues.iter().flatten().filter(|queue| queue.settings.durable) {
             let slot = Key::from(queue.id).slot;
             let number = self.store.number(slot).expect("every queue has one");
             for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {

@@ -130,9 +130,17 @@ impl Shard {
 
     /// A consumer of a queue here went.
     pub(super) fn on_leave(&mut self, id: QueueId, consumer: ConsumerId) {
-        let left = self.queue_mut(id).and_then(|queue| queue.consumers.remove(consumer)).is_some();
+        let left = self.queue_mut(id).and_then(|queue| queue.consumers.leave(consumer)).is_some();
         if left {
+            self.serve_next(id);
             self.delete_if_abandoned(id);
+        }
+    }
+
+    /// A consumer went: it may be another's turn (row S8).
+    pub(super) fn serve_next(&mut self, id: QueueId) {
+        if self.queue_mut(id).is_some_and(|queue| queue.settings.single_active && queue.can_deliver()) {
+            self.mark_queue(id);
         }
     }
 

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 
 pub use change::{Applied, Change};
 pub use check::Verdict;
+pub use queue_arguments::is_quorum;
 pub use saved::Saved;
 
 use self::bindings::{Binding, BindingId, Bindings};

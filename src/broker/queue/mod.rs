@@ -14,8 +14,11 @@
 //! custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue keeps the count of those only.
 
 mod consumers;
+mod settings;
+mod single_active;
 
 pub use consumers::{Consumer, Consumers};
+pub use settings::Settings;
 
 use std::collections::BTreeMap;
 
@@ -30,9 +33,8 @@ pub struct Queue {
     pub id: QueueId,
     /// Who receives from it.
     pub consumers: Consumers,
-    /// It survives a restart, and so do its persistent messages.
-    pub durable: bool,
-    auto_delete: bool,
+    /// What it was declared as.
+    pub settings: Settings,
     next_sequence: u64,
     ready: LongQueue<Entry>,
     returned: BTreeMap<u64, Entry>,
@@ -42,12 +44,11 @@ pub struct Queue {
 
 impl Queue {
     /// An empty queue.
-    pub fn new(id: QueueId, durable: bool, auto_delete: bool) -> Queue {
+    pub fn new(id: QueueId, settings: Settings) -> Queue {
         Queue {
             id,
-            consumers: Consumers::default(),
-            durable,
-            auto_delete,
+            consumers: Consumers::new(&settings),
+            settings,
             next_sequence: 0,
             ready: LongQueue::new(),
             returned: BTreeMap::new(),
@@ -148,7 +149,7 @@ impl Queue {
 
     /// Whether the queue goes now that its last consumer went (row D5: only if it ever had one).
     pub fn is_abandoned(&self) -> bool {
-        self.auto_delete && self.consumers.is_empty()
+        self.settings.auto_delete && self.consumers.is_empty()
     }
 
     fn returned_is_first(&self) -> bool {
@@ -199,7 +200,7 @@ mod tests {
     }
 
     fn filled(count: u32) -> Queue {
-        let mut queue = Queue::new(QueueId::default(), false, false);
+        let mut queue = Queue::new(QueueId::default(), Settings::default());
         (0..count).for_each(|n| queue.push(message(n)));
         queue
     }
