@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringmq::base::ids::{ChannelAddr, ConnAddr, ConnId, QueueId, ShardId};
 use ringmq::broker::arena::{Arena, Holders};
-use ringmq::broker::queue::{Consumer, Consumers, Queue};
+use ringmq::broker::queue::{Consumer, Consumers, Queue, Settings};
 use ringmq::contract::Target;
 use ringmq::message::{Body, MessageRef, MessageView, Route};
 

@@ -47,6 +47,11 @@ impl Entry {
         (self.place.get() >> 1) - 1
     }
 
+    /// What tells the message from the others of its queue, now and in future.
+    pub fn key(self) -> u64 {
+        self.place.get() >> 1
+    }
+
     /// Whether the message was delivered before and came back.
     #[inline]
     pub fn redelivered(self) -> bool {
@@ -92,6 +97,8 @@ pub enum Outcome {
     Discarded,
     /// Back to its place, marked redelivered.
     Requeued,
+    /// The same, and its consumer has failed: it has rejected the message, or its channel ended.
+    Failed,
     /// Back to its place, unmarked: it never reached the consumer.
     Undelivered,
 }

@@ -113,8 +113,10 @@ pub enum Request {
         exclusive: bool,
         /// Most unsettled deliveries at a time; 0 is no limit.
         prefetch: u32,
-        /// x-priority; higher first.
-        priority: i32,
+        /// Its channel limits the unsettled deliveries of all its consumers together.
+        limited: bool,
+        /// The x-arguments.
+        arguments: Table,
     },
     /// basic.consume of replies to this channel
     ConsumeReplies {

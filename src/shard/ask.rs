@@ -14,7 +14,7 @@ impl Shard {
         let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, absent(question)) };
         match question {
             Question::Counts => {
-                let (messages, consumers) = (count(queue.len()), count(queue.consumers.len()));
+                let (messages, consumers) = (count(queue.len()), count(queue.consumers.counted()));
                 let name = self.queue_name(id);
                 self.tell(from, Answer::Notice(Notice::QueueDeclared { name, messages, consumers }));
             }
@@ -23,8 +23,8 @@ impl Shard {
                 self.tell(from, Answer::Notice(Notice::MessagesGone { messages }));
             }
             Question::Delete { if_unused, if_empty } => self.on_delete(from, id, if_unused, if_empty),
-            Question::Consume { index, no_ack, exclusive, prefetch, priority } => {
-                let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, priority);
+            Question::Consume { index, no_ack, exclusive, prefetch, arguments } => {
+                let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, arguments.priority);
                 self.on_consume(from, id, consumer, exclusive);
             }
             Question::Cancel(consumer) => {
@@ -33,6 +33,7 @@ impl Shard {
                 self.serve_next(id);
                 self.delete_if_abandoned(id);
             }
+            Question::Get { .. } if queue.settings.quorum && queue.settings.single_active => self.refuse_get(from, id),
             Question::Get { no_ack } => self.on_get(from, id, no_ack),
         }
     }
@@ -60,7 +61,7 @@ impl Shard {
 
     pub(super) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Some(queue) = self.queue_mut(id) else { return self.tell(from, Answer::Retry) };
+        let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, Answer::Retry) };
         let Some(entry) = queue.pop() else {
             return if queue.spilled() > 0 { self.await_load(from, id, no_ack) } else { self.tell(from, Answer::Notice(Notice::Empty)) };
         };
@@ -68,6 +69,8 @@ impl Shard {
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let got = Got { receipt, no_ack, remaining, at: 0 };
         let message = self.arena.view(entry.message);
+        let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
+        let message = MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message };
         if from.conn.shard == home {
             match self.conns.touch(from.conn.conn).filter(|conn| !conn.ending) {
                 Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, &message),
@@ -79,8 +82,7 @@ impl Shard {
             link.got(&message, from, got);
         }
         if no_ack {
-            self.arena.release(entry.message);
-            Shard::log_settled(&mut self.store, id, std::iter::once(entry));
+            self.drop_settled(id, &[entry]);
         }
     }
 
@@ -103,6 +105,17 @@ impl Shard {
         } else {
             self.link(to.conn.shard).stage(Mail::Told(Box::new(Told { to, answer })));
         }
+    }
+
+    /// Quorum queues have nothing to fetch where one consumer is served at a time (row S8).
+    fn refuse_get(&mut self, to: ChannelAddr, id: QueueId) {
+        let text = format!(
+            "cannot obtain access to locked queue '{}' in vhost '{}'. basic.get operations are not supported by <<\"quorum\">> queues with \
+             single active consumer",
+            self.queue_name(id),
+            self.queue_vhost(id)
+        );
+        self.tell(to, Answer::Notice(Notice::Failed(Fault::new(Code::ResourceLocked, text))));
     }
 
     fn refuse(&mut self, to: ChannelAddr, id: QueueId, code: Code, why: &str) {

@@ -2,10 +2,10 @@
 
 use super::Shard;
 use super::delivery::Batch;
-use super::durability::lasts;
 use super::mail::Hold;
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
+use crate::broker::queue::lasts;
 use crate::broker::router;
 use crate::contract::{Fault, Notice, ReplyName};
 use crate::message::{Content, MessageView, Route};

@@ -87,7 +87,7 @@ impl Shard {
         homes.sort_unstable();
         homes.dedup();
         ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
-        self.settle_all(&ended.receipts, Outcome::Requeued);
+        self.settle_all(&ended.receipts, Outcome::Failed);
         homes
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
-use crate::broker::catalog::Change;
+use crate::broker::catalog::{Change, ConsumerArguments};
 use crate::contract::{Entry, Fault, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 
 /// One item of a ring between two shards.
@@ -228,8 +228,8 @@ pub enum Question {
         exclusive: bool,
         /// Unsettled deliveries at most; 0 is no limit.
         prefetch: u32,
-        /// x-priority.
-        priority: i32,
+        /// What its arguments say.
+        arguments: ConsumerArguments,
     },
     /// Let a consumer go.
     Cancel(ConsumerId),

@@ -7,7 +7,7 @@ use super::Shard;
 use super::mail::{Answer, Ask, Mail, Question};
 use super::order::{Waiter, Wish};
 use crate::base::ids::{ChannelAddr, ConnId, QueueAddr, ShardId};
-use crate::broker::catalog::Verdict;
+use crate::broker::catalog::{ConsumerArguments, Verdict};
 use crate::contract::{Fault, Notice, Request};
 
 impl Shard {
@@ -120,8 +120,9 @@ fn question(request: &Request) -> Question {
         Request::DeclareQueue(_) | Request::CheckQueue { .. } => Question::Counts,
         Request::PurgeQueue { .. } => Question::Purge,
         Request::DeleteQueue { if_unused, if_empty, .. } => Question::Delete { if_unused, if_empty },
-        Request::Consume { index, no_ack, exclusive, prefetch, priority, .. } => {
-            Question::Consume { index, no_ack, exclusive, prefetch, priority }
+        Request::Consume { index, no_ack, exclusive, prefetch, ref arguments, .. } => {
+            let arguments = ConsumerArguments::of(arguments);
+            Question::Consume { index, no_ack, exclusive, prefetch, arguments }
         }
         Request::Get { no_ack, .. } => Question::Get { no_ack },
         Request::DeclareExchange(_)

@@ -5,6 +5,13 @@ use super::mail::Mail;
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
 use crate::contract::{Entry, Outcome, Receipts, Tags};
 
+/// Why a queue gives a message up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Death {
+    /// It has failed too often (row D23).
+    DeliveryLimit,
+}
+
 impl Shard {
     /// basic.ack, nack, reject.
     pub(super) fn on_settle(&mut self, conn: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
@@ -44,17 +51,42 @@ impl Shard {
         };
         match outcome {
             Outcome::Acked | Outcome::Discarded => {
-                let released = entries.inspect(|entry| self.arena.release(entry.message));
+                let released = entries.inspect(|entry| {
+                    self.arena.release(entry.message);
+                    queue.forget(*entry);
+                });
                 Shard::log_settled(&mut self.store, id, released);
             }
-            Outcome::Requeued => entries.for_each(|entry| queue.requeue(entry.returned())),
+            Outcome::Requeued | Outcome::Failed => {
+                let dead: Vec<Entry> = entries.filter_map(|entry| queue.give_back(entry, outcome)).collect();
+                self.dead_letter_all(id, &dead, Death::DeliveryLimit);
+            }
             Outcome::Undelivered => entries.for_each(|entry| queue.requeue(entry)),
         }
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
         if let Some(consumer) = consumer {
             queue.consumers.on_settled(consumer, count);
         }
         if queue.can_deliver() {
             self.mark_queue(id);
+        }
+    }
+
+    /// Messages of a queue here are gone.
+    pub(super) fn drop_settled(&mut self, id: QueueId, entries: &[Entry]) {
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
+        entries.iter().for_each(|&entry| {
+            self.arena.release(entry.message);
+            queue.forget(entry);
+        });
+        Shard::log_settled(&mut self.store, id, entries.iter().copied());
+    }
+
+    /// Messages that their queue gives up, and why.
+    pub(super) fn dead_letter_all(&mut self, id: QueueId, entries: &[Entry], reason: Death) {
+        if !entries.is_empty() {
+            log::debug!("queue {id:?} drops {} messages: {reason:?}", entries.len());
+            self.drop_settled(id, entries);
         }
     }
 

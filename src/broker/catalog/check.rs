@@ -4,7 +4,7 @@
 //! with `amq.` and made up those of server-named queues.
 
 use super::equivalence::{assert_exchange, assert_queue};
-use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, queue_arguments};
+use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, consumer_arguments, queue_arguments};
 use crate::base::ids::{ConnAddr, QueueAddr};
 use crate::broker::exchange::{Kind, Matcher, check_binding};
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
@@ -32,11 +32,11 @@ impl Catalog {
             Request::Unbind(spec) => self.check_unbind(vhost, asker, spec),
             Request::DeclareQueue(spec) => self.check_declare_queue(vhost, asker, spec),
             Request::DeleteQueue { name, .. } if self.queue_by_name(vhost, name).is_none() => Ok(Verdict::Already),
-            Request::CheckQueue { name }
-            | Request::PurgeQueue { name }
-            | Request::DeleteQueue { name, .. }
-            | Request::Consume { queue: name, .. }
-            | Request::Get { queue: name, .. } => self.check_queue(vhost, asker, name),
+            Request::Consume { queue, limited, arguments, .. } => self.check_consume(vhost, asker, queue, *limited, arguments),
+            Request::DeleteQueue { name, if_unused, if_empty } => self.check_delete_queue(vhost, asker, name, *if_unused, *if_empty),
+            Request::CheckQueue { name } | Request::PurgeQueue { name } | Request::Get { queue: name, .. } => {
+                self.check_queue(vhost, asker, name)
+            }
             Request::Cancel { .. } | Request::ConsumeReplies { .. } => Ok(Verdict::Already),
         }
     }
@@ -129,6 +129,33 @@ impl Catalog {
         let queue = self.queue_by_name(vhost, name).ok_or_else(|| self.no_queue(vhost, name))?;
         self.check_access(queue, asker)?;
         Ok(Verdict::Queue(queue.addr))
+    }
+
+    /// Quorum queues know no limit of a whole channel (row Q4).
+    fn check_consume(&self, vhost: VhostId, asker: ConnAddr, name: &str, limited: bool, arguments: &Table) -> Result<Verdict, Fault> {
+        let verdict = self.check_queue(vhost, asker, name)?;
+        let (quorum, queue_text) = (self.is_quorum(vhost, name), self.queue_text(vhost, name));
+        consumer_arguments::check(arguments, quorum, &queue_text)?;
+        if quorum && limited {
+            return Err(Fault::new(Code::NotImplemented, format!("{queue_text} does not support global qos")));
+        }
+        Ok(verdict)
+    }
+
+    /// Quorum queues are deleted without conditions (row D9).
+    fn check_delete_queue(&self, vhost: VhostId, asker: ConnAddr, name: &str, if_unused: bool, if_empty: bool) -> Result<Verdict, Fault> {
+        let verdict = self.check_queue(vhost, asker, name)?;
+        if (if_unused || if_empty) && self.is_quorum(vhost, name) {
+            let (queue_text, flag) = (self.queue_text(vhost, name), if if_unused { "if-unused" } else { "if-empty" });
+            let text =
+                format!("cannot delete {queue_text}. queue.delete operations with {flag} flag set are not supported by quorum queues");
+            return Err(Fault::new(Code::NotImplemented, text));
+        }
+        Ok(verdict)
+    }
+
+    fn is_quorum(&self, vhost: VhostId, name: &str) -> bool {
+        self.queue_by_name(vhost, name).is_some_and(|queue| queue_arguments::is_quorum(&queue.spec.arguments))
     }
 
     fn check_dest_access(&self, asker: ConnAddr, dest: Dest) -> Result<(), Fault> {

@@ -11,6 +11,7 @@
 mod bindings;
 mod change;
 mod check;
+mod consumer_arguments;
 mod equivalence;
 mod queue_arguments;
 mod saved;
@@ -20,6 +21,7 @@ use std::collections::BTreeSet;
 
 pub use change::{Applied, Change};
 pub use check::Verdict;
+pub use consumer_arguments::ConsumerArguments;
 pub use queue_arguments::is_quorum;
 pub use saved::Saved;
 

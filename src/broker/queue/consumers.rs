@@ -199,6 +199,12 @@ impl Consumers {
         self.table.len()
     }
 
+    /// How many queue.declare-ok tells of: in a quorum queue those that wait for their turn do not count.
+    pub fn counted(&self) -> usize {
+        let waiting = self.single.as_ref().filter(|_| self.overlooks_exclusive).map_or(0, |single| single.waiting());
+        self.len() - waiting
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()

@@ -14,18 +14,22 @@
 //! custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue keeps the count of those only.
 
 mod consumers;
+mod returns;
 mod settings;
 mod single_active;
 
 pub use consumers::{Consumer, Consumers};
-pub use settings::Settings;
+pub use returns::Counts;
+pub use settings::{Settings, lasts};
 
 use std::collections::BTreeMap;
 
 use crate::base::ids::QueueId;
 use crate::base::long_queue::LongQueue;
-use crate::contract::Entry;
+use crate::contract::{Entry, Outcome};
 use crate::message::MessageRef;
+
+use returns::Returns;
 
 /// One queue on its home shard.
 pub struct Queue {
@@ -38,6 +42,8 @@ pub struct Queue {
     next_sequence: u64,
     ready: LongQueue<Entry>,
     returned: BTreeMap<u64, Entry>,
+    /// What came back, if it is a quorum queue; then `returned` has only what its consumers never saw.
+    returns: Option<Box<Returns>>,
     /// Messages that only the log has.
     spilled: u64,
 }
@@ -52,6 +58,7 @@ impl Queue {
             next_sequence: 0,
             ready: LongQueue::new(),
             returned: BTreeMap::new(),
+            returns: settings.quorum.then(|| Box::new(Returns::new(settings.delivery_limit))),
             spilled: 0,
         }
     }
@@ -92,12 +99,13 @@ impl Queue {
 
     /// Messages in memory that are ready for delivery, in any order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.ready.iter().chain(self.returned.values()).copied()
+        let returns = self.returns.iter().flat_map(|returns| returns.iter());
+        self.ready.iter().chain(self.returned.values()).chain(returns).copied()
     }
 
     /// How many they are.
     pub fn loaded(&self) -> usize {
-        self.ready.len() + self.returned.len()
+        self.ready.len() + self.returned.len() + self.returns.as_ref().map_or(0, |returns| returns.len())
     }
 
     /// A place at the tail for a message that is delivered at once and does not wait.
@@ -118,7 +126,7 @@ impl Queue {
         if !self.returned.is_empty() && self.returned_is_first() {
             return self.returned.pop_first().map(|(_, entry)| entry);
         }
-        self.ready.pop_front()
+        self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.ready.pop_front())
     }
 
     /// Puts an entry back at its place.
@@ -126,8 +134,42 @@ impl Queue {
         self.returned.insert(entry.sequence(), entry);
     }
 
+    /// A message comes back that somebody had. The answer is the message, if it has failed too often (row D23).
+    pub fn give_back(&mut self, entry: Entry, outcome: Outcome) -> Option<Entry> {
+        match &mut self.returns {
+            Some(returns) => returns.add(entry, outcome),
+            None => {
+                self.requeue(entry.returned());
+                None
+            }
+        }
+    }
+
+    /// How often a message came back, where that is counted.
+    pub fn counts(&self, entry: Entry) -> Option<Counts> {
+        self.returns.as_ref().filter(|_| entry.redelivered())?.counts(entry)
+    }
+
+    /// Whether counts may go with the next message.
+    pub fn counts_next(&self) -> bool {
+        self.returns.as_ref().is_some_and(|returns| !returns.is_empty() || !self.returned.is_empty())
+    }
+
+    /// A message is gone: nothing counts any more.
+    pub fn forget(&mut self, entry: Entry) {
+        if let Some(returns) = self.returns.as_mut().filter(|_| entry.redelivered()) {
+            returns.forget(entry);
+        }
+    }
+
     /// Takes out all messages that are ready for delivery.
     pub fn purge(&mut self) -> Purged {
+        if let Some(returns) = &mut self.returns {
+            while let Some(entry) = returns.pop() {
+                returns.forget(entry);
+                self.returned.insert(entry.sequence(), entry);
+            }
+        }
         let spilled = std::mem::take(&mut self.spilled);
         Purged { ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
     }
@@ -154,6 +196,7 @@ impl Queue {
 
     fn returned_is_first(&self) -> bool {
         match (self.returned.first_key_value(), self.ready.front()) {
+            (Some(_), _) if self.returns.is_some() => true,
             (Some((&returned, _)), Some(ready)) => returned < ready.sequence(),
             (Some(_), None) => true,
             (None, _) => false,

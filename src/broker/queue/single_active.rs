@@ -65,6 +65,11 @@ impl SingleActive {
         }
     }
 
+    /// How many consumers wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether the consumer is the one that is served.
     pub fn is_served(&self, id: ConsumerId) -> bool {
         !self.yields && self.active() == Some(id)

@@ -79,6 +79,9 @@ impl Session {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
             return Err(Fault::new(Code::AccessRefused, text));
         }
+        if name.is_empty() && arguments.find("x-queue-type") == Some(Value::LongString(b"quorum")) {
+            return Err(Fault::new(Code::PreconditionFailed, "Cannot declare a server-named queue for type rabbit_quorum_queue"));
+        }
         let name = if name.is_empty() { format!("amq.gen-{}", self.rng.name_suffix()).into() } else { name };
         let spec = QueueSpec { name, durable, exclusive, auto_delete, arguments: arguments.to_owned() };
         Ok((Request::DeclareQueue(spec), Reply::QueueDeclared, nowait))
@@ -99,7 +102,6 @@ impl Session {
         if wants_replies {
             channel.check_reply_consumer(no_ack)?;
         }
-        let priority = if wants_replies { 0 } else { priority(arguments, &queue, &self.vhost_name)? };
         let given;
         let tag = if consumer_tag.is_empty() {
             given = format!("amq.ctag-{}", self.rng.name_suffix());
@@ -113,7 +115,8 @@ impl Session {
             return Ok((Request::ConsumeReplies { index }, Reply::Consuming { index }, nowait));
         }
         let prefetch = if no_ack { 0 } else { channel.prefetch.into() };
-        Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, priority }, Reply::Consuming { index }, nowait))
+        let (limited, arguments) = (channel.volume_max > 0, arguments.to_owned());
+        Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, arguments }, Reply::Consuming { index }, nowait))
     }
 
     /// Cancelling what is not there succeeds at once, and so does the consumer of replies: no queue has it.
@@ -186,42 +189,9 @@ fn cleaned(name: &str) -> Box<str> {
     if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.into() }
 }
 
-/// x-priority, and RabbitMQ's check of all arguments of a consumer on a classic queue.
-fn priority(arguments: TableRef<'_>, queue: &str, vhost: &str) -> Result<i32, Fault> {
-    let invalid = |key: &str, why: String| {
-        let text = format!("invalid arg '{key}' for queue '{queue}' in vhost '{vhost}'{why}");
-        Err(Fault::new(Code::PreconditionFailed, text))
-    };
-    let priority = match arguments.find("x-priority").map(|value| (value, Value::as_int(value))) {
-        None => 0,
-        Some((_, Some(priority))) => priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
-        Some((value, None)) => return invalid("x-priority", format!(": \"expected integer, got {}\"", value.type_name())),
-    };
-    match OTHER_QUEUES_ARGUMENTS.into_iter().find(|key| arguments.find(key).is_some()) {
-        Some(key) => invalid(key, " of queue type rabbit_classic_queue".to_owned()),
-        None => Ok(priority),
-    }
-}
-
-/// Arguments of consumers on quorum queues and streams.
-const OTHER_QUEUES_ARGUMENTS: [&str; 4] = ["x-consumer-timeout", "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::TableBuilder;
-
-    #[test]
-    fn a_priority_is_any_integer() {
-        let text = |table: TableBuilder| priority(table.build().view(), "q", "/").map_err(|fault| fault.text);
-        assert_eq!(text(TableBuilder::new()), Ok(0));
-        assert_eq!(text(TableBuilder::new().int("x-priority", -3)), Ok(-3));
-        assert_eq!(text(TableBuilder::new().long("x-priority", 1 << 40)), Ok(i32::MAX));
-        let expected = "invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got longstr\"";
-        assert_eq!(text(TableBuilder::new().text("x-priority", "1")), Err(expected.into()));
-        let expected = "invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of queue type rabbit_classic_queue";
-        assert_eq!(text(TableBuilder::new().int("x-stream-offset", 1)), Err(expected.into()));
-    }
 
     #[test]
     fn an_empty_name_means_the_last_queue() {
