@@ -132,6 +132,10 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = number::<u16, 0, 65_535>)]
     heartbeat: u16,
 
+    /// Longest time that a consumer of a quorum queue may keep a message unacknowledged, in milliseconds; 0 is no limit
+    #[arg(long, value_name = "MS", default_value = "1800000", value_parser = number::<u64, 0, { limits::EXPIRATION_MS_MAX }>)]
+    consumer_timeout: u64,
+
     /// Largest message body, up to 512 MiB
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = size::<usize, 1, { limits::MESSAGE_SIZE_CAP as u64 }>)]
     max_message_size: usize,
@@ -192,6 +196,7 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         channel_max: args.channel_max,
         frame_max: args.frame_max,
         heartbeat: args.heartbeat,
+        consumer_timeout_ms: Some(args.consumer_timeout).filter(|&timeout| timeout > 0),
         max_message_size: args.max_message_size,
         max_connections: args.max_connections,
         memory_high_watermark: args.memory_high_watermark,
@@ -444,6 +449,7 @@ mod tests {
             ("--max-message-size 1g", "from 1 to 512MiB"),
             ("--log loud", "off, error, warn"),
             ("--heartbeat", "--heartbeat"),
+            ("--consumer-timeout -1", "--consumer-timeout"),
             ("--memory-high-watermark 1.5", "from 0 to 1, such as 0.6, or a size"),
             ("--disk-free-limit much", "such as 50MB"),
             ("--tcp-congestion=", "such as cubic or bbr"),

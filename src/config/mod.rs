@@ -53,6 +53,8 @@ pub struct Config {
     pub frame_max: u32,
     /// connection.tune: seconds; 0 is off.
     pub heartbeat: u16,
+    /// How long consumers of quorum queues may keep a delivery, milliseconds; none: as long as they like.
+    pub consumer_timeout_ms: Option<u64>,
     /// Largest message body, bytes.
     pub max_message_size: usize,
     /// Most connections of the whole broker.
@@ -113,6 +115,7 @@ impl Default for Config {
             channel_max: 2047,
             frame_max: 131_072,
             heartbeat: 60,
+            consumer_timeout_ms: Some(1_800_000),
             max_message_size: 16 << 20,
             max_connections: 100_000,
             memory_high_watermark: Watermark::Fraction(0.6),

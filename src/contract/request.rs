@@ -162,6 +162,8 @@ pub enum Notice {
         queue: QueueAddr,
         /// Its id there.
         consumer: ConsumerId,
+        /// How long a delivery may stay unsettled, milliseconds; none: as long as it likes.
+        timeout_ms: Option<u64>,
     },
     /// basic.consume-ok of replies: they may be sent to this name.
     Replying(super::ReplyName),

@@ -25,7 +25,9 @@ impl Shard {
             Question::Delete { if_unused, if_empty } => self.on_delete(from, id, if_unused, if_empty),
             Question::Consume { index, no_ack, exclusive, prefetch, arguments } => {
                 let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, arguments.priority);
-                self.on_consume(from, id, consumer, exclusive);
+                let may_be_late = queue.settings.quorum && !no_ack;
+                let timeout_ms = arguments.timeout.or(queue.settings.consumer_timeout_ms).or(self.config.consumer_timeout_ms);
+                self.on_consume(from, id, consumer, exclusive, timeout_ms.filter(|_| may_be_late));
             }
             Question::Cancel(consumer) => {
                 queue.consumers.cancel(consumer);
@@ -49,13 +51,13 @@ impl Shard {
         }
     }
 
-    fn on_consume(&mut self, from: ChannelAddr, id: QueueId, consumer: Consumer, exclusive: bool) {
+    fn on_consume(&mut self, from: ChannelAddr, id: QueueId, consumer: Consumer, exclusive: bool, timeout_ms: Option<u64>) {
         let home = self.id;
         let Some(queue) = self.queue_mut(id) else { return };
         let Some(consumer) = queue.consumers.add(consumer, exclusive) else {
             return self.refuse(from, id, Code::AccessRefused, "in exclusive use");
         };
-        self.tell(from, Answer::Notice(Notice::Consuming { queue: QueueAddr { home, queue: id }, consumer }));
+        self.tell(from, Answer::Notice(Notice::Consuming { queue: QueueAddr { home, queue: id }, consumer, timeout_ms }));
         self.mark_queue(id);
     }
 

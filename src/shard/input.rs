@@ -134,6 +134,7 @@ impl Shard {
             Event::Commit { channel } => self.on_commit(id, channel),
             Event::Staged { channel } => self.on_staged(id, channel),
             Event::Relieved { .. } => recheck_waiting(self, id),
+            Event::Late(late) => self.on_late(id, &late),
             Event::Blocked => self.pause(id),
             Event::ChannelEnded { channel } => self.end_channel(id, channel),
             Event::Closing(reason) => self.on_closing(id, reason),

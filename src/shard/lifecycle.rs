@@ -10,7 +10,7 @@ use super::{Deed, Shard};
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::LINGER_MS;
 use crate::contract::{Outcome, Target};
-use crate::protocol::amqp::session::Ended;
+use crate::protocol::amqp::session::{Ended, GivenUp, Late};
 
 /// Shards where a connection or channel that ends has consumers or messages.
 pub type Homes = SmallVec<[ShardId; 4]>;
@@ -115,6 +115,17 @@ impl Shard {
             Some((_, Last::Channel(channel))) => conn.session.release_channel(channel),
             Some((_, Last::Connection)) => conn.session.released(),
             None => {}
+        }
+    }
+
+    /// A consumer here has kept a delivery for too long: all that it has goes back (row S14).
+    pub(super) fn on_late(&mut self, id: ConnId, late: &Late) {
+        let Some(conn) = self.live(id) else { return };
+        log::warn!("{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
+        let GivenUp { receipts, is_cancelled } = conn.session.give_up(late);
+        self.settle_all(&receipts, Outcome::Requeued);
+        if is_cancelled {
+            self.leave(late.place.0, late.place.1);
         }
     }
 

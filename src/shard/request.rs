@@ -91,7 +91,7 @@ impl Shard {
     pub(super) fn on_told(&mut self, to: ChannelAddr, answer: Answer) {
         let id = to.conn.conn;
         match answer {
-            Answer::Notice(Notice::Consuming { queue, consumer }) if self.live(id).is_none() => self.leave(queue, consumer),
+            Answer::Notice(Notice::Consuming { queue, consumer, .. }) if self.live(id).is_none() => self.leave(queue, consumer),
             Answer::Notice(notice) => self.answer(id, notice),
             Answer::Retry => self.retries.push(to),
         }

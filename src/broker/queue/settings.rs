@@ -15,6 +15,8 @@ pub struct Settings {
     pub quorum: bool,
     /// How often a message of a quorum queue may fail; none: as often as it likes (row D23).
     pub delivery_limit: Option<u32>,
+    /// How long its consumers may keep a delivery, milliseconds, if the queue says so (row S14).
+    pub consumer_timeout_ms: Option<u64>,
     /// One of its consumers is served at a time (row S8).
     pub single_active: bool,
 }
@@ -23,12 +25,14 @@ impl Settings {
     /// Those of a declaration.
     pub fn of(spec: &QueueSpec) -> Settings {
         let limit = spec.arguments.find("x-delivery-limit").and_then(Value::as_int).unwrap_or(DELIVERY_LIMIT);
+        let timeout = spec.arguments.find("x-consumer-timeout").and_then(Value::as_int);
         let single_active = spec.arguments.find("x-single-active-consumer").and_then(Value::as_bool);
         Settings {
             durable: spec.durable,
             auto_delete: spec.auto_delete,
             quorum: is_quorum(&spec.arguments),
             delivery_limit: u32::try_from(limit).ok(),
+            consumer_timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout).ok()),
             single_active: single_active.unwrap_or_default(),
         }
     }

@@ -165,7 +165,7 @@ impl Session {
         transaction
     }
 
-    fn announce_relief(&mut self, number: u16, relieved: bool) {
+    pub(super) fn announce_relief(&mut self, number: u16, relieved: bool) {
         if relieved {
             self.announcements.push_back(Announcement::Relieved(number));
         }

@@ -123,10 +123,10 @@ impl Session {
 
     /// Whether [`Session::on_timer`] should be called in this turn, because the instant it wants has changed.
     pub fn wants_timer(&self) -> bool {
-        self.keepalive.is_stale()
+        self.keepalive.is_stale() || self.deadlines_due == Some(0)
     }
 
-    /// Looks at the clock: heartbeats both ways, limits of handshake and close. The answer is when it wants to be called again.
+    /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers. The answer is when it wants to be called again.
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
         // Who is not read cannot be heard.
         self.keepalive.received |= self.is_blocked();
@@ -135,7 +135,8 @@ impl Session {
             Tick::Heartbeat => self.output.bytes_mut().extend_from_slice(&HEARTBEAT),
             Tick::Expired => self.on_expired(),
         }
-        self.keepalive.due()
+        self.check_deadlines(now);
+        [self.keepalive.due(), self.deadlines_due].into_iter().flatten().min()
     }
 
     /// A channel's publisher has something to be told at the end of the turn.
