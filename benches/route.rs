@@ -8,7 +8,7 @@ use ringmq::base::ids::ShardId;
 use ringmq::broker::catalog::{Catalog, Change};
 use ringmq::broker::router::{Publisher, route};
 use ringmq::contract::{BindingSpec, Destination, QueueSpec, RouteSet, VhostId};
-use ringmq::message::{Body, MessageView, Properties, PropertiesBuilder, Route, Table, TableBuilder};
+use ringmq::message::{Body, MessageView, Properties, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
 const VHOST: VhostId = VhostId(0);
 const PUBLISHER: Publisher<'_> = Publisher { user: "guest", reply_name: None };
@@ -40,7 +40,7 @@ fn catalog(exchange: &str, bindings: usize, binding: impl Fn(usize) -> (String, 
 fn measure(c: &mut Criterion, kind: &str, bindings: usize, catalog: &Catalog, key: &str, properties: &[u8]) {
     let exchange = format!("amq.{kind}");
     let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
-    let message = MessageView { route: Route::new(&wire), properties, body: Body::Slice(b"") };
+    let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
     let mut queues = RouteSet::new();
     route(catalog, VHOST, PUBLISHER, &message, &mut queues).expect("nothing is wrong");
     assert!(!queues.is_empty());

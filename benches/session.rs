@@ -10,7 +10,7 @@ use ringmq::base::ids::{ConnAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardI
 use ringmq::base::outgoing::Outgoing;
 use ringmq::config::Config;
 use ringmq::contract::{Entry, Notice, Outcome, Receipts, Request, Tags, VhostId};
-use ringmq::message::{Body, MessageRef, MessageView, Route, Table};
+use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp, Table};
 use ringmq::protocol::amqp::Method;
 use ringmq::protocol::amqp::content::write_content;
 use ringmq::protocol::amqp::frame::PROTOCOL_HEADER;
@@ -75,7 +75,7 @@ impl Peer {
     }
 
     fn deliver(&mut self, count: u64) {
-        let message = MessageView { route: Route::new(b"\0\x01q"), properties: &[0, 0], body: Body::Slice(b"") };
+        let message = MessageView { route: Route::new(b"\0\x01q"), properties: &[0, 0], stamp: Stamp::NONE, body: Body::Slice(b"") };
         for _ in 0..count {
             self.last += 1;
             self.session.delivery(1, self.consumer).deliver(Entry::new(self.last, MessageRef::default()), &message);

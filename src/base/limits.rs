@@ -74,6 +74,10 @@ pub const MAIL_BLOCK_SIZE: usize = 64 << 10;
 pub const RING_SLOTS: usize = 2048;
 /// Messages that one queue delivers in one turn before it goes to the tail.
 pub const QUEUE_BUDGET: usize = 1024;
+/// Dead messages that are published again in one turn.
+pub const BURY_BUDGET: usize = 256;
+/// Messages of a queue that expire in one turn.
+pub const EXPIRE_BUDGET: usize = 4096;
 /// Places of purged messages that are freed in one turn.
 pub const PURGE_BUDGET: usize = 4096;
 /// Bytes of a segment of the log. (A larger message makes a larger segment; the disk needs two segments more than what lives.)

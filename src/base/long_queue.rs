@@ -7,8 +7,9 @@
 //! A short queue is one small buffer that grows with it; a long one is a chain of blocks of equal size, so that ten million items are never
 //! copied to a larger place (which would hold up whoever waits behind), and memory goes back block by block.
 //!
-//! Invariant: items stand in order in `head`, then in `blocks`; no block is empty, and all but the last are full.
+//! Invariant: items stand in order in `head`, then in `blocks`; no block is empty.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// The queue.
@@ -19,6 +20,14 @@ pub struct LongQueue<T> {
     /// Memory of a block that was emptied, for the next one.
     spare: VecDeque<T>,
     len: usize,
+}
+
+/// The place of an item.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// 0 is the head.
+    block: usize,
+    at: usize,
 }
 
 impl<T> LongQueue<T> {
@@ -70,6 +79,24 @@ impl<T> LongQueue<T> {
         let item = self.head.pop_front()?;
         self.len -= 1;
         Some(item)
+    }
+
+    /// Where the item is that `compare` calls equal, the items being in ascending order.
+    pub fn find(&self, compare: impl Fn(&T) -> Ordering) -> Option<Place> {
+        let block = self.blocks.partition_point(|block| block.front().is_some_and(|first| compare(first) != Ordering::Greater));
+        let items = if block == 0 { &self.head } else { &self.blocks[block - 1] };
+        items.binary_search_by(&compare).ok().map(|at| Place { block, at })
+    }
+
+    /// Takes out the item at a place that [`find`](Self::find) has just given. Moves a part of its block.
+    pub fn remove(&mut self, Place { block, at }: Place) -> T {
+        let items = if block == 0 { &mut self.head } else { &mut self.blocks[block - 1] };
+        let item = items.remove(at).expect("it was found");
+        if block > 0 && items.is_empty() {
+            self.blocks.remove(block - 1);
+        }
+        self.len -= 1;
+        item
     }
 
     #[cold]
@@ -124,6 +151,24 @@ mod tests {
             assert_eq!(queue.pop_front(), Some(item));
         }
         assert!(queue.is_empty() && queue.pop_front().is_none() && queue.front().is_none());
+    }
+
+    #[test]
+    fn items_are_found_and_taken_out_wherever_they_are() {
+        let mut rng = Rng::seeded(6);
+        let mut queue = LongQueue::new();
+        (0..20_000_u64).for_each(|n| queue.push_back(n));
+        let mut model: Vec<u64> = (0..20_000).collect();
+        for _ in 0..15_000 {
+            let wanted = rng.below(20_000);
+            let found = queue.find(|item| item.cmp(&wanted)).map(|place| queue.remove(place));
+            assert_eq!(found, model.binary_search(&wanted).ok().map(|at| model.remove(at)));
+            if rng.below(4) == 0 {
+                assert_eq!(queue.pop_front(), Some(model.remove(0)));
+            }
+        }
+        assert_eq!(queue.len(), model.len());
+        assert!(std::iter::from_fn(|| queue.pop_front()).eq(model));
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Arena {
         let current = self.current?;
         let segment = self.segment(current);
         let head = segment.head.checked_sub(1)?;
-        let is_same = || read_head(&self.segment_bytes(current)[head as usize..]) == (message.route, message.properties);
+        let is_same = || read_head(&self.segment_bytes(current)[head as usize..]).has_head_of(message);
         (segment.room() >= record_len && (repeats || is_same())).then_some((current, head))
     }
 
@@ -346,9 +346,10 @@ const SEGMENTS_IN_HAND: usize = 2;
 mod tests {
     use super::*;
     use crate::base::limits::ARENA_CHUNKS_KEPT;
+    use crate::message::Stamp;
 
     fn message(body: &[u8]) -> MessageView<'_> {
-        MessageView { route: Route::new(b"\x00\x01q"), properties: &[0, 0], body: Body::Slice(body) }
+        MessageView { route: Route::new(b"\x00\x01q"), properties: &[0, 0], stamp: Stamp::NONE, body: Body::Slice(body) }
     }
 
     fn trim_all(arena: &mut Arena) {

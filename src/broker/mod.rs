@@ -3,6 +3,7 @@
 pub mod access;
 pub mod arena;
 pub mod catalog;
+pub mod dead_letter;
 pub mod exchange;
 #[cfg(test)]
 mod fixture;

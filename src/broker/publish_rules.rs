@@ -2,7 +2,7 @@
 
 use crate::base::limits::EXPIRATION_MS_MAX;
 use crate::contract::{Code, Fault};
-use crate::message::{ErlangString, TableRef, Value, Values, erlang_text, rewrite_headers};
+use crate::message::{ErlangString, TableRef, Value, Values, erlang_text, replace_headers};
 
 /// expiration is the decimal text of 0 to ten years in milliseconds.
 pub(super) fn check_expiration(expiration: &[u8]) -> Result<(), Fault> {
@@ -73,7 +73,7 @@ impl<'a> CarbonCopies<'a> {
     /// The property list without BCC.
     pub fn without_blind(&self, properties: &[u8], headers: TableRef<'_>) -> Vec<u8> {
         let rest = headers.without(|name| name == BLIND.as_bytes());
-        rewrite_headers(properties, &rest.view())
+        replace_headers(properties, rest.view(), 0)
     }
 }
 

@@ -19,7 +19,7 @@ use super::exchange::Dest;
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
-use crate::message::{MessageView, Properties, TableRef, flag, rewrite_reply_to};
+use crate::message::{MessageView, Properties, TableRef, flag, replace_reply_to};
 
 /// What was learnt beside the queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -100,9 +100,28 @@ pub fn route(
 /// The properties of a request with the name that its replies are to be sent to.
 fn address(properties: &[u8], reply_name: Option<&str>) -> Result<Vec<u8>, Fault> {
     match reply_name {
-        Some(name) => Ok(rewrite_reply_to(properties, name)),
+        Some(name) => Ok(replace_reply_to(properties, name)),
         None => Err(Fault::new(Code::PreconditionFailed, "fast reply consumer does not exist")),
     }
+}
+
+/// Finds the queues of a dead message that goes to the exchange `name`; there are none if that is missing. (Row DL6: whoever declared the queue was
+/// asked for the right to do so, and an internal exchange takes it.)
+pub fn route_dead<'k, K: Iterator<Item = &'k [u8]>>(
+    catalog: &Catalog,
+    vhost: VhostId,
+    name: &[u8],
+    keys: impl Fn() -> K,
+    headers: TableRef<'_>,
+    out: &mut RouteSet,
+) {
+    out.clear();
+    if name.is_empty() {
+        out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
+    } else if let Some(exchange) = catalog.exchange_by_name(vhost, name) {
+        walk(catalog, exchange, keys, headers, out);
+    }
+    keep_each_once(out);
 }
 
 fn check_properties<'a>(properties: Properties<'a>, user: &str) -> Result<(TableRef<'a>, CarbonCopies<'a>), Fault> {
@@ -172,14 +191,14 @@ mod tests {
     use super::*;
     use crate::broker::fixture::{VHOST, binding, conn, exchange};
     use crate::contract::{BindingSpec, ExchangeSpec, Request};
-    use crate::message::{Body, PropertiesBuilder, Route, Table, TableBuilder};
+    use crate::message::{Body, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
     const PUBLISHER: Publisher<'_> = Publisher { user: "guest", reply_name: None };
 
     /// Names of the queues, and what else was learnt.
     fn publish(catalog: &Catalog, exchange: &str, key: &str, properties: &[u8]) -> Result<(Vec<String>, Routed), Fault> {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
-        let message = MessageView { route: Route::new(&wire), properties, body: Body::Slice(b"") };
+        let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
         let mut queues = RouteSet::new();
         let routed = route(catalog, VHOST, PUBLISHER, &message, &mut queues)?;
         let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());

@@ -152,6 +152,10 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "50MB", value_parser = disk_free_limit)]
     disk_free_limit: u64,
 
+    /// Do not count on what an x-death header that a client publishes says, as RabbitMQ since version 4
+    #[arg(long)]
+    ignore_client_deaths: bool,
+
     /// What to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
     log: log::LevelFilter,
@@ -198,6 +202,7 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         heartbeat: args.heartbeat,
         consumer_timeout_ms: Some(args.consumer_timeout).filter(|&timeout| timeout > 0),
         max_message_size: args.max_message_size,
+        trust_client_deaths: !args.ignore_client_deaths,
         max_connections: args.max_connections,
         memory_high_watermark: args.memory_high_watermark,
         disk_free_limit: args.disk_free_limit,
@@ -449,7 +454,7 @@ mod tests {
             ("--max-message-size 1g", "from 1 to 512MiB"),
             ("--log loud", "off, error, warn"),
             ("--heartbeat", "--heartbeat"),
-            ("--consumer-timeout -1", "--consumer-timeout"),
+            ("--consumer-timeout soon", "from 0 to"),
             ("--memory-high-watermark 1.5", "from 0 to 1, such as 0.6, or a size"),
             ("--disk-free-limit much", "such as 50MB"),
             ("--tcp-congestion=", "such as cubic or bbr"),

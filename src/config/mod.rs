@@ -55,6 +55,8 @@ pub struct Config {
     pub heartbeat: u16,
     /// How long consumers of quorum queues may keep a delivery, milliseconds; none: as long as they like.
     pub consumer_timeout_ms: Option<u64>,
+    /// What an x-death header that a client publishes says of earlier deaths counts (before RabbitMQ 4 it did).
+    pub trust_client_deaths: bool,
     /// Largest message body, bytes.
     pub max_message_size: usize,
     /// Most connections of the whole broker.
@@ -116,6 +118,7 @@ impl Default for Config {
             frame_max: 131_072,
             heartbeat: 60,
             consumer_timeout_ms: Some(1_800_000),
+            trust_client_deaths: true,
             max_message_size: 16 << 20,
             max_connections: 100_000,
             memory_high_watermark: Watermark::Fraction(0.6),

@@ -1,6 +1,6 @@
 //! The broker's time since the process started, the same for all shards.
 
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 /// Read once per turn. A copy shows the same time.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,12 @@ impl Clock {
     /// A clock that shows 0 now.
     pub fn start() -> Clock {
         Clock { start: Instant::now() }
+    }
+
+    /// The time of day at the start, milliseconds since 1970.
+    pub fn epoch_ms(&self) -> u64 {
+        let since = UNIX_EPOCH.elapsed().unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or_default().saturating_sub(self.now_ms()).max(1)
     }
 
     /// Microseconds since the start.

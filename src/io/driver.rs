@@ -148,6 +148,7 @@ impl<'r> Driver<'r> {
             self.pace.turn_ended(begin, begin - self.turn_us, heard);
         }
         (self.turn_us, self.now) = (begin, begin / 1000);
+        self.shard.tell_time(self.now);
     }
 
     /// Handles what is complete, in the order in which it completed; returns how much that was.

@@ -25,7 +25,7 @@ use crate::base::ids::ShardId;
 use crate::base::limits::{LOG_READ_SIZE, LOG_SEGMENT_SIZE};
 use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::config::Config;
-use crate::message::{Body, MessageView, Route};
+use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
 use crate::store::catalog_log::{self, CatalogLog};
 use crate::store::{Op, Placed, Store};
@@ -42,6 +42,7 @@ struct Copied {
     sequence: u64,
     route: Vec<u8>,
     properties: Vec<u8>,
+    stamp: Stamp,
     body: Vec<u8>,
 }
 
@@ -103,11 +104,11 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, stores:
         let mut messages: Vec<Copied> = Vec::new();
         perform(&from, source, |sequence, message| {
             let (route, properties) = (message.route.wire().to_vec(), message.properties.to_vec());
-            messages.push(Copied { sequence, route, properties, body: message.body.bytes().to_vec() });
+            messages.push(Copied { sequence, route, properties, stamp: message.stamp, body: message.body.bytes().to_vec() });
         })?;
-        for Copied { sequence, route, properties, body } in &messages {
-            let message = MessageView { route: Route::new(route), properties, body: Body::Slice(body) };
-            target.append(&[Placed { slot: SLOT, first: *sequence }], message.route, &[message.content()], false);
+        for &Copied { sequence, ref route, ref properties, stamp, ref body } in &messages {
+            let message = MessageView { route: Route::new(route), properties, stamp, body: Body::Slice(body) };
+            target.append(&[Placed { slot: SLOT, first: sequence }], message.route, stamp, &[message.content()], false);
         }
         // Damage that is accepted leaves fewer than were counted.
         left = if messages.is_empty() { 0 } else { left.saturating_sub(messages.len() as u64) };

@@ -17,7 +17,7 @@ mod value;
 pub mod wire;
 
 pub use erlang::{ErlangBinary, ErlangString, erlang_text};
-pub use properties::{Properties, PropertiesBuilder, PropertiesError, flag, rewrite_headers, rewrite_reply_to};
+pub use properties::{Properties, PropertiesBuilder, PropertiesError, flag, replace_headers, replace_reply_to};
 pub use record::{Record, head_len, read_head, set_holders, write_head};
 pub use table::{Entries, Table, TableError, TableRef};
 pub use table_builder::{ArrayBuilder, TableBuilder};
@@ -126,7 +126,97 @@ impl<'a> Body<'a> {
             Body::Shared(bytes) => bytes,
         }
     }
+
+    /// The body for itself: copied, or counted once more.
+    pub fn to_owned(self) -> OwnedBody {
+        match self {
+            Body::Slice(bytes) => OwnedBody::Copy(bytes.into()),
+            Body::Shared(bytes) => OwnedBody::Shared(bytes.clone()),
+        }
+    }
 }
+
+/// A body that borrows nothing.
+#[derive(Clone, Debug)]
+pub enum OwnedBody {
+    /// A copy.
+    Copy(Box<[u8]>),
+    /// A counted buffer.
+    Shared(Bytes),
+}
+
+impl OwnedBody {
+    /// The body, borrowed.
+    pub fn as_body(&self) -> Body<'_> {
+        match self {
+            OwnedBody::Copy(bytes) => Body::Slice(bytes),
+            OwnedBody::Shared(bytes) => Body::Shared(bytes),
+        }
+    }
+}
+
+/// What the broker knows of a message beyond what its publisher said: when it was published, and what has happened to it. It stays with the message
+/// wherever the broker keeps it, and does not go to clients.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    /// Nobody will want to know.
+    pub const NONE: Stamp = Stamp(0);
+
+    /// Published at this time, milliseconds since 1970 (below 2^48).
+    pub fn at(time_ms: u64) -> Stamp {
+        Stamp(time_ms & TIME)
+    }
+
+    /// The time, if it was noted.
+    pub fn time_ms(self) -> Option<u64> {
+        Some(self.0 & TIME).filter(|&time| time > 0)
+    }
+
+    /// The same at another time.
+    #[must_use]
+    pub fn renewed(self, time_ms: u64) -> Stamp {
+        Stamp(self.0 & !TIME | time_ms & TIME)
+    }
+
+    /// It has died in a queue.
+    #[must_use]
+    pub fn died(self) -> Stamp {
+        Stamp(self.0 | DIED)
+    }
+
+    /// Whether it has: the history in its headers is ours.
+    pub fn has_died(self) -> bool {
+        self.0 & DIED != 0
+    }
+
+    /// It has been delivered to a consumer before it came to its queue.
+    #[must_use]
+    pub fn delivered(self) -> Stamp {
+        Stamp(self.0 | DELIVERED)
+    }
+
+    /// Whether it has: every delivery says so.
+    #[inline]
+    pub fn was_delivered(self) -> bool {
+        self.0 & DELIVERED != 0
+    }
+
+    /// As a number.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// What [`to_bits`](Self::to_bits) made.
+    pub fn from_bits(bits: u64) -> Stamp {
+        Stamp(bits)
+    }
+}
+
+const TIME: u64 = (1 << 48) - 1;
+const DIED: u64 = 1 << 63;
+const DELIVERED: u64 = 1 << 62;
 
 /// A message without its route: one of several that were published to the same place.
 #[derive(Clone, Copy, Debug)]
@@ -141,7 +231,7 @@ impl<'a> Content<'a> {
     /// The message that was published with this content to `route`.
     #[inline]
     pub fn sent_to(self, route: Route<'a>) -> MessageView<'a> {
-        MessageView { route, properties: self.properties, body: self.body }
+        MessageView { route, properties: self.properties, stamp: Stamp::NONE, body: self.body }
     }
 }
 
@@ -152,6 +242,8 @@ pub struct MessageView<'a> {
     pub route: Route<'a>,
     /// The property list in wire form, checked.
     pub properties: &'a [u8],
+    /// What the broker knows of it.
+    pub stamp: Stamp,
     /// The body.
     pub body: Body<'a>,
 }
@@ -160,6 +252,12 @@ impl<'a> MessageView<'a> {
     /// The message without its route.
     pub fn content(&self) -> Content<'a> {
         Content { properties: self.properties, body: self.body }
+    }
+
+    /// Whether all but the body is equal.
+    #[inline]
+    pub fn has_head_of(&self, other: &MessageView<'_>) -> bool {
+        self.stamp == other.stamp && self.route == other.route && self.properties == other.properties
     }
 
     /// Whether route and properties are not only equal to those of another message but the same bytes in the same place. Cheap, and true for

@@ -174,32 +174,35 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// The same list with other headers, in place of the ones it has or beside what it has. `properties` was checked before.
-pub fn rewrite_headers(properties: &[u8], headers: &TableRef<'_>) -> Vec<u8> {
-    rewrite(properties, flag::HEADERS, headers.wire().len() + 4, |out| wire::put_longstr(out, headers.wire()))
+/// The same list with other headers, in place of the ones it has or beside what it has, and without the properties of the mask `dropped`.
+/// `properties` was checked before.
+pub fn replace_headers(properties: &[u8], headers: TableRef<'_>, dropped: u16) -> Vec<u8> {
+    replace(properties, flag::HEADERS, dropped, headers.wire().len() + 4, |out| wire::put_longstr(out, headers.wire()))
 }
 
 /// The same list with another reply-to, of at most 255 bytes. `properties` was checked before.
-pub fn rewrite_reply_to(properties: &[u8], reply_to: &str) -> Vec<u8> {
-    rewrite(properties, flag::REPLY_TO, reply_to.len() + 1, |out| wire::put_shortstr(out, reply_to.as_bytes()))
+pub fn replace_reply_to(properties: &[u8], reply_to: &str) -> Vec<u8> {
+    replace(properties, flag::REPLY_TO, 0, reply_to.len() + 1, |out| wire::put_shortstr(out, reply_to.as_bytes()))
 }
 
-/// The same list with another value of the property `wanted`, which `put` writes and which takes `len` bytes.
-fn rewrite(properties: &[u8], wanted: u16, len: usize, put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+/// The same list with another value of the property `wanted`, which `put` writes and which takes `len` bytes, and without those of the mask `dropped`.
+fn replace(properties: &[u8], wanted: u16, dropped: u16, len: usize, put: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let list = Properties::trusted(properties);
+    let flags = (list.flags | wanted) & !dropped;
     let mut reader = Reader::new(list.values);
-    for bit in bits(list.flags & !(wanted - 1) & !wanted) {
-        read_value(&mut reader, bit);
-    }
-    let before = &list.values[..list.values.len() - reader.rest().len()];
-    if list.has_any(wanted) {
-        read_value(&mut reader, wanted);
-    }
     let mut out = Vec::with_capacity(properties.len() + len);
-    wire::put_u16(&mut out, list.flags | wanted);
-    out.extend_from_slice(before);
-    put(&mut out);
-    out.extend_from_slice(reader.rest());
+    wire::put_u16(&mut out, flags);
+    for bit in bits(list.flags | wanted) {
+        let before = reader.rest();
+        if list.has_any(bit) {
+            read_value(&mut reader, bit);
+        }
+        if bit == wanted {
+            put(&mut out);
+        } else if flags & bit != 0 {
+            out.extend_from_slice(&before[..before.len() - reader.rest().len()]);
+        }
+    }
     out
 }
 
@@ -381,9 +384,11 @@ mod tests {
         let old = TableBuilder::new().text("BCC", "q").build();
         let new = TableBuilder::new().bool("kept", true).build();
         let expected = all(new.view()).build();
-        assert_eq!(rewrite_headers(&all(old.view()).build(), &new.view()), expected);
+        assert_eq!(replace_headers(&all(old.view()).build(), new.view(), 0), expected);
         let without = PropertiesBuilder { headers: None, ..all(old.view()) }.build();
-        assert_eq!(rewrite_headers(&without, &new.view()), expected);
-        assert_eq!(rewrite_headers(Properties::NONE, &TableRef::EMPTY), [0x20, 0, 0, 0, 0, 0]);
+        assert_eq!(replace_headers(&without, new.view(), 0), expected);
+        assert_eq!(replace_headers(Properties::NONE, TableRef::EMPTY, 0), [0x20, 0, 0, 0, 0, 0]);
+        let expected = PropertiesBuilder { expiration: None, content_type: None, ..all(new.view()) }.build();
+        assert_eq!(replace_headers(&without, new.view(), flag::EXPIRATION | flag::CONTENT_TYPE), expected);
     }
 }

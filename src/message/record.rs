@@ -1,8 +1,8 @@
 //! A message in the memory of a shard, or in the mail to another: a head that messages in a row share, and a record for each of them.
 //!
 //! ```text
-//! head      0                2                    6
-//!           [route len u16]  [properties len u32] [route][properties]
+//! head      0                2                    6            14
+//!           [route len u16]  [properties len u32] [stamp u64]  [route][properties]
 //! record    0            4                8
 //!           [head u32]   [body len u32]   [holders u32] [body, or the key of a shared body u32]
 //! ```
@@ -13,7 +13,7 @@
 
 use bytes::Bytes;
 
-use super::{Body, MessageView, Route};
+use super::{Body, MessageView, Route, Stamp};
 
 /// Bytes of the head of `message`.
 #[inline]
@@ -27,18 +27,20 @@ pub fn write_head(message: &MessageView<'_>, space: &mut [u8]) {
     let (route, properties) = (message.route.wire(), message.properties);
     let properties_at = HEAD_FIXED + route.len();
     space[..2].copy_from_slice(&(route.len() as u16).to_le_bytes());
-    space[2..HEAD_FIXED].copy_from_slice(&(properties.len() as u32).to_le_bytes());
+    space[2..6].copy_from_slice(&(properties.len() as u32).to_le_bytes());
+    space[6..HEAD_FIXED].copy_from_slice(&message.stamp.to_bits().to_le_bytes());
     space[HEAD_FIXED..properties_at].copy_from_slice(route);
     space[properties_at..properties_at + properties.len()].copy_from_slice(properties);
 }
 
-/// Route and properties of the head at the front of `bytes`.
+/// The message without a body whose head is at the front of `bytes`.
 #[inline]
-pub fn read_head(bytes: &[u8]) -> (Route<'_>, &[u8]) {
+pub fn read_head(bytes: &[u8]) -> MessageView<'_> {
     let (fixed, rest) = bytes.split_first_chunk::<HEAD_FIXED>().expect("a head was written");
-    let &[r0, r1, p0, p1, p2, p3] = fixed;
+    let &[r0, r1, p0, p1, p2, p3, ref stamp @ ..] = fixed;
     let (route, rest) = rest.split_at(usize::from(u16::from_le_bytes([r0, r1])));
-    (Route::new(route), &rest[..u32::from_le_bytes([p0, p1, p2, p3]) as usize])
+    let properties = &rest[..u32::from_le_bytes([p0, p1, p2, p3]) as usize];
+    MessageView { route: Route::new(route), properties, stamp: Stamp::from_bits(u64::from_le_bytes(*stamp)), body: Body::Slice(&[]) }
 }
 
 /// The fixed part of a record.
@@ -108,12 +110,11 @@ impl Record {
     /// [`is_shared`](Self::is_shared).
     #[inline]
     pub fn view<'a>(self, head: &'a [u8], record: &'a [u8], shared: Option<&'a Bytes>) -> MessageView<'a> {
-        let (route, properties) = read_head(head);
         let body = match shared {
             Some(body) => Body::Shared(body),
             None => Body::Slice(&record[RECORD_FIXED..self.size()]),
         };
-        MessageView { route, properties, body }
+        MessageView { body, ..read_head(head) }
     }
 }
 
@@ -123,7 +124,7 @@ pub fn set_holders(record: &mut [u8], holders: u32) {
 }
 
 /// Bytes of a head without its route and properties.
-const HEAD_FIXED: usize = 6;
+const HEAD_FIXED: usize = 14;
 /// Bytes of a record without its body.
 const RECORD_FIXED: usize = 12;
 const SHARED: u32 = 1 << 31;
@@ -136,7 +137,7 @@ mod tests {
     fn what_is_written_is_read() {
         let shared = Bytes::from_static(b"shared body");
         for body in [Body::Slice(b""), Body::Slice(b"hello"), Body::Shared(&shared)] {
-            let message = MessageView { route: Route::new(b"\x02ex\x03key"), properties: &[0x80, 0, 1, b'x'], body };
+            let message = MessageView { route: Route::new(b"\x02ex\x03key"), properties: &[0x80, 0, 1, b'x'], stamp: Stamp::at(77), body };
             let mut head = vec![0; head_len(&message)];
             write_head(&message, &mut head);
             let written = Record::of(&message, 3).with_head(55);
@@ -146,7 +147,7 @@ mod tests {
             assert_eq!((read, read.head, read.holders), (written, 55, 3));
             assert!(!read.is_shared() || read.shared_key(&record) == 77);
             let view = read.view(&head, &record, read.is_shared().then_some(&shared));
-            assert_eq!((view.route, view.properties, view.body.bytes()), (message.route, message.properties, body.bytes()));
+            assert!(view.has_head_of(&message) && view.body.bytes() == body.bytes());
             set_holders(&mut record, 9);
             assert_eq!(Record::read(&record), Record { holders: 9, ..written });
         }

@@ -21,8 +21,8 @@ impl TableBuilder {
 
     /// Any value.
     #[must_use]
-    pub fn value(mut self, key: &str, value: Value<'_>) -> Self {
-        put_entry(&mut self.0, key.as_bytes(), value);
+    pub fn value(mut self, key: impl AsRef<[u8]>, value: Value<'_>) -> Self {
+        put_entry(&mut self.0, key.as_ref(), value);
         self
     }
 

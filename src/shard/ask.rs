@@ -11,6 +11,9 @@ impl Shard {
     /// Answers a question to a queue.
     pub(super) fn on_ask(&mut self, ask: Ask) {
         let Ask { from, queue: id, question } = ask;
+        if matches!(question, Question::Counts | Question::Get { .. }) {
+            self.touch_queue(id);
+        }
         let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, absent(question)) };
         match question {
             Question::Counts => {
@@ -25,17 +28,18 @@ impl Shard {
             Question::Delete { if_unused, if_empty } => self.on_delete(from, id, if_unused, if_empty),
             Question::Consume { index, no_ack, exclusive, prefetch, arguments } => {
                 let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, arguments.priority);
-                let may_be_late = queue.settings.quorum && !no_ack;
-                let timeout_ms = arguments.timeout.or(queue.settings.consumer_timeout_ms).or(self.config.consumer_timeout_ms);
+                let may_be_late = queue.rules.quorum && !no_ack;
+                let timeout_ms = arguments.timeout.or(queue.rules.consumer_timeout_ms).or(self.config.consumer_timeout_ms);
                 self.on_consume(from, id, consumer, exclusive, timeout_ms.filter(|_| may_be_late));
             }
             Question::Cancel(consumer) => {
                 queue.consumers.cancel(consumer);
+                self.touch_queue(id);
                 self.tell(from, Answer::Notice(Notice::Done));
                 self.serve_next(id);
                 self.delete_if_abandoned(id);
             }
-            Question::Get { .. } if queue.settings.quorum && queue.settings.single_active => self.refuse_get(from, id),
+            Question::Get { .. } if queue.rules.quorum && queue.rules.single_active => self.refuse_get(from, id),
             Question::Get { no_ack } => self.on_get(from, id, no_ack),
         }
     }
@@ -63,10 +67,12 @@ impl Shard {
 
     pub(super) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, Answer::Retry) };
+        let Shard { queues, arena, .. } = self;
+        let Some(queue) = local_queue(queues, id) else { return self.tell(from, Answer::Retry) };
         let Some(entry) = queue.pop() else {
             return if queue.spilled() > 0 { self.await_load(from, id, no_ack) } else { self.tell(from, Answer::Notice(Notice::Empty)) };
         };
+        Shard::discount(queue, &arena.view(entry.message));
         let remaining = count(queue.len());
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let got = Got { receipt, no_ack, remaining, at: 0 };

@@ -12,7 +12,7 @@
 use bytes::Bytes;
 
 use crate::contract::Entry;
-use crate::message::{Body, Content, MessageRef, MessageView, Route, head_len, read_head, write_head};
+use crate::message::{Body, Content, MessageRef, MessageView, Route, Stamp, head_len, read_head, write_head};
 
 /// A block that is being filled.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Block {
     pub fn write(&mut self, entry: Option<Entry>, message: &MessageView<'_>, repeats: bool) -> Written {
         let at = self.bytes.len();
         entry.inspect(|entry| self.bytes.extend_from_slice(&entry.to_bytes()));
-        let is_same = || self.head > 0 && read_head(&self.bytes[self.head..]) == (message.route, message.properties);
+        let is_same = || self.head > 0 && read_head(&self.bytes[self.head..]).has_head_of(message);
         let has_head = self.head > 0 && repeats || is_same();
         if !has_head {
             self.head = self.bytes.len() + RECORD_FIXED;
@@ -124,13 +124,13 @@ pub struct Records<'a> {
     with_entry: bool,
     shared: Option<&'a Bytes>,
     head_at: usize,
-    head: (Route<'a>, &'a [u8]),
+    head: MessageView<'a>,
 }
 
 impl<'a> Records<'a> {
     /// The messages of a mail: `count` records from `at` on, each behind its entry if `with_entry`. `shared` is the body that came in front.
     pub fn new(block: &'a [u8], at: u32, count: u32, with_entry: bool, shared: Option<&'a Bytes>) -> Records<'a> {
-        Records { block, at: at as usize, left: count, with_entry, shared, head_at: 0, head: (Route::EMPTY, &[]) }
+        Records { block, at: at as usize, left: count, with_entry, shared, head_at: 0, head: NO_HEAD }
     }
 
     fn entry(&mut self) -> Entry {
@@ -156,8 +156,7 @@ impl<'a> Iterator for Records<'a> {
         if head_at != self.head_at {
             (self.head_at, self.head) = (head_at, read_head(&self.block[head_at..]));
         }
-        let (route, properties) = self.head;
-        let mut message = MessageView { route, properties, body: Body::Slice(&[]) };
+        let mut message = self.head;
         if head_at == self.at {
             self.at += head_len(&message);
         }
@@ -189,6 +188,7 @@ fn body_len(message: &MessageView<'_>) -> usize {
 pub const ENTRY_LEN: usize = 16;
 /// Bytes of a record's fixed part.
 const RECORD_FIXED: usize = 8;
+const NO_HEAD: MessageView<'static> = MessageView { route: Route::EMPTY, properties: &[], stamp: Stamp::NONE, body: Body::Slice(&[]) };
 const SHARED: u32 = 1 << 31;
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     fn message<'a>(route: &'a [u8], properties: &'a [u8], body: Body<'a>) -> MessageView<'a> {
-        MessageView { route: Route::new(route), properties, body }
+        MessageView { route: Route::new(route), properties, stamp: Stamp::NONE, body }
     }
 
     #[test]

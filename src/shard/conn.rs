@@ -43,6 +43,8 @@ pub struct Conn {
     pub ending: bool,
     /// Messages of a tx.commit that remote queues have not accepted yet.
     pub commit_pending: usize,
+    /// A queue has refused a message of the tx.commit.
+    pub commit_failed: bool,
     /// Consumers that found no room here or in their channel.
     pub waiting: Vec<WaitingConsumer>,
     /// The session's timer.
@@ -81,6 +83,7 @@ impl Conn {
             sending: false,
             ending: false,
             commit_pending: 0,
+            commit_failed: false,
             waiting: Vec::new(),
             timer: None,
         }

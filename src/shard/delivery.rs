@@ -2,6 +2,7 @@
 
 use super::conn::WaitingConsumer;
 use super::conns::Conns;
+use super::lifetime::has_expiration;
 use super::link::Link;
 use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
@@ -10,7 +11,7 @@ use crate::base::limits::{QUEUE_BUDGET, SPILL_MIN};
 use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Target};
-use crate::message::{Content, MessageRef, MessageView, Route};
+use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
 use crate::protocol::amqp::session::{Delivery, Room};
 
 /// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
@@ -61,6 +62,8 @@ struct Away<'s, 'm> {
 pub struct Batch<'b, 'm> {
     /// Where they were published to.
     route: Route<'m>,
+    /// What the broker knows of them.
+    stamp: Stamp,
     /// What they are.
     contents: &'b [Content<'m>],
     /// For each of them, if several queues get them: its place, once one of the queues has put it there.
@@ -73,10 +76,18 @@ impl Shard {
     /// Messages for the queue `id`, which lives here: to waiting consumers at once, else into the arena or, if memory is short, to the log alone.
     pub(super) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
         let (count, mut kept) = (batch.contents.len(), 0);
+        let is_special = self.is_special(id, &batch);
+        if is_special && !self.admits(id, &batch.message(0)) {
+            return;
+        }
         while kept < count {
             let done = self.deliver_at_once(id, &mut batch, kept);
             if done == 0 {
+                let delivered = kept;
                 kept += self.append(id, &mut batch, kept);
+                if is_special {
+                    self.note_waiting(id, &batch, delivered, kept - delivered);
+                }
                 break;
             }
             kept += done;
@@ -84,20 +95,43 @@ impl Shard {
         if batch.is_logged || kept < count {
             self.note_taken(id, count, kept, batch.is_logged);
         }
+        if is_special {
+            self.trim(id);
+        }
+    }
+
+    /// Whether the queue or the messages want more than to be kept in order.
+    #[inline]
+    fn is_special(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
+        let is_special = self.special_queues > 0 && local_queue(&mut self.queues, id).is_some_and(|queue| queue.extras.is_some());
+        is_special || has_expiration(batch.contents[0].properties)
+    }
+
+    /// Messages from number `from` on began to wait, `in_memory` of them there.
+    fn note_waiting(&mut self, id: QueueId, batch: &Batch<'_, '_>, from: usize, in_memory: usize) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        if queue.counts_bytes() {
+            let bytes: usize = batch.contents[from..].iter().map(|content| content.body.bytes().len()).sum();
+            queue.extras().ready_bytes += bytes as u64;
+        }
+        if in_memory > 0 {
+            let last = queue.next_sequence() - 1;
+            self.note_deadlines(id, last + 1 - in_memory as u64, last, &batch.message(from));
+        }
     }
 
     /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did.
     fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
         let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
         let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
-        batch.is_logged = queue.settings.keeps(batch.contents[0].properties);
+        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
         let mut done = 0;
         while done < many && sink.has_room() {
             let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run) };
-            sink.deliver(queue.place(held), &batch.message(from + done));
+            sink.deliver(batch.entry(queue.place(held)), &batch.message(from + done));
             done += 1;
         }
         queue.consumers.on_delivered(served.consumer, done);
@@ -113,7 +147,7 @@ impl Shard {
         let transient = self.config.transient_memory.unwrap_or(persistent);
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
-        batch.is_logged = queue.settings.keeps(batch.contents[0].properties);
+        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let (count, was_spilling) = (batch.contents.len() - from, queue.spilled() > 0);
         let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && queue.loaded() >= SPILL_MIN;
         if spills {
@@ -123,7 +157,10 @@ impl Shard {
             }
         } else {
             let mut run = self.arena.run(batch.holders());
-            (from..batch.contents.len()).for_each(|at| queue.push(batch.hold(at, &mut run)));
+            (from..batch.contents.len()).for_each(|at| {
+                let entry = queue.place(batch.hold(at, &mut run));
+                queue.push(batch.entry(entry));
+            });
             self.memory_short |= self.arena.is_short();
         }
         if queue.consumers.any_ready() {
@@ -139,7 +176,8 @@ impl Shard {
             let Some(mut queue) = local_queue(&mut self.queues, id) else { return false };
             let loaded = queue.loaded();
             if queue.spilled() > 0 {
-                self.load_spilled(id, loaded);
+                let ready = if queue.may_expire() && self.may_read_ahead() { 0 } else { loaded };
+                self.load_spilled(id, ready);
                 queue = local_queue(&mut self.queues, id).expect("just seen");
             }
             if loaded == 0 {
@@ -169,7 +207,9 @@ impl Shard {
         let mut done = 0;
         while done < many && sink.has_room() {
             let entry = queue.pop().expect("no more are served than there are");
-            sink.deliver(entry, &self.arena.view(entry.message));
+            let message = self.arena.view(entry.message);
+            Shard::discount(queue, &message);
+            sink.deliver(entry, &message);
             if served.no_ack {
                 over.push(entry);
             }
@@ -187,6 +227,7 @@ impl Shard {
         let queue = local_queue(&mut self.queues, id).expect("it is being served");
         let entry = queue.pop().expect("it is the next one");
         let message = self.arena.view(entry.message);
+        Shard::discount(queue, &message);
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
@@ -365,17 +406,23 @@ impl<'m> Sink<'_, 'm> {
 
 impl<'b, 'm> Batch<'b, 'm> {
     /// Messages for one queue.
-    pub fn new(route: Route<'m>, contents: &'b [Content<'m>]) -> Self {
-        Batch { route, contents, stored: None, is_logged: false }
+    pub fn new(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>]) -> Self {
+        Batch { route, stamp, contents, stored: None, is_logged: false }
     }
 
     /// Messages for several queues.
-    pub fn shared(route: Route<'m>, contents: &'b [Content<'m>], stored: &'b mut [Option<MessageRef>]) -> Self {
-        Batch { route, contents, stored: Some(stored), is_logged: false }
+    pub fn shared(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>], stored: &'b mut [Option<MessageRef>]) -> Self {
+        Batch { route, stamp, contents, stored: Some(stored), is_logged: false }
     }
 
     fn message(&self, at: usize) -> MessageView<'m> {
-        self.contents[at].sent_to(self.route)
+        MessageView { stamp: self.stamp, ..self.contents[at].sent_to(self.route) }
+    }
+
+    /// The place of a message, marked if it was delivered before it came here.
+    #[inline]
+    fn entry(&self, entry: Entry) -> Entry {
+        if self.stamp.was_delivered() { entry.returned() } else { entry }
     }
 
     fn holders(&self) -> Holders {

@@ -1,14 +1,15 @@
 //! Publishing: from a message in somebody's hands to the queues that it leads to.
 
-use super::Shard;
 use super::delivery::Batch;
+use super::lifetime::has_expiration;
 use super::mail::Hold;
+use super::{Shard, local_queue};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
-use crate::broker::queue::lasts;
+use crate::broker::queue::{Settings, lasts};
 use crate::broker::router;
-use crate::contract::{Fault, Notice, ReplyName};
-use crate::message::{Content, MessageView, Route};
+use crate::contract::{Code, Fault, Notice, ReplyName};
+use crate::message::{Content, MessageView, Route, Stamp};
 use crate::protocol::amqp::session::Contents;
 
 /// Messages published in a row to the same place, and what their publisher wants to hear of them.
@@ -94,25 +95,61 @@ impl Shard {
     /// Gives messages to their queues, here and elsewhere.
     pub(super) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
         let &Published { channel, hold, route, contents, .. } = published;
+        if contents.len() > 1 && self.special_queues > 0 && self.any_rejects(routes) {
+            return (0..contents.len()).for_each(|at| self.spread(id, &published.behind(at).first(1), routes));
+        }
+        let stamp = self.stamp(contents[0].properties);
         match routes {
             [] => return self.unroutable(id, published),
-            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, contents)),
+            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, stamp, contents)),
             _ => {
                 let mut stored = std::mem::take(&mut self.stored);
                 stored.resize(contents.len(), None);
                 let here = self.id;
                 for queue in routes.iter().filter(|queue| queue.home == here) {
-                    self.enqueue(queue.queue, Batch::shared(route, contents, &mut stored));
+                    self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
                 }
                 stored.clear();
                 self.stored = stored;
                 self.post(id, published, routes);
             }
         }
-        if self.log_taken(route, contents)
+        if self.log_taken(route, stamp, contents)
             && let Some(sequence) = hold
         {
             self.await_log(id, channel, sequence, contents.len());
+        }
+        if std::mem::take(&mut self.refused) {
+            self.tell_refused(id, published);
+        }
+    }
+
+    /// Whether one of the queues here refuses what is too much: then messages are given to it one by one.
+    fn any_rejects(&mut self, routes: &[QueueAddr]) -> bool {
+        let here = self.id;
+        let mut own = routes.iter().filter(|queue| queue.home == here);
+        own.any(|queue| local_queue(&mut self.queues, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::rejects))
+    }
+
+    /// A queue has refused a message: its publisher hears of it (row D14).
+    fn tell_refused(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        match published.hold {
+            Some(0) => conn.commit_failed = true,
+            Some(sequence) => {
+                let generation = conn.session.generation(published.channel);
+                conn.session.refused(published.channel, generation, sequence);
+            }
+            None => {}
+        }
+    }
+
+    /// A queue of another shard has refused a message of a session here.
+    pub(super) fn on_refused(&mut self, hold: Hold) {
+        let Some(conn) = self.live(hold.conn) else { return };
+        match hold.sequence {
+            0 => conn.commit_failed = true,
+            sequence => conn.session.refused(hold.channel, hold.generation, sequence),
         }
     }
 
@@ -129,7 +166,7 @@ impl Shard {
             let queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue);
             if queues.clone().next().is_some() {
                 let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
-                link.publish(queues, route, contents, hold);
+                link.publish(queues, route, Stamp::NONE, contents, hold);
                 self.link_full |= !link.has_room();
             }
         }
@@ -188,27 +225,46 @@ impl Shard {
 
     /// Messages from another shard, for a queue here. Whether their confirms must wait for the disk.
     pub(super) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) -> bool {
-        let (mut route, mut contents, mut must_last) = (Route::EMPTY, Contents::new(), false);
+        let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
+        let rejects = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings()).is_some_and(Settings::rejects);
+        let most = if rejects { 1 } else { PUBLISH_RUN_MAX };
+        let mut count = 0;
         for message in messages {
-            if contents.len() == PUBLISH_RUN_MAX || message.route != route {
-                must_last |= self.enqueue_posted(queue, route, &contents);
+            if contents.len() == most || message.route != route || message.stamp != stamp {
+                must_last |= self.enqueue_posted(queue, route, stamp, &contents);
+                self.note_refusal(count);
                 contents.clear();
-                route = message.route;
+                (route, stamp) = (message.route, message.stamp);
             }
             contents.push(message.content());
+            count += 1;
         }
-        must_last | self.enqueue_posted(queue, route, &contents)
+        must_last |= self.enqueue_posted(queue, route, stamp, &contents);
+        self.note_refusal(count);
+        must_last
+    }
+
+    /// The last of so many messages from another shard may have been refused.
+    fn note_refusal(&mut self, count: u32) {
+        if std::mem::take(&mut self.refused) {
+            self.refusals.push(count - 1);
+        }
     }
 
     /// Messages to the same place, which may differ in whether they survive a restart.
-    fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, mut contents: &[Content<'_>]) -> bool {
+    fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) -> bool {
         let mut must_last = false;
         while !contents.is_empty() {
             let first = contents[0].properties;
-            let is_alike = |content: &&Content<'_>| std::ptr::eq(content.properties, first) || lasts(content.properties) == lasts(first);
+            let (first_lasts, first_expires) = (lasts(first), has_expiration(first));
+            let is_alike = |content: &&Content<'_>| {
+                let properties = content.properties;
+                std::ptr::eq(properties, first) || lasts(properties) == first_lasts && !first_expires && !has_expiration(properties)
+            };
             let (alike, rest) = contents.split_at(contents.iter().take_while(is_alike).count());
-            self.enqueue(queue, Batch::new(route, alike));
-            must_last |= self.log_taken(route, alike);
+            let stamp = if stamp == Stamp::NONE { self.stamp(first) } else { stamp };
+            self.enqueue(queue, Batch::new(route, stamp, alike));
+            must_last |= self.log_taken(route, stamp, alike);
             contents = rest;
         }
         must_last
@@ -224,10 +280,16 @@ impl Shard {
                 continue;
             }
             conn.commit_pending -= count as usize;
-            if conn.commit_pending == 0 {
-                self.answer(id, Notice::Done);
-            }
+            self.end_commit(id);
         }
+    }
+
+    /// Answers tx.commit once all queues have said what they do (row Q9).
+    pub(super) fn end_commit(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.commit_pending == 0) else { return };
+        let failed = std::mem::take(&mut conn.commit_failed);
+        let fault = || Notice::Failed(Fault::new(Code::PreconditionFailed, "partial tx completion"));
+        self.answer(id, if failed { fault() } else { Notice::Done });
     }
 }
 

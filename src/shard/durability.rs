@@ -15,7 +15,7 @@ use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
 use crate::broker::arena::Holders;
 use crate::contract::Entry;
-use crate::message::{Content, Route};
+use crate::message::{Content, Route, Stamp};
 use crate::store::compact::Compacted;
 use crate::store::format::Range;
 use crate::store::{Damage, Loaded, Placed, Reader, Store, Write};
@@ -74,13 +74,13 @@ impl Shard {
 
     /// Logs a batch as its queues have taken it. Whether the publisher's confirm must wait for the disk.
     #[inline]
-    pub(super) fn log_taken(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
-        !self.logging.placed.is_empty() && self.log(route, contents)
+    pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
+        !self.logging.placed.is_empty() && self.log(route, stamp, contents)
     }
 
-    fn log(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> bool {
+    fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
         let Logging { placed, gone, must_last } = &mut self.logging;
-        self.store.append(placed, route, contents, !*must_last);
+        self.store.append(placed, route, stamp, contents, !*must_last);
         gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
         placed.clear();
         self.log_full |= self.store.is_congested();
@@ -171,12 +171,21 @@ impl Shard {
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
         let Shard { store, arena, queues, .. } = self;
         let mut queue = queues.get_mut(reader.slot() as usize).and_then(Option::as_deref_mut);
+        let id = queue.as_ref().map(|queue| queue.id);
+        let mut timed = Vec::new();
         let read = store.on_read(reader, bytes, |sequence, delivered, message| {
             if let Some(queue) = &mut queue {
                 let entry = Entry::new(sequence, arena.insert(message, Holders::One).logged());
-                queue.load(if delivered { entry.returned() } else { entry });
+                queue.load(if delivered || message.stamp.was_delivered() { entry.returned() } else { entry });
+                if message.stamp.time_ms().is_some() {
+                    timed.push(entry);
+                }
             }
         });
+        if let Some(id) = id {
+            self.note_loaded(id, &timed);
+        }
+        let Shard { queues, .. } = self;
         match read {
             Ok(Loaded { is_served, lost }) => {
                 if lost > 0 {
@@ -224,7 +233,7 @@ impl Shard {
     /// Messages in durable queues that were delivered and came back, as the log names them: what the next start needs to know of them.
     pub fn delivered_before(&self) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
-        for queue in self.queues.iter().flatten().filter(|queue| queue.settings.durable) {
+        for queue in self.queues.iter().flatten().filter(|queue| queue.rules.durable) {
             let slot = Key::from(queue.id).slot;
             let number = self.store.number(slot).expect("every queue has one");
             for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {

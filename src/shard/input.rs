@@ -17,7 +17,7 @@ use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::router::Publisher;
 use crate::broker::{access, router};
-use crate::contract::{Fault, Notice, Outcome, Receipt, RouteSet};
+use crate::contract::{Fault, Outcome, Receipt, RouteSet};
 use crate::protocol::amqp::session::{BodyLoan, Contents, Event, Login, Publish};
 
 impl Shard {
@@ -216,9 +216,7 @@ impl Shard {
         if self.store.is_dirty() {
             self.await_log(id, channel, 0, 1); // what was settled, too
         }
-        if self.conns.get(id).is_some_and(|conn| conn.commit_pending == 0) {
-            self.answer(id, Notice::Done);
-        }
+        self.end_commit(id);
     }
 }
 

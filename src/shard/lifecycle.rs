@@ -143,6 +143,7 @@ impl Shard {
     pub(super) fn on_leave(&mut self, id: QueueId, consumer: ConsumerId) {
         let left = self.queue_mut(id).and_then(|queue| queue.consumers.leave(consumer)).is_some();
         if left {
+            self.touch_queue(id);
             self.serve_next(id);
             self.delete_if_abandoned(id);
         }
@@ -150,7 +151,7 @@ impl Shard {
 
     /// A consumer went: it may be another's turn (row S8).
     pub(super) fn serve_next(&mut self, id: QueueId) {
-        if self.queue_mut(id).is_some_and(|queue| queue.settings.single_active && queue.can_deliver()) {
+        if self.queue_mut(id).is_some_and(|queue| queue.rules.single_active && queue.can_deliver()) {
             self.mark_queue(id);
         }
     }
@@ -164,9 +165,11 @@ impl Shard {
 
     /// Ends a queue of this shard: its messages go, the catalog forgets it; then `asker` hears how many, and its consumers that they are gone.
     pub(super) fn delete_queue(&mut self, id: QueueId, asker: Option<ChannelAddr>) {
+        self.bury_all();
         let messages = self.purge(id);
         let slot = Key::from(id).slot;
         let Some(queue) = self.queues.get_mut(slot as usize).and_then(|queue| queue.take_if(|queue| queue.id == id)) else { return };
+        self.forget_timer(&queue);
         self.dirty_queues.remove(slot);
         self.store.close_queue(slot);
         self.retry_getters();

@@ -26,7 +26,7 @@ use crate::base::ids::{ChannelAddr, ConsumerId, QueueId};
 use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
 use crate::contract::{Entry, Outcome};
-use crate::message::{Body, Content, MessageView, Route};
+use crate::message::{Body, Content, MessageView, Route, Stamp};
 
 /// This shard's end of the rings to and from one peer.
 pub struct Link {
@@ -119,12 +119,13 @@ impl Link {
         &mut self,
         queues: impl Iterator<Item = QueueId> + Clone,
         route: Route<'_>,
+        stamp: Stamp,
         contents: &[Content<'_>],
         hold: Option<Hold>,
     ) {
         let mut done = 0;
         while done < contents.len() {
-            let (written, count) = self.write_run(route, &contents[done..]);
+            let (written, count) = self.write_run(route, stamp, &contents[done..]);
             for queue in queues.clone() {
                 let hold = hold.map(|hold| hold.behind(done as u32));
                 self.stage_publish(Publish { queue, hold, at: written.at, count: count as u32 }, written, contents[done].body);
@@ -134,9 +135,9 @@ impl Link {
     }
 
     /// Writes as many messages as fit into one block and can be told of in one mail; the answer is where the first one stands, and how many.
-    fn write_run(&mut self, route: Route<'_>, contents: &[Content<'_>]) -> (Written, usize) {
+    fn write_run(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> (Written, usize) {
         let (first, rest) = contents.split_first().expect("there is something to write");
-        let written = self.write(None, &first.sent_to(route), false);
+        let written = self.write(None, &MessageView { stamp, ..first.sent_to(route) }, false);
         if matches!(first.body, Body::Shared(_)) {
             return (written, 1);
         }
@@ -175,7 +176,7 @@ impl Link {
     pub fn reply(&mut self, reply: Reply, route: Route<'_>, contents: &[Content<'_>]) {
         let mut done = 0;
         while done < contents.len() {
-            let (written, count) = self.write_run(route, &contents[done..]);
+            let (written, count) = self.write_run(route, Stamp::NONE, &contents[done..]);
             let hold = reply.hold.behind(done as u32);
             self.stage_with(contents[done].body, Mail::Reply(Reply { hold, at: written.at, count: count as u16, ..reply }));
             done += count;
@@ -325,7 +326,7 @@ mod tests {
 
     fn publish_to(link: &mut Link, queue: u32, body: Body<'_>) {
         let queue = QueueId(Key { slot: queue, generation: 0 });
-        link.publish(std::iter::once(queue), Route::new(b"\x00\x01q"), &[Content { properties: &[0, 0], body }], None);
+        link.publish(std::iter::once(queue), Route::new(b"\x00\x01q"), Stamp::NONE, &[Content { properties: &[0, 0], body }], None);
     }
 
     /// Takes what has arrived: the bodies of published messages.
@@ -402,7 +403,7 @@ mod tests {
         let (mut a, mut b) = joined();
         let contents: Vec<_> = (0..40_u8).map(|_| Content { properties: &[0, 0], body: Body::Slice(b"body") }).collect();
         let queues = [0, 1, 2].map(|slot| QueueId(Key { slot, generation: 0 }));
-        a.publish(queues.into_iter(), Route::new(b"\x00\x01q"), &contents, None);
+        a.publish(queues.into_iter(), Route::new(b"\x00\x01q"), Stamp::NONE, &contents, None);
         assert_eq!(a.staged.len(), 1 + 3);
         a.flush();
         assert_eq!(bodies(&mut b).len(), 120);

@@ -43,6 +43,8 @@ pub enum Mail {
     Settled(Settled),
     /// Messages that their queues have: who waits, and from its sequence number on how many.
     Accepted(Box<[(Hold, u32)]>),
+    /// A queue has refused this message; it is among those in [`Accepted`](Mail::Accepted) behind.
+    Refused(Hold),
     /// A consumer's connection has no room: stop serving it.
     Park(QueueId, ConsumerId),
     /// The consumer of this connection is not served any more.

@@ -72,6 +72,7 @@ impl Shard {
             }
             Mail::SentBack(queue, consumer, entry, epoch) => self.on_sent_back(queue, consumer, entry, epoch),
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
+            Mail::Refused(hold) => self.on_refused(hold),
             Mail::Park(queue, consumer) => self.on_park(queue, consumer),
             Mail::Parked(conn, queue, consumer) => self.on_parked(conn, queue, consumer),
             Mail::Unpark(queue, consumer) => self.on_unpark(queue, consumer),
@@ -102,6 +103,11 @@ impl Shard {
             Mail::Publish(Publish { queue, hold, at, count }) => {
                 let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
                 let must_last = self.on_posted(queue, messages);
+                for at in std::mem::take(&mut self.refusals) {
+                    if let Some(hold) = hold {
+                        self.link(from).stage(Mail::Refused(hold.behind(at)));
+                    }
+                }
                 match hold {
                     Some(hold) if must_last => self.await_durable(from, hold, count),
                     Some(hold) => self.link(from).accept(hold, count),

@@ -12,18 +12,20 @@
 //! ```
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
-//! [`durability`] what the log has to do with both; [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
+//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
 //! [`reply`] replies without a queue; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;
 mod conn;
 mod conns;
+mod dead_letter;
 mod delivery;
 mod dispatch;
 mod durability;
 mod input;
 mod lifecycle;
+mod lifetime;
 mod link;
 mod mail;
 mod mailbox;
@@ -63,8 +65,10 @@ use crate::store::{Op, Store};
 
 use conn::Conn;
 use conns::Conns;
+use dead_letter::Corpse;
 use delivery::RemoteHold;
 use durability::{LogWait, Logging};
+use lifetime::Timer;
 use link::Link;
 use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
@@ -88,7 +92,13 @@ pub struct Shard {
     queues: Vec<Option<Box<Queue>>>,
     known_routes: KnownRoutes,
     arena: Arena,
-    timers: TimerWheel<ConnId>,
+    timers: TimerWheel<Timer>,
+    /// The time of day when the shard's time was 0, milliseconds since 1970.
+    epoch_ms: u64,
+    /// Queues here that are not plain.
+    special_queues: usize,
+    /// Messages that died and are to be published again.
+    dead: VecDeque<Corpse>,
     /// When some of the arena's excess memory goes back next.
     trim_due: u64,
     bell: Arc<Doorbell>,
@@ -127,6 +137,10 @@ pub struct Shard {
     stored: Vec<Option<MessageRef>>,
     /// Makes the names that replies are sent to.
     reply_key: [u8; 16],
+    /// A queue has refused the message that is being published.
+    refused: bool,
+    /// Which messages of a mail their queue has refused.
+    refusals: Vec<u32>,
     /// A publish staged more than its link should hold.
     link_full: bool,
     /// A publish let messages wait while memory for more is not prepared.
@@ -256,6 +270,9 @@ impl Shard {
             known_routes: KnownRoutes::default(),
             arena: Arena::default(),
             timers: TimerWheel::new(0),
+            epoch_ms: 0,
+            special_queues: 0,
+            dead: VecDeque::new(),
             trim_due: 0,
             bell: Arc::default(),
             links: (0..config.shards).map(|_| None).collect(),
@@ -278,6 +295,8 @@ impl Shard {
             receipts: Receipts::default(),
             over: Vec::new(),
             stored: Vec::new(),
+            refused: false,
+            refusals: Vec::new(),
             link_full: false,
             memory_short: false,
             log_full: false,
@@ -296,6 +315,16 @@ impl Shard {
         }
     }
 
+    /// The shard's time is 0 at this time of day, milliseconds since 1970. Before the first turn.
+    pub fn start_clock(&mut self, epoch_ms: u64) {
+        self.epoch_ms = epoch_ms;
+    }
+
+    /// It is `now` milliseconds. Before anything that has happened is told.
+    pub fn tell_time(&mut self, now: u64) {
+        self.now = now;
+    }
+
     /// A connection was accepted. None: the broker has as many as it may have, close it.
     pub fn on_accepted(&mut self, now: u64, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
         if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {
@@ -305,7 +334,7 @@ impl Shard {
         let (shard, seed) = (self.id, self.rng.next_u64());
         let config = &self.config;
         let conn = self.conns.insert_with(|conn| Conn::new(config, ConnAddr { shard, conn }, peer, local, seed, now));
-        let timer = self.timers.set(now + HANDSHAKE_MS, conn);
+        let timer = self.timers.set(now + HANDSHAKE_MS, Timer::Conn(conn));
         let accepted = self.conns.get_mut(conn)?;
         accepted.timer = Some(timer);
         accepted.session.on_alarms(self.known_alarms);

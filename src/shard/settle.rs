@@ -3,14 +3,8 @@
 use super::Shard;
 use super::mail::Mail;
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
+use crate::broker::dead_letter::Reason;
 use crate::contract::{Entry, Outcome, Receipts, Tags};
-
-/// Why a queue gives a message up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Death {
-    /// It has failed too often (row D23).
-    DeliveryLimit,
-}
 
 impl Shard {
     /// basic.ack, nack, reject.
@@ -49,7 +43,9 @@ impl Shard {
         let Some(queue) = super::local_queue(&mut self.queues, id) else {
             return entries.for_each(|entry| self.arena.release(entry.message)); // the queue went first
         };
+        let is_special = queue.extras.is_some();
         match outcome {
+            Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
             Outcome::Acked | Outcome::Discarded => {
                 let released = entries.inspect(|entry| {
                     self.arena.release(entry.message);
@@ -57,10 +53,8 @@ impl Shard {
                 });
                 Shard::log_settled(&mut self.store, id, released);
             }
-            Outcome::Requeued | Outcome::Failed => {
-                let dead: Vec<Entry> = entries.filter_map(|entry| queue.give_back(entry, outcome)).collect();
-                self.dead_letter_all(id, &dead, Death::DeliveryLimit);
-            }
+            Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
+            Outcome::Undelivered if is_special => self.take_back(id, entries),
             Outcome::Undelivered => entries.for_each(|entry| queue.requeue(entry)),
         }
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
@@ -82,12 +76,15 @@ impl Shard {
         Shard::log_settled(&mut self.store, id, entries.iter().copied());
     }
 
-    /// Messages that their queue gives up, and why.
-    pub(super) fn dead_letter_all(&mut self, id: QueueId, entries: &[Entry], reason: Death) {
-        if !entries.is_empty() {
-            log::debug!("queue {id:?} drops {} messages: {reason:?}", entries.len());
-            self.drop_settled(id, entries);
+    /// Messages come back that somebody had. Those that have failed too often die (row D23).
+    fn give_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>, outcome: Outcome) {
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
+        if queue.extras.is_none() && !queue.rules.quorum {
+            return entries.for_each(|entry| queue.requeue(entry.returned()));
         }
+        let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
+        dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
+        self.take_back(id, back.into_iter());
     }
 
     /// A delivery that its connection could not take, sent with the consumer's `epoch`: it returns to its place, and the consumer waits for

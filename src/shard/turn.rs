@@ -1,5 +1,6 @@
 //! The turn: the heart of the program. What arrived has been parsed by the `on_*` methods; this is the rest, in a fixed order.
 
+use super::lifetime::Timer;
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::{ARENA_TRIM_MS, PURGE_BUDGET};
@@ -23,6 +24,7 @@ impl Shard {
         }
         self.fire_timers();
         self.resume_parked();
+        self.bury_dead();
         self.serve_queues();
         self.free_purged();
         self.seal_log();
@@ -30,7 +32,7 @@ impl Shard {
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
         let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty();
-        let again = !self.resumed.is_empty() || queues_wait || !self.retries.is_empty() || self.conns.any_dirty();
+        let again = !self.resumed.is_empty() || queues_wait || !self.retries.is_empty() || self.conns.any_dirty() || self.can_bury();
         let due = [self.timers.next_due(), self.trim_memory(), self.log_due].into_iter().flatten().min();
         Turn { again, due }
     }
@@ -64,7 +66,12 @@ impl Shard {
     fn fire_timers(&mut self) {
         let mut due = Vec::new();
         self.timers.advance(self.now, &mut due);
-        due.into_iter().for_each(|id| self.on_timer(id));
+        for timer in due {
+            match timer {
+                Timer::Conn(id) => self.on_timer(id),
+                Timer::Queue(id) => self.on_queue_timer(id),
+            }
+        }
     }
 
     /// A connection's timer: heartbeats and time-outs of the session, or the end of its patience when it lingers.
@@ -83,7 +90,7 @@ impl Shard {
     pub(super) fn set_timer(&mut self, id: ConnId, due: Option<u64>) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let old = conn.timer.take();
-        conn.timer = due.map(|due| self.timers.set(due, id));
+        conn.timer = due.map(|due| self.timers.set(due, Timer::Conn(id)));
         if let Some(old) = old {
             self.timers.cancel(old);
         }

@@ -156,9 +156,9 @@ impl Compaction {
             if placements.is_empty() {
                 return;
             }
-            let (len, at) = (format::messages_len(placements.len(), messages.route, contents), file.len() as u32);
+            let (len, at) = (format::messages_len(placements.len(), messages.head.route, contents), file.len() as u32);
             let flags = if messages.transient { TRANSIENT } else { 0 };
-            format::write_messages(file.extend(len), self.segment, flags, placements, messages.route, contents);
+            format::write_messages(file.extend(len), self.segment, flags, placements, &messages.head, contents);
             index.place(placements, contents.len() as u32, messages.transient, at, len as u32);
             placements.iter().for_each(|(queue, _)| *bytes.entry(*queue).or_default() += (len / placements.len()) as u64);
         };

@@ -1,4 +1,4 @@
-//! The log's file format, version 1. All numbers are little-endian.
+//! The log's file format, version 2. All numbers are little-endian.
 //!
 //! ```text
 //! segment   [batch][batch][batch]…  …zeros…  [index][trailer]        files shard-S/NNNNNNNNNN.log, in the order of their numbers
@@ -13,7 +13,7 @@
 //! ```text
 //! 1 batch      [number u64][len u32]                     batches of a log are numbered from 1; len: of the whole batch, in whole blocks
 //! 2 messages   `extra` × [queue u64][sequence u64]       the queues that have the messages, and the first one's sequence number there
-//!              [count u32][head]                         what they share: route and properties (see `message::record`)
+//!              [count u32][head]                         what they share: route, properties, time (see `message::record`)
 //!              count × [len u32][body]
 //!              flag 1: they do not survive a restart, they are here because memory is short
 //! 3 settled    n × [queue u64][first u64][last u64]      messages that are gone: acknowledged, dropped, purged
@@ -33,7 +33,7 @@
 use crate::message::{Body, Content, MessageView, Route, head_len, read_head, write_head};
 
 /// The version of the format; batches carry it as `extra`.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of a record without its payload.
 pub const HEADER: usize = 16;
 /// Bytes of a batch record.
@@ -126,8 +126,15 @@ pub fn messages_len(placements: usize, route: Route<'_>, contents: &[Content<'_>
     HEADER + placements * 16 + 4 + head_len(&contents[0].sent_to(route)) + bodies
 }
 
-/// Writes a record of messages into `space`, which has just the room for it.
-pub fn write_messages(space: &mut [u8], segment: u32, flags: u8, placements: &[Placement], route: Route<'_>, contents: &[Content<'_>]) {
+/// Writes a record of messages into `space`, which has just the room for it. They go to `placements`, and have `head` in common.
+pub fn write_messages(
+    space: &mut [u8],
+    segment: u32,
+    flags: u8,
+    placements: &[Placement],
+    head: &MessageView<'_>,
+    contents: &[Content<'_>],
+) {
     let mut at = HEADER;
     for (queue, first) in placements {
         space[at..at + 8].copy_from_slice(&queue.to_le_bytes());
@@ -136,9 +143,8 @@ pub fn write_messages(space: &mut [u8], segment: u32, flags: u8, placements: &[P
     }
     space[at..at + 4].copy_from_slice(&(contents.len() as u32).to_le_bytes());
     at += 4;
-    let head = contents[0].sent_to(route);
-    write_head(&head, &mut space[at..]);
-    at += head_len(&head);
+    write_head(head, &mut space[at..]);
+    at += head_len(head);
     for content in contents {
         let body = content.body.bytes();
         space[at..at + 4].copy_from_slice(&(body.len() as u32).to_le_bytes());
@@ -155,10 +161,8 @@ pub struct Messages<'a> {
     placements: &'a [u8],
     /// How many there are.
     pub count: u32,
-    /// Where they were published to.
-    pub route: Route<'a>,
-    /// Their properties.
-    pub properties: &'a [u8],
+    /// What they share: a message without a body.
+    pub head: MessageView<'a>,
     /// They do not survive a restart.
     pub transient: bool,
     bodies: &'a [u8],
@@ -169,10 +173,9 @@ impl<'a> Messages<'a> {
     pub fn read(record: Record<'a>) -> Option<Messages<'a>> {
         let (placements, rest) = record.payload.split_at_checked(usize::from(record.extra) * 16)?;
         let (count, rest) = rest.split_first_chunk::<4>().filter(|_| record.kind == Kind::Messages)?;
-        let (route, properties) = read_head(rest);
-        let head = head_len(&MessageView { route, properties, body: Body::Slice(&[]) });
+        let head = read_head(rest);
         let transient = record.flags & TRANSIENT != 0;
-        Some(Messages { placements, count: u32::from_le_bytes(*count), route, properties, transient, bodies: &rest[head..] })
+        Some(Messages { placements, count: u32::from_le_bytes(*count), head, transient, bodies: &rest[head_len(&head)..] })
     }
 
     /// Where they are.
@@ -187,7 +190,7 @@ impl<'a> Messages<'a> {
             let (len, behind) = rest.split_first_chunk::<4>()?;
             let (body, behind) = behind.split_at_checked(u32::from_le_bytes(*len) as usize)?;
             rest = behind;
-            Some(Content { properties: self.properties, body: Body::Slice(body) })
+            Some(Content { properties: self.head.properties, body: Body::Slice(body) })
         })
     }
 }
@@ -234,7 +237,7 @@ mod tests {
     fn messages() -> Vec<u8> {
         let contents = contents(&[b"one", b"", b"three"]);
         let mut space = vec![0xff; messages_len(2, route(), &contents)];
-        write_messages(&mut space, 7, TRANSIENT, &[(5, 100), (6, 0)], route(), &contents);
+        write_messages(&mut space, 7, TRANSIENT, &[(5, 100), (6, 0)], &contents[0].sent_to(route()), &contents);
         space
     }
 
@@ -244,7 +247,7 @@ mod tests {
         let record = open(&bytes, 7).expect("it is whole");
         assert_eq!(record.size(), bytes.len());
         let read = Messages::read(record).expect("messages");
-        assert_eq!((read.count, read.route, read.properties, read.transient), (3, route(), &[0x10, 0, 2][..], true));
+        assert_eq!((read.count, read.head.route, read.head.properties, read.transient), (3, route(), &[0x10, 0, 2][..], true));
         assert!(read.placements().eq([(5, 100), (6, 0)]));
         assert!(read.contents().map(|content| content.body.bytes()).eq([&b"one"[..], b"", b"three"]));
     }

@@ -167,7 +167,7 @@ impl Store {
             match record.and_then(Messages::read) {
                 Some(messages) => {
                     for (sequence, content) in (entry.first..).zip(messages.contents()).filter(|&(sequence, _)| lives(sequence)) {
-                        take(sequence, log.delivered.contains(sequence), &content.sent_to(messages.route));
+                        take(sequence, log.delivered.contains(sequence), &MessageView { body: content.body, ..messages.head });
                         brought += 1;
                     }
                 }

@@ -29,7 +29,7 @@ use std::collections::VecDeque;
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::limits::{LOG_LAZY_SIZE, LOG_RECORD_SIZE, LOG_STAGED_MAX};
-use crate::message::{Content, Route};
+use crate::message::{Content, MessageView, Route, Stamp};
 
 use compact::{Compaction, Retiring};
 use format::{Placement, Range, TRANSIENT};
@@ -184,24 +184,25 @@ impl Store {
         self.has_news = true;
     }
 
-    /// Appends messages that were published in a row to the same place, all with the same properties, for the queues that have them.
-    pub fn append(&mut self, placed: &[Placed], route: Route<'_>, contents: &[Content<'_>], transient: bool) {
+    /// Appends messages that were published in a row to the same place (and of which is known `stamp`), for the queues that have them.
+    pub fn append(&mut self, placed: &[Placed], route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], transient: bool) {
         let mut done = 0;
         while done < contents.len() {
             let count = run_len(placed.len(), route, &contents[done..]);
-            self.append_run(placed, done as u64, route, &contents[done..done + count], if transient { TRANSIENT } else { 0 });
+            let head = MessageView { stamp, ..contents[done].sent_to(route) };
+            self.append_run(placed, done as u64, &head, &contents[done..done + count], if transient { TRANSIENT } else { 0 });
             done += count;
         }
     }
 
-    fn append_run(&mut self, placed: &[Placed], skipped: u64, route: Route<'_>, contents: &[Content<'_>], flags: u8) {
-        let len = format::messages_len(placed.len(), route, contents);
+    fn append_run(&mut self, placed: &[Placed], skipped: u64, head: &MessageView<'_>, contents: &[Content<'_>], flags: u8) {
+        let len = format::messages_len(placed.len(), head.route, contents);
         self.make_room(len);
         self.placements.clear();
         let number = |placed: &Placed| self.queues[placed.slot as usize].as_ref().expect("a queue was opened").number;
         self.placements.extend(placed.iter().map(|placed| (number(placed), placed.first + skipped)));
         let (segment, at, space) = self.writer.extend(len);
-        format::write_messages(space, segment, flags, &self.placements, route, contents);
+        format::write_messages(space, segment, flags, &self.placements, head, contents);
         let (bytes, mut gained) = ((len / placed.len()) as u64, 0);
         for placed in placed {
             let log = self.queues[placed.slot as usize].as_deref_mut().expect("a queue was opened");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringmq::base::rng::Rng;
-use ringmq::message::{Body, Content, MessageView, Route};
+use ringmq::message::{Body, Content, MessageView, Route, Stamp};
 use ringmq::store::recover::recover;
 use ringmq::store::{Placed, Store};
 
@@ -104,7 +104,7 @@ impl Model {
         }
         let placed: Vec<Placed> = queues.iter().map(|&slot| Placed { slot, first: self.next[slot as usize] }).collect();
         let contents: Vec<Content<'_>> = bodies.iter().map(|body| Content { properties: &[0, 0], body: Body::Slice(body) }).collect();
-        self.store.append(&placed, Route::new(b"\x00\x01q"), &contents, transient);
+        self.store.append(&placed, Route::new(b"\x00\x01q"), Stamp::NONE, &contents, transient);
         for (slot, body) in queues.iter().flat_map(|&slot| bodies.iter().map(move |body| (slot, body))) {
             let next = &mut self.next[slot as usize];
             let message = Message { body: body.clone(), transient, batch: self.store.position(), settled: None };

@@ -37,6 +37,8 @@ pub struct Cluster {
     connections: Vec<Connection>,
     by_id: HashMap<(usize, ConnId), Conn>,
     now: u64,
+    /// The time of day when the shards' time was 0, milliseconds since 1970.
+    epoch: u64,
     /// Decides what the disks do first.
     rng: Rng,
     /// Which shard the next connection of [`Broker::connect`] goes to.
@@ -82,6 +84,7 @@ impl Cluster {
             connections: Vec::new(),
             by_id: HashMap::new(),
             now: 0,
+            epoch: EPOCH,
             rng: Rng::seeded(seed),
             next_shard,
             is_starved: false,
@@ -107,6 +110,8 @@ impl Cluster {
         assert!(self.shards.is_empty(), "it runs");
         let mut shards = shard::cluster(&self.config, self.rng.next_u64());
         shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog));
+        self.epoch += self.now;
+        shards.iter_mut().for_each(|shard| shard.start_clock(self.epoch));
         let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
         self.shards = shards.into_iter().map(node).collect();
         (self.now, self.is_starved) = (0, false);
@@ -256,6 +261,7 @@ impl Cluster {
     pub fn set_clock(&mut self, now: u64) {
         assert!(now >= self.now, "time does not go back");
         self.now = now;
+        self.shards.iter_mut().for_each(|node| node.shard.tell_time(now));
     }
 
     /// The broker is short of something, or no more; every shard is woken.
@@ -429,3 +435,6 @@ impl Broker for Cluster {
 const PREPARE_TURNS: u32 = 3;
 /// More turns than any input can call for.
 const TURNS_MAX: usize = 100_000;
+
+/// A time of day in 2026.
+const EPOCH: u64 = 1_790_000_000_000;

@@ -1,5 +1,5 @@
 //! Names that the broker makes, as variables: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` `$ctag1`, `amq.rabbitmq.reply-to.…` `$reply1`, in order
-//! of appearance.
+//! of appearance. The time of a death becomes `$now`.
 
 use crate::support::value::{Table, Value};
 
@@ -10,6 +10,11 @@ pub struct Names {
 }
 
 const PREFIXES: [(&str, &str); 3] = [("amq.gen-", "$gen"), ("amq.ctag-", "$ctag"), ("amq.rabbitmq.reply-to.", "$reply")];
+
+/// The time in an entry of x-death.
+const TIME: &str = " time=T:";
+/// Decimal digits of today's time in seconds.
+const SECONDS_DIGITS: usize = 10;
 
 /// Behind the prefix: at least 16 bytes in some kind of base64.
 const RANDOM_CHARS: usize = 22;
@@ -27,7 +32,7 @@ impl Names {
                 text = text.replace(&name, &format!("{variable}{}", number + 1));
             }
         }
-        text
+        hide_times(&text)
     }
 
     /// Puts the names where a value to be sent has variables.
@@ -65,6 +70,19 @@ fn made_name(text: &str, prefix: &str) -> Option<String> {
     (random >= RANDOM_CHARS).then(|| name[..prefix.len() + random].to_owned())
 }
 
+/// The same with `$now` for the times of deaths in this century.
+fn hide_times(text: &str) -> String {
+    let mut parts = text.split(TIME);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        out.push_str(TIME);
+        out.push_str(if digits == SECONDS_DIGITS { "$now" } else { &part[..digits] });
+        out.push_str(&part[digits..]);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +96,6 @@ mod tests {
         assert_eq!(names.put_in(&Value::text("$gen1")), Value::text("amq.gen-0123456789abcdefghijkl"));
         assert_eq!(names.take_out("amq.gen-short"), "amq.gen-short");
         assert_eq!(names.take_out("reply_to=\"amq.rabbitmq.reply-to.g1h2AA5yZXBseUAxMTM2+/==.a==\""), "reply_to=\"$reply1\"");
+        assert_eq!(names.take_out("{count=l:1 time=T:1764000000 a=I:1} time=T:1000"), "{count=l:1 time=T:$now a=I:1} time=T:1000");
     }
 }

@@ -12,7 +12,7 @@
 
 use smallvec::SmallVec;
 
-use super::settings::Settings;
+use super::rules::Rules;
 use super::single_active::SingleActive;
 use crate::base::ids::{ConsumerId, Key};
 use crate::base::ready_list::ReadyList;
@@ -66,10 +66,10 @@ pub struct Consumers {
 }
 
 impl Consumers {
-    /// None yet, of a queue with these settings.
-    pub fn new(settings: &Settings) -> Consumers {
-        let single = settings.single_active.then(|| Box::new(SingleActive::new(settings.quorum)));
-        Consumers { overlooks_exclusive: settings.quorum, single, ..Consumers::default() }
+    /// None yet, of a queue with these rules.
+    pub fn new(rules: &Rules) -> Consumers {
+        let single = rules.single_active.then(|| Box::new(SingleActive::new(rules.quorum)));
+        Consumers { overlooks_exclusive: rules.quorum, single, ..Consumers::default() }
     }
 
     /// Adds a consumer. None if an exclusive one is there, or an exclusive one is asked for and others are or may be (rows S2, S8).

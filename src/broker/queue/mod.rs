@@ -14,17 +14,22 @@
 //! custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue keeps the count of those only.
 
 mod consumers;
+mod deadlines;
 mod returns;
+mod rules;
 mod settings;
 mod single_active;
 
 pub use consumers::{Consumer, Consumers};
+pub use deadlines::Deadlines;
 pub use returns::Counts;
-pub use settings::{Settings, lasts};
+pub use rules::{Rules, lasts};
+pub use settings::{DeadLetter, Overflow, Settings};
 
 use std::collections::BTreeMap;
 
 use crate::base::ids::QueueId;
+use crate::base::ids::TimerId;
 use crate::base::long_queue::LongQueue;
 use crate::contract::{Entry, Outcome};
 use crate::message::MessageRef;
@@ -38,7 +43,7 @@ pub struct Queue {
     /// Who receives from it.
     pub consumers: Consumers,
     /// What it was declared as.
-    pub settings: Settings,
+    pub rules: Rules,
     next_sequence: u64,
     ready: LongQueue<Entry>,
     returned: BTreeMap<u64, Entry>,
@@ -46,20 +51,97 @@ pub struct Queue {
     returns: Option<Box<Returns>>,
     /// Messages that only the log has.
     spilled: u64,
+    /// What a plain queue does without.
+    pub extras: Option<Box<Extras>>,
+}
+
+/// What a queue with promises about its messages keeps beside them, and one with a message that expires.
+#[derive(Default)]
+pub struct Extras {
+    /// The promises.
+    pub settings: Settings,
+    /// When its messages in memory expire.
+    pub deadlines: Deadlines,
+    /// Bytes of the bodies of ready messages; counted only if there is a limit to them.
+    pub ready_bytes: u64,
+    /// Since when nobody has used the queue, milliseconds of the shard's time.
+    pub unused_since: u64,
+    /// The timer that is set, and for when.
+    pub timer: Option<(TimerId, u64)>,
 }
 
 impl Queue {
     /// An empty queue.
-    pub fn new(id: QueueId, settings: Settings) -> Queue {
+    pub fn new(id: QueueId, rules: Rules) -> Queue {
         Queue {
             id,
-            consumers: Consumers::new(&settings),
-            settings,
+            consumers: Consumers::new(&rules),
+            rules,
             next_sequence: 0,
             ready: LongQueue::new(),
             returned: BTreeMap::new(),
-            returns: settings.quorum.then(|| Box::new(Returns::new(settings.delivery_limit))),
+            returns: rules.quorum.then(|| Box::new(Returns::new(rules.delivery_limit))),
             spilled: 0,
+            extras: None,
+        }
+    }
+
+    /// Its promises, if it makes any.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.extras.as_ref().map(|extras| &extras.settings)
+    }
+
+    /// What the queue keeps beside its messages, from now on.
+    pub fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Whether another message of `bytes` bytes would be refused.
+    pub fn refuses(&self, bytes: usize) -> bool {
+        let length = self.len() as u64 + 1;
+        let exceeds = |extras: &Extras| extras.settings.rejects() && extras.settings.is_exceeded(length, extras.ready_bytes + bytes as u64);
+        self.extras.as_deref().is_some_and(exceeds)
+    }
+
+    /// Whether there are more messages than there may be.
+    pub fn is_over_limit(&self) -> bool {
+        let length = self.len() as u64;
+        self.extras.as_deref().is_some_and(|extras| length > 0 && extras.settings.is_exceeded(length, extras.ready_bytes))
+    }
+
+    /// Whether its messages may expire, and somebody wants to know when.
+    pub fn may_expire(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.message_ttl.is_some() || settings.dead_letter.is_some())
+    }
+
+    /// Whether the number of bytes matters.
+    pub fn counts_bytes(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.max_length_bytes.is_some())
+    }
+
+    /// Takes out the message at a place in memory, if it waits there.
+    pub fn take(&mut self, sequence: u64) -> Option<Entry> {
+        if let Some(entry) = self.returned.remove(&sequence) {
+            return Some(entry);
+        }
+        let key = Entry::new(sequence, MessageRef::default()).key();
+        if let Some(entry) = self.returns.as_mut().and_then(|returns| returns.take(key)) {
+            return Some(entry);
+        }
+        let at = self.ready.find(|entry| entry.sequence().cmp(&sequence))?;
+        Some(self.ready.remove(at))
+    }
+
+    /// Forgets the deadlines of messages that do not wait in memory any more, if there are many.
+    pub fn sweep_deadlines(&mut self) {
+        let loaded = self.loaded();
+        let Queue { extras, ready, returned, returns, .. } = self;
+        let Some(extras) = extras else { return };
+        if extras.deadlines.is_littered(loaded) {
+            let key = |sequence| Entry::new(sequence, MessageRef::default()).key();
+            let is_ready = |sequence: u64| ready.find(|entry| entry.sequence().cmp(&sequence)).is_some();
+            let is_back = |sequence| returns.as_ref().is_some_and(|returns| returns.contains(key(sequence)));
+            extras.deadlines.sweep(|sequence| returned.contains_key(&sequence) || is_back(sequence) || is_ready(sequence));
         }
     }
 
@@ -115,9 +197,8 @@ impl Queue {
         Entry::new(sequence, message)
     }
 
-    /// Appends a message at the tail.
-    pub fn push(&mut self, message: MessageRef) {
-        let entry = self.place(message);
+    /// Appends a message that was given a [`place`](Self::place) at the tail.
+    pub fn push(&mut self, entry: Entry) {
         self.ready.push_back(entry);
     }
 
@@ -129,20 +210,17 @@ impl Queue {
         self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.ready.pop_front())
     }
 
-    /// Puts an entry back at its place.
+    /// Puts an entry back at its place: among those that came back, if it is a quorum queue's and was delivered.
     pub fn requeue(&mut self, entry: Entry) {
-        self.returned.insert(entry.sequence(), entry);
+        match &mut self.returns {
+            Some(returns) if entry.redelivered() => returns.add(entry),
+            _ => _ = self.returned.insert(entry.sequence(), entry),
+        }
     }
 
-    /// A message comes back that somebody had. The answer is the message, if it has failed too often (row D23).
-    pub fn give_back(&mut self, entry: Entry, outcome: Outcome) -> Option<Entry> {
-        match &mut self.returns {
-            Some(returns) => returns.add(entry, outcome),
-            None => {
-                self.requeue(entry.returned());
-                None
-            }
-        }
+    /// A message comes back that somebody had; `requeue` follows. True: it has failed too often (row D23).
+    pub fn count_return(&mut self, entry: Entry, outcome: Outcome) -> bool {
+        self.returns.as_mut().is_some_and(|returns| returns.count(entry, outcome))
     }
 
     /// How often a message came back, where that is counted.
@@ -152,7 +230,7 @@ impl Queue {
 
     /// Whether counts may go with the next message.
     pub fn counts_next(&self) -> bool {
-        self.returns.as_ref().is_some_and(|returns| !returns.is_empty() || !self.returned.is_empty())
+        self.returns.as_ref().is_some_and(|returns| !returns.is_empty())
     }
 
     /// A message is gone: nothing counts any more.
@@ -171,6 +249,10 @@ impl Queue {
             }
         }
         let spilled = std::mem::take(&mut self.spilled);
+        if let Some(extras) = &mut self.extras {
+            extras.deadlines.clear();
+            extras.ready_bytes = 0;
+        }
         Purged { ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
     }
 
@@ -191,7 +273,7 @@ impl Queue {
 
     /// Whether the queue goes now that its last consumer went (row D5: only if it ever had one).
     pub fn is_abandoned(&self) -> bool {
-        self.settings.auto_delete && self.consumers.is_empty()
+        self.rules.auto_delete && self.consumers.is_empty()
     }
 
     fn returned_is_first(&self) -> bool {
@@ -243,9 +325,14 @@ mod tests {
     }
 
     fn filled(count: u32) -> Queue {
-        let mut queue = Queue::new(QueueId::default(), Settings::default());
-        (0..count).for_each(|n| queue.push(message(n)));
+        let mut queue = Queue::new(QueueId::default(), Rules::default());
+        (0..count).for_each(|n| append(&mut queue, n));
         queue
+    }
+
+    fn append(queue: &mut Queue, n: u32) {
+        let entry = queue.place(message(n));
+        queue.push(entry);
     }
 
     fn order(queue: &mut Queue) -> Vec<u32> {
@@ -280,7 +367,7 @@ mod tests {
         let taken: Vec<_> = (0..4).filter_map(|_| queue.pop()).collect();
         queue.requeue(taken[2].returned());
         queue.requeue(taken[0].returned());
-        queue.push(message(6));
+        append(&mut queue, 6);
         assert_eq!(queue.len(), 5);
         let first = queue.pop().expect("two came back");
         assert!(first.redelivered() && first.message == message(0));

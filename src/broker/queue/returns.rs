@@ -8,19 +8,29 @@
 //!
 //! Only messages that came back have an entry here: others pay nothing.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use crate::base::hash::Map;
 use crate::contract::{Entry, Outcome};
-use crate::message::{Properties, TableBuilder, rewrite_headers};
+use crate::message::{Properties, TableBuilder, replace_headers};
 
 /// Messages that came back, and the counts of those that did and are not settled.
 #[derive(Default)]
 pub struct Returns {
-    list: VecDeque<Entry>,
-    counts: Map<u64, Counts>,
+    /// By the number of their return.
+    list: BTreeMap<u64, Entry>,
+    returned: u64,
+    counts: Map<u64, Counted>,
     /// How often a message may fail; none: as often as it likes.
     limit: Option<u32>,
+}
+
+/// A message that came back at least once.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    counts: Counts,
+    /// Where it waits.
+    at: Option<u64>,
 }
 
 /// How often a message came back.
@@ -39,7 +49,7 @@ impl Counts {
         let others = headers.without(|name| [ACQUIRED, DELIVERED].iter().any(|own| own.as_bytes() == name));
         let counts = [(ACQUIRED, self.acquired), (DELIVERED, self.delivered)].into_iter().filter(|&(_, count)| count > 0);
         let headers = counts.fold(TableBuilder::extending(&others), |headers, (name, count)| headers.long(name, count.into()));
-        rewrite_headers(properties, &headers.build().view())
+        replace_headers(properties, headers.build().view(), 0)
     }
 }
 
@@ -49,27 +59,44 @@ impl Returns {
         Returns { limit, ..Returns::default() }
     }
 
-    /// A message comes back. If it has failed too often, it is the answer.
-    pub fn add(&mut self, entry: Entry, outcome: Outcome) -> Option<Entry> {
-        let counts = self.counts.entry(entry.key()).or_default();
+    /// A message comes back. Whether it has failed too often.
+    pub fn count(&mut self, entry: Entry, outcome: Outcome) -> bool {
+        let counts = &mut self.counts.entry(entry.key()).or_default().counts;
         counts.acquired += 1;
         counts.delivered += u32::from(outcome == Outcome::Failed);
-        if self.limit.is_some_and(|limit| counts.delivered > limit) {
-            self.counts.remove(&entry.key());
-            return Some(entry);
-        }
-        self.list.push_back(entry.returned());
-        None
+        self.limit.is_some_and(|limit| counts.delivered > limit)
+    }
+
+    /// A message that was counted waits for its next delivery.
+    pub fn add(&mut self, entry: Entry) {
+        self.counts.entry(entry.key()).or_default().at = Some(self.returned);
+        self.list.insert(self.returned, entry);
+        self.returned += 1;
     }
 
     /// The next one.
     pub fn pop(&mut self) -> Option<Entry> {
-        self.list.pop_front()
+        let (_, entry) = self.list.pop_first()?;
+        if let Some(counted) = self.counts.get_mut(&entry.key()) {
+            counted.at = None;
+        }
+        Some(entry)
     }
 
-    /// How often a message came back.
+    /// Takes out the message with this key, if it waits.
+    pub fn take(&mut self, key: u64) -> Option<Entry> {
+        let at = self.counts.get_mut(&key)?.at.take()?;
+        self.list.remove(&at)
+    }
+
+    /// Whether the message with this key waits.
+    pub fn contains(&self, key: u64) -> bool {
+        self.counts.get(&key).is_some_and(|counted| counted.at.is_some())
+    }
+
+    /// How often a message came back, if it did.
     pub fn counts(&self, entry: Entry) -> Option<Counts> {
-        self.counts.get(&entry.key()).copied()
+        self.counts.get(&entry.key()).map(|counted| counted.counts).filter(|counts| counts.acquired > 0)
     }
 
     /// A message is gone.
@@ -79,7 +106,7 @@ impl Returns {
 
     /// Those that wait for their next delivery.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.list.iter()
+        self.list.values()
     }
 
     /// How many they are.
@@ -108,9 +135,11 @@ mod tests {
     #[test]
     fn they_leave_in_the_order_in_which_they_came() {
         let mut returns = Returns::new(None);
-        [3, 1, 2].into_iter().for_each(|n| assert_eq!(returns.add(entry(n), Outcome::Requeued), None));
+        [3, 1, 2, 4].into_iter().for_each(|n| returns.add(entry(n)));
+        assert_eq!((returns.take(entry(1).key()), returns.take(entry(1).key())), (Some(entry(1)), None));
+        assert!(returns.contains(entry(2).key()) && !returns.contains(entry(1).key()));
         let order: Vec<u64> = std::iter::from_fn(|| returns.pop()).map(Entry::sequence).collect();
-        assert_eq!((order, returns.is_empty()), (vec![3, 1, 2], true));
+        assert_eq!((order, returns.is_empty()), (vec![3, 2, 4], true));
     }
 
     #[test]
@@ -128,12 +157,11 @@ mod tests {
     #[test]
     fn both_counts_are_kept_until_a_message_is_gone() {
         let mut returns = Returns::new(Some(1));
-        returns.add(entry(7), Outcome::Requeued);
-        returns.add(entry(7), Outcome::Failed);
-        assert_eq!(returns.counts(entry(7)), Some(Counts { acquired: 2, delivered: 1 }));
-        assert_eq!((returns.add(entry(7), Outcome::Failed), returns.counts(entry(7))), (Some(entry(7)), None));
-        returns.add(entry(8), Outcome::Requeued);
-        returns.forget(entry(8));
-        assert_eq!(returns.counts(entry(8)), None);
+        assert!(!returns.count(entry(7), Outcome::Requeued) && !returns.count(entry(7), Outcome::Failed));
+        returns.add(entry(7));
+        assert_eq!((returns.pop(), returns.counts(entry(7))), (Some(entry(7)), Some(Counts { acquired: 2, delivered: 1 })));
+        assert!(returns.count(entry(7), Outcome::Failed));
+        returns.forget(entry(7));
+        assert_eq!(returns.counts(entry(7)), None);
     }
 }

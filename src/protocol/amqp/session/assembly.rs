@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::base::limits::{ASSEMBLY_KEEP_MAX, BODY_RESERVE_MAX, SHARED_BODY_MIN};
 use crate::contract::RouteSet;
-use crate::message::{Body, MessageView, Route};
+use crate::message::{Body, MessageView, Route, Stamp};
 
 /// A message that its owner holds, with what its publisher asked for.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl Assembled {
             Payload::Small(bytes) => Body::Slice(bytes),
             Payload::Shared(bytes) => Body::Shared(bytes),
         };
-        MessageView { route: Route::new(route), properties, body }
+        MessageView { route: Route::new(route), properties, stamp: Stamp::NONE, body }
     }
 
     /// Octets of memory that the message takes.

@@ -23,20 +23,32 @@ pub struct Confirms {
     next: u64,
     /// Messages behind `base` that were accepted since the last flush.
     fresh: Vec<u64>,
+    /// Messages that a queue has refused, while other queues have yet to accept them.
+    refused: Vec<u64>,
+    /// Those that the publisher is to be told of.
+    refusals: Vec<u64>,
 }
 
-/// What a publisher is told: basic.ack of this sequence number.
+/// What a publisher is told of a sequence number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ack {
-    /// The sequence number.
-    pub sequence: u64,
-    /// And of all before it.
-    pub multiple: bool,
+pub enum Told {
+    /// basic.ack
+    Ack {
+        /// The sequence number.
+        sequence: u64,
+        /// And of all before it.
+        multiple: bool,
+    },
+    /// basic.nack: a queue has refused the message.
+    Nack {
+        /// The sequence number.
+        sequence: u64,
+    },
 }
 
 impl Default for Confirms {
     fn default() -> Self {
-        Confirms { base: 1, slots: VecDeque::new(), next: 1, fresh: Vec::new() }
+        Confirms { base: 1, slots: VecDeque::new(), next: 1, fresh: Vec::new(), refused: Vec::new(), refusals: Vec::new() }
     }
 }
 
@@ -64,26 +76,51 @@ impl Confirms {
         if *held > 0 {
             return false;
         }
+        if let Some(at) = self.refused.iter().position(|&refused| refused == sequence) {
+            self.refused.swap_remove(at);
+            *held = TOLD;
+            self.refusals.push(sequence);
+            return true;
+        }
         if sequence != self.base {
             self.fresh.push(sequence);
         }
         true
     }
 
-    /// Tells what is confirmed and was not told: all up to the oldest held message in one, what stands behind it one by one.
-    pub fn flush(&mut self, mut tell: impl FnMut(Ack)) {
+    /// A queue has refused `sequence`: its publisher is told so once all other queues have accepted it.
+    pub fn refuse(&mut self, sequence: u64) {
+        let at = self.slot(sequence).expect("a message is refused before it is confirmed");
+        if at >= self.slots.len() {
+            self.slots.resize(at + 1, 0);
+        }
+        match self.slots[at] {
+            TOLD => {}
+            0 => {
+                self.slots[at] = TOLD;
+                self.refusals.push(sequence);
+            }
+            _ if self.refused.contains(&sequence) => {}
+            _ => self.refused.push(sequence),
+        }
+    }
+
+    /// Tells what is refused; then what is confirmed and was not told: all up to the oldest held message in one, what stands behind it one by one.
+    pub fn flush(&mut self, mut tell: impl FnMut(Told)) {
+        self.refusals.sort_unstable();
+        self.refusals.drain(..).for_each(|sequence| tell(Told::Nack { sequence }));
         let (last, count) = self.advance();
         let base = self.base;
         self.fresh.retain(|&sequence| sequence >= base);
         let tail = self.base + self.slots.len() as u64..self.next;
         let single = count == 1 && self.fresh.is_empty() && tail.is_empty();
         if count > 0 {
-            tell(Ack { sequence: last, multiple: !single });
+            tell(Told::Ack { sequence: last, multiple: !single });
         }
         self.fresh.sort_unstable();
         self.fresh.extend(tail);
         for sequence in self.fresh.drain(..) {
-            tell(Ack { sequence, multiple: false });
+            tell(Told::Ack { sequence, multiple: false });
             let at = (sequence - base) as usize;
             self.slots.resize(self.slots.len().max(at + 1), TOLD);
             self.slots[at] = TOLD;
@@ -128,7 +165,10 @@ mod tests {
 
     fn told(window: &mut Confirms) -> Vec<(u64, bool)> {
         let mut acks = Vec::new();
-        window.flush(|ack| acks.push((ack.sequence, ack.multiple)));
+        window.flush(|told| match told {
+            Told::Ack { sequence, multiple } => acks.push((sequence, multiple)),
+            Told::Nack { .. } => panic!("nothing was refused"),
+        });
         acks
     }
 
@@ -180,6 +220,7 @@ mod tests {
     fn every_message_is_told_once_and_only_when_accepted() {
         let mut rng = Rng::seeded(2);
         let (mut window, mut held, mut waiting) = (Confirms::default(), Vec::<u64>::new(), std::collections::BTreeSet::new());
+        let mut refused = std::collections::BTreeSet::new();
         for _ in 0..20_000 {
             match rng.below(4) {
                 0 | 1 => {
@@ -189,21 +230,31 @@ mod tests {
                         window.hold(sequence, 1);
                         held.push(sequence);
                     }
+                    if rng.below(8) == 0 {
+                        window.refuse(sequence);
+                        refused.insert(sequence);
+                    }
                 }
                 2 if !held.is_empty() => {
                     let at = usize::try_from(rng.below(held.len() as u64)).expect("small");
                     window.accepted(held.swap_remove(at), 1);
                 }
-                _ => window.flush(|ack| {
-                    let first = if ack.multiple { 0 } else { ack.sequence };
-                    let told: Vec<u64> = waiting.range(first..=ack.sequence).copied().collect();
-                    assert!(!told.is_empty() && told.iter().all(|sequence| !held.contains(sequence)));
-                    told.iter().for_each(|sequence| assert!(waiting.remove(sequence)));
+                _ => window.flush(|told| match told {
+                    Told::Ack { sequence, multiple } => {
+                        let first = if multiple { 0 } else { sequence };
+                        let told: Vec<u64> = waiting.range(first..=sequence).copied().collect();
+                        assert!(!told.is_empty() && told.iter().all(|sequence| !held.contains(sequence) && !refused.contains(sequence)));
+                        told.iter().for_each(|sequence| assert!(waiting.remove(sequence)));
+                    }
+                    Told::Nack { sequence } => assert!(refused.remove(&sequence) && waiting.remove(&sequence) && !held.contains(&sequence)),
                 }),
             }
         }
         assert!(held.drain(..).all(|sequence| window.accepted(sequence, 1)));
-        window.flush(|ack| waiting.retain(|&sequence| sequence > ack.sequence));
-        assert!(waiting.is_empty() && window.slots.is_empty() && window.fresh.is_empty());
+        window.flush(|told| match told {
+            Told::Ack { sequence, .. } => waiting.retain(|&waiting| waiting > sequence),
+            Told::Nack { sequence } => assert!(refused.remove(&sequence) && waiting.remove(&sequence)),
+        });
+        assert!(waiting.is_empty() && refused.is_empty() && window.slots.is_empty() && window.fresh.is_empty());
     }
 }

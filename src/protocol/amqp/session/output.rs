@@ -1,5 +1,6 @@
 //! What goes to the client unasked: deliveries, returned messages, confirms, cancelled consumers, heartbeats.
 
+use super::confirms::Told;
 use super::delivery::Delivery;
 use super::keepalive::Tick;
 use super::*;
@@ -91,6 +92,15 @@ impl Session {
         }
     }
 
+    /// A queue has refused the publish `sequence` of the channel, if that is still the one of then. A nack follows.
+    pub fn refused(&mut self, channel: u16, generation: u32, sequence: u64) {
+        let found = self.open_channel(channel).filter(|channel| channel.generation == generation);
+        if let Some(Mode::Confirm(confirms)) = found.map(|channel| &mut channel.mode) {
+            confirms.refuse(sequence);
+            self.must_flush(channel);
+        }
+    }
+
     /// Whether a publisher waits for [`Session::flush_confirms`].
     pub fn is_confirm_dirty(&self) -> bool {
         !self.unflushed.is_empty()
@@ -102,7 +112,10 @@ impl Session {
         for number in unflushed.drain(..).filter(|_| self.stage == Stage::Running) {
             if let Some(Channel { life: Life::Open, mode: Mode::Confirm(confirms), .. }) = self.channels.find_mut(number) {
                 let out = self.output.bytes_mut();
-                confirms.flush(|ack| basic::Ack { delivery_tag: ack.sequence, multiple: ack.multiple }.write(number, out));
+                confirms.flush(|told| match told {
+                    Told::Ack { sequence: delivery_tag, multiple } => basic::Ack { delivery_tag, multiple }.write(number, out),
+                    Told::Nack { sequence: delivery_tag } => basic::Nack { delivery_tag, ..basic::Nack::default() }.write(number, out),
+                });
             }
         }
         self.unflushed = unflushed;

@@ -12,7 +12,7 @@ use super::*;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{OUTPUT_SIZE_MAX, PUBLISH_RUN_MAX, SHARED_BODY_MIN};
 use crate::contract::{Code, Entry, Notice, Outcome, Receipts, Request, Tags};
-use crate::message::{Body, MessageRef, MessageView, Properties, Route, TableBuilder};
+use crate::message::{Body, MessageRef, MessageView, Properties, Route, Stamp, TableBuilder};
 use crate::protocol::amqp::content::{ContentHeader, write_content};
 use crate::protocol::amqp::frame::{Deframed, FRAME_END, FrameHeader, Kind, PROTOCOL_HEADER, deframe};
 use crate::protocol::amqp::method::argument::Octets;
@@ -300,7 +300,7 @@ fn queue_addr() -> QueueAddr {
 }
 
 fn message(body: &[u8]) -> MessageView<'_> {
-    MessageView { route: Route::new(b"\x01x\x01k"), properties: Properties::NONE, body: Body::Slice(body) }
+    MessageView { route: Route::new(b"\x01x\x01k"), properties: Properties::NONE, stamp: Stamp::NONE, body: Body::Slice(body) }
 }
 
 /// basic.publish and its content in wire form.

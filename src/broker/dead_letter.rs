@@ -1,0 +1,202 @@
+//! What becomes of a dead message: its history in the headers, the keys that it is published with again, and where it has been before.
+//!
+//! ```text
+//! x-death   [{count, reason, queue, time, exchange, routing-keys}, …]      one entry for each queue and reason, the latest death first
+//! x-first-death-{exchange, queue, reason}     x-last-death-{…}
+//! ```
+//!
+//! Rows DL1 to DL7, and RabbitMQ 4.3 in what they leave open: the headers are sorted by their names, and a name that stands twice keeps its first
+//! value. RabbitMQ does not believe an x-death that a client has sent; here it counts on (row P11), because retries in clients rely on it.
+
+use std::collections::BTreeMap;
+
+use crate::message::{MessageView, Properties, Table, TableBuilder, TableRef, Value, flag, replace_headers};
+
+/// Why a message died.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// A consumer refused it.
+    Rejected,
+    /// It waited for too long.
+    Expired,
+    /// Its queue held too many.
+    MaxLength,
+    /// Too many consumers of a quorum queue failed over it.
+    DeliveryLimit,
+}
+
+/// A death.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Death<'a> {
+    /// The queue in which it happened.
+    pub queue: &'a str,
+    /// Why.
+    pub reason: Reason,
+    /// When, seconds since 1970.
+    pub time: u64,
+}
+
+/// A dead message, ready to be published again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dead {
+    /// Its new properties.
+    pub properties: Vec<u8>,
+    /// Queues and reasons of its deaths, the latest first.
+    history: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
+
+impl Reason {
+    /// The word in the headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Rejected => "rejected",
+            Reason::Expired => "expired",
+            Reason::MaxLength => "maxlen",
+            Reason::DeliveryLimit => "delivery_limit",
+        }
+    }
+}
+
+impl Dead {
+    /// Records a death of `message`. With `trusts_client`, deaths that its publisher tells of count, too.
+    pub fn new(message: &MessageView<'_>, death: &Death<'_>, trusts_client: bool) -> Dead {
+        let properties = Properties::trusted(message.properties);
+        let headers = properties.headers().unwrap_or_default();
+        let knows = trusts_client || message.stamp.has_died();
+        let mut deaths = if knows { earlier(headers) } else { Vec::new() };
+        let is_first = deaths.is_empty();
+        let same = deaths.iter().position(|entry| entry_is(*entry, death));
+        let entry = same.map_or_else(|| new_entry(message, properties, death), |at| counted(deaths.remove(at)));
+        deaths.insert(0, entry.view());
+        let part = |entry: &TableRef<'_>, name| entry.find(name).and_then(Value::as_text).unwrap_or_default().into();
+        let history = deaths.iter().map(|entry| (part(entry, "queue"), part(entry, "reason"))).collect();
+        let deaths = TableBuilder::new().array(DEATHS, |array| deaths.iter().fold(array, |array, entry| array.value(Value::Table(*entry))));
+        let headers = with_death(headers, deaths.build().view(), message.route.exchange(), death, is_first);
+        Dead { properties: replace_headers(message.properties, headers.view(), flag::EXPIRATION), history }
+    }
+
+    /// Whether it has come in a circle to `queue`: it died there before, and nobody has refused it since (row DL7).
+    pub fn is_cycle(&self, queue: &str) -> bool {
+        let at = self.history.iter().position(|(name, _)| **name == *queue.as_bytes());
+        at.is_some_and(|at| self.history[..=at].iter().all(|(_, reason)| **reason != *Reason::Rejected.name().as_bytes()))
+    }
+}
+
+/// The entries of x-death, if it is what a broker writes.
+fn earlier(headers: TableRef<'_>) -> Vec<TableRef<'_>> {
+    let is_entry = |entry: &TableRef<'_>| {
+        let is_text = |name| entry.find(name).and_then(Value::as_text).is_some();
+        is_text("queue") && is_text("reason") && entry.find("count").and_then(Value::as_int).is_some()
+    };
+    let entries: Option<Vec<_>> = headers.find(DEATHS).and_then(Value::as_array).map(|array| array.filter_map(Value::as_table).collect());
+    entries.filter(|entries| entries.iter().all(is_entry)).unwrap_or_default()
+}
+
+fn entry_is(entry: TableRef<'_>, death: &Death<'_>) -> bool {
+    let is = |name, text: &str| entry.find(name).and_then(Value::as_text) == Some(text.as_bytes());
+    is("queue", death.queue) && is("reason", death.reason.name())
+}
+
+/// The same entry, once more.
+fn counted(entry: TableRef<'_>) -> Table {
+    let count = |value: Value<'_>| value.as_int().unwrap_or_default().saturating_add(1);
+    let add = |table: TableBuilder, (name, value): (&[u8], Value<'_>)| match name {
+        b"count" => table.value(name, Value::Long(count(value))),
+        _ => table.value(name, value),
+    };
+    entry.iter().fold(TableBuilder::new(), add).build()
+}
+
+fn new_entry(message: &MessageView<'_>, properties: Properties<'_>, death: &Death<'_>) -> Table {
+    let expiration = properties.expiration();
+    let table = expiration.into_iter().fold(TableBuilder::new(), |table, text| table.value("original-expiration", Value::LongString(text)));
+    let copies = properties.headers().and_then(|headers| headers.find("CC")).and_then(Value::as_array);
+    let copies = copies.into_iter().flatten().filter(|key| key.as_text().is_some());
+    table
+        .long("count", 1)
+        .text("reason", death.reason.name())
+        .text("queue", death.queue)
+        .timestamp("time", death.time)
+        .value("exchange", Value::LongString(message.route.exchange()))
+        .array("routing-keys", |array| copies.fold(array.value(Value::LongString(message.route.key())), |array, key| array.value(key)))
+        .build()
+}
+
+/// The headers with the deaths, and with what the first and the last one were.
+fn with_death(headers: TableRef<'_>, deaths: TableRef<'_>, exchange: &[u8], death: &Death<'_>, is_first: bool) -> Table {
+    let mut names: BTreeMap<&[u8], Value<'_>> = BTreeMap::new();
+    for (name, value) in headers.iter() {
+        names.entry(name).or_insert(value);
+    }
+    names.extend(deaths.iter());
+    let facts = [exchange, death.queue.as_bytes(), death.reason.name().as_bytes()].map(Value::LongString);
+    for ((first, last), fact) in FIRST_DEATH.iter().zip(LAST_DEATH).zip(facts) {
+        if is_first {
+            names.insert(first.as_bytes(), fact);
+        }
+        names.entry(first.as_bytes()).or_insert(fact);
+        names.insert(last.as_bytes(), fact);
+    }
+    names.into_iter().fold(TableBuilder::new(), |table, (name, value)| table.value(name, value)).build()
+}
+
+const DEATHS: &str = "x-death";
+const FIRST_DEATH: [&str; 3] = ["x-first-death-exchange", "x-first-death-queue", "x-first-death-reason"];
+const LAST_DEATH: [&str; 3] = ["x-last-death-exchange", "x-last-death-queue", "x-last-death-reason"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Body, PropertiesBuilder, Route, Stamp};
+
+    fn died(properties: &[u8], queue: &str, reason: Reason, stamp: Stamp, trusts_client: bool) -> Dead {
+        let message = MessageView { route: Route::new(b"\x01e\x01k"), properties, stamp, body: Body::Slice(b"") };
+        Dead::new(&message, &Death { queue, reason, time: 7 }, trusts_client)
+    }
+
+    fn count(dead: &Dead) -> Vec<(String, i64)> {
+        let headers = Properties::parse(&dead.properties).expect("a list").headers().expect("some");
+        let deaths = headers.find(DEATHS).and_then(Value::as_array).expect("an array").filter_map(Value::as_table);
+        let text =
+            |entry: TableRef<'_>, name| String::from_utf8_lossy(entry.find(name).and_then(Value::as_text).expect("text")).into_owned();
+        deaths
+            .map(|entry| (text(entry, "queue") + " " + &text(entry, "reason"), entry.find("count").and_then(Value::as_int).expect("one")))
+            .collect()
+    }
+
+    #[test]
+    fn each_queue_and_reason_has_its_entry() {
+        let stamp = Stamp::at(5).died();
+        let first = died(Properties::NONE, "q", Reason::Expired, Stamp::NONE, false);
+        let second = died(&first.properties, "p", Reason::Rejected, stamp, false);
+        let third = died(&second.properties, "q", Reason::Expired, stamp, false);
+        assert_eq!(count(&third), [("q expired".into(), 2), ("p rejected".into(), 1)]);
+        let headers = Properties::trusted(&third.properties).headers().expect("some");
+        assert_eq!(headers.find("x-first-death-queue"), Some(Value::LongString(b"q")));
+        assert_eq!(headers.find("x-last-death-reason"), Some(Value::LongString(b"expired")));
+        assert!(first.is_cycle("q") && !first.is_cycle("p"));
+        assert!(!second.is_cycle("p") && !second.is_cycle("q"));
+        assert!(third.is_cycle("q") && !third.is_cycle("p"));
+    }
+
+    #[test]
+    fn what_a_client_says_counts_if_it_is_believed() {
+        let earlier = died(Properties::NONE, "q", Reason::Rejected, Stamp::NONE, true);
+        assert_eq!(count(&died(&earlier.properties, "q", Reason::Rejected, Stamp::NONE, true)), [("q rejected".into(), 2)]);
+        assert_eq!(count(&died(&earlier.properties, "q", Reason::Rejected, Stamp::NONE, false)), [("q rejected".into(), 1)]);
+        let odd = TableBuilder::new().text(DEATHS, "odd").build();
+        let odd = PropertiesBuilder { headers: Some(odd.view()), ..PropertiesBuilder::default() }.build();
+        assert_eq!(count(&died(&odd, "q", Reason::Expired, Stamp::NONE, true)), [("q expired".into(), 1)]);
+    }
+
+    #[test]
+    fn the_expiration_is_in_the_history_only() {
+        let list = PropertiesBuilder { expiration: Some("60"), app_id: Some("a"), ..PropertiesBuilder::default() }.build();
+        let dead = died(&list, "q", Reason::Expired, Stamp::NONE, true);
+        let properties = Properties::parse(&dead.properties).expect("a list");
+        assert_eq!((properties.expiration(), properties.app_id()), (None, Some(&b"a"[..])));
+        let deaths = properties.headers().and_then(|headers| headers.find(DEATHS)).and_then(Value::as_array).expect("an array");
+        let entry = deaths.filter_map(Value::as_table).next().expect("one");
+        assert_eq!(entry.iter().next(), Some((&b"original-expiration"[..], Value::LongString(b"60"))));
+    }
+}

@@ -1,0 +1,146 @@
+//! When the messages of a queue expire, whatever their order (rows D12, N2).
+//!
+//! ```text
+//! in order     runs [(deadline, first..=last) (deadline, first..=last) …]     what a queue's own TTL makes: the later, the later
+//! out of it    heap (deadline, sequence) …                                    what messages bring along
+//! ```
+//!
+//! A deadline is not taken back when its message leaves the queue: it comes up and finds nobody. So that these do not gather, they are swept out
+//! when they may be more than the messages that wait.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// The deadlines of one queue's messages, milliseconds since 1970.
+#[derive(Default, Debug)]
+pub struct Deadlines {
+    runs: VecDeque<Run>,
+    heap: BinaryHeap<Reverse<(u64, u64)>>,
+    /// Messages in `runs`.
+    in_runs: u64,
+}
+
+/// Messages in a row that expire together.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    deadline: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Deadlines {
+    /// Messages `first` to `last` expire at `deadline`.
+    pub fn push(&mut self, deadline: u64, first: u64, last: u64) {
+        match self.runs.back_mut() {
+            Some(run) if run.deadline == deadline && run.last + 1 == first => run.last = last,
+            Some(run) if run.deadline > deadline => return self.heap.extend((first..=last).map(|sequence| Reverse((deadline, sequence)))),
+            _ => self.runs.push_back(Run { deadline, first, last }),
+        }
+        self.in_runs += last - first + 1;
+    }
+
+    /// The earliest deadline.
+    pub fn next(&self) -> Option<u64> {
+        let in_heap = self.heap.peek().map(|Reverse((deadline, _))| *deadline);
+        self.runs.front().map(|run| run.deadline).into_iter().chain(in_heap).min()
+    }
+
+    /// Takes out the earliest message that expires by `now`.
+    pub fn pop(&mut self, now: u64) -> Option<u64> {
+        self.next().filter(|&next| next <= now)?;
+        let is_in_heap = match (self.heap.peek(), self.runs.front()) {
+            (Some(Reverse((deadline, _))), Some(run)) => *deadline < run.deadline,
+            (heap, _) => heap.is_some(),
+        };
+        if is_in_heap {
+            return self.heap.pop().map(|Reverse((_, sequence))| sequence);
+        }
+        let run = self.runs.front_mut()?;
+        let sequence = run.first;
+        run.first += 1;
+        self.in_runs -= 1;
+        if run.first > run.last {
+            self.runs.pop_front();
+        }
+        Some(sequence)
+    }
+
+    /// With so many messages waiting: whether those that are gone have gathered, so that a [`sweep`](Self::sweep) is due.
+    pub fn is_littered(&self, waiting: usize) -> bool {
+        self.heap.len() as u64 + self.in_runs > 2 * waiting as u64 + LITTER_MIN
+    }
+
+    /// Forgets the deadlines of messages that do not wait.
+    pub fn sweep(&mut self, waits: impl Fn(u64) -> bool) {
+        let heap = std::mem::take(&mut self.heap).into_vec();
+        self.heap = heap.into_iter().filter(|Reverse((_, sequence))| waits(*sequence)).collect();
+        let runs = std::mem::take(&mut self.runs);
+        self.in_runs = 0;
+        for run in runs {
+            for sequence in (run.first..=run.last).filter(|&sequence| waits(sequence)) {
+                self.push_in_order(run.deadline, sequence);
+            }
+        }
+    }
+
+    fn push_in_order(&mut self, deadline: u64, sequence: u64) {
+        self.in_runs += 1;
+        match self.runs.back_mut() {
+            Some(run) if run.deadline == deadline && run.last + 1 == sequence => run.last = sequence,
+            _ => self.runs.push_back(Run { deadline, first: sequence, last: sequence }),
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        *self = Deadlines::default();
+    }
+}
+
+/// So many are never swept.
+const LITTER_MIN: u64 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    fn due(deadlines: &mut Deadlines, now: u64) -> Vec<u64> {
+        std::iter::from_fn(|| deadlines.pop(now)).collect()
+    }
+
+    #[test]
+    fn equal_times_are_one_run() {
+        let mut deadlines = Deadlines::default();
+        deadlines.push(100, 0, 4);
+        deadlines.push(100, 5, 9);
+        deadlines.push(120, 10, 10);
+        assert_eq!((deadlines.runs.len(), deadlines.next()), (2, Some(100)));
+        assert_eq!(due(&mut deadlines, 99), []);
+        assert_eq!(due(&mut deadlines, 100), (0..10).collect::<Vec<_>>());
+        assert_eq!((due(&mut deadlines, 500), deadlines.next()), (vec![10], None));
+    }
+
+    #[test]
+    fn they_come_up_in_the_order_of_time() {
+        let mut rng = Rng::seeded(3);
+        let (mut deadlines, mut model) = (Deadlines::default(), Vec::new());
+        for sequence in 0..5000 {
+            let deadline = if rng.below(2) == 0 { 1000 + sequence } else { rng.below(10_000) };
+            deadlines.push(deadline, sequence, sequence);
+            model.push((deadline, sequence));
+        }
+        model.retain(|(_, sequence)| sequence % 3 == 0);
+        assert!(deadlines.is_littered(1000) && !deadlines.is_littered(2500));
+        deadlines.sweep(|sequence| sequence % 3 == 0);
+        model.sort_unstable();
+        for now in (0..11_000).step_by(500) {
+            let mut came: Vec<u64> = due(&mut deadlines, now);
+            let mut expected: Vec<u64> = model.iter().filter(|(deadline, _)| *deadline <= now).map(|(_, sequence)| *sequence).collect();
+            model.retain(|(deadline, _)| *deadline > now);
+            (came.sort_unstable(), expected.sort_unstable());
+            assert_eq!(came, expected);
+        }
+        assert!(model.is_empty() && deadlines.next().is_none());
+    }
+}

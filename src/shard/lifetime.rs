@@ -1,0 +1,210 @@
+//! How long messages and queues live: TTL at any place in a queue, limits to its length, queues that nobody uses (rows D11 to D14, N2).
+//!
+//! Each such queue has one timer, for the earliest of its deadlines. A message whose time comes while a consumer has it expires when it comes back;
+//! one that only the log has expires when it is read, and a queue whose messages may expire is read as far as memory allows.
+
+use super::{Shard, local_queue};
+use crate::base::ids::QueueId;
+use crate::base::limits::EXPIRE_BUDGET;
+use crate::broker::dead_letter::Reason;
+use crate::broker::queue::{Overflow, Queue, Settings};
+use crate::contract::Entry;
+use crate::message::{MessageView, Properties, Stamp};
+
+/// What a timer of the shard is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// A connection's.
+    Conn(crate::base::ids::ConnId),
+    /// A queue's.
+    Queue(QueueId),
+}
+
+impl Shard {
+    /// The time of day, milliseconds since 1970.
+    pub(super) fn time_of_day(&self) -> u64 {
+        debug_assert!(self.epoch_ms > 0, "the clock was started");
+        self.epoch_ms + self.now
+    }
+
+    /// What messages that are published now are stamped with.
+    #[inline]
+    pub(super) fn stamp(&self, properties: &[u8]) -> Stamp {
+        if self.special_queues > 0 || has_expiration(properties) { Stamp::at(self.time_of_day()) } else { Stamp::NONE }
+    }
+
+    /// A queue has these promises from now on.
+    pub(super) fn promise(&mut self, id: QueueId, settings: Settings) {
+        let now = self.now;
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        if settings == Settings::default() && queue.extras.is_none() {
+            return;
+        }
+        let was_special = queue.extras.is_some();
+        let extras = queue.extras();
+        (extras.settings, extras.unused_since) = (settings, now);
+        self.special_queues += usize::from(!was_special);
+        self.set_queue_timer(id);
+    }
+
+    /// Whether a queue here takes a message that is published; if not, its publisher is to be told.
+    pub(super) fn admits(&mut self, id: QueueId, message: &MessageView<'_>) -> bool {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return true };
+        if !queue.refuses(message.body.bytes().len()) {
+            return true;
+        }
+        self.refused = true;
+        if queue.settings().is_some_and(|settings| settings.overflow == Overflow::RejectPublishDlx) {
+            self.die_refused(id, message);
+        }
+        false
+    }
+
+    /// Messages `first` to `last` began to wait in memory, all with the time and the properties of `message`.
+    pub(super) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(deadline) = deadline(queue, message) else { return };
+        if queue.extras.is_none() {
+            self.special_queues += 1;
+        }
+        queue.extras().deadlines.push(deadline, first, last);
+        queue.sweep_deadlines();
+        self.set_queue_timer(id);
+    }
+
+    /// Messages of a queue, all with a time of their own, are in memory again.
+    pub(super) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
+        for entry in entries {
+            let Some(queue) = local_queue(&mut self.queues, id) else { return };
+            if let Some(deadline) = deadline(queue, &self.arena.view(entry.message)) {
+                if queue.extras.is_none() {
+                    self.special_queues += 1;
+                }
+                queue.extras().deadlines.push(deadline, entry.sequence(), entry.sequence());
+            }
+        }
+        self.set_queue_timer(id);
+        self.trim(id);
+    }
+
+    /// Messages come back to their queue; those whose time is over die.
+    pub(super) fn take_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
+        let now = self.time_of_day();
+        for entry in entries {
+            let Some(queue) = local_queue(&mut self.queues, id) else { return };
+            let message = self.arena.view(entry.message);
+            let deadline = deadline(queue, &message);
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.die(id, entry, Reason::Expired);
+                continue;
+            }
+            if queue.counts_bytes() {
+                queue.extras().ready_bytes += message.body.bytes().len() as u64;
+            }
+            queue.requeue(entry);
+            if let Some(deadline) = deadline {
+                queue.extras().deadlines.push(deadline, entry.sequence(), entry.sequence());
+            }
+        }
+        self.set_queue_timer(id);
+        self.trim(id);
+    }
+
+    /// A message left its queue's memory.
+    #[inline]
+    pub(super) fn discount(queue: &mut Queue, message: &MessageView<'_>) {
+        if queue.extras.is_some() && queue.counts_bytes() {
+            queue.extras().ready_bytes -= message.body.bytes().len() as u64;
+        }
+    }
+
+    /// Lets the oldest messages go while there are more than there may be. If only the log has them, they are read first.
+    pub(super) fn trim(&mut self, id: QueueId) {
+        while let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) {
+            let Some(entry) = queue.pop() else { return self.load_spilled(id, 0) };
+            Shard::discount(queue, &self.arena.view(entry.message));
+            self.die(id, entry, Reason::MaxLength);
+        }
+    }
+
+    /// Somebody uses the queue (row D11).
+    pub(super) fn touch_queue(&mut self, id: QueueId) {
+        let now = self.now;
+        if let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) {
+            extras.unused_since = now;
+            self.set_queue_timer(id);
+        }
+    }
+
+    /// A queue's time has come: for some of its messages, or for itself.
+    pub(super) fn on_queue_timer(&mut self, id: QueueId) {
+        let (now, time) = (self.now, self.time_of_day());
+        for _ in 0..EXPIRE_BUDGET {
+            let Some(queue) = local_queue(&mut self.queues, id) else { return };
+            let Some(sequence) = queue.extras().deadlines.pop(time) else { break };
+            if let Some(entry) = queue.take(sequence) {
+                Shard::discount(queue, &self.arena.view(entry.message));
+                self.die(id, entry, Reason::Expired);
+            }
+        }
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        queue.extras().timer = None;
+        if unused_until(queue).is_some_and(|until| until <= now) {
+            return self.delete_queue(id, None);
+        }
+        if queue.spilled() > 0 {
+            self.mark_queue(id); // there may be room for more of them
+        }
+        self.set_queue_timer(id);
+    }
+
+    /// Makes sure that the queue's timer fires when it has to; that it may fire too early does no harm.
+    fn set_queue_timer(&mut self, id: QueueId) {
+        let (now, epoch) = (self.now, self.epoch_ms);
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let until = unused_until(queue);
+        let Some(extras) = &mut queue.extras else { return };
+        let expiry = extras.deadlines.next().map(|deadline| deadline.saturating_sub(epoch));
+        let Some(due) = until.into_iter().chain(expiry).min().map(|due| due.max(now)) else { return };
+        if extras.timer.is_some_and(|(_, set_for)| set_for <= due) {
+            return;
+        }
+        let old = extras.timer.replace((self.timers.set(due, Timer::Queue(id)), due));
+        if let Some((old, _)) = old {
+            self.timers.cancel(old);
+        }
+    }
+
+    /// A queue is gone: so is its timer.
+    pub(super) fn forget_timer(&mut self, queue: &Queue) {
+        if let Some(extras) = &queue.extras {
+            self.special_queues -= 1;
+            extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
+        }
+    }
+
+    /// Whether there is room for messages that are read though nobody asks for them, because they may expire.
+    pub(super) fn may_read_ahead(&self) -> bool {
+        !self.uses_more_than(self.config.queue_memory / 2)
+    }
+}
+
+/// Whether the message says itself how long it waits.
+#[inline]
+pub fn has_expiration(properties: &[u8]) -> bool {
+    Properties::trusted(properties).has_any(crate::message::flag::EXPIRATION)
+}
+
+/// When a message expires in this queue, milliseconds since 1970: the shorter one of its own time and the queue's (row D12).
+fn deadline(queue: &Queue, message: &MessageView<'_>) -> Option<u64> {
+    let time = message.stamp.time_ms()?;
+    let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    let ttl = queue.settings().and_then(|settings| settings.message_ttl);
+    own.into_iter().chain(ttl).min().map(|wait: u64| time.saturating_add(wait))
+}
+
+/// When a queue goes if nobody uses it until then, in the shard's time.
+fn unused_until(queue: &Queue) -> Option<u64> {
+    let extras = queue.extras.as_deref().filter(|_| queue.consumers.is_empty())?;
+    extras.settings.expires.map(|expires| extras.unused_since.saturating_add(expires))
+}
