@@ -156,14 +156,14 @@ impl<'a> Iterator for Records<'a> {
         if head_at != self.head_at {
             (self.head_at, self.head) = (head_at, read_head(&self.block[head_at..]));
         }
-        let mut message = self.head;
         if head_at == self.at {
-            self.at += head_len(&message);
+            self.at += head_len(&self.head);
         }
-        message.body = match self.shared {
+        let body = match self.shared {
             Some(body) if len & SHARED != 0 => Body::Shared(body),
             _ => Body::Slice(&self.block[self.at..self.at + len as usize]),
         };
+        let message = MessageView { body, ..self.head };
         self.at += body_len(&message);
         Some((entry, message))
     }

@@ -100,11 +100,14 @@ impl Shard {
         }
     }
 
-    /// Whether the queue or the messages want more than to be kept in order.
+    /// Whether the queue or the messages want more than to be kept in order. (Then they are stamped.)
     #[inline]
     fn is_special(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
-        let is_special = self.special_queues > 0 && local_queue(&mut self.queues, id).is_some_and(|queue| queue.extras.is_some());
-        is_special || has_expiration(batch.contents[0].properties)
+        batch.stamp != Stamp::NONE && (has_expiration(batch.contents[0].properties) || self.has_extras(id))
+    }
+
+    fn has_extras(&mut self, id: QueueId) -> bool {
+        local_queue(&mut self.queues, id).is_some_and(|queue| queue.extras.is_some())
     }
 
     /// Messages from number `from` on began to wait, `in_memory` of them there.
@@ -128,10 +131,12 @@ impl Shard {
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
+        let was_delivered = batch.stamp.was_delivered();
         let mut done = 0;
         while done < many && sink.has_room() {
             let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run) };
-            sink.deliver(batch.entry(queue.place(held)), &batch.message(from + done));
+            let entry = queue.place(held);
+            sink.deliver(if was_delivered { entry.returned() } else { entry }, &batch.message(from + done));
             done += 1;
         }
         queue.consumers.on_delivered(served.consumer, done);
@@ -157,9 +162,10 @@ impl Shard {
             }
         } else {
             let mut run = self.arena.run(batch.holders());
+            let was_delivered = batch.stamp.was_delivered();
             (from..batch.contents.len()).for_each(|at| {
                 let entry = queue.place(batch.hold(at, &mut run));
-                queue.push(batch.entry(entry));
+                queue.push(if was_delivered { entry.returned() } else { entry });
             });
             self.memory_short |= self.arena.is_short();
         }
@@ -204,11 +210,14 @@ impl Shard {
         let many = queue.consumers.turns(served.consumer, budget.min(queue.loaded()));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut over = std::mem::take(&mut self.over);
+        let counts_bytes = queue.counts_bytes();
         let mut done = 0;
         while done < many && sink.has_room() {
             let entry = queue.pop().expect("no more are served than there are");
             let message = self.arena.view(entry.message);
-            Shard::discount(queue, &message);
+            if counts_bytes {
+                Shard::discount(queue, &message);
+            }
             sink.deliver(entry, &message);
             if served.no_ack {
                 over.push(entry);
@@ -419,12 +428,6 @@ impl<'b, 'm> Batch<'b, 'm> {
         MessageView { stamp: self.stamp, ..self.contents[at].sent_to(self.route) }
     }
 
-    /// The place of a message, marked if it was delivered before it came here.
-    #[inline]
-    fn entry(&self, entry: Entry) -> Entry {
-        if self.stamp.was_delivered() { entry.returned() } else { entry }
-    }
-
     fn holders(&self) -> Holders {
         if self.stored.is_some() { Holders::Several } else { Holders::One }
     }
@@ -438,14 +441,14 @@ impl<'b, 'm> Batch<'b, 'm> {
 
     #[inline]
     fn place(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
-        let message = self.message(at);
-        match self.stored.as_mut().map(|stored| &mut stored[at]) {
-            None => run.insert(&message),
-            Some(Some(place)) => {
-                run.hold(*place);
-                *place
-            }
-            Some(stored) => *stored.insert(run.insert(&message)),
+        if let Some(place) = self.stored.as_ref().and_then(|stored| stored[at]) {
+            run.hold(place);
+            return place;
         }
+        let place = run.insert(&self.message(at));
+        if let Some(stored) = &mut self.stored {
+            stored[at] = Some(place);
+        }
+        place
     }
 }

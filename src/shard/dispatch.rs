@@ -228,26 +228,26 @@ impl Shard {
         let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
         let rejects = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings()).is_some_and(Settings::rejects);
         let most = if rejects { 1 } else { PUBLISH_RUN_MAX };
-        let mut count = 0;
+        let mut before = 0;
         for message in messages {
             if contents.len() == most || message.route != route || message.stamp != stamp {
                 must_last |= self.enqueue_posted(queue, route, stamp, &contents);
-                self.note_refusal(count);
+                self.note_refusal(before);
+                before += contents.len() as u32;
                 contents.clear();
                 (route, stamp) = (message.route, message.stamp);
             }
             contents.push(message.content());
-            count += 1;
         }
         must_last |= self.enqueue_posted(queue, route, stamp, &contents);
-        self.note_refusal(count);
+        self.note_refusal(before);
         must_last
     }
 
-    /// The last of so many messages from another shard may have been refused.
-    fn note_refusal(&mut self, count: u32) {
+    /// The message from another shard that stands behind so many may have been refused.
+    fn note_refusal(&mut self, before: u32) {
         if std::mem::take(&mut self.refused) {
-            self.refusals.push(count - 1);
+            self.refusals.push(before);
         }
     }
 

@@ -44,6 +44,10 @@ impl Shard {
         let extras = queue.extras();
         (extras.settings, extras.unused_since) = (settings, now);
         self.special_queues += usize::from(!was_special);
+        let may_expire = queue.may_expire() && queue.spilled() > 0;
+        if may_expire {
+            self.mark_queue(id);
+        }
         self.set_queue_timer(id);
     }
 

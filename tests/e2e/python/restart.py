@@ -13,7 +13,7 @@ import sys
 
 import pika
 from pika.exceptions import UnroutableError
-from support import channel_error, channels, consume, drain, over_restarts, ready, stay
+from support import channel_error, channels, consume, drain, over_restarts, ready, stay, wait_until
 
 KILLED = sys.argv[1] == "KILL"
 # Whether what was settled before a confirmed publish must have gone.
@@ -285,6 +285,48 @@ def transactions():
             assert [body for body, _ in look(channel, "r.tx", 2)] == [b"1", b"2"]
 
 
+def time_and_limits():
+    """What a queue promises of its messages holds over a restart: their time goes on, and so do limits, and the dead find their way."""
+    channel = stay()
+    channel.exchange_declare("r.t.dlx", "fanout", durable=True)
+    channel.queue_declare("r.t.dead", durable=True)
+    channel.queue_bind("r.t.dead", "r.t.dlx")
+    dead = {"x-dead-letter-exchange": "r.t.dlx"}
+    channel.queue_declare("r.t.rejects", durable=True, arguments=dead)
+    channel.queue_declare("r.t.waits", durable=True, arguments={**dead, "x-message-ttl": 2000})
+    channel.queue_declare("r.t.own", durable=True, arguments=dead)
+    channel.queue_declare("r.t.short", durable=True, arguments={"x-max-length": 2})
+    channel.queue_declare("r.t.unused", durable=True, arguments={"x-expires": 3_600_000})
+    channel.confirm_delivery()
+    channel.basic_publish("", "r.t.rejects", b"rejected", PERSISTENT)
+    channel.basic_reject(channel.basic_get("r.t.rejects")[0].delivery_tag, requeue=False)
+    seal(channel, "r.t.rejects")
+    for n in range(3):
+        channel.basic_publish("", "r.t.short", b"%d" % n, PERSISTENT)
+    channel.basic_publish("", "r.t.own", b"never", pika.BasicProperties(delivery_mode=2, expiration="3600000"))
+    channel.basic_publish("", "r.t.own", b"soon", pika.BasicProperties(delivery_mode=2, expiration="2000"))
+    channel.basic_publish("", "r.t.waits", b"waits", PERSISTENT)
+    yield
+    with channels(1) as (channel,):
+        wait_until(lambda: ready(channel, "r.t.dead") == 3, "three are dead", seconds=15)
+        died = {}
+        for _ in range(3):
+            _, properties, body = channel.basic_get("r.t.dead")
+            died[body] = [(death["queue"], death["reason"], death["count"]) for death in properties.headers["x-death"]]
+        assert died == {
+            b"rejected": [("r.t.rejects", "rejected", 1)], b"soon": [("r.t.own", "expired", 1)], b"waits": [("r.t.waits", "expired", 1)],
+        }, died
+        assert [body for body, _ in look(channel, "r.t.own", 2)] == [b"never", None]
+        assert [body for body, _ in look(channel, "r.t.short", 3)] == [b"1", b"2", None]
+    yield
+    with channels(1) as (channel,):
+        channel.confirm_delivery()
+        channel.basic_publish("", "r.t.short", b"3", PERSISTENT)
+        assert [body for body, _ in look(channel, "r.t.short", 3)] == [b"2", b"3", None]
+        assert ready(channel, "r.t.dead") == 3 and ready(channel, "r.t.own") == 1
+        present("queue", "r.t.unused")
+
+
 def fill(channel, queue, count, properties=lambda _: PERSISTENT, first=0):
     """Declares the queue and publishes numbers to it, confirmed."""
     channel.queue_declare(queue, durable=True)
@@ -339,5 +381,5 @@ def gone(what, name):
 
 over_restarts(
     exchanges, auto_delete_exchanges, queues, auto_delete_queues, bindings, persistent_messages, contents, one_message_in_three_queues,
-    order_and_redelivered, settled, purged_and_deleted, transactions,
+    order_and_redelivered, settled, purged_and_deleted, transactions, time_and_limits,
 )
