@@ -100,3 +100,74 @@ impl SingleActive {
         self.active = Some(place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Key;
+
+    fn id(slot: u32) -> ConsumerId {
+        ConsumerId(Key { slot, generation: 0 })
+    }
+
+    fn joined(takes_over: bool, priorities: &[i32]) -> SingleActive {
+        let mut single = SingleActive::new(takes_over);
+        for (slot, &priority) in (0..).zip(priorities) {
+            single.join(id(slot), priority);
+            single.elect(0);
+        }
+        single
+    }
+
+    fn leave(single: &mut SingleActive, slot: u32, priority: i32, expected: u32) -> Option<ConsumerId> {
+        single.remove(id(slot), priority, slot.into(), expected);
+        single.elect(0);
+        single.active()
+    }
+
+    #[test]
+    fn the_first_stays_and_the_best_is_next() {
+        let mut single = joined(false, &[0, -1, 0, 5]);
+        assert_eq!((single.active(), single.waiting()), (Some(id(0)), 3));
+        assert_eq!(leave(&mut single, 0, 0, 0), Some(id(3)));
+        assert_eq!(leave(&mut single, 2, 0, 0), Some(id(3)));
+        assert_eq!((leave(&mut single, 3, 5, 0), leave(&mut single, 1, -1, 0)), (Some(id(1)), None));
+    }
+
+    #[test]
+    fn nobody_is_served_before_all_is_back() {
+        let mut single = joined(false, &[0, 0]);
+        assert_eq!(leave(&mut single, 0, 0, 2), None);
+        single.on_back(id(0), 1);
+        single.elect(0);
+        assert_eq!(single.active(), None);
+        single.on_back(id(0), 1);
+        single.elect(0);
+        assert!(single.is_served(id(1)));
+    }
+
+    #[test]
+    fn a_higher_priority_takes_over_when_all_is_settled() {
+        let mut single = joined(true, &[0]);
+        single.join(id(1), 5);
+        single.elect(1);
+        assert_eq!((single.active(), single.is_served(id(0))), (Some(id(0)), false));
+        single.elect(0);
+        assert!(single.is_served(id(1)) && single.waiting() == 1);
+        single.join(id(2), 5);
+        single.elect(3);
+        assert!(single.is_served(id(1)));
+    }
+
+    #[test]
+    fn who_makes_way_goes_on_if_nobody_is_better_in_the_end() {
+        let mut single = joined(true, &[0]);
+        single.join(id(1), 5);
+        single.elect(1);
+        single.remove(id(1), 5, 1, 0);
+        single.elect(1);
+        assert!(!single.is_served(id(0)));
+        single.elect(0);
+        assert!(single.is_served(id(0)));
+    }
+}
