@@ -11,6 +11,7 @@ use crate::ceiling::CeilingArgs;
 use crate::churn::ChurnArgs;
 use crate::connection::Settings;
 use crate::disk::DiskArgs;
+use crate::due::DueArgs;
 use crate::idle::IdleArgs;
 use crate::values::{Cpus, Headers, Sizes, Window};
 
@@ -31,6 +32,8 @@ pub enum Command {
     Idle(IdleArgs),
     /// Measure how long a disk takes for one durable write
     Disk(DiskArgs),
+    /// Publish messages that expire at random times, and tell how late they are dead-lettered
+    Due(DueArgs),
     /// Wait until a broker serves and until it delivers, and tell how long that took
     Await(AwaitArgs),
     /// Run the scenarios against RingMQ, the null broker and RabbitMQ, and keep what they show

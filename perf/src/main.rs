@@ -12,6 +12,7 @@ mod churn;
 mod cli;
 mod connection;
 mod disk;
+mod due;
 mod idle;
 mod load;
 mod plot;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Churn(args) => churn::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Idle(args) => idle::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Disk(args) => disk::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Due(args) => due::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Await(args) => awaiting::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(&args),
         Command::Ceiling(args) => ceiling::run(&args).map(|()| ExitCode::SUCCESS),

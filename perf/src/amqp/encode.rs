@@ -42,7 +42,7 @@ impl Encoder {
         });
         self.frame(FRAME_HEADER, channel, |e| {
             e.u16(60).u16(0).u64(message.body.len() as u64);
-            e.properties(message.persistent, message.headers);
+            e.properties(message);
         });
         let start = self.out.len() + FRAME_OVERHEAD - 1;
         for part in message.body.chunks(frame_max - FRAME_OVERHEAD) {
@@ -51,14 +51,18 @@ impl Encoder {
         start
     }
 
-    fn properties(&mut self, persistent: bool, headers: &Table) {
-        let flags = u16::from(!headers.is_empty()) << 13 | u16::from(persistent) << 12;
-        self.u16(flags);
+    fn properties(&mut self, message: &Publish<'_>) {
+        let &Publish { headers, persistent, expiration, .. } = message;
+        let flags = [(!headers.is_empty(), 13), (persistent, 12), (!expiration.is_empty(), 8)];
+        self.u16(flags.iter().map(|&(is_there, bit)| u16::from(is_there) << bit).sum());
         if !headers.is_empty() {
             self.table(headers);
         }
         if persistent {
             self.u8(2);
+        }
+        if !expiration.is_empty() {
+            self.short(expiration);
         }
     }
 
@@ -134,6 +138,8 @@ pub struct Publish<'a> {
     pub headers: &'a Table,
     pub persistent: bool,
     pub mandatory: bool,
+    /// Milliseconds as text; empty: none.
+    pub expiration: &'a str,
     pub body: &'a [u8],
 }
 
@@ -165,7 +171,8 @@ mod tests {
     #[test]
     fn long_bodies_are_cut_at_frame_max() {
         let mut e = Encoder::default();
-        let message = Publish { exchange: "", key: "q", headers: &Table::new(), persistent: false, mandatory: false, body: &[9; 25] };
+        let message =
+            Publish { exchange: "", key: "q", headers: &Table::new(), persistent: false, mandatory: false, expiration: "", body: &[9; 25] };
         let body = e.publish(1, &message, 20);
         assert_eq!(e.out[body], 9);
         let bodies = e.out.len() - body + 7;

@@ -131,7 +131,19 @@ mod tests {
         let mut e = Encoder::default();
         let body: Vec<u8> = (0..90).collect();
         for _ in 0..3 {
-            e.publish(2, &Publish { exchange: "x", key: "k", headers: &Table::new(), persistent: true, mandatory: false, body: &body }, 40);
+            e.publish(
+                2,
+                &Publish {
+                    exchange: "x",
+                    key: "k",
+                    headers: &Table::new(),
+                    persistent: true,
+                    mandatory: false,
+                    expiration: "",
+                    body: &body,
+                },
+                40,
+            );
         }
         e.out
     }

@@ -184,7 +184,15 @@ mod tests {
         let mut e = Encoder::default();
         for i in 0..count {
             let body = vec![i; body_len];
-            let message = Publish { exchange: "", key: "perf-0", headers: &Table::new(), persistent: false, mandatory: false, body: &body };
+            let message = Publish {
+                exchange: "",
+                key: "perf-0",
+                headers: &Table::new(),
+                persistent: false,
+                mandatory: false,
+                expiration: "",
+                body: &body,
+            };
             e.publish(1, &message, 4096);
         }
         e.out

@@ -63,6 +63,7 @@ impl Batch {
                 headers: &target.headers,
                 persistent: shape.persistent,
                 mandatory: shape.mandatory,
+                expiration: "",
                 body: &vec![0; body_len],
             };
             let body = encoder.publish(shape.channel, &message, shape.frame_max);
