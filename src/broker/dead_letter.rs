@@ -36,13 +36,16 @@ pub struct Death<'a> {
     pub time: u64,
 }
 
+/// A queue in which a message died, and the reason.
+type Station = (Box<[u8]>, Box<[u8]>);
+
 /// A dead message, ready to be published again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dead {
     /// Its new properties.
     pub properties: Vec<u8>,
     /// Queues and reasons of its deaths, the latest first.
-    history: Vec<(Box<[u8]>, Box<[u8]>)>,
+    history: Vec<Station>,
 }
 
 impl Reason {

@@ -47,9 +47,12 @@ impl Shard {
         match outcome {
             Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
             Outcome::Acked | Outcome::Discarded => {
+                let counts = queue.rules.quorum;
                 let released = entries.inspect(|entry| {
                     self.arena.release(entry.message);
-                    queue.forget(*entry);
+                    if counts {
+                        queue.forget(*entry);
+                    }
                 });
                 Shard::log_settled(&mut self.store, id, released);
             }

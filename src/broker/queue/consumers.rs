@@ -175,12 +175,13 @@ impl Consumers {
     /// So many deliveries of the consumer are settled. True if it can be served now.
     pub fn on_settled(&mut self, id: ConsumerId, count: usize) -> bool {
         let count = u32::try_from(count).expect("no more than were delivered");
-        match (self.table.get_mut(id), &mut self.single) {
-            (Some(consumer), _) => consumer.in_flight = consumer.in_flight.saturating_sub(count),
-            (None, Some(single)) => single.on_back(id, count),
-            (None, None) => return false,
+        match self.table.get_mut(id) {
+            Some(consumer) => consumer.in_flight = consumer.in_flight.saturating_sub(count),
+            None => _ = self.single.as_mut().map(|single| single.on_back(id, count)),
         }
-        self.elect();
+        if self.single.is_some() {
+            self.elect();
+        }
         self.list(id)
     }
 
@@ -217,16 +218,16 @@ impl Consumers {
 
     /// Lists a consumer that can take a message, unless it is another's turn. Whether it is listed.
     fn list(&mut self, id: ConsumerId) -> bool {
-        let Some(consumer) = self.table.get(id) else { return false };
-        let is_ready = consumer.has_room() && self.single.as_ref().is_none_or(|single| single.is_served(id));
+        let Some(consumer) = self.table.get(id).filter(|consumer| consumer.has_room()) else { return false };
+        let is_its_turn = self.single.as_ref().is_none_or(|single| single.is_served(id));
         let (slot, priority) = (Key::from(id).slot, consumer.priority);
         let rotation = self.rotation(priority);
-        if !is_ready {
+        if !is_its_turn {
             rotation.remove(slot);
         } else if !rotation.contains(slot) {
             rotation.push_back(slot);
         }
-        is_ready
+        is_its_turn
     }
 
     fn rotation(&mut self, priority: i32) -> &mut ReadyList {
