@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringmq::base::ids::{ConnAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use ringmq::base::outgoing::Outgoing;
+use ringmq::base::quota::Quota;
 use ringmq::config::Config;
 use ringmq::contract::{Entry, Notice, Outcome, Receipts, Request, Tags, VhostId};
 use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp, Table};
@@ -62,7 +63,7 @@ impl Peer {
             match event {
                 Event::Starved => break,
                 Event::Login(_) => self.session.logged_in(true),
-                Event::OpenVhost(_) => self.session.opened(Ok(VhostId(0))),
+                Event::OpenVhost(_) => self.session.opened(Ok((VhostId(0), Quota::default()))),
                 Event::Request { request: Request::Consume { index, .. }, .. } => {
                     self.consumer = index;
                     self.session.answer(Notice::Consuming { queue: queue(), consumer: ConsumerId::default(), timeout_ms: None });

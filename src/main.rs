@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ringmq::base::limits::HANDSHAKES_MAX;
 use ringmq::config::Config;
 use ringmq::config::args::{self, Asked};
 use ringmq::io::data_dir::DataDir;
@@ -78,7 +79,7 @@ fn announce(config: &Config, data_dir: &DataDir, broker: &Broker) {
 /// Connections beyond the process's descriptors wait unaccepted, which nobody would guess from the outside.
 fn check_descriptors(config: &Config, limit: u64) {
     let connections = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_FOR_OURSELVES);
-    if connections < config.max_connections {
+    if connections < config.max_connections + HANDSHAKES_MAX {
         log::info!("{connections} connections at most, by the process's limit of {limit} descriptors (ulimit -Hn)");
     }
 }

@@ -48,6 +48,10 @@ key_newtype!(
     ExchangeId
 );
 key_newtype!(
+    /// A user. The same number on every shard, like [`QueueId`].
+    UserId
+);
+key_newtype!(
     /// A consumer in the table of its queue.
     ConsumerId
 );

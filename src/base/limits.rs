@@ -24,6 +24,12 @@ pub const ARENA_CHUNKS_KEPT: usize = 8;
 pub const ARENA_TRIM_MS: u64 = 50;
 /// Routes that a shard remembers for publishers that use many routing keys, count (up to 150 bytes each).
 pub const KNOWN_ROUTES_MAX: usize = 8192;
+/// Connections beyond `--max-connections` that are accepted, to be told that they are too many when they open a virtual host; more are closed at once.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Steps back that a pattern of a permission may take, count (some milliseconds); then it does not match.
+pub const PATTERN_BACKTRACKS_MAX: usize = 50_000;
+/// What a pattern of a permission may grow to when it is compiled, bytes (each of its parts that do not backtrack).
+pub const PATTERN_SIZE_MAX: usize = 1 << 20;
 /// Messages of one channel to one place that are published in one go: what is decided once per run is decided for all of them.
 pub const PUBLISH_RUN_MAX: usize = 32;
 /// A body of which so many bytes are missing is received in place, bytes (measured: below, what a turn brings is better read in one piece).

@@ -9,6 +9,7 @@ pub mod intervals;
 pub mod limits;
 pub mod long_queue;
 pub mod outgoing;
+pub mod quota;
 pub mod ready_list;
 pub mod rng;
 pub mod slots;

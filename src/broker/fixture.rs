@@ -1,6 +1,7 @@
 //! A catalog to test with: requests are checked and their changes applied, as a broker of one shard would.
 
-use super::catalog::{Applied, Catalog, Verdict};
+use super::access::User;
+use super::catalog::{Applied, Asker, Catalog, Verdict};
 use crate::base::ids::{ConnAddr, ConnId, Key, QueueAddr, ShardId};
 use crate::contract::{BindingSpec, Destination, ExchangeSpec, Fault, QueueSpec, Request, VhostId};
 use crate::message::{Table, TableBuilder};
@@ -9,6 +10,11 @@ pub const VHOST: VhostId = VhostId(0);
 
 pub fn conn(slot: u32) -> ConnAddr {
     ConnAddr { shard: ShardId(0), conn: ConnId(Key { slot, generation: 0 }) }
+}
+
+/// A connection that may do everything.
+pub fn asker(slot: u32) -> Asker {
+    Asker { home: ShardId(0), conn: Some(conn(slot)), user: None }
 }
 
 pub fn exchange(name: &str, kind: &str) -> ExchangeSpec {
@@ -32,8 +38,8 @@ pub fn binding(source: &str, key: &str, destination: &str) -> BindingSpec {
 
 impl Catalog {
     /// Carries a request out; `None` if nothing had to change.
-    pub fn perform(&mut self, asker: ConnAddr, request: &Request) -> Result<Option<Applied>, Fault> {
-        match self.check(VHOST, asker, request)? {
+    pub fn perform(&mut self, conn: ConnAddr, request: &Request) -> Result<Option<Applied>, Fault> {
+        match self.check(VHOST, Asker { home: conn.shard, conn: Some(conn), user: None }, request)? {
             Verdict::Change(change) => Ok(Some(self.apply(&change))),
             Verdict::Already | Verdict::Queue(_) => Ok(None),
         }
@@ -58,6 +64,10 @@ impl Catalog {
     pub fn with_binding(&mut self, source: &str, key: &str, destination: &str) -> &mut Catalog {
         self.perform_well(Request::Bind(binding(source, key, destination)));
         self
+    }
+
+    pub fn guest(&self) -> User {
+        User { id: self.user_by_name("guest").expect("a new broker has one").id, name: "guest".into() }
     }
 
     fn perform_well(&mut self, request: Request) {

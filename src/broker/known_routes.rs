@@ -1,6 +1,7 @@
 //! What the router has found before: queues by exchange and routing key, for publishers that use many keys in turn.
 //!
-//! An answer holds while the catalog's version stands. When the table is full it starts over: who uses more keys than it holds gains
+//! An answer holds for one user in one virtual host, whose permission to publish there was checked when it was found, and while the catalog's version
+//! stands. When the table is full it starts over: who uses more keys than it holds gains
 //! nothing from any order of forgetting, and who uses fewer never notices.
 
 use std::hash::BuildHasher;
@@ -8,6 +9,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
+use crate::base::ids::UserId;
 use crate::base::limits::KNOWN_ROUTES_MAX;
 use crate::contract::{RouteSet, VhostId};
 
@@ -19,8 +21,11 @@ pub struct KnownRoutes {
     hasher: foldhash::fast::RandomState,
 }
 
+/// Who publishes where.
+pub type Publisher = (VhostId, UserId);
+
 struct Known {
-    vhost: VhostId,
+    publisher: Publisher,
     route: SmallVec<[u8; 48]>,
     queues: RouteSet,
 }
@@ -28,39 +33,39 @@ struct Known {
 impl KnownRoutes {
     /// The queues of messages to `route` (exchange and routing key in wire form) under the catalog's `version`, if they were remembered.
     #[inline]
-    pub fn find(&self, version: u64, vhost: VhostId, route: &[u8]) -> Option<&RouteSet> {
+    pub fn find(&self, version: u64, publisher: Publisher, route: &[u8]) -> Option<&RouteSet> {
         if self.version != version {
             return None;
         }
-        self.table.find(self.hash(vhost, route), |known| known.is(vhost, route)).map(|known| &known.queues)
+        self.table.find(self.hash(publisher, route), |known| known.is(publisher, route)).map(|known| &known.queues)
     }
 
     /// Remembers what [`find`](Self::find) has not found.
-    pub fn remember(&mut self, version: u64, vhost: VhostId, route: &[u8], queues: &RouteSet) {
+    pub fn remember(&mut self, version: u64, publisher: Publisher, route: &[u8], queues: &RouteSet) {
         if self.version != version || self.table.len() == KNOWN_ROUTES_MAX {
             self.table.clear();
             self.version = version;
         }
-        let known = Known { vhost, route: route.into(), queues: queues.clone() };
+        let known = Known { publisher, route: route.into(), queues: queues.clone() };
         let KnownRoutes { table, hasher, .. } = self;
-        table.insert_unique(hash(hasher, vhost, route), known, |known| hash(hasher, known.vhost, &known.route));
+        table.insert_unique(hash(hasher, publisher, route), known, |known| hash(hasher, known.publisher, &known.route));
     }
 
-    fn hash(&self, vhost: VhostId, route: &[u8]) -> u64 {
-        hash(&self.hasher, vhost, route)
+    fn hash(&self, publisher: Publisher, route: &[u8]) -> u64 {
+        hash(&self.hasher, publisher, route)
     }
 }
 
 impl Known {
     #[inline]
-    fn is(&self, vhost: VhostId, route: &[u8]) -> bool {
-        self.vhost == vhost && self.route[..] == *route
+    fn is(&self, publisher: Publisher, route: &[u8]) -> bool {
+        self.publisher == publisher && self.route[..] == *route
     }
 }
 
 #[inline]
-fn hash(hasher: &foldhash::fast::RandomState, vhost: VhostId, route: &[u8]) -> u64 {
-    hasher.hash_one((vhost, route))
+fn hash(hasher: &foldhash::fast::RandomState, publisher: Publisher, route: &[u8]) -> u64 {
+    hasher.hash_one((publisher, route))
 }
 
 #[cfg(test)]
@@ -68,29 +73,37 @@ mod tests {
     use super::*;
     use crate::base::ids::{Key, QueueAddr, QueueId, ShardId};
 
+    fn publisher(vhost: u32, user: u32) -> Publisher {
+        (VhostId(vhost), UserId(Key { slot: user, generation: 0 }))
+    }
+
     fn queues(slot: u32) -> RouteSet {
         RouteSet::from_slice(&[QueueAddr { home: ShardId(0), queue: QueueId(Key { slot, generation: 0 }) }])
     }
 
     #[test]
-    fn answers_hold_for_their_version_and_vhost() {
+    fn answers_hold_for_their_version_vhost_and_user() {
         let mut routes = KnownRoutes::default();
-        routes.remember(1, VhostId(0), b"\x00\x01a", &queues(1));
-        routes.remember(1, VhostId(1), b"\x00\x01a", &queues(2));
-        assert_eq!(routes.find(1, VhostId(0), b"\x00\x01a"), Some(&queues(1)));
-        assert_eq!(routes.find(1, VhostId(1), b"\x00\x01a"), Some(&queues(2)));
-        assert_eq!(routes.find(1, VhostId(0), b"\x00\x01b"), None);
-        assert_eq!(routes.find(2, VhostId(0), b"\x00\x01a"), None);
-        routes.remember(2, VhostId(0), b"\x00\x01b", &queues(3));
-        assert_eq!((routes.find(2, VhostId(0), b"\x00\x01a"), routes.find(2, VhostId(0), b"\x00\x01b")), (None, Some(&queues(3))));
+        routes.remember(1, publisher(0, 0), b"\x00\x01a", &queues(1));
+        routes.remember(1, publisher(1, 0), b"\x00\x01a", &queues(2));
+        assert_eq!(routes.find(1, publisher(0, 0), b"\x00\x01a"), Some(&queues(1)));
+        assert_eq!(routes.find(1, publisher(1, 0), b"\x00\x01a"), Some(&queues(2)));
+        assert_eq!(routes.find(1, publisher(0, 0), b"\x00\x01b"), None);
+        assert_eq!(routes.find(1, publisher(0, 1), b"\x00\x01a"), None);
+        assert_eq!(routes.find(2, publisher(0, 0), b"\x00\x01a"), None);
+        routes.remember(2, publisher(0, 0), b"\x00\x01b", &queues(3));
+        assert_eq!(
+            (routes.find(2, publisher(0, 0), b"\x00\x01a"), routes.find(2, publisher(0, 0), b"\x00\x01b")),
+            (None, Some(&queues(3)))
+        );
     }
 
     #[test]
     fn a_flood_of_keys_does_not_fill_the_memory() {
         let mut routes = KnownRoutes::default();
         for key in 0..3 * KNOWN_ROUTES_MAX as u32 {
-            routes.remember(1, VhostId(0), &key.to_be_bytes(), &queues(key));
-            assert_eq!(routes.find(1, VhostId(0), &key.to_be_bytes()), Some(&queues(key)));
+            routes.remember(1, publisher(0, 0), &key.to_be_bytes(), &queues(key));
+            assert_eq!(routes.find(1, publisher(0, 0), &key.to_be_bytes()), Some(&queues(key)));
         }
         assert!(routes.table.len() <= KNOWN_ROUTES_MAX);
     }

@@ -1,5 +1,7 @@
 //! What RabbitMQ asks of a message's properties when it is published: expiration, CC and BCC, user-id.
 
+use super::access::User;
+use super::catalog::Catalog;
 use crate::base::limits::EXPIRATION_MS_MAX;
 use crate::contract::{Code, Fault};
 use crate::message::{ErlangString, TableRef, Value, Values, erlang_text, replace_headers};
@@ -32,12 +34,12 @@ pub(super) fn check_expiration(expiration: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// A user-id tells the truth.
-pub(super) fn check_user_id(claimed: &[u8], user: &str) -> Result<(), Fault> {
-    if claimed == user.as_bytes() {
+/// A user-id tells the truth, unless the user may impersonate others.
+pub(super) fn check_user_id(claimed: &[u8], catalog: &Catalog, user: &User) -> Result<(), Fault> {
+    if claimed == user.name.as_bytes() || catalog.user(user.id).is_some_and(|user| user.has_tag(IMPERSONATOR)) {
         return Ok(());
     }
-    let claimed = erlang_text(claimed);
+    let (claimed, user) = (erlang_text(claimed), &user.name);
     let text = format!("user_id property set to '{claimed}' but authenticated user was '{user}'");
     Err(Fault::new(Code::PreconditionFailed, text))
 }
@@ -91,9 +93,14 @@ fn array<'a>(headers: TableRef<'a>, name: &str) -> Result<Option<Values<'a>>, Fa
 /// The copies that nobody sees.
 const BLIND: &str = "BCC";
 
+/// The tag of users who may use any user-id.
+const IMPERSONATOR: &str = "impersonator";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::catalog::Change;
+    use crate::contract::{Command, UserSpec};
     use crate::message::TableBuilder;
 
     #[test]
@@ -136,8 +143,13 @@ mod tests {
 
     #[test]
     fn a_user_id_is_the_user_s() {
-        assert_eq!(check_user_id(b"guest", "guest"), Ok(()));
-        let text = check_user_id(b"", "guest").unwrap_err().text;
+        let mut catalog = Catalog::new();
+        let guest = catalog.guest();
+        assert_eq!(check_user_id(b"guest", &catalog, &guest), Ok(()));
+        let text = check_user_id(b"", &catalog, &guest).unwrap_err().text;
         assert_eq!(text, "user_id property set to '' but authenticated user was 'guest'");
+        let spec = UserSpec { name: "guest".into(), password: None, tags: Some(["impersonator".into()].into()) };
+        catalog.apply(&Change::command(Command::PutUser(spec)));
+        assert_eq!(check_user_id(b"somebody", &catalog, &guest), Ok(()));
     }
 }

@@ -1,9 +1,9 @@
 //! Where a published message goes: RabbitMQ's rules of publishing, then a walk from exchange to exchange.
 //!
 //! ```text
-//! publish ─▶ exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ user-id ─▶ walk ─▶ queues, each once
-//!                                                                              │ exchange bound to exchange: walk on
-//!                                                                              └ nothing bound matched: its alternate exchange
+//! publish ─▶ permitted? exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ topics permitted? ─▶ user-id ─▶ walk ─▶ queues, each once
+//!                                                                             exchange bound to exchange: walk on ┤
+//!                                                                  nothing bound matched: its alternate exchange ┘
 //! ```
 //!
 //! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit into the route set's own place
@@ -14,8 +14,9 @@
 
 use smallvec::SmallVec;
 
-use super::catalog::{Catalog, ExchangeInfo, Walk};
-use super::exchange::Dest;
+use super::access::User;
+use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
+use super::exchange::{Dest, Matcher};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
@@ -33,15 +34,6 @@ pub struct Routed {
     pub reply_names: Vec<Vec<u8>>,
 }
 
-/// Who publishes.
-#[derive(Clone, Copy, Debug)]
-pub struct Publisher<'p> {
-    /// The user.
-    pub user: &'p str,
-    /// Where replies are to be sent, if the channel waits for them.
-    pub reply_name: Option<&'p str>,
-}
-
 /// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
 #[inline]
 pub fn needs_checks(properties: &[u8]) -> bool {
@@ -56,34 +48,44 @@ fn wants_replies(properties: Properties<'_>) -> bool {
 }
 
 /// Checks the properties of a message of `user` for which a route is remembered. Whether it holds for this one, too.
-pub fn check_known(properties: &[u8], user: &str) -> Result<bool, Fault> {
+pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<bool, Fault> {
     let properties = Properties::trusted(properties);
     if wants_replies(properties) {
         return Ok(false);
     }
-    let (_, copies) = check_properties(properties, user)?;
+    let (_, copies) = check_properties(properties)?;
+    if copies.is_empty() {
+        check_claim(catalog, user, properties)?;
+    }
     Ok(copies.is_empty())
 }
 
-/// Checks a message and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
+/// Checks a message of `user` and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault. Replies are to
+/// be sent to `reply_name`, if the channel waits for them.
 pub fn route(
     catalog: &Catalog,
     vhost: VhostId,
-    publisher: Publisher<'_>,
+    user: &User,
+    reply_name: Option<&str>,
     message: &MessageView<'_>,
     out: &mut RouteSet,
 ) -> Result<Routed, Fault> {
     out.clear();
     let name = message.route.exchange();
+    catalog.permit(user.id, vhost, Right::Write, Resource::Exchange(name))?;
     let exchange = catalog.exchange_by_name(vhost, name).ok_or_else(|| catalog.no_exchange(vhost, name))?;
     if exchange.spec.internal {
         let text = format!("cannot publish to internal exchange '{}' in vhost '{}'", exchange.spec.name, catalog.vhost_name(vhost));
         return Err(Fault::new(Code::AccessRefused, text));
     }
     let properties = Properties::trusted(message.properties);
-    let addressed = wants_replies(properties).then(|| address(message.properties, publisher.reply_name)).transpose()?;
-    let (headers, copies) = check_properties(properties, publisher.user)?;
+    let addressed = wants_replies(properties).then(|| address(message.properties, reply_name)).transpose()?;
+    let (headers, copies) = check_properties(properties)?;
     let keys = || std::iter::once(message.route.key()).chain(copies.keys());
+    if let Matcher::Topic(_) = exchange.matcher {
+        keys().try_for_each(|key| catalog.permit_topic(user.id, vhost, Right::Write, &exchange.spec.name, key))?;
+    }
+    check_claim(catalog, user, properties)?;
     let reads_headers = if name.is_empty() {
         out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
         false
@@ -124,16 +126,16 @@ pub fn route_dead<'k, K: Iterator<Item = &'k [u8]>>(
     keep_each_once(out);
 }
 
-fn check_properties<'a>(properties: Properties<'a>, user: &str) -> Result<(TableRef<'a>, CarbonCopies<'a>), Fault> {
+fn check_properties(properties: Properties<'_>) -> Result<(TableRef<'_>, CarbonCopies<'_>), Fault> {
     if let Some(expiration) = properties.expiration() {
         check_expiration(expiration)?;
     }
     let headers = properties.headers().unwrap_or_default();
-    let copies = CarbonCopies::of(headers)?;
-    if let Some(claimed) = properties.user_id() {
-        check_user_id(claimed, user)?;
-    }
-    Ok((headers, copies))
+    Ok((headers, CarbonCopies::of(headers)?))
+}
+
+fn check_claim(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Result<(), Fault> {
+    properties.user_id().map_or(Ok(()), |claimed| check_user_id(claimed, catalog, user))
 }
 
 /// Collects the queues, not yet each once. Returns whether the headers were looked at on the way.
@@ -193,14 +195,12 @@ mod tests {
     use crate::contract::{BindingSpec, ExchangeSpec, Request};
     use crate::message::{Body, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
-    const PUBLISHER: Publisher<'_> = Publisher { user: "guest", reply_name: None };
-
     /// Names of the queues, and what else was learnt.
     fn publish(catalog: &Catalog, exchange: &str, key: &str, properties: &[u8]) -> Result<(Vec<String>, Routed), Fault> {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
         let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
         let mut queues = RouteSet::new();
-        let routed = route(catalog, VHOST, PUBLISHER, &message, &mut queues)?;
+        let routed = route(catalog, VHOST, &catalog.guest(), None, &message, &mut queues)?;
         let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());
         Ok((names.collect(), routed))
     }

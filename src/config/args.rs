@@ -140,9 +140,12 @@ struct Args {
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = size::<usize, 1, { limits::MESSAGE_SIZE_CAP as u64 }>)]
     max_message_size: usize,
 
-    /// Most connections at a time, all shards together; one more is closed at once
+    /// Most connections at a time, all shards together; one more is refused
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number::<usize, 1, 10_000_000>)]
     max_connections: usize,
+    /// Users who may log in over loopback only, separated by commas; `none`: all may from everywhere
+    #[arg(long, value_name = "NAMES", default_value = "guest", value_delimiter = ',')]
+    loopback_users: Vec<String>,
 
     /// Memory beyond which publishers are blocked until less is in use: a share of what the process may use (0.6), or a size (2GiB)
     #[arg(long, value_name = "SHARE|BYTES", default_value = "0.6", value_parser = Watermark::parse)]
@@ -204,6 +207,7 @@ fn check(args: Args, available: &[usize]) -> Result<Config, String> {
         max_message_size: args.max_message_size,
         trust_client_deaths: !args.ignore_client_deaths,
         max_connections: args.max_connections,
+        loopback_users: if args.loopback_users == ["none"] { Vec::new() } else { args.loopback_users },
         memory_high_watermark: args.memory_high_watermark,
         disk_free_limit: args.disk_free_limit,
         log: args.log,

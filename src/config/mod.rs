@@ -61,6 +61,8 @@ pub struct Config {
     pub max_message_size: usize,
     /// Most connections of the whole broker.
     pub max_connections: usize,
+    /// Users who may log in over loopback only.
+    pub loopback_users: Vec<String>,
     /// Memory beyond which publishers are blocked.
     pub memory_high_watermark: Watermark,
     /// Free space in the data directory's file system below which publishers are blocked, bytes.
@@ -121,6 +123,7 @@ impl Default for Config {
             trust_client_deaths: true,
             max_message_size: 16 << 20,
             max_connections: 100_000,
+            loopback_users: vec!["guest".into()],
             memory_high_watermark: Watermark::Fraction(0.6),
             disk_free_limit: 50_000_000,
             log: log::LevelFilter::Info,

@@ -1,15 +1,20 @@
 //! The narrow waist: what a protocol may ask of the broker, and what the broker may tell a protocol. Types only.
 //!
 //! A session machine (`protocol/*`) turns bytes into [`Request`]s, the shard carries them out on the broker's machines, and the
-//! answer comes back as a [`Notice`] or a [`Fault`]. Publishing, delivering and settling do not pass through these enums: inside one
-//! turn on one shard they are plain calls over slices; here stand only the small values that such calls share.
+//! answer comes back as a [`Notice`] or a [`Fault`]. An operator's [`Command`] takes the same way without a session. Publishing, delivering
+//! and settling do not pass through these enums: inside one turn on one shard they are plain calls over slices; here stand only the small
+//! values that such calls share.
 
+mod command;
 mod fault;
 mod receipts;
 mod reply;
 mod request;
 mod route;
 
+pub use command::{
+    Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
+};
 pub use fault::{Code, Fault, Scope};
 pub use receipts::{Receipts, Tags};
 pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
@@ -21,8 +26,8 @@ use std::num::NonZeroU64;
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr};
 use crate::message::MessageRef;
 
-/// A virtual host: its index in the catalog. `/` is 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+/// A virtual host: its number in the catalog, which no other ever has while the broker runs. The `/` of a new broker is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct VhostId(pub u32);
 
 /// A message's place in its queue. Earlier places are delivered first; a requeued message returns to its own.

@@ -16,7 +16,7 @@ use super::disk::{segment_path, shard_directory};
 use super::disk_worker::{catalog_path, sync_directory, write_whole};
 use super::rehome::rehome;
 use crate::base::ids::ShardId;
-use crate::broker::catalog::{Catalog, Saved};
+use crate::broker::catalog::Saved;
 use crate::config::Config;
 use crate::shard::{Found, Shard};
 use crate::store::Store;
@@ -72,12 +72,12 @@ fn find_stop(data_dir: &Path) -> Result<Option<Vec<Range>>, StartError> {
 /// The catalog's records, the generation of its log, and how long that is.
 fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, u32, u64), StartError> {
     let generations = list(data_dir, |name| name.strip_prefix("catalog-")?.parse::<u32>().ok())?;
-    let Some(&(generation, ref path)) = generations.last() else { return Ok((Vec::new(), 1, 0)) };
+    let Some(&(generation, ref path)) = generations.last() else {
+        return Ok((Saved::read(std::iter::empty()).expect("nothing is unknown in nothing"), 1, 0));
+    };
     let bytes = fs::read(path).map_err(|error| unusable(path, &error))?;
     let (payloads, len) = catalog_log::read(&bytes, generation);
-    let names = Catalog::new();
-    let decode = |payload| Saved::decode(payload, &names);
-    let records = payloads.into_iter().map(decode).collect::<Option<Vec<Saved>>>();
+    let records = Saved::read(payloads.into_iter());
     let records = records.ok_or_else(|| StartError(format!("{} was written by a newer version: start that one", path.display())))?;
     if len < bytes.len() as u64 {
         log::warn!("{}: the tail of a write that a crash tore is cut off at byte {len}", path.display());

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::lifecycle::Last;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, TimerId};
-use crate::broker::access::User;
-use crate::broker::router::Publisher;
+use crate::broker::access::{Stay, User};
+use crate::broker::catalog::Asker;
+use crate::broker::known_routes::Publisher;
 use crate::config::Config;
 use crate::contract::Request;
 use crate::protocol::amqp::session::{Room, Session};
@@ -17,6 +18,8 @@ pub struct Conn {
     pub session: Session,
     /// Who has logged in, if anybody.
     pub user: Option<User>,
+    /// Its right to be in its virtual host, while it is there.
+    pub stay: Option<Stay>,
     /// Where it comes from.
     pub peer: SocketAddr,
     /// Where it arrived.
@@ -70,6 +73,7 @@ impl Conn {
         Conn {
             session: Session::new(config.clone(), addr, seed, now),
             user: None,
+            stay: None,
             peer,
             local,
             input: Vec::new(),
@@ -89,14 +93,21 @@ impl Conn {
         }
     }
 
-    /// Who publishes on a channel.
-    pub fn publisher(&self, channel: u16) -> Publisher<'_> {
-        Publisher { user: self.user_name(), reply_name: self.session.reply_name(channel) }
+    /// The user; only asked for after the login.
+    pub fn user(&self) -> &User {
+        self.user.as_ref().expect("nothing is asked for before the login")
     }
 
-    /// The user's name; nothing before the login.
-    pub fn user_name(&self) -> &str {
-        self.user.as_ref().map_or("", |user| &user.name)
+    /// Whose messages these are.
+    #[inline]
+    pub fn publisher(&self) -> Publisher {
+        (self.session.vhost(), self.user().id)
+    }
+
+    /// Who asks for something.
+    pub fn asker(&self) -> Asker {
+        let addr = self.session.addr();
+        Asker { home: addr.shard, conn: Some(addr), user: Some(self.user().id) }
     }
 
     /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for the end of an alarm, or for the

@@ -54,11 +54,11 @@ impl Shard {
     #[inline]
     fn remembers(&mut self, id: ConnId, published: &Published<'_, '_>, plain: usize) -> Result<usize, Fault> {
         let conn = self.conns.get_mut(id).expect("who publishes is connected");
-        let (version, vhost, route) = (self.catalog.version(), conn.session.vhost(), published.route.wire());
+        let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
         let cache = conn.session.route_cache(published.channel);
         if let Some(found) = cache.find(version, route) {
             self.routes.clone_from(found);
-        } else if let Some(found) = self.known_routes.find(version, vhost, route) {
+        } else if let Some(found) = self.known_routes.find(version, publisher, route) {
             self.routes.clone_from(found);
             if published.contents.len() > 1 {
                 cache.remember(version, route, found);
@@ -69,18 +69,19 @@ impl Shard {
         if plain > 0 {
             return Ok(plain);
         }
-        router::check_known(published.contents[0].properties, conn.user_name()).map(usize::from)
+        router::check_known(&self.catalog, conn.user(), published.contents[0].properties).map(usize::from)
     }
 
     /// One message by the router, which may also rewrite its properties. It is remembered if its queues depend on exchange and key alone.
     fn publish_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<usize, Fault> {
         let message = published.contents[0].sent_to(published.route);
         let conn = self.conns.get(id).expect("who publishes is connected");
-        let vhost = conn.session.vhost();
-        let routed = router::route(&self.catalog, vhost, conn.publisher(published.channel), &message, &mut self.routes)?;
+        let publisher = conn.publisher();
+        let reply_name = conn.session.reply_name(published.channel);
+        let routed = router::route(&self.catalog, publisher.0, conn.user(), reply_name, &message, &mut self.routes)?;
         let (version, route) = (self.catalog.version(), published.route.wire());
-        if routed.cacheable && self.known_routes.find(version, vhost, route).is_none() {
-            self.known_routes.remember(version, vhost, route, &self.routes);
+        if routed.cacheable && self.known_routes.find(version, publisher, route).is_none() {
+            self.known_routes.remember(version, publisher, route, &self.routes);
         }
         let routes = std::mem::take(&mut self.routes);
         let properties = routed.properties.as_deref().unwrap_or(message.properties);

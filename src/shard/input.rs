@@ -15,7 +15,6 @@ use super::lifecycle::Last;
 use super::outbox::set_paused;
 use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
-use crate::broker::router::Publisher;
 use crate::broker::{access, router};
 use crate::contract::{Fault, Outcome, Receipt, RouteSet};
 use crate::protocol::amqp::session::{BodyLoan, Contents, Event, Login, Publish};
@@ -157,12 +156,11 @@ impl Shard {
     /// A message of a transaction: it is routed now, and what is wrong with it is said now; the rest waits for the commit (row Q9).
     fn on_staged(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let (vhost, user) = (conn.session.vhost(), conn.user_name().to_owned());
+        let (vhost, user) = (conn.session.vhost(), conn.user().clone());
         let reply_name = conn.session.reply_name(channel).map(str::to_owned);
         let staged = conn.session.staged(channel);
         let mut routes = RouteSet::new();
-        let publisher = Publisher { user: &user, reply_name: reply_name.as_deref() };
-        match router::route(&self.catalog, vhost, publisher, &staged.view(), &mut routes) {
+        match router::route(&self.catalog, vhost, &user, reply_name.as_deref(), &staged.view(), &mut routes) {
             Ok(routed) => {
                 staged.routes = routes;
                 routed.properties.inspect(|properties| staged.set_properties(properties));
@@ -182,8 +180,9 @@ impl Shard {
 
     fn on_login(&mut self, id: ConnId, login: &Login) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let [user, password] = [&login.user, &login.password].map(|octets| String::from_utf8_lossy(octets));
-        conn.user = match access::authenticate(&user, &password, conn.peer.ip().is_loopback()) {
+        let user = String::from_utf8_lossy(&login.user);
+        let confined = if conn.peer.ip().is_loopback() { &[] } else { &self.config.loopback_users[..] };
+        conn.user = match access::authenticate(&self.catalog, &user, &login.password, confined) {
             Ok(user) => Some(user),
             Err(refusal) => {
                 log::warn!("{} -> {}: {} login refused: {}", conn.peer, conn.local, login.mechanism, refusal.text(&user));
@@ -195,10 +194,12 @@ impl Shard {
 
     fn on_open_vhost(&mut self, id: ConnId, name: &str) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let user = conn.user.as_ref().expect("a session opens a virtual host after the login");
-        let opened = access::open_vhost(&self.catalog, user, name);
-        log::info!("{} -> {}: user '{}' opens vhost '{name}'", conn.peer, conn.local, user.name);
-        conn.session.opened(opened);
+        log::info!("{} -> {}: user '{}' opens vhost '{name}'", conn.peer, conn.local, conn.user().name);
+        let opened = access::open_vhost(&self.catalog, &self.opened_connections, conn.user(), name);
+        conn.session.opened(opened.map(|(vhost, channels, stay)| {
+            conn.stay = Some(stay);
+            (vhost, channels)
+        }));
     }
 
     /// tx.commit: what the transaction kept is published and settled now; the answer waits until remote queues have their part.

@@ -9,6 +9,7 @@ use super::order::{Waiter, Wish};
 use super::{Deed, Shard};
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::LINGER_MS;
+use crate::broker::queue::Queue;
 use crate::contract::{Outcome, Target};
 use crate::protocol::amqp::session::{Ended, GivenUp, Late};
 
@@ -65,6 +66,7 @@ impl Shard {
     pub(super) fn release(&mut self, id: ConnId) -> Homes {
         let Some(conn) = self.conns.touch(id) else { return Homes::new() };
         conn.waiting.clear();
+        conn.stay = None;
         let ended = conn.session.end();
         let homes = self.clean_up(ended);
         let owned: Vec<QueueId> = self.catalog.owned_by(self.conn_addr(id)).collect();
@@ -165,16 +167,23 @@ impl Shard {
 
     /// Ends a queue of this shard: its messages go, the catalog forgets it; then `asker` hears how many, and its consumers that they are gone.
     pub(super) fn delete_queue(&mut self, id: QueueId, asker: Option<ChannelAddr>) {
+        if let Some((messages, queue)) = self.take_queue(id) {
+            let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
+            self.order(Wish::DeleteQueue(id), Waiter::QueueGone { asker: asker.map(|asker| (asker, messages)), consumers });
+        }
+    }
+
+    /// Takes a queue of this shard out of it, with its messages; the answer is how many there were.
+    pub(super) fn take_queue(&mut self, id: QueueId) -> Option<(u32, Box<Queue>)> {
         self.bury_all();
         let messages = self.purge(id);
         let slot = Key::from(id).slot;
-        let Some(queue) = self.queues.get_mut(slot as usize).and_then(|queue| queue.take_if(|queue| queue.id == id)) else { return };
+        let queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
         self.forget_timer(&queue);
         self.dirty_queues.remove(slot);
         self.store.close_queue(slot);
         self.retry_getters();
-        let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
-        self.order(Wish::DeleteQueue(id), Waiter::QueueGone { asker: asker.map(|asker| (asker, messages)), consumers });
+        Some((messages, queue))
     }
 
     pub(super) fn tell_consumer_gone(&mut self, target: Target) {

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
-use crate::broker::catalog::{Change, ConsumerArguments};
-use crate::contract::{Entry, Fault, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
+use crate::broker::catalog::{Asker, Change, ConsumerArguments};
+use crate::contract::{Command, Entry, Fault, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 
 /// One item of a ring between two shards.
 pub enum Mail {
@@ -286,12 +286,14 @@ pub enum Wish {
     /// A client's request, to be checked against the catalog when its turn comes.
     Request {
         /// Whose.
-        from: ChannelAddr,
+        asker: Asker,
         /// Where.
         vhost: VhostId,
         /// What.
         request: Request,
     },
+    /// An operator's command, to be checked likewise.
+    Command(Command),
     /// A queue that is gone already.
     DeleteQueue(QueueId),
 }

@@ -12,11 +12,13 @@
 //! ```
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
-//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`request`] declare, consume and the like; [`ask`] what queues answer; [`order`] catalog changes; [`mailbox`] mail from other shards;
+//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`request`] declare, consume and the
+//! like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog changes; [`mailbox`] mail from other shards;
 //! [`reply`] replies without a queue; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;
+mod command;
 mod conn;
 mod conns;
 mod dead_letter;
@@ -46,8 +48,9 @@ use slab::Slab;
 use crate::base::alarms::{AlarmSet, Alarms};
 use crate::base::hash::Map;
 use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
-use crate::base::limits::HANDSHAKE_MS;
+use crate::base::limits::{HANDSHAKE_MS, HANDSHAKES_MAX};
 use crate::base::outgoing::Outgoing;
+use crate::base::quota::Quota;
 use crate::base::ready_list::ReadyList;
 use crate::base::rng::Rng;
 use crate::base::spsc::Doorbell;
@@ -57,7 +60,7 @@ use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::broker::known_routes::KnownRoutes;
 use crate::broker::queue::{Purged, Queue};
 use crate::config::Config;
-use crate::contract::{Entry, Receipts, RouteSet};
+use crate::contract::{Entry, Fault, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
 use crate::store::format::Range;
@@ -79,8 +82,9 @@ pub use turn::Turn;
 pub struct Shard {
     id: ShardId,
     config: Arc<Config>,
-    /// Connections of the whole broker.
+    /// Connections of the whole broker, and those of them that have opened a virtual host.
     connection_count: Arc<AtomicUsize>,
+    opened_connections: Quota,
     /// The broker's alarms, and those of them that the connections here know of.
     alarms: Arc<Alarms>,
     known_alarms: AlarmSet,
@@ -115,6 +119,9 @@ pub struct Shard {
     /// Shard 0 only: changes that not all shards have applied, oldest first.
     pending: VecDeque<Pending>,
     ledger: Ledger,
+    /// Operators' commands that were given here, and those of them that are decided and whose answer was not taken yet.
+    commands: u64,
+    decisions: VecDeque<(u64, Result<(), Fault>)>,
     /// Requests to try again in the next turn.
     retries: Vec<ChannelAddr>,
     /// Connections whose parked input may go on.
@@ -192,13 +199,28 @@ pub enum Deed {
     Fail(String),
 }
 
+/// What the shards of one broker have together.
+struct Common {
+    config: Arc<Config>,
+    connection_count: Arc<AtomicUsize>,
+    opened_connections: Quota,
+    alarms: Arc<Alarms>,
+    founding: [Change; 3],
+}
+
 /// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
 pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let count = config.shards;
-    let (connection_count, alarms) = (Arc::<AtomicUsize>::default(), Arc::<Alarms>::default());
+    let common = Common {
+        config: config.clone(),
+        connection_count: Arc::default(),
+        opened_connections: Quota::default(),
+        alarms: Arc::default(),
+        founding: Change::of_a_new_broker(),
+    };
+    common.opened_connections.set_max(u32::try_from(config.max_connections).ok());
     let mut seeds = Rng::seeded(seed);
-    let mut shards: Vec<Shard> =
-        (0..count).map(|id| Shard::new(ShardId(id), config.clone(), connection_count.clone(), alarms.clone(), seeds.next_u64())).collect();
+    let mut shards: Vec<Shard> = (0..count).map(|id| Shard::new(ShardId(id), &common, seeds.next_u64())).collect();
     for low in 0..count as usize {
         for high in low + 1..count as usize {
             let (from_low, from_high) = Link::pair([shards[low].bell.clone(), shards[high].bell.clone()]);
@@ -252,20 +274,22 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 }
 
 impl Shard {
-    fn new(id: ShardId, config: Arc<Config>, connection_count: Arc<AtomicUsize>, alarms: Arc<Alarms>, seed: u64) -> Shard {
+    fn new(id: ShardId, common: &Common, seed: u64) -> Shard {
+        let Common { config, connection_count, opened_connections, alarms, founding } = common;
         let mut rng = Rng::seeded(seed);
         let mut reply_key = [0; 16];
         rng.fill(&mut reply_key);
         Shard {
             id,
-            connection_count,
-            alarms,
+            connection_count: connection_count.clone(),
+            opened_connections: opened_connections.clone(),
+            alarms: alarms.clone(),
             known_alarms: AlarmSet::default(),
             reply_key,
             rng,
             now: 0,
             conns: Conns::default(),
-            catalog: Catalog::new(),
+            catalog: Catalog::made_by(founding),
             queues: Vec::new(),
             known_routes: KnownRoutes::default(),
             arena: Arena::default(),
@@ -282,6 +306,8 @@ impl Shard {
             waiters: Slab::new(),
             pending: VecDeque::new(),
             ledger: Ledger::default(),
+            commands: 0,
+            decisions: VecDeque::new(),
             retries: Vec::new(),
             resumed: VecDeque::new(),
             mail_waiters: Vec::new(),
@@ -311,7 +337,7 @@ impl Shard {
             next_queue_number: 1,
             unheard: VecDeque::new(),
             stopping: false,
-            config,
+            config: config.clone(),
         }
     }
 
@@ -327,7 +353,7 @@ impl Shard {
 
     /// A connection was accepted. None: the broker has as many as it may have, close it.
     pub fn on_accepted(&mut self, now: u64, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
-        if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections {
+        if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections + HANDSHAKES_MAX {
             self.connection_count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }

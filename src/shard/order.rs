@@ -31,6 +31,8 @@ pub enum Waiter {
         /// What.
         request: Request,
     },
+    /// An operator's command, by its ticket.
+    Command(u64),
     /// What hears of a queue's end, in this order.
     QueueGone {
         /// The session that asked for it, and how many messages went.
@@ -73,13 +75,15 @@ impl Shard {
     /// Shard 0: the next change.
     pub(super) fn on_order(&mut self, order: Order) {
         let Order { shard, ticket, wish } = order;
-        let change = match wish {
-            Wish::DeleteQueue(queue) => Change::DeleteQueue { queue },
-            Wish::Request { from, vhost, request } => match self.catalog.check(vhost, from.conn, &request) {
-                Ok(Verdict::Change(change)) => change,
-                Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
-                Err(fault) => return self.decide(shard, ticket, Err(fault)),
-            },
+        let verdict = match wish {
+            Wish::DeleteQueue(queue) => Ok(Verdict::Change(Change::DeleteQueue { queue })),
+            Wish::Request { asker, vhost, request } => self.catalog.check(vhost, asker, &request),
+            Wish::Command(command) => self.catalog.check_command(&command, self.next_home()),
+        };
+        let change = match verdict {
+            Ok(Verdict::Change(change)) => change,
+            Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
+            Err(fault) => return self.decide(shard, ticket, Err(fault)),
         };
         let change = Arc::new(self.with_number(change));
         if let Some(record) = self.catalog.save(&change) {
@@ -103,6 +107,11 @@ impl Shard {
     /// Whether somebody who asks for what the catalog has already must wait: it may be that neither the disk nor the other shards have it.
     pub(super) fn is_undecided(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Queues that operators declare live on all shards in turn.
+    fn next_home(&self) -> ShardId {
+        ShardId((self.ledger.made % u64::from(self.config.shards)) as u16)
     }
 
     /// A durable queue gets the name by which the log knows it.
@@ -187,6 +196,7 @@ impl Shard {
             (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_decided(from, request),
             (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
+            (Waiter::Command(ticket), verdict) => self.decisions.push_back((ticket, verdict)),
             (Waiter::QueueGone { asker, consumers }, _) => {
                 if let Some((to, messages)) = asker {
                     self.tell(to, Answer::Notice(Notice::MessagesGone { messages }));
@@ -199,6 +209,8 @@ impl Shard {
     fn apply(&mut self, change: &Change) {
         match self.catalog.apply(change) {
             Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),
+            Applied::VhostGone { vhost, queues } => self.end_vhost(vhost, &queues),
+            Applied::UserGone(user) => self.end_user(user),
             _ => {}
         }
         self.retry_early();

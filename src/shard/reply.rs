@@ -9,9 +9,7 @@
 //!
 //! A name cannot be guessed: its secret is a keyed hash of the rest, and the key stays on the shard.
 
-use std::hash::Hasher;
-
-use siphasher::sip::SipHasher24;
+use sha2::{Digest, Sha256};
 
 use super::Shard;
 use super::dispatch::Published;
@@ -48,10 +46,10 @@ impl Shard {
 
     fn name_replies(&self, from: ChannelAddr, index: u32) -> ReplyName {
         let ChannelAddr { conn, channel } = from;
-        let mut hasher = SipHasher24::new_with_key(&self.reply_key);
-        hasher.write_u64(u64::from(conn.conn.0.generation) << 32 | u64::from(conn.conn.0.slot));
-        hasher.write_u64(u64::from(channel) << 32 | u64::from(index));
-        ReplyName { shard: self.id, consumer: ReplyConsumer { conn: conn.conn, secret: hasher.finish(), index, channel } }
+        let mut name = ReplyName { shard: self.id, consumer: ReplyConsumer { conn: conn.conn, secret: 0, index, channel } };
+        let hash = Sha256::new().chain_update(self.reply_key).chain_update(name.encode().as_bytes()).finalize();
+        name.consumer.secret = hash.iter().take(8).fold(0, |secret, &byte| secret << 8 | u64::from(byte));
+        name
     }
 
     /// Whether replies to `name` are awaited: asked of its shard.

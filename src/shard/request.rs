@@ -40,15 +40,16 @@ impl Shard {
                 None => self.answer(from.conn.conn, Notice::Done),
             };
         }
+        let asker = conn.asker();
         if self.answer_for_replies(from, vhost, &request) {
             return;
         }
-        match self.catalog.check(vhost, from.conn, &request) {
+        match self.catalog.check(vhost, asker, &request) {
             Err(fault) => self.answer(from.conn.conn, Notice::Failed(fault)),
             Ok(Verdict::Already) if !waits => self.answer(from.conn.conn, catalog_done(&request)),
             Ok(Verdict::Queue(queue)) if !waits || !matches!(request, Request::DeclareQueue(_)) => self.ask_queue(from, queue, request),
             Ok(_) => {
-                let wish = Wish::Request { from, vhost, request: request.clone() };
+                let wish = Wish::Request { asker, vhost, request: request.clone() };
                 self.order(wish, Waiter::Request { from, request });
             }
         }

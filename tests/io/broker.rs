@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringmq::base::limits::HANDSHAKES_MAX;
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
 use ringmq::io::Broker;
@@ -136,14 +137,23 @@ fn connections_that_come_and_go_leave_nothing_behind() {
 }
 
 #[test]
-fn one_connection_too_many_is_closed_and_the_others_live() {
+fn one_connection_too_many_is_told_so_and_the_others_live() {
     let broker = Running::start(Config { max_connections: 2, ..Config::default() });
     let mut first = Client::open(broker.address());
     let second = Client::open(broker.address());
-    assert!(matches!(Client::silent(broker.address()).stream().read(&mut [0; 8]), Ok(0) | Err(_)));
+    let close = Client::knock(broker.address()).expect("connection.close");
+    let text = "NOT_ALLOWED - connection refused: node connection limit (2) is reached";
+    assert_eq!(close.field("reply_text"), Some(&Value::text(text)));
     drop(second);
-    wait_until(|| matches!(Client::silent(broker.address()).stream().write(PROTOCOL_HEADER), Ok(8)));
+    wait_until(|| matches!(Client::knock(broker.address()).next(), Some(Event::Method(method, _)) if method.name == "connection.open-ok"));
     first.consume("still-here");
+}
+
+#[test]
+fn sockets_that_only_wait_do_not_use_up_the_process() {
+    let broker = Running::start(Config { max_connections: 1, ..Config::default() });
+    let _silent: Vec<Client> = (0..=HANDSHAKES_MAX).map(|_| Client::silent(broker.address())).collect();
+    assert!(matches!(Client::silent(broker.address()).stream().read(&mut [0; 8]), Ok(0) | Err(_)));
 }
 
 #[test]

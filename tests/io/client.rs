@@ -28,6 +28,15 @@ impl Client {
 
     /// Handshake as guest and channel 1.
     pub fn open(address: SocketAddr) -> Client {
+        let mut client = Client::knock(address);
+        client.expect("connection.open-ok");
+        client.call(1, "channel.open", &[]);
+        client.expect("channel.open-ok");
+        client
+    }
+
+    /// Handshake as guest up to connection.open.
+    pub fn knock(address: SocketAddr) -> Client {
         let mut client = Client::silent(address);
         client.send(PROTOCOL_HEADER);
         client.expect("connection.start");
@@ -35,9 +44,6 @@ impl Client {
         client.expect("connection.tune");
         client.call(0, "connection.tune-ok", &[("frame_max", Value::number(FRAME_MAX)), ("channel_max", Value::number(2047))]);
         client.call(0, "connection.open", &[("virtual_host", Value::text("/"))]);
-        client.expect("connection.open-ok");
-        client.call(1, "channel.open", &[]);
-        client.expect("channel.open-ok");
         client
     }
 

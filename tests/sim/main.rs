@@ -16,6 +16,7 @@ mod history;
 mod limits;
 mod model;
 mod op;
+mod operators;
 mod oracle;
 mod routing;
 #[path = "../support/mod.rs"]

@@ -2,6 +2,8 @@
 
 use ringmq::base::alarms::Alarm;
 
+use super::ctl::Ctl;
+
 /// A connection of one broker, numbered from 0.
 pub type Conn = usize;
 
@@ -24,6 +26,9 @@ pub trait Broker {
 
     /// Makes the broker short of something, or no more.
     fn set_alarm(&mut self, alarm: Alarm, on: bool);
+
+    /// An operator does something.
+    fn operate(&mut self, ctl: &Ctl) -> Result<(), String>;
 
     /// Lets this much time pass.
     fn pass_time(&mut self, ms: u64);

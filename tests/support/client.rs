@@ -133,12 +133,17 @@ pub const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 
 /// The start-ok of a usual client: guest by PLAIN, with the capabilities given.
 pub fn start_ok(capabilities: &[&str]) -> Method {
+    start_ok_as("guest", "guest", capabilities)
+}
+
+/// The same for somebody else.
+pub fn start_ok_as(user: &str, password: &str, capabilities: &[&str]) -> Method {
     let capabilities = capabilities.iter().map(|name| (name.as_bytes().to_vec(), Value::Bool(true))).collect();
     let properties = vec![(b"product".to_vec(), Value::text("trace")), (b"capabilities".to_vec(), Value::Table(capabilities))];
     let fields = [
         ("client_properties", Value::Table(properties)),
         ("mechanism", Value::text("PLAIN")),
-        ("response", Value::text("\0guest\0guest")),
+        ("response", Value::text(format!("\0{user}\0{password}"))),
         ("locale", Value::text("en_US")),
     ];
     Method::new("connection.start-ok", &fields).expect("the list knows start-ok")

@@ -20,9 +20,11 @@ use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
+use ringmq::contract::{Command, Fault};
 use ringmq::shard::{self, Deed, Shard};
 
 use super::broker::{Broker, Conn};
+use super::ctl::Ctl;
 use super::disk::{Disk, Done};
 use super::storage::{self, CatalogDisk};
 
@@ -270,6 +272,19 @@ impl Cluster {
         (0..self.shards.len()).for_each(|shard| self.touch(shard));
     }
 
+    /// An operator gives a shard a command.
+    pub fn command(&mut self, shard: usize, command: Command) -> u64 {
+        self.touch(shard);
+        let ticket = self.shards[shard].shard.command(command);
+        self.carry_out(shard);
+        ticket
+    }
+
+    /// The next answer to an operator's command that this shard was given.
+    pub fn next_decision(&mut self, shard: usize) -> Option<(u64, Result<(), Fault>)> {
+        self.shards[shard].shard.next_decision()
+    }
+
     /// Every shard is told to stop.
     pub fn shut_down(&mut self) {
         for shard in 0..self.shards.len() {
@@ -413,6 +428,17 @@ impl Broker for Cluster {
     fn set_alarm(&mut self, alarm: Alarm, on: bool) {
         self.raise(alarm, on);
         self.settle();
+    }
+
+    fn operate(&mut self, ctl: &Ctl) -> Result<(), String> {
+        let operator = self.shards.len() - 1;
+        for command in ctl.commands()? {
+            self.command(operator, command);
+            self.settle();
+            let decided = self.next_decision(operator).ok_or("there is no answer")?;
+            decided.1.map_err(|fault| format!("{ctl:?}: {fault:?}"))?;
+        }
+        Ok(())
     }
 
     fn pass_time(&mut self, ms: u64) {

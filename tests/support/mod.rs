@@ -10,6 +10,7 @@
 //! client    one connection's incoming bytes               bytes → Event, whole methods with their content
 //! text      values as people write them                   text  ↔ Value
 //! script    the lines of a trace                          text  ↔ Line
+//! ctl       what an operator does in one                  text  → commands of ours, requests to RabbitMQ's `management` API
 //! broker    somebody who answers: `socket` behind a TCP address, `cluster` in this process
 //! disk      what a log's disk does; `storage` what those of a broker hold
 //! ```
@@ -20,7 +21,9 @@
 pub mod broker;
 pub mod client;
 pub mod cluster;
+pub mod ctl;
 pub mod disk;
+pub mod management;
 pub mod methods;
 pub mod script;
 pub mod socket;

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! # a comment; blank lines are free
-//! a connect [capabilities=none] [heartbeat=0] [frame_max=131072] [channel_max=2047]     the whole handshake as guest, or a part:
-//! a connect until=start                  until connection.start has come; `tune` has come; `tune-ok` was sent
+//! a connect [capabilities=none] [heartbeat=0] [frame_max=131072] [channel_max=2047] [user=guest] [password=guest] [vhost="/"]
+//!                                        the whole handshake, or a part:
+//! a connect until=start                  until connection.start has come; `start-ok` was sent; `tune` has come; `tune-ok` was sent
 //! a channel 1 2                          channel.open and its answer
 //! a socket                               a connection without a word
 //! a > bytes "AMQP\x00\x00\x09\x01"       these bytes
@@ -14,6 +15,7 @@
 //! a hangup                               the client closes its socket
 //! pass 500                               milliseconds
 //! alarm memory on                        the broker is short of `memory` or `disk`; `off`: no more
+//! ctl add_user u secret                  an operator does something: see `ctl.rs`
 //! a 1 < queue.declare-ok queue=q message_count=0 consumer_count=0       an answer, all its fields
 //! a < closed                             the broker closed the socket; also `header 0 0 9 1`, `heartbeat`, `garbage "…"`
 //! a 1 < confirmed 1..3 5                 confirms, however the broker bundled them; `refused` for nacks
@@ -26,6 +28,7 @@
 
 use ringmq::base::alarms::Alarm;
 
+use super::ctl::Ctl;
 use super::text::{Scanner, quote};
 use super::value::Value;
 
@@ -71,6 +74,8 @@ pub enum What {
     Pass(u64),
     /// `alarm`, which one, and whether it is on.
     Alarm(Alarm, bool),
+    /// `ctl`, and what the operator does.
+    Operate(Ctl),
     /// The client `conn` does something.
     Do(String, Deed),
     /// The broker answers `conn` on a channel; the text behind `<`, in canonical form.
@@ -128,6 +133,9 @@ fn what(said: &str) -> Result<What, String> {
     let conn = scanner.word().to_owned();
     if conn == "pass" {
         return scanner.word().parse().map(What::Pass).map_err(|_| "pass takes milliseconds".into());
+    }
+    if conn == "ctl" {
+        return Ctl::parse(scanner.rest()).map(What::Operate);
     }
     let next = scanner.word();
     if conn == "alarm" {

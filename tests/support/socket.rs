@@ -8,10 +8,13 @@ use std::time::Duration;
 use ringmq::base::alarms::Alarm;
 
 use super::broker::{Broker, Conn};
+use super::ctl::Ctl;
+use super::management;
 
 /// The broker at an address.
 pub struct SocketBroker {
     address: String,
+    management: Option<String>,
     connections: Vec<Connection>,
 }
 
@@ -23,7 +26,12 @@ struct Connection {
 impl SocketBroker {
     /// A broker at `host:port`.
     pub fn new(address: impl Into<String>) -> SocketBroker {
-        SocketBroker { address: address.into(), connections: Vec::new() }
+        SocketBroker { address: address.into(), management: None, connections: Vec::new() }
+    }
+
+    /// The same, with the address of its management API, which operators need.
+    pub fn managed_at(self, management: Option<String>) -> SocketBroker {
+        SocketBroker { management, ..self }
     }
 }
 
@@ -77,6 +85,10 @@ impl Broker for SocketBroker {
         let (name, state) = (if alarm == Alarm::Memory { "memory" } else { "disk" }, if on { "on" } else { "off" });
         let status = Command::new(&program).args([name, state]).status().unwrap_or_else(|error| panic!("{program}: {error}"));
         assert!(status.success(), "{program} {name} {state} ended with {status}");
+    }
+
+    fn operate(&mut self, ctl: &Ctl) -> Result<(), String> {
+        management::operate(self.management.as_deref().ok_or("no management API is known")?, ctl)
     }
 
     fn pass_time(&mut self, ms: u64) {

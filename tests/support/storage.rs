@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ringmq::base::rng::Rng;
-use ringmq::broker::catalog::{Catalog, Saved};
+use ringmq::broker::catalog::Saved;
 use ringmq::shard::Found;
 use ringmq::store::Store;
 use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
@@ -58,10 +58,9 @@ impl CatalogDisk {
 
     /// The newest generation, its tail cut off if it is torn; older ones are deleted.
     fn find(&mut self) -> (Vec<Saved>, CatalogLog) {
-        let Some((generation, mut bytes)) = self.files.pop_last() else { return (Vec::new(), CatalogLog::new(1, 0)) };
+        let (generation, mut bytes) = self.files.pop_last().unwrap_or((1, Vec::new()));
         let (payloads, len) = catalog_log::read(&bytes, generation);
-        let names = Catalog::new();
-        let records = payloads.into_iter().map(|payload| Saved::decode(payload, &names).expect("this version wrote it")).collect();
+        let records = Saved::read(payloads.into_iter()).expect("this version wrote it");
         bytes.truncate(len as usize);
         self.files = BTreeMap::from([(generation, bytes)]);
         (records, CatalogLog::new(generation, len))

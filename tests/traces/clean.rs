@@ -6,8 +6,13 @@ use crate::support::broker::Broker;
 use crate::support::script::{Deed, Line, What};
 use crate::support::value::Value;
 
-/// Removes from a broker that outlives the trace what the trace may have left: its queues and exchanges.
+/// Removes from a broker that outlives the trace what the trace may have left: its virtual hosts, users, queues and exchanges.
 pub fn clean(lines: &[Line], made: &Names, broker: &mut dyn Broker) -> Result<(), String> {
+    for line in lines {
+        if let What::Operate(ctl) = &line.what {
+            ctl.undo().map_or(Ok(()), |undo| broker.operate(&undo))?;
+        }
+    }
     let mut player = Player::new(broker, false);
     player.act("cleaner", &Deed::Connect(Vec::new()))?;
     let queues = declared(lines, "queue.declare", "queue").into_iter().chain(made.queues().iter().map(Value::text));

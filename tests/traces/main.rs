@@ -4,6 +4,7 @@
 //!
 //! `RINGMQ_TRACES_ADDR=127.0.0.1:5672 cargo test --test traces` plays them against the broker at that address; with
 //! `RINGMQ_TRACES_SIDE=rabbitmq` that broker is a RabbitMQ, and its side counts where the two differ.
+//! Traces in which an operator acts (`ctl`) are left out unless `RINGMQ_TRACES_MANAGEMENT=127.0.0.1:15672` says where the management API is.
 //! Traces with alarms are left out unless `RINGMQ_TRACES_ALARM` names a program that raises that broker's alarms (see `record.rs`).
 //! `RINGMQ_TRACES=queue/` plays only the files whose path contains that.
 //!
@@ -67,16 +68,21 @@ fn play_in_process(shards: u16, byte_by_byte: bool) {
 #[test]
 fn a_broker_behind_an_address_answers_as_recorded() {
     let Ok(address) = env::var("RINGMQ_TRACES_ADDR") else { return };
+    let management = env::var("RINGMQ_TRACES_MANAGEMENT").ok();
     let side = if env::var("RINGMQ_TRACES_SIDE").as_deref() == Ok("rabbitmq") { Side::RabbitMq } else { Side::RingMq };
     play_all(|lines| {
-        if lines.iter().any(|line| matches!(line.what, script::What::Alarm(..))) && alarm_program().is_none() {
+        let has = |is: fn(&script::What) -> bool| lines.iter().any(|line| is(&line.what));
+        let (has_alarms, has_operator) =
+            (has(|what| matches!(what, script::What::Alarm(..))), has(|what| matches!(what, script::What::Operate(_))));
+        if has_alarms && alarm_program().is_none() || has_operator && management.is_none() {
             return Ok(());
         }
-        let mut broker = SocketBroker::new(address.as_str());
+        let connect = || SocketBroker::new(address.as_str()).managed_at(management.clone());
+        let mut broker = connect();
         clean::clean(lines, &names::Names::default(), &mut broker)?;
         let result = replay::replay(lines, side, &mut broker, false);
         drop(broker);
-        clean::clean(lines, &names::Names::default(), &mut SocketBroker::new(address.as_str()))?;
+        clean::clean(lines, &names::Names::default(), &mut connect())?;
         result
     });
 }

@@ -6,6 +6,7 @@ use ringmq::base::alarms::Alarm;
 
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{self, Content, Event, Incoming};
+use crate::support::ctl::Ctl;
 use crate::support::script::Deed;
 use crate::support::value::Value;
 use crate::support::wire::{self, Fields, Header, Method};
@@ -79,6 +80,13 @@ impl<'b> Player<'b> {
     pub fn pass(&mut self, ms: u64) {
         self.broker.pass_time(ms);
         self.collect();
+    }
+
+    /// An operator does something.
+    pub fn operate(&mut self, ctl: &Ctl) -> Result<(), String> {
+        self.broker.operate(ctl)?;
+        self.collect();
+        Ok(())
     }
 
     /// Makes the broker short of something, or no more.
@@ -192,7 +200,13 @@ impl<'b> Player<'b> {
         if until("start") {
             return Ok(());
         }
-        self.send_method(name, 0, &client::start_ok(if none { &[] } else { client::CAPABILITIES }));
+        let word = |key: &str, default: &str| option(key).unwrap_or_else(|| Value::text(default));
+        let login = |key: &str| String::from_utf8_lossy(word(key, "guest").as_text().unwrap_or_default()).into_owned();
+        let capabilities = if none { &[] } else { client::CAPABILITIES };
+        self.send_method(name, 0, &client::start_ok_as(&login("user"), &login("password"), capabilities));
+        if until("start-ok") {
+            return Ok(());
+        }
         self.reply(name, 0, "connection.tune")?;
         if until("tune") {
             return Ok(());
@@ -201,7 +215,7 @@ impl<'b> Player<'b> {
         if until("tune-ok") {
             return Ok(());
         }
-        self.send_method(name, 0, &Method::new("connection.open", &[("virtual_host", Value::text("/"))])?);
+        self.send_method(name, 0, &Method::new("connection.open", &[("virtual_host", word("vhost", "/"))])?);
         let client = self.clients.get_mut(name).expect("it was just connected");
         client.piece = frame_max.as_number().filter(|&max| max > 8).map_or(FRAME_MAX, |max| max as usize) - 8;
         self.reply(name, 0, "connection.open-ok")

@@ -1,7 +1,7 @@
 //! Records traces: does what the client lines say against a real RabbitMQ and writes its answers into the files.
 //!
 //! ```text
-//! cargo run --example record-traces -- [--address 127.0.0.1:5710] [--quiet MS] FILES…
+//! cargo run --example record-traces -- [--address 127.0.0.1:5710] [--management 127.0.0.1:15710] [--quiet MS] FILES…
 //! ```
 //!
 //! A script without answers becomes a trace; a trace that is recorded again stays as it is, byte for byte, unless the broker has
@@ -32,22 +32,25 @@ use support::socket::SocketBroker;
 use support::value::Value;
 
 fn main() {
-    let (mut address, mut quiet, mut files) = (String::from("127.0.0.1:5710"), 50, Vec::new());
+    let (mut address, mut management) = (String::from("127.0.0.1:5710"), String::from("127.0.0.1:15710"));
+    let (mut quiet, mut files) = (50, Vec::new());
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--address" => address = args.next().expect("--address takes host:port"),
+            "--management" => management = args.next().expect("--management takes host:port"),
             "--quiet" => quiet = args.next().and_then(|ms| ms.parse().ok()).expect("--quiet takes milliseconds"),
             _ => files.push(arg),
         }
     }
-    let bad = files.iter().filter(|file| !record_file(file, &address, quiet)).count();
+    let connect = || SocketBroker::new(&*address).managed_at(Some(management.clone()));
+    let bad = files.iter().filter(|file| !record_file(file, &connect, quiet)).count();
     process::exit(i32::from(bad > 0));
 }
 
-fn record_file(file: &str, address: &str, quiet_ms: usize) -> bool {
+fn record_file(file: &str, connect: &dyn Fn() -> SocketBroker, quiet_ms: usize) -> bool {
     let old = fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let result = script::parse(&old).and_then(|lines| record(&lines, address, quiet_ms));
+    let result = script::parse(&old).and_then(|lines| record(&lines, connect, quiet_ms));
     match result {
         Ok(new) => {
             println!("{file}: {}", if new == old { "as it was" } else { "recorded" });
@@ -61,8 +64,8 @@ fn record_file(file: &str, address: &str, quiet_ms: usize) -> bool {
     }
 }
 
-fn record(lines: &[Line], address: &str, quiet_ms: usize) -> Result<String, String> {
-    let mut broker = SocketBroker::new(address);
+fn record(lines: &[Line], connect: &dyn Fn() -> SocketBroker, quiet_ms: usize) -> Result<String, String> {
+    let mut broker = connect();
     clean::clean(lines, &names::Names::default(), &mut broker)?;
     let mut player = Player::new(&mut broker, false);
     let mut tape = Tape::default();
@@ -71,8 +74,8 @@ fn record(lines: &[Line], address: &str, quiet_ms: usize) -> Result<String, Stri
     let made = player.names;
     // Closing the sockets ends the connections, and with them their exclusive queues.
     drop(broker);
+    clean::clean(lines, &made, &mut connect())?;
     result.map_err(|error| format!("{error}\n{}", tape.text))?;
-    clean::clean(lines, &made, &mut SocketBroker::new(address))?;
     Ok(tape.text)
 }
 
@@ -121,6 +124,10 @@ impl Tape {
             }
             What::Alarm(alarm, on) => {
                 player.set_alarm(*alarm, *on);
+                ""
+            }
+            What::Operate(ctl) => {
+                player.operate(ctl).map_err(|error| format!("line {}: {error}", line.number))?;
                 ""
             }
             _ => return Ok(()),

@@ -32,6 +32,10 @@ fn play(player: &mut Player<'_>, line: &Line) -> Result<(), String> {
             player.set_alarm(*alarm, *on);
             Ok(())
         }
+        What::Operate(ctl) => {
+            before_deed(player)?;
+            player.operate(ctl)
+        }
         What::Do(conn, deed) => {
             before_deed(player)?;
             player.act(conn, deed)

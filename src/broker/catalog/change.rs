@@ -7,9 +7,12 @@
 use std::cell::Cell;
 
 use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, text_argument};
-use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId, UserId};
+use crate::base::quota::Quota;
 use crate::broker::exchange::{Dest, Kind, Matcher};
-use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, VhostId};
+use crate::contract::{
+    BindingSpec, Command, ExchangeSpec, Hashing, Password, PasswordHash, Permissions, QueueSpec, UserSpec, VhostId, VhostSpec,
+};
 
 /// One change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,19 +30,72 @@ pub enum Change {
     Bind { vhost: VhostId, spec: BindingSpec },
     /// A binding goes.
     Unbind { vhost: VhostId, spec: BindingSpec },
+    /// What an operator asked for, with the quotas of a user or a virtual host that this makes.
+    Command(Box<Command>, Quotas),
+}
+
+/// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
+#[derive(Clone, Default, Debug)]
+pub struct Quotas {
+    /// Its connections.
+    pub connections: Quota,
+    /// A user's channels.
+    pub channels: Quota,
 }
 
 /// What became of a change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Applied {
     /// There is a new queue.
     Queue(QueueAddr),
     /// The queue is gone from the catalog; its home ends it.
     QueueGone(QueueAddr),
+    /// A virtual host and its queues are gone from the catalog; their homes end them, and connections to it are closed.
+    VhostGone {
+        /// The virtual host.
+        vhost: VhostId,
+        /// Its queues.
+        queues: Vec<QueueAddr>,
+    },
+    /// A user is gone; its connections are closed.
+    UserGone(UserId),
     /// Exchanges or bindings changed.
     Done,
     /// The change no longer fits and changed nothing: check the request again.
     Stale,
+}
+
+/// Quotas are not what a change says: the same change is the same whatever it brings along.
+impl PartialEq for Quotas {
+    fn eq(&self, _: &Quotas) -> bool {
+        true
+    }
+}
+
+impl Eq for Quotas {}
+
+impl Change {
+    /// A command that was checked.
+    pub fn command(command: Command) -> Change {
+        Change::Command(Box::new(command), Quotas::default())
+    }
+
+    /// What makes a new broker of nothing: the virtual host `/`, and guest, who may do everything in it.
+    pub fn of_a_new_broker() -> [Change; 3] {
+        let all = || Box::from(".*");
+        let password = PasswordHash::new(Hashing::default(), *GUEST_SALT, GUEST.as_bytes());
+        let (password, tags) = (Some(Password::Hashed(password)), Some(["administrator".into()].into()));
+        [
+            Command::PutVhost(VhostSpec { name: "/".into(), description: "Default virtual host".into(), ..VhostSpec::default() }),
+            Command::PutUser(UserSpec { name: GUEST.into(), password, tags }),
+            Command::SetPermissions {
+                vhost: "/".into(),
+                user: GUEST.into(),
+                permissions: Permissions { configure: all(), write: all(), read: all() },
+            },
+        ]
+        .map(Change::command)
+    }
 }
 
 impl Catalog {
@@ -69,6 +125,7 @@ impl Catalog {
                 self.remove_bindings([id]);
                 Some(Applied::Done)
             }
+            Change::Command(command, quotas) => self.apply_command(command, quotas),
         }
     }
 
@@ -113,7 +170,7 @@ impl Catalog {
         Some(Applied::Queue(QueueAddr { home, queue }))
     }
 
-    fn delete_queue(&mut self, id: QueueId) -> Option<Applied> {
+    pub(super) fn delete_queue(&mut self, id: QueueId) -> Option<Applied> {
         let bindings = std::mem::take(&mut self.queues.get_mut(id)?.incoming);
         self.remove_bindings(bindings);
         let queue = self.queues.remove(id)?;
@@ -165,7 +222,7 @@ impl Catalog {
     }
 
     /// Removes exchanges with their bindings, and the auto-delete exchanges that this leaves without one, and so on.
-    fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
+    pub(super) fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
         while let Some(id) = doomed.pop() {
             let Some(exchange) = self.exchanges.get_mut(id) else { continue };
             let bindings = [std::mem::take(&mut exchange.outgoing), std::mem::take(&mut exchange.incoming)];
@@ -194,13 +251,18 @@ impl Catalog {
     }
 }
 
+/// Name and password of the user that a new broker has. Everybody knows them, so the salt need not be a secret.
+const GUEST: &str = "guest";
+const GUEST_SALT: &[u8; 4] = b"ring";
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::ids::Key;
     use crate::base::rng::Rng;
+    use crate::broker::catalog::BindingView;
     use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
-    use crate::contract::Request;
+    use crate::contract::{Request, TopicPermissions};
 
     fn id(slot: u32, generation: u32) -> QueueId {
         QueueId(Key { slot, generation })
@@ -221,12 +283,13 @@ mod tests {
     #[test]
     fn the_version_counts_what_changed() {
         let mut catalog = Catalog::new();
-        assert_eq!((catalog.version(), catalog.exchanges().count()), (1, 7));
+        let first = catalog.version();
+        assert_eq!(catalog.exchanges().count(), 7);
         let addr = QueueAddr { home: ShardId(1), queue: id(0, 0) };
-        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Queue(addr), 2));
-        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Stale, 2));
-        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::QueueGone(addr), 3));
-        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::Stale, 3));
+        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Queue(addr), first + 1));
+        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Stale, first + 1));
+        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::QueueGone(addr), first + 2));
+        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::Stale, first + 2));
     }
 
     #[test]
@@ -304,22 +367,48 @@ mod tests {
         assert!(catalog.owned_by(conn(1)).next().is_none() && catalog.owned.len() == 1);
     }
 
+    fn random_vhost(rng: &mut Rng, catalog: &Catalog) -> VhostId {
+        let at = rng.below(catalog.vhosts().count() as u64) as usize;
+        catalog.vhosts().nth(at).expect("counted").id
+    }
+
+    fn random_command(rng: &mut Rng) -> Command {
+        let [vhost, user] = [["/", "v", "w"], ["guest", "t", "u"]].map(|names| Box::<str>::from(names[rng.below(3) as usize]));
+        let pattern = Box::<str>::from(["", ".*", "^(?!a)", "("][rng.below(4) as usize]);
+        match rng.below(8) {
+            0..=1 => Command::PutVhost(VhostSpec { name: vhost, tracing: rng.below(2) == 0, ..VhostSpec::default() }),
+            2 if &*vhost != "/" => Command::DeleteVhost { name: vhost },
+            3 => Command::PutUser(UserSpec { name: user, password: None, tags: Some([pattern].into()) }),
+            4 => Command::DeleteUser { name: user },
+            5 => Command::SetTopicPermissions {
+                vhost,
+                user,
+                exchange: "a".into(),
+                permissions: TopicPermissions { write: pattern, read: "{username}".into() },
+            },
+            6 => Command::ClearTopicPermissions { vhost, user, exchange: None },
+            _ => Command::SetPermissions { vhost, user, permissions: Permissions { configure: pattern, ..Permissions::default() } },
+        }
+    }
+
     fn random_change(rng: &mut Rng, catalog: &Catalog) -> Change {
+        let vhost = random_vhost(rng, catalog);
         let names = ["a", "b", "c", "d"];
         let name = names[rng.below(4) as usize];
         let other = ["a", "b", "=>a", "=>b", "=>c"][rng.below(5) as usize];
         let kind = ["direct", "fanout", "topic", "headers"][rng.below(4) as usize];
         let spec = binding(name, ["", "#", "k"][rng.below(3) as usize], other);
-        match rng.below(10) {
+        match rng.below(12) {
             0..=1 => {
                 let spec = ExchangeSpec { auto_delete: rng.below(2) == 0, ..exchange(name, kind) };
-                Change::DeclareExchange { vhost: VHOST, spec }
+                Change::DeclareExchange { vhost, spec }
             }
-            2 => Change::DeleteExchange { vhost: VHOST, name: name.into() },
-            3..=4 => declare(name),
-            5 => Change::DeleteQueue { queue: catalog.queue_by_name(VHOST, name).map_or(id(9, 9), |queue| queue.addr.queue) },
-            6..=8 => Change::Bind { vhost: VHOST, spec },
-            _ => Change::Unbind { vhost: VHOST, spec },
+            2 => Change::DeleteExchange { vhost, name: name.into() },
+            3..=4 => Change::DeclareQueue { vhost, spec: queue(name), home: ShardId(1), owner: None, number: 0 },
+            5 => Change::DeleteQueue { queue: catalog.queue_by_name(vhost, name).map_or(id(9, 9), |queue| queue.addr.queue) },
+            6..=8 => Change::Bind { vhost, spec },
+            9 => Change::Unbind { vhost, spec },
+            _ => Change::command(random_command(rng)),
         }
     }
 
@@ -331,12 +420,15 @@ mod tests {
             let change = random_change(&mut rng, &one);
             assert_eq!(one.apply(&change), other.apply(&change));
         }
-        assert_eq!(one.version(), other.version());
+        assert_eq!((one.version(), one.snapshot()), (other.version(), other.snapshot()));
+        assert!(one.vhosts().map(|vhost| vhost.id).eq(other.vhosts().map(|vhost| vhost.id)));
+        assert!(one.users().map(|user| user.id).eq(other.users().map(|user| user.id)));
         assert!(one.bindings().eq(other.bindings()));
         assert!(one.queues().map(|queue| queue.addr).eq(other.queues().map(|queue| queue.addr)));
         assert!(one.exchanges().map(|exchange| exchange.id).eq(other.exchanges().map(|exchange| exchange.id)));
         for exchange in one.exchanges() {
-            assert_eq!(exchange.outgoing.len(), one.bindings().filter(|binding| *binding.source == *exchange.spec.name).count());
+            let is_its = |binding: &BindingView<'_>| (binding.vhost, binding.source) == (exchange.vhost, &*exchange.spec.name);
+            assert_eq!(exchange.outgoing.len(), one.bindings().filter(is_its).count());
         }
     }
 }

@@ -4,11 +4,22 @@
 //! with `amq.` and made up those of server-named queues.
 
 use super::equivalence::{assert_exchange, assert_queue};
-use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, consumer_arguments, queue_arguments};
-use crate::base::ids::{ConnAddr, QueueAddr};
+use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, consumer_arguments, queue_arguments};
+use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::exchange::{Kind, Matcher, check_binding};
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
 use crate::message::{Table, Value};
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// Where a queue that it declares will live.
+    pub home: ShardId,
+    /// Its connection, to which exclusive queues belong; an operator has none.
+    pub conn: Owner,
+    /// Whose permissions and limits count; an operator is above them.
+    pub user: Option<UserId>,
+}
 
 /// What a request that is in order comes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,28 +33,47 @@ pub enum Verdict {
 }
 
 impl Catalog {
-    /// Checks what `asker` requests, as far as the catalog can tell. A new queue would live on the asker's shard.
-    pub fn check(&self, vhost: VhostId, asker: ConnAddr, request: &Request) -> Result<Verdict, Fault> {
+    /// Checks what `asker` requests, as far as the catalog can tell.
+    pub fn check(&self, vhost: VhostId, asker: Asker, request: &Request) -> Result<Verdict, Fault> {
+        if self.find_vhost(vhost).is_none() {
+            return Err(Fault::new(Code::ConnectionForced, "the virtual host is deleted")); // while the request was on its way
+        }
         match request {
-            Request::DeclareExchange(spec) => self.check_declare_exchange(vhost, spec),
-            Request::CheckExchange { name } => self.check_exchange(vhost, name),
-            Request::DeleteExchange { name, if_unused } => self.check_delete_exchange(vhost, name, *if_unused),
+            Request::DeclareExchange(spec) => self.check_declare_exchange(vhost, asker, spec),
+            Request::CheckExchange { name } => self.check_exchange(vhost, asker, name),
+            Request::DeleteExchange { name, if_unused } => self.check_delete_exchange(vhost, asker, name, *if_unused),
             Request::Bind(spec) => self.check_bind(vhost, asker, spec),
             Request::Unbind(spec) => self.check_unbind(vhost, asker, spec),
             Request::DeclareQueue(spec) => self.check_declare_queue(vhost, asker, spec),
-            Request::DeleteQueue { name, .. } if self.queue_by_name(vhost, name).is_none() => Ok(Verdict::Already),
-            Request::Consume { queue, limited, arguments, .. } => self.check_consume(vhost, asker, queue, *limited, arguments),
             Request::DeleteQueue { name, if_unused, if_empty } => self.check_delete_queue(vhost, asker, name, *if_unused, *if_empty),
-            Request::CheckQueue { name } | Request::PurgeQueue { name } | Request::Get { queue: name, .. } => {
+            Request::CheckQueue { name } => {
+                self.allow_any(vhost, asker, Resource::Queue(name.as_bytes()))?;
+                self.check_queue(vhost, asker, name)
+            }
+            Request::Consume { queue, limited, arguments, .. } => self.check_consume(vhost, asker, queue, *limited, arguments),
+            Request::PurgeQueue { name } | Request::Get { queue: name, .. } => {
+                self.allow(vhost, asker, Right::Read, Resource::Queue(name.as_bytes()))?;
                 self.check_queue(vhost, asker, name)
             }
             Request::Cancel { .. } | Request::ConsumeReplies { .. } => Ok(Verdict::Already),
         }
     }
 
-    fn check_declare_exchange(&self, vhost: VhostId, spec: &ExchangeSpec) -> Result<Verdict, Fault> {
+    fn allow(&self, vhost: VhostId, asker: Asker, right: Right, resource: Resource<'_>) -> Result<(), Fault> {
+        asker.user.map_or(Ok(()), |user| self.permit(user, vhost, right, resource))
+    }
+
+    /// To see that something is there takes any right; the text speaks of the first.
+    fn allow_any(&self, vhost: VhostId, asker: Asker, resource: Resource<'_>) -> Result<(), Fault> {
+        let has = |right| self.allow(vhost, asker, right, resource).is_ok();
+        if has(Right::Write) || has(Right::Read) { Ok(()) } else { self.allow(vhost, asker, Right::Configure, resource) }
+    }
+
+    fn check_declare_exchange(&self, vhost: VhostId, asker: Asker, spec: &ExchangeSpec) -> Result<Verdict, Fault> {
         check_kind(&spec.kind)?;
         check_not_default(&spec.name)?;
+        let exchange = Resource::Exchange(spec.name.as_bytes());
+        self.allow(vhost, asker, Right::Configure, exchange)?;
         if let Some(current) = self.exchange_by_name(vhost, spec.name.as_bytes()) {
             assert_exchange(&current.spec, spec, &self.exchange_text(vhost, &spec.name))?;
             return Ok(Verdict::Already);
@@ -52,24 +82,29 @@ impl Catalog {
             let text = format!("exchange name '{}' contains reserved prefix 'amq.*'", spec.name);
             return Err(Fault::new(Code::AccessRefused, text));
         }
-        check_names_exchange(&spec.arguments, ALTERNATE, &self.exchange_text(vhost, &spec.name))?;
+        if let Some(alternate) = named_exchange(&spec.arguments, ALTERNATE, &self.exchange_text(vhost, &spec.name))? {
+            self.allow(vhost, asker, Right::Read, exchange)?;
+            self.allow(vhost, asker, Right::Write, alternate)?;
+        }
         Ok(Verdict::Change(Change::DeclareExchange { vhost, spec: spec.clone() }))
     }
 
-    fn check_exchange(&self, vhost: VhostId, name: &str) -> Result<Verdict, Fault> {
+    fn check_exchange(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
         check_not_default(name)?;
+        self.allow_any(vhost, asker, Resource::Exchange(name.as_bytes()))?;
         match self.exchange_by_name(vhost, name.as_bytes()) {
             Some(_) => Ok(Verdict::Already),
             None => Err(self.no_exchange(vhost, name.as_bytes())),
         }
     }
 
-    fn check_delete_exchange(&self, vhost: VhostId, name: &str, if_unused: bool) -> Result<Verdict, Fault> {
+    fn check_delete_exchange(&self, vhost: VhostId, asker: Asker, name: &str, if_unused: bool) -> Result<Verdict, Fault> {
         check_not_default(name)?;
         if name.starts_with("amq.") {
             let text = format!("deletion of system {} not allowed", self.exchange_text(vhost, name));
             return Err(Fault::new(Code::AccessRefused, text));
         }
+        self.allow(vhost, asker, Right::Configure, Resource::Exchange(name.as_bytes()))?;
         match self.exchange_by_name(vhost, name.as_bytes()) {
             None => Ok(Verdict::Already),
             Some(exchange) if if_unused && !exchange.outgoing.is_empty() => {
@@ -79,9 +114,8 @@ impl Catalog {
         }
     }
 
-    fn check_bind(&self, vhost: VhostId, asker: ConnAddr, spec: &BindingSpec) -> Result<Verdict, Fault> {
-        check_is_no_reply_name(spec)?;
-        check_ends_not_default(spec)?;
+    fn check_bind(&self, vhost: VhostId, asker: Asker, spec: &BindingSpec) -> Result<Verdict, Fault> {
+        self.check_ends(vhost, asker, spec)?;
         let source = self.exchange_by_name(vhost, spec.source.as_bytes());
         let source = source.ok_or_else(|| self.no_exchange(vhost, spec.source.as_bytes()))?;
         let dest = self.dest(vhost, spec.kind, &spec.destination).ok_or_else(|| self.no_dest(vhost, spec))?;
@@ -96,12 +130,28 @@ impl Catalog {
     }
 
     /// What is not bound, or not there at all, is unbound.
-    fn check_unbind(&self, vhost: VhostId, asker: ConnAddr, spec: &BindingSpec) -> Result<Verdict, Fault> {
-        check_is_no_reply_name(spec)?;
-        check_ends_not_default(spec)?;
+    fn check_unbind(&self, vhost: VhostId, asker: Asker, spec: &BindingSpec) -> Result<Verdict, Fault> {
+        self.check_ends(vhost, asker, spec)?;
         let Some(dest) = self.find_binding(vhost, spec) else { return Ok(Verdict::Already) };
         self.check_dest_access(asker, dest)?;
         Ok(Verdict::Change(Change::Unbind { vhost, spec: spec.clone() }))
+    }
+
+    /// Whether the asker may bind or unbind these two; on a topic exchange also by this key.
+    fn check_ends(&self, vhost: VhostId, asker: Asker, spec: &BindingSpec) -> Result<(), Fault> {
+        let dest = match spec.kind {
+            Destination::Queue => Resource::Queue(spec.destination.as_bytes()),
+            Destination::Exchange => Resource::Exchange(spec.destination.as_bytes()),
+        };
+        check_is_no_reply_name(spec)?;
+        self.allow(vhost, asker, Right::Write, dest)?;
+        check_ends_not_default(spec)?;
+        self.allow(vhost, asker, Right::Read, Resource::Exchange(spec.source.as_bytes()))?;
+        let source = self.exchange_by_name(vhost, spec.source.as_bytes());
+        match (asker.user, source.map(|source| &source.matcher)) {
+            (Some(user), Some(Matcher::Topic(_))) => self.permit_topic(user, vhost, Right::Read, &spec.source, &spec.key),
+            _ => Ok(()),
+        }
     }
 
     /// The destination of a binding that is there.
@@ -110,8 +160,9 @@ impl Catalog {
         self.bindings.find(&binding).map(|_| binding.dest)
     }
 
-    fn check_declare_queue(&self, vhost: VhostId, asker: ConnAddr, spec: &QueueSpec) -> Result<Verdict, Fault> {
-        let owner = spec.exclusive.then_some(asker);
+    fn check_declare_queue(&self, vhost: VhostId, asker: Asker, spec: &QueueSpec) -> Result<Verdict, Fault> {
+        let (owner, queue) = (asker.conn.filter(|_| spec.exclusive), Resource::Queue(spec.name.as_bytes()));
+        self.allow(vhost, asker, Right::Configure, queue)?;
         // An exclusive queue ends with its connection: RabbitMQ does not call it durable.
         let spec = QueueSpec { durable: spec.durable && !spec.exclusive, ..spec.clone() };
         if let Some(current) = self.queue_by_name(vhost, &spec.name) {
@@ -120,30 +171,34 @@ impl Catalog {
             return Ok(Verdict::Queue(current.addr));
         }
         let queue_text = self.queue_text(vhost, &spec.name);
-        check_names_exchange(&spec.arguments, queue_arguments::DEAD_LETTER_EXCHANGE, &queue_text)?;
-        queue_arguments::check(&spec, &queue_text)?;
-        Ok(Verdict::Change(Change::DeclareQueue { vhost, spec, home: asker.shard, owner, number: 0 }))
-    }
-
-    fn check_queue(&self, vhost: VhostId, asker: ConnAddr, name: &str) -> Result<Verdict, Fault> {
-        let queue = self.queue_by_name(vhost, name).ok_or_else(|| self.no_queue(vhost, name))?;
-        self.check_access(queue, asker)?;
-        Ok(Verdict::Queue(queue.addr))
-    }
-
-    /// Quorum queues know no limit of a whole channel (row Q4).
-    fn check_consume(&self, vhost: VhostId, asker: ConnAddr, name: &str, limited: bool, arguments: &Table) -> Result<Verdict, Fault> {
-        let verdict = self.check_queue(vhost, asker, name)?;
-        let (quorum, queue_text) = (self.is_quorum(vhost, name), self.queue_text(vhost, name));
-        consumer_arguments::check(arguments, quorum, &queue_text)?;
-        if quorum && limited {
-            return Err(Fault::new(Code::NotImplemented, format!("{queue_text} does not support global qos")));
+        if let Some(dead_letter) = named_exchange(&spec.arguments, queue_arguments::DEAD_LETTER_EXCHANGE, &queue_text)? {
+            self.allow(vhost, asker, Right::Read, queue)?;
+            self.allow(vhost, asker, Right::Write, dead_letter)?;
         }
-        Ok(verdict)
+        queue_arguments::check(&spec, &queue_text)?;
+        if asker.user.is_some() {
+            self.check_queue_limit(vhost, &spec.name)?;
+        }
+        Ok(Verdict::Change(Change::DeclareQueue { vhost, spec, home: asker.home, owner, number: 0 }))
+    }
+
+    fn check_queue_limit(&self, vhost: VhostId, name: &str) -> Result<(), Fault> {
+        let vhost = self.vhost(vhost);
+        match vhost.limits.max_queues {
+            Some(max) if vhost.queue_count() >= max as usize => {
+                let text = format!("cannot declare queue '{name}': queue limit in vhost '{}' ({max}) is reached", vhost.spec.name);
+                Err(Fault::new(Code::PreconditionFailed, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Quorum queues are deleted without conditions (row D9).
-    fn check_delete_queue(&self, vhost: VhostId, asker: ConnAddr, name: &str, if_unused: bool, if_empty: bool) -> Result<Verdict, Fault> {
+    fn check_delete_queue(&self, vhost: VhostId, asker: Asker, name: &str, if_unused: bool, if_empty: bool) -> Result<Verdict, Fault> {
+        self.allow(vhost, asker, Right::Configure, Resource::Queue(name.as_bytes()))?;
+        if self.queue_by_name(vhost, name).is_none() {
+            return Ok(Verdict::Already);
+        }
         let verdict = self.check_queue(vhost, asker, name)?;
         if (if_unused || if_empty) && self.is_quorum(vhost, name) {
             let (queue_text, flag) = (self.queue_text(vhost, name), if if_unused { "if-unused" } else { "if-empty" });
@@ -154,11 +209,29 @@ impl Catalog {
         Ok(verdict)
     }
 
+    fn check_queue(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
+        let queue = self.queue_by_name(vhost, name).ok_or_else(|| self.no_queue(vhost, name))?;
+        self.check_access(queue, asker)?;
+        Ok(Verdict::Queue(queue.addr))
+    }
+
+    /// Quorum queues know no limit of a whole channel (row Q4).
+    fn check_consume(&self, vhost: VhostId, asker: Asker, name: &str, limited: bool, arguments: &Table) -> Result<Verdict, Fault> {
+        self.allow(vhost, asker, Right::Read, Resource::Queue(name.as_bytes()))?;
+        let verdict = self.check_queue(vhost, asker, name)?;
+        let (quorum, queue_text) = (self.is_quorum(vhost, name), self.queue_text(vhost, name));
+        consumer_arguments::check(arguments, quorum, &queue_text)?;
+        if quorum && limited {
+            return Err(Fault::new(Code::NotImplemented, format!("{queue_text} does not support global qos")));
+        }
+        Ok(verdict)
+    }
+
     fn is_quorum(&self, vhost: VhostId, name: &str) -> bool {
         self.queue_by_name(vhost, name).is_some_and(|queue| queue_arguments::is_quorum(&queue.spec.arguments))
     }
 
-    fn check_dest_access(&self, asker: ConnAddr, dest: Dest) -> Result<(), Fault> {
+    fn check_dest_access(&self, asker: Asker, dest: Dest) -> Result<(), Fault> {
         match dest {
             Dest::Queue(addr) => self.check_access(&self.queues[addr.queue], asker),
             Dest::Exchange(_) => Ok(()),
@@ -166,8 +239,8 @@ impl Catalog {
     }
 
     /// An exclusive queue is its owner's.
-    fn check_access(&self, queue: &QueueInfo, asker: ConnAddr) -> Result<(), Fault> {
-        if queue.owner.is_some() { self.check_same_owner(queue, Some(asker)) } else { Ok(()) }
+    fn check_access(&self, queue: &QueueInfo, asker: Asker) -> Result<(), Fault> {
+        if queue.owner.is_some() { self.check_same_owner(queue, asker.conn) } else { Ok(()) }
     }
 
     fn check_same_owner(&self, queue: &QueueInfo, owner: Owner) -> Result<(), Fault> {
@@ -228,10 +301,11 @@ fn check_not_default(exchange: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// An argument that names an exchange is a long string.
-fn check_names_exchange(arguments: &Table, name: &str, owner_text: &str) -> Result<(), Fault> {
+/// The exchange that an argument names; it is a long string.
+fn named_exchange<'a>(arguments: &'a Table, name: &str, owner_text: &str) -> Result<Option<Resource<'a>>, Fault> {
     match arguments.find(name) {
-        None | Some(Value::LongString(_)) => Ok(()),
+        None => Ok(None),
+        Some(Value::LongString(exchange)) => Ok(Some(Resource::Exchange(exchange))),
         Some(other) => {
             let text = format!("invalid type '{}' for arg '{name}' in {owner_text}", other.type_name());
             Err(Fault::new(Code::PreconditionFailed, text))
@@ -242,7 +316,7 @@ fn check_names_exchange(arguments: &Table, name: &str, owner_text: &str) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
+    use crate::broker::fixture::{VHOST, asker, binding, conn, exchange, queue};
     use crate::contract::Request::*;
     use crate::message::TableBuilder;
 
@@ -260,7 +334,7 @@ mod tests {
 
     /// What connection 0 is told: empty if nothing has to change.
     fn refusal(request: Request) -> String {
-        match catalog().check(VHOST, conn(0), &request) {
+        match catalog().check(VHOST, asker(0), &request) {
             Ok(Verdict::Already) => String::new(),
             Ok(verdict) => format!("{verdict:?}"),
             Err(fault) => format!("{} {}", fault.code as u16, fault.text),
@@ -268,11 +342,11 @@ mod tests {
     }
 
     fn is_change(request: Request) -> bool {
-        matches!(catalog().check(VHOST, conn(0), &request), Ok(Verdict::Change(_)))
+        matches!(catalog().check(VHOST, asker(0), &request), Ok(Verdict::Change(_)))
     }
 
     fn is_queue(request: Request) -> bool {
-        matches!(catalog().check(VHOST, conn(0), &request), Ok(Verdict::Queue(_)))
+        matches!(catalog().check(VHOST, asker(0), &request), Ok(Verdict::Queue(_)))
     }
 
     fn delete(name: &str, if_unused: bool) -> Request {
@@ -355,7 +429,7 @@ mod tests {
         assert!(is_change(Unbind(binding("x", "k", "q"))));
         let mut catalog = catalog();
         catalog.perform(conn(1), &Bind(binding("x", "k", "own"))).unwrap();
-        let fault = catalog.check(VHOST, conn(0), &Unbind(binding("x", "k", "own"))).unwrap_err();
+        let fault = catalog.check(VHOST, asker(0), &Unbind(binding("x", "k", "own"))).unwrap_err();
         assert_eq!((fault.code, &*fault.text), (Code::ResourceLocked, LOCKED));
     }
 
@@ -375,7 +449,7 @@ mod tests {
     #[test]
     fn a_queue_lives_where_it_was_declared() {
         let spec = QueueSpec { exclusive: true, durable: true, ..queue("new") };
-        let Ok(Verdict::Change(Change::DeclareQueue { spec, home, owner, .. })) = catalog().check(VHOST, conn(3), &DeclareQueue(spec))
+        let Ok(Verdict::Change(Change::DeclareQueue { spec, home, owner, .. })) = catalog().check(VHOST, asker(3), &DeclareQueue(spec))
         else {
             panic!("a new queue is a change")
         };
@@ -396,7 +470,7 @@ mod tests {
         let expected = "406 inequivalent arg 'auto_delete' for queue 'q' in vhost '/': received 'true' but current is 'false'";
         assert_eq!(redeclared(|spec| spec.auto_delete = true), expected);
         assert_eq!(refusal(DeclareQueue(queue("own"))), format!("405 {LOCKED}"));
-        let by_owner = |spec| catalog().check(VHOST, conn(1), &DeclareQueue(spec));
+        let by_owner = |spec| catalog().check(VHOST, asker(1), &DeclareQueue(spec));
         assert!(matches!(by_owner(QueueSpec { exclusive: true, durable: true, ..queue("own") }), Ok(Verdict::Queue(_))));
         assert_eq!(by_owner(queue("own")).unwrap_err().text, LOCKED);
     }

@@ -1,8 +1,8 @@
-//! What exists: virtual hosts, exchanges, queues and bindings. Every shard has a copy.
+//! What exists: virtual hosts, users, exchanges, queues and bindings. Every shard has a copy.
 //!
 //! ```text
 //! request ─ check(&self) ─▶ Verdict::Change ─ shard 0 orders ─▶ apply(&mut self) on every shard: same ids, same version
-//!                       └─▶ Verdict::Queue: ask the queue at its home     └─▶ Fault
+//! command ┘             └─▶ Verdict::Queue: ask the queue at its home     └─▶ Fault
 //! ```
 //!
 //! Invariant: the catalog is a function of the changes applied to it. Ids come from slots and cascades go in the order of binding
@@ -11,24 +11,30 @@
 mod bindings;
 mod change;
 mod check;
+mod commands;
 mod consumer_arguments;
 mod equivalence;
 mod queue_arguments;
 mod saved;
+mod saved_commands;
+mod users;
+mod vhosts;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-pub use change::{Applied, Change};
-pub use check::Verdict;
+pub use change::{Applied, Change, Quotas};
+pub use check::{Asker, Verdict};
 pub use consumer_arguments::ConsumerArguments;
 pub use queue_arguments::is_quorum;
 pub use saved::Saved;
+pub use users::{Access, Resource, Right, UserInfo};
+pub use vhosts::VhostInfo;
 
 use self::bindings::{Binding, BindingId, Bindings};
 use super::exchange::{Dest, Matcher};
 use crate::base::hash::Map;
-use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId};
+use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, UserId};
 use crate::base::slots::Slots;
 use crate::contract::{Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, VhostId};
 use crate::message::{Table, Value, erlang_text};
@@ -36,7 +42,12 @@ use crate::message::{Table, Value, erlang_text};
 /// One shard's copy of what exists.
 pub struct Catalog {
     version: u64,
-    vhosts: Vec<Vhost>,
+    /// By number; nothing where one was deleted.
+    vhosts: Vec<Option<Box<VhostInfo>>>,
+    vhost_names: Map<Box<str>, VhostId>,
+    users: Slots<UserId, UserInfo>,
+    user_names: Map<Box<str>, UserId>,
+    global_parameters: BTreeMap<Box<str>, Box<str>>,
     queues: Slots<QueueId, QueueInfo>,
     exchanges: Slots<ExchangeId, ExchangeInfo>,
     bindings: Bindings,
@@ -45,12 +56,6 @@ pub struct Catalog {
     fallen: Vec<(VhostId, Box<str>)>,
     /// Number of the latest walk through exchanges, see [`ExchangeInfo::visit`].
     walks: Cell<u64>,
-}
-
-struct Vhost {
-    name: Box<str>,
-    queues: Map<Box<[u8]>, QueueId>,
-    exchanges: Map<Box<[u8]>, ExchangeId>,
 }
 
 /// A queue as the catalog knows it.
@@ -103,11 +108,20 @@ pub struct BindingView<'a> {
 }
 
 impl Catalog {
-    /// The virtual host `/` with its predeclared exchanges.
+    /// What a new broker has: the virtual host `/` with its predeclared exchanges, and the user guest, who may do everything there.
     pub fn new() -> Catalog {
+        Catalog::made_by(&Change::of_a_new_broker())
+    }
+
+    /// What these changes make of nothing.
+    pub fn made_by(changes: &[Change]) -> Catalog {
         let mut catalog = Catalog {
             version: 1,
             vhosts: Vec::new(),
+            vhost_names: Map::default(),
+            users: Slots::new(),
+            user_names: Map::default(),
+            global_parameters: BTreeMap::new(),
             queues: Slots::new(),
             exchanges: Slots::new(),
             bindings: Bindings::default(),
@@ -115,40 +129,13 @@ impl Catalog {
             fallen: Vec::new(),
             walks: Cell::new(0),
         };
-        catalog.add_vhost("/");
+        changes.iter().for_each(|change| _ = catalog.apply(change));
         catalog
-    }
-
-    fn add_vhost(&mut self, name: &str) {
-        let vhost = VhostId(u32::try_from(self.vhosts.len()).expect("fewer than 2^32 virtual hosts"));
-        self.vhosts.push(Vhost { name: name.into(), queues: Map::default(), exchanges: Map::default() });
-        for (name, kind, internal) in PREDECLARED {
-            let spec = ExchangeSpec {
-                name: name.into(),
-                kind: kind.into(),
-                durable: true,
-                auto_delete: false,
-                internal,
-                arguments: Table::empty(),
-            };
-            self.add_exchange(vhost, spec);
-        }
     }
 
     /// Counts the applied changes, from 1. What a route cache remembers holds while it stands.
     pub fn version(&self) -> u64 {
         self.version
-    }
-
-    /// The virtual host of this name.
-    pub fn vhost_by_name(&self, name: &str) -> Option<VhostId> {
-        let at = self.vhosts.iter().position(|vhost| *vhost.name == *name)?;
-        u32::try_from(at).ok().map(VhostId)
-    }
-
-    /// The name of a virtual host.
-    pub fn vhost_name(&self, vhost: VhostId) -> &str {
-        &self.vhost(vhost).name
     }
 
     /// The queue of this name.
@@ -213,14 +200,6 @@ impl Catalog {
         BindingView { vhost: source.vhost, source: &source.spec.name, kind, destination, key: &binding.key, arguments: &binding.arguments }
     }
 
-    fn vhost(&self, vhost: VhostId) -> &Vhost {
-        &self.vhosts[vhost.0 as usize]
-    }
-
-    fn vhost_mut(&mut self, vhost: VhostId) -> &mut Vhost {
-        &mut self.vhosts[vhost.0 as usize]
-    }
-
     /// What a binding to this name leads to.
     fn dest(&self, vhost: VhostId, kind: Destination, name: &str) -> Option<Dest> {
         match kind {
@@ -270,17 +249,6 @@ impl Default for Catalog {
 fn text_argument(arguments: &Table, name: &str) -> Option<Box<[u8]>> {
     arguments.find(name).and_then(Value::as_text).map(Box::from)
 }
-
-/// Name, type and internal flag of what every virtual host has.
-const PREDECLARED: [(&str, &str, bool); 7] = [
-    ("", "direct", false),
-    ("amq.direct", "direct", false),
-    ("amq.fanout", "fanout", false),
-    ("amq.topic", "topic", false),
-    ("amq.headers", "headers", false),
-    ("amq.match", "headers", false),
-    ("amq.rabbitmq.trace", "topic", true),
-];
 
 /// Names where to send what an exchange cannot route.
 const ALTERNATE: &str = "alternate-exchange";

@@ -1,9 +1,13 @@
 //! The catalog in its durable form: what of it survives a restart, as records of a log.
 //!
-//! A record is a field table, so that it can be extended: `op` says what happens, the other entries to what. Queues are named by their names
-//! here, because their ids are another after each restart; `number` is the name by which the log of messages knows them, never given twice.
+//! A record is a field table, so that it can be extended: `op` says what happens, the other entries to what. Queues and virtual hosts are named by
+//! their names here, because their ids are another after each restart; `number` is the name by which the log of messages knows a queue, never given
+//! twice.
+//!
+//! A log begins with nothing, and what it says comes on top of what a new broker has; one that was written anew begins with `all`.
 
-use super::{Catalog, Change, PREDECLARED, QueueInfo};
+use super::vhosts::is_predeclared;
+use super::{Catalog, Change, QueueInfo, saved_commands};
 use crate::base::ids::ShardId;
 use crate::contract::{BindingSpec, Destination, ExchangeSpec, QueueSpec, VhostId};
 use crate::message::{Table, TableBuilder, TableRef, Value};
@@ -17,6 +21,8 @@ pub enum Saved {
     DeleteQueue(VhostId, Box<str>),
     /// No queue of a lower number will be declared.
     NextNumber(u64),
+    /// The records behind it say all there is: not even what a new broker has is there without them.
+    All,
 }
 
 impl Catalog {
@@ -39,6 +45,7 @@ impl Catalog {
                 };
                 lasts || source.spec.auto_delete
             }
+            Change::Command(..) => true,
         };
         survives.then(|| Saved::Change(change.clone()).encode(self))
     }
@@ -60,15 +67,18 @@ impl Catalog {
             let (key, arguments) = (binding.key.into(), binding.arguments.clone());
             Change::Bind { vhost: binding.vhost, spec: BindingSpec { source, kind: binding.kind, destination, key, arguments } }
         });
-        exchanges.chain(queues).chain(bindings).filter_map(|change| self.save(&change)).collect()
+        let changes = self.administration().chain(exchanges).chain(queues).chain(bindings);
+        std::iter::once(Saved::All.encode(self)).chain(changes.filter_map(|change| self.save(&change))).collect()
     }
 
     /// What these records make. An auto-delete exchange goes if all that was bound to it did not survive.
     pub fn restored(records: &[Saved]) -> Catalog {
-        let mut catalog = Catalog::new();
+        let mut catalog = Catalog::made_by(&[]);
         records.iter().for_each(|record| catalog.restore(record));
         for record in records {
-            if let Saved::Change(Change::Bind { vhost, spec }) = record {
+            if let Saved::Change(Change::Bind { vhost, spec }) = record
+                && catalog.find_vhost(*vhost).is_some()
+            {
                 let source = catalog.exchange_by_name(*vhost, spec.source.as_bytes());
                 if source.is_some_and(|source| source.spec.auto_delete && source.outgoing.is_empty()) {
                     catalog.apply(&Change::DeleteExchange { vhost: *vhost, name: spec.source.clone() });
@@ -87,7 +97,7 @@ impl Catalog {
                     self.apply(&Change::DeleteQueue { queue });
                 }
             }
-            Saved::NextNumber(_) => {}
+            Saved::NextNumber(_) | Saved::All => {}
         }
     }
 }
@@ -99,6 +109,23 @@ impl QueueInfo {
 }
 
 impl Saved {
+    /// Reads a log; none if there is a record that this version does not know. What a new broker has comes first, unless the log says otherwise.
+    pub fn read<'a>(records: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Saved>> {
+        let mut records = records.peekable();
+        let is_all = |record: &&[u8]| Saved::decode(record, &Catalog::made_by(&[])) == Some(Saved::All);
+        let founding = if records.next_if(is_all).is_some() { Vec::new() } else { Change::of_a_new_broker().into() };
+        let mut names = Catalog::made_by(&founding); // virtual hosts come and go along the log
+        let mut all: Vec<Saved> = founding.into_iter().map(Saved::Change).collect();
+        for record in records {
+            let saved = Saved::decode(record, &names)?;
+            if let Saved::Change(Change::Command(..)) = saved {
+                names.restore(&saved);
+            }
+            all.push(saved);
+        }
+        Some(all)
+    }
+
     /// The record.
     pub fn encode(&self, catalog: &Catalog) -> Vec<u8> {
         let begin = |op: &str, vhost: VhostId| TableBuilder::new().text("op", op).text("vhost", catalog.vhost_name(vhost));
@@ -120,18 +147,24 @@ impl Saved {
             Saved::Change(Change::Unbind { vhost, spec }) => binding(begin("unbind", *vhost), spec),
             Saved::DeleteQueue(vhost, name) => begin("delete-queue", *vhost).text("name", name),
             Saved::NextNumber(number) => TableBuilder::new().text("op", "next-number").long("number", *number as i64),
+            Saved::Change(Change::Command(command, _)) => saved_commands::encode(command),
+            Saved::All => TableBuilder::new().text("op", "all"),
             Saved::Change(Change::DeleteQueue { .. }) => unreachable!("queues are named by their names here"),
         };
         table.build().wire().to_vec()
     }
 
-    /// Reads a record; none if it is not one that this version knows.
-    pub fn decode(record: &[u8], catalog: &Catalog) -> Option<Saved> {
+    fn decode(record: &[u8], catalog: &Catalog) -> Option<Saved> {
         let table = TableRef::parse(record).ok()?;
         let number = || table.find("number")?.as_int().map(|number| number as u64);
         let op = text(table, "op")?;
-        if &*op == "next-number" {
-            return number().map(Saved::NextNumber);
+        if let Some(command) = saved_commands::decode(&op, table) {
+            return Some(Saved::Change(Change::command(command)));
+        }
+        match &*op {
+            "next-number" => return number().map(Saved::NextNumber),
+            "all" => return Some(Saved::All),
+            _ => {}
         }
         let vhost = catalog.vhost_by_name(&text(table, "vhost")?)?;
         let name = || text(table, "name");
@@ -186,16 +219,12 @@ fn read_binding(table: TableRef<'_>) -> Option<BindingSpec> {
     })
 }
 
-fn text(table: TableRef<'_>, key: &str) -> Option<Box<str>> {
+pub(super) fn text(table: TableRef<'_>, key: &str) -> Option<Box<str>> {
     std::str::from_utf8(table.find(key)?.as_text()?).ok().map(Box::from)
 }
 
 fn arguments(table: TableRef<'_>) -> Option<Table> {
     table.find("arguments")?.as_table().map(TableRef::to_owned)
-}
-
-fn is_predeclared(name: &str) -> bool {
-    PREDECLARED.iter().any(|(predeclared, ..)| *predeclared == name)
 }
 
 #[cfg(test)]
@@ -234,9 +263,7 @@ mod tests {
     }
 
     fn restored(records: &[Vec<u8>]) -> Catalog {
-        let names = Catalog::new();
-        let records: Vec<Saved> = records.iter().map(|record| Saved::decode(record, &names).expect("known")).collect();
-        Catalog::restored(&records)
+        Catalog::restored(&Saved::read(records.iter().map(Vec::as_slice)).expect("known"))
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::confirms::Confirms;
 use super::consumers::Consumers;
 use super::transaction::Transaction;
 use super::unacked::Unacked;
+use crate::base::quota::Place;
 use crate::contract::RouteCache;
 
 /// One channel.
@@ -34,6 +35,8 @@ pub struct Channel {
     pub last_queue: Box<str>,
     /// Where its last message went.
     pub route_cache: RouteCache,
+    /// Its place among its user's channels, for as long as it is in the table.
+    pub _place: Option<Place>,
 }
 
 /// A channel's consumer of replies (row S15).
@@ -118,13 +121,17 @@ impl Channels {
     }
 
     /// Opens a channel whose number is free.
-    pub fn open(&mut self, number: u16) {
+    pub fn open(&mut self, number: u16, place: Place) {
         let at = usize::from(number) / PAGE;
         if at >= self.pages.len() {
             self.pages.resize_with(at + 1, || None);
         }
         let page = self.pages[at].get_or_insert_with(|| Box::new(std::array::from_fn(|_| None)));
-        let before = page[usize::from(number) % PAGE].replace(Box::new(Channel { generation: self.opened, ..Channel::default() }));
+        let before = page[usize::from(number) % PAGE].replace(Box::new(Channel {
+            generation: self.opened,
+            _place: Some(place),
+            ..Channel::default()
+        }));
         assert!(before.is_none(), "only a free number is opened");
         self.len += 1;
         self.opened = self.opened.wrapping_add(1);
@@ -149,12 +156,13 @@ const PAGE: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::quota::Quota;
 
     #[test]
     fn any_number_can_be_a_channel() {
         let mut channels = Channels::default();
         for number in [1, 65535, 31, 32] {
-            channels.open(number);
+            channels.open(number, Quota::default().take().expect("there is no limit"));
             assert!(channels.find(number).is_some());
         }
         assert_eq!((channels.len(), channels.numbers()), (4, vec![1, 31, 32, 65535]));

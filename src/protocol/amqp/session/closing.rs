@@ -14,12 +14,16 @@ impl Session {
     /// Closes the connection because the broker stops (320).
     pub fn shut_down(&mut self) {
         match self.stage {
-            Stage::Running => {
-                let text = "broker forced connection closure with reason 'shutdown'";
-                self.fail(0, (0, 0), Fault::new(Code::ConnectionForced, text));
-            }
+            Stage::Running => self.force_close("broker forced connection closure with reason 'shutdown'"),
             Stage::Greeting | Stage::Starting | Stage::Tuning | Stage::Opening => self.stage = Stage::Finished,
             _ => {}
+        }
+    }
+
+    /// Closes an open connection for a reason that is not the client's (320).
+    pub fn force_close(&mut self, why: &str) {
+        if self.stage == Stage::Running {
+            self.fail(0, (0, 0), Fault::new(Code::ConnectionForced, why));
         }
     }
 

@@ -52,12 +52,19 @@ impl Session {
         let (count, max) = (self.channels.len(), self.client.channel_max);
         if max != 0 && count >= usize::from(max) {
             let text = format!("number of channels opened ({count}) has reached the negotiated channel_max ({max})");
-            self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
-        } else if let Method::ChannelOpen(_) = method {
-            self.channels.open(number);
-            channel::OpenOk::default().write(number, self.output.bytes_mut());
-        } else {
-            self.fail(0, self.method, Fault::new(Code::ChannelError, "expected 'channel.open'"));
+            return self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
+        }
+        match (self.channel_quota.take(), method) {
+            (Err(max), _) => {
+                let user = String::from_utf8_lossy(&self.client.user);
+                let text = format!("number of channels opened for user '{user}' has reached the maximum allowed user limit of {max}");
+                self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
+            }
+            (Ok(place), Method::ChannelOpen(_)) => {
+                self.channels.open(number, place);
+                channel::OpenOk::default().write(number, self.output.bytes_mut());
+            }
+            _ => self.fail(0, self.method, Fault::new(Code::ChannelError, "expected 'channel.open'")),
         }
     }
 

@@ -49,6 +49,7 @@ pub use transaction::Transaction;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::limits::{HANDSHAKE_MS, OUTPUT_SIZE_STALL};
 use crate::base::outgoing::Outgoing;
+use crate::base::quota::Quota;
 use crate::base::rng::Rng;
 use crate::config::Config;
 use crate::contract::{Fault, RouteCache, VhostId};
@@ -74,6 +75,7 @@ pub struct Session {
     vhost: VhostId,
     vhost_name: Box<str>,
     channels: Channels,
+    channel_quota: Quota,
     /// The method that is being carried out: a close frame names it.
     method: MethodIds,
     /// What must be answered before the next poll.
@@ -153,6 +155,7 @@ impl Session {
             vhost: VhostId::default(),
             vhost_name: Box::default(),
             channels: Channels::default(),
+            channel_quota: Quota::default(),
             method: (0, 0),
             parked: None,
             announcements: VecDeque::new(),
@@ -178,6 +181,11 @@ impl Session {
     /// The virtual host, once it is open.
     pub fn vhost(&self) -> VhostId {
         self.vhost
+    }
+
+    /// The virtual host's name, once it is asked for.
+    pub fn vhost_name(&self) -> &str {
+        &self.vhost_name
     }
 
     /// The user's name, once it has said it.

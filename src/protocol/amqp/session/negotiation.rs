@@ -181,15 +181,15 @@ impl Session {
         self.stage = Stage::Opening;
     }
 
-    /// Whether [`Event::OpenVhost`] is accepted.
-    pub fn opened(&mut self, vhost: Result<VhostId, Fault>) {
+    /// Whether [`Event::OpenVhost`] is accepted; then also the quota of the user's channels.
+    pub fn opened(&mut self, opened: Result<(VhostId, Quota), Fault>) {
         assert!(matches!(self.parked.take(), Some(Parked::Vhost)), "a virtual host was asked for");
         if self.stage != Stage::Opening {
             return;
         }
-        match vhost {
-            Ok(vhost) => {
-                self.vhost = vhost;
+        match opened {
+            Ok((vhost, channel_quota)) => {
+                (self.vhost, self.channel_quota) = (vhost, channel_quota);
                 self.stage = Stage::Running;
                 self.keepalive.start_heartbeats(self.client.heartbeat);
                 connection::OpenOk::default().write(0, self.output.bytes_mut());

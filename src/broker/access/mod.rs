@@ -1,0 +1,139 @@
+//! Who may use the broker: logins and the opening of virtual hosts. What a user may do there is the [catalog](super::catalog)'s to say.
+
+mod password;
+mod pattern;
+
+pub use password::SALT;
+pub use pattern::Pattern;
+
+use super::catalog::Catalog;
+use crate::base::ids::UserId;
+use crate::base::quota::{Place, Quota};
+use crate::contract::{Code, Fault, VhostId};
+
+/// A user who has logged in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct User {
+    /// Its number; another if it is deleted and made again.
+    pub id: UserId,
+    /// Its name; what a message's user-id must be.
+    pub name: Box<str>,
+}
+
+/// A connection's right to be in its virtual host: it counts towards the limits of the broker, the virtual host and its user until this is dropped.
+#[derive(Debug)]
+pub struct Stay {
+    _in_broker: Place,
+    _in_vhost: Place,
+    _of_user: Place,
+}
+
+/// Why a login failed: for the log. The peer is only told that it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// There is no such user.
+    UnknownUser,
+    /// Another password.
+    WrongPassword,
+    /// The user may connect from this host only.
+    NotLoopback,
+}
+
+impl Refusal {
+    /// RabbitMQ's words for it.
+    pub fn text(self, user: &str) -> String {
+        match self {
+            Refusal::UnknownUser | Refusal::WrongPassword => format!("user '{user}' - invalid credentials"),
+            Refusal::NotLoopback => format!("user '{user}' can only connect via localhost"),
+        }
+    }
+}
+
+/// Logs a user in; users of the names in `confined` may not come from where the peer is.
+pub fn authenticate(catalog: &Catalog, user: &str, password: &[u8], confined: &[String]) -> Result<User, Refusal> {
+    let known = catalog.user_by_name(user).ok_or(Refusal::UnknownUser)?;
+    if !known.password.is_of(password) {
+        return Err(Refusal::WrongPassword);
+    }
+    if confined.iter().any(|name| name == user) {
+        return Err(Refusal::NotLoopback);
+    }
+    Ok(User { id: known.id, name: known.name.clone() })
+}
+
+/// Lets a user into a virtual host, if the broker has room for another connection; the checks in RabbitMQ's order. The quota returned is that of
+/// the user's channels.
+pub fn open_vhost(catalog: &Catalog, connections: &Quota, user: &User, vhost: &str) -> Result<(VhostId, Quota, Stay), Fault> {
+    let not_allowed = |text: String| Fault::new(Code::NotAllowed, text);
+    let in_broker = connections.take();
+    let in_broker = in_broker.map_err(|max| not_allowed(format!("connection refused: node connection limit ({max}) is reached")))?;
+    let name = &user.name;
+    let refused = || format!("access to vhost '{vhost}' refused for user '{name}'");
+    let opened = catalog.vhost_by_name(vhost).and_then(|vhost| catalog.find_vhost(vhost));
+    let opened = opened.ok_or_else(|| not_allowed(format!("vhost {vhost} not found")))?;
+    let in_vhost = opened.connections.take();
+    let in_vhost = in_vhost.map_err(|max| not_allowed(format!("{}: connection limit ({max}) is reached", refused())))?;
+    let known = catalog.user(user.id).ok_or_else(|| not_allowed(refused()))?;
+    let of_user = known.connections.take();
+    let of_user =
+        of_user.map_err(|max| not_allowed(format!("connection refused for user '{name}': user connection limit ({max}) is reached")))?;
+    if !catalog.may_open(user.id, opened.id) {
+        return Err(not_allowed(refused()));
+    }
+    Ok((opened.id, known.channels.clone(), Stay { _in_broker: in_broker, _in_vhost: in_vhost, _of_user: of_user }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::catalog::Change;
+    use crate::contract::{Command, Permissions, UserLimits, UserSpec, VhostLimits, VhostSpec};
+
+    fn command(catalog: &mut Catalog, command: Command) {
+        catalog.apply(&Change::command(command));
+    }
+
+    #[test]
+    fn guest_connects_over_loopback_with_the_right_password() {
+        let (catalog, confined) = (Catalog::new(), ["guest".to_owned()]);
+        assert_eq!(&*authenticate(&catalog, "guest", b"guest", &[]).unwrap().name, "guest");
+        assert_eq!(authenticate(&catalog, "guest", b"wrong", &[]), Err(Refusal::WrongPassword));
+        assert_eq!(authenticate(&catalog, "guest", b"wrong", &confined), Err(Refusal::WrongPassword));
+        assert_eq!(authenticate(&catalog, "guest", b"guest", &confined), Err(Refusal::NotLoopback));
+        assert_eq!(authenticate(&catalog, "Guest", b"guest", &[]), Err(Refusal::UnknownUser));
+        assert_eq!(Refusal::NotLoopback.text("guest"), "user 'guest' can only connect via localhost");
+    }
+
+    #[test]
+    fn a_virtual_host_is_opened_in_rabbitmq_s_order_of_checks() {
+        let mut catalog = Catalog::new();
+        for one in [
+            Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() }),
+            Command::PutUser(UserSpec { name: "u".into(), ..UserSpec::default() }),
+            Command::SetUserLimits { user: "u".into(), limits: UserLimits { max_connections: Some(1), max_channels: None } },
+        ] {
+            command(&mut catalog, one);
+        }
+        let user = User { id: catalog.user_by_name("u").unwrap().id, name: "u".into() };
+        let connections = Quota::default();
+        let refusal = |catalog: &Catalog, vhost| open_vhost(catalog, &connections, &user, vhost).unwrap_err().reply_text();
+        assert_eq!(refusal(&catalog, ""), "NOT_ALLOWED - vhost  not found");
+        assert_eq!(refusal(&catalog, "v"), "NOT_ALLOWED - access to vhost 'v' refused for user 'u'");
+        command(&mut catalog, Command::SetPermissions { vhost: "v".into(), user: "u".into(), permissions: Permissions::default() });
+        let stay = open_vhost(&catalog, &connections, &user, "v").expect("what was refused before takes no place");
+        let expected = "NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached";
+        assert_eq!((refusal(&catalog, "v"), refusal(&catalog, "/")), (expected.to_owned(), expected.to_owned()));
+        command(
+            &mut catalog,
+            Command::SetVhostLimits { vhost: "v".into(), limits: VhostLimits { max_connections: Some(1), max_queues: None } },
+        );
+        let expected = "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (1) is reached";
+        assert_eq!(refusal(&catalog, "v"), expected);
+        connections.set_max(Some(1));
+        assert_eq!(refusal(&catalog, "none"), "NOT_ALLOWED - connection refused: node connection limit (1) is reached");
+        drop(stay);
+        assert_eq!(open_vhost(&catalog, &connections, &user, "v").map(|(vhost, ..)| vhost).ok(), catalog.vhost_by_name("v"));
+        command(&mut catalog, Command::DeleteUser { name: "u".into() });
+        assert_eq!(refusal(&catalog, "v"), "NOT_ALLOWED - access to vhost 'v' refused for user 'u'");
+    }
+}

@@ -1,0 +1,119 @@
+//! Virtual hosts: each has exchanges and queues of its own, under names that mean something else in the next.
+//!
+//! A virtual host's number is not given out again, so that a number that outlives it finds nothing.
+
+use std::collections::BTreeMap;
+
+use super::{Applied, Catalog};
+use crate::base::hash::Map;
+use crate::base::ids::{ExchangeId, QueueId};
+use crate::base::quota::Quota;
+use crate::contract::{ExchangeSpec, VhostId, VhostLimits, VhostSpec};
+use crate::message::Table;
+
+/// A virtual host as the catalog knows it.
+pub struct VhostInfo {
+    /// What is said of it.
+    pub spec: VhostSpec,
+    /// Its number.
+    pub id: VhostId,
+    /// What it is limited to.
+    pub limits: VhostLimits,
+    /// Its connections.
+    pub connections: Quota,
+    /// Runtime parameters by component and name, JSON.
+    pub parameters: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    pub(super) queues: Map<Box<[u8]>, QueueId>,
+    pub(super) exchanges: Map<Box<[u8]>, ExchangeId>,
+}
+
+impl VhostInfo {
+    /// How many queues it has.
+    pub fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+}
+
+impl Catalog {
+    /// The virtual host of this name.
+    pub fn vhost_by_name(&self, name: &str) -> Option<VhostId> {
+        self.vhost_names.get(name).copied()
+    }
+
+    /// The virtual host of this number, or nothing if it is gone.
+    pub fn find_vhost(&self, vhost: VhostId) -> Option<&VhostInfo> {
+        self.vhosts.get(vhost.0 as usize)?.as_deref()
+    }
+
+    /// The name of a virtual host that is there.
+    pub fn vhost_name(&self, vhost: VhostId) -> &str {
+        &self.vhost(vhost).spec.name
+    }
+
+    /// All virtual hosts, by number.
+    pub fn vhosts(&self) -> impl Iterator<Item = &VhostInfo> {
+        self.vhosts.iter().flatten().map(|vhost| &**vhost)
+    }
+
+    /// For what is known to be in a virtual host that is there.
+    #[inline]
+    pub(super) fn vhost(&self, vhost: VhostId) -> &VhostInfo {
+        self.vhosts[vhost.0 as usize].as_deref().expect("what is in it goes with it")
+    }
+
+    pub(super) fn vhost_mut(&mut self, vhost: VhostId) -> &mut VhostInfo {
+        self.vhosts[vhost.0 as usize].as_deref_mut().expect("what is in it goes with it")
+    }
+
+    /// Changes what is said of a virtual host; makes it if it is not there.
+    pub(super) fn put_vhost(&mut self, spec: &VhostSpec, connections: &Quota) {
+        if let Some(id) = self.vhost_by_name(&spec.name) {
+            self.vhost_mut(id).spec = spec.clone();
+            return;
+        }
+        let id = VhostId(u32::try_from(self.vhosts.len()).expect("fewer than 2^32 virtual hosts"));
+        self.vhost_names.insert(spec.name.clone(), id);
+        self.vhosts.push(Some(Box::new(VhostInfo {
+            spec: spec.clone(),
+            id,
+            limits: VhostLimits::default(),
+            connections: connections.clone(),
+            parameters: BTreeMap::new(),
+            queues: Map::default(),
+            exchanges: Map::default(),
+        })));
+        for (name, kind, internal) in PREDECLARED {
+            let (name, kind, arguments) = (name.into(), kind.into(), Table::empty());
+            self.add_exchange(id, ExchangeSpec { name, kind, durable: true, auto_delete: false, internal, arguments });
+        }
+    }
+
+    /// All that is in it goes with it, and what users may do there.
+    pub(super) fn delete_vhost(&mut self, name: &str) -> Option<Applied> {
+        let vhost = self.vhost_names.remove(name)?;
+        let queues: Vec<_> = self.queues().filter(|queue| queue.vhost == vhost).map(|queue| queue.addr).collect();
+        queues.iter().for_each(|queue| _ = self.delete_queue(queue.queue));
+        let exchanges = self.exchanges().filter(|exchange| exchange.vhost == vhost).map(|exchange| exchange.id).collect();
+        self.remove_exchanges(exchanges);
+        self.fallen.retain(|(fallen, _)| *fallen != vhost); // the virtual host's own end says so
+        self.users.iter_mut().for_each(|(_, user)| _ = user.access.remove(&vhost));
+        self.vhosts[vhost.0 as usize] = None;
+        Some(Applied::VhostGone { vhost, queues })
+    }
+}
+
+/// Whether every virtual host has this exchange.
+pub(super) fn is_predeclared(name: &str) -> bool {
+    PREDECLARED.iter().any(|(predeclared, ..)| *predeclared == name)
+}
+
+/// Name, type and internal flag of what every virtual host has.
+const PREDECLARED: [(&str, &str, bool); 7] = [
+    ("", "direct", false),
+    ("amq.direct", "direct", false),
+    ("amq.fanout", "fanout", false),
+    ("amq.topic", "topic", false),
+    ("amq.headers", "headers", false),
+    ("amq.match", "headers", false),
+    ("amq.rabbitmq.trace", "topic", true),
+];

@@ -1,0 +1,53 @@
+//! What operators ask: their [`Command`]s take the way of all catalog [changes](super::order), and deleting a virtual host or a user ends what depends
+//! on it on every shard.
+
+use super::Shard;
+use super::conn::Conn;
+use super::order::{Waiter, Wish};
+use crate::base::ids::{QueueAddr, UserId};
+use crate::broker::access::SALT;
+use crate::contract::{Command, Fault, Password, VhostId};
+
+impl Shard {
+    /// Takes an operator's command; [`next_decision`](Self::next_decision) answers it by the number returned here. A turn is to follow.
+    pub fn command(&mut self, mut command: Command) -> u64 {
+        if let Command::PutUser(spec) = &mut command {
+            let salt = std::array::from_fn::<u8, SALT, _>(|_| self.rng.next_u64() as u8);
+            spec.password = spec.password.take().map(|password| Password::Hashed(password.hashed(salt)));
+        }
+        let ticket = self.commands;
+        self.commands += 1;
+        self.order(Wish::Command(command), Waiter::Command(ticket));
+        ticket
+    }
+
+    /// A command that was given here and is carried out on all shards and durable, or was refused.
+    pub fn next_decision(&mut self) -> Option<(u64, Result<(), Fault>)> {
+        self.decisions.pop_front()
+    }
+
+    /// A virtual host is gone from the catalog: so are its connections here, and its queues that live here.
+    pub(super) fn end_vhost(&mut self, vhost: VhostId, queues: &[QueueAddr]) {
+        let is_there = |conn: &Conn| conn.session.vhost() == vhost;
+        self.close_opened(is_there, |conn| format!("vhost '{}' is down", conn.session.vhost_name()));
+        let here = self.id;
+        for queue in queues.iter().filter(|queue| queue.home == here) {
+            self.take_queue(queue.queue);
+        }
+    }
+
+    /// A user is gone from the catalog: so are its connections here.
+    pub(super) fn end_user(&mut self, user: UserId) {
+        self.close_opened(|conn| conn.user().id == user, |conn| format!("user '{}' is deleted", conn.user().name));
+    }
+
+    /// Closes those of the connections with an open virtual host that `which` names, and tells them why.
+    fn close_opened(&mut self, which: impl Fn(&Conn) -> bool, why: impl Fn(&Conn) -> String) {
+        for id in self.conns.ids() {
+            let Some(conn) = self.conns.touch(id).filter(|conn| conn.stay.is_some() && which(conn)) else { continue };
+            let why = why(conn);
+            conn.session.force_close(&why);
+            self.resume_input(id);
+        }
+    }
+}

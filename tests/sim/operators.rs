@@ -1,0 +1,201 @@
+//! Operators: what they did survives a crash, and what they delete goes in the middle of everything, on all shards.
+
+use ringmq::base::rng::Rng;
+use ringmq::config::Config;
+use ringmq::contract::{BindingSpec, Code, Command, Destination, ExchangeSpec, QueueSpec, VhostSpec};
+use ringmq::message::Table;
+
+use crate::op::{Op, Publish, Saw, saw};
+use crate::support::broker::{Broker, Conn};
+use crate::support::client::{self, Incoming};
+use crate::support::cluster::Cluster;
+use crate::support::ctl::Ctl;
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+
+#[test]
+fn what_an_operator_did_survives_a_crash() {
+    for shards in [1, 3] {
+        let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+        for line in [
+            "add_vhost v",
+            "add_vhost w",
+            "delete_vhost w",
+            "add_user alice secret",
+            "add_user bob secret",
+            "set_permissions v alice ^q .* .*",
+            "set_user_limits alice max-channels=1",
+            "delete_user bob",
+        ] {
+            cluster.operate(&Ctl::parse(line).expect("a command")).expect("it is carried out");
+        }
+        decide(&mut cluster, Command::DeleteUser { name: "guest".into() }).expect("guest may be deleted");
+        for _ in 0..2 {
+            cluster.crash();
+            cluster.start();
+            assert_eq!(login(&mut cluster, "guest", "guest", "/"), "ACCESS_REFUSED");
+            assert_eq!(login(&mut cluster, "bob", "secret", "v"), "ACCESS_REFUSED");
+            assert_eq!(login(&mut cluster, "alice", "secret", "w"), "NOT_ALLOWED");
+            assert_eq!(login(&mut cluster, "alice", "secret", "v"), "connection.open-ok");
+        }
+        let conn = join(&mut cluster, shards as usize - 1, "alice", "secret", "v");
+        let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::DeclareQueue("q0")), (1, Op::DeclareQueue("v0")), (2, Op::Open)]);
+        let heads: Vec<String> = seen.iter().map(|saw| head(saw, 2)).collect();
+        assert_eq!(heads, ["channel.open-ok", "queue.declare-ok q0", "403", "NOT_ALLOWED"]);
+    }
+}
+
+#[test]
+fn what_an_operator_declares_is_there_on_all_shards_and_stays() {
+    let mut cluster = Cluster::new(Config { shards: 3, ..Config::default() }, 1);
+    let vhost = || Box::<str>::from("/");
+    let queue = |name: &str, durable| Command::DeclareQueue {
+        vhost: vhost(),
+        spec: QueueSpec { name: name.into(), durable, exclusive: false, auto_delete: false, arguments: Table::empty() },
+    };
+    let (name, kind, arguments) = ("d0".into(), "direct".into(), Table::empty());
+    let exchange = ExchangeSpec { name, kind, durable: true, auto_delete: false, internal: false, arguments };
+    let (source, destination, key, arguments) = ("d0".into(), "q1".into(), (*b"a").into(), Table::empty());
+    let binding = BindingSpec { source, kind: Destination::Queue, destination, key, arguments };
+    for _ in 0..2 {
+        decide(&mut cluster, Command::DeclareExchange { vhost: vhost(), spec: exchange.clone() }).expect("in order");
+        ["q0", "q1", "q2"].into_iter().for_each(|name| decide(&mut cluster, queue(name, true)).expect("in order"));
+        decide(&mut cluster, Command::Bind { vhost: vhost(), spec: binding.clone() }).expect("in order");
+        cluster.crash();
+        cluster.start();
+    }
+    assert_eq!(decide(&mut cluster, queue("q0", false)).expect_err("it is durable").code, Code::PreconditionFailed);
+    let absent = Command::DeclareExchange { vhost: "none".into(), spec: exchange };
+    assert_eq!(decide(&mut cluster, absent).expect_err("there is no such place").text, "Virtual host 'none' does not exist");
+    let conn = join(&mut cluster, 1, "guest", "guest", "/");
+    let publish = Publish { id: 7, exchange: "d0", key: "a", headers: Vec::new(), mandatory: true, persistent: true };
+    let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::Publish(vec![publish])), (1, Op::Get { queue: "q1", no_ack: true })]);
+    assert!(matches!(seen.last(), Some(Saw::Got { id: 7, .. })), "{seen:?}");
+}
+
+#[test]
+fn a_virtual_host_goes_in_the_middle_of_everything() {
+    for seed in 0..60 {
+        let mut rng = Rng::seeded(seed);
+        let mut cluster = Cluster::new(Config { shards: 3, ..Config::default() }, seed);
+        cluster.operate(&Ctl::parse("add_vhost v").expect("a command")).expect("it is carried out");
+        let conns: Vec<Conn> = (0..6).map(|at| join(&mut cluster, at % 3, "guest", "guest", "v")).collect();
+        let mut read = vec![Vec::new(); 6];
+        for (&conn, channel) in conns.iter().flat_map(|conn| (1..=CHANNELS).map(move |channel| (conn, channel))) {
+            cluster.write(conn, &Op::Open.encode(channel, FRAME_MAX - 8));
+        }
+        let other = join(&mut cluster, 1, "guest", "guest", "/");
+        let end = 50 + rng.below(200);
+        for step in 0..400 {
+            let (at, channel) = (rng.below(6) as usize, 1 + rng.below(u64::from(CHANNELS)) as u16);
+            match rng.below(8) {
+                0..=4 => cluster.write(conns[at], &random_op(&mut rng, step).encode(channel, FRAME_MAX - 8)),
+                5 => read[at].extend(cluster.read(conns[at], usize::MAX)),
+                _ => cluster.turn(rng.below(3) as usize),
+            }
+            if u64::from(step) == end {
+                cluster.command(rng.below(3) as usize, Command::DeleteVhost { name: "v".into() });
+            }
+        }
+        cluster.settle();
+        let answers: Vec<_> = (0..3).filter_map(|shard| cluster.next_decision(shard)).map(|(_, answer)| answer).collect();
+        assert_eq!(answers, [Ok(())], "seed {seed}");
+        for (conn, mut bytes) in conns.into_iter().zip(read) {
+            bytes.extend(read_bytes(&mut cluster, conn));
+            let seen: Vec<Saw> = Incoming::default().feed(&bytes).into_iter().map(|(_, event)| saw(event)).collect();
+            assert_eq!(seen.last().map(|saw| head(saw, 2)), Some("CONNECTION_FORCED".into()), "seed {seed}: {seen:?}");
+        }
+        for shard in 0..3 {
+            assert_eq!(cluster.shard(shard).messages().0, 0, "seed {seed}: shard {shard} has messages of a virtual host that is gone");
+        }
+        let seen = say(&mut cluster, other, &[(1, Op::Open), (1, Op::DeclareQueue("q0"))]);
+        assert_eq!(head(seen.last().expect("it answers"), 2), "queue.declare-ok q0");
+        decide(&mut cluster, Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() })).expect("it may come back");
+        assert_eq!(login(&mut cluster, "guest", "guest", "v"), "NOT_ALLOWED", "what guest might do there was forgotten");
+    }
+}
+
+fn random_op(rng: &mut Rng, id: u32) -> Op {
+    let queue = ["q0", "q1", "v0", "x0", "a0"][rng.below(5) as usize];
+    let publish = |key| Publish { id, exchange: "", key, headers: Vec::new(), mandatory: false, persistent: id.is_multiple_of(2) };
+    match rng.below(7) {
+        0..=1 => Op::DeclareQueue(queue),
+        2..=4 => Op::Publish(vec![publish(queue), publish(queue)]),
+        5 => Op::Consume { queue, tag: id, no_ack: id.is_multiple_of(3), exclusive: false, priority: 0 },
+        _ => Op::Get { queue, no_ack: false },
+    }
+}
+
+/// Has a command carried out.
+fn decide(cluster: &mut Cluster, command: Command) -> Result<(), ringmq::contract::Fault> {
+    let ticket = cluster.command(cluster.shard_count() - 1, command);
+    cluster.settle();
+    let (decided, answer) = cluster.next_decision(cluster.shard_count() - 1).expect("every command is answered");
+    assert_eq!(decided, ticket);
+    answer
+}
+
+/// What the broker answers last to a client that logs in.
+fn login(cluster: &mut Cluster, user: &str, password: &str, vhost: &str) -> String {
+    let conn = cluster.connect_to(0).expect("there are few");
+    cluster.write(conn, &handshake(user, password, vhost));
+    cluster.settle();
+    let last = read_all(cluster, conn).last().map(|saw| head(saw, 2)).unwrap_or_default();
+    cluster.reset(conn);
+    cluster.settle();
+    last
+}
+
+fn join(cluster: &mut Cluster, shard: usize, user: &str, password: &str, vhost: &str) -> Conn {
+    let conn = cluster.connect_to(shard).expect("there are few");
+    cluster.write(conn, &handshake(user, password, vhost));
+    cluster.settle();
+    let seen = read_all(cluster, conn);
+    assert_eq!(seen.last().map(|saw| head(saw, 1)), Some("connection.open-ok".into()), "{seen:?}");
+    conn
+}
+
+fn say(cluster: &mut Cluster, conn: Conn, ops: &[(u16, Op)]) -> Vec<Saw> {
+    ops.iter().for_each(|(channel, op)| cluster.write(conn, &op.encode(*channel, FRAME_MAX - 8)));
+    cluster.settle();
+    read_all(cluster, conn)
+}
+
+fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
+    let bytes = read_bytes(cluster, conn);
+    Incoming::default().feed(&bytes).into_iter().map(|(_, event)| saw(event)).collect()
+}
+
+fn read_bytes(cluster: &mut Cluster, conn: Conn) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while cluster.unread(conn) > 0 {
+        bytes.extend(cluster.read(conn, usize::MAX));
+        cluster.settle();
+    }
+    bytes
+}
+
+/// The first words of a method, the code that closed a channel, the name of the one that closed the connection.
+fn head(saw: &Saw, words: usize) -> String {
+    match saw {
+        Saw::Reply(reply) => reply.split(' ').take(words).collect::<Vec<_>>().join(" ").trim().to_owned(),
+        Saw::ChannelClosed(code) => code.to_string(),
+        Saw::ConnectionClosed(text) => text.split(' ').next().unwrap_or_default().to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// All that a client sends until its connection is open, if it may.
+fn handshake(user: &str, password: &str, vhost: &str) -> Vec<u8> {
+    let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(FRAME_MAX as u64)), ("heartbeat", Value::number(0))];
+    let methods = [
+        client::start_ok_as(user, password, client::CAPABILITIES),
+        Method::new("connection.tune-ok", &tune).expect("the list knows it"),
+        Method::new("connection.open", &[("virtual_host", Value::text(vhost))]).expect("the list knows it"),
+    ];
+    let frames = methods.iter().flat_map(|method| wire::method_frame(0, method));
+    client::PROTOCOL_HEADER.iter().copied().chain(frames).collect()
+}
+
+const FRAME_MAX: usize = 8192;
+const CHANNELS: u16 = 4;

@@ -1,0 +1,202 @@
+//! What an operator does in a trace: lines that begin with `ctl`, named after rabbitmqctl's commands.
+//!
+//! ```text
+//! ctl add_vhost v                                 guest may do everything there, as after the management API's PUT
+//! ctl delete_vhost v
+//! ctl add_user u password impersonator            with tags; if it is there, with another password
+//! ctl import_user u rabbit_password_hashing_md5 "base64 of salt and hash, or nothing"
+//! ctl delete_user u
+//! ctl set_permissions v u configure write read    ctl clear_permissions v u
+//! ctl set_topic_permissions v u exchange write read    ctl clear_topic_permissions v u
+//! ctl set_vhost_limits v max-connections=1 max-queues=2    what is not given is no limit
+//! ctl set_user_limits u max-connections=1 max-channels=0
+//! ```
+//!
+//! A word with spaces or nothing in it stands in quotes; there are no escapes, for patterns are full of backslashes.
+//!
+//! RabbitMQ is asked over its management API, shards in this process by commands. What a trace adds is removed behind it; guest and `/`, which it
+//! finds there, stay as they are.
+
+use ringmq::contract::{
+    Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
+};
+
+/// One line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ctl {
+    words: Vec<String>,
+}
+
+/// A request to the management API.
+pub struct Http {
+    /// PUT or DELETE.
+    pub method: &'static str,
+    /// Behind `/api/`.
+    pub path: String,
+    /// JSON.
+    pub body: String,
+}
+
+impl Ctl {
+    /// Reads what stands behind `ctl`.
+    pub fn parse(line: &str) -> Result<Ctl, String> {
+        let ctl = Ctl { words: words(line) };
+        ctl.commands()?;
+        Ok(ctl)
+    }
+
+    /// What shards are told.
+    pub fn commands(&self) -> Result<Vec<Command>, String> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        Ok(match words[..] {
+            ["add_vhost", vhost] => {
+                let all = Permissions { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
+                let spec = VhostSpec { name: vhost.into(), ..VhostSpec::default() };
+                vec![Command::PutVhost(spec), Command::SetPermissions { vhost: vhost.into(), user: "guest".into(), permissions: all }]
+            }
+            ["delete_vhost", vhost] => vec![Command::DeleteVhost { name: own(vhost)? }],
+            ["add_user", user, password, ref tags @ ..] => vec![put_user(user, Password::Plain(password.as_bytes().into()), tags)?],
+            ["import_user", user, hashing, hash] => {
+                let hashing = Hashing::named(hashing).ok_or("no such hashing")?;
+                let hash = PasswordHash::from_base64(hashing, hash).ok_or("no base64")?;
+                vec![put_user(user, Password::Hashed(hash), &[])?]
+            }
+            ["delete_user", user] => vec![Command::DeleteUser { name: own(user)? }],
+            ["set_permissions", vhost, user, configure, write, read] => {
+                let permissions = Permissions { configure: configure.into(), write: write.into(), read: read.into() };
+                vec![Command::SetPermissions { vhost: vhost.into(), user: own(user)?, permissions }]
+            }
+            ["clear_permissions", vhost, user] => vec![Command::ClearPermissions { vhost: vhost.into(), user: own(user)? }],
+            ["set_topic_permissions", vhost, user, exchange, write, read] => {
+                let permissions = TopicPermissions { write: write.into(), read: read.into() };
+                vec![Command::SetTopicPermissions { vhost: vhost.into(), user: own(user)?, exchange: exchange.into(), permissions }]
+            }
+            ["clear_topic_permissions", vhost, user] => {
+                vec![Command::ClearTopicPermissions { vhost: vhost.into(), user: own(user)?, exchange: None }]
+            }
+            ["set_vhost_limits", vhost, ref limits @ ..] => {
+                let limits = VhostLimits { max_connections: limit(limits, "max-connections")?, max_queues: limit(limits, "max-queues")? };
+                vec![Command::SetVhostLimits { vhost: own(vhost)?, limits }]
+            }
+            ["set_user_limits", user, ref limits @ ..] => {
+                let limits =
+                    UserLimits { max_connections: limit(limits, "max-connections")?, max_channels: limit(limits, "max-channels")? };
+                vec![Command::SetUserLimits { user: own(user)?, limits }]
+            }
+            _ => return Err(format!("no such command: {words:?}")),
+        })
+    }
+
+    /// What RabbitMQ is asked.
+    pub fn requests(&self) -> Vec<Http> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["add_vhost", vhost] => vec![put(&["vhosts", vhost], &[])],
+            ["delete_vhost", vhost] => vec![delete(&["vhosts", vhost])],
+            ["add_user", user, password, ref tags @ ..] => {
+                vec![put(&["users", user], &[("password", password), ("tags", &tags.join(","))])]
+            }
+            ["import_user", user, hashing, hash] => {
+                vec![put(&["users", user], &[("password_hash", hash), ("hashing_algorithm", hashing), ("tags", "")])]
+            }
+            ["delete_user", user] => vec![delete(&["users", user])],
+            ["set_permissions", vhost, user, configure, write, read] => {
+                vec![put(&["permissions", vhost, user], &[("configure", configure), ("write", write), ("read", read)])]
+            }
+            ["clear_permissions", vhost, user] => vec![delete(&["permissions", vhost, user])],
+            ["set_topic_permissions", vhost, user, exchange, write, read] => {
+                vec![put(&["topic-permissions", vhost, user], &[("exchange", exchange), ("write", write), ("read", read)])]
+            }
+            ["clear_topic_permissions", vhost, user] => vec![delete(&["topic-permissions", vhost, user])],
+            ["set_vhost_limits", vhost, ref limits @ ..] => put_limits("vhost-limits", vhost, limits, ["max-connections", "max-queues"]),
+            ["set_user_limits", user, ref limits @ ..] => put_limits("user-limits", user, limits, ["max-connections", "max-channels"]),
+            _ => unreachable!("parse has read it"),
+        }
+    }
+
+    /// What takes back what it adds.
+    pub fn undo(&self) -> Option<Ctl> {
+        let remover = match self.words[0].as_str() {
+            "add_vhost" => "delete_vhost",
+            "add_user" | "import_user" => "delete_user",
+            _ => return None,
+        };
+        Some(Ctl { words: vec![remover.into(), self.words[1].clone()] })
+    }
+}
+
+fn words(mut line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    loop {
+        line = line.trim_start();
+        let (word, rest) = match line.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => line.split_at(line.find(char::is_whitespace).unwrap_or(line.len())),
+        };
+        if line.is_empty() {
+            return words;
+        }
+        words.push(word.to_owned());
+        line = rest;
+    }
+}
+
+/// What a trace may change.
+fn own(name: &str) -> Result<Box<str>, String> {
+    if ["guest", "/"].contains(&name) { Err(format!("{name} is not the trace's to change")) } else { Ok(name.into()) }
+}
+
+fn put_user(user: &str, password: Password, tags: &[&str]) -> Result<Command, String> {
+    let tags = tags.iter().map(|&tag| tag.into()).collect();
+    Ok(Command::PutUser(UserSpec { name: own(user)?, password: Some(password), tags: Some(tags) }))
+}
+
+fn limit(limits: &[&str], name: &str) -> Result<Limit, String> {
+    let given = limits.iter().find_map(|limit| limit.strip_prefix(name)?.strip_prefix('='));
+    given.map(str::parse).transpose().map_err(|_| format!("{name} takes a number"))
+}
+
+fn put_limits(kind: &str, whose: &str, limits: &[&str], names: [&str; 2]) -> Vec<Http> {
+    let one = |name| match limit(limits, name) {
+        Ok(Some(max)) => Http { body: format!("{{\"value\":{max}}}"), ..put(&[kind, whose, name], &[]) },
+        _ => delete(&[kind, whose, name]),
+    };
+    names.map(one).into()
+}
+
+fn put(path: &[&str], fields: &[(&str, &str)]) -> Http {
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{}:{}", json(name), json(value))).collect();
+    Http { method: "PUT", path: encoded(path), body: format!("{{{}}}", fields.join(",")) }
+}
+
+fn delete(path: &[&str]) -> Http {
+    Http { method: "DELETE", path: encoded(path), body: String::new() }
+}
+
+fn json(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn encoded(path: &[&str]) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let part = |part: &&str| part.bytes().map(|byte| if plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") }).collect();
+    path.iter().map(part).collect::<Vec<String>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_for_both_brokers() {
+        let ctl = Ctl::parse(r#"set_permissions / u "^(?!amq\.) ." .* """#).expect("a command");
+        let [Command::SetPermissions { permissions, .. }] = &ctl.commands().expect("a command")[..] else { panic!("another command") };
+        assert_eq!((&*permissions.configure, &*permissions.write, &*permissions.read), (r"^(?!amq\.) .", ".*", ""));
+        let http = &ctl.requests()[0];
+        let body = r#"{"configure":"^(?!amq\\.) .","write":".*","read":""}"#;
+        assert_eq!((http.method, &*http.path, &*http.body), ("PUT", "permissions/%2F/u", body));
+        let limits = Ctl::parse("set_vhost_limits v max-queues=3").expect("a command").requests();
+        assert_eq!(limits.iter().map(|http| (http.method, &*http.body)).collect::<Vec<_>>(), [("DELETE", ""), ("PUT", "{\"value\":3}")]);
+        assert!(Ctl::parse("delete_user guest").is_err() && Ctl::parse("sing").is_err());
+    }
+}

@@ -1,0 +1,29 @@
+//! RabbitMQ's management API, as far as operators of traces need it: PUT and DELETE as guest, over a connection each.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use super::ctl::{Ctl, Http};
+
+/// Has the broker behind `address` do what a line says.
+pub fn operate(address: &str, ctl: &Ctl) -> Result<(), String> {
+    ctl.requests().iter().try_for_each(|request| send(address, request))
+}
+
+/// What is to be deleted may be gone.
+fn send(address: &str, Http { method, path, body }: &Http) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("no management API at {address}: {error}");
+    let mut stream = TcpStream::connect(address).map_err(failed)?;
+    let head = format!("{method} /api/{path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Basic {GUEST}\r\nConnection: close\r\n");
+    let request = format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).map_err(failed)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(failed)?;
+    match answer.split(' ').nth(1) {
+        Some(status) if status.starts_with('2') || (*method == "DELETE" && status == "404") => Ok(()),
+        _ => Err(format!("{method} {path} {body}: {answer}")),
+    }
+}
+
+/// `guest:guest` in base64.
+const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
