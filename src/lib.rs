@@ -5,7 +5,7 @@
 //! the system calls, stand in [`io`] alone. Who may import whom, lower layers first (`tests/tidy` enforces it):
 //!
 //! ```text
-//! base · config message · contract · protocol broker (blind to each other) · shard · io · main
+//! base · config message · contract · protocol broker (blind to each other) · shard definitions · io · main
 //! ```
 //!
 //! The life of a message:
@@ -25,6 +25,7 @@ pub mod base;
 pub mod broker;
 pub mod config;
 pub mod contract;
+pub mod definitions;
 pub mod io;
 pub mod message;
 pub mod protocol;

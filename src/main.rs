@@ -1,16 +1,19 @@
 //! The broker's program: arguments → configuration → what the last run left → one thread per shard → wait for the signal to end.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use ringmq::base::limits::HANDSHAKES_MAX;
 use ringmq::config::Config;
-use ringmq::config::args::{self, Asked};
+use ringmq::config::args::{self, Asked, Invocation};
+use ringmq::config::flags::{Definitions, Task};
+use ringmq::config::settings::{self, Warnings};
 use ringmq::io::data_dir::DataDir;
 use ringmq::io::memory::Allocator;
 use ringmq::io::signal::EndSignals;
-use ringmq::io::{Broker, StartError, affinity, monitor, process, storage};
+use ringmq::io::{Broker, StartError, affinity, conf_files, definitions, monitor, process, storage};
 use ringmq::shard;
 
 #[global_allocator]
@@ -18,31 +21,50 @@ static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     abort_on_panic();
-    match args::parse(std::env::args_os(), &affinity::available()) {
-        Ok(Asked::Run(mut config)) => {
-            config.transient_memory = Some(monitor::transient_memory(&config));
-            report(run(Arc::new(*config)))
-        }
+    match args::parse(std::env::args_os()) {
+        Ok(Asked::Run(invocation)) => match configure(&invocation) {
+            Ok((config, warnings)) => report(run(Arc::new(config), &warnings)),
+            Err(StartError(sentence)) => refuse(&sentence),
+        },
+        Ok(Asked::Perform(Task::Definitions(task))) => report(perform(task)),
         Ok(Asked::Print(text)) => {
-            // Whoever closes the pipe early has read enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            print(&text);
             ExitCode::SUCCESS
         }
-        Err(sentence) => {
-            eprintln!("ringmq: {sentence}");
-            ExitCode::from(2)
-        }
+        Err(sentence) => refuse(&sentence),
     }
 }
 
-fn run(config: Arc<Config>) -> Result<(), StartError> {
+fn refuse(sentence: &str) -> ExitCode {
+    eprintln!("ringmq: {sentence}");
+    ExitCode::from(2)
+}
+
+/// The command line together with configuration files and the environment.
+fn configure(invocation: &Invocation) -> Result<(Config, Warnings), StartError> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let mut paths = invocation.config_paths();
+    if paths.is_empty() {
+        paths.extend(variable("RABBITMQ_CONFIG_FILE").map(PathBuf::from));
+    }
+    let mut settings = conf_files::read(&paths)?;
+    settings.extend(settings::from_environment(variable));
+    let (mut config, warnings) = invocation.configure(&settings, &affinity::available()).map_err(StartError)?;
+    config.transient_memory = Some(monitor::transient_memory(&config));
+    Ok((config, warnings))
+}
+
+fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     env_logger::Builder::new().filter_level(config.log).format_timestamp_millis().init();
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let signals = EndSignals::block();
     let descriptors = process::raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
     shard::keep_secrets(&mut shards, process::random);
-    shard::restore(&mut shards, storage::find(&config)?);
+    let mut found = storage::find(&config)?;
+    definitions::load(&config, &mut found)?;
+    shard::restore(&mut shards, found);
     let broker = Broker::start(&config, shards)?;
     announce(&config, &data_dir, &broker);
     check_descriptors(&config, descriptors);
@@ -55,6 +77,31 @@ fn run(config: Arc<Config>) -> Result<(), StartError> {
     }
     log::info!("ended");
     Ok(())
+}
+
+/// What is done with a data directory that no broker uses.
+fn perform(task: Definitions) -> Result<(), StartError> {
+    match task {
+        Definitions::Export { data_dir, file } => {
+            let text = definitions::export(&data_dir)?;
+            match file {
+                Some(file) => {
+                    std::fs::write(&file, text).map_err(|error| StartError(format!("{} cannot be written: {error}", file.display())))?
+                }
+                None => print(&text),
+            }
+            Ok(())
+        }
+        Definitions::Import { data_dir, file } => {
+            env_logger::Builder::new().filter_level(log::LevelFilter::Info).format_timestamp(None).init();
+            definitions::import(data_dir, file, affinity::available().len())
+        }
+    }
+}
+
+/// Whoever closes the pipe early has read enough.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn report(result: Result<(), StartError>) -> ExitCode {

@@ -52,8 +52,6 @@ pub const OUTPUT_SIZE_STALL: usize = 32 << 20;
 pub const PARKED_INPUT_MAX: usize = 256 << 10;
 /// Bytes handed to one send; more waits for its completion (measured: a body of 1 MiB in one send instead of four costs 30 % less).
 pub const SEND_SIZE_MAX: usize = 2 << 20;
-/// Time from accept to connection.open, milliseconds.
-pub const HANDSHAKE_MS: u64 = 10_000;
 /// How long a connection that is over waits for its last bytes to be taken, milliseconds.
 pub const LINGER_MS: u64 = 5_000;
 /// Buffers of sent output that a shard keeps for reuse, count.
@@ -126,8 +124,6 @@ pub const ACCEPT_BACKOFF_MS: u64 = 100;
 pub const ADDRESS_TAKEN_MS: u64 = 500;
 /// How long connections have to say goodbye when the broker ends, milliseconds.
 pub const SHUTDOWN_MS: u64 = 4_000;
-/// Connections that the kernel completes before a shard accepts them, for each listener.
-pub const BACKLOG: i32 = 4096;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);

@@ -222,7 +222,7 @@ mod tests {
             let mut wheel = TimerWheel::new(0);
             wheel.set(due, due);
             if let Some(before) = due.checked_sub(1) {
-                assert_eq!(advance(&mut wheel, before), []);
+                assert!(advance(&mut wheel, before).is_empty());
             }
             assert_eq!(advance(&mut wheel, due), [due]);
             assert_eq!((wheel.is_empty(), wheel.next_due()), (true, None));
@@ -252,7 +252,7 @@ mod tests {
     fn timers_of_one_millisecond_fire_in_the_order_they_were_set() {
         let mut wheel = TimerWheel::new(0);
         wheel.set(5000, 1);
-        assert_eq!(advance(&mut wheel, 4990), []);
+        assert!(advance(&mut wheel, 4990).is_empty());
         wheel.set(5000, 2);
         wheel.set(4999, 0);
         wheel.set(5000, 3);

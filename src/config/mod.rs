@@ -1,6 +1,11 @@
 //! The checked, immutable configuration that every shard shares.
 
 pub mod args;
+mod check;
+pub mod conf;
+pub mod flags;
+pub mod settings;
+mod values;
 pub mod watermark;
 
 use std::net::SocketAddr;
@@ -8,7 +13,7 @@ use std::path::PathBuf;
 
 use watermark::Watermark;
 
-/// How the broker runs. Made once at start from the command line, then shared read-only.
+/// How the broker runs. Made once at start from the command line and configuration files, then shared read-only.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// Addresses to listen on; none: 127.0.0.1:5672, and [::1]:5672 where there is IPv6.
@@ -65,8 +70,16 @@ pub struct Config {
     pub loopback_users: Vec<String>,
     /// Memory beyond which publishers are blocked.
     pub memory_high_watermark: Watermark,
-    /// Free space in the data directory's file system below which publishers are blocked, bytes.
-    pub disk_free_limit: u64,
+    /// Free space in the data directory's file system below which publishers are blocked.
+    pub disk_free_limit: Watermark,
+    /// From a connection's arrival to connection.open, milliseconds.
+    pub handshake_ms: u64,
+    /// Connections that the kernel completes before a shard accepts them, for each listener.
+    pub backlog: u16,
+    /// What a new broker has, unless definitions say so.
+    pub founding: Founding,
+    /// Definitions to come on top of what there is.
+    pub definitions: Vec<PathBuf>,
     /// How much is logged.
     pub log: log::LevelFilter,
     /// `product` of the server-properties.
@@ -93,6 +106,40 @@ pub enum Congestion {
     System,
     /// The one of this name.
     Named(String),
+}
+
+/// The virtual host and the user that a new broker has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Founding {
+    /// The virtual host.
+    pub vhost: String,
+    /// The user.
+    pub user: String,
+    /// The user's password.
+    pub password: String,
+    /// The user's tags.
+    pub tags: Vec<String>,
+    /// What the user may declare and delete in the virtual host.
+    pub configure: String,
+    /// What it may send to.
+    pub write: String,
+    /// What it may receive from.
+    pub read: String,
+}
+
+impl Default for Founding {
+    fn default() -> Self {
+        let all = || ".*".to_owned();
+        Founding {
+            vhost: "/".into(),
+            user: "guest".into(),
+            password: "guest".into(),
+            tags: vec!["administrator".into()],
+            configure: all(),
+            write: all(),
+            read: all(),
+        }
+    }
 }
 
 impl Default for Config {
@@ -125,7 +172,11 @@ impl Default for Config {
             max_connections: 100_000,
             loopback_users: vec!["guest".into()],
             memory_high_watermark: Watermark::Fraction(0.6),
-            disk_free_limit: 50_000_000,
+            disk_free_limit: Watermark::Bytes(50_000_000),
+            handshake_ms: 10_000,
+            backlog: 4096,
+            founding: Founding::default(),
+            definitions: Vec::new(),
             log: log::LevelFilter::Info,
             product: "RingMQ".into(),
             product_version: "4.3.6".into(),

@@ -1,11 +1,11 @@
-//! How much memory the broker may use before it stops reading from publishers.
+//! How much memory the broker may use, or room on the disk it must leave, before it stops reading from publishers.
 
-use super::args;
+use super::values;
 
 /// A share of the memory that the process may use, or so many bytes.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Watermark {
-    /// From 0 to 1.
+    /// For memory from 0 to 1.
     Fraction(f64),
     /// Bytes.
     Bytes(u64),
@@ -26,10 +26,23 @@ impl Watermark {
     /// What to give instead.
     pub fn parse(text: &str) -> Result<Watermark, String> {
         let fraction = text.parse().ok().filter(|fraction| (0.0..=1.0).contains(fraction)).map(Watermark::Fraction);
-        fraction.or_else(|| args::bytes(text).map(Watermark::Bytes)).ok_or_else(|| WRONG.into())
+        fraction.or_else(|| values::bytes(text).map(Watermark::Bytes)).ok_or_else(|| WRONG.into())
+    }
+
+    /// `"1.5"` is a multiple of the memory; what has no point is a size.
+    ///
+    /// # Errors
+    /// What to give instead.
+    pub fn parse_multiple(text: &str) -> Result<Watermark, String> {
+        let multiple = || text.parse().ok().filter(|multiple| (0.0..=MULTIPLE_MAX).contains(multiple)).map(Watermark::Fraction);
+        let watermark = if text.contains('.') { multiple() } else { values::bytes(text).map(Watermark::Bytes) };
+        watermark.ok_or_else(|| WRONG_MULTIPLE.into())
     }
 }
 
+/// More than any machine has of disk for its memory.
+const MULTIPLE_MAX: f64 = 1000.0;
+const WRONG_MULTIPLE: &str = "give 0 (no limit), a size, such as 50MB or 2GiB, or a multiple of the memory, such as 1.5";
 const WRONG: &str = "give a share of the memory from 0 to 1, such as 0.6, or a size, such as 2GiB";
 
 #[cfg(test)]
@@ -45,6 +58,17 @@ mod tests {
         assert_eq!(Watermark::parse("2GiB"), Ok(Watermark::Bytes(2 << 30)));
         for wrong in ["", "1.5", "-0.1", "60%", "NaN", "inf", "much"] {
             assert!(Watermark::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_number_with_a_point_is_a_multiple() {
+        assert_eq!(Watermark::parse_multiple("0"), Ok(Watermark::Bytes(0)));
+        assert_eq!(Watermark::parse_multiple("2"), Ok(Watermark::Bytes(2)));
+        assert_eq!(Watermark::parse_multiple("2.0"), Ok(Watermark::Fraction(2.0)));
+        assert_eq!(Watermark::parse_multiple("50MB"), Ok(Watermark::Bytes(50_000_000)));
+        for wrong in ["", "-1.0", "1e9.", "2.0GB", "1000.5", "much"] {
+            assert!(Watermark::parse_multiple(wrong).is_err(), "{wrong}");
         }
     }
 

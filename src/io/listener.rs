@@ -40,20 +40,27 @@ pub struct Listeners {
     reported: bool,
 }
 
-/// Binds every address of the configuration once per shard. No address: 127.0.0.1:5672, and [::1]:5672 where there is IPv6.
+/// Binds every address of the configuration once per shard. No address: 127.0.0.1:5672, and [::1]:5672 where there is IPv6; where there is none,
+/// [::] is 0.0.0.0.
 ///
 /// # Errors
 /// One sentence that names the address and why.
 pub fn bind(config: &Config, shards: usize) -> Result<Bound, StartError> {
     let mut bound = Bound { addresses: Vec::new(), by_shard: (0..shards).map(|_| Vec::new()).collect() };
     for &address in &config.listen {
-        bind_one(address, config, &mut bound).map_err(|refusal| refusal.explain(address))?;
+        match bind_one(address, config, &mut bound) {
+            Err(refusal) if address.ip() == Ipv6Addr::UNSPECIFIED && refusal.is_without_ipv6() => {
+                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+                bind_one(address, config, &mut bound).map_err(|refusal| refusal.explain(address))?;
+            }
+            result => result.map_err(|refusal| refusal.explain(address))?,
+        }
     }
     if config.listen.is_empty() {
         let [v4, v6] = DEFAULT;
         bind_one(v4, config, &mut bound).map_err(|refusal| refusal.explain(v4))?;
         match bind_one(v6, config, &mut bound) {
-            Err(Refusal::Address(error)) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)) => {}
+            Err(refusal) if refusal.is_without_ipv6() => {}
             result => result.map_err(|refusal| refusal.explain(v6))?,
         }
     }
@@ -144,7 +151,7 @@ fn bind_one(address: SocketAddr, config: &Config, bound: &mut Bound) -> Result<(
         let next = socket(address, config)?;
         next.set_reuse_port(true)?;
         next.bind(&address.into())?;
-        next.listen(limits::BACKLOG)?;
+        next.listen(config.backlog.into())?;
         sockets.push(next.into());
     }
     bound.addresses.push(address);
@@ -158,7 +165,7 @@ fn listen_alone(address: SocketAddr, config: &Config) -> Result<Socket, Refusal>
     let end = Instant::now() + Duration::from_millis(limits::ADDRESS_TAKEN_MS);
     loop {
         let first = socket(address, config)?;
-        match first.bind(&address.into()).and_then(|()| first.listen(limits::BACKLOG)) {
+        match first.bind(&address.into()).and_then(|()| first.listen(config.backlog.into())) {
             Ok(()) => return Ok(first),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => std::thread::sleep(Duration::from_millis(2)),
             Err(error) => return Err(error.into()),
@@ -189,6 +196,11 @@ fn socket(address: SocketAddr, config: &Config) -> Result<Socket, Refusal> {
 }
 
 impl Refusal {
+    /// What an IPv6 address says where there is no IPv6.
+    fn is_without_ipv6(&self) -> bool {
+        matches!(self, Refusal::Address(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)))
+    }
+
     fn explain(self, address: SocketAddr) -> StartError {
         let error = match self {
             Refusal::Address(error) => error,

@@ -40,7 +40,7 @@ impl Monitor {
         let mut watch = Watch {
             data_dir: config.data_dir.clone(),
             memory_max: config.memory_high_watermark.of(cgroup::memory_limit()),
-            disk_free_min: config.disk_free_limit,
+            disk_free_min: config.disk_free_limit.of(cgroup::memory_limit()),
             alarms,
             told: AlarmSet::default(),
             shards,
@@ -130,10 +130,10 @@ mod tests {
 
     #[test]
     fn alarms_follow_the_limits() {
-        let config = |memory, disk_free_limit| Config {
+        let config = |memory, disk_free| Config {
             data_dir: std::env::temp_dir(),
             memory_high_watermark: Watermark::Bytes(memory),
-            disk_free_limit,
+            disk_free_limit: Watermark::Bytes(disk_free),
             ..Config::default()
         };
         let alarms = |config: &Config| {
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn an_alarm_of_somebody_else_stays_and_is_told() {
         let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Broadcast::new().expect("an eventfd")));
-        let config = Config { memory_high_watermark: Watermark::Bytes(u64::MAX), disk_free_limit: 0, ..Config::default() };
+        let config =
+            Config { memory_high_watermark: Watermark::Bytes(u64::MAX), disk_free_limit: Watermark::Bytes(0), ..Config::default() };
         let monitor = Monitor::start(&config, alarms.clone(), shards.clone()).expect("a monitor");
         assert!(!shards.was_called());
         alarms.set(Alarm::DiskFull, true);

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use super::StartError;
 use super::disk::{segment_path, shard_directory};
-use super::disk_worker::{catalog_path, fill, sync_directory, write_whole};
+use super::disk_worker::{catalog_path, fill, sync_directory};
 use super::storage::{self, unusable};
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
@@ -27,7 +27,7 @@ use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::config::Config;
 use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
-use crate::store::catalog_log::{self, CatalogLog};
+use crate::store::catalog_log;
 use crate::store::{Op, Placed, Store};
 
 /// A queue that moves: its numbers before and after, and its new home.
@@ -79,17 +79,8 @@ pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(),
     }
     let moves: Map<u64, Move> = moves.into_iter().map(|(_, one)| (one.from, one)).collect();
     rename(found, &moves);
-    let catalog = Catalog::restored(&found.catalog);
-    let next = found.next_number();
-    let snapshot: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain([Saved::NextNumber(next).encode(&catalog)]).collect();
-    let bytes = catalog_log::records(generation + 1, snapshot.iter());
-    write_whole(&catalog_path(&config.data_dir, generation + 1), &bytes).map_err(failed)?;
-    found.catalog_log = CatalogLog::new(generation + 1, bytes.len() as u64);
-    let leftovers = || {
-        fs::remove_file(catalog_path(&config.data_dir, generation))?;
-        gone.iter().try_for_each(|&shard| fs::remove_dir_all(shard_directory(&config.data_dir, shard)))
-    };
-    leftovers().map_err(failed)
+    storage::write_catalog(&config.data_dir, found).map_err(failed)?;
+    gone.iter().try_for_each(|&shard| fs::remove_dir_all(shard_directory(&config.data_dir, shard))).map_err(failed)
 }
 
 /// Copies the messages of a queue from the log of a shard that is no more.

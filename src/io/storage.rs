@@ -16,11 +16,11 @@ use super::disk::{segment_path, shard_directory};
 use super::disk_worker::{catalog_path, sync_directory, write_whole};
 use super::rehome::rehome;
 use crate::base::ids::ShardId;
-use crate::broker::catalog::Saved;
+use crate::broker::catalog::{Catalog, Saved};
 use crate::config::Config;
 use crate::shard::{Found, Shard};
 use crate::store::Store;
-use crate::store::catalog_log::{self, CatalogLog};
+use crate::store::catalog_log::{self, CatalogLog, CatalogOp};
 use crate::store::format::{self, HEADER, Kind, Range, SETTLED};
 use crate::store::recover::{Recovered, recover};
 
@@ -47,8 +47,16 @@ pub fn find(config: &Config) -> Result<Found, StartError> {
 /// One sentence: it cannot be written.
 pub fn note_stop(data_dir: &Path, shards: &[Shard]) -> Result<(), StartError> {
     let ranges: Vec<Range> = shards.iter().flat_map(Shard::delivered_before).collect();
+    write_stop(data_dir, &ranges)
+}
+
+/// Writes that note.
+///
+/// # Errors
+/// One sentence: it cannot be written.
+pub fn write_stop(data_dir: &Path, ranges: &[Range]) -> Result<(), StartError> {
     let mut record = vec![0; HEADER + ranges.len() * SETTLED];
-    format::write_ranges(&mut record[HEADER..], &ranges);
+    format::write_ranges(&mut record[HEADER..], ranges);
     format::seal(&mut record, 0, Kind::Settled, 0, 0);
     let path = data_dir.join(STOPPED);
     write_whole(&path, &record).map_err(|error| unusable(&path, &error))
@@ -70,7 +78,10 @@ fn find_stop(data_dir: &Path) -> Result<Option<Vec<Range>>, StartError> {
 }
 
 /// The catalog's records, the generation of its log, and how long that is.
-fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, u32, u64), StartError> {
+///
+/// # Errors
+/// One sentence: the log cannot be read, or was written by a newer version.
+pub fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, u32, u64), StartError> {
     let generations = list(data_dir, |name| name.strip_prefix("catalog-")?.parse::<u32>().ok())?;
     let Some(&(generation, ref path)) = generations.last() else {
         return Ok((Saved::read(std::iter::empty()).expect("nothing is unknown in nothing"), 1, 0));
@@ -88,6 +99,23 @@ fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, u32, u64), StartError> {
         remove(&catalog_path(data_dir, *old))?;
     }
     Ok((records, generation, len))
+}
+
+/// Writes what was found of the catalog as a new log, in one piece.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_catalog(data_dir: &Path, found: &mut Found) -> io::Result<()> {
+    let catalog = Catalog::restored(&found.catalog);
+    let next_number = Saved::NextNumber(found.next_number()).encode(&catalog);
+    let records: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain([next_number]).collect();
+    let CatalogOp::Replace(generation, bytes) = found.catalog_log.replace(&records) else { unreachable!("a new log replaces the old one") };
+    write_whole(&catalog_path(data_dir, generation), &bytes)?;
+    found.catalog_log.on_written();
+    fs::remove_file(catalog_path(data_dir, generation - 1)).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })
 }
 
 /// A shard's log.

@@ -106,6 +106,14 @@ impl ArrayBuilder {
     pub fn table(self, table: &Table) -> Self {
         self.value(Value::Table(table.view()))
     }
+
+    /// A nested array.
+    #[must_use]
+    pub fn array(mut self, fill: impl FnOnce(ArrayBuilder) -> ArrayBuilder) -> Self {
+        let elements = fill(ArrayBuilder::default()).0;
+        long(b'A', &mut self.0, |out| out.extend_from_slice(&elements));
+        self
+    }
 }
 
 #[cfg(test)]

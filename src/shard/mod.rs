@@ -48,7 +48,7 @@ use slab::Slab;
 use crate::base::alarms::{AlarmSet, Alarms};
 use crate::base::hash::Map;
 use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
-use crate::base::limits::{HANDSHAKE_MS, HANDSHAKES_MAX};
+use crate::base::limits::HANDSHAKES_MAX;
 use crate::base::outgoing::Outgoing;
 use crate::base::quota::Quota;
 use crate::base::ready_list::ReadyList;
@@ -360,7 +360,7 @@ impl Shard {
         let (shard, seed) = (self.id, self.rng.next_u64());
         let config = &self.config;
         let conn = self.conns.insert_with(|conn| Conn::new(config, ConnAddr { shard, conn }, peer, local, seed, now));
-        let timer = self.timers.set(now + HANDSHAKE_MS, Timer::Conn(conn));
+        let timer = self.timers.set(now + self.config.handshake_ms, Timer::Conn(conn));
         let accepted = self.conns.get_mut(conn)?;
         accepted.timer = Some(timer);
         accepted.session.on_alarms(self.known_alarms);

@@ -52,6 +52,11 @@ impl CatalogLog {
         self.durable
     }
 
+    /// Whether nothing was ever written.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
     /// Whether there is nothing to be written.
     pub fn is_at_rest(&self) -> bool {
         self.staged.is_empty() && self.writing.is_none()

@@ -37,8 +37,13 @@ impl Broker {
 
     /// Starts a broker on a free port with these flags beside those that every test needs, and waits until it listens.
     pub fn start(flags: &[&str]) -> Broker {
+        Broker::start_with(flags, |_| {})
+    }
+
+    /// The same, when `set` has done its part to the command, for example set the environment.
+    pub fn start_with(flags: &[&str], set: impl FnOnce(&mut Command)) -> Broker {
         let (home, address) = (fresh_directory(), "127.0.0.1:0".to_owned());
-        let child = launch(&home, &address, flags);
+        let child = launch(&home, &address, flags, set);
         let mut broker = Broker { url: String::new(), process: Some(Process { child, home, address }), _turn: None };
         let address = broker.wait_until_it_listens();
         broker.url = format!("amqp://guest:guest@{address}/%2f");
@@ -102,7 +107,7 @@ impl Broker {
 
     fn launch_again(&mut self, flags: &[&str]) {
         let process = self.process.as_mut().expect("only a broker of our own is started");
-        process.child = launch(&process.home, &process.address, flags);
+        process.child = launch(&process.home, &process.address, flags, |_| {});
     }
 
     /// Is it ours to end and to start?
@@ -125,6 +130,11 @@ impl Broker {
             Some(status) => status,
             None => panic!("the broker did not end within {STOP_MAX:?}; its log:\n{}", self.log()),
         }
+    }
+
+    /// Its data directory, while it is ours.
+    pub fn data_dir(&self) -> PathBuf {
+        self.process.as_ref().expect("only a broker of our own has one").home.join("data")
     }
 
     /// What it has written so far.
@@ -164,10 +174,11 @@ impl Drop for Broker {
 }
 
 /// Starts the binary; its log begins anew.
-fn launch(home: &Path, address: &str, flags: &[&str]) -> Child {
+fn launch(home: &Path, address: &str, flags: &[&str], set: impl FnOnce(&mut Command)) -> Child {
     let log = File::create(home.join("log")).expect("a directory of ours is writable");
     let mut command = command();
     command.args(["--listen", address, "--no-pin", "--data-dir"]).arg(home.join("data")).args(flags);
+    set(&mut command);
     command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
     command.spawn().expect("the broker's binary starts")
 }

@@ -10,6 +10,7 @@
 
 mod alarms;
 mod broker;
+mod configuration;
 mod kill_loop;
 mod lapin;
 mod operation;

@@ -36,6 +36,8 @@ fn a_wrong_value_is_one_sentence_and_status_2() {
         ["--max-connections", "x"],
         ["--memory-high-watermark", "1.5"],
         ["--disk-free-limit", "little"],
+        ["--handshake-timeout", "0"],
+        ["--backlog", "many"],
         ["--log", "loudly"],
         ["--no-such-flag", "x"],
     ] {
@@ -132,7 +134,16 @@ fn address(broker: &Broker) -> String {
     authority.to_owned()
 }
 
-const FLAGS: [&str; 20] = [
+const FLAGS: [&str; 29] = [
+    "--config",
+    "--definitions",
+    "--default-user",
+    "--default-pass",
+    "--default-user-tags",
+    "--default-vhost",
+    "--loopback-users",
+    "--handshake-timeout",
+    "--backlog",
     "--listen",
     "--shards",
     "--cpus",

@@ -20,8 +20,14 @@ fn start() -> (Broker, Arc<Alarms>, Scratch) {
     let data = Scratch::new();
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     let memory_high_watermark = Watermark::Bytes(u64::MAX);
-    let config =
-        Arc::new(Config { listen, data_dir: data.0.clone(), shards: 3, memory_high_watermark, disk_free_limit: 0, ..Config::default() });
+    let config = Arc::new(Config {
+        listen,
+        data_dir: data.0.clone(),
+        shards: 3,
+        memory_high_watermark,
+        disk_free_limit: Watermark::Bytes(0),
+        ..Config::default()
+    });
     let shards = shard::cluster(&config, 7);
     let alarms = shards[0].alarms().clone();
     (Broker::start(&config, shards).expect("a broker"), alarms, data)

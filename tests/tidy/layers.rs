@@ -66,7 +66,7 @@ const LAYERS: [&[&str]; 6] = [
     &["config", "message"],
     &["contract"],
     &["transport", "protocol", "broker", "store", "cluster"],
-    &["shard"],
+    &["shard", "definitions"],
     &["io", "management"],
 ];
 

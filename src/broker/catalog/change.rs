@@ -10,6 +10,7 @@ use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, tex
 use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId, UserId};
 use crate::base::quota::Quota;
 use crate::broker::exchange::{Dest, Kind, Matcher};
+use crate::config::Founding;
 use crate::contract::{
     BindingSpec, Command, ExchangeSpec, Hashing, Password, PasswordHash, Permissions, QueueSpec, UserSpec, VhostId, VhostSpec,
 };
@@ -82,17 +83,20 @@ impl Change {
 
     /// What makes a new broker of nothing: the virtual host `/`, and guest, who may do everything in it.
     pub fn of_a_new_broker() -> [Change; 3] {
-        let all = || Box::from(".*");
-        let password = PasswordHash::new(Hashing::default(), *GUEST_SALT, GUEST.as_bytes());
-        let (password, tags) = (Some(Password::Hashed(password)), Some(["administrator".into()].into()));
+        Change::founding(&Founding::default(), *GUEST_SALT)
+    }
+
+    /// What makes a broker with one virtual host and one user of nothing.
+    pub fn founding(founding: &Founding, salt: [u8; 4]) -> [Change; 3] {
+        let Founding { vhost, user, password, tags, configure, write, read } = founding;
+        let password = Some(Password::Hashed(PasswordHash::new(Hashing::default(), salt, password.as_bytes())));
+        let tags = Some(tags.iter().map(|tag| tag.as_str().into()).collect());
+        let permissions = Permissions { configure: configure.as_str().into(), write: write.as_str().into(), read: read.as_str().into() };
+        let (vhost, user): (Box<str>, Box<str>) = (vhost.as_str().into(), user.as_str().into());
         [
-            Command::PutVhost(VhostSpec { name: "/".into(), description: "Default virtual host".into(), ..VhostSpec::default() }),
-            Command::PutUser(UserSpec { name: GUEST.into(), password, tags }),
-            Command::SetPermissions {
-                vhost: "/".into(),
-                user: GUEST.into(),
-                permissions: Permissions { configure: all(), write: all(), read: all() },
-            },
+            Command::PutVhost(VhostSpec { name: vhost.clone(), description: "Default virtual host".into(), ..VhostSpec::default() }),
+            Command::PutUser(UserSpec { name: user.clone(), password, tags }),
+            Command::SetPermissions { vhost, user, permissions },
         ]
         .map(Change::command)
     }
@@ -251,8 +255,7 @@ impl Catalog {
     }
 }
 
-/// Name and password of the user that a new broker has. Everybody knows them, so the salt need not be a secret.
-const GUEST: &str = "guest";
+/// Everybody knows the password of the user that a new broker has, so the salt need not be a secret.
 const GUEST_SALT: &[u8; 4] = b"ring";
 
 #[cfg(test)]

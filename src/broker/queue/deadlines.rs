@@ -116,7 +116,7 @@ mod tests {
         deadlines.push(100, 5, 9);
         deadlines.push(120, 10, 10);
         assert_eq!((deadlines.runs.len(), deadlines.next()), (2, Some(100)));
-        assert_eq!(due(&mut deadlines, 99), []);
+        assert!(due(&mut deadlines, 99).is_empty());
         assert_eq!(due(&mut deadlines, 100), (0..10).collect::<Vec<_>>());
         assert_eq!((due(&mut deadlines, 500), deadlines.next()), (vec![10], None));
     }

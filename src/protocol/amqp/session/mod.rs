@@ -47,7 +47,7 @@ pub use loan::{BodyLoan, SEPARATOR};
 pub use transaction::Transaction;
 
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
-use crate::base::limits::{HANDSHAKE_MS, OUTPUT_SIZE_STALL};
+use crate::base::limits::OUTPUT_SIZE_STALL;
 use crate::base::outgoing::Outgoing;
 use crate::base::quota::Quota;
 use crate::base::rng::Rng;
@@ -148,6 +148,7 @@ impl Session {
     /// A connection just accepted, `now` in milliseconds since start. `seed` makes the names that it gives.
     pub fn new(config: Arc<Config>, addr: ConnAddr, seed: u64, now: u64) -> Session {
         Session {
+            keepalive: Keepalive::new(now, config.handshake_ms),
             config,
             addr,
             stage: Stage::Greeting,
@@ -163,7 +164,6 @@ impl Session {
             assembled: None,
             spare: Spare::default(),
             output: Outgoing::default(),
-            keepalive: Keepalive::new(now, HANDSHAKE_MS),
             throttle: Throttle::default(),
             rng: Rng::seeded(seed),
             consumer_generation: 0,

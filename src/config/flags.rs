@@ -1,0 +1,235 @@
+//! The flags and the tasks of the command line, and what `--help` says of each: the one place that documents what can be set.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::values::{CpuList, Names, address, congestion, cpu_list, durability, frame_max, level, names, number, power_of_two, size};
+use super::watermark::Watermark;
+use super::{Congestion, Durability};
+use crate::base::limits;
+
+/// RingMQ: a message broker for RabbitMQ's users (AMQP 0-9-1).
+///
+/// Sizes are in bytes; the suffixes k, m, g (or KiB, MiB, GiB) multiply by 1024, 1024², 1024³, and kB, MB, GB by 1000, 1000², 1000³.
+///
+/// What flags do not set, a configuration file (--config) may, and then these variables of the environment: RABBITMQ_DEFAULT_USER,
+/// RABBITMQ_DEFAULT_PASS, RABBITMQ_DEFAULT_VHOST.
+#[derive(Parser, Debug)]
+#[command(name = "ringmq", version, max_term_width = 110, args_conflicts_with_subcommands = true, args_override_self = true)]
+pub struct CommandLine {
+    #[command(flatten)]
+    pub flags: Flags,
+    #[command(subcommand)]
+    pub task: Option<Task>,
+}
+
+/// What the program does instead of running the broker.
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub enum Task {
+    /// Read or write the definitions in a data directory that no broker uses
+    #[command(subcommand)]
+    Definitions(Definitions),
+}
+
+/// What is done with definitions.
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub enum Definitions {
+    /// Write users, virtual hosts, permissions, policies, queues, exchanges and bindings as RabbitMQ's JSON
+    Export {
+        /// The data directory
+        #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
+        data_dir: PathBuf,
+        /// Where to write [default: standard output]
+        file: Option<PathBuf>,
+    },
+    /// Add what RabbitMQ's JSON defines to what is there
+    Import {
+        /// The data directory; created if missing
+        #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
+        data_dir: PathBuf,
+        /// The definitions: a file, or a directory of *.json files
+        file: PathBuf,
+    },
+}
+
+/// What is set by flags: the broker as it shall run.
+#[derive(clap::Args, Debug)]
+pub struct Flags {
+    /// Configuration in RabbitMQ's format (rabbitmq.conf): a file, or a directory of *.conf files; may be repeated, later ones win. Flags win over
+    /// all [default: RABBITMQ_CONFIG_FILE of the environment]
+    #[arg(long, value_name = "PATH")]
+    pub config: Vec<PathBuf>,
+
+    /// Address and port to listen on, for example 0.0.0.0:5672 or [::]:5672 (which takes IPv4 too); may be repeated; port 0 takes a
+    /// free one [default: 127.0.0.1:5672, and [::1]:5672 where there is IPv6]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    pub listen: Vec<SocketAddr>,
+
+    /// Number of shards: event loops, one thread each [default: one per CPU of --cpus, or per CPU available]
+    #[arg(long, value_name = "N", value_parser = number::<u16, 1, { limits::SHARDS_MAX as u64 }>)]
+    pub shards: Option<u16>,
+
+    /// CPUs to pin the shards to, in order, for example 0,2-3 [default: the CPUs available]
+    #[arg(long, value_name = "LIST", value_parser = cpu_list)]
+    pub cpus: Option<CpuList>,
+
+    /// Leave it to the kernel where shards run
+    #[arg(long, conflicts_with = "cpus")]
+    pub no_pin: bool,
+
+    /// Directory for what outlives the process; created if missing, and locked while the broker runs
+    #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
+    pub data_dir: PathBuf,
+
+    /// What a confirm of a persistent message in a durable queue means: sync (it is on stable storage and survives a crash of the machine) or os
+    /// (it is written and survives a crash of the broker)
+    #[arg(long, value_name = "sync|os", default_value = "sync", value_parser = durability)]
+    pub durability: Durability,
+
+    /// Start although the log is damaged, and lose what is
+    #[arg(long)]
+    pub accept_log_loss: bool,
+
+    /// Memory for messages of a shard, 1 MiB to 1 TiB; queues leave persistent messages beyond it to the log and read them again when it is their turn
+    /// (transient ones only beyond half of the memory high watermark)
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = size::<usize, { 1 << 20 }, { 1 << 40 }>)]
+    pub queue_memory: usize,
+
+    /// Submission entries of a shard's io_uring, a power of two from 64 to 4096; completion entries are 8 times as many
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = power_of_two::<u32, 64, 4096>)]
+    pub ring_entries: u32,
+
+    /// Small receive buffers of a shard, which its quiet connections share, a power of two from 16 to 32768
+    #[arg(long, value_name = "N", default_value = "256", value_parser = power_of_two::<u16, 16, 32_768>)]
+    pub recv_buffers: u16,
+
+    /// Size of one small receive buffer, 1 KiB to 1 MiB; who sends more than that at a time is read in bulk
+    #[arg(long, value_name = "BYTES", default_value = "4KiB", value_parser = size::<u32, { 1 << 10 }, { 1 << 20 }>)]
+    pub recv_buffer_size: u32,
+
+    /// Large receive buffers of a shard, for connections that are read in bulk, a power of two from 1 to 1024
+    #[arg(long, value_name = "N", default_value = "16", value_parser = power_of_two::<u16, 1, 1024>)]
+    pub bulk_buffers: u16,
+
+    /// Size of one large receive buffer, 16 KiB to 4 MiB
+    #[arg(long, value_name = "BYTES", default_value = "192KiB", value_parser = size::<u32, { 16 << 10 }, { 4 << 20 }>)]
+    pub bulk_buffer_size: u32,
+
+    /// Begin every receive anew, as on kernels before 6.17: for a kernel whose multishot receives misbehave (costs 10 to 15 % with many quiet
+    /// connections)
+    #[arg(long)]
+    pub no_multishot: bool,
+
+    /// Output buffer that a connection keeps between sends, 4 KiB to 16 MiB
+    #[arg(long, value_name = "BYTES", default_value = "512KiB", value_parser = size::<usize, { 4 << 10 }, { 16 << 20 }>)]
+    pub send_buffer_size: usize,
+
+    /// Let the kernel wait for more before it sends a small packet (Nagle's algorithm): fewer packets, later answers
+    #[arg(long)]
+    pub no_tcp_nodelay: bool,
+
+    /// TCP congestion control of connections, as in net.ipv4.tcp_available_congestion_control; system leaves the system's [default: cubic,
+    /// where there is one]
+    #[arg(long, value_name = "NAME", value_parser = congestion)]
+    pub tcp_congestion: Option<Congestion>,
+
+    /// Microseconds that an idle shard looks for work before it sleeps, 0 to 1000000; 0 saves power, more saves wake-ups
+    #[arg(long, value_name = "MICROS", default_value = "20", value_parser = number::<u32, 0, 1_000_000>)]
+    pub spin: u32,
+
+    /// Most channels on a connection, offered in connection.tune, 0 to 65535; 0 is no limit
+    #[arg(long, value_name = "N", default_value = "2047", value_parser = number::<u16, 0, 65_535>)]
+    pub channel_max: u16,
+
+    /// Largest frame, offered in connection.tune, 4 KiB to 16 MiB; 0 is no limit
+    #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = frame_max)]
+    pub frame_max: u32,
+
+    /// Seconds between heartbeats, offered in connection.tune, 0 to 65535; 0 is off
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = number::<u16, 0, 65_535>)]
+    pub heartbeat: u16,
+
+    /// Longest time that a consumer of a quorum queue may keep a message unacknowledged, in milliseconds; 0 is no limit
+    #[arg(long, value_name = "MS", default_value = "1800000", value_parser = number::<u64, 0, { limits::EXPIRATION_MS_MAX }>)]
+    pub consumer_timeout: u64,
+
+    /// Largest message body, up to 512 MiB
+    #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = size::<usize, 1, { limits::MESSAGE_SIZE_CAP as u64 }>)]
+    pub max_message_size: usize,
+
+    /// Most connections at a time, all shards together; one more is refused
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = number::<usize, 1, 10_000_000>)]
+    pub max_connections: usize,
+
+    /// Users who may log in over loopback only, separated by commas; none: all may from everywhere
+    #[arg(long, value_name = "NAMES", default_value = "guest", value_parser = names)]
+    pub loopback_users: Names,
+
+    /// Memory beyond which publishers are blocked until less is in use: a share of what the process may use (0.6), or a size (2GiB)
+    #[arg(long, value_name = "SHARE|BYTES", default_value = "0.6", value_parser = Watermark::parse)]
+    pub memory_high_watermark: Watermark,
+
+    /// Free space in the file system of --data-dir below which publishers are blocked until there is more: a size, or with a point a multiple of the
+    /// memory that the process may use (1.5); 0 is no limit
+    #[arg(long, value_name = "BYTES|MULTIPLE", default_value = "50MB", value_parser = Watermark::parse_multiple)]
+    pub disk_free_limit: Watermark,
+
+    /// Milliseconds from a connection's arrival to connection.open, 1000 to 3600000
+    #[arg(long, value_name = "MILLIS", default_value = "10000", value_parser = number::<u64, 1_000, 3_600_000>)]
+    pub handshake_timeout: u64,
+
+    /// Connections that the kernel completes before a shard accepts them, for each listener, 1 to 65535
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = number::<u16, 1, 65_535>)]
+    pub backlog: u16,
+
+    /// Definitions in RabbitMQ's JSON that come on top of what there is: a file, or a directory of *.json files; may be repeated. A new broker has what
+    /// they say and nothing else: not the user and the virtual host of the flags --default-…
+    #[arg(long, value_name = "PATH")]
+    pub definitions: Vec<PathBuf>,
+
+    /// The user of a new broker [env: RABBITMQ_DEFAULT_USER]
+    #[arg(long, value_name = "NAME", default_value = "guest")]
+    pub default_user: String,
+
+    /// Its password; a configuration file or the environment hides it better [env: RABBITMQ_DEFAULT_PASS]
+    #[arg(long, value_name = "PASSWORD", default_value = "guest")]
+    pub default_pass: String,
+
+    /// Its tags, separated by commas, or none
+    #[arg(long, value_name = "NAMES", default_value = "administrator", value_parser = names)]
+    pub default_user_tags: Names,
+
+    /// The virtual host of a new broker [env: RABBITMQ_DEFAULT_VHOST]
+    #[arg(long, value_name = "NAME", default_value = "/")]
+    pub default_vhost: String,
+
+    /// What the user may declare and delete there, a Perl-compatible pattern
+    #[arg(long, value_name = "PATTERN", default_value = ".*")]
+    pub default_configure: String,
+
+    /// What it may send to
+    #[arg(long, value_name = "PATTERN", default_value = ".*")]
+    pub default_write: String,
+
+    /// What it may receive from
+    #[arg(long, value_name = "PATTERN", default_value = ".*")]
+    pub default_read: String,
+
+    /// Do not count on what an x-death header that a client publishes says, as RabbitMQ since version 4
+    #[arg(long)]
+    pub ignore_client_deaths: bool,
+
+    /// What to log: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
+    pub log: log::LevelFilter,
+
+    /// `product` in the server-properties that clients see
+    #[arg(long, value_name = "NAME", default_value = "RingMQ")]
+    pub product: String,
+
+    /// `version` in the server-properties: the RabbitMQ version whose behaviour clients may expect
+    #[arg(long, value_name = "VERSION", default_value = "4.3.6")]
+    pub product_version: String,
+}

@@ -1,0 +1,375 @@
+//! Settings in RabbitMQ's words → flags of ours.
+//!
+//! ```text
+//! file, environment ─ conf::parse ─▶ Setting ─ known? ─▶ flag=value ─▶ read like the command line
+//!                                              └ no: a warning
+//! ```
+//!
+//! A setting is no second way to configure anything: it is the flag of [`KNOWN`] in RabbitMQ's notation, whose units differ from ours. Of two
+//! settings with one key the later one counts.
+
+use super::conf::Setting;
+use super::values;
+
+/// A flag that a setting stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Given {
+    /// The name, without `--`.
+    pub flag: &'static str,
+    /// What the command line would say.
+    pub argument: String,
+    /// Where the setting stands, and its key.
+    pub place: String,
+}
+
+/// How RabbitMQ writes a value.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As the flag does.
+    Same,
+    /// A number of bytes, or with units that are powers of 1024 (`128KB`).
+    ByteSize,
+    /// A number of bytes, or with units of either kind (`2GB`, `2GiB`).
+    InformationUnit,
+    /// A fraction of the memory, up to 1.
+    Share,
+    /// A multiple of the memory.
+    Multiple,
+    /// A number, or `infinity`: this.
+    OrInfinity(&'static str),
+    /// A port of every address, or an address and a port.
+    Listener,
+    /// The flag is there if this is false.
+    Unless,
+    /// A level of RabbitMQ's log.
+    Level,
+    /// From where definitions come: we know files.
+    Source,
+    /// `KEY.NAME = true`, for each name of a list.
+    Names,
+    /// `none`: the list is empty.
+    NoNames,
+}
+
+/// What is to be said of settings that mean nothing here.
+pub type Warnings = Vec<String>;
+
+/// What the variables of the environment that RabbitMQ's container image knows set.
+pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
+    let setting = |&(name, key): &(&str, &str)| Some(Setting { key: vec![key.into()], value: variable(name)?, place: name.into() });
+    VARIABLES.iter().filter_map(setting).collect()
+}
+
+/// The flags that the settings stand for.
+///
+/// # Errors
+/// One sentence: which setting has a wrong value.
+pub fn flags(settings: &[Setting]) -> Result<(Vec<Given>, Warnings), String> {
+    let (mut given, mut warnings) = (Vec::new(), Warnings::new());
+    for (at, setting) in settings.iter().enumerate() {
+        let key = setting.key.join(".");
+        let Some((_, flag, form)) = KNOWN.iter().find(|(known, ..)| is(known, &setting.key)) else {
+            warnings.push(format!("{}: {key} means nothing to this broker and is left out", setting.place));
+            continue;
+        };
+        if settings[at + 1..].iter().any(|later| later.key == setting.key) || is_outdone(setting, settings) {
+            continue;
+        }
+        let place = format!("{}: {key}", setting.place);
+        if setting.value.starts_with("encrypted:") {
+            return Err(format!(
+                "{place} is encrypted, and there is no key for it here: give the value itself, in a file that others cannot read"
+            ));
+        }
+        let value = form.read(setting, settings).map_err(|why| format!("{place}: {why}"))?;
+        given.extend(value.map(|value| Given { flag, argument: format!("--{flag}{value}"), place }));
+    }
+    Ok((given, warnings))
+}
+
+/// Whether a key is this one; `*` stands for any name.
+fn is(known: &str, key: &[String]) -> bool {
+    known.split('.').count() == key.len() && known.split('.').zip(key).all(|(known, name)| known == "*" || known == name)
+}
+
+/// An absolute limit outdoes a relative one, and `none` all names, wherever they stand.
+fn is_outdone(setting: &Setting, settings: &[Setting]) -> bool {
+    let Some((last, parents)) = setting.key.split_last() else { return false };
+    let is_absolute = |other: &Setting| other.key.split_last().is_some_and(|(last, others)| last == "absolute" && others == parents);
+    last == "relative" && settings.iter().any(is_absolute) || settings.iter().any(|other| other.key == parents)
+}
+
+impl Form {
+    /// What follows the flag's name; none if the flag is not given.
+    fn read(self, setting: &Setting, settings: &[Setting]) -> Result<Option<String>, String> {
+        let text = &*setting.value;
+        let value = match self {
+            Form::Same => text.to_owned(),
+            Form::ByteSize => byte_size(text).ok_or("give bytes, or a size in KB, MB or GB, powers of 1024")?.to_string(),
+            Form::InformationUnit => information_unit(text).ok_or("give bytes, or a size such as 512MB, 2GB or 2GiB")?.to_string(),
+            Form::Share => format!("{:?}", real(text).filter(|&real| real <= 1.0).ok_or("give a share from 0 to 1, such as 0.6")?),
+            Form::Multiple => format!("{:?}", real(text).ok_or("give a multiple of the memory, such as 1.5")?),
+            Form::OrInfinity(most) => if text == "infinity" { most } else { text }.to_owned(),
+            Form::Listener => listener(text)?,
+            Form::Unless => return boolean(text).map(|truth| (!truth).then(String::new)),
+            Form::Level => level(text)?.to_owned(),
+            Form::Source => return source(text).map(|()| None),
+            Form::Names => boolean(text).map(|_| names_beside(setting, settings))?,
+            Form::NoNames if text == "none" => String::new(),
+            Form::NoNames => return Err("give none, or a name behind a dot and true".to_owned()),
+        };
+        Ok(Some(format!("={value}")))
+    }
+}
+
+/// As `frame_max` has it, where a KB is 1024 bytes.
+fn byte_size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 0,
+        "KB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// As the memory and disk limits have it: a unit is a power of 1000 unless it has an `i`, with or without a `B` at the end.
+fn information_unit(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = text[digits.len()..].to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (unit, base) = unit.strip_suffix('i').map_or((unit, 1000_u64), |unit| (unit, 1024));
+    let power = ["", "k", "m", "g", "t", "p"].iter().position(|known| *known == unit)?;
+    let is_whole = power > 0 || text.len() == digits.len();
+    digits.parse::<u64>().ok().filter(|_| is_whole)?.checked_mul(base.pow(power as u32))
+}
+
+fn real(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|real: &f64| real.is_finite() && *real >= 0.0)
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "give true or false".to_owned())
+}
+
+/// `5672` is that port of every address; the port is what follows the last colon, also behind a bare IPv6 address.
+fn listener(text: &str) -> Result<String, String> {
+    let wrong = || "give a port, or an IP address and a port, such as 5672, 127.0.0.1:5672 or ::1:5672".to_owned();
+    if text.parse::<u16>().is_ok() {
+        return Ok(format!("[::]:{text}"));
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let address = format!("{host}:{port}");
+    values::address(&address).map(|_| address).map_err(|_| wrong())
+}
+
+/// The names that are set beside this one, each by what was said last.
+fn names_beside(setting: &Setting, settings: &[Setting]) -> String {
+    let (_, parents) = setting.key.split_last().expect("a key has a name");
+    let mut names: Vec<(&str, bool)> = Vec::new();
+    for other in settings {
+        if let Some((name, others)) = other.key.split_last()
+            && others == parents
+        {
+            names.retain(|(known, _)| known != name);
+            names.push((name, other.value == "true"));
+        }
+    }
+    names.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect::<Vec<_>>().join(",")
+}
+
+fn level(text: &str) -> Result<&'static str, String> {
+    match text {
+        "debug" => Ok("debug"),
+        "info" | "notice" => Ok("info"),
+        "warning" => Ok("warn"),
+        "error" | "critical" | "alert" | "emergency" => Ok("error"),
+        "none" => Ok("off"),
+        _ => Err("give debug, info, notice, warning, error, critical, alert, emergency or none".to_owned()),
+    }
+}
+
+fn source(text: &str) -> Result<(), String> {
+    match text {
+        "local_filesystem" | "local" | "rabbitmq_definitions_import_local_filesystem" | "rabbit_definitions_import_local_filesystem" => {
+            Ok(())
+        }
+        _ => Err("definitions are read from files only: give local_filesystem, and the path as definitions.local.path".to_owned()),
+    }
+}
+
+/// Keys, their flags, and how their values are written; `*` stands for a name that does not matter.
+const KNOWN: &[(&str, &str, Form)] = &[
+    ("listeners.tcp", "listen", Form::Listener),
+    ("listeners.tcp.*", "listen", Form::Listener),
+    ("tcp_listen_options.backlog", "backlog", Form::Same),
+    ("tcp_listen_options.nodelay", "no-tcp-nodelay", Form::Unless),
+    ("handshake_timeout", "handshake-timeout", Form::Same),
+    ("heartbeat", "heartbeat", Form::Same),
+    ("consumer_timeout", "consumer-timeout", Form::Same),
+    ("frame_max", "frame-max", Form::ByteSize),
+    ("channel_max", "channel-max", Form::Same),
+    ("max_channels_per_connection", "channel-max", Form::Same),
+    ("connection_max", "max-connections", Form::OrInfinity("10000000")),
+    ("max_connections", "max-connections", Form::OrInfinity("10000000")),
+    ("max_message_size", "max-message-size", Form::Same),
+    ("vm_memory_high_watermark.relative", "memory-high-watermark", Form::Share),
+    ("vm_memory_high_watermark.absolute", "memory-high-watermark", Form::InformationUnit),
+    ("disk_free_limit.relative", "disk-free-limit", Form::Multiple),
+    ("disk_free_limit.absolute", "disk-free-limit", Form::InformationUnit),
+    ("log.console.level", "log", Form::Level),
+    ("product.name", "product", Form::Same),
+    ("product.version", "product-version", Form::Same),
+    ("loopback_users", "loopback-users", Form::NoNames),
+    ("loopback_users.*", "loopback-users", Form::Names),
+    ("default_user", "default-user", Form::Same),
+    ("default_pass", "default-pass", Form::Same),
+    ("default_user_tags.*", "default-user-tags", Form::Names),
+    ("default_vhost", "default-vhost", Form::Same),
+    ("default_permissions.configure", "default-configure", Form::Same),
+    ("default_permissions.write", "default-write", Form::Same),
+    ("default_permissions.read", "default-read", Form::Same),
+    ("load_definitions", "definitions", Form::Same),
+    ("management.load_definitions", "definitions", Form::Same),
+    ("definitions.local.path", "definitions", Form::Same),
+    ("definitions.import_backend", "definitions", Form::Source),
+];
+
+/// Variables and the keys that they set.
+const VARIABLES: [(&str, &str); 3] =
+    [("RABBITMQ_DEFAULT_USER", "default_user"), ("RABBITMQ_DEFAULT_PASS", "default_pass"), ("RABBITMQ_DEFAULT_VHOST", "default_vhost")];
+
+#[cfg(test)]
+mod tests {
+    use super::super::conf;
+    use super::*;
+
+    /// The flags of some lines, or the refusal.
+    fn read(text: &str) -> Result<String, String> {
+        let (given, warnings) = flags(&conf::parse(text, "f")?)?;
+        assert_eq!(warnings, Warnings::new());
+        Ok(given.into_iter().map(|given| given.argument).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn units_are_rabbitmq_s() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("2k", 2_000),
+            ("2kb", 2_000),
+            ("2KB", 2_000),
+            ("2Ki", 2048),
+            ("2KiB", 2048),
+            ("2kib", 2048),
+            ("2M", 2_000_000),
+            ("512MB", 512_000_000),
+            ("512mb", 512_000_000),
+            ("1MiB", 1 << 20),
+            ("2g", 2_000_000_000),
+            ("2GB", 2_000_000_000),
+            ("2Gi", 2 << 30),
+            ("2GiB", 2 << 30),
+            ("1TB", 1_000_000_000_000),
+            ("1TiB", 1 << 40),
+            ("1P", 1_000_000_000_000_000),
+            ("1PiB", 1 << 50),
+        ] {
+            assert_eq!(information_unit(text), Some(bytes), "{text}");
+        }
+        assert_eq!(["", "GB", "1 GB", "1.5GB", "5B", "1i", "1EB", "-1", "99999999PB", "1GBB"].map(information_unit), [None; 10]);
+        assert_eq!(["1", "128KB", "128kb", "1MB", "1GB"].map(byte_size), [1, 128 << 10, 128 << 10, 1 << 20, 1 << 30].map(Some));
+        assert_eq!(["", "1 KB", "12B", "1k", "1KiB", "-1", "99999999999GB"].map(byte_size), [None; 7]);
+    }
+
+    #[test]
+    fn every_key_is_a_flag() {
+        for (line, flag) in [
+            ("listeners.tcp.default = 5672", "--listen=[::]:5672"),
+            ("listeners.tcp.local = 127.0.0.1:5673", "--listen=127.0.0.1:5673"),
+            ("listeners.tcp.six = ::1:5672", "--listen=[::1]:5672"),
+            ("listeners.tcp.six = [::1]:5672", "--listen=[::1]:5672"),
+            ("tcp_listen_options.backlog = 128", "--backlog=128"),
+            ("tcp_listen_options.nodelay = false", "--no-tcp-nodelay"),
+            ("tcp_listen_options.nodelay = true", ""),
+            ("handshake_timeout = 5000", "--handshake-timeout=5000"),
+            ("heartbeat = 30", "--heartbeat=30"),
+            ("frame_max = 128KB", "--frame-max=131072"),
+            ("channel_max = 10", "--channel-max=10"),
+            ("max_channels_per_connection = 10", "--channel-max=10"),
+            ("connection_max = 10", "--max-connections=10"),
+            ("max_connections = infinity", "--max-connections=10000000"),
+            ("max_message_size = 1000", "--max-message-size=1000"),
+            ("vm_memory_high_watermark.relative = 0.4", "--memory-high-watermark=0.4"),
+            ("vm_memory_high_watermark.relative = 1", "--memory-high-watermark=1.0"),
+            ("vm_memory_high_watermark.absolute = 2GiB", "--memory-high-watermark=2147483648"),
+            ("disk_free_limit.relative = 2", "--disk-free-limit=2.0"),
+            ("disk_free_limit.absolute = 500KB", "--disk-free-limit=500000"),
+            ("log.console.level = critical", "--log=error"),
+            ("product.name = A B", "--product=A B"),
+            ("product.version = 1", "--product-version=1"),
+            ("load_definitions = /a.json", "--definitions=/a.json"),
+            ("management.load_definitions = /a.json", "--definitions=/a.json"),
+            ("definitions.import_backend = local_filesystem\ndefinitions.local.path = /a", "--definitions=/a"),
+            ("default_user = ann\ndefault_pass = a#b\ndefault_pass = 'a#b'", "--default-user=ann --default-pass=a#b"),
+            ("loopback_users.guest = true\nloopback_users = none", "--loopback-users="),
+            ("loopback_users.guest = false", "--loopback-users="),
+            ("default_vhost = v", "--default-vhost=v"),
+            ("default_permissions.configure = ^a", "--default-configure=^a"),
+            ("default_permissions.write = .*", "--default-write=.*"),
+            ("default_permissions.read = .*", "--default-read=.*"),
+            ("default_user_tags.administrator = false", "--default-user-tags="),
+            ("default_user_tags.a\\.b = true", "--default-user-tags=a.b"),
+        ] {
+            assert_eq!(read(line), Ok(flag.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_later_of_two_counts_and_an_absolute_limit_always() {
+        assert_eq!(read("listeners.tcp.a = 1\nlisteners.tcp.b = 2\nlisteners.tcp.a = 3"), Ok("--listen=[::]:2 --listen=[::]:3".into()));
+        let absolute = Ok("--disk-free-limit=5".to_owned());
+        assert_eq!(read("disk_free_limit.absolute = 5\ndisk_free_limit.relative = 1.0"), absolute);
+        assert_eq!(read("disk_free_limit.relative = 1.0\ndisk_free_limit.absolute = 5"), absolute);
+        let tags = "default_user_tags.a = true\ndefault_user_tags.b = true\ndefault_user_tags.a = false\ndefault_user_tags.c = true";
+        assert_eq!(read(tags).map(|flags| flags.rsplit_once('=').map(|(_, names)| names.to_owned())), Ok(Some("b,c".into())));
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_by_file_line_and_key() {
+        for (line, sentence) in [
+            (
+                "\nlisteners.tcp = none",
+                "f:2: listeners.tcp: give a port, or an IP address and a port, such as 5672, 127.0.0.1:5672 or ::1:5672",
+            ),
+            ("listeners.tcp.1 = localhost:5672", "f:1: listeners.tcp.1: give a port, or an IP address"),
+            ("listeners.tcp.1 = unix:/run/r.sock:0", "f:1: listeners.tcp.1: give a port, or an IP address"),
+            ("listeners.tcp.1 = 70000", "f:1: listeners.tcp.1: give a port, or an IP address"),
+            ("tcp_listen_options.nodelay = on", "f:1: tcp_listen_options.nodelay: give true or false"),
+            ("frame_max = much", "f:1: frame_max: give bytes, or a size in KB, MB or GB"),
+            ("vm_memory_high_watermark.relative = 1.5", "f:1: vm_memory_high_watermark.relative: give a share from 0 to 1"),
+            ("vm_memory_high_watermark.absolute = 2 GB", "f:1: vm_memory_high_watermark.absolute: give bytes, or a size such as 512MB"),
+            ("disk_free_limit.relative = -1", "f:1: disk_free_limit.relative: give a multiple of the memory"),
+            ("loopback_users = guest", "f:1: loopback_users: give none, or a name behind a dot and true"),
+            ("default_user_tags.a = yes", "f:1: default_user_tags.a: give true or false"),
+            ("log.console.level = loud", "f:1: log.console.level: give debug, info, notice"),
+            ("definitions.import_backend = https", "f:1: definitions.import_backend: definitions are read from files only"),
+            ("product.name = encrypted:abc", "f:1: product.name is encrypted, and there is no key for it here"),
+        ] {
+            let refusal = read(line).expect_err(line);
+            assert!(refusal.starts_with(sentence), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_told_and_left_out() {
+        let text = "heartbeat = 1\n\nssl_options.password = encrypted:x\nlisteners.tcp.a.b = 1\nqueue_leader_locator = balanced";
+        let (given, warnings) = flags(&conf::parse(text, "f").expect("settings")).expect("nothing wrong");
+        assert_eq!(given.len(), 1);
+        let expected = ["f:3: ssl_options.password", "f:4: listeners.tcp.a.b", "f:5: queue_leader_locator"];
+        assert_eq!(warnings, expected.map(|place| format!("{place} means nothing to this broker and is left out")));
+    }
+}

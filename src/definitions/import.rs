@@ -1,0 +1,196 @@
+//! Definitions come on top of what a catalog has: what is there as they want it stays, what is missing is made, and what cannot be is left out.
+//!
+//! It happens to a catalog that nobody uses yet, between the disk and the first connection.
+
+use std::collections::HashMap;
+
+use super::export::administration;
+use super::steps::Step;
+use crate::base::ids::ShardId;
+use crate::broker::catalog::{Catalog, Change, Saved, Verdict};
+use crate::contract::{Command, Password, UserSpec};
+
+/// What has come of it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Imported {
+    /// What has changed, in order.
+    pub changes: Vec<Saved>,
+    /// How many objects were there already.
+    pub present: usize,
+    /// What could not be made, and why: a sentence each.
+    pub left_out: Vec<String>,
+}
+
+/// Where new queues live and by what the log knows them.
+pub struct Homes {
+    /// How many shards there are.
+    pub shards: u16,
+    /// The first number that no queue has had.
+    pub next_number: u64,
+}
+
+/// Carries out the steps. A password that is not hashed yet is, with a salt.
+pub fn import(catalog: &mut Catalog, steps: Vec<Step>, mut homes: Homes, mut salt: impl FnMut() -> [u8; 4]) -> Imported {
+    let present: HashMap<String, Command> =
+        administration(catalog).steps().expect("what is there can be").into_iter().map(|step| (step.object, step.command)).collect();
+    let mut imported = Imported::default();
+    for Step { object, command } in steps {
+        if present.get(&object).is_some_and(|present| is_met(&command, present)) {
+            imported.present += 1;
+            continue;
+        }
+        let home = ShardId((homes.next_number % u64::from(homes.shards)) as u16);
+        match catalog.check_command(&hashed(command, &mut salt), home) {
+            Ok(Verdict::Change(change)) => {
+                let change = with_number(change, &mut homes.next_number);
+                catalog.apply(&change);
+                imported.changes.push(Saved::Change(change));
+            }
+            Ok(Verdict::Already | Verdict::Queue(_)) => imported.present += 1,
+            Err(fault) => imported.left_out.push(format!("{object} is left out: {}", fault.text)),
+        }
+    }
+    imported
+}
+
+/// Whether what is there is what is wanted. A user's password stays if nothing is said of it, or if it is this one.
+fn is_met(wanted: &Command, present: &Command) -> bool {
+    let (Command::PutUser(wanted), Command::PutUser(present)) = (wanted, present) else { return wanted == present };
+    let same_password = match (&wanted.password, &present.password) {
+        (None, _) => true,
+        (Some(Password::Plain(password)), Some(Password::Hashed(hash))) => hash.is_of(password),
+        (wanted, present) => wanted == present,
+    };
+    same_password && wanted.tags == present.tags
+}
+
+fn hashed(command: Command, salt: impl FnOnce() -> [u8; 4]) -> Command {
+    match command {
+        Command::PutUser(UserSpec { name, password: Some(password), tags }) => {
+            Command::PutUser(UserSpec { name, password: Some(Password::Hashed(password.hashed(salt()))), tags })
+        }
+        other => other,
+    }
+}
+
+/// A durable queue gets the name by which the log knows it.
+fn with_number(mut change: Change, next_number: &mut u64) -> Change {
+    if let Change::DeclareQueue { spec, number, .. } = &mut change
+        && spec.durable
+    {
+        *number = *next_number;
+        *next_number += 1;
+    }
+    change
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Definitions, export};
+    use super::*;
+    use crate::config::Founding;
+    use serde_json::Value;
+
+    fn steps(text: &str) -> Vec<Step> {
+        Definitions::read(text).and_then(|definitions| definitions.steps()).expect("definitions")
+    }
+
+    fn load(catalog: &mut Catalog, text: &str) -> Imported {
+        let next_number = catalog.queues().map(|queue| queue.number + 1).max().unwrap_or(1);
+        import(catalog, steps(text), Homes { shards: 3, next_number }, || *b"salt")
+    }
+
+    /// The objects of one kind, as JSON, in an order of their own.
+    fn objects(definitions: &Definitions, kind: &str) -> Vec<String> {
+        let all = serde_json::to_value(definitions).expect("JSON");
+        let mut objects: Vec<String> = all[kind].as_array().expect("a list").iter().map(Value::to_string).collect();
+        objects.sort();
+        objects
+    }
+
+    const CLUSTER: &str = include_str!("../../tests/definitions/cluster.json");
+
+    #[test]
+    fn a_file_of_rabbitmq_s_is_loaded_whole_and_comes_out_again() {
+        let mut catalog = Catalog::made_by(&[]);
+        let imported = load(&mut catalog, CLUSTER);
+        let expected = [
+            "queue 'orders.stream' in vhost 'shop' is left out: invalid arg 'x-queue-type' for queue 'orders.stream' in vhost 'shop': \
+             \"unsupported queue type 'stream'\"",
+            "binding from exchange 'gone-with-bindings' to exchange 'inner' in vhost 'shop' is left out: no exchange 'inner' in vhost 'shop'",
+        ];
+        assert_eq!(imported.left_out, expected);
+        let (given, exported) = (Definitions::read(CLUSTER).expect("as above"), export(&catalog));
+        // What RabbitMQ has of its own, and what is left out.
+        let missing = |kind: &str| match kind {
+            "queues" | "exchanges" | "bindings" => 1,
+            _ => 0,
+        };
+        for kind in ["users", "vhosts", "permissions", "topic_permissions", "parameters", "global_parameters", "policies"] {
+            assert_eq!(objects(&exported, kind), objects(&given, kind), "{kind}");
+        }
+        for kind in ["queues", "exchanges", "bindings"] {
+            let (given, exported) = (objects(&given, kind), objects(&exported, kind));
+            assert!(exported.iter().all(|object| given.contains(object)), "{kind}: {exported:?}");
+            assert_eq!(exported.len() + missing(kind), given.len(), "{kind}");
+        }
+        assert!(catalog.queues().all(|queue| queue.number > 0 && queue.addr.home.0 < 3));
+    }
+
+    #[test]
+    fn what_is_there_already_is_left_alone() {
+        let mut catalog = Catalog::new();
+        let first = load(&mut catalog, CLUSTER);
+        assert!(!first.changes.is_empty());
+        let again = load(&mut catalog, CLUSTER);
+        assert_eq!((again.changes, again.present), (vec![], first.present + first.changes.len()));
+        let own = export(&catalog).write();
+        assert_eq!(load(&mut catalog, &own).changes, vec![]);
+        let mut other = Catalog::made_by(&[]);
+        assert_eq!(load(&mut other, &own).left_out, Vec::<String>::new());
+        assert_eq!(export(&other), export(&catalog));
+    }
+
+    #[test]
+    fn what_is_there_otherwise_changes_if_it_can() {
+        let mut catalog = Catalog::new();
+        let file = |tags: &str, password: &str, durable: bool| {
+            format!(
+                r#"{{"users": [{{"name": "u", "tags": "{tags}", {password}}}],
+                     "queues": [{{"name": "q", "vhost": "/", "durable": {durable}}}]}}"#
+            )
+        };
+        assert_eq!(load(&mut catalog, &file("a", r#""password": "p""#, true)).changes.len(), 2);
+        let user = |catalog: &Catalog| {
+            let user = catalog.user_by_name("u").expect("made");
+            (user.password.is_of(b"p"), user.password.is_of(b"other"), user.tags.len())
+        };
+        assert_eq!(user(&catalog), (true, false, 1));
+        assert_eq!(load(&mut catalog, &file("a", r#""password": "p""#, true)).changes, vec![]);
+        let changed = load(&mut catalog, &file("a,b", r#""password": "other""#, false));
+        assert_eq!((changed.changes.len(), user(&catalog)), (1, (false, true, 2)));
+        let text = "queue 'q' in vhost '/' is left out: inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current \
+                    is 'true'";
+        assert_eq!(changed.left_out, [text]);
+    }
+
+    #[test]
+    fn what_has_no_place_is_left_out() {
+        let mut catalog = Catalog::made_by(&Change::founding(&Founding { vhost: "v".into(), ..Founding::default() }, *b"salt"));
+        let text = r#"{"permissions": [{"user": "nobody", "vhost": "v", "configure": "", "write": "", "read": ""},
+                                       {"user": "guest", "vhost": "v", "configure": "(", "write": "", "read": ""}],
+                       "queues": [{"name": "q", "vhost": "nowhere"}, {"name": "amq.gen-1", "vhost": "v"}],
+                       "exchanges": [{"name": "e", "vhost": "v", "type": "x-odd"}, {"name": "", "vhost": "v", "type": "direct"}]}"#;
+        let imported = load(&mut catalog, text);
+        let expected = [
+            "permission of user 'nobody' in vhost 'v' is left out: User 'nobody' does not exist",
+            "permission of user 'guest' in vhost 'v' is left out: invalid regexp",
+            "queue 'q' in vhost 'nowhere' is left out: Virtual host 'nowhere' does not exist",
+            "exchange 'e' in vhost 'v' is left out: unknown exchange type 'x-odd'",
+        ];
+        assert_eq!(imported.left_out.len(), expected.len());
+        for (said, expected) in imported.left_out.iter().zip(expected) {
+            assert!(said.starts_with(expected), "{said}");
+        }
+    }
+}

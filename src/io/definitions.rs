@@ -1,0 +1,178 @@
+//! Definitions and the data directory: what a file defines comes on top of what a restart finds, before anybody connects.
+//!
+//! ```text
+//! storage::find ─ Found ─ found a new broker ─ files ─ definitions::import ─▶ Found; the catalog written anew, in one piece
+//! ```
+//!
+//! A crash leaves the catalog as it was before or as it is behind all files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::storage::{self, unusable};
+use super::{StartError, conf_files, data_dir::DataDir, process};
+use crate::base::limits;
+use crate::broker::catalog::{Catalog, Change, Saved};
+use crate::config::{Config, Founding};
+use crate::definitions::{self, Definitions, Homes, Imported};
+use crate::shard::Found;
+
+/// Has in `found` what a new broker has and what the files of the configuration define. What a file defines and cannot be is left out and goes into
+/// the log.
+///
+/// # Errors
+/// One sentence: a file cannot be read or written, or is not what it should be.
+pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
+    let is_new = found.catalog_log.is_empty();
+    if is_new && config.definitions.is_empty() && config.founding == Founding::default() {
+        return Ok(());
+    }
+    if is_new {
+        let founding = || Change::founding(&config.founding, process::random()).map(Saved::Change).into();
+        found.catalog = if config.definitions.is_empty() { founding() } else { Vec::new() };
+    }
+    let mut changed = is_new;
+    for path in &config.definitions {
+        for file in conf_files::files(path, "json")? {
+            changed |= load_file(config, found, &file)?;
+        }
+    }
+    if is_new && Catalog::restored(&found.catalog).users().next().is_none() {
+        log::warn!("the definitions name no user: nobody can log in");
+    }
+    if changed {
+        storage::write_catalog(&config.data_dir, found).map_err(|error| unusable(&config.data_dir, &error))?;
+    }
+    Ok(())
+}
+
+/// All that a data directory defines, as JSON.
+///
+/// # Errors
+/// One sentence: there is no such directory, it is in use, or it cannot be read.
+pub fn export(data_dir: &Path) -> Result<String, StartError> {
+    if !data_dir.is_dir() {
+        return Err(StartError(format!("{} is no data directory: give the one of a broker", data_dir.display())));
+    }
+    let _ours = DataDir::open(data_dir)?;
+    let catalog = Catalog::restored(&storage::find_catalog(data_dir)?.0);
+    Ok(definitions::export(&catalog).write())
+}
+
+/// Has in a data directory what a file, or the files of a directory, define.
+///
+/// # Errors
+/// One sentence: the directory is in use, or something cannot be read or written, or is not what it should be.
+pub fn import(data_dir: PathBuf, file: PathBuf, available: usize) -> Result<(), StartError> {
+    let _ours = DataDir::open(&data_dir)?;
+    let in_use = storage::shard_directories(&data_dir)?.last().map_or(0, |shard| usize::from(shard.0) + 1);
+    let shards = in_use.max(available).clamp(1, limits::SHARDS_MAX.into()) as u16;
+    let config = Config { data_dir, shards, definitions: vec![file], ..Config::default() };
+    let mut found = storage::find(&config)?;
+    let loaded = load(&config, &mut found);
+    if let Some(ranges) = &found.stopped {
+        storage::write_stop(&config.data_dir, ranges)?;
+    }
+    loaded
+}
+
+/// Whether the file has changed anything.
+fn load_file(config: &Config, found: &mut Found, file: &Path) -> Result<bool, StartError> {
+    let text = fs::read_to_string(file).map_err(|error| unusable(file, &error))?;
+    let steps = Definitions::read(&text).and_then(|definitions| definitions.steps());
+    let steps = steps.map_err(|why| StartError(format!("{}: {why}", file.display())))?;
+    let mut catalog = Catalog::restored(&found.catalog);
+    let homes = Homes { shards: config.shards, next_number: found.next_number() };
+    let Imported { changes, present, left_out } = definitions::import(&mut catalog, steps, homes, process::random);
+    log::info!("{}: objects new or changed: {}, there already: {present}", file.display(), changes.len());
+    left_out.iter().for_each(|why| log::warn!("{}: {why}", file.display()));
+    let changed = !changes.is_empty();
+    found.catalog.extend(changes);
+    Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fresh path, removed at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Scratch {
+            Scratch(std::env::temp_dir().join(format!("ringmq-definitions-{:016x}", u64::from_ne_bytes(process::random()))))
+        }
+
+        fn file(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.0.join(name);
+            fs::create_dir_all(path.parent().expect("it is in our directory")).expect("a directory of ours");
+            fs::write(&path, text).expect("a directory of ours");
+            path
+        }
+
+        fn data(&self) -> PathBuf {
+            self.0.join("data")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn names(data_dir: &Path) -> (Vec<String>, Vec<String>) {
+        let defined = Definitions::read(&export(data_dir).expect("a data directory")).expect("we wrote it");
+        (defined.users.into_iter().map(|user| user.name).collect(), defined.queues.into_iter().map(|queue| queue.name).collect())
+    }
+
+    const USER: &str = r#"{"users": [{"name": "u", "tags": ""}], "vhosts": [{"name": "v"}]}"#;
+
+    #[test]
+    fn a_new_broker_has_what_is_defined_and_an_old_one_also_what_it_had() {
+        let scratch = Scratch::new();
+        scratch.file("d/10.json", USER);
+        let queue = |name: &str| format!(r#"{{"queues": [{{"name": "{name}", "vhost": "v"}}]}}"#);
+        scratch.file("d/20.json", &queue("a"));
+        import(scratch.data(), scratch.0.join("d"), 2).expect("imported");
+        assert_eq!(names(&scratch.data()), (vec!["u".into()], vec!["a".into()]));
+        import(scratch.data(), scratch.file("more.json", &queue("b")), 2).expect("imported");
+        assert_eq!(names(&scratch.data()), (vec!["u".into()], vec!["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn a_new_broker_is_founded_as_configured() {
+        let scratch = Scratch::new();
+        let founding = Founding { user: "ann".into(), vhost: "w".into(), ..Founding::default() };
+        let config = |founding| Config { data_dir: scratch.data(), founding, ..Config::default() };
+        let restart = |config: Config| {
+            let _ours = DataDir::open(&config.data_dir).expect("free");
+            load(&config, &mut storage::find(&config).expect("readable")).expect("loaded");
+        };
+        restart(config(founding));
+        assert_eq!(names(&scratch.data()).0, ["ann"]);
+        restart(config(Founding { user: "bob".into(), ..Founding::default() }));
+        assert_eq!(names(&scratch.data()).0, ["ann"], "it is no new broker any more");
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_changes_nothing() {
+        let scratch = Scratch::new();
+        import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
+        scratch.file("d/10.json", r#"{"queues": [{"name": "q", "vhost": "v"}]}"#);
+        scratch.file("d/20.json", r#"{"queues": [{"name": "p"}]}"#);
+        let refusal = import(scratch.data(), scratch.0.join("d"), 1).expect_err("the second file");
+        assert!(refusal.0.ends_with("20.json: queue 'p': missing field `vhost`"), "{refusal}");
+        assert_eq!(names(&scratch.data()), (vec!["u".into()], vec![]));
+    }
+
+    #[test]
+    fn an_import_leaves_the_note_of_the_last_stop() {
+        let scratch = Scratch::new();
+        import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
+        storage::write_stop(&scratch.data(), &[(1, 2, 3)]).expect("written");
+        import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
+        let config = Config { data_dir: scratch.data(), ..Config::default() };
+        assert_eq!(storage::find(&config).expect("readable").stopped, Some(vec![(1, 2, 3)]));
+    }
+}
