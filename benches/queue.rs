@@ -5,9 +5,14 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringmq::base::ids::{ChannelAddr, ConnAddr, ConnId, QueueId, ShardId};
 use ringmq::broker::arena::{Arena, Holders};
-use ringmq::broker::queue::{Consumer, Consumers, Queue};
+use ringmq::broker::queue::{Consumer, Consumers, Queue, Rules};
 use ringmq::contract::Target;
 use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp};
+
+fn append(queue: &mut Queue, message: MessageRef) {
+    let entry = queue.place(message);
+    queue.push(entry);
+}
 
 /// A message comes, waits behind `depth` others, and goes.
 fn push_pop(c: &mut Criterion) {
@@ -17,11 +22,11 @@ fn push_pop(c: &mut Criterion) {
         let body = vec![7; size];
         let message =
             MessageView { route: Route::new(b"\x00\x04task"), properties: &[0x10, 0, 2], stamp: Stamp::NONE, body: Body::Slice(&body) };
-        let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), false, false));
-        (0..depth).for_each(|_| queue.push(arena.insert(&message, Holders::One)));
+        let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), Rules::default()));
+        (0..depth).for_each(|_| append(&mut queue, arena.insert(&message, Holders::One)));
         group.bench_function(BenchmarkId::new("push_pop", format!("{size}B_behind_{depth}")), |b| {
             b.iter(|| {
-                queue.push(arena.insert(&message, Holders::One));
+                append(&mut queue, arena.insert(&message, Holders::One));
                 let entry = queue.pop().expect("one was pushed");
                 black_box(arena.view(entry.message));
                 arena.release(entry.message);
@@ -33,8 +38,8 @@ fn push_pop(c: &mut Criterion) {
 
 /// A message comes back to its place among others.
 fn requeue(c: &mut Criterion) {
-    let mut queue = Queue::new(QueueId::default(), false, false);
-    (0..1000).for_each(|_| queue.push(MessageRef::default()));
+    let mut queue = Queue::new(QueueId::default(), Rules::default());
+    (0..1000).for_each(|_| append(&mut queue, MessageRef::default()));
     c.bench_function("queue/pop_requeue", |b| {
         b.iter(|| {
             let entry = queue.pop().expect("never empty");

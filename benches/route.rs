@@ -43,10 +43,10 @@ fn measure(c: &mut Criterion, kind: &str, bindings: usize, catalog: &Catalog, ke
     let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
     let mut queues = RouteSet::new();
     let guest = access::authenticate(catalog, "guest", b"guest", &[]).expect("a new broker has a guest");
-    route(catalog, VHOST, &guest, &message, &mut queues).expect("nothing is wrong");
+    route(catalog, VHOST, &guest, None, &message, &mut queues).expect("nothing is wrong");
     assert!(!queues.is_empty());
     c.bench_function(&format!("{kind}/{bindings}"), |b| {
-        b.iter(|| route(catalog, VHOST, &guest, black_box(&message), &mut queues));
+        b.iter(|| route(catalog, VHOST, &guest, None, black_box(&message), &mut queues));
     });
 }
 

@@ -66,7 +66,7 @@ impl Peer {
                 Event::OpenVhost(_) => self.session.opened(Ok((VhostId(0), Quota::default()))),
                 Event::Request { request: Request::Consume { index, .. }, .. } => {
                     self.consumer = index;
-                    self.session.answer(Notice::Consuming { queue: queue(), consumer: ConsumerId::default() });
+                    self.session.answer(Notice::Consuming { queue: queue(), consumer: ConsumerId::default(), timeout_ms: None });
                 }
                 Event::Publish(_) => self.last += contents.len() as u64,
                 other => panic!("{other:?}"),

@@ -61,6 +61,7 @@ fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     let descriptors = process::raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
+    shard::keep_secrets(&mut shards, process::random);
     let mut found = storage::find(&config)?;
     definitions::load(&config, &mut found)?;
     shard::restore(&mut shards, found);

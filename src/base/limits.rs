@@ -62,6 +62,8 @@ pub const CLOSING_MS: u64 = 30_000;
 pub const SILENT_CLOSE_MS: u64 = 3_000;
 /// Consumers of one channel.
 pub const CHANNEL_CONSUMERS_MAX: usize = 1 << 16;
+/// Tags of messages taken back from late consumers that a channel remembers.
+pub const GIVEN_BACK_MAX: usize = 1 << 16;
 /// Messages that a transactional channel holds back until its commit, bytes.
 pub const TRANSACTION_SIZE_MAX: usize = 256 << 20;
 /// Buffers for messages that arrive in pieces are kept for the next one up to this size, bytes.

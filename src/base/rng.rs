@@ -3,6 +3,8 @@
 //! xoshiro256++ whose state splitmix64 fills from one number. The seed is handed in, so a run can be repeated from it. Not for
 //! secrets: who sees enough of its numbers can tell the rest. Names only have to be unlike each other.
 
+use super::base64url;
+
 /// The generator.
 #[derive(Clone, Debug)]
 pub struct Rng {
@@ -47,8 +49,7 @@ impl Rng {
     /// What follows `amq.gen-` and `amq.ctag-` in the names that a server gives: 128 bits as 22 characters of base64url.
     pub fn name_suffix(&mut self) -> String {
         let bits = u128::from(self.next_u64()) << 64 | u128::from(self.next_u64());
-        let whole = (0..21).map(|i| bits >> (122 - 6 * i));
-        whole.chain([bits << 4]).map(|sextet| char::from(BASE64URL[(sextet & 63) as usize])).collect()
+        base64url::encode(&bits.to_be_bytes())
     }
 }
 
@@ -59,8 +60,6 @@ fn splitmix64(state: &mut u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
-
-const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 #[cfg(test)]
 mod tests {
@@ -110,7 +109,7 @@ mod tests {
         let (one, other) = (rng.name_suffix(), rng.name_suffix());
         assert_ne!(one, other);
         assert_eq!(one.len(), 22);
-        assert!(one.bytes().all(|c| BASE64URL.contains(&c)));
+        assert!(one.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c)));
         assert!(b"AQgw".contains(&one.as_bytes()[21]), "the last character carries two bits");
     }
 }

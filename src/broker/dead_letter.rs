@@ -21,6 +21,8 @@ pub enum Reason {
     Expired,
     /// Its queue held too many.
     MaxLength,
+    /// Too many consumers of a quorum queue failed over it.
+    DeliveryLimit,
 }
 
 /// A death.
@@ -34,13 +36,16 @@ pub struct Death<'a> {
     pub time: u64,
 }
 
+/// A queue in which a message died, and the reason.
+type Station = (Box<[u8]>, Box<[u8]>);
+
 /// A dead message, ready to be published again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dead {
     /// Its new properties.
     pub properties: Vec<u8>,
     /// Queues and reasons of its deaths, the latest first.
-    history: Vec<(Box<[u8]>, Box<[u8]>)>,
+    history: Vec<Station>,
 }
 
 impl Reason {
@@ -50,6 +55,7 @@ impl Reason {
             Reason::Rejected => "rejected",
             Reason::Expired => "expired",
             Reason::MaxLength => "maxlen",
+            Reason::DeliveryLimit => "delivery_limit",
         }
     }
 }

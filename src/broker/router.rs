@@ -19,8 +19,8 @@ use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
 use super::exchange::{Dest, Matcher};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
-use crate::contract::{Code, Fault, RouteSet, VhostId};
-use crate::message::{MessageView, Properties, TableRef, flag};
+use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
+use crate::message::{MessageView, Properties, TableRef, flag, replace_reply_to};
 
 /// What was learnt beside the queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -28,19 +28,31 @@ pub struct Routed {
     /// Whether exchange and routing key alone led to these queues, so that they are those of every message with the same two that
     /// [`needs_checks`] lets pass.
     pub cacheable: bool,
-    /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see.
+    /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see, and replies need an address.
     pub properties: Option<Vec<u8>>,
+    /// Names in CC and BCC that lead to channels which wait for replies.
+    pub reply_names: Vec<Vec<u8>>,
 }
 
 /// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
 #[inline]
 pub fn needs_checks(properties: &[u8]) -> bool {
-    Properties::trusted(properties).has_any(flag::HEADERS | flag::EXPIRATION | flag::USER_ID)
+    let properties = Properties::trusted(properties);
+    properties.has_any(flag::HEADERS | flag::EXPIRATION | flag::USER_ID) || wants_replies(properties)
+}
+
+/// Whether replies are wanted by the channel itself (row S15).
+#[inline]
+fn wants_replies(properties: Properties<'_>) -> bool {
+    properties.has_any(flag::REPLY_TO) && properties.reply_to() == Some(REPLY_TO.as_bytes())
 }
 
 /// Checks the properties of a message of `user` for which a route is remembered. Whether it holds for this one, too.
 pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<bool, Fault> {
     let properties = Properties::trusted(properties);
+    if wants_replies(properties) {
+        return Ok(false);
+    }
     let (_, copies) = check_properties(properties)?;
     if copies.is_empty() {
         check_claim(catalog, user, properties)?;
@@ -48,8 +60,16 @@ pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<
     Ok(copies.is_empty())
 }
 
-/// Checks a message of `user` and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
-pub fn route(catalog: &Catalog, vhost: VhostId, user: &User, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
+/// Checks a message of `user` and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault. Replies are to
+/// be sent to `reply_name`, if the channel waits for them.
+pub fn route(
+    catalog: &Catalog,
+    vhost: VhostId,
+    user: &User,
+    reply_name: Option<&str>,
+    message: &MessageView<'_>,
+    out: &mut RouteSet,
+) -> Result<Routed, Fault> {
     out.clear();
     let name = message.route.exchange();
     catalog.permit(user.id, vhost, Right::Write, Resource::Exchange(name))?;
@@ -59,6 +79,7 @@ pub fn route(catalog: &Catalog, vhost: VhostId, user: &User, message: &MessageVi
         return Err(Fault::new(Code::AccessRefused, text));
     }
     let properties = Properties::trusted(message.properties);
+    let addressed = wants_replies(properties).then(|| address(message.properties, reply_name)).transpose()?;
     let (headers, copies) = check_properties(properties)?;
     let keys = || std::iter::once(message.route.key()).chain(copies.keys());
     if let Matcher::Topic(_) = exchange.matcher {
@@ -72,8 +93,18 @@ pub fn route(catalog: &Catalog, vhost: VhostId, user: &User, message: &MessageVi
         walk(catalog, exchange, keys, headers, out)
     };
     keep_each_once(out);
-    let properties = copies.has_blind().then(|| copies.without_blind(message.properties, headers));
-    Ok(Routed { cacheable: copies.is_empty() && !reads_headers, properties })
+    let own = addressed.as_deref().unwrap_or(message.properties);
+    let properties = if copies.has_blind() { Some(copies.without_blind(own, headers)) } else { addressed };
+    let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
+    Ok(Routed { cacheable: copies.is_empty() && !reads_headers, properties, reply_names: names.map(<[u8]>::to_vec).collect() })
+}
+
+/// The properties of a request with the name that its replies are to be sent to.
+fn address(properties: &[u8], reply_name: Option<&str>) -> Result<Vec<u8>, Fault> {
+    match reply_name {
+        Some(name) => Ok(replace_reply_to(properties, name)),
+        None => Err(Fault::new(Code::PreconditionFailed, "fast reply consumer does not exist")),
+    }
 }
 
 /// Finds the queues of a dead message that goes to the exchange `name`; there are none if that is missing. (Row DL6: whoever declared the queue was
@@ -169,7 +200,7 @@ mod tests {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
         let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
         let mut queues = RouteSet::new();
-        let routed = route(catalog, VHOST, &catalog.guest(), &message, &mut queues)?;
+        let routed = route(catalog, VHOST, &catalog.guest(), None, &message, &mut queues)?;
         let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());
         Ok((names.collect(), routed))
     }

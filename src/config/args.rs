@@ -149,6 +149,7 @@ mod tests {
             ("--max-message-size 1g", "from 1 to 512MiB"),
             ("--log loud", "off, error, warn"),
             ("--heartbeat", "--heartbeat"),
+            ("--consumer-timeout soon", "from 0 to"),
             ("--memory-high-watermark 1.5", "from 0 to 1, such as 0.6, or a size"),
             ("--disk-free-limit much", "such as 50MB"),
             ("--handshake-timeout 10", "from 1000 to 3600000"),

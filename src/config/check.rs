@@ -38,6 +38,7 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         channel_max: args.channel_max,
         frame_max: args.frame_max,
         heartbeat: args.heartbeat,
+        consumer_timeout_ms: Some(args.consumer_timeout).filter(|&timeout| timeout > 0),
         max_message_size: args.max_message_size,
         trust_client_deaths: !args.ignore_client_deaths,
         max_connections: args.max_connections,

@@ -151,6 +151,10 @@ pub struct Flags {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = number::<u16, 0, 65_535>)]
     pub heartbeat: u16,
 
+    /// Longest time that a consumer of a quorum queue may keep a message unacknowledged, in milliseconds; 0 is no limit
+    #[arg(long, value_name = "MS", default_value = "1800000", value_parser = number::<u64, 0, { limits::EXPIRATION_MS_MAX }>)]
+    pub consumer_timeout: u64,
+
     /// Largest message body, up to 512 MiB
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = size::<usize, 1, { limits::MESSAGE_SIZE_CAP as u64 }>)]
     pub max_message_size: usize,

@@ -58,6 +58,8 @@ pub struct Config {
     pub frame_max: u32,
     /// connection.tune: seconds; 0 is off.
     pub heartbeat: u16,
+    /// How long consumers of quorum queues may keep a delivery, milliseconds; none: as long as they like.
+    pub consumer_timeout_ms: Option<u64>,
     /// What an x-death header that a client publishes says of earlier deaths counts (before RabbitMQ 4 it did).
     pub trust_client_deaths: bool,
     /// Largest message body, bytes.
@@ -164,6 +166,7 @@ impl Default for Config {
             channel_max: 2047,
             frame_max: 131_072,
             heartbeat: 60,
+            consumer_timeout_ms: Some(1_800_000),
             trust_client_deaths: true,
             max_message_size: 16 << 20,
             max_connections: 100_000,

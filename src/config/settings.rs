@@ -210,6 +210,7 @@ const KNOWN: &[(&str, &str, Form)] = &[
     ("tcp_listen_options.nodelay", "no-tcp-nodelay", Form::Unless),
     ("handshake_timeout", "handshake-timeout", Form::Same),
     ("heartbeat", "heartbeat", Form::Same),
+    ("consumer_timeout", "consumer-timeout", Form::Same),
     ("frame_max", "frame-max", Form::ByteSize),
     ("channel_max", "channel-max", Form::Same),
     ("max_channels_per_connection", "channel-max", Form::Same),

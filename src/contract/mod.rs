@@ -8,6 +8,7 @@
 mod command;
 mod fault;
 mod receipts;
+mod reply;
 mod request;
 mod route;
 
@@ -16,6 +17,7 @@ pub use command::{
 };
 pub use fault::{Code, Fault, Scope};
 pub use receipts::{Receipts, Tags};
+pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
 pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
 pub use route::{RouteCache, RouteSet};
 
@@ -48,6 +50,11 @@ impl Entry {
     /// The sequence number that the queue gave on enqueue.
     pub fn sequence(self) -> u64 {
         (self.place.get() >> 1) - 1
+    }
+
+    /// What tells the message from the others of its queue, now and in future.
+    pub fn key(self) -> u64 {
+        self.place.get() >> 1
     }
 
     /// Whether the message was delivered before and came back.
@@ -95,6 +102,8 @@ pub enum Outcome {
     Discarded,
     /// Back to its place, marked redelivered.
     Requeued,
+    /// The same, and its consumer has failed: it has rejected the message, or its channel ended.
+    Failed,
     /// Back to its place, unmarked: it never reached the consumer.
     Undelivered,
 }

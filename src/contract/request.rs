@@ -113,8 +113,15 @@ pub enum Request {
         exclusive: bool,
         /// Most unsettled deliveries at a time; 0 is no limit.
         prefetch: u32,
-        /// x-priority; higher first.
-        priority: i32,
+        /// Its channel limits the unsettled deliveries of all its consumers together.
+        limited: bool,
+        /// The x-arguments.
+        arguments: Table,
+    },
+    /// basic.consume of replies to this channel
+    ConsumeReplies {
+        /// The consumer's index in the channel's table.
+        index: u32,
     },
     /// basic.cancel
     Cancel {
@@ -155,7 +162,11 @@ pub enum Notice {
         queue: QueueAddr,
         /// Its id there.
         consumer: ConsumerId,
+        /// How long a delivery may stay unsettled, milliseconds; none: as long as it likes.
+        timeout_ms: Option<u64>,
     },
+    /// basic.consume-ok of replies: they may be sent to this name.
+    Replying(super::ReplyName),
     /// basic.get-empty
     Empty,
     /// The request failed.

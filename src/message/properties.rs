@@ -177,20 +177,30 @@ impl<'a> Properties<'a> {
 /// The same list with other headers, in place of the ones it has or beside what it has, and without the properties of the mask `dropped`.
 /// `properties` was checked before.
 pub fn replace_headers(properties: &[u8], headers: TableRef<'_>, dropped: u16) -> Vec<u8> {
+    replace(properties, flag::HEADERS, dropped, headers.wire().len() + 4, |out| wire::put_longstr(out, headers.wire()))
+}
+
+/// The same list with another reply-to, of at most 255 bytes. `properties` was checked before.
+pub fn replace_reply_to(properties: &[u8], reply_to: &str) -> Vec<u8> {
+    replace(properties, flag::REPLY_TO, 0, reply_to.len() + 1, |out| wire::put_shortstr(out, reply_to.as_bytes()))
+}
+
+/// The same list with another value of the property `wanted`, which `put` writes and which takes `len` bytes, and without those of the mask `dropped`.
+fn replace(properties: &[u8], wanted: u16, dropped: u16, len: usize, put: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let list = Properties::trusted(properties);
-    let flags = (list.flags | flag::HEADERS) & !dropped;
+    let flags = (list.flags | wanted) & !dropped;
     let mut reader = Reader::new(list.values);
-    let mut out = Vec::with_capacity(properties.len() + headers.wire().len() + 4);
+    let mut out = Vec::with_capacity(properties.len() + len);
     wire::put_u16(&mut out, flags);
-    for bit in bits(list.flags | flag::HEADERS) {
+    for bit in bits(list.flags | wanted) {
         let before = reader.rest();
         if list.has_any(bit) {
             read_value(&mut reader, bit);
         }
-        match bit {
-            flag::HEADERS => wire::put_longstr(&mut out, headers.wire()),
-            _ if flags & bit != 0 => out.extend_from_slice(&before[..before.len() - reader.rest().len()]),
-            _ => {}
+        if bit == wanted {
+            put(&mut out);
+        } else if flags & bit != 0 {
+            out.extend_from_slice(&before[..before.len() - reader.rest().len()]);
         }
     }
     out

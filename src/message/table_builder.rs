@@ -14,6 +14,11 @@ impl TableBuilder {
         TableBuilder::default()
     }
 
+    /// Starts with the entries of a table.
+    pub fn extending(table: &Table) -> TableBuilder {
+        TableBuilder(table.wire().to_vec())
+    }
+
     /// Any value.
     #[must_use]
     pub fn value(mut self, key: impl AsRef<[u8]>, value: Value<'_>) -> Self {

@@ -17,7 +17,7 @@ impl Shard {
         let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, absent(question)) };
         match question {
             Question::Counts => {
-                let (messages, consumers) = (count(queue.len()), count(queue.consumers.len()));
+                let (messages, consumers) = (count(queue.len()), count(queue.consumers.counted()));
                 let name = self.queue_name(id);
                 self.tell(from, Answer::Notice(Notice::QueueDeclared { name, messages, consumers }));
             }
@@ -26,16 +26,20 @@ impl Shard {
                 self.tell(from, Answer::Notice(Notice::MessagesGone { messages }));
             }
             Question::Delete { if_unused, if_empty } => self.on_delete(from, id, if_unused, if_empty),
-            Question::Consume { index, no_ack, exclusive, prefetch, priority } => {
-                let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, priority);
-                self.on_consume(from, id, consumer, exclusive);
+            Question::Consume { index, no_ack, exclusive, prefetch, arguments } => {
+                let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, arguments.priority);
+                let may_be_late = queue.rules.quorum && !no_ack;
+                let timeout_ms = arguments.timeout.or(queue.rules.consumer_timeout_ms).or(self.config.consumer_timeout_ms);
+                self.on_consume(from, id, consumer, exclusive, timeout_ms.filter(|_| may_be_late));
             }
             Question::Cancel(consumer) => {
-                queue.consumers.remove(consumer);
+                queue.consumers.cancel(consumer);
                 self.touch_queue(id);
                 self.tell(from, Answer::Notice(Notice::Done));
+                self.serve_next(id);
                 self.delete_if_abandoned(id);
             }
+            Question::Get { .. } if queue.rules.quorum && queue.rules.single_active => self.refuse_get(from, id),
             Question::Get { no_ack } => self.on_get(from, id, no_ack),
         }
     }
@@ -51,13 +55,13 @@ impl Shard {
         }
     }
 
-    fn on_consume(&mut self, from: ChannelAddr, id: QueueId, consumer: Consumer, exclusive: bool) {
+    fn on_consume(&mut self, from: ChannelAddr, id: QueueId, consumer: Consumer, exclusive: bool, timeout_ms: Option<u64>) {
         let home = self.id;
         let Some(queue) = self.queue_mut(id) else { return };
         let Some(consumer) = queue.consumers.add(consumer, exclusive) else {
             return self.refuse(from, id, Code::AccessRefused, "in exclusive use");
         };
-        self.tell(from, Answer::Notice(Notice::Consuming { queue: QueueAddr { home, queue: id }, consumer }));
+        self.tell(from, Answer::Notice(Notice::Consuming { queue: QueueAddr { home, queue: id }, consumer, timeout_ms }));
         self.mark_queue(id);
     }
 
@@ -73,6 +77,8 @@ impl Shard {
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let got = Got { receipt, no_ack, remaining, at: 0 };
         let message = self.arena.view(entry.message);
+        let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
+        let message = MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message };
         if from.conn.shard == home {
             match self.conns.touch(from.conn.conn).filter(|conn| !conn.ending) {
                 Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, &message),
@@ -84,8 +90,7 @@ impl Shard {
             link.got(&message, from, got);
         }
         if no_ack {
-            self.arena.release(entry.message);
-            Shard::log_settled(&mut self.store, id, std::iter::once(entry));
+            self.drop_settled(id, &[entry]);
         }
     }
 
@@ -108,6 +113,17 @@ impl Shard {
         } else {
             self.link(to.conn.shard).stage(Mail::Told(Box::new(Told { to, answer })));
         }
+    }
+
+    /// Quorum queues have nothing to fetch where one consumer is served at a time (row S8).
+    fn refuse_get(&mut self, to: ChannelAddr, id: QueueId) {
+        let text = format!(
+            "cannot obtain access to locked queue '{}' in vhost '{}'. basic.get operations are not supported by <<\"quorum\">> queues with \
+             single active consumer",
+            self.queue_name(id),
+            self.queue_vhost(id)
+        );
+        self.tell(to, Answer::Notice(Notice::Failed(Fault::new(Code::ResourceLocked, text))));
     }
 
     fn refuse(&mut self, to: ChannelAddr, id: QueueId, code: Code, why: &str) {

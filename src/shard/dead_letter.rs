@@ -133,7 +133,8 @@ impl Shard {
     /// A message that was in a queue here is gone.
     pub(super) fn let_go(&mut self, queue: QueueId, entry: Entry) {
         self.arena.release(entry.message);
-        if local_queue(&mut self.queues, queue).is_some() {
+        if let Some(found) = local_queue(&mut self.queues, queue) {
+            found.forget(entry);
             Shard::log_settled(&mut self.store, queue, std::iter::once(entry));
         }
     }

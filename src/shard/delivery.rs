@@ -2,7 +2,6 @@
 
 use super::conn::WaitingConsumer;
 use super::conns::Conns;
-use super::durability::lasts;
 use super::lifetime::has_expiration;
 use super::link::Link;
 use super::mail::{Deliver, Mail};
@@ -128,7 +127,7 @@ impl Shard {
     fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
         let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
         let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
-        batch.is_logged = queue.durable && lasts(batch.contents[0].properties);
+        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
@@ -153,7 +152,7 @@ impl Shard {
         let transient = self.config.transient_memory.unwrap_or(persistent);
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
-        batch.is_logged = queue.durable && lasts(batch.contents[0].properties);
+        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let (count, was_spilling) = (batch.contents.len() - from, queue.spilled() > 0);
         let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && queue.loaded() >= SPILL_MIN;
         if spills {
@@ -205,6 +204,9 @@ impl Shard {
     /// Gives a consumer what is its turn, at most `budget` messages. The answer is how many it got, at least one.
     fn serve(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
         let queue = local_queue(&mut self.queues, id).expect("it is being served");
+        if queue.counts_next() {
+            return self.serve_counted(id, served);
+        }
         let many = queue.consumers.turns(served.consumer, budget.min(queue.loaded()));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut over = std::mem::take(&mut self.over);
@@ -227,6 +229,22 @@ impl Shard {
         Shard::log_settled(&mut self.store, id, released);
         self.over = over;
         done
+    }
+
+    /// Gives a consumer of a quorum queue one message, with counts if it had come back (row S13).
+    fn serve_counted(&mut self, id: QueueId, served: Served) -> usize {
+        let queue = local_queue(&mut self.queues, id).expect("it is being served");
+        let entry = queue.pop().expect("it is the next one");
+        let message = self.arena.view(entry.message);
+        Shard::discount(queue, &message);
+        let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
+        let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
+        sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
+        queue.consumers.on_delivered(served.consumer, 1);
+        if served.no_ack {
+            self.drop_settled(id, &[entry]);
+        }
+        1
     }
 
     /// Deliveries from a queue on shard `home`.
@@ -256,7 +274,7 @@ impl Shard {
         match self.conns.get(deliver.conn).map_or(Room::Gone, |conn| conn.room(deliver.channel, deliver.index)) {
             Room::Gone if deliver.no_ack => return,
             // Flagged, as in RabbitMQ.
-            Room::Gone => return self.link(home).settle(deliver.queue, Some(deliver.consumer), &[entry], Outcome::Requeued),
+            Room::Gone => return self.link(home).settle(deliver.queue, Some(deliver.consumer), &[entry], Outcome::Failed),
             Room::Yes if deliver.no_ack || !out_of_turn => {}
             _ => {
                 let is_new = self.hold_remote(deliver, queue);

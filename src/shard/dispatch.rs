@@ -1,15 +1,14 @@
 //! Publishing: from a message in somebody's hands to the queues that it leads to.
 
 use super::delivery::Batch;
-use super::durability::lasts;
 use super::lifetime::has_expiration;
 use super::mail::Hold;
 use super::{Shard, local_queue};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
-use crate::broker::queue::Settings;
+use crate::broker::queue::{Settings, lasts};
 use crate::broker::router;
-use crate::contract::{Code, Fault, Notice};
+use crate::contract::{Code, Fault, Notice, ReplyName};
 use crate::message::{Content, MessageView, Route, Stamp};
 use crate::protocol::amqp::session::Contents;
 
@@ -78,14 +77,18 @@ impl Shard {
         let message = published.contents[0].sent_to(published.route);
         let conn = self.conns.get(id).expect("who publishes is connected");
         let publisher = conn.publisher();
-        let routed = router::route(&self.catalog, publisher.0, conn.user(), &message, &mut self.routes)?;
+        let reply_name = conn.session.reply_name(published.channel);
+        let routed = router::route(&self.catalog, publisher.0, conn.user(), reply_name, &message, &mut self.routes)?;
         let (version, route) = (self.catalog.version(), published.route.wire());
         if routed.cacheable && self.known_routes.find(version, publisher, route).is_none() {
             self.known_routes.remember(version, publisher, route, &self.routes);
         }
         let routes = std::mem::take(&mut self.routes);
         let properties = routed.properties.as_deref().unwrap_or(message.properties);
-        self.spread(id, &Published { contents: &[Content { properties, ..published.contents[0] }], ..*published }, &routes);
+        let mandatory = published.mandatory && routed.reply_names.is_empty();
+        let published = Published { mandatory, contents: &[Content { properties, ..published.contents[0] }], ..*published };
+        routed.reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
+        self.spread(id, &published, &routes);
         self.routes = routes;
         Ok(1)
     }
@@ -168,10 +171,15 @@ impl Shard {
                 self.link_full |= !link.has_room();
             }
         }
+        self.hold_published(id, channel, sequence, contents.len(), remote);
+    }
+
+    /// `count` publishes, held from number `sequence` on if they are held at all, wait for `remote` answers each.
+    pub(super) fn hold_published(&mut self, id: ConnId, channel: u16, sequence: Option<u64>, count: usize, remote: usize) {
         let conn = self.conns.get_mut(id).expect("who publishes is connected");
         match sequence {
-            Some(0) => conn.commit_pending += remote * contents.len(),
-            Some(sequence) => conn.session.hold(channel, sequence, contents.len() as u64, remote as u32),
+            Some(0) => conn.commit_pending += remote * count,
+            Some(sequence) => conn.session.hold(channel, sequence, count as u64, remote as u32),
             None => {}
         }
     }
@@ -198,7 +206,16 @@ impl Shard {
         }
     }
 
+    /// Messages that no queue gets: replies to a channel that waits for them, or for nobody.
     fn unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let route = published.route;
+        match ReplyName::parse(route.key()).filter(|_| route.exchange().is_empty()) {
+            Some(name) => self.reply(id, published, name),
+            None => self.return_unroutable(id, published),
+        }
+    }
+
+    pub(super) fn return_unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
         if published.mandatory {
             let conn = self.conns.touch(id).expect("who publishes is connected");
             for content in published.contents {

@@ -15,7 +15,7 @@ use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
 use crate::broker::arena::Holders;
 use crate::contract::Entry;
-use crate::message::{Content, Properties, Route, Stamp, flag};
+use crate::message::{Content, Route, Stamp};
 use crate::store::compact::Compacted;
 use crate::store::format::Range;
 use crate::store::{Damage, Loaded, Placed, Reader, Store, Write};
@@ -80,7 +80,7 @@ impl Shard {
 
     fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
         let Logging { placed, gone, must_last } = &mut self.logging;
-        self.store.append(placed, route, stamp, contents, !lasts(contents[0].properties));
+        self.store.append(placed, route, stamp, contents, !*must_last);
         gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
         placed.clear();
         self.log_full |= self.store.is_congested();
@@ -233,7 +233,7 @@ impl Shard {
     /// Messages in durable queues that were delivered and came back, as the log names them: what the next start needs to know of them.
     pub fn delivered_before(&self) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
-        for queue in self.queues.iter().flatten().filter(|queue| queue.durable) {
+        for queue in self.queues.iter().flatten().filter(|queue| queue.rules.durable) {
             let slot = Key::from(queue.id).slot;
             let number = self.store.number(slot).expect("every queue has one");
             for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {
@@ -301,19 +301,10 @@ impl Shard {
     }
 }
 
-/// Whether a message with these properties survives a restart, in a queue that does (row P9).
-#[inline]
-pub fn lasts(properties: &[u8]) -> bool {
-    let properties = Properties::trusted(properties);
-    properties.has_any(flag::DELIVERY_MODE) && properties.delivery_mode() == Some(PERSISTENT)
-}
-
 /// Whether the number is that of a queue that does not survive a restart.
 pub fn is_fleeting(number: u64) -> bool {
     number & FLEETING != 0
 }
 
-/// delivery-mode of what survives a restart.
-const PERSISTENT: u8 = 2;
-/// In the numbers of queues that do not.
+/// In the numbers of queues that do not survive a restart.
 const FLEETING: u64 = 1 << 63;

@@ -133,6 +133,7 @@ impl Shard {
             Event::Commit { channel } => self.on_commit(id, channel),
             Event::Staged { channel } => self.on_staged(id, channel),
             Event::Relieved { .. } => recheck_waiting(self, id),
+            Event::Late(late) => self.on_late(id, &late),
             Event::Blocked => self.pause(id),
             Event::ChannelEnded { channel } => self.end_channel(id, channel),
             Event::Closing(reason) => self.on_closing(id, reason),
@@ -156,9 +157,10 @@ impl Shard {
     fn on_staged(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let (vhost, user) = (conn.session.vhost(), conn.user().clone());
+        let reply_name = conn.session.reply_name(channel).map(str::to_owned);
         let staged = conn.session.staged(channel);
         let mut routes = RouteSet::new();
-        match router::route(&self.catalog, vhost, &user, &staged.view(), &mut routes) {
+        match router::route(&self.catalog, vhost, &user, reply_name.as_deref(), &staged.view(), &mut routes) {
             Ok(routed) => {
                 staged.routes = routes;
                 routed.properties.inspect(|properties| staged.set_properties(properties));

@@ -11,7 +11,7 @@ use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId,
 use crate::base::limits::LINGER_MS;
 use crate::broker::queue::Queue;
 use crate::contract::{Outcome, Target};
-use crate::protocol::amqp::session::Ended;
+use crate::protocol::amqp::session::{Ended, GivenUp, Late};
 
 /// Shards where a connection or channel that ends has consumers or messages.
 pub type Homes = SmallVec<[ShardId; 4]>;
@@ -89,7 +89,7 @@ impl Shard {
         homes.sort_unstable();
         homes.dedup();
         ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
-        self.settle_all(&ended.receipts, Outcome::Requeued);
+        self.settle_all(&ended.receipts, Outcome::Failed);
         homes
     }
 
@@ -120,6 +120,17 @@ impl Shard {
         }
     }
 
+    /// A consumer here has kept a delivery for too long: all that it has goes back (row S14).
+    pub(super) fn on_late(&mut self, id: ConnId, late: &Late) {
+        let Some(conn) = self.live(id) else { return };
+        log::warn!("{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
+        let GivenUp { receipts, is_cancelled } = conn.session.give_up(late);
+        self.settle_all(&receipts, Outcome::Requeued);
+        if is_cancelled {
+            self.leave(late.place.0, late.place.1);
+        }
+    }
+
     /// A consumer goes without being asked after.
     pub(super) fn leave(&mut self, queue: QueueAddr, consumer: ConsumerId) {
         if queue.home == self.id {
@@ -132,10 +143,18 @@ impl Shard {
 
     /// A consumer of a queue here went.
     pub(super) fn on_leave(&mut self, id: QueueId, consumer: ConsumerId) {
-        let left = self.queue_mut(id).and_then(|queue| queue.consumers.remove(consumer)).is_some();
+        let left = self.queue_mut(id).and_then(|queue| queue.consumers.leave(consumer)).is_some();
         if left {
             self.touch_queue(id);
+            self.serve_next(id);
             self.delete_if_abandoned(id);
+        }
+    }
+
+    /// A consumer went: it may be another's turn (row S8).
+    pub(super) fn serve_next(&mut self, id: QueueId) {
+        if self.queue_mut(id).is_some_and(|queue| queue.rules.single_active && queue.can_deliver()) {
+            self.mark_queue(id);
         }
     }
 

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use bytes::Bytes;
 
 use super::block::{Block, ENTRY_LEN, Written};
-use super::mail::{Deliver, Got, Hold, Mail, Publish, Settled};
+use super::mail::{Deliver, Got, Hold, Mail, Publish, Reply, Returned, Settled};
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueId};
 use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
@@ -170,6 +170,23 @@ impl Link {
         } else {
             self.stage_with(message.body, Mail::Deliver(Deliver { at: written.at, count: 1, ..deliver }));
         }
+    }
+
+    /// Stages replies in a row; `reply` says for whom.
+    pub fn reply(&mut self, reply: Reply, route: Route<'_>, contents: &[Content<'_>]) {
+        let mut done = 0;
+        while done < contents.len() {
+            let (written, count) = self.write_run(route, Stamp::NONE, &contents[done..]);
+            let hold = reply.hold.behind(done as u32);
+            self.stage_with(contents[done].body, Mail::Reply(Reply { hold, at: written.at, count: count as u16, ..reply }));
+            done += count;
+        }
+    }
+
+    /// Stages a message that goes back to who published it.
+    pub fn give_back(&mut self, message: &MessageView<'_>, returned: Returned) {
+        let at = self.write(None, message, false).at;
+        self.stage_with(message.body, Mail::Returned(Box::new(Returned { at, ..returned })));
     }
 
     /// Stages the answer to basic.get.

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
-use crate::broker::catalog::{Asker, Change};
-use crate::contract::{Command, Entry, Fault, Notice, Outcome, Receipt, Request, Target, VhostId};
+use crate::broker::catalog::{Asker, Change, ConsumerArguments};
+use crate::contract::{Command, Entry, Fault, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 
 /// One item of a ring between two shards.
 pub enum Mail {
@@ -29,6 +29,12 @@ pub enum Mail {
     Body(Bytes),
     /// Messages for a queue.
     Publish(Publish),
+    /// Messages for a channel that waits for replies.
+    Reply(Reply),
+    /// A mandatory one that found the channel gone.
+    Returned(Box<Returned>),
+    /// Somebody asks whether replies to this name are awaited there.
+    LookFor(Box<(ChannelAddr, VhostId, ReplyConsumer, Box<str>)>),
     /// Messages for a consumer.
     Deliver(Deliver),
     /// A delivery that found no room, and the consumer's epoch that it was sent with.
@@ -120,6 +126,38 @@ impl Publish {
     }
 }
 
+/// Replies on their way to the channel that waits for them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// Who waits for them.
+    pub consumer: ReplyConsumer,
+    /// Who has published the first one; the others have the sequence numbers behind it.
+    pub hold: Hold,
+    /// And waits until they are there.
+    pub is_held: bool,
+    /// And wants them back if nobody awaits them.
+    pub mandatory: bool,
+    /// The virtual host.
+    pub vhost: VhostId,
+    /// The first one's record in the block.
+    pub at: u32,
+    /// How many there are, their records behind one another.
+    pub count: u16,
+}
+
+/// A message that goes back to who published it.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned {
+    /// Whose connection.
+    pub conn: ConnId,
+    /// On which channel.
+    pub channel: u16,
+    /// Which channel of that number.
+    pub generation: u32,
+    /// The record in the block.
+    pub at: u32,
+}
+
 /// Deliveries under way. In front of each record in the block stands the message's [`Entry`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deliver {
@@ -192,8 +230,8 @@ pub enum Question {
         exclusive: bool,
         /// Unsettled deliveries at most; 0 is no limit.
         prefetch: u32,
-        /// x-priority.
-        priority: i32,
+        /// What its arguments say.
+        arguments: ConsumerArguments,
     },
     /// Let a consumer go.
     Cancel(ConsumerId),

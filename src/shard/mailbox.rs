@@ -51,6 +51,18 @@ impl Shard {
             Mail::Deliver(deliver) => {
                 self.on_deliver(from, &deliver, Records::new(block, deliver.at, deliver.count, true, body.as_ref()));
             }
+            Mail::Reply(reply) => {
+                let messages = Records::new(block, reply.at, reply.count.into(), false, body.as_ref()).map(|(_, message)| message);
+                self.on_reply(from, &reply, messages);
+            }
+            Mail::Returned(returned) => {
+                let records = Records::new(block, returned.at, 1, false, body.as_ref());
+                records.for_each(|(_, message)| self.on_returned(&returned, &message));
+            }
+            Mail::LookFor(asked) => {
+                let (asker, vhost, consumer, name) = *asked;
+                self.on_look_for(asker, vhost, &consumer, &name);
+            }
             Mail::Got(got) => {
                 let (to, got) = *got;
                 Records::new(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));

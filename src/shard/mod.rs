@@ -14,7 +14,7 @@
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`request`] declare, consume and the
 //! like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog changes; [`mailbox`] mail from other shards;
-//! [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
+//! [`reply`] replies without a queue; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;
@@ -33,6 +33,7 @@ mod mail;
 mod mailbox;
 mod order;
 mod outbox;
+mod reply;
 mod request;
 mod settle;
 mod turn;
@@ -141,6 +142,8 @@ pub struct Shard {
     receipts: Receipts,
     over: Vec<Entry>,
     stored: Vec<Option<MessageRef>>,
+    /// Makes the names that replies are sent to.
+    reply_key: [u8; 16],
     /// A queue has refused the message that is being published.
     refused: bool,
     /// Which messages of a mail their queue has refused.
@@ -228,6 +231,11 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     shards
 }
 
+/// Gives each shard a key of its own that nobody can work out from the names that it makes otherwise.
+pub fn keep_secrets(shards: &mut [Shard], random: impl Fn() -> [u8; 16]) {
+    shards.iter_mut().for_each(|shard| shard.reply_key = random());
+}
+
 /// What a restart has found.
 pub struct Found {
     /// The records of the catalog's log, oldest first.
@@ -268,13 +276,17 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 impl Shard {
     fn new(id: ShardId, common: &Common, seed: u64) -> Shard {
         let Common { config, connection_count, opened_connections, alarms, founding } = common;
+        let mut rng = Rng::seeded(seed);
+        let mut reply_key = [0; 16];
+        rng.fill(&mut reply_key);
         Shard {
             id,
             connection_count: connection_count.clone(),
             opened_connections: opened_connections.clone(),
             alarms: alarms.clone(),
             known_alarms: AlarmSet::default(),
-            rng: Rng::seeded(seed),
+            reply_key,
+            rng,
             now: 0,
             conns: Conns::default(),
             catalog: Catalog::made_by(founding),

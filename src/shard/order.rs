@@ -17,7 +17,7 @@ use super::request::catalog_done;
 use super::{Deed, Shard};
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
 use crate::broker::catalog::{Applied, Change, Saved, Verdict};
-use crate::broker::queue::{Queue, Settings};
+use crate::broker::queue::{Queue, Rules, Settings};
 use crate::contract::{Fault, Notice, Request, Target};
 
 pub use super::mail::Wish;
@@ -220,13 +220,13 @@ impl Shard {
     pub(super) fn create_queue(&mut self, addr: QueueAddr) {
         let id = addr.queue;
         let info = self.catalog.queue(id).expect("just declared");
-        let (durable, auto_delete, owner, number) = (info.spec.durable, info.spec.auto_delete, info.owner, info.number);
+        let (rules, owner, number) = (Rules::of(&info.spec), info.owner, info.number);
         let settings = Settings::of(info.spec.arguments.view());
         let slot = Key::from(id).slot as usize;
         if self.queues.len() <= slot {
             self.queues.resize_with(slot + 1, || None);
         }
-        self.queues[slot] = Some(Box::new(Queue::new(id, durable, auto_delete)));
+        self.queues[slot] = Some(Box::new(Queue::new(id, rules)));
         self.open_log(id, number);
         self.promise(id, settings);
         if owner.is_some_and(|owner| self.conns.get(owner.conn).is_none_or(|conn| conn.ending)) {

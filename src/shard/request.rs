@@ -7,7 +7,7 @@ use super::Shard;
 use super::mail::{Answer, Ask, Mail, Question};
 use super::order::{Waiter, Wish};
 use crate::base::ids::{ChannelAddr, ConnId, QueueAddr, ShardId};
-use crate::broker::catalog::Verdict;
+use crate::broker::catalog::{ConsumerArguments, Verdict};
 use crate::contract::{Fault, Notice, Request};
 
 impl Shard {
@@ -41,6 +41,9 @@ impl Shard {
             };
         }
         let asker = conn.asker();
+        if self.answer_for_replies(from, vhost, &request) {
+            return;
+        }
         match self.catalog.check(vhost, asker, &request) {
             Err(fault) => self.answer(from.conn.conn, Notice::Failed(fault)),
             Ok(Verdict::Already) if !waits => self.answer(from.conn.conn, catalog_done(&request)),
@@ -89,7 +92,7 @@ impl Shard {
     pub(super) fn on_told(&mut self, to: ChannelAddr, answer: Answer) {
         let id = to.conn.conn;
         match answer {
-            Answer::Notice(Notice::Consuming { queue, consumer }) if self.live(id).is_none() => self.leave(queue, consumer),
+            Answer::Notice(Notice::Consuming { queue, consumer, .. }) if self.live(id).is_none() => self.leave(queue, consumer),
             Answer::Notice(notice) => self.answer(id, notice),
             Answer::Retry => self.retries.push(to),
         }
@@ -118,8 +121,9 @@ fn question(request: &Request) -> Question {
         Request::DeclareQueue(_) | Request::CheckQueue { .. } => Question::Counts,
         Request::PurgeQueue { .. } => Question::Purge,
         Request::DeleteQueue { if_unused, if_empty, .. } => Question::Delete { if_unused, if_empty },
-        Request::Consume { index, no_ack, exclusive, prefetch, priority, .. } => {
-            Question::Consume { index, no_ack, exclusive, prefetch, priority }
+        Request::Consume { index, no_ack, exclusive, prefetch, ref arguments, .. } => {
+            let arguments = ConsumerArguments::of(arguments);
+            Question::Consume { index, no_ack, exclusive, prefetch, arguments }
         }
         Request::Get { no_ack, .. } => Question::Get { no_ack },
         Request::DeclareExchange(_)
@@ -127,6 +131,7 @@ fn question(request: &Request) -> Question {
         | Request::DeleteExchange { .. }
         | Request::Bind(_)
         | Request::Unbind(_)
+        | Request::ConsumeReplies { .. }
         | Request::Cancel { .. } => unreachable!("the catalog asks no queue for these"),
     }
 }

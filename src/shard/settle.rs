@@ -47,12 +47,17 @@ impl Shard {
         match outcome {
             Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
             Outcome::Acked | Outcome::Discarded => {
-                let released = entries.inspect(|entry| self.arena.release(entry.message));
+                let counts = queue.rules.quorum;
+                let released = entries.inspect(|entry| {
+                    self.arena.release(entry.message);
+                    if counts {
+                        queue.forget(*entry);
+                    }
+                });
                 Shard::log_settled(&mut self.store, id, released);
             }
-            Outcome::Requeued if is_special => self.take_back(id, entries.map(Entry::returned)),
+            Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
             Outcome::Undelivered if is_special => self.take_back(id, entries),
-            Outcome::Requeued => entries.for_each(|entry| queue.requeue(entry.returned())),
             Outcome::Undelivered => entries.for_each(|entry| queue.requeue(entry)),
         }
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
@@ -62,6 +67,27 @@ impl Shard {
         if queue.can_deliver() {
             self.mark_queue(id);
         }
+    }
+
+    /// Messages of a queue here are gone.
+    pub(super) fn drop_settled(&mut self, id: QueueId, entries: &[Entry]) {
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
+        entries.iter().for_each(|&entry| {
+            self.arena.release(entry.message);
+            queue.forget(entry);
+        });
+        Shard::log_settled(&mut self.store, id, entries.iter().copied());
+    }
+
+    /// Messages come back that somebody had. Those that have failed too often die (row D23).
+    fn give_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>, outcome: Outcome) {
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
+        if queue.extras.is_none() && !queue.rules.quorum {
+            return entries.for_each(|entry| queue.requeue(entry.returned()));
+        }
+        let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
+        dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
+        self.take_back(id, back.into_iter());
     }
 
     /// A delivery that its connection could not take, sent with the consumer's `epoch`: it returns to its place, and the consumer waits for

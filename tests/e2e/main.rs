@@ -37,6 +37,7 @@ macro_rules! against {
 against!(pika_queues, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_queues.py"));
 against!(pika_publishing, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_publishing.py"));
 against!(pika_connections, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_connections.py"));
+against!(pika_consumers, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_consumers.py"));
 against!(aio_pika, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "aio_pika_client.py"));
 against!(kombu, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "kombu_client.py"));
 against!(celery, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "celery_flow.py"));

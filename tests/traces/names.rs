@@ -1,22 +1,22 @@
-//! Names that the broker makes, as variables: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` becomes `$ctag1`, in order of appearance. The time of a
-//! death becomes `$now`.
+//! Names that the broker makes, as variables: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` `$ctag1`, `amq.rabbitmq.reply-to.…` `$reply1`, in order
+//! of appearance. The time of a death becomes `$now`.
 
 use crate::support::value::{Table, Value};
 
 /// The names made so far, per prefix.
 #[derive(Default)]
 pub struct Names {
-    made: [Vec<String>; 2],
+    made: [Vec<String>; 3],
 }
 
-const PREFIXES: [(&str, &str); 2] = [("amq.gen-", "$gen"), ("amq.ctag-", "$ctag")];
+const PREFIXES: [(&str, &str); 3] = [("amq.gen-", "$gen"), ("amq.ctag-", "$ctag"), ("amq.rabbitmq.reply-to.", "$reply")];
 
 /// The time in an entry of x-death.
 const TIME: &str = " time=T:";
 /// Decimal digits of today's time in seconds.
 const SECONDS_DIGITS: usize = 10;
 
-/// Behind the prefix: 16 random bytes in base64url.
+/// Behind the prefix: at least 16 bytes in some kind of base64.
 const RANDOM_CHARS: usize = 22;
 
 impl Names {
@@ -24,8 +24,7 @@ impl Names {
     pub fn take_out(&mut self, answer: &str) -> String {
         let mut text = answer.to_owned();
         for (made, (prefix, variable)) in self.made.iter_mut().zip(PREFIXES) {
-            while let Some(at) = text.find(prefix).filter(|&at| is_made(&text[at + prefix.len()..])) {
-                let name = text[at..at + prefix.len() + RANDOM_CHARS].to_owned();
+            while let Some(name) = made_name(&text, prefix) {
                 let number = made.iter().position(|known| *known == name).unwrap_or_else(|| {
                     made.push(name.clone());
                     made.len() - 1
@@ -63,6 +62,14 @@ impl Names {
     }
 }
 
+/// The first name with this prefix, if the broker made it.
+fn made_name(text: &str, prefix: &str) -> Option<String> {
+    let name = &text[text.find(prefix)?..];
+    let is_random = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+/=.".contains(byte);
+    let random = name.bytes().skip(prefix.len()).take_while(|byte| is_random(byte)).count();
+    (random >= RANDOM_CHARS).then(|| name[..prefix.len() + random].to_owned())
+}
+
 /// The same with `$now` for the times of deaths in this century.
 fn hide_times(text: &str) -> String {
     let mut parts = text.split(TIME);
@@ -74,11 +81,6 @@ fn hide_times(text: &str) -> String {
         out.push_str(&part[digits..]);
     }
     out
-}
-
-fn is_made(rest: &str) -> bool {
-    let random = rest.as_bytes().get(..RANDOM_CHARS);
-    random.is_some_and(|random| random.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte)))
 }
 
 #[cfg(test)]
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(said, "queue=$gen1 tag=$ctag1 again $gen1");
         assert_eq!(names.put_in(&Value::text("$gen1")), Value::text("amq.gen-0123456789abcdefghijkl"));
         assert_eq!(names.take_out("amq.gen-short"), "amq.gen-short");
+        assert_eq!(names.take_out("reply_to=\"amq.rabbitmq.reply-to.g1h2AA5yZXBseUAxMTM2+/==.a==\""), "reply_to=\"$reply1\"");
         assert_eq!(names.take_out("{count=l:1 time=T:1764000000 a=I:1} time=T:1000"), "{count=l:1 time=T:$now a=I:1} time=T:1000");
     }
 }

@@ -4,10 +4,10 @@
 //! with `amq.` and made up those of server-named queues.
 
 use super::equivalence::{assert_exchange, assert_queue};
-use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, queue_arguments};
+use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, consumer_arguments, queue_arguments};
 use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::exchange::{Kind, Matcher, check_binding};
-use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId};
+use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
 use crate::message::{Table, Value};
 
 /// Who asks.
@@ -45,16 +45,17 @@ impl Catalog {
             Request::Bind(spec) => self.check_bind(vhost, asker, spec),
             Request::Unbind(spec) => self.check_unbind(vhost, asker, spec),
             Request::DeclareQueue(spec) => self.check_declare_queue(vhost, asker, spec),
-            Request::DeleteQueue { name, .. } => self.check_delete_queue(vhost, asker, name),
+            Request::DeleteQueue { name, if_unused, if_empty } => self.check_delete_queue(vhost, asker, name, *if_unused, *if_empty),
             Request::CheckQueue { name } => {
                 self.allow_any(vhost, asker, Resource::Queue(name.as_bytes()))?;
                 self.check_queue(vhost, asker, name)
             }
-            Request::PurgeQueue { name } | Request::Consume { queue: name, .. } | Request::Get { queue: name, .. } => {
+            Request::Consume { queue, limited, arguments, .. } => self.check_consume(vhost, asker, queue, *limited, arguments),
+            Request::PurgeQueue { name } | Request::Get { queue: name, .. } => {
                 self.allow(vhost, asker, Right::Read, Resource::Queue(name.as_bytes()))?;
                 self.check_queue(vhost, asker, name)
             }
-            Request::Cancel { .. } => Ok(Verdict::Already),
+            Request::Cancel { .. } | Request::ConsumeReplies { .. } => Ok(Verdict::Already),
         }
     }
 
@@ -142,6 +143,7 @@ impl Catalog {
             Destination::Queue => Resource::Queue(spec.destination.as_bytes()),
             Destination::Exchange => Resource::Exchange(spec.destination.as_bytes()),
         };
+        check_is_no_reply_name(spec)?;
         self.allow(vhost, asker, Right::Write, dest)?;
         check_ends_not_default(spec)?;
         self.allow(vhost, asker, Right::Read, Resource::Exchange(spec.source.as_bytes()))?;
@@ -191,18 +193,42 @@ impl Catalog {
         }
     }
 
-    fn check_delete_queue(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
+    /// Quorum queues are deleted without conditions (row D9).
+    fn check_delete_queue(&self, vhost: VhostId, asker: Asker, name: &str, if_unused: bool, if_empty: bool) -> Result<Verdict, Fault> {
         self.allow(vhost, asker, Right::Configure, Resource::Queue(name.as_bytes()))?;
         if self.queue_by_name(vhost, name).is_none() {
             return Ok(Verdict::Already);
         }
-        self.check_queue(vhost, asker, name)
+        let verdict = self.check_queue(vhost, asker, name)?;
+        if (if_unused || if_empty) && self.is_quorum(vhost, name) {
+            let (queue_text, flag) = (self.queue_text(vhost, name), if if_unused { "if-unused" } else { "if-empty" });
+            let text =
+                format!("cannot delete {queue_text}. queue.delete operations with {flag} flag set are not supported by quorum queues");
+            return Err(Fault::new(Code::NotImplemented, text));
+        }
+        Ok(verdict)
     }
 
     fn check_queue(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
         let queue = self.queue_by_name(vhost, name).ok_or_else(|| self.no_queue(vhost, name))?;
         self.check_access(queue, asker)?;
         Ok(Verdict::Queue(queue.addr))
+    }
+
+    /// Quorum queues know no limit of a whole channel (row Q4).
+    fn check_consume(&self, vhost: VhostId, asker: Asker, name: &str, limited: bool, arguments: &Table) -> Result<Verdict, Fault> {
+        self.allow(vhost, asker, Right::Read, Resource::Queue(name.as_bytes()))?;
+        let verdict = self.check_queue(vhost, asker, name)?;
+        let (quorum, queue_text) = (self.is_quorum(vhost, name), self.queue_text(vhost, name));
+        consumer_arguments::check(arguments, quorum, &queue_text)?;
+        if quorum && limited {
+            return Err(Fault::new(Code::NotImplemented, format!("{queue_text} does not support global qos")));
+        }
+        Ok(verdict)
+    }
+
+    fn is_quorum(&self, vhost: VhostId, name: &str) -> bool {
+        self.queue_by_name(vhost, name).is_some_and(|queue| queue_arguments::is_quorum(&queue.spec.arguments))
     }
 
     fn check_dest_access(&self, asker: Asker, dest: Dest) -> Result<(), Fault> {
@@ -251,6 +277,14 @@ fn check_kind(kind: &str) -> Result<(), Fault> {
         None if kind.is_empty() => Err(Fault::new(Code::PreconditionFailed, "invalid exchange type ''")),
         None => Err(Fault::new(Code::PreconditionFailed, format!("unknown exchange type '{kind}'"))),
     }
+}
+
+/// There is no queue behind a name that replies go to (row S15).
+fn check_is_no_reply_name(spec: &BindingSpec) -> Result<(), Fault> {
+    if spec.kind == Destination::Queue && is_reply_name(spec.destination.as_bytes()) {
+        return Err(Fault::new(Code::AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue"));
+    }
+    Ok(())
 }
 
 fn check_ends_not_default(spec: &BindingSpec) -> Result<(), Fault> {

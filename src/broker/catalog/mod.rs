@@ -12,6 +12,7 @@ mod bindings;
 mod change;
 mod check;
 mod commands;
+mod consumer_arguments;
 mod equivalence;
 mod queue_arguments;
 mod saved;
@@ -24,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::{Applied, Change, Quotas};
 pub use check::{Asker, Verdict};
+pub use consumer_arguments::ConsumerArguments;
+pub use queue_arguments::is_quorum;
 pub use saved::Saved;
 pub use users::{Access, Resource, Right, UserInfo};
 pub use vhosts::VhostInfo;

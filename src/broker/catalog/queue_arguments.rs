@@ -55,7 +55,8 @@ pub(super) fn known(arguments: &Table) -> &'static [&'static str] {
     if is_quorum(arguments) { QUORUM } else { CLASSIC }
 }
 
-fn is_quorum(arguments: &Table) -> bool {
+/// Whether the arguments are those of a quorum queue.
+pub fn is_quorum(arguments: &Table) -> bool {
     arguments.find(TYPE) == Some(Value::LongString(b"quorum"))
 }
 

@@ -7,9 +7,13 @@
 //! full      in_flight == prefetch; a settle lists it again
 //! parked    its connection or channel has no room, or its shard sent a delivery back; `unpark` lists it again
 //! ```
+//!
+//! Where a single one is active, the others are not listed, whatever room they have (see [`SingleActive`]).
 
 use smallvec::SmallVec;
 
+use super::rules::Rules;
+use super::single_active::SingleActive;
 use crate::base::ids::{ConsumerId, Key};
 use crate::base::ready_list::ReadyList;
 use crate::base::slots::Slots;
@@ -29,12 +33,14 @@ pub struct Consumer {
     prefetch: u32,
     in_flight: u32,
     parked: bool,
+    /// How many came before, where that matters.
+    joined: u64,
 }
 
 impl Consumer {
     /// A consumer with room for `prefetch` unsettled deliveries; 0 is no limit.
     pub fn new(target: Target, no_ack: bool, prefetch: u32, priority: i32) -> Consumer {
-        Consumer { target, no_ack, priority, prefetch, epoch: 0, in_flight: 0, parked: false }
+        Consumer { target, no_ack, priority, prefetch, epoch: 0, in_flight: 0, parked: false, joined: 0 }
     }
 
     fn has_room(&self) -> bool {
@@ -54,30 +60,69 @@ pub struct Consumers {
     /// Rotations of listed consumers by descending priority.
     rotations: SmallVec<[(i32, ReadyList); 1]>,
     exclusive: bool,
+    /// Quorum queues overlook that a consumer wants to be alone.
+    overlooks_exclusive: bool,
+    single: Option<Box<SingleActive>>,
 }
 
 impl Consumers {
-    /// Adds a consumer. None if an exclusive one is there, or an exclusive one is asked for and others are (row S2).
-    pub fn add(&mut self, consumer: Consumer, exclusive: bool) -> Option<ConsumerId> {
-        if self.exclusive || (exclusive && !self.is_empty()) {
+    /// None yet, of a queue with these rules.
+    pub fn new(rules: &Rules) -> Consumers {
+        let single = rules.single_active.then(|| Box::new(SingleActive::new(rules.quorum)));
+        Consumers { overlooks_exclusive: rules.quorum, single, ..Consumers::default() }
+    }
+
+    /// Adds a consumer. None if an exclusive one is there, or an exclusive one is asked for and others are or may be (rows S2, S8).
+    pub fn add(&mut self, mut consumer: Consumer, exclusive: bool) -> Option<ConsumerId> {
+        let exclusive = exclusive && !self.overlooks_exclusive;
+        if self.exclusive || (exclusive && (!self.is_empty() || self.single.is_some())) {
             return None;
         }
         self.exclusive = exclusive;
         let priority = consumer.priority;
+        consumer.joined = self.single.as_ref().map_or(0, |single| single.joined());
         let id = self.table.insert(consumer);
-        self.rotation(priority).push_back(Key::from(id).slot);
+        if let Some(single) = &mut self.single {
+            single.join(id, priority);
+        }
+        self.elect();
+        self.list(id);
         Some(id)
     }
 
-    /// Takes a consumer out.
-    pub fn remove(&mut self, id: ConsumerId) -> Option<Consumer> {
+    /// Takes a consumer out that was cancelled: what it has not settled, its channel keeps.
+    pub fn cancel(&mut self, id: ConsumerId) -> Option<Consumer> {
+        self.remove(id, 0)
+    }
+
+    /// Takes a consumer out whose channel ended: what it has not settled comes back.
+    pub fn leave(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let expected = self.table.get(id)?.in_flight;
+        self.remove(id, expected)
+    }
+
+    fn remove(&mut self, id: ConsumerId, expected: u32) -> Option<Consumer> {
         let consumer = self.table.remove(id)?;
         self.rotation(consumer.priority).remove(Key::from(id).slot);
+        if let Some(single) = &mut self.single {
+            single.remove(id, consumer.priority, consumer.joined, expected);
+        }
         if self.table.is_empty() {
             self.exclusive = false;
             self.rotations.clear();
         }
+        self.elect();
         Some(consumer)
+    }
+
+    /// Whose turn it is, where a single consumer is active: that may have changed.
+    fn elect(&mut self) {
+        let Some(single) = &mut self.single else { return };
+        let before = single.active();
+        single.elect(before.and_then(|id| self.table.get(id)).map_or(0, |consumer| consumer.in_flight));
+        for id in before.into_iter().chain(single.active()) {
+            self.list(id);
+        }
     }
 
     /// The next one to be served: [`on_delivered`](Self::on_delivered) or [`park`](Self::park) follows, or it stays the next.
@@ -129,8 +174,14 @@ impl Consumers {
 
     /// So many deliveries of the consumer are settled. True if it can be served now.
     pub fn on_settled(&mut self, id: ConsumerId, count: usize) -> bool {
-        let Some(consumer) = self.table.get_mut(id) else { return false };
-        consumer.in_flight = consumer.in_flight.saturating_sub(u32::try_from(count).expect("no more than were delivered"));
+        let count = u32::try_from(count).expect("no more than were delivered");
+        match self.table.get_mut(id) {
+            Some(consumer) => consumer.in_flight = consumer.in_flight.saturating_sub(count),
+            None => _ = self.single.as_mut().map(|single| single.on_back(id, count)),
+        }
+        if self.single.is_some() {
+            self.elect();
+        }
         self.list(id)
     }
 
@@ -149,6 +200,12 @@ impl Consumers {
         self.table.len()
     }
 
+    /// How many queue.declare-ok tells of: in a quorum queue those that wait for their turn do not count.
+    pub fn counted(&self) -> usize {
+        let waiting = self.single.as_ref().filter(|_| self.overlooks_exclusive).map_or(0, |single| single.waiting());
+        self.len() - waiting
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
@@ -159,14 +216,18 @@ impl Consumers {
         self.rotations.iter().any(|(_, rotation)| !rotation.is_empty())
     }
 
+    /// Lists a consumer that can take a message, unless it is another's turn. Whether it is listed.
     fn list(&mut self, id: ConsumerId) -> bool {
         let Some(consumer) = self.table.get(id).filter(|consumer| consumer.has_room()) else { return false };
+        let is_its_turn = self.single.as_ref().is_none_or(|single| single.is_served(id));
         let (slot, priority) = (Key::from(id).slot, consumer.priority);
         let rotation = self.rotation(priority);
-        if !rotation.contains(slot) {
+        if !is_its_turn {
+            rotation.remove(slot);
+        } else if !rotation.contains(slot) {
             rotation.push_back(slot);
         }
-        true
+        is_its_turn
     }
 
     fn rotation(&mut self, priority: i32) -> &mut ReadyList {
@@ -243,7 +304,7 @@ mod tests {
         let mut consumers = Consumers::default();
         let first = consumers.add(consumer(0, 0, 0), true).expect("the first");
         assert!(consumers.add(consumer(1, 0, 0), false).is_none());
-        consumers.remove(first);
+        consumers.cancel(first);
         assert!(consumers.add(consumer(1, 0, 0), false).is_some());
         assert!(consumers.add(consumer(2, 0, 0), true).is_none());
     }
@@ -253,7 +314,7 @@ mod tests {
         let mut consumers = Consumers::default();
         let a = consumers.add(consumer(0, 0, 0), false).expect("not exclusive");
         consumers.add(consumer(1, 0, 0), false);
-        consumers.remove(a);
+        consumers.cancel(a);
         assert_eq!((serve(&mut consumers), serve(&mut consumers)), (Some(1), Some(1)));
         assert!(!consumers.on_settled(a, 1) && consumers.len() == 1);
     }

@@ -138,7 +138,8 @@ mod tests {
             let mut came: Vec<u64> = due(&mut deadlines, now);
             let mut expected: Vec<u64> = model.iter().filter(|(deadline, _)| *deadline <= now).map(|(_, sequence)| *sequence).collect();
             model.retain(|(deadline, _)| *deadline > now);
-            (came.sort_unstable(), expected.sort_unstable());
+            came.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(came, expected);
         }
         assert!(model.is_empty() && deadlines.next().is_none());

@@ -15,10 +15,15 @@
 
 mod consumers;
 mod deadlines;
+mod returns;
+mod rules;
 mod settings;
+mod single_active;
 
 pub use consumers::{Consumer, Consumers};
 pub use deadlines::Deadlines;
+pub use returns::Counts;
+pub use rules::{Rules, lasts};
 pub use settings::{DeadLetter, Overflow, Settings};
 
 use std::collections::BTreeMap;
@@ -26,8 +31,10 @@ use std::collections::BTreeMap;
 use crate::base::ids::QueueId;
 use crate::base::ids::TimerId;
 use crate::base::long_queue::LongQueue;
-use crate::contract::Entry;
+use crate::contract::{Entry, Outcome};
 use crate::message::MessageRef;
+
+use returns::Returns;
 
 /// One queue on its home shard.
 pub struct Queue {
@@ -35,12 +42,13 @@ pub struct Queue {
     pub id: QueueId,
     /// Who receives from it.
     pub consumers: Consumers,
-    /// It survives a restart, and so do its persistent messages.
-    pub durable: bool,
-    auto_delete: bool,
+    /// What it was declared as.
+    pub rules: Rules,
     next_sequence: u64,
     ready: LongQueue<Entry>,
     returned: BTreeMap<u64, Entry>,
+    /// What came back, if it is a quorum queue; then `returned` has only what its consumers never saw.
+    returns: Option<Box<Returns>>,
     /// Messages that only the log has.
     spilled: u64,
     /// What a plain queue does without.
@@ -64,15 +72,15 @@ pub struct Extras {
 
 impl Queue {
     /// An empty queue.
-    pub fn new(id: QueueId, durable: bool, auto_delete: bool) -> Queue {
+    pub fn new(id: QueueId, rules: Rules) -> Queue {
         Queue {
             id,
-            consumers: Consumers::default(),
-            durable,
-            auto_delete,
+            consumers: Consumers::new(&rules),
+            rules,
             next_sequence: 0,
             ready: LongQueue::new(),
             returned: BTreeMap::new(),
+            returns: rules.quorum.then(|| Box::new(Returns::new(rules.delivery_limit))),
             spilled: 0,
             extras: None,
         }
@@ -116,17 +124,24 @@ impl Queue {
         if let Some(entry) = self.returned.remove(&sequence) {
             return Some(entry);
         }
+        let key = Entry::new(sequence, MessageRef::default()).key();
+        if let Some(entry) = self.returns.as_mut().and_then(|returns| returns.take(key)) {
+            return Some(entry);
+        }
         let at = self.ready.find(|entry| entry.sequence().cmp(&sequence))?;
         Some(self.ready.remove(at))
     }
 
     /// Forgets the deadlines of messages that do not wait in memory any more, if there are many.
     pub fn sweep_deadlines(&mut self) {
-        let Queue { extras, ready, returned, .. } = self;
+        let loaded = self.loaded();
+        let Queue { extras, ready, returned, returns, .. } = self;
         let Some(extras) = extras else { return };
-        if extras.deadlines.is_littered(ready.len() + returned.len()) {
+        if extras.deadlines.is_littered(loaded) {
+            let key = |sequence| Entry::new(sequence, MessageRef::default()).key();
             let is_ready = |sequence: u64| ready.find(|entry| entry.sequence().cmp(&sequence)).is_some();
-            extras.deadlines.sweep(|sequence| returned.contains_key(&sequence) || is_ready(sequence));
+            let is_back = |sequence| returns.as_ref().is_some_and(|returns| returns.contains(key(sequence)));
+            extras.deadlines.sweep(|sequence| returned.contains_key(&sequence) || is_back(sequence) || is_ready(sequence));
         }
     }
 
@@ -166,12 +181,13 @@ impl Queue {
 
     /// Messages in memory that are ready for delivery, in any order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.ready.iter().chain(self.returned.values()).copied()
+        let returns = self.returns.iter().flat_map(|returns| returns.iter());
+        self.ready.iter().chain(self.returned.values()).chain(returns).copied()
     }
 
     /// How many they are.
     pub fn loaded(&self) -> usize {
-        self.ready.len() + self.returned.len()
+        self.ready.len() + self.returned.len() + self.returns.as_ref().map_or(0, |returns| returns.len())
     }
 
     /// A place at the tail for a message that is delivered at once and does not wait.
@@ -191,16 +207,47 @@ impl Queue {
         if !self.returned.is_empty() && self.returned_is_first() {
             return self.returned.pop_first().map(|(_, entry)| entry);
         }
-        self.ready.pop_front()
+        self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.ready.pop_front())
     }
 
-    /// Puts an entry back at its place.
+    /// Puts an entry back at its place: among those that came back, if it is a quorum queue's and was delivered.
     pub fn requeue(&mut self, entry: Entry) {
-        self.returned.insert(entry.sequence(), entry);
+        match &mut self.returns {
+            Some(returns) if entry.redelivered() => returns.add(entry),
+            _ => _ = self.returned.insert(entry.sequence(), entry),
+        }
+    }
+
+    /// A message comes back that somebody had; `requeue` follows. True: it has failed too often (row D23).
+    pub fn count_return(&mut self, entry: Entry, outcome: Outcome) -> bool {
+        self.returns.as_mut().is_some_and(|returns| returns.count(entry, outcome))
+    }
+
+    /// How often a message came back, where that is counted.
+    pub fn counts(&self, entry: Entry) -> Option<Counts> {
+        self.returns.as_ref().filter(|_| entry.redelivered())?.counts(entry)
+    }
+
+    /// Whether counts may go with the next message.
+    pub fn counts_next(&self) -> bool {
+        self.returns.as_ref().is_some_and(|returns| !returns.is_empty())
+    }
+
+    /// A message is gone: nothing counts any more.
+    pub fn forget(&mut self, entry: Entry) {
+        if let Some(returns) = self.returns.as_mut().filter(|_| entry.redelivered()) {
+            returns.forget(entry);
+        }
     }
 
     /// Takes out all messages that are ready for delivery.
     pub fn purge(&mut self) -> Purged {
+        if let Some(returns) = &mut self.returns {
+            while let Some(entry) = returns.pop() {
+                returns.forget(entry);
+                self.returned.insert(entry.sequence(), entry);
+            }
+        }
         let spilled = std::mem::take(&mut self.spilled);
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
@@ -226,11 +273,12 @@ impl Queue {
 
     /// Whether the queue goes now that its last consumer went (row D5: only if it ever had one).
     pub fn is_abandoned(&self) -> bool {
-        self.auto_delete && self.consumers.is_empty()
+        self.rules.auto_delete && self.consumers.is_empty()
     }
 
     fn returned_is_first(&self) -> bool {
         match (self.returned.first_key_value(), self.ready.front()) {
+            (Some(_), _) if self.returns.is_some() => true,
             (Some((&returned, _)), Some(ready)) => returned < ready.sequence(),
             (Some(_), None) => true,
             (None, _) => false,
@@ -277,7 +325,7 @@ mod tests {
     }
 
     fn filled(count: u32) -> Queue {
-        let mut queue = Queue::new(QueueId::default(), false, false);
+        let mut queue = Queue::new(QueueId::default(), Rules::default());
         (0..count).for_each(|n| append(&mut queue, n));
         queue
     }

@@ -1,4 +1,5 @@
-// amqplib: confirm channels, errors of assert and check, prefetch, get, requeue, RPC, returns, bodies of all sizes, close and its events.
+// amqplib: confirm channels, errors of assert and check, prefetch, get, requeue, RPC with and without a reply queue, returns, bodies of all sizes, close
+// and its events.
 'use strict';
 
 const amqp = require('amqplib');
@@ -157,6 +158,28 @@ async function rpc() {
   });
 }
 
+async function directReplyTo() {
+  await withConnections(3, async (server, ...clients) => {
+    const serving = await server.createChannel();
+    await serving.assertQueue('e2e.node.direct', { exclusive: true });
+    await serving.consume('e2e.node.direct', ({ content, properties: { replyTo, correlationId } }) => {
+      serving.sendToQueue(replyTo, Buffer.from(String(Number(content) ** 2)), { correlationId });
+    }, { noAck: true });
+    await Promise.all(clients.map(async (client) => {
+      const calling = await client.createChannel();
+      const waiting = new Map();
+      await calling.consume('amq.rabbitmq.reply-to', (reply) => waiting.get(reply.properties.correlationId)(Number(reply.content)), { noAck: true });
+      const call = (n) => new Promise((resolve) => {
+        waiting.set(`c${n}`, resolve);
+        calling.sendToQueue('e2e.node.direct', Buffer.from(String(n)), { replyTo: 'amq.rabbitmq.reply-to', correlationId: `c${n}` });
+      });
+      const numbers = Array.from({ length: 500 }, (_, n) => n);
+      assert.deepEqual(await within(Promise.all(numbers.map(call)), 'replies'), numbers.map((n) => n * n));
+    }));
+    await channelError(clients[0], 406, 'reply consumer cannot acknowledge', (c) => c.consume('amq.rabbitmq.reply-to', () => {}));
+  });
+}
+
 async function exchanges() {
   await withConnections(1, async (connection) => {
     const channel = await connection.createConfirmChannel();
@@ -246,7 +269,7 @@ async function heartbeats() {
 
 async function main() {
   const cases = [
-    confirmChannel, declareErrors, getAndRequeue, prefetch, returns, rpc, exchanges, largeBodies, cancelByTheServer, closeHandling,
+    confirmChannel, declareErrors, getAndRequeue, prefetch, returns, rpc, directReplyTo, exchanges, largeBodies, cancelByTheServer, closeHandling,
     manyChannels, heartbeats,
   ];
   for (const run of cases) {

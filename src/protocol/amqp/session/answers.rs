@@ -76,10 +76,18 @@ impl Session {
                 self.fail(number, method, fault);
             }
             // The consumer is there even if the connection has begun to close meanwhile: then the end takes it away again.
-            (Notice::Consuming { queue, consumer }, Reply::Consuming { index }) => {
+            (Notice::Consuming { queue, consumer, timeout_ms }, Reply::Consuming { index }) => {
                 let added = channel.consumers.find_mut(index).expect("a consumer stays until it is answered");
                 added.place = Some((queue, consumer));
                 let tag = added.tag.clone();
+                self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
+                if let Some(timeout_ms) = timeout_ms {
+                    self.set_deadline(number, index, (queue, consumer), timeout_ms);
+                }
+            }
+            (Notice::Replying(name), Reply::Consuming { index }) => {
+                channel.replies = Some(Replies { index, name: name.encode(), secret: name.consumer.secret });
+                let tag = channel.consumers.find(index).expect("a consumer stays until it is answered").tag.clone();
                 self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
             }
             (Notice::Done, Reply::Cancelled { index }) => {

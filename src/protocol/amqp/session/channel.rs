@@ -27,6 +27,8 @@ pub struct Channel {
     pub prefetch: u16,
     /// Its consumers.
     pub consumers: Consumers,
+    /// The one among them that waits for replies to what the channel publishes.
+    pub replies: Option<Replies>,
     /// What a publish means on it.
     pub mode: Mode,
     /// The queue that an empty name means. Empty: none was declared.
@@ -35,6 +37,17 @@ pub struct Channel {
     pub route_cache: RouteCache,
     /// Its place among its user's channels, for as long as it is in the table.
     pub _place: Option<Place>,
+}
+
+/// A channel's consumer of replies (row S15).
+#[derive(Debug)]
+pub struct Replies {
+    /// Its index among the channel's consumers.
+    pub index: u32,
+    /// Where its replies are to be sent.
+    pub name: Box<str>,
+    /// What a reply must know.
+    pub secret: u64,
 }
 
 /// How far a channel's life has come.

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::deadlines::Late;
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::PUBLISH_RUN_MAX;
 use crate::contract::{Fault, Outcome, Receipts, Request, Tags};
@@ -68,6 +69,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
     },
+    /// A consumer has kept a delivery for too long: [`super::Session::give_up`].
+    Late(Late),
     /// The client publishes while an alarm is on: its socket is not to be read, nor the session polled, until [`super::Session::on_alarms`] says so.
     Blocked,
     /// The connection is over: [`super::Session::end`], then, when all that is cleaned up, [`super::Session::released`]; parked until

@@ -24,7 +24,9 @@ impl Session {
             Method::BasicPublish(publish) => self.on_publish(number, publish),
             Method::BasicAck(ack) => return settle(ack.delivery_tag, ack.multiple, Outcome::Acked),
             Method::BasicNack(nack) => return settle(nack.delivery_tag, nack.multiple, refused(nack.requeue)),
-            Method::BasicReject(reject) => return settle(reject.delivery_tag, false, refused(reject.requeue)),
+            Method::BasicReject(reject) => {
+                return settle(reject.delivery_tag, false, if reject.requeue { Outcome::Failed } else { Outcome::Discarded });
+            }
             Method::BasicRecover(basic::Recover { requeue }) => return self.on_recover(number, *requeue, true),
             Method::BasicRecoverAsync(basic::RecoverAsync { requeue }) => return self.on_recover(number, *requeue, false),
             Method::TxCommit(_) => return self.on_commit(number),
@@ -170,7 +172,7 @@ impl Session {
         transaction
     }
 
-    fn announce_relief(&mut self, number: u16, relieved: bool) {
+    pub(super) fn announce_relief(&mut self, number: u16, relieved: bool) {
         if relieved {
             self.announcements.push_back(Announcement::Relieved(number));
         }

@@ -19,6 +19,7 @@ mod channel;
 mod closing;
 mod confirms;
 mod consumers;
+mod deadlines;
 mod delivery;
 mod event;
 mod input;
@@ -39,6 +40,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use assembly::Assembled;
+pub use deadlines::{GivenUp, Late};
 pub use delivery::Delivery;
 pub use event::{Contents, Ended, Event, Login, Publish, Room};
 pub use loan::{BodyLoan, SEPARATOR};
@@ -53,7 +55,8 @@ use crate::config::Config;
 use crate::contract::{Fault, RouteCache, VhostId};
 use answers::Parked;
 use assembly::Spare;
-use channel::{Channel, Channels, Life, Mode};
+use channel::{Channel, Channels, Life, Mode, Replies};
+use deadlines::Deadline;
 use input::BodyFrame;
 use keepalive::Keepalive;
 use negotiation::Client;
@@ -90,6 +93,9 @@ pub struct Session {
     consumer_generation: u16,
     /// Channels whose publisher has something to be told.
     unflushed: Vec<u16>,
+    /// Consumers that may not keep what they got, and when to look at them next.
+    deadlines: Vec<Deadline>,
+    deadlines_due: Option<u64>,
 }
 
 /// How far a connection's life has come.
@@ -133,6 +139,7 @@ enum Farewell {
 enum Announcement {
     ChannelEnded(u16),
     Relieved(u16),
+    Late(Late),
     Blocked,
     Closing(Option<Fault>),
 }
@@ -161,6 +168,8 @@ impl Session {
             rng: Rng::seeded(seed),
             consumer_generation: 0,
             unflushed: Vec::new(),
+            deadlines: Vec::new(),
+            deadlines_due: None,
         }
     }
 

@@ -5,8 +5,8 @@ use super::delivery::Delivery;
 use super::keepalive::Tick;
 use super::*;
 use crate::base::limits::OUTPUT_SIZE_MAX;
-use crate::contract::Code;
-use crate::message::MessageView;
+use crate::contract::{Code, Entry, ReplyConsumer};
+use crate::message::{MessageRef, MessageView};
 use crate::protocol::amqp::content::write_content;
 use crate::protocol::amqp::deliver::write_return;
 use crate::protocol::amqp::frame::HEARTBEAT;
@@ -39,6 +39,25 @@ impl Session {
             unacked.open_run(queue, Some(id));
         }
         Delivery { consumer, unacked, volume, volume_max: *volume_max, output: &mut self.output, channel: number, frame_max, last: None }
+    }
+
+    /// Where replies to what a channel publishes are to be sent, if it waits for them.
+    pub fn reply_name(&self, channel: u16) -> Option<&str> {
+        self.channels.find(channel)?.replies.as_ref().map(|replies| &*replies.name)
+    }
+
+    /// Whether this consumer of replies is there.
+    pub fn awaits_reply(&self, consumer: &ReplyConsumer) -> bool {
+        let open = self.channels.find(consumer.channel).filter(|channel| channel.life == Life::Open && self.stage == Stage::Running);
+        let replies = open.and_then(|channel| channel.replies.as_ref());
+        replies.is_some_and(|replies| (replies.index, replies.secret) == (consumer.index, consumer.secret))
+    }
+
+    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply: a client that does not read loses it.
+    pub fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
+        if !self.is_stalled() {
+            self.delivery(consumer.channel, consumer.index).deliver(Entry::new(0, MessageRef::default()), message);
+        }
     }
 
     /// Returns a mandatory message that found no queue. Before its confirm.
@@ -117,10 +136,10 @@ impl Session {
 
     /// Whether [`Session::on_timer`] should be called in this turn, because the instant it wants has changed.
     pub fn wants_timer(&self) -> bool {
-        self.keepalive.is_stale()
+        self.keepalive.is_stale() || self.deadlines_due == Some(0)
     }
 
-    /// Looks at the clock: heartbeats both ways, limits of handshake and close. The answer is when it wants to be called again.
+    /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers. The answer is when it wants to be called again.
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
         // Who is not read cannot be heard.
         self.keepalive.received |= self.is_blocked();
@@ -129,7 +148,8 @@ impl Session {
             Tick::Heartbeat => self.output.bytes_mut().extend_from_slice(&HEARTBEAT),
             Tick::Expired => self.on_expired(),
         }
-        self.keepalive.due()
+        self.check_deadlines(now);
+        [self.keepalive.due(), self.deadlines_due].into_iter().flatten().min()
     }
 
     /// A channel's publisher has something to be told at the end of the turn.

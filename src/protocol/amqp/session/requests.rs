@@ -4,7 +4,7 @@
 use super::answers::Reply;
 use super::*;
 use crate::base::limits::CHANNEL_CONSUMERS_MAX;
-use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, Request};
+use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, REPLY_TO, Request, is_reply_name};
 use crate::message::{TableRef, Value};
 use crate::protocol::amqp::method::{Method, basic, exchange, queue};
 
@@ -75,9 +75,12 @@ impl Session {
         if passive {
             return Ok((Request::CheckQueue { name }, Reply::QueueDeclared, nowait));
         }
-        if name.starts_with("amq.") {
+        if name.starts_with("amq.") && *name != *REPLY_TO && !is_reply_name(name.as_bytes()) {
             let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
             return Err(Fault::new(Code::AccessRefused, text));
+        }
+        if name.is_empty() && arguments.find("x-queue-type") == Some(Value::LongString(b"quorum")) {
+            return Err(Fault::new(Code::PreconditionFailed, "Cannot declare a server-named queue for type rabbit_quorum_queue"));
         }
         let name = if name.is_empty() { format!("amq.gen-{}", self.rng.name_suffix()).into() } else { name };
         let spec = QueueSpec { name, durable, exclusive, auto_delete, arguments: arguments.to_owned() };
@@ -95,7 +98,10 @@ impl Session {
         if channel.consumers.index_of(consumer_tag).is_some() {
             return Err(Fault::new(Code::NotAllowed, format!("attempt to reuse consumer tag '{consumer_tag}'")));
         }
-        let priority = priority(arguments, &queue, &self.vhost_name)?;
+        let wants_replies = *queue == *REPLY_TO;
+        if wants_replies {
+            channel.check_reply_consumer(no_ack)?;
+        }
         let given;
         let tag = if consumer_tag.is_empty() {
             given = format!("amq.ctag-{}", self.rng.name_suffix());
@@ -105,13 +111,21 @@ impl Session {
         };
         self.consumer_generation = self.consumer_generation.wrapping_add(1);
         let index = channel.consumers.insert(number, tag, no_ack, self.consumer_generation);
+        if wants_replies {
+            return Ok((Request::ConsumeReplies { index }, Reply::Consuming { index }, nowait));
+        }
         let prefetch = if no_ack { 0 } else { channel.prefetch.into() };
-        Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, priority }, Reply::Consuming { index }, nowait))
+        let (limited, arguments) = (channel.volume_max > 0, arguments.to_owned());
+        Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, arguments }, Reply::Consuming { index }, nowait))
     }
 
-    /// Cancelling what is not there succeeds at once.
+    /// Cancelling what is not there succeeds at once, and so does the consumer of replies: no queue has it.
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Option<Asked> {
-        let channel = self.channels.find(number).expect("the caller has found it");
+        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        let found = channel.consumers.index_of(cancel.consumer_tag);
+        if let Some(replies) = channel.replies.take_if(|replies| Some(replies.index) == found) {
+            channel.consumers.remove(replies.index);
+        }
         let Some(index) = channel.consumers.index_of(cancel.consumer_tag) else {
             if !cancel.nowait {
                 basic::CancelOk { consumer_tag: cancel.consumer_tag }.write(number, self.output.bytes_mut());
@@ -130,6 +144,16 @@ impl Channel {
             ("", last) => Ok(last),
             (name, _) => Ok(name),
         }
+    }
+
+    /// A channel has one consumer of replies, which acknowledges nothing.
+    fn check_reply_consumer(&self, no_ack: bool) -> Result<(), Fault> {
+        let why = match &self.replies {
+            _ if !no_ack => "reply consumer cannot acknowledge",
+            Some(_) => "reply consumer already set",
+            None => return Ok(()),
+        };
+        Err(Fault::new(Code::PreconditionFailed, why))
     }
 
     /// Queue and key that a binding means: without both, the queue's name is the key.
@@ -165,42 +189,9 @@ fn cleaned(name: &str) -> Box<str> {
     if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.into() }
 }
 
-/// x-priority, and RabbitMQ's check of all arguments of a consumer on a classic queue.
-fn priority(arguments: TableRef<'_>, queue: &str, vhost: &str) -> Result<i32, Fault> {
-    let invalid = |key: &str, why: String| {
-        let text = format!("invalid arg '{key}' for queue '{queue}' in vhost '{vhost}'{why}");
-        Err(Fault::new(Code::PreconditionFailed, text))
-    };
-    let priority = match arguments.find("x-priority").map(|value| (value, Value::as_int(value))) {
-        None => 0,
-        Some((_, Some(priority))) => priority.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
-        Some((value, None)) => return invalid("x-priority", format!(": \"expected integer, got {}\"", value.type_name())),
-    };
-    match OTHER_QUEUES_ARGUMENTS.into_iter().find(|key| arguments.find(key).is_some()) {
-        Some(key) => invalid(key, " of queue type rabbit_classic_queue".to_owned()),
-        None => Ok(priority),
-    }
-}
-
-/// Arguments of consumers on quorum queues and streams.
-const OTHER_QUEUES_ARGUMENTS: [&str; 4] = ["x-consumer-timeout", "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::TableBuilder;
-
-    #[test]
-    fn a_priority_is_any_integer() {
-        let text = |table: TableBuilder| priority(table.build().view(), "q", "/").map_err(|fault| fault.text);
-        assert_eq!(text(TableBuilder::new()), Ok(0));
-        assert_eq!(text(TableBuilder::new().int("x-priority", -3)), Ok(-3));
-        assert_eq!(text(TableBuilder::new().long("x-priority", 1 << 40)), Ok(i32::MAX));
-        let expected = "invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got longstr\"";
-        assert_eq!(text(TableBuilder::new().text("x-priority", "1")), Err(expected.into()));
-        let expected = "invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of queue type rabbit_classic_queue";
-        assert_eq!(text(TableBuilder::new().int("x-stream-offset", 1)), Err(expected.into()));
-    }
 
     #[test]
     fn an_empty_name_means_the_last_queue() {

@@ -151,7 +151,7 @@ impl Peer {
     fn consume(&mut self, tag: &str, no_ack: bool) -> u32 {
         self.send(1, basic::Consume { queue: "q", consumer_tag: tag, no_ack, ..Default::default() });
         let Some(Request::Consume { index, .. }) = self.request else { panic!("{:?}", self.request) };
-        self.answer(Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default() });
+        self.answer(Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default(), timeout_ms: None });
         assert_eq!(self.said(), ["1 basic.consume-ok"]);
         index
     }
@@ -238,6 +238,7 @@ impl Happened {
             Event::Commit { channel } => Happened::Said(format!("commit {channel}")),
             Event::ChannelEnded { channel } => Happened::ChannelEnded(channel),
             Event::Relieved { channel } => Happened::Said(format!("relieved {channel}")),
+            Event::Late(late) => Happened::Said(format!("late {}", late.channel)),
             Event::Blocked => Happened::Said("blocked".into()),
             Event::Closing(fault) => Happened::Closing(fault.map_or("as asked".into(), |fault| format!("{:?}", fault.code))),
             Event::Finished => Happened::Finished,

@@ -13,9 +13,10 @@
 //!
 //! Invariant: runs ascend in tags and in places; every place belongs to the last run that begins at it or before.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::base::limits::GIVEN_BACK_MAX;
 use crate::contract::{Entry, Receipt, Receipts, Tags};
 
 /// The window.
@@ -28,6 +29,8 @@ pub struct Unacked {
     /// Places that are settled.
     settled: usize,
     next_tag: u64,
+    /// Tags of messages that were taken back from their consumer: who settles them is late, and not wrong.
+    given_back: BTreeSet<u64>,
 }
 
 /// Deliveries in a row.
@@ -46,7 +49,7 @@ pub struct UnknownTag(pub u64);
 
 impl Default for Unacked {
     fn default() -> Self {
-        Unacked { runs: VecDeque::new(), entries: VecDeque::new(), first: 0, settled: 0, next_tag: 1 }
+        Unacked { runs: VecDeque::new(), entries: VecDeque::new(), first: 0, settled: 0, next_tag: 1, given_back: BTreeSet::new() }
     }
 }
 
@@ -95,9 +98,13 @@ impl Unacked {
         let result = match tags {
             Tags::UpTo(0) => {
                 self.take_up_to(self.end(), out);
+                self.given_back.clear();
                 Ok(())
             }
-            Tags::UpTo(tag) => self.find(tag).ok_or(UnknownTag(tag)).map(|place| self.take_up_to(place + 1, out)),
+            Tags::UpTo(tag) => self.find_end(tag).ok_or(UnknownTag(tag)).map(|end| {
+                self.take_up_to(end, out);
+                self.forget_up_to(tag);
+            }),
             Tags::Each { first, last } => self.take_each(first, last, out),
         };
         self.sweep();
@@ -112,6 +119,31 @@ impl Unacked {
         all
     }
 
+    /// The tag that the next delivery gets.
+    pub fn next_tag(&self) -> u64 {
+        self.next_tag
+    }
+
+    /// The lowest tag of a message that came from one queue to one consumer.
+    pub fn oldest(&self, (queue, consumer): (QueueAddr, ConsumerId)) -> Option<u64> {
+        let mut messages = self.unsettled().filter(|(_, receipt)| (receipt.queue, receipt.consumer) == (queue, Some(consumer)));
+        messages.next().map(|(tag, _)| tag)
+    }
+
+    /// Takes out all messages that came from one queue to one consumer. Their tags are no mistake if they are settled later.
+    pub fn give_back(&mut self, (queue, consumer): (QueueAddr, ConsumerId)) -> Receipts {
+        let is_its = |receipt: &Receipt| (receipt.queue, receipt.consumer) == (queue, Some(consumer));
+        let (its, others): (Vec<_>, Vec<_>) = self.unsettled().partition(|(_, receipt)| is_its(receipt));
+        let mut receipts = Receipts::default();
+        its.iter().for_each(|&(_, receipt)| receipts.push(receipt));
+        self.given_back.extend(its.iter().map(|&(tag, _)| tag));
+        while self.given_back.len() > GIVEN_BACK_MAX {
+            self.given_back.pop_first();
+        }
+        self.rebuild(others);
+        receipts
+    }
+
     /// Puts back what [`Unacked::settle`] took out (tx.rollback). Their tags count again.
     pub fn restore(&mut self, taken: impl IntoIterator<Item = (u64, Receipt)>) {
         let mut all: Vec<(u64, Receipt)> = self.unsettled().chain(taken).collect();
@@ -122,6 +154,10 @@ impl Unacked {
     fn take_each(&mut self, first: u64, last: u64, out: &mut impl Taker) -> Result<(), UnknownTag> {
         let mut tag = first;
         while tag <= last {
+            if self.given_back.remove(&tag) {
+                tag += 1;
+                continue;
+            }
             let place = self.find(tag).ok_or(UnknownTag(tag))?;
             let run_at = self.run_of_place(place);
             let run = self.runs[run_at];
@@ -164,6 +200,26 @@ impl Unacked {
         let place = run.place + (tag - run.tag);
         let at = usize::try_from(place.checked_sub(self.first)?).ok()?;
         (place < self.run_end(run_at) && self.entries[at].is_some()).then_some(place)
+    }
+
+    /// The place behind the message `tag`, also if it was taken back.
+    fn find_end(&self, tag: u64) -> Option<u64> {
+        match self.find(tag) {
+            Some(place) => Some(place + 1),
+            None if self.given_back.contains(&tag) => {
+                let next_run = self.runs.partition_point(|run| run.tag <= tag);
+                let Some(run_at) = next_run.checked_sub(1) else { return Some(self.first) };
+                let run = &self.runs[run_at];
+                Some((run.place + (tag - run.tag) + 1).min(self.run_end(run_at)).max(self.first))
+            }
+            None => None,
+        }
+    }
+
+    fn forget_up_to(&mut self, tag: u64) {
+        if !self.given_back.is_empty() {
+            self.given_back = self.given_back.split_off(&(tag + 1));
+        }
     }
 
     fn run_of_place(&self, place: u64) -> usize {
@@ -304,6 +360,23 @@ mod tests {
         assert_eq!(settle(&mut window, 0, false), None);
         assert_eq!(settle(&mut window, 0, true), Some(vec![5]));
         assert_eq!(settle(&mut window, 0, true), Some(vec![]));
+        assert_eq!(window.len(), 0);
+    }
+
+    #[test]
+    fn a_tag_whose_message_was_given_back_is_no_mistake() {
+        let consumer = ConsumerId(Key { slot: 1, generation: 0 });
+        let mut window = window(2);
+        (3..=6).for_each(|n| assert_eq!(window.push(Receipt { consumer: Some(consumer), ..receipt(n) }), n));
+        window.push(receipt(7));
+        let queue = receipt(0).queue;
+        assert_eq!((window.oldest((queue, consumer)), window.give_back((queue, consumer)).len()), (Some(3), 4));
+        assert_eq!((window.oldest((queue, consumer)), window.next_tag()), (None, 8));
+        assert_eq!(settle(&mut window, 4, false), Some(vec![]));
+        assert_eq!(settle(&mut window, 4, false), None, "once");
+        assert_eq!(settle(&mut window, 5, true), Some(vec![1, 2]));
+        assert_eq!(settle(&mut window, 3, false), None);
+        assert_eq!(take(&mut window, Tags::Each { first: 6, last: 7 }), (vec![7], Ok(())));
         assert_eq!(window.len(), 0);
     }
 

@@ -64,7 +64,7 @@ fn a_prefetch_is_for_consumers_to_come() {
     for (no_ack, expected) in [(false, 7), (true, 0)] {
         peer.send(1, basic::Consume { queue: "q", no_ack, ..Default::default() });
         assert!(matches!(peer.request, Some(Request::Consume { prefetch, .. }) if prefetch == expected));
-        peer.answer(Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default() });
+        peer.answer(Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default(), timeout_ms: None });
     }
 }
 
@@ -121,7 +121,7 @@ fn a_consumer_added_while_the_connection_closes_is_given_back() {
     peer.send(1, basic::Consume { queue: "q", ..Default::default() });
     peer.session.shut_down();
     peer.said();
-    peer.answer(Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default() });
+    peer.answer(Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default(), timeout_ms: None });
     assert!(peer.said().is_empty());
     assert_eq!(peer.happened(), ["closing ConnectionForced: 1 consumers, 0 receipts"]);
 }

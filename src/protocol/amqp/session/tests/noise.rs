@@ -87,7 +87,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
     let notice = match peer.request.take() {
         _ if fails => refused,
         Some(Request::DeclareQueue(spec)) => Notice::QueueDeclared { name: spec.name, messages: 0, consumers: 0 },
-        Some(Request::Consume { .. }) => Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default() },
+        Some(Request::Consume { .. }) => Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default(), timeout_ms: None },
         Some(Request::Get { .. }) if rng.below(2) == 0 => Notice::Empty,
         Some(Request::Get { .. }) => {
             peer.session.deliver_get(queue_addr(), Entry::new(1, MessageRef::default()), 0, &message(b"m"));

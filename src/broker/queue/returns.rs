@@ -1,0 +1,167 @@
+//! What came back to a quorum queue (rows S11 to S13, D23): delivered again before anything that is ready, in the order of its return, with two
+//! counts that tell how often.
+//!
+//! ```text
+//! acquired    it was given to somebody and came back, for whatever reason
+//! delivered   it came back because somebody failed: rejected it, or ended without a word; beyond the limit it is dead
+//! ```
+//!
+//! Only messages that came back have an entry here: others pay nothing.
+
+use std::collections::BTreeMap;
+
+use crate::base::hash::Map;
+use crate::contract::{Entry, Outcome};
+use crate::message::{Properties, TableBuilder, replace_headers};
+
+/// Messages that came back, and the counts of those that did and are not settled.
+#[derive(Default)]
+pub struct Returns {
+    /// By the number of their return.
+    list: BTreeMap<u64, Entry>,
+    returned: u64,
+    counts: Map<u64, Counted>,
+    /// How often a message may fail; none: as often as it likes.
+    limit: Option<u32>,
+}
+
+/// A message that came back at least once.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    counts: Counts,
+    /// Where it waits.
+    at: Option<u64>,
+}
+
+/// How often a message came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// For any reason.
+    pub acquired: u32,
+    /// Because a delivery failed.
+    pub delivered: u32,
+}
+
+impl Counts {
+    /// The properties of a message with its counts among the headers (row S13).
+    pub fn write(self, properties: &[u8]) -> Vec<u8> {
+        let headers = Properties::trusted(properties).headers().unwrap_or_default();
+        let others = headers.without(|name| [ACQUIRED, DELIVERED].iter().any(|own| own.as_bytes() == name));
+        let counts = [(ACQUIRED, self.acquired), (DELIVERED, self.delivered)].into_iter().filter(|&(_, count)| count > 0);
+        let headers = counts.fold(TableBuilder::extending(&others), |headers, (name, count)| headers.long(name, count.into()));
+        replace_headers(properties, headers.build().view(), 0)
+    }
+}
+
+impl Returns {
+    /// Without messages. None of them may fail more than `limit` times.
+    pub fn new(limit: Option<u32>) -> Returns {
+        Returns { limit, ..Returns::default() }
+    }
+
+    /// A message comes back. Whether it has failed too often.
+    pub fn count(&mut self, entry: Entry, outcome: Outcome) -> bool {
+        let counts = &mut self.counts.entry(entry.key()).or_default().counts;
+        counts.acquired += 1;
+        counts.delivered += u32::from(outcome == Outcome::Failed);
+        self.limit.is_some_and(|limit| counts.delivered > limit)
+    }
+
+    /// A message that was counted waits for its next delivery.
+    pub fn add(&mut self, entry: Entry) {
+        self.counts.entry(entry.key()).or_default().at = Some(self.returned);
+        self.list.insert(self.returned, entry);
+        self.returned += 1;
+    }
+
+    /// The next one.
+    pub fn pop(&mut self) -> Option<Entry> {
+        let (_, entry) = self.list.pop_first()?;
+        if let Some(counted) = self.counts.get_mut(&entry.key()) {
+            counted.at = None;
+        }
+        Some(entry)
+    }
+
+    /// Takes out the message with this key, if it waits.
+    pub fn take(&mut self, key: u64) -> Option<Entry> {
+        let at = self.counts.get_mut(&key)?.at.take()?;
+        self.list.remove(&at)
+    }
+
+    /// Whether the message with this key waits.
+    pub fn contains(&self, key: u64) -> bool {
+        self.counts.get(&key).is_some_and(|counted| counted.at.is_some())
+    }
+
+    /// How often a message came back, if it did.
+    pub fn counts(&self, entry: Entry) -> Option<Counts> {
+        self.counts.get(&entry.key()).map(|counted| counted.counts).filter(|counts| counts.acquired > 0)
+    }
+
+    /// A message is gone.
+    pub fn forget(&mut self, entry: Entry) {
+        self.counts.remove(&entry.key());
+    }
+
+    /// Those that wait for their next delivery.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.list.values()
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+const ACQUIRED: &str = "x-acquired-count";
+const DELIVERED: &str = "x-delivery-count";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{MessageRef, PropertiesBuilder};
+
+    fn entry(sequence: u64) -> Entry {
+        Entry::new(sequence, MessageRef::default())
+    }
+
+    #[test]
+    fn they_leave_in_the_order_in_which_they_came() {
+        let mut returns = Returns::new(None);
+        [3, 1, 2, 4].into_iter().for_each(|n| returns.add(entry(n)));
+        assert_eq!((returns.take(entry(1).key()), returns.take(entry(1).key())), (Some(entry(1)), None));
+        assert!(returns.contains(entry(2).key()) && !returns.contains(entry(1).key()));
+        let order: Vec<u64> = std::iter::from_fn(|| returns.pop()).map(Entry::sequence).collect();
+        assert_eq!((order, returns.is_empty()), (vec![3, 2, 4], true));
+    }
+
+    #[test]
+    fn counts_stand_behind_the_other_headers() {
+        let own = TableBuilder::new().text("a", "b").text("x-delivery-count", "mine").int("c", 1).build();
+        let properties = PropertiesBuilder { headers: Some(own.view()), delivery_mode: Some(2), ..Default::default() }.build();
+        let written = Counts { acquired: 3, delivered: 2 }.write(&properties);
+        let expected = TableBuilder::new().text("a", "b").int("c", 1).long("x-acquired-count", 3).long("x-delivery-count", 2).build();
+        assert_eq!(Properties::parse(&written).map(|read| (read.headers(), read.delivery_mode())), Ok((Some(expected.view()), Some(2))));
+        let written = Counts { acquired: 1, delivered: 0 }.write(Properties::NONE);
+        let expected = TableBuilder::new().long("x-acquired-count", 1).build();
+        assert_eq!(Properties::parse(&written).map(|read| read.headers()), Ok(Some(expected.view())));
+    }
+
+    #[test]
+    fn both_counts_are_kept_until_a_message_is_gone() {
+        let mut returns = Returns::new(Some(1));
+        assert!(!returns.count(entry(7), Outcome::Requeued) && !returns.count(entry(7), Outcome::Failed));
+        returns.add(entry(7));
+        assert_eq!((returns.pop(), returns.counts(entry(7))), (Some(entry(7)), Some(Counts { acquired: 2, delivered: 1 })));
+        assert!(returns.count(entry(7), Outcome::Failed));
+        returns.forget(entry(7));
+        assert_eq!(returns.counts(entry(7)), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! The rules that a queue was declared to work by; they never change.
+
+use crate::broker::catalog::is_quorum;
+use crate::contract::QueueSpec;
+use crate::message::{Properties, Value, flag};
+
+/// A queue's rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rules {
+    /// It survives a restart, and so do its persistent messages.
+    pub durable: bool,
+    /// It goes with its last consumer.
+    pub auto_delete: bool,
+    /// It follows the rules of quorum queues (rows D19, D29).
+    pub quorum: bool,
+    /// How often a message of a quorum queue may fail; none: as often as it likes (row D23).
+    pub delivery_limit: Option<u32>,
+    /// How long its consumers may keep a delivery, milliseconds, if the queue says so (row S14).
+    pub consumer_timeout_ms: Option<u64>,
+    /// One of its consumers is served at a time (row S8).
+    pub single_active: bool,
+}
+
+impl Rules {
+    /// Those of a declaration.
+    pub fn of(spec: &QueueSpec) -> Rules {
+        let limit = spec.arguments.find("x-delivery-limit").and_then(Value::as_int).unwrap_or(DELIVERY_LIMIT);
+        let timeout = spec.arguments.find("x-consumer-timeout").and_then(Value::as_int);
+        let single_active = spec.arguments.find("x-single-active-consumer").and_then(Value::as_bool);
+        Rules {
+            durable: spec.durable,
+            auto_delete: spec.auto_delete,
+            quorum: is_quorum(&spec.arguments),
+            delivery_limit: u32::try_from(limit).ok(),
+            consumer_timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout).ok()),
+            single_active: single_active.unwrap_or_default(),
+        }
+    }
+
+    /// Whether a message with these properties survives a restart. A quorum queue keeps transient ones, too.
+    #[inline]
+    pub fn keeps(&self, properties: &[u8]) -> bool {
+        self.durable && (self.quorum || lasts(properties))
+    }
+}
+
+/// Whether a message with these properties survives a restart, in a queue that does (row P9).
+#[inline]
+pub fn lasts(properties: &[u8]) -> bool {
+    let properties = Properties::trusted(properties);
+    properties.has_any(flag::DELIVERY_MODE) && properties.delivery_mode() == Some(PERSISTENT)
+}
+
+/// delivery-mode of a message that survives a restart.
+const PERSISTENT: u8 = 2;
+/// How often a message of a quorum queue may fail, if nothing else is said.
+const DELIVERY_LIMIT: i64 = 20;

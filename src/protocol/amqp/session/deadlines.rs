@@ -1,0 +1,150 @@
+//! How long consumers may keep what they got (row S14).
+//!
+//! No delivery has a timer, and none is noted down with its time. Some times per timeout each consumer that has one is looked at, and the channel's
+//! next delivery tag is marked with the time: what has a lower tag was delivered before. So a delivery is late when the oldest one has a lower tag
+//! than the mark that is as old as the timeout. That is noticed an eighth of the timeout afterwards at the latest.
+//!
+//! ```text
+//! marks   [10:00 tag 7] [10:05 tag 12] [10:10 tag 12] …     at 10:40 with 30 minutes: late is what is below tag 12
+//! ```
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::contract::{Code, Receipts};
+use crate::protocol::amqp::method::basic;
+
+/// The timeout of one consumer.
+#[derive(Debug)]
+pub struct Deadline {
+    channel: u16,
+    generation: u32,
+    index: u32,
+    place: (QueueAddr, ConsumerId),
+    timeout_ms: u64,
+    /// When, and the channel's next delivery tag then.
+    marks: VecDeque<(u64, u64)>,
+}
+
+/// A consumer that has kept a delivery for too long.
+#[derive(Debug)]
+pub struct Late {
+    /// Its channel.
+    pub channel: u16,
+    /// Where it consumes.
+    pub place: (QueueAddr, ConsumerId),
+    index: u32,
+    timeout_ms: u64,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+pub struct GivenUp {
+    /// All that it had and not settled.
+    pub receipts: Receipts,
+    /// It is no consumer any more, and its queue does not know yet.
+    pub is_cancelled: bool,
+}
+
+impl Session {
+    /// A consumer has a timeout.
+    pub(super) fn set_deadline(&mut self, number: u16, index: u32, place: (QueueAddr, ConsumerId), timeout_ms: u64) {
+        let (generation, timeout_ms) = (self.generation(number), timeout_ms.max(1));
+        self.deadlines.push(Deadline { channel: number, generation, index, place, timeout_ms, marks: VecDeque::new() });
+        self.deadlines_due = Some(0);
+    }
+
+    /// Looks for deliveries that are late.
+    pub(super) fn check_deadlines(&mut self, now: u64) {
+        if self.deadlines_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let mut deadlines = std::mem::take(&mut self.deadlines);
+        deadlines.retain_mut(|deadline| self.check_deadline(deadline, now));
+        self.deadlines_due = deadlines.iter().filter_map(Deadline::due).min();
+        self.deadlines = deadlines;
+    }
+
+    /// Whether the deadline goes on to count.
+    fn check_deadline(&mut self, deadline: &mut Deadline, now: u64) -> bool {
+        let (number, generation) = (deadline.channel, deadline.generation);
+        let Some(channel) = self.open_channel(number).filter(|channel| channel.generation == generation) else { return false };
+        let oldest = channel.unacked.oldest(deadline.place);
+        if oldest.is_none() && channel.consumers.find(deadline.index).is_none() {
+            return false;
+        }
+        if deadline.due().is_none_or(|due| due <= now) {
+            deadline.marks.push_back((now, channel.unacked.next_tag()));
+        }
+        let is_late = oldest.is_some_and(|tag| tag < deadline.late_before(now));
+        if is_late {
+            let &mut Deadline { channel, place, index, timeout_ms, .. } = deadline;
+            self.announcements.push_back(Announcement::Late(Late { channel, place, index, timeout_ms }));
+        }
+        !is_late
+    }
+
+    /// After [`Event::Late`]: the consumer gives back all that it has, and is cancelled. If the client does not understand that, or has cancelled it
+    /// already, the channel is closed. The tags of what is given back may still be settled, to no effect.
+    pub fn give_up(&mut self, late: &Late) -> GivenUp {
+        let notify = self.client.cancel_notify;
+        let Some(channel) = self.open_channel(late.channel) else {
+            return GivenUp { receipts: Receipts::default(), is_cancelled: false };
+        };
+        let receipts = channel.unacked.give_back(late.place);
+        let cancelled = if notify { channel.consumers.remove(late.index) } else { None };
+        let relieved = channel.relieve(|channel| channel.volume -= receipts.consumed());
+        self.announce_relief(late.channel, relieved);
+        match &cancelled {
+            Some(consumer) => {
+                basic::Cancel { consumer_tag: &consumer.tag, nowait: true }.write(late.channel, self.output.bytes_mut());
+            }
+            None => {
+                let text = format!(
+                    "delivery acknowledgement on channel {} timed out. Timeout value used: {} ms. This timeout value can be configured, see \
+                     consumers doc guide to learn more",
+                    late.channel, late.timeout_ms
+                );
+                self.fail(late.channel, (0, 0), Fault::new(Code::PreconditionFailed, text));
+            }
+        }
+        GivenUp { receipts, is_cancelled: cancelled.is_some() }
+    }
+}
+
+impl Deadline {
+    /// When to look next; none: now.
+    fn due(&self) -> Option<u64> {
+        self.marks.back().map(|(time, _)| time + (self.timeout_ms / LOOKS).max(LOOK_MS_MIN))
+    }
+
+    /// What has a lower tag than this is late.
+    fn late_before(&mut self, now: u64) -> u64 {
+        while self.marks.get(1).is_some_and(|(time, _)| time + self.timeout_ms <= now) {
+            self.marks.pop_front();
+        }
+        self.marks.front().filter(|(time, _)| time + self.timeout_ms <= now).map_or(0, |&(_, tag)| tag)
+    }
+}
+
+/// How often a consumer is looked at while a delivery may take.
+const LOOKS: u64 = 8;
+/// Milliseconds between two looks at least.
+const LOOK_MS_MIN: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Key, QueueId, ShardId};
+
+    #[test]
+    fn what_is_older_than_the_timeout_is_late() {
+        let place = (QueueAddr { home: ShardId(0), queue: QueueId(Key::default()) }, ConsumerId::default());
+        let mut deadline = Deadline { channel: 1, generation: 0, index: 0, place, timeout_ms: 800, marks: VecDeque::new() };
+        assert_eq!(deadline.due(), None);
+        (0..8).for_each(|n| deadline.marks.push_back((n * 100, n + 1)));
+        assert_eq!((deadline.due(), deadline.late_before(799)), (Some(800), 0));
+        assert_eq!((deadline.late_before(800), deadline.late_before(899), deadline.late_before(950)), (1, 1, 2));
+        assert_eq!(deadline.marks.len(), 7);
+    }
+}
