@@ -216,7 +216,10 @@ impl Segments {
 
     /// The slots of the queues that have something in a segment.
     pub fn queues(&self, number: u32) -> Vec<u32> {
-        self.list.get(&number).map(|segment| segment.queues.clone()).unwrap_or_default()
+        let mut queues = self.list.get(&number).map(|segment| segment.queues.clone()).unwrap_or_default();
+        queues.sort_unstable();
+        queues.dedup(); // a slot that was given twice meanwhile
+        queues
     }
 
     /// The file of a segment was rewritten: its size, and what it holds. What it settled stands elsewhere.
