@@ -6,13 +6,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ringmq::base::ids::{ChannelAddr, ConnAddr, ConnId, QueueId, ShardId};
 use ringmq::broker::arena::{Arena, Holders};
 use ringmq::broker::queue::{Consumer, Consumers, Queue, Rules};
-use ringmq::contract::Target;
+use ringmq::contract::{Entry, Target};
 use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp};
-
-fn append(queue: &mut Queue, message: MessageRef) {
-    let entry = queue.place(message);
-    queue.push(entry);
-}
 
 /// A message comes, waits behind `depth` others, and goes.
 fn push_pop(c: &mut Criterion) {
@@ -34,6 +29,10 @@ fn push_pop(c: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+fn append(queue: &mut Queue, message: MessageRef) {
+    queue.change(0, |level| level.push(Entry::at(level.next(), message)));
 }
 
 /// A message comes back to its place among others.

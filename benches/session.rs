@@ -79,7 +79,7 @@ impl Peer {
         let message = MessageView { route: Route::new(b"\0\x01q"), properties: &[0, 0], stamp: Stamp::NONE, body: Body::Slice(b"") };
         for _ in 0..count {
             self.last += 1;
-            self.session.delivery(1, self.consumer).deliver(Entry::new(self.last, MessageRef::default()), &message);
+            self.session.delivery(1, self.consumer).deliver(Entry::new(0, self.last, MessageRef::default()), &message);
         }
         self.session.output_mut().clear();
     }

@@ -78,6 +78,15 @@ pub struct ChannelAddr {
     pub channel: u16,
 }
 
+/// A level of a queue, on the queue's home shard: one per priority.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct LevelAddr {
+    /// The queue.
+    pub queue: QueueId,
+    /// The level there.
+    pub level: u8,
+}
+
 /// A queue, seen from any shard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct QueueAddr {

@@ -46,6 +46,11 @@ impl<T> LongQueue<T> {
         self.len == 0
     }
 
+    /// For how many items it has memory.
+    pub fn capacity(&self) -> usize {
+        self.head.capacity() + self.spare.capacity() + self.blocks.iter().map(VecDeque::capacity).sum::<usize>()
+    }
+
     /// All items, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.head.iter().chain(self.blocks.iter().flatten())
@@ -174,18 +179,14 @@ mod tests {
     #[test]
     fn memory_follows_the_length() {
         let mut queue = LongQueue::new();
-        assert_eq!(memory(&queue), 0);
+        assert_eq!(queue.capacity(), 0);
         queue.push_back(0_u64);
-        assert!(memory(&queue) <= 8);
+        assert!(queue.capacity() <= 8);
         (0..100_000).for_each(|n| queue.push_back(n));
-        assert!(memory(&queue) < 100_000 + 2 * BLOCK);
+        assert!(queue.capacity() < 100_000 + 2 * BLOCK);
         (0..90_000).for_each(|_| _ = queue.pop_front());
-        assert!(memory(&queue) < 10_000 + 4 * BLOCK);
+        assert!(queue.capacity() < 10_000 + 4 * BLOCK);
         while queue.pop_front().is_some() {}
-        assert_eq!(memory(&queue), 0);
-    }
-
-    fn memory(queue: &LongQueue<u64>) -> usize {
-        queue.head.capacity() + queue.spare.capacity() + queue.blocks.iter().map(VecDeque::capacity).sum::<usize>()
+        assert_eq!(queue.capacity(), 0);
     }
 }

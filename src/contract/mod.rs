@@ -30,9 +30,10 @@ use crate::message::MessageRef;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct VhostId(pub u32);
 
-/// A message's place in its queue. Earlier places are delivered first; a requeued message returns to its own.
+/// A message's place in its queue. Higher levels are delivered first, and earlier places of a level; a requeued message returns to its own.
 ///
-/// 16 bytes, also if it may be absent: the sequence number (counted from 1) with the redelivered flag in its lowest bit, and the message.
+/// 16 bytes, also if it may be absent: the place (counted from 1) with the redelivered flag in its lowest bit, and the message. A place has 62
+/// bits: the level in the highest 8, then the sequence number there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
     place: NonZeroU64,
@@ -41,20 +42,34 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A message that was never delivered, at sequence number `sequence` (below 2^62).
+    /// A message that was never delivered, at a sequence number of a level.
     #[inline]
-    pub fn new(sequence: u64, message: MessageRef) -> Entry {
-        Entry { place: NonZeroU64::MIN.saturating_add((sequence << 1) | 1), message }
+    pub fn new(level: u8, sequence: u64, message: MessageRef) -> Entry {
+        Entry::at(place(level, sequence), message)
     }
 
-    /// The sequence number that the queue gave on enqueue.
-    pub fn sequence(self) -> u64 {
+    /// A message that was never delivered, at this [`place`].
+    #[inline]
+    pub fn at(place: u64, message: MessageRef) -> Entry {
+        Entry { place: NonZeroU64::MIN.saturating_add((place << 1) | 1), message }
+    }
+
+    /// Its place, by which the messages of a level are ordered.
+    #[inline]
+    pub fn place(self) -> u64 {
         (self.place.get() >> 1) - 1
     }
 
-    /// What tells the message from the others of its queue, now and in future.
-    pub fn key(self) -> u64 {
-        self.place.get() >> 1
+    /// The level of the queue that it belongs to.
+    #[inline]
+    pub fn level(self) -> u8 {
+        split_place(self.place()).0
+    }
+
+    /// The sequence number that the level gave on enqueue.
+    #[inline]
+    pub fn sequence(self) -> u64 {
+        split_place(self.place()).1
     }
 
     /// Whether the message was delivered before and came back.
@@ -80,6 +95,18 @@ impl Entry {
     pub fn returned(self) -> Entry {
         Entry { place: self.place | 1, ..self }
     }
+}
+
+/// The place of sequence number `sequence` (below 2^54) of a level.
+#[inline]
+pub fn place(level: u8, sequence: u64) -> u64 {
+    u64::from(level) << SEQUENCE_BITS | sequence
+}
+
+/// The level and the sequence number of a [`place`].
+#[inline]
+pub fn split_place(place: u64) -> (u8, u64) {
+    ((place >> SEQUENCE_BITS) as u8, place & ((1 << SEQUENCE_BITS) - 1))
 }
 
 /// A delivered message that is not settled yet: what a session keeps per delivery tag, and hands back to settle it.
@@ -117,6 +144,9 @@ pub struct Target {
     pub index: u32,
 }
 
+/// Bits of a place behind the level: of a million messages a second for 500 years.
+const SEQUENCE_BITS: u32 = 54;
+
 const _: () = assert!(size_of::<Option<Entry>>() == 16);
 
 #[cfg(test)]
@@ -125,16 +155,23 @@ mod tests {
 
     #[test]
     fn an_entry_knows_its_place() {
-        for sequence in [0, 1, 2, 1 << 61] {
-            let entry = Entry::new(sequence, MessageRef::default());
-            assert_eq!((entry.sequence(), entry.redelivered()), (sequence, false));
-            assert_eq!((entry.returned().sequence(), entry.returned().redelivered()), (sequence, true));
+        for (level, sequence) in [(0, 0), (0, 1), (1, 0), (7, 2), (127, 1 << 40), (255, (1 << 54) - 1)] {
+            let entry = Entry::new(level, sequence, MessageRef::default());
+            assert_eq!((entry.level(), entry.sequence(), entry.redelivered()), (level, sequence, false));
+            let entry = entry.returned();
+            assert_eq!((entry.level(), entry.sequence(), entry.redelivered()), (level, sequence, true));
         }
     }
 
     #[test]
+    fn places_of_a_level_are_ordered() {
+        let place = |level, sequence| Entry::new(level, sequence, MessageRef::default()).place();
+        assert!(place(3, 7) < place(3, 8) && place(3, u64::from(u32::MAX)) < place(4, 0));
+    }
+
+    #[test]
     fn an_entry_travels_as_bytes() {
-        let entry = Entry::new(1 << 40 | 7, MessageRef::new(u32::MAX, 12, true)).returned();
+        let entry = Entry::new(255, 1 << 40 | 7, MessageRef::new(u32::MAX, 12, true)).returned();
         assert_eq!(Entry::from_bytes(entry.to_bytes()), entry);
     }
 }

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn what_stands_in_a_row_is_one_run() {
         let queue = |slot| QueueAddr { home: ShardId(0), queue: QueueId(Key { slot, generation: 0 }) };
-        let entry = |sequence| Entry::new(sequence, MessageRef::default());
+        let entry = |sequence| Entry::new(0, sequence, MessageRef::default());
         let mut receipts = Receipts::default();
         receipts.push(Receipt { queue: queue(1), consumer: Some(ConsumerId::default()), entry: entry(1) });
         receipts.extend(queue(1), Some(ConsumerId::default()), [entry(2), entry(3)]);

@@ -21,14 +21,15 @@ use super::disk_worker::{catalog_path, fill, sync_directory};
 use super::storage::{self, unusable};
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
-use crate::base::ids::ShardId;
+use crate::base::ids::{LevelAddr, ShardId};
 use crate::base::limits::{LOG_READ_SIZE, LOG_SEGMENT_SIZE};
 use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::config::Config;
 use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
 use crate::store::catalog_log;
-use crate::store::{Op, Placed, Store};
+use crate::store::format::{level_number, split_number};
+use crate::store::{Op, Opened, Placed, Store};
 
 /// A queue that moves: its numbers before and after, and its new home.
 struct Move {
@@ -75,7 +76,13 @@ pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(),
         let own: Vec<&Move> = moves.iter().filter(|(home, _)| *home == shard).map(|(_, one)| one).collect();
         log::info!("shard {} is no more: {} queues move", shard.0, own.len());
         let mut source = storage::find_store(config, shard)?;
-        own.iter().try_for_each(|one| copy(config, shard, &mut source, one, &mut found.stores)).map_err(failed)?;
+        let mut levels: Map<u64, Vec<u8>> = Map::default();
+        source.found().map(split_number).for_each(|(queue, level)| levels.entry(queue).or_default().push(level));
+        for one in own {
+            let levels = levels.remove(&one.from).unwrap_or_default();
+            let copied = levels.into_iter().try_for_each(|level| copy(config, shard, &mut source, one, level, &mut found.stores));
+            copied.map_err(failed)?;
+        }
     }
     let moves: Map<u64, Move> = moves.into_iter().map(|(_, one)| (one.from, one)).collect();
     rename(found, &moves);
@@ -83,15 +90,16 @@ pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(),
     gone.iter().try_for_each(|&shard| fs::remove_dir_all(shard_directory(&config.data_dir, shard))).map_err(failed)
 }
 
-/// Copies the messages of a queue from the log of a shard that is no more.
-fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, stores: &mut [Store]) -> io::Result<()> {
+/// Copies the messages of a queue's level from the log of a shard that is no more.
+fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, level: u8, stores: &mut [Store]) -> io::Result<()> {
     let from = shard_directory(&config.data_dir, shard);
     let to = shard_directory(&config.data_dir, one.home);
     let target = &mut stores[usize::from(one.home.0)];
-    target.open_queue(SLOT, one.to);
-    let (_, mut left) = source.open_queue(SLOT, one.from);
+    let open = |store: &mut Store, queue| store.open_queue(level_number(queue, level), LevelAddr::default());
+    let to_slot = open(target, one.to).slot;
+    let Opened { slot: from_slot, count: mut left, .. } = open(source, one.from);
     while left > 0 {
-        source.load(SLOT, 0, LOG_READ_SIZE);
+        source.load(from_slot, 0, LOG_READ_SIZE);
         let mut messages: Vec<Copied> = Vec::new();
         perform(&from, source, |sequence, message| {
             let (route, properties) = (message.route.wire().to_vec(), message.properties.to_vec());
@@ -99,14 +107,14 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, stores:
         })?;
         for &Copied { sequence, ref route, ref properties, stamp, ref body } in &messages {
             let message = MessageView { route: Route::new(route), properties, stamp, body: Body::Slice(body) };
-            target.append(&[Placed { slot: SLOT, first: sequence }], message.route, stamp, &[message.content()], false);
+            target.append(&[Placed { slot: to_slot, first: sequence }], message.route, stamp, &[message.content()], false);
         }
         // Damage that is accepted leaves fewer than were counted.
         left = if messages.is_empty() { 0 } else { left.saturating_sub(messages.len() as u64) };
         perform(&to, target, |_, _| unreachable!("nothing is read here"))?;
     }
-    source.leave_queue(SLOT);
-    target.leave_queue(SLOT);
+    source.leave_queue(from_slot);
+    target.leave_queue(to_slot);
     Ok(())
 }
 
@@ -149,7 +157,8 @@ fn rename(found: &mut Found, moves: &Map<u64, Move>) {
         }
     }
     for (number, ..) in found.stopped.iter_mut().flatten() {
-        *number = moves.get(number).map_or(*number, |one| one.to);
+        let (queue, level) = split_number(*number);
+        *number = moves.get(&queue).map_or(*number, |one| level_number(one.to, level));
     }
 }
 
@@ -158,6 +167,3 @@ fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }
-
-/// Queues are copied one at a time.
-const SLOT: u32 = 0;

@@ -2,8 +2,8 @@
 
 use super::mail::{Answer, Ask, Got, Mail, Question, Told};
 use super::{Shard, local_queue};
-use crate::base::ids::{ChannelAddr, Key, QueueAddr, QueueId};
-use crate::broker::queue::Consumer;
+use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
+use crate::broker::queue::{Consumer, Purged};
 use crate::contract::{Code, Fault, Notice, Outcome, Receipt, Target};
 use crate::message::MessageView;
 
@@ -70,7 +70,8 @@ impl Shard {
         let Shard { queues, arena, .. } = self;
         let Some(queue) = local_queue(queues, id) else { return self.tell(from, Answer::Retry) };
         let Some(entry) = queue.pop() else {
-            return if queue.spilled() > 0 { self.await_load(from, id, no_ack) } else { self.tell(from, Answer::Notice(Notice::Empty)) };
+            let is_empty = queue.is_empty();
+            return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };
         };
         Shard::discount(queue, &arena.view(entry.message));
         let remaining = count(queue.len());
@@ -135,11 +136,13 @@ impl Shard {
     pub(super) fn purge(&mut self, id: QueueId) -> u32 {
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         let purged = queue.purge();
-        let messages = count(purged.count());
-        self.store.settle_spilled(Key::from(id).slot, purged.spilled);
-        Shard::log_settled(&mut self.store, id, purged.entries());
-        if !purged.is_freed() {
-            self.purged.push_back(purged);
+        let messages = count(purged.iter().map(Purged::count).sum());
+        for level in purged {
+            self.store.settle_spilled(level.slot, level.spilled);
+            Shard::log_settled(&mut self.store, queue, level.entries());
+            if !level.is_freed() {
+                self.purged.push_back(level);
+            }
         }
         self.retry_getters(); // what they wait for will not come
         messages

@@ -135,7 +135,7 @@ impl<'a> Records<'a> {
 
     fn entry(&mut self) -> Entry {
         if !self.with_entry {
-            return Entry::new(0, MessageRef::default());
+            return Entry::new(0, 0, MessageRef::default());
         }
         let bytes = self.block[self.at..].first_chunk::<ENTRY_LEN>().expect("an entry was written");
         self.at += ENTRY_LEN;
@@ -212,7 +212,7 @@ mod tests {
         for with_entry in [false, true] {
             let mut block = Block::default();
             for (n, message) in (0..).zip(&messages) {
-                let entry = with_entry.then(|| Entry::new(n, MessageRef::default()));
+                let entry = with_entry.then(|| Entry::new(0, n, MessageRef::default()));
                 assert_eq!(block.write(entry, message, false).continues_run, (1..4).contains(&n));
             }
             let len = block.len();
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn entries_stand_behind_one_another() {
         let mut block = Block::default();
-        let entries: Vec<Entry> = (0..5).map(|n| Entry::new(n, MessageRef::new(n as u32, 7, true))).collect();
+        let entries: Vec<Entry> = (0..5).map(|n| Entry::new(0, n, MessageRef::new(n as u32, 7, true))).collect();
         let first = block.write_entries(&entries[..2]);
         let second = block.write_entries(&entries[2..]);
         assert_eq!((first.continues_run, second.continues_run), (false, true));

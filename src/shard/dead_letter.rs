@@ -47,7 +47,7 @@ impl Shard {
 
     /// A message that a full queue here has refused dies.
     pub(super) fn die_refused(&mut self, queue: QueueId, message: &MessageView<'_>) {
-        let entry = Entry::new(0, self.arena.insert(message, Holders::One));
+        let entry = Entry::new(0, 0, self.arena.insert(message, Holders::One));
         self.die(queue, entry, Reason::MaxLength);
     }
 
@@ -133,8 +133,7 @@ impl Shard {
     /// A message that was in a queue here is gone.
     pub(super) fn let_go(&mut self, queue: QueueId, entry: Entry) {
         self.arena.release(entry.message);
-        if let Some(found) = local_queue(&mut self.queues, queue) {
-            found.forget(entry);
+        if let Some(queue) = local_queue(&mut self.queues, queue) {
             Shard::log_settled(&mut self.store, queue, std::iter::once(entry));
         }
     }

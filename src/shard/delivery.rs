@@ -6,11 +6,11 @@ use super::lifetime::has_expiration;
 use super::link::Link;
 use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::{QUEUE_BUDGET, SPILL_MIN};
 use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
-use crate::contract::{Entry, Outcome, Target};
+use crate::contract::{Entry, Outcome, Target, split_place};
 use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
 use crate::protocol::amqp::session::{Delivery, Room};
 
@@ -58,7 +58,7 @@ struct Away<'s, 'm> {
     last: Option<(Route<'m>, &'m [u8])>,
 }
 
-/// Messages in a row to the same place, and where the arena has them.
+/// Messages in a row to the same place, for a queue that has levels all of the same one, and where the arena has them.
 pub struct Batch<'b, 'm> {
     /// Where they were published to.
     route: Route<'m>,
@@ -68,13 +68,18 @@ pub struct Batch<'b, 'm> {
     contents: &'b [Content<'m>],
     /// For each of them, if several queues get them: its place, once one of the queues has put it there.
     stored: Option<&'b mut [Option<MessageRef>]>,
-    /// They survive a restart in the queue that has got them last.
+    /// Where the queue that gets them has them.
+    level: u8,
+    /// They survive a restart there.
     is_logged: bool,
 }
 
 impl Shard {
     /// Messages for the queue `id`, which lives here: to waiting consumers at once, else into the arena or, if memory is short, to the log alone.
     pub(super) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
+        if self.levelled_queues > 0 {
+            batch.level = self.level_for(id, batch.contents[0].properties);
+        }
         let (count, mut kept) = (batch.contents.len(), 0);
         let is_special = self.is_special(id, &batch);
         if is_special && !self.admits(id, &batch.message(0)) {
@@ -93,7 +98,7 @@ impl Shard {
             kept += done;
         }
         if batch.is_logged || kept < count {
-            self.note_taken(id, count, kept, batch.is_logged);
+            self.note_taken(id, batch.level, count, kept, batch.is_logged);
         }
         if is_special {
             self.trim(id);
@@ -118,8 +123,8 @@ impl Shard {
             queue.extras().ready_bytes += bytes as u64;
         }
         if in_memory > 0 {
-            let last = queue.next_sequence() - 1;
-            self.note_deadlines(id, last + 1 - in_memory as u64, last, &batch.message(from));
+            let next = queue.level(batch.level).next();
+            self.note_deadlines(id, next - in_memory as u64, next - 1, &batch.message(from));
         }
     }
 
@@ -132,16 +137,19 @@ impl Shard {
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
         let was_delivered = batch.stamp.was_delivered();
+        let level = queue.level(batch.level);
+        let (slot, first) = (level.slot(), level.next());
         let mut done = 0;
         while done < many && sink.has_room() {
             let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run) };
-            let entry = queue.place(held);
+            let entry = Entry::at(first + done as u64, held);
             sink.deliver(if was_delivered { entry.returned() } else { entry }, &batch.message(from + done));
             done += 1;
         }
+        queue.change(batch.level, |level| level.pass(done));
         queue.consumers.on_delivered(served.consumer, done);
         if served.no_ack && batch.is_logged {
-            self.logging.gone(id, queue.next_sequence() - done as u64, done);
+            self.logging.gone(slot, split_place(first).1, done);
         }
         done
     }
@@ -153,19 +161,22 @@ impl Shard {
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
-        let (count, was_spilling) = (batch.contents.len() - from, queue.spilled() > 0);
-        let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && queue.loaded() >= SPILL_MIN;
+        let level = queue.level(batch.level);
+        let (count, was_spilling) = (batch.contents.len() - from, level.spilled() > 0);
+        let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && level.loaded() >= SPILL_MIN;
         if spills {
-            let first = queue.spill(count);
             if !was_spilling {
-                self.store.spill_from(Key::from(id).slot, first);
+                self.store.spill_from(level.slot(), split_place(level.next()).1);
             }
+            queue.change(batch.level, |level| level.spill(count));
         } else {
             let mut run = self.arena.run(batch.holders());
             let was_delivered = batch.stamp.was_delivered();
-            (from..batch.contents.len()).for_each(|at| {
-                let entry = queue.place(batch.hold(at, &mut run));
-                queue.push(if was_delivered { entry.returned() } else { entry });
+            queue.change(batch.level, |level| {
+                for at in from..batch.contents.len() {
+                    let entry = Entry::at(level.next(), batch.hold(at, &mut run));
+                    level.push(if was_delivered { entry.returned() } else { entry });
+                }
             });
             self.memory_short |= self.arena.is_short();
         }
@@ -180,13 +191,12 @@ impl Shard {
         let mut budget = QUEUE_BUDGET;
         while budget > 0 {
             let Some(mut queue) = local_queue(&mut self.queues, id) else { return false };
-            let loaded = queue.loaded();
+            let at_hand = queue.at_hand();
             if queue.spilled() > 0 {
-                let ready = if queue.may_expire() && self.may_read_ahead() { 0 } else { loaded };
-                self.load_spilled(id, ready);
+                self.load_spilled(id);
                 queue = local_queue(&mut self.queues, id).expect("just seen");
             }
-            if loaded == 0 {
+            if at_hand == 0 {
                 return false;
             }
             match next(queue, &mut self.conns, &mut self.links, self.id) {
@@ -207,7 +217,7 @@ impl Shard {
         if queue.counts_next() {
             return self.serve_counted(id, served);
         }
-        let many = queue.consumers.turns(served.consumer, budget.min(queue.loaded()));
+        let many = queue.consumers.turns(served.consumer, budget.min(queue.at_hand()));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut over = std::mem::take(&mut self.over);
         let counts_bytes = queue.counts_bytes();
@@ -226,7 +236,7 @@ impl Shard {
         }
         queue.consumers.on_delivered(served.consumer, done);
         let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
-        Shard::log_settled(&mut self.store, id, released);
+        Shard::log_settled(&mut self.store, queue, released);
         self.over = over;
         done
     }
@@ -416,12 +426,12 @@ impl<'m> Sink<'_, 'm> {
 impl<'b, 'm> Batch<'b, 'm> {
     /// Messages for one queue.
     pub fn new(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>]) -> Self {
-        Batch { route, stamp, contents, stored: None, is_logged: false }
+        Batch { route, stamp, contents, stored: None, level: 0, is_logged: false }
     }
 
     /// Messages for several queues.
     pub fn shared(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>], stored: &'b mut [Option<MessageRef>]) -> Self {
-        Batch { route, stamp, contents, stored: Some(stored), is_logged: false }
+        Batch { route, stamp, contents, stored: Some(stored), level: 0, is_logged: false }
     }
 
     fn message(&self, at: usize) -> MessageView<'m> {

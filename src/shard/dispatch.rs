@@ -6,7 +6,7 @@ use super::mail::Hold;
 use super::{Shard, local_queue};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
-use crate::broker::queue::{Settings, lasts};
+use crate::broker::queue::{Settings, lasts, priority};
 use crate::broker::router;
 use crate::contract::{Code, Fault, Notice, ReplyName};
 use crate::message::{Content, MessageView, Route, Stamp};
@@ -93,12 +93,25 @@ impl Shard {
         Ok(1)
     }
 
-    /// Gives messages to their queues, here and elsewhere.
+    /// Gives messages to their queues, here and elsewhere: those at a time that each of the queues treats alike.
     pub(super) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
-        let &Published { channel, hold, route, contents, .. } = published;
-        if contents.len() > 1 && self.special_queues > 0 && self.any_rejects(routes) {
-            return (0..contents.len()).for_each(|at| self.spread(id, &published.behind(at).first(1), routes));
+        if published.contents.len() == 1 || self.special_queues + self.levelled_queues == 0 {
+            return self.spread_alike(id, published, routes);
         }
+        let (rejects, have_levels, mut rest) = (self.any_rejects(routes), self.have_levels(routes), *published);
+        while !rest.contents.is_empty() {
+            let count = match (rejects, have_levels) {
+                (true, _) => 1,
+                (_, true) => count_same_level(rest.contents),
+                _ => rest.contents.len(),
+            };
+            self.spread_alike(id, &rest.first(count), routes);
+            rest = rest.behind(count);
+        }
+    }
+
+    fn spread_alike(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
+        let &Published { channel, hold, route, contents, .. } = published;
         let stamp = self.stamp(contents[0].properties);
         match routes {
             [] => return self.unroutable(id, published),
@@ -123,6 +136,17 @@ impl Shard {
         if std::mem::take(&mut self.refused) {
             self.tell_refused(id, published);
         }
+    }
+
+    /// Whether one of the queues lives here and has levels: it gets messages of one priority at a time.
+    fn have_levels(&mut self, routes: &[QueueAddr]) -> bool {
+        let here = self.id;
+        routes.iter().filter(|queue| queue.home == here).any(|queue| self.has_levels(queue.queue))
+    }
+
+    /// Whether a queue here has levels.
+    fn has_levels(&mut self, id: QueueId) -> bool {
+        self.levelled_queues > 0 && local_queue(&mut self.queues, id).is_some_and(|queue| queue.rules.priorities.has_levels())
     }
 
     /// Whether one of the queues here refuses what is too much: then messages are given to it one by one.
@@ -252,8 +276,9 @@ impl Shard {
         }
     }
 
-    /// Messages to the same place, which may differ in whether they survive a restart.
+    /// Messages to the same place, which may differ in whether they survive a restart, and in their priorities.
     fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) -> bool {
+        let has_levels = self.has_levels(queue);
         let mut must_last = false;
         while !contents.is_empty() {
             let first = contents[0].properties;
@@ -262,7 +287,8 @@ impl Shard {
                 let properties = content.properties;
                 std::ptr::eq(properties, first) || lasts(properties) == first_lasts && !first_expires && !has_expiration(properties)
             };
-            let (alike, rest) = contents.split_at(contents.iter().take_while(is_alike).count());
+            let alike = contents.iter().take_while(is_alike).count();
+            let (alike, rest) = contents.split_at(if has_levels { count_same_level(&contents[..alike]) } else { alike });
             let stamp = if stamp == Stamp::NONE { self.stamp(first) } else { stamp };
             self.enqueue(queue, Batch::new(route, stamp, alike));
             must_last |= self.log_taken(route, stamp, alike);
@@ -305,6 +331,13 @@ impl Published<'_, '_> {
         let hold = self.hold.map(|sequence| if sequence == 0 { 0 } else { sequence + count as u64 });
         Published { hold, contents: &self.contents[count..], ..self }
     }
+}
+
+/// How many messages there are in front of the first whose priority differs.
+fn count_same_level(contents: &[Content<'_>]) -> usize {
+    let (first, of_first) = (contents[0].properties, priority(contents[0].properties));
+    let is_alike = |content: &&Content<'_>| std::ptr::eq(content.properties, first) || priority(content.properties) == of_first;
+    1 + contents[1..].iter().take_while(is_alike).count()
 }
 
 /// How many messages there are in front of the first whose properties must be looked at, or which differs in whether it survives a restart.

@@ -11,14 +11,15 @@
 use super::mail::Hold;
 use super::{Deed, Shard, local_queue};
 use crate::base::aligned::Aligned;
-use crate::base::ids::{ChannelAddr, ConnId, Key, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, LevelAddr, QueueId, ShardId};
 use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
 use crate::broker::arena::Holders;
-use crate::contract::Entry;
+use crate::broker::queue::{Level, Priorities, Queue};
+use crate::contract::{Entry, split_place};
 use crate::message::{Content, Route, Stamp};
 use crate::store::compact::Compacted;
-use crate::store::format::Range;
-use crate::store::{Damage, Loaded, Placed, Reader, Store, Write};
+use crate::store::format::{Range, fleeting_number, level_number, split_number};
+use crate::store::{Damage, Loaded, Opened, Placed, Reader, Store, Write};
 
 /// Who waits until the disk has the log up to a batch, and the catalog up to a record.
 pub struct LogWait {
@@ -34,7 +35,7 @@ pub struct LogWait {
 #[derive(Default)]
 pub struct Logging {
     placed: Vec<Placed>,
-    /// Slot, first and last sequence number of messages that need not stay there.
+    /// Slot in the log, first and last sequence number of messages that need not stay there.
     gone: Vec<(u32, u64, u64)>,
     /// Somebody's confirm depends on it.
     must_last: bool,
@@ -42,13 +43,12 @@ pub struct Logging {
 
 impl Logging {
     /// Messages of the batch, which survive a restart, that a queue has delivered for good.
-    pub fn gone(&mut self, id: QueueId, first: u64, count: usize) {
-        self.gone.push((Key::from(id).slot, first, first + count as u64 - 1));
+    pub fn gone(&mut self, slot: u32, first: u64, count: usize) {
+        self.gone.push((slot, first, first + count as u64 - 1));
     }
 
     /// A queue has taken a batch of `count` messages, from number `first` on, and did not leave `kept` of them to the log alone.
-    fn taken(&mut self, id: QueueId, first: u64, count: usize, kept: usize, is_logged: bool) {
-        let slot = Key::from(id).slot;
+    fn taken(&mut self, slot: u32, first: u64, count: usize, kept: usize, is_logged: bool) {
         if is_logged {
             let own = self.gone.iter().rev().take_while(|gone| gone.0 == slot);
             let gone: u64 = own.map(|(_, first, last)| last - first + 1).sum();
@@ -57,7 +57,7 @@ impl Logging {
                 return;
             }
         } else if kept > 0 {
-            self.gone(id, first, kept);
+            self.gone(slot, first, kept);
         }
         self.must_last |= is_logged;
         self.placed.push(Placed { slot, first });
@@ -66,9 +66,10 @@ impl Logging {
 
 impl Shard {
     /// A queue has taken a batch that survives a restart there, or has left a part of it to the log alone.
-    pub(super) fn note_taken(&mut self, id: QueueId, count: usize, kept: usize, is_logged: bool) {
+    pub(super) fn note_taken(&mut self, id: QueueId, level: u8, count: usize, kept: usize, is_logged: bool) {
         if let Some(queue) = local_queue(&mut self.queues, id) {
-            self.logging.taken(id, queue.next_sequence() - count as u64, count, kept, is_logged);
+            let level = queue.level(level);
+            self.logging.taken(level.slot(), split_place(level.next()).1 - count as u64, count, kept, is_logged);
         }
     }
 
@@ -123,20 +124,22 @@ impl Shard {
         }
     }
 
-    /// The log hears what is settled of a queue that lives here.
-    pub(super) fn log_settled(store: &mut Store, id: QueueId, entries: impl Iterator<Item = Entry>) {
-        let slot = Key::from(id).slot;
-        let mut run: Option<(u64, u64)> = None;
-        for sequence in entries.filter(|entry| entry.message.is_logged()).map(Entry::sequence) {
+    /// The log hears what is settled of a queue that lives here, and the queue forgets what it has counted of it.
+    pub(super) fn log_settled(store: &mut Store, queue: &mut Queue, entries: impl Iterator<Item = Entry>) {
+        let mut run: Option<(Entry, Entry)> = None;
+        for entry in entries {
+            if queue.rules.quorum {
+                queue.forget(entry);
+            }
+            if !entry.message.is_logged() {
+                continue;
+            }
             match &mut run {
-                Some((_, last)) if *last + 1 == sequence => *last = sequence,
-                _ => {
-                    run.inspect(|&(first, last)| store.settle(slot, first, last));
-                    run = Some((sequence, sequence));
-                }
+                Some((_, last)) if last.place() + 1 == entry.place() => *last = entry,
+                _ => settle_run(store, queue, run.replace((entry, entry))),
             }
         }
-        run.inspect(|&(first, last)| store.settle(slot, first, last));
+        settle_run(store, queue, run);
     }
 
     /// Whether messages take more memory than this.
@@ -144,16 +147,24 @@ impl Shard {
         self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > memory
     }
 
-    /// Has more messages of a queue read from the log, if so many are not enough.
-    pub(super) fn load_spilled(&mut self, id: QueueId, loaded: usize) {
+    /// Has more messages of a queue read from the log, if those in memory of its first level are not enough, or if they may expire and there is
+    /// room for them.
+    pub(super) fn load_spilled(&mut self, id: QueueId) {
         let piece = if self.uses_more_than(self.config.queue_memory) { LOG_READ_SIZE_SHORT } else { LOG_READ_SIZE };
-        self.store.load(Key::from(id).slot, loaded, piece);
+        let reads_ahead = self.may_read_ahead();
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        if reads_ahead && queue.may_expire() {
+            let spilled = queue.levels().filter(|level| level.spilled() > 0).max_by_key(|level| level.number());
+            spilled.inspect(|level| self.store.load(level.slot(), 0, piece));
+        } else if queue.first().spilled() > 0 {
+            self.store.load(queue.first().slot(), queue.first().loaded(), piece);
+        }
     }
 
     /// basic.get of a queue that has nothing in memory, but in the log.
     pub(super) fn await_load(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         self.getters.push((from, id, no_ack));
-        self.load_spilled(id, 0);
+        self.load_spilled(id);
     }
 
     /// The file of a segment is ready.
@@ -170,30 +181,28 @@ impl Shard {
     /// A read of the log is done.
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
         let Shard { store, arena, queues, .. } = self;
-        let mut queue = queues.get_mut(reader.slot() as usize).and_then(Option::as_deref_mut);
-        let id = queue.as_ref().map(|queue| queue.id);
+        let LevelAddr { queue: id, level } = reader.level();
+        let mut queue = local_queue(queues, id);
         let mut timed = Vec::new();
         let read = store.on_read(reader, bytes, |sequence, delivered, message| {
             if let Some(queue) = &mut queue {
-                let entry = Entry::new(sequence, arena.insert(message, Holders::One).logged());
-                queue.load(if delivered || message.stamp.was_delivered() { entry.returned() } else { entry });
+                let entry = Entry::new(level, sequence, arena.insert(message, Holders::One).logged());
+                let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
+                queue.change(level, |level| level.load(entry));
                 if message.stamp.time_ms().is_some() {
                     timed.push(entry);
                 }
             }
         });
-        if let Some(id) = id {
-            self.note_loaded(id, &timed);
-        }
-        let Shard { queues, .. } = self;
+        self.note_loaded(id, &timed);
         match read {
             Ok(Loaded { is_served, lost }) => {
                 if lost > 0 {
                     log::error!("{lost} messages in a damaged record of the log are lost");
-                    queues[reader.slot() as usize].as_mut().expect("it was read for").lose(lost);
+                    self.queue_mut(id).expect("it was read for").change(level, |level| level.lose(lost));
                 }
                 if is_served || lost > 0 {
-                    self.dirty_queues.push_back(reader.slot());
+                    self.mark_queue(id);
                     self.retry_getters();
                 }
             }
@@ -234,15 +243,14 @@ impl Shard {
     pub fn delivered_before(&self) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
         for queue in self.queues.iter().flatten().filter(|queue| queue.rules.durable) {
-            let slot = Key::from(queue.id).slot;
-            let number = self.store.number(slot).expect("every queue has one");
             for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {
+                let number = self.store.number(queue.level(entry.level()).slot()).expect("every level has one");
                 match ranges.last_mut() {
                     Some((last_number, _, last)) if *last_number == number && *last + 1 == entry.sequence() => *last += 1,
                     _ => ranges.push((number, entry.sequence(), entry.sequence())),
                 }
             }
-            ranges.extend(self.store.delivered(slot));
+            ranges.extend(queue.levels().flat_map(|level| self.store.delivered(level.slot())));
         }
         ranges
     }
@@ -284,27 +292,50 @@ impl Shard {
         is_urgent || !self.store.is_writing() && *self.log_due.get_or_insert(self.now + LOG_LAZY_MS) <= self.now
     }
 
-    /// A queue of this shard goes on where the log has it.
-    pub(super) fn open_log(&mut self, id: QueueId, number: u64) {
-        let slot = Key::from(id).slot;
+    /// A queue of this shard goes on where the log has it: with its usual level, and those of which a restart has found anything.
+    pub(super) fn open_log(&mut self, id: QueueId, Priorities { max, usual }: Priorities, number: u64) {
         let number = if number > 0 { number } else { self.next_fleeting_number() };
-        let (next, count) = self.store.open_queue(slot, number);
+        for level in 0..=max {
+            if level == usual || self.store.has_found(level_number(number, level)) {
+                self.open_level(id, level, number);
+            }
+        }
+    }
+
+    /// The level that a queue here has for messages with these properties. It begins if it gets its first message.
+    pub(super) fn level_for(&mut self, id: QueueId, properties: &[u8]) -> u8 {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
+        let level = queue.rules.priorities.level(properties);
+        if !queue.is_open(level) {
+            self.begin_level(id, level);
+        }
+        level
+    }
+
+    #[cold]
+    fn begin_level(&mut self, id: QueueId, level: u8) {
+        let queue = local_queue(&mut self.queues, id).expect("it gets a message");
+        let number = self.store.number(queue.level(queue.rules.priorities.usual).slot()).expect("every level has one");
+        self.open_level(id, level, split_number(number).0);
+    }
+
+    fn open_level(&mut self, id: QueueId, level: u8, number: u64) {
+        let Opened { slot, next, count } = self.store.open_queue(level_number(number, level), LevelAddr { queue: id, level });
         if let Some(queue) = local_queue(&mut self.queues, id) {
-            queue.restore(next, count);
+            queue.open(Level::new(level, slot, next, count));
         }
     }
 
     /// A name in the log for a queue that does not survive a restart.
     fn next_fleeting_number(&mut self) -> u64 {
         self.fleeting_numbers += 1;
-        FLEETING | self.fleeting_numbers
+        fleeting_number(self.fleeting_numbers)
     }
 }
 
-/// Whether the number is that of a queue that does not survive a restart.
-pub fn is_fleeting(number: u64) -> bool {
-    number & FLEETING != 0
+/// The log hears that messages in a row, the first and the last one and those between, are settled.
+fn settle_run(store: &mut Store, queue: &Queue, run: Option<(Entry, Entry)>) {
+    if let Some((first, last)) = run {
+        store.settle(queue.level(first.level()).slot(), first.sequence(), last.sequence());
+    }
 }
-
-/// In the numbers of queues that do not survive a restart.
-const FLEETING: u64 = 1 << 63;

@@ -180,8 +180,9 @@ impl Shard {
         let slot = Key::from(id).slot;
         let queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
         self.forget_timer(&queue);
+        self.levelled_queues -= usize::from(queue.rules.priorities.has_levels());
         self.dirty_queues.remove(slot);
-        self.store.close_queue(slot);
+        queue.levels().for_each(|level| self.store.close_queue(level.slot()));
         self.retry_getters();
         Some((messages, queue))
     }

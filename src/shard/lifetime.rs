@@ -64,7 +64,7 @@ impl Shard {
         false
     }
 
-    /// Messages `first` to `last` began to wait in memory, all with the time and the properties of `message`.
+    /// Messages at the places `first` to `last` began to wait in memory, all with the time and the properties of `message`.
     pub(super) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let Some(deadline) = deadline(queue, message) else { return };
@@ -84,7 +84,7 @@ impl Shard {
                 if queue.extras.is_none() {
                     self.special_queues += 1;
                 }
-                queue.extras().deadlines.push(deadline, entry.sequence(), entry.sequence());
+                queue.extras().deadlines.push(deadline, entry.place(), entry.place());
             }
         }
         self.set_queue_timer(id);
@@ -107,7 +107,7 @@ impl Shard {
             }
             queue.requeue(entry);
             if let Some(deadline) = deadline {
-                queue.extras().deadlines.push(deadline, entry.sequence(), entry.sequence());
+                queue.extras().deadlines.push(deadline, entry.place(), entry.place());
             }
         }
         self.set_queue_timer(id);
@@ -125,7 +125,7 @@ impl Shard {
     /// Lets the oldest messages go while there are more than there may be. If only the log has them, they are read first.
     pub(super) fn trim(&mut self, id: QueueId) {
         while let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) {
-            let Some(entry) = queue.pop() else { return self.load_spilled(id, 0) };
+            let Some(entry) = queue.pop() else { return self.load_spilled(id) };
             Shard::discount(queue, &self.arena.view(entry.message));
             self.die(id, entry, Reason::MaxLength);
         }
@@ -145,8 +145,8 @@ impl Shard {
         let (now, time) = (self.now, self.time_of_day());
         for _ in 0..EXPIRE_BUDGET {
             let Some(queue) = local_queue(&mut self.queues, id) else { return };
-            let Some(sequence) = queue.extras().deadlines.pop(time) else { break };
-            if let Some(entry) = queue.take(sequence) {
+            let Some(place) = queue.extras().deadlines.pop(time) else { break };
+            if let Some(entry) = queue.take(place) {
                 Shard::discount(queue, &self.arena.view(entry.message));
                 self.die(id, entry, Reason::Expired);
             }

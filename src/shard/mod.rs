@@ -63,7 +63,7 @@ use crate::config::Config;
 use crate::contract::{Entry, Fault, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
-use crate::store::format::Range;
+use crate::store::format::{Range, is_fleeting, split_number};
 use crate::store::{Op, Store};
 
 use conn::Conn;
@@ -101,6 +101,8 @@ pub struct Shard {
     epoch_ms: u64,
     /// Queues here that are not plain.
     special_queues: usize,
+    /// Queues here that have levels.
+    levelled_queues: usize,
     /// Messages that died and are to be published again.
     dead: VecDeque<Corpse>,
     /// When some of the arena's excess memory goes back next.
@@ -252,8 +254,8 @@ impl Found {
     /// The first number that no queue has had. A log may know a queue that the catalog's log does not know yet, or no more: its number must not come
     /// to mean another one.
     pub fn next_number(&self) -> u64 {
-        let in_logs = self.stores.iter().flat_map(Store::found).filter(|&number| !durability::is_fleeting(number));
-        self.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| number + 1)).max().unwrap_or(1)
+        let in_logs = self.stores.iter().flat_map(Store::found).filter(|&number| !is_fleeting(number));
+        self.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| split_number(number).0 + 1)).max().unwrap_or(1)
     }
 }
 
@@ -296,6 +298,7 @@ impl Shard {
             timers: TimerWheel::new(0),
             epoch_ms: 0,
             special_queues: 0,
+            levelled_queues: 0,
             dead: VecDeque::new(),
             trim_due: 0,
             bell: Arc::default(),

@@ -227,7 +227,8 @@ impl Shard {
             self.queues.resize_with(slot + 1, || None);
         }
         self.queues[slot] = Some(Box::new(Queue::new(id, rules)));
-        self.open_log(id, number);
+        self.levelled_queues += usize::from(rules.priorities.has_levels());
+        self.open_log(id, rules.priorities, number);
         self.promise(id, settings);
         if owner.is_some_and(|owner| self.conns.get(owner.conn).is_none_or(|conn| conn.ending)) {
             self.delete_queue(id, None);

@@ -47,14 +47,8 @@ impl Shard {
         match outcome {
             Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
             Outcome::Acked | Outcome::Discarded => {
-                let counts = queue.rules.quorum;
-                let released = entries.inspect(|entry| {
-                    self.arena.release(entry.message);
-                    if counts {
-                        queue.forget(*entry);
-                    }
-                });
-                Shard::log_settled(&mut self.store, id, released);
+                let released = entries.inspect(|entry| self.arena.release(entry.message));
+                Shard::log_settled(&mut self.store, queue, released);
             }
             Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
             Outcome::Undelivered if is_special => self.take_back(id, entries),
@@ -72,11 +66,8 @@ impl Shard {
     /// Messages of a queue here are gone.
     pub(super) fn drop_settled(&mut self, id: QueueId, entries: &[Entry]) {
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
-        entries.iter().for_each(|&entry| {
-            self.arena.release(entry.message);
-            queue.forget(entry);
-        });
-        Shard::log_settled(&mut self.store, id, entries.iter().copied());
+        let released = entries.iter().copied().inspect(|entry| self.arena.release(entry.message));
+        Shard::log_settled(&mut self.store, queue, released);
     }
 
     /// Messages come back that somebody had. Those that have failed too often die (row D23).

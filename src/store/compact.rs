@@ -73,7 +73,7 @@ impl Store {
         let (slots, settles) = (segment.queues.clone(), segment.settles.clone());
         let mut again: Vec<Range> = Vec::new();
         for queue in settles {
-            let log = self.slots.get(&queue).and_then(|&slot| self.queues[slot as usize].as_deref());
+            let log = self.slots.get(&queue).map(|&slot| &self.queues[slot as usize]);
             again.extend(log.into_iter().flat_map(|log| log.settled_beside(number)).map(|(first, last)| (queue, first, last)));
         }
         again.into_iter().for_each(|range| self.note_settled(range));
@@ -81,13 +81,13 @@ impl Store {
     }
 
     fn forget(&mut self, slot: u32, segment: u32) {
-        if let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) {
+        if let Some(log) = self.queues.get_mut(slot as usize) {
             log.forget(segment);
         }
     }
 
     fn living(&self, segment: u32, slots: &[u32]) -> Map<u64, Vec<(u64, u64)>> {
-        let logs = slots.iter().filter_map(|&slot| self.queues.get(slot as usize)?.as_deref());
+        let logs = slots.iter().filter_map(|&slot| self.queues.get(slot as usize));
         let extents = logs.flat_map(|log| log.extents.iter().filter(|extent| extent.segment == segment).map(move |extent| (log, extent)));
         extents.filter(|(_, extent)| extent.live > 0).map(|(log, extent)| (log.number, log.living(extent))).collect()
     }
@@ -104,7 +104,7 @@ impl Store {
         let (mut queues, mut live_bytes) = (Vec::new(), 0);
         let sections: Map<u64, (Section, u64)> = sections.into_iter().map(|section| (section.0.queue, section)).collect();
         for slot in self.segments.queues(segment) {
-            let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
+            let Some(log) = self.queues.get_mut(slot as usize) else { continue };
             match sections.get(&log.number) {
                 Some((section, bytes)) => {
                     live_bytes += log.rewritten(segment, section, *bytes);

@@ -29,6 +29,9 @@
 //! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
 //! either while the log knows of them. So the order of records does not matter for what is settled, and a message that stands twice
 //! in the log (it was moved to the end, see `compact`) is one message.
+//!
+//! **Levels** of a queue, one per priority, are queues of their own here: the level stands in bits 48 to 55 of the number. Bit 63 says that the
+//! queue does not survive a restart.
 
 use crate::message::{Body, Content, MessageView, Route, head_len, read_head, write_head};
 
@@ -115,6 +118,26 @@ pub fn write_batch(batch: &mut [u8], segment: u32, number: u64) {
     batch[HEADER..HEADER + 8].copy_from_slice(&number.to_le_bytes());
     batch[HEADER + 8..BATCH].copy_from_slice(&len.to_le_bytes());
     seal(&mut batch[..BATCH], segment, Kind::Batch, 0, VERSION);
+}
+
+/// The number by which the log knows a level of queue number `queue`.
+pub fn level_number(queue: u64, level: u8) -> u64 {
+    queue | u64::from(level) << LEVEL_AT
+}
+
+/// The queue's number and the level in what [`level_number`] has made.
+pub fn split_number(number: u64) -> (u64, u8) {
+    (number & !(0xff << LEVEL_AT), (number >> LEVEL_AT) as u8)
+}
+
+/// A number of a queue that does not survive a restart.
+pub fn fleeting_number(number: u64) -> u64 {
+    FLEETING | number
+}
+
+/// Whether a queue or level of this number does not survive a restart.
+pub fn is_fleeting(number: u64) -> bool {
+    number & FLEETING != 0
 }
 
 /// Where messages go: a queue's number, and the first one's sequence number there.
@@ -222,6 +245,11 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(*bytes[at..].first_chunk().expect("the caller has looked"))
 }
 
+/// Where the level stands in a number.
+const LEVEL_AT: u32 = 48;
+/// In the numbers of queues that do not survive a restart.
+const FLEETING: u64 = 1 << 63;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,6 +299,15 @@ mod tests {
         write_batch(&mut batch, 3, 77);
         assert_eq!(read_batch(open(&batch, 3).expect("it is whole")), Some((77, 8192)));
         assert_eq!(read_batch(open(&messages(), 7).expect("it is whole")), None);
+    }
+
+    #[test]
+    fn a_number_has_queue_and_level() {
+        for queue in [1, 1 << 40, fleeting_number(7)] {
+            assert_eq!(split_number(level_number(queue, 255)), (queue, 255));
+            assert_eq!(level_number(queue, 0), queue);
+            assert_eq!(is_fleeting(level_number(queue, 3)), is_fleeting(queue));
+        }
     }
 
     #[test]

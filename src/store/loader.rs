@@ -13,6 +13,7 @@ use super::index::{self, Entry};
 use super::queue_log::Cursor;
 use super::{Op, Store, around, part};
 use crate::base::aligned::Aligned;
+use crate::base::ids::LevelAddr;
 use crate::base::limits::LOG_READ_GAP;
 use crate::message::MessageView;
 
@@ -20,6 +21,7 @@ use crate::message::MessageView;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reader {
     slot: u32,
+    level: LevelAddr,
     /// The queue's number: the slot may be another's by then.
     queue: u64,
     /// What is known of places may be another by then, too.
@@ -49,9 +51,9 @@ pub struct Loaded {
 }
 
 impl Reader {
-    /// The slot of the queue that it is for, if that is still the same.
-    pub fn slot(&self) -> u32 {
-        self.slot
+    /// Whom the shard knows it by, if it is still there.
+    pub fn level(&self) -> LevelAddr {
+        self.level
     }
 
     /// The segment that is read.
@@ -72,7 +74,7 @@ pub struct Damage {
 impl Store {
     /// From which sequence number on the messages of a queue are not in memory.
     pub fn spill_from(&mut self, slot: u32, next: u64) {
-        if let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) {
+        if let Some(log) = self.queues.get_mut(slot as usize) {
             log.go_on_from(next);
         }
     }
@@ -80,7 +82,7 @@ impl Store {
     /// Reads about `piece` bytes of the next messages of a queue that has some that are not in memory, unless that is under way, or those that are
     /// `ready` are more than the last read has brought.
     pub fn load(&mut self, slot: u32, ready: usize, piece: usize) {
-        let log = self.queues.get_mut(slot as usize).and_then(Option::as_mut);
+        let log = self.queues.get_mut(slot as usize);
         if let Some(log) = log.filter(|log| !log.busy && ready <= log.brought) {
             (log.busy, log.piece) = (true, piece);
             self.resume_load(slot);
@@ -88,7 +90,7 @@ impl Store {
     }
 
     pub(super) fn resume_load(&mut self, slot: u32) {
-        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.busy) else { return };
+        let Some(log) = self.queues.get_mut(slot as usize).filter(|log| log.busy) else { return };
         log.cursor.take_if(|cursor| cursor.at == cursor.entries.len());
         if log.cursor.is_none() {
             let Some(&extent) = log.extent_from(log.next) else {
@@ -121,9 +123,9 @@ impl Store {
     }
 
     fn read(&mut self, slot: u32, (segment, len, what): (u32, usize, What), place: u64) {
-        let log = self.queues[slot as usize].as_deref().expect("it is being read");
+        let log = &self.queues[slot as usize];
         let (from, before, blocks) = around(place, len);
-        let reader = Reader { slot, queue: log.number, generation: log.generation, segment, before, len, what };
+        let reader = Reader { slot, level: log.level, queue: log.number, generation: log.generation, segment, before, len, what };
         self.ops.push_back(Op::Read(reader, segment, from, blocks));
     }
 
@@ -138,8 +140,8 @@ impl Store {
         bytes: &Aligned,
         mut take: impl FnMut(u64, bool, &MessageView<'_>),
     ) -> Result<Loaded, Damage> {
-        let Reader { slot, queue, generation, segment, before, len, what } = reader;
-        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_deref_mut).filter(|log| log.number == queue) else {
+        let Reader { slot, queue, generation, segment, before, len, what, .. } = reader;
+        let Some(log) = self.queues.get_mut(slot as usize).filter(|log| log.number == queue) else {
             return Ok(Loaded::default());
         };
         if log.generation != generation {
@@ -181,7 +183,7 @@ impl Store {
         lost.iter().for_each(|&sequence| self.settle(slot, sequence, sequence));
         if brought == 0 {
             self.resume_load(slot);
-        } else if let Some(log) = self.queues[slot as usize].as_deref_mut() {
+        } else if let Some(log) = self.queues.get_mut(slot as usize) {
             (log.busy, log.brought) = (false, brought);
         }
         Ok(Loaded { is_served: brought > 0, lost: lost.len() as u64 })

@@ -26,8 +26,11 @@ mod writer;
 
 use std::collections::VecDeque;
 
+use slab::Slab;
+
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
+use crate::base::ids::LevelAddr;
 use crate::base::limits::{LOG_LAZY_SIZE, LOG_RECORD_SIZE, LOG_STAGED_MAX};
 use crate::message::{Content, MessageView, Route, Stamp};
 
@@ -46,8 +49,8 @@ pub struct Store {
     writer: Writer,
     /// What is settled since the last batch was closed.
     settled: Vec<Range>,
-    /// By the slot that the shard has given them.
-    queues: Vec<Option<Box<QueueLog>>>,
+    /// By slot.
+    queues: Slab<Box<QueueLog>>,
     /// Queue number → slot.
     slots: Map<u64, u32>,
     /// What a restart has found of queues that are not declared yet.
@@ -90,6 +93,17 @@ pub struct Placed {
     pub first: u64,
 }
 
+/// A queue that was taken up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// By what the store knows it from now on.
+    pub slot: u32,
+    /// The first sequence number that is free.
+    pub next: u64,
+    /// How many messages a restart has found, none of them in memory.
+    pub count: u64,
+}
+
 impl Store {
     /// An empty log, whose first segment has this number.
     pub fn new(first_segment: u32) -> Store {
@@ -97,7 +111,7 @@ impl Store {
             segments: Segments::new(first_segment),
             writer: Writer::default(),
             settled: Vec::new(),
-            queues: Vec::new(),
+            queues: Slab::new(),
             slots: Map::default(),
             found: Map::default(),
             waiting: Vec::new(),
@@ -126,37 +140,34 @@ impl Store {
 
     /// Which messages of a queue that are not in memory may have been delivered before a restart.
     pub fn delivered(&self, slot: u32) -> impl Iterator<Item = Range> {
-        let log = self.queues.get(slot as usize).and_then(Option::as_ref);
+        let log = self.queues.get(slot as usize);
         log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).map(|(first, last)| (log.number, first, last)))
     }
 
     /// The number of a queue.
     pub fn number(&self, slot: u32) -> Option<u64> {
-        self.queues.get(slot as usize)?.as_ref().map(|log| log.number)
+        self.queues.get(slot as usize).map(|log| log.number)
     }
 
-    /// Takes a queue up: its messages go by `slot` from now on, in the files by `number`. The answer is what a restart has found of it: the first
-    /// sequence number that is free, and how many messages there are, none of them in memory.
-    pub fn open_queue(&mut self, slot: u32, number: u64) -> (u64, u64) {
-        let at = slot as usize;
-        if self.queues.len() <= at {
-            self.queues.resize_with(at + 1, || None);
-        }
+    /// Takes a queue up, or a level of one, which is a queue of its own here: `level` to the shard, in the files by `number`.
+    pub fn open_queue(&mut self, number: u64, level: LevelAddr) -> Opened {
         let mut log = self.found.remove(&number).unwrap_or_default();
-        log.number = number;
+        (log.number, log.level) = (number, level);
+        let entry = self.queues.vacant_entry();
+        let slot = entry.key() as u32;
         let next = log.extents.back().map(|extent| extent.last).max(log.settled.last()).map_or(0, |last| last + 1);
         let count = log.extents.iter().map(|extent| u64::from(extent.live)).sum();
         for extent in &log.extents {
             self.segments.has_queue(extent.segment, slot);
         }
-        self.queues[at] = Some(Box::new(log));
+        entry.insert(Box::new(log));
         self.slots.insert(number, slot);
-        (next, count)
+        Opened { slot, next, count }
     }
 
     /// A queue is put down: another may have the slot. What the log has of it stays.
     pub fn leave_queue(&mut self, slot: u32) {
-        if let Some(log) = self.queues[slot as usize].take() {
+        if let Some(log) = self.queues.try_remove(slot as usize) {
             self.slots.remove(&log.number);
             self.found.insert(log.number, *log);
         }
@@ -164,7 +175,7 @@ impl Store {
 
     /// A queue is gone: so is all that the log has of it.
     pub fn close_queue(&mut self, slot: u32) {
-        if let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::take) {
+        if let Some(log) = self.queues.try_remove(slot as usize) {
             self.slots.remove(&log.number);
             self.drop_log(&log);
             self.has_news = true;
@@ -174,6 +185,11 @@ impl Store {
     /// The numbers of queues that a restart has found anything of.
     pub fn found(&self) -> impl Iterator<Item = u64> {
         self.found.keys().copied()
+    }
+
+    /// Whether a restart has found anything of the queue of this number.
+    pub fn has_found(&self, number: u64) -> bool {
+        self.found.contains_key(&number)
     }
 
     /// All queues that there are have been taken up: what a restart has found of others is dead.
@@ -199,13 +215,13 @@ impl Store {
         let len = format::messages_len(placed.len(), head.route, contents);
         self.make_room(len);
         self.placements.clear();
-        let number = |placed: &Placed| self.queues[placed.slot as usize].as_ref().expect("a queue was opened").number;
+        let number = |placed: &Placed| self.queues[placed.slot as usize].number;
         self.placements.extend(placed.iter().map(|placed| (number(placed), placed.first + skipped)));
         let (segment, at, space) = self.writer.extend(len);
         format::write_messages(space, segment, flags, &self.placements, head, contents);
         let (bytes, mut gained) = ((len / placed.len()) as u64, 0);
         for placed in placed {
-            let log = self.queues[placed.slot as usize].as_deref_mut().expect("a queue was opened");
+            let log = &mut self.queues[placed.slot as usize];
             let (is_new, more) = log.append(segment, placed.first + skipped, contents.len() as u32, bytes);
             gained += more;
             if is_new {
@@ -217,7 +233,7 @@ impl Store {
 
     /// Messages of a queue, which the log has all, are gone.
     pub fn settle(&mut self, slot: u32, first: u64, last: u64) {
-        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(log) = self.queues.get_mut(slot as usize) else { return };
         log.settle(first, last, |segment, count, bytes| self.segments.lose(segment, count, bytes));
         let range = (log.number, first, last);
         self.note_settled(range);
@@ -225,7 +241,7 @@ impl Store {
 
     /// All messages of a queue that are not in memory, `count` of them, are gone.
     pub fn settle_spilled(&mut self, slot: u32, count: u64) {
-        let Some(log) = self.queues.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(log) = self.queues.get_mut(slot as usize) else { return };
         let number = log.number;
         if let Some((first, last)) = log.settle_spilled(count, |segment, count, bytes| self.segments.lose(segment, count, bytes)) {
             self.note_settled((number, first, last));
@@ -313,7 +329,7 @@ impl Store {
         if let Some(sections) = self.segments.on_written(&write) {
             for section in &sections {
                 if let Some(&slot) = self.slots.get(&section.queue) {
-                    self.queues[slot as usize].as_mut().expect("slots name what is there").sealed(write.segment, section);
+                    self.queues[slot as usize].sealed(write.segment, section);
                 }
             }
         }

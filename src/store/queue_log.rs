@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use super::index::{Entry, Section};
+use crate::base::ids::LevelAddr;
 use crate::base::intervals::Intervals;
 
 /// One queue's part of the log.
@@ -20,6 +21,8 @@ use crate::base::intervals::Intervals;
 pub struct QueueLog {
     /// The queue's number in the log.
     pub number: u64,
+    /// Whose it is on the shard.
+    pub level: LevelAddr,
     /// Ordered by sequence numbers.
     pub extents: VecDeque<Extent>,
     /// Sequence numbers that are settled, as far as extents have them.

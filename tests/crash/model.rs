@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ringmq::base::ids::{Key, LevelAddr, QueueId};
 use ringmq::base::rng::Rng;
 use ringmq::message::{Body, Content, MessageView, Route, Stamp};
 use ringmq::store::recover::recover;
-use ringmq::store::{Placed, Store};
+use ringmq::store::{Opened, Placed, Store};
 
 use super::disk::{Disk, Done};
 
@@ -35,7 +36,7 @@ pub struct Model {
 impl Model {
     pub fn new(seed: u64) -> Model {
         let mut store = Store::new(1);
-        (0..QUEUES).for_each(|slot| assert_eq!(store.open_queue(slot, number(slot)), (0, 0)));
+        (0..QUEUES).for_each(|slot| assert_eq!(store.open_queue(number(slot), level(slot)), Opened { slot, next: 0, count: 0 }));
         Model {
             rng: Rng::seeded(seed),
             store,
@@ -187,9 +188,10 @@ impl Model {
                 let mut got = Vec::new();
                 let take = |sequence, _: bool, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
                 let loaded = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
-                brought.extend(got.into_iter().map(|(sequence, body)| ((reader.slot(), sequence), body)));
+                let slot = reader.level().queue.0.slot;
+                brought.extend(got.into_iter().map(|(sequence, body)| ((slot, sequence), body)));
                 if loaded.is_served {
-                    self.store.load(reader.slot(), 0, PIECE);
+                    self.store.load(slot, 0, PIECE);
                 }
             }
         }
@@ -209,9 +211,10 @@ impl Model {
         self.brought.clear();
         let mut counts = BTreeMap::new();
         for slot in 0..QUEUES {
-            let (next, count) = self.store.open_queue(slot, number(slot));
-            counts.insert(slot, count);
-            self.next[slot as usize] = next;
+            let opened = self.store.open_queue(number(slot), level(slot));
+            assert_eq!(opened.slot, slot);
+            counts.insert(slot, opened.count);
+            self.next[slot as usize] = opened.next;
             self.store.load(slot, 0, PIECE);
         }
         self.store.close_unknown();
@@ -242,6 +245,11 @@ impl Model {
 
 fn number(slot: u32) -> u64 {
     100 + u64::from(slot)
+}
+
+/// The first queue that is opened has the first slot.
+fn level(slot: u32) -> LevelAddr {
+    LevelAddr { queue: QueueId(Key { slot, generation: 0 }), level: 0 }
 }
 
 const QUEUES: u32 = 3;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! in order     runs [(deadline, first..=last) (deadline, first..=last) …]     what a queue's own TTL makes: the later, the later
-//! out of it    heap (deadline, sequence) …                                    what messages bring along
+//! out of it    heap (deadline, place) …                                       what messages bring along
 //! ```
 //!
 //! A deadline is not taken back when its message leaves the queue: it comes up and finds nobody. So that these do not gather, they are swept out
@@ -33,7 +33,7 @@ impl Deadlines {
     pub fn push(&mut self, deadline: u64, first: u64, last: u64) {
         match self.runs.back_mut() {
             Some(run) if run.deadline == deadline && run.last + 1 == first => run.last = last,
-            Some(run) if run.deadline > deadline => return self.heap.extend((first..=last).map(|sequence| Reverse((deadline, sequence)))),
+            Some(run) if run.deadline > deadline => return self.heap.extend((first..=last).map(|place| Reverse((deadline, place)))),
             _ => self.runs.push_back(Run { deadline, first, last }),
         }
         self.in_runs += last - first + 1;
@@ -53,16 +53,16 @@ impl Deadlines {
             (heap, _) => heap.is_some(),
         };
         if is_in_heap {
-            return self.heap.pop().map(|Reverse((_, sequence))| sequence);
+            return self.heap.pop().map(|Reverse((_, place))| place);
         }
         let run = self.runs.front_mut()?;
-        let sequence = run.first;
+        let place = run.first;
         run.first += 1;
         self.in_runs -= 1;
         if run.first > run.last {
             self.runs.pop_front();
         }
-        Some(sequence)
+        Some(place)
     }
 
     /// With so many messages waiting: whether those that are gone have gathered, so that a [`sweep`](Self::sweep) is due.
@@ -73,21 +73,21 @@ impl Deadlines {
     /// Forgets the deadlines of messages that do not wait.
     pub fn sweep(&mut self, waits: impl Fn(u64) -> bool) {
         let heap = std::mem::take(&mut self.heap).into_vec();
-        self.heap = heap.into_iter().filter(|Reverse((_, sequence))| waits(*sequence)).collect();
+        self.heap = heap.into_iter().filter(|Reverse((_, place))| waits(*place)).collect();
         let runs = std::mem::take(&mut self.runs);
         self.in_runs = 0;
         for run in runs {
-            for sequence in (run.first..=run.last).filter(|&sequence| waits(sequence)) {
-                self.push_in_order(run.deadline, sequence);
+            for place in (run.first..=run.last).filter(|&place| waits(place)) {
+                self.push_in_order(run.deadline, place);
             }
         }
     }
 
-    fn push_in_order(&mut self, deadline: u64, sequence: u64) {
+    fn push_in_order(&mut self, deadline: u64, place: u64) {
         self.in_runs += 1;
         match self.runs.back_mut() {
-            Some(run) if run.deadline == deadline && run.last + 1 == sequence => run.last = sequence,
-            _ => self.runs.push_back(Run { deadline, first: sequence, last: sequence }),
+            Some(run) if run.deadline == deadline && run.last + 1 == place => run.last = place,
+            _ => self.runs.push_back(Run { deadline, first: place, last: place }),
         }
     }
 
@@ -125,18 +125,18 @@ mod tests {
     fn they_come_up_in_the_order_of_time() {
         let mut rng = Rng::seeded(3);
         let (mut deadlines, mut model) = (Deadlines::default(), Vec::new());
-        for sequence in 0..5000 {
-            let deadline = if rng.below(2) == 0 { 1000 + sequence } else { rng.below(10_000) };
-            deadlines.push(deadline, sequence, sequence);
-            model.push((deadline, sequence));
+        for place in 0..5000 {
+            let deadline = if rng.below(2) == 0 { 1000 + place } else { rng.below(10_000) };
+            deadlines.push(deadline, place, place);
+            model.push((deadline, place));
         }
-        model.retain(|(_, sequence)| sequence % 3 == 0);
+        model.retain(|(_, place)| place % 3 == 0);
         assert!(deadlines.is_littered(1000) && !deadlines.is_littered(2500));
-        deadlines.sweep(|sequence| sequence % 3 == 0);
+        deadlines.sweep(|place| place % 3 == 0);
         model.sort_unstable();
         for now in (0..11_000).step_by(500) {
             let mut came: Vec<u64> = due(&mut deadlines, now);
-            let mut expected: Vec<u64> = model.iter().filter(|(deadline, _)| *deadline <= now).map(|(_, sequence)| *sequence).collect();
+            let mut expected: Vec<u64> = model.iter().filter(|(deadline, _)| *deadline <= now).map(|(_, place)| *place).collect();
             model.retain(|(deadline, _)| *deadline > now);
             came.sort_unstable();
             expected.sort_unstable();

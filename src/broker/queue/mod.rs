@@ -1,20 +1,19 @@
 //! A queue: messages in order, consumers in rotation. A pure machine; the shard performs what it decides.
 //!
 //! ```text
-//!                    returned  {3, 7}            came back; each at its own place
-//!   push ──▶ ready [12 11 10 9 8 5 4] ──▶ pop    the smaller of both fronts
-//!                                          │
-//!               consumers  (c2 c5 c1) ─────┘     strict rotation among those with room, higher priority first
+//!              level 9   ▸ ………
+//!   push ──▶   level 0   ▸ ………………   ──▶ pop     the highest level that has messages, first in first out (see `level`)
+//!                                         │
+//!              consumers  (c2 c5 c1) ─────┘      strict rotation among those with room, higher priority first
 //! ```
 //!
-//! **Spilled.** When memory is short, messages go to the log alone. All of them lie behind those in `ready`, and as long as there are any, new
-//! ones join them; the shard loads them again as `ready` runs low. The queue keeps no more of them than their number.
-//!
-//! Invariants: sequence numbers grow from front to back of `ready`; no number is in both `ready` and `returned`. A popped entry is in the
-//! custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue keeps the count of those only.
+//! Invariant: a popped entry is in the custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue
+//! keeps the count of those only.
 
 mod consumers;
 mod deadlines;
+mod level;
+mod levels;
 mod returns;
 mod rules;
 mod settings;
@@ -22,17 +21,17 @@ mod single_active;
 
 pub use consumers::{Consumer, Consumers};
 pub use deadlines::Deadlines;
+pub use level::{Level, Purged};
+pub use levels::{Priorities, priority};
 pub use returns::Counts;
 pub use rules::{Rules, lasts};
 pub use settings::{DeadLetter, Overflow, Settings};
 
-use std::collections::BTreeMap;
-
 use crate::base::ids::QueueId;
 use crate::base::ids::TimerId;
-use crate::base::long_queue::LongQueue;
-use crate::contract::{Entry, Outcome};
-use crate::message::MessageRef;
+use crate::contract::{Entry, Outcome, split_place};
+
+use levels::Levels;
 
 use returns::Returns;
 
@@ -44,13 +43,9 @@ pub struct Queue {
     pub consumers: Consumers,
     /// What it was declared as.
     pub rules: Rules,
-    next_sequence: u64,
-    ready: LongQueue<Entry>,
-    returned: BTreeMap<u64, Entry>,
-    /// What came back, if it is a quorum queue; then `returned` has only what its consumers never saw.
+    levels: Levels,
+    /// What came back, if it is a quorum queue; it goes before everything that is ready.
     returns: Option<Box<Returns>>,
-    /// Messages that only the log has.
-    spilled: u64,
     /// What a plain queue does without.
     pub extras: Option<Box<Extras>>,
 }
@@ -73,17 +68,9 @@ pub struct Extras {
 impl Queue {
     /// An empty queue.
     pub fn new(id: QueueId, rules: Rules) -> Queue {
-        Queue {
-            id,
-            consumers: Consumers::new(&rules),
-            rules,
-            next_sequence: 0,
-            ready: LongQueue::new(),
-            returned: BTreeMap::new(),
-            returns: rules.quorum.then(|| Box::new(Returns::new(rules.delivery_limit))),
-            spilled: 0,
-            extras: None,
-        }
+        let levels = Levels::new(Level::new(rules.priorities.usual, 0, 0, 0));
+        let returns = rules.quorum.then(|| Box::new(Returns::new(rules.delivery_limit)));
+        Queue { id, consumers: Consumers::new(&rules), rules, levels, returns, extras: None }
     }
 
     /// Its promises, if it makes any.
@@ -120,101 +107,74 @@ impl Queue {
     }
 
     /// Takes out the message at a place in memory, if it waits there.
-    pub fn take(&mut self, sequence: u64) -> Option<Entry> {
-        if let Some(entry) = self.returned.remove(&sequence) {
+    pub fn take(&mut self, place: u64) -> Option<Entry> {
+        if let Some(entry) = self.returns.as_mut().and_then(|returns| returns.take(place)) {
             return Some(entry);
         }
-        let key = Entry::new(sequence, MessageRef::default()).key();
-        if let Some(entry) = self.returns.as_mut().and_then(|returns| returns.take(key)) {
-            return Some(entry);
-        }
-        let at = self.ready.find(|entry| entry.sequence().cmp(&sequence))?;
-        Some(self.ready.remove(at))
+        self.levels.change(split_place(place).0, |level| level.take(place))
     }
 
     /// Forgets the deadlines of messages that do not wait in memory any more, if there are many.
     pub fn sweep_deadlines(&mut self) {
-        let loaded = self.loaded();
-        let Queue { extras, ready, returned, returns, .. } = self;
+        let loaded = self.len() - self.spilled() as usize;
+        let Queue { extras, levels, returns, .. } = self;
         let Some(extras) = extras else { return };
         if extras.deadlines.is_littered(loaded) {
-            let key = |sequence| Entry::new(sequence, MessageRef::default()).key();
-            let is_ready = |sequence: u64| ready.find(|entry| entry.sequence().cmp(&sequence)).is_some();
-            let is_back = |sequence| returns.as_ref().is_some_and(|returns| returns.contains(key(sequence)));
-            extras.deadlines.sweep(|sequence| returned.contains_key(&sequence) || is_back(sequence) || is_ready(sequence));
+            let is_back = |place| returns.as_ref().is_some_and(|returns| returns.contains(place));
+            extras.deadlines.sweep(|place| is_back(place) || levels.get(split_place(place).0).has(place));
         }
     }
 
-    /// What a restart has found: the first sequence number that is free, and how many messages the log has.
-    pub fn restore(&mut self, next_sequence: u64, spilled: u64) {
-        (self.next_sequence, self.spilled) = (next_sequence, spilled);
+    /// A level begins, or goes on where the log has it.
+    pub fn open(&mut self, level: Level) {
+        self.levels.open(level);
     }
 
-    /// The sequence number that the next message gets.
-    pub fn next_sequence(&self) -> u64 {
-        self.next_sequence
+    /// Whether a level has begun.
+    #[inline]
+    pub fn is_open(&self, level: u8) -> bool {
+        self.levels.is_open(level)
     }
 
-    /// `count` messages at the tail go to the log alone. The answer is the sequence number of the first one.
-    pub fn spill(&mut self, count: usize) -> u64 {
-        let first = self.next_sequence;
-        self.next_sequence += count as u64;
-        self.spilled += count as u64;
-        first
+    /// A level, which has begun.
+    #[inline]
+    pub fn level(&self, level: u8) -> &Level {
+        self.levels.get(level)
     }
 
-    /// The next spilled message is in memory again.
-    pub fn load(&mut self, entry: Entry) {
-        self.ready.push_back(entry);
-        self.spilled -= 1;
+    /// All levels that have begun.
+    pub fn levels(&self) -> impl Iterator<Item = &Level> {
+        self.levels.iter()
     }
 
-    /// Spilled messages that cannot be read any more.
-    pub fn lose(&mut self, count: u64) {
-        self.spilled -= count;
+    /// The level that has the next message.
+    pub fn first(&self) -> &Level {
+        self.levels.first()
     }
 
-    /// Messages that only the log has.
-    pub fn spilled(&self) -> u64 {
-        self.spilled
+    /// Does something to a level, which has begun.
+    #[inline]
+    pub fn change<T>(&mut self, level: u8, deed: impl FnOnce(&mut Level) -> T) -> T {
+        self.levels.change(level, deed)
     }
 
     /// Messages in memory that are ready for delivery, in any order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        let returns = self.returns.iter().flat_map(|returns| returns.iter());
-        self.ready.iter().chain(self.returned.values()).chain(returns).copied()
+        let returns = self.returns.iter().flat_map(|returns| returns.iter()).copied();
+        self.levels.iter().flat_map(Level::entries).chain(returns)
     }
 
-    /// How many they are.
-    pub fn loaded(&self) -> usize {
-        self.ready.len() + self.returned.len() + self.returns.as_ref().map_or(0, |returns| returns.len())
-    }
-
-    /// A place at the tail for a message that is delivered at once and does not wait.
-    pub fn place(&mut self, message: MessageRef) -> Entry {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        Entry::new(sequence, message)
-    }
-
-    /// Appends a message that was given a [`place`](Self::place) at the tail.
-    pub fn push(&mut self, entry: Entry) {
-        self.ready.push_back(entry);
-    }
-
-    /// Takes the message at the head.
+    /// Takes the next message. None: there is none, or the log must be read first.
+    #[inline]
     pub fn pop(&mut self) -> Option<Entry> {
-        if !self.returned.is_empty() && self.returned_is_first() {
-            return self.returned.pop_first().map(|(_, entry)| entry);
-        }
-        self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.ready.pop_front())
+        self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.levels.pop())
     }
 
     /// Puts an entry back at its place: among those that came back, if it is a quorum queue's and was delivered.
     pub fn requeue(&mut self, entry: Entry) {
         match &mut self.returns {
             Some(returns) if entry.redelivered() => returns.add(entry),
-            _ => _ = self.returned.insert(entry.sequence(), entry),
+            _ => self.levels.change(entry.level(), |level| level.requeue(entry)),
         }
     }
 
@@ -240,30 +200,44 @@ impl Queue {
         }
     }
 
-    /// Takes out all messages that are ready for delivery.
-    pub fn purge(&mut self) -> Purged {
-        if let Some(returns) = &mut self.returns {
-            while let Some(entry) = returns.pop() {
-                returns.forget(entry);
-                self.returned.insert(entry.sequence(), entry);
-            }
+    /// Takes out all messages that are ready for delivery, level by level.
+    pub fn purge(&mut self) -> Vec<Purged> {
+        while let Some(entry) = self.returns.as_mut().and_then(|returns| returns.pop()) {
+            self.forget(entry);
+            self.levels.change(entry.level(), |level| level.requeue(entry));
         }
-        let spilled = std::mem::take(&mut self.spilled);
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
             extras.ready_bytes = 0;
         }
-        Purged { ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
+        self.levels.purge()
+    }
+
+    /// How many messages can be taken before the log must be read.
+    #[inline]
+    pub fn at_hand(&self) -> usize {
+        self.returned() + self.levels.at_hand()
+    }
+
+    /// Messages that only the log has.
+    #[inline]
+    pub fn spilled(&self) -> u64 {
+        self.levels.spilled()
     }
 
     /// Messages ready for delivery.
     pub fn len(&self) -> usize {
-        self.loaded() + self.spilled as usize
+        self.returned() + self.levels.len()
+    }
+
+    fn returned(&self) -> usize {
+        self.returns.as_ref().map_or(0, |returns| returns.len())
     }
 
     /// Whether nothing is ready for delivery.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.loaded() == 0 && self.spilled == 0
+        self.levels.is_empty() && !self.counts_next()
     }
 
     /// Whether a message and a consumer with room are both there.
@@ -274,103 +248,5 @@ impl Queue {
     /// Whether the queue goes now that its last consumer went (row D5: only if it ever had one).
     pub fn is_abandoned(&self) -> bool {
         self.rules.auto_delete && self.consumers.is_empty()
-    }
-
-    fn returned_is_first(&self) -> bool {
-        match (self.returned.first_key_value(), self.ready.front()) {
-            (Some(_), _) if self.returns.is_some() => true,
-            (Some((&returned, _)), Some(ready)) => returned < ready.sequence(),
-            (Some(_), None) => true,
-            (None, _) => false,
-        }
-    }
-}
-
-/// Messages that were purged and still hold their places in the arena. There may be many millions of them.
-pub struct Purged {
-    ready: LongQueue<Entry>,
-    returned: BTreeMap<u64, Entry>,
-    /// Those that only the log had.
-    pub spilled: u64,
-}
-
-impl Purged {
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.ready.len() + self.returned.len() + self.spilled as usize
-    }
-
-    /// Whether there is none in memory.
-    pub fn is_freed(&self) -> bool {
-        self.ready.is_empty() && self.returned.is_empty()
-    }
-
-    /// Those in memory.
-    pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.ready.iter().chain(self.returned.values()).copied()
-    }
-
-    /// Takes one out, in any order.
-    pub fn pop(&mut self) -> Option<Entry> {
-        self.ready.pop_front().or_else(|| self.returned.pop_first().map(|(_, entry)| entry))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(offset: u32) -> MessageRef {
-        MessageRef::new(0, offset as usize, false)
-    }
-
-    fn filled(count: u32) -> Queue {
-        let mut queue = Queue::new(QueueId::default(), Rules::default());
-        (0..count).for_each(|n| append(&mut queue, n));
-        queue
-    }
-
-    fn append(queue: &mut Queue, n: u32) {
-        let entry = queue.place(message(n));
-        queue.push(entry);
-    }
-
-    fn order(queue: &mut Queue) -> Vec<u32> {
-        std::iter::from_fn(|| queue.pop()).map(|entry| entry.message.offset() as u32).collect()
-    }
-
-    #[test]
-    fn first_in_first_out() {
-        let mut queue = filled(3);
-        assert_eq!(queue.len(), 3);
-        assert_eq!(order(&mut queue), [0, 1, 2]);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn purged_messages_are_all_that_were_ready() {
-        let mut queue = filled(5);
-        let taken = queue.pop().expect("five were pushed");
-        queue.requeue(taken.returned());
-        queue.pop();
-        queue.requeue(taken.returned());
-        let mut purged = queue.purge();
-        assert_eq!((queue.len(), purged.count()), (0, 5));
-        let mut places: Vec<_> = std::iter::from_fn(|| purged.pop()).map(|entry| entry.sequence()).collect();
-        places.sort_unstable();
-        assert_eq!((places, purged.is_freed()), (vec![0, 1, 2, 3, 4], true));
-    }
-
-    #[test]
-    fn a_returned_message_has_its_old_place() {
-        let mut queue = filled(6);
-        let taken: Vec<_> = (0..4).filter_map(|_| queue.pop()).collect();
-        queue.requeue(taken[2].returned());
-        queue.requeue(taken[0].returned());
-        append(&mut queue, 6);
-        assert_eq!(queue.len(), 5);
-        let first = queue.pop().expect("two came back");
-        assert!(first.redelivered() && first.message == message(0));
-        assert_eq!(order(&mut queue), [2, 4, 5, 6]);
     }
 }

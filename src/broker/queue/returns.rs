@@ -61,7 +61,7 @@ impl Returns {
 
     /// A message comes back. Whether it has failed too often.
     pub fn count(&mut self, entry: Entry, outcome: Outcome) -> bool {
-        let counts = &mut self.counts.entry(entry.key()).or_default().counts;
+        let counts = &mut self.counts.entry(entry.place()).or_default().counts;
         counts.acquired += 1;
         counts.delivered += u32::from(outcome == Outcome::Failed);
         self.limit.is_some_and(|limit| counts.delivered > limit)
@@ -69,7 +69,7 @@ impl Returns {
 
     /// A message that was counted waits for its next delivery.
     pub fn add(&mut self, entry: Entry) {
-        self.counts.entry(entry.key()).or_default().at = Some(self.returned);
+        self.counts.entry(entry.place()).or_default().at = Some(self.returned);
         self.list.insert(self.returned, entry);
         self.returned += 1;
     }
@@ -77,31 +77,31 @@ impl Returns {
     /// The next one.
     pub fn pop(&mut self) -> Option<Entry> {
         let (_, entry) = self.list.pop_first()?;
-        if let Some(counted) = self.counts.get_mut(&entry.key()) {
+        if let Some(counted) = self.counts.get_mut(&entry.place()) {
             counted.at = None;
         }
         Some(entry)
     }
 
-    /// Takes out the message with this key, if it waits.
-    pub fn take(&mut self, key: u64) -> Option<Entry> {
-        let at = self.counts.get_mut(&key)?.at.take()?;
+    /// Takes out the message at this place, if it waits.
+    pub fn take(&mut self, place: u64) -> Option<Entry> {
+        let at = self.counts.get_mut(&place)?.at.take()?;
         self.list.remove(&at)
     }
 
-    /// Whether the message with this key waits.
-    pub fn contains(&self, key: u64) -> bool {
-        self.counts.get(&key).is_some_and(|counted| counted.at.is_some())
+    /// Whether the message at this place waits.
+    pub fn contains(&self, place: u64) -> bool {
+        self.counts.get(&place).is_some_and(|counted| counted.at.is_some())
     }
 
     /// How often a message came back, if it did.
     pub fn counts(&self, entry: Entry) -> Option<Counts> {
-        self.counts.get(&entry.key()).map(|counted| counted.counts).filter(|counts| counts.acquired > 0)
+        self.counts.get(&entry.place()).map(|counted| counted.counts).filter(|counts| counts.acquired > 0)
     }
 
     /// A message is gone.
     pub fn forget(&mut self, entry: Entry) {
-        self.counts.remove(&entry.key());
+        self.counts.remove(&entry.place());
     }
 
     /// Those that wait for their next delivery.
@@ -129,15 +129,15 @@ mod tests {
     use crate::message::{MessageRef, PropertiesBuilder};
 
     fn entry(sequence: u64) -> Entry {
-        Entry::new(sequence, MessageRef::default())
+        Entry::new(0, sequence, MessageRef::default())
     }
 
     #[test]
     fn they_leave_in_the_order_in_which_they_came() {
         let mut returns = Returns::new(None);
         [3, 1, 2, 4].into_iter().for_each(|n| returns.add(entry(n)));
-        assert_eq!((returns.take(entry(1).key()), returns.take(entry(1).key())), (Some(entry(1)), None));
-        assert!(returns.contains(entry(2).key()) && !returns.contains(entry(1).key()));
+        assert_eq!((returns.take(entry(1).place()), returns.take(entry(1).place())), (Some(entry(1)), None));
+        assert!(returns.contains(entry(2).place()) && !returns.contains(entry(1).place()));
         let order: Vec<u64> = std::iter::from_fn(|| returns.pop()).map(Entry::sequence).collect();
         assert_eq!((order, returns.is_empty()), (vec![3, 2, 4], true));
     }

@@ -1,5 +1,6 @@
 //! The rules that a queue was declared to work by; they never change.
 
+use super::Priorities;
 use crate::broker::catalog::is_quorum;
 use crate::contract::QueueSpec;
 use crate::message::{Properties, Value, flag};
@@ -13,6 +14,8 @@ pub struct Rules {
     pub auto_delete: bool,
     /// It follows the rules of quorum queues (rows D19, D29).
     pub quorum: bool,
+    /// Which levels it may have.
+    pub priorities: Priorities,
     /// How often a message of a quorum queue may fail; none: as often as it likes (row D23).
     pub delivery_limit: Option<u32>,
     /// How long its consumers may keep a delivery, milliseconds, if the queue says so (row S14).
@@ -31,6 +34,7 @@ impl Rules {
             durable: spec.durable,
             auto_delete: spec.auto_delete,
             quorum: is_quorum(&spec.arguments),
+            priorities: Priorities::of(&spec.arguments),
             delivery_limit: u32::try_from(limit).ok(),
             consumer_timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout).ok()),
             single_active: single_active.unwrap_or_default(),

@@ -56,7 +56,7 @@ impl Session {
     /// Delivers a reply to a consumer that awaits it. Nothing holds a reply: a client that does not read loses it.
     pub fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
         if !self.is_stalled() {
-            self.delivery(consumer.channel, consumer.index).deliver(Entry::new(0, MessageRef::default()), message);
+            self.delivery(consumer.channel, consumer.index).deliver(Entry::new(0, 0, MessageRef::default()), message);
         }
     }
 

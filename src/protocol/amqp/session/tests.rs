@@ -158,7 +158,7 @@ impl Peer {
 
     fn deliver(&mut self, index: u32, body: &[u8]) {
         assert_eq!(self.session.can_take(1, index), Room::Yes);
-        let entry = Entry::new(1, MessageRef::default());
+        let entry = Entry::new(0, 1, MessageRef::default());
         self.session.delivery(1, index).deliver(entry, &message(body));
     }
 

@@ -311,7 +311,7 @@ mod tests {
 
     fn receipt(sequence: u64) -> Receipt {
         let queue = QueueAddr { home: ShardId(0), queue: QueueId(Key::default()) };
-        Receipt { queue, consumer: None, entry: Entry::new(sequence, MessageRef::default()) }
+        Receipt { queue, consumer: None, entry: Entry::new(0, sequence, MessageRef::default()) }
     }
 
     fn window(len: u64) -> Unacked {

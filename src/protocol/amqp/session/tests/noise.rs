@@ -90,7 +90,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
         Some(Request::Consume { .. }) => Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default(), timeout_ms: None },
         Some(Request::Get { .. }) if rng.below(2) == 0 => Notice::Empty,
         Some(Request::Get { .. }) => {
-            peer.session.deliver_get(queue_addr(), Entry::new(1, MessageRef::default()), 0, &message(b"m"));
+            peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 0, &message(b"m"));
             return peer.run();
         }
         Some(Request::Cancel { .. }) => Notice::Done,
@@ -107,7 +107,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
 fn deliver(peer: &mut Peer, number: u16, rng: &mut Rng) {
     let index = (u32::try_from(rng.below(6)).expect("small") << 16) | u32::try_from(rng.below(3)).expect("small");
     if peer.session.consumer(number, index).is_some() && peer.session.can_take(number, index) == Room::Yes {
-        peer.session.delivery(number, index).deliver(Entry::new(1, MessageRef::default()), &message(b"m"));
+        peer.session.delivery(number, index).deliver(Entry::new(0, 1, MessageRef::default()), &message(b"m"));
     } else if rng.below(4) == 0 {
         peer.session.consumer_gone(number, index);
     }
