@@ -76,7 +76,8 @@ impl Dice {
         };
         let key = if exchange.is_empty() { self.queue() } else { self.pick(KEYS) };
         let headers = if exchange == "h0" || self.one_in(4) { self.headers(0) } else { Vec::new() };
-        Publish { id, exchange, key, headers, mandatory: self.one_in(3), persistent: !self.one_in(3) }
+        let priority = [None, Some(0), Some(1), Some(70), Some(255)][self.index(5)];
+        Publish { id, exchange, key, headers, mandatory: self.one_in(3), persistent: !self.one_in(3), priority }
     }
 
     /// An operation on the catalog.

@@ -79,7 +79,8 @@ fn a_publisher_that_outruns_the_preparation_of_memory_waits() {
     assert_eq!(read_all(&mut cluster, other).last(), Some(&Saw::Reply(format!("queue.declare-ok q0 {written} 0"))));
 }
 
-fn join(cluster: &mut Cluster, shard: usize) -> Conn {
+/// A client with a channel, on this shard.
+pub fn join(cluster: &mut Cluster, shard: usize) -> Conn {
     let conn = cluster.connect_to(shard).expect("there are few");
     cluster.write(conn, &handshake(FRAME));
     say(cluster, conn, &Op::Open);
@@ -90,12 +91,14 @@ fn join(cluster: &mut Cluster, shard: usize) -> Conn {
     conn
 }
 
-fn say(cluster: &mut Cluster, conn: Conn, op: &Op) {
+/// Does something, and lets the broker do all that follows from it.
+pub fn say(cluster: &mut Cluster, conn: Conn, op: &Op) {
     cluster.write(conn, &op.encode(1, FRAME - 8));
     cluster.settle();
 }
 
-fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
+/// What the client has to read.
+pub fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
     let (mut incoming, mut seen) = (Incoming::default(), Vec::new());
     while cluster.unread(conn) > 0 {
         let bytes = cluster.read(conn, usize::MAX);
@@ -107,7 +110,7 @@ fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
 
 /// A message of [`BODY`] bytes.
 fn message(number: u32) -> Publish {
-    Publish { id: 5 + number * 97, exchange: "", key: "q0", headers: Vec::new(), mandatory: false, persistent: false }
+    Publish { id: 5 + number * 97, exchange: "", key: "q0", headers: Vec::new(), mandatory: false, persistent: false, priority: None }
 }
 
 const COUNT: u32 = 1000;

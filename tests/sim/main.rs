@@ -13,6 +13,7 @@ mod chaos;
 mod choice;
 mod exact;
 mod history;
+mod levels;
 mod limits;
 mod model;
 mod op;

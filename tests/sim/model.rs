@@ -274,7 +274,8 @@ impl Model {
         }
         for name in queues {
             let queue = self.queue(name);
-            queue.ready.insert(queue.next_place, (message.id, false));
+            let behind_higher = u64::from(u8::MAX - message.level(name)) << 32;
+            queue.ready.insert(behind_higher | queue.next_place, (message.id, false));
             queue.next_place += 1;
             self.serve();
         }

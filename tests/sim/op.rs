@@ -13,8 +13,8 @@ pub type Place = (usize, u16);
 /// A message, told apart from all others of a run.
 pub type MessageId = u32;
 
-/// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient.
-pub const QUEUES: &[Name] = &["q0", "q1", "q2", "v0", "a0", "x0"];
+/// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient, `p*` have priorities.
+pub const QUEUES: &[Name] = &["q0", "p0", "q2", "v0", "a0", "x0"];
 
 /// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding, `v…` is transient.
 pub const EXCHANGES: &[(Name, Name)] =
@@ -90,6 +90,7 @@ pub struct Publish {
     pub headers: Vec<(Name, Name)>,
     pub mandatory: bool,
     pub persistent: bool,
+    pub priority: Option<u8>,
 }
 
 /// What a client sees.
@@ -171,8 +172,10 @@ impl Op {
             Op::DeclareQueue(name) => {
                 let (exclusive, auto) = (Value::Bool(name.starts_with('x')), Value::Bool(name.starts_with('a')));
                 let durable = Value::Bool(is_durable(name));
-                let fields = [("queue", text(name)), ("durable", durable), ("exclusive", exclusive), ("auto_delete", auto)];
-                frame("queue.declare", &fields)
+                let maximum = (b"x-max-priority".to_vec(), Value::Number('I', PRIORITY_MAX.into()));
+                let arguments = Value::Table(if has_priorities(name) { vec![maximum] } else { Table::new() });
+                let flags = [("durable", durable), ("exclusive", exclusive), ("auto_delete", auto)];
+                frame("queue.declare", &[&[("queue", text(name)), ("arguments", arguments)][..], &flags].concat())
             }
             Op::CheckQueue(name) => frame("queue.declare", &[("queue", text(name)), ("passive", Value::Bool(true))]),
             Op::DeleteQueue { name, if_unused, if_empty } => {
@@ -238,11 +241,19 @@ impl Binding {
 }
 
 impl Publish {
+    /// Its level in a queue.
+    pub fn level(&self, queue: Name) -> u8 {
+        if has_priorities(queue) { self.priority.unwrap_or(0).min(PRIORITY_MAX) } else { 0 }
+    }
+
     fn encode(&self, channel: u16, piece: usize) -> Vec<u8> {
         let fields =
             [("exchange", Value::text(self.exchange)), ("routing_key", Value::text(self.key)), ("mandatory", Value::Bool(self.mandatory))];
         let method = Method::new("basic.publish", &fields).expect("the list knows the method");
         let mut properties = vec![("message_id".to_owned(), Value::text(self.id.to_string()))];
+        if let Some(priority) = self.priority {
+            properties.insert(0, ("priority".to_owned(), Value::number(priority)));
+        }
         if self.persistent {
             properties.insert(0, ("delivery_mode".to_owned(), Value::number(2u8)));
         }
@@ -253,9 +264,16 @@ impl Publish {
     }
 }
 
+/// The highest priority of queues that have any.
+const PRIORITY_MAX: u8 = 200;
+
 /// Whether a queue or an exchange survives a restart.
 pub fn is_durable(name: Name) -> bool {
     !name.starts_with(['x', 'v'])
+}
+
+fn has_priorities(queue: Name) -> bool {
+    queue.starts_with('p')
 }
 
 /// A consumer's name on the wire.

@@ -26,7 +26,7 @@ impl Oracle {
         assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
         let is_recovered = self.copies.get(&(id, queue)).is_some_and(|copy| copy.state == State::Recovered);
         let is_first = !redelivered || (is_recovered && !may_be_back);
-        let last = consumer.order.entry(publisher).or_default();
+        let last = consumer.order.entry((publisher, message.publish.level(queue))).or_default();
         let in_order = sequence > *last;
         if is_first {
             *last = sequence.max(*last);
