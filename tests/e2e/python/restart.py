@@ -269,6 +269,34 @@ def purged_and_deleted():
             assert [body for body, _ in look(channel, "r.again", 2)] == [b"7", b"8"] and ready(channel, "r.again") == 0
 
 
+def priorities():
+    """Messages of every priority, those delivered before at their places; also what was settled and purged of one."""
+    channel = stay()
+    arguments = {"x-max-priority": 255}
+    for name in ("r.p", "r.p.settled", "r.p.purged"):
+        fill(channel, name, 12, lambda n: pika.BasicProperties(delivery_mode=2, priority=(None, 0, 7, 255)[n % 4]), arguments=arguments)
+    order = [b"3", b"7", b"11", b"2", b"6", b"10", b"0", b"1", b"4", b"5", b"8", b"9"]
+    assert [body for body, _ in look(channel, "r.p", 4)] == order[:4]
+    tags = [channel.basic_get("r.p.settled")[0].delivery_tag for _ in range(8)]
+    for at in (0, 2, 4, 7):
+        channel.basic_ack(tags[at])
+    channel.basic_get("r.p.purged")
+    channel.queue_purge("r.p.purged")
+    for name in ("r.p.settled", "r.p.purged"):
+        channel.basic_publish("", name, b"seal", pika.BasicProperties(delivery_mode=2, priority=100))
+    left = {"r.p": order, "r.p.settled": [b"7", b"seal", b"2", b"10", b"0", b"4", b"5", b"8", b"9"], "r.p.purged": [b"3", b"seal"]}
+    for n in range(RESTARTS):
+        yield
+        with channels(1) as (channel,):
+            for name, bodies in left.items():
+                came = look(channel, name, ready(channel, name))
+                exact = name == "r.p" or SETTLED_LASTS
+                assert [body for body, _ in came] == bodies if exact else set(bodies) <= {body for body, _ in came}, f"{name}: {came}"
+                if name == "r.p" and n == 0:
+                    assert all(redelivered == (at < 4) or KILLED and at >= 4 for at, (_, redelivered) in enumerate(came)), f"{came}"
+            channel.queue_declare("r.p", durable=True, arguments=arguments)
+
+
 def transactions():
     channel = stay()
     channel.queue_declare("r.tx", durable=True)
@@ -327,9 +355,9 @@ def time_and_limits():
         present("queue", "r.t.unused")
 
 
-def fill(channel, queue, count, properties=lambda _: PERSISTENT, first=0):
+def fill(channel, queue, count, properties=lambda _: PERSISTENT, first=0, arguments=None):
     """Declares the queue and publishes numbers to it, confirmed."""
-    channel.queue_declare(queue, durable=True)
+    channel.queue_declare(queue, durable=True, arguments=arguments)
     if not channel._delivery_confirmation:
         channel.confirm_delivery()
     for n in range(first, first + count):
@@ -381,5 +409,5 @@ def gone(what, name):
 
 over_restarts(
     exchanges, auto_delete_exchanges, queues, auto_delete_queues, bindings, persistent_messages, contents, one_message_in_three_queues,
-    order_and_redelivered, settled, purged_and_deleted, transactions, time_and_limits,
+    order_and_redelivered, settled, purged_and_deleted, priorities, transactions, time_and_limits,
 )
