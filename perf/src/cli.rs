@@ -144,6 +144,9 @@ pub struct RunArgs {
     /// Body size in bytes: 100, a list 16,100,1KiB, or a range 100-2000
     #[arg(short = 's', long, default_value = "100")]
     pub size: Sizes,
+    /// Priorities of the messages: 0 to n - 1, in turn (default: none)
+    #[arg(long, default_value_t = 0, conflicts_with = "verify", value_parser = clap::value_parser!(u16).range(..=256))]
+    pub priorities: u16,
     /// persistent, mandatory; may be given several times
     #[arg(short = 'f', long = "flag", value_enum)]
     pub flags: Vec<Flag>,

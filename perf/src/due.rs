@@ -112,6 +112,7 @@ fn publish(connection: &mut Connection, args: &DueArgs) -> Result<()> {
             key: WAITING,
             headers: &Table::new(),
             persistent: false,
+            priority: None,
             mandatory: false,
             expiration: &expiration,
             body: &body,

@@ -52,14 +52,17 @@ impl Encoder {
     }
 
     fn properties(&mut self, message: &Publish<'_>) {
-        let &Publish { headers, persistent, expiration, .. } = message;
-        let flags = [(!headers.is_empty(), 13), (persistent, 12), (!expiration.is_empty(), 8)];
+        let &Publish { headers, persistent, priority, expiration, .. } = message;
+        let flags = [(!headers.is_empty(), 13), (persistent, 12), (priority.is_some(), 11), (!expiration.is_empty(), 8)];
         self.u16(flags.iter().map(|&(is_there, bit)| u16::from(is_there) << bit).sum());
         if !headers.is_empty() {
             self.table(headers);
         }
         if persistent {
             self.u8(2);
+        }
+        if let Some(priority) = priority {
+            self.u8(priority);
         }
         if !expiration.is_empty() {
             self.short(expiration);
@@ -137,6 +140,7 @@ pub struct Publish<'a> {
     pub key: &'a str,
     pub headers: &'a Table,
     pub persistent: bool,
+    pub priority: Option<u8>,
     pub mandatory: bool,
     /// Milliseconds as text; empty: none.
     pub expiration: &'a str,
@@ -171,8 +175,16 @@ mod tests {
     #[test]
     fn long_bodies_are_cut_at_frame_max() {
         let mut e = Encoder::default();
-        let message =
-            Publish { exchange: "", key: "q", headers: &Table::new(), persistent: false, mandatory: false, expiration: "", body: &[9; 25] };
+        let message = Publish {
+            exchange: "",
+            key: "q",
+            headers: &Table::new(),
+            persistent: false,
+            priority: None,
+            mandatory: false,
+            expiration: "",
+            body: &[9; 25],
+        };
         let body = e.publish(1, &message, 20);
         assert_eq!(e.out[body], 9);
         let bodies = e.out.len() - body + 7;

@@ -138,6 +138,7 @@ mod tests {
                     key: "k",
                     headers: &Table::new(),
                     persistent: true,
+                    priority: None,
                     mandatory: false,
                     expiration: "",
                     body: &body,

@@ -189,6 +189,7 @@ mod tests {
                 key: "perf-0",
                 headers: &Table::new(),
                 persistent: false,
+                priority: None,
                 mandatory: false,
                 expiration: "",
                 body: &body,

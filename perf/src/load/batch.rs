@@ -2,7 +2,7 @@
 //! exist. Only stamps (and contents with `--verify`) are written between two sends.
 //!
 //! ```text
-//! bytes  │publish·header·body│publish·header·body│…      every target and size in turn, a whole number of rounds
+//! bytes  │publish·header·body│publish·header·body│…      every target, size and priority in turn, a whole number of rounds
 //! spots             ▲ body              ▲ body    end▲
 //! ```
 
@@ -23,6 +23,8 @@ pub struct Shape<'a> {
     pub targets: &'a [Target],
     pub sizes: &'a Sizes,
     pub persistent: bool,
+    /// How many priorities messages have, in turn; 0: none.
+    pub priorities: u16,
     pub mandatory: bool,
     pub channel: u16,
     pub frame_max: usize,
@@ -47,10 +49,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Encodes about [`BATCH_BYTES`], at least one round of all targets and sizes.
+    /// Encodes about [`BATCH_BYTES`], at least one round of all targets, sizes and priorities.
     pub fn new(shape: &Shape<'_>) -> Batch {
         let sizes = size_round(shape.sizes);
-        let round = shape.targets.len() * sizes.len();
+        let round = shape.targets.len() * sizes.len() * usize::from(shape.priorities.max(1));
         let mut batch = Batch { bytes: Vec::new(), spots: Vec::new(), frame_body_max: shape.frame_max - FRAME_OVERHEAD };
         let mut encoder = Encoder::default();
         while encoder.out.len() < BATCH_BYTES || !batch.spots.len().is_multiple_of(round) {
@@ -62,6 +64,7 @@ impl Batch {
                 key: &target.key,
                 headers: &target.headers,
                 persistent: shape.persistent,
+                priority: i.checked_rem(shape.priorities.into()).map(|priority| priority as u8),
                 mandatory: shape.mandatory,
                 expiration: "",
                 body: &vec![0; body_len],
@@ -119,9 +122,10 @@ mod tests {
         let target = |key: &str| Target { exchange: String::new(), key: key.to_owned(), headers: Table::new() };
         let sizes = Sizes::List(vec![16, 9000, 300]);
         let targets = [target("a"), target("bc")];
-        let shape = Shape { targets: &targets, sizes: &sizes, persistent: false, mandatory: false, channel: 1, frame_max: 4096 };
+        let shape =
+            Shape { targets: &targets, sizes: &sizes, persistent: false, priorities: 4, mandatory: false, channel: 1, frame_max: 4096 };
         let mut batch = Batch::new(&shape);
-        assert_eq!(batch.spots.len() % 6, 0);
+        assert_eq!(batch.spots.len() % 24, 0);
         assert_eq!(batch.spots.last().unwrap().end, batch.bytes.len());
         let mut parts = Vec::new();
         let spot = batch.spots[2];

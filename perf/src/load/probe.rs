@@ -52,8 +52,16 @@ impl Probe {
         let mut e = Encoder::default();
         let headers = Table::new();
         let body = [0; STAMP_LEN];
-        let message =
-            Publish { exchange: "", key: &queue, mandatory: false, persistent: false, expiration: "", headers: &headers, body: &body };
+        let message = Publish {
+            exchange: "",
+            key: &queue,
+            mandatory: false,
+            persistent: false,
+            priority: None,
+            expiration: "",
+            headers: &headers,
+            body: &body,
+        };
         e.publish(CHANNEL, &message, connection.frame_max);
         Ok(Probe { connection, message: e.out })
     }

@@ -130,6 +130,7 @@ fn producer(args: &RunArgs, topology: &Topology<'_>, connection: &mut Connection
         targets: &topology.targets_of_producer(i),
         sizes: &args.size,
         persistent: args.flag(Flag::Persistent),
+        priorities: args.priorities,
         mandatory: args.flag(Flag::Mandatory),
         channel: PUBLISH_CHANNEL,
         frame_max: connection.frame_max,
