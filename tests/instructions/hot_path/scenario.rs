@@ -18,6 +18,8 @@ pub struct Scenario {
     /// The consumers acknowledge every delivery and have this many in hand at most; none: they need not acknowledge.
     prefetch: Option<u16>,
     confirms: bool,
+    /// The queues have priorities, and no two messages in a row are of the same one.
+    priorities: bool,
 }
 
 /// How messages find their queues.
@@ -32,10 +34,10 @@ enum Exchange {
 }
 
 const PLAIN: Scenario =
-    Scenario { name: "", shards: 1, body: 100, exchange: Exchange::Default, queues: 1, prefetch: None, confirms: false };
+    Scenario { name: "", shards: 1, body: 100, exchange: Exchange::Default, queues: 1, prefetch: None, confirms: false, priorities: false };
 
 /// All that is measured.
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "auto-ack-16-bytes", body: 16, ..PLAIN },
     Scenario { name: "auto-ack-100-bytes", ..PLAIN },
     Scenario { name: "ack-each-prefetch-1000", prefetch: Some(1000), ..PLAIN },
@@ -43,12 +45,13 @@ pub const SCENARIOS: [Scenario; 7] = [
     Scenario { name: "fanout-10-queues", exchange: Exchange::Fanout, queues: 10, ..PLAIN },
     Scenario { name: "topic-1000-bindings-10-queues", exchange: Exchange::Topic { bindings: 1000 }, queues: 10, ..PLAIN },
     Scenario { name: "auto-ack-across-shards", shards: 2, ..PLAIN },
+    Scenario { name: "ack-each-100-priorities", prefetch: Some(1000), priorities: true, ..PLAIN },
 ];
 
 impl Scenario {
     /// Publishes and delivers so many messages.
     pub fn run(&self, messages: usize) {
-        let publishes: Vec<_> = self.keys().iter().map(|key| self.publish(key)).collect();
+        let publishes: Vec<_> = (0..).zip(&self.keys()).map(|(n, key)| self.publish(key, n)).collect();
         let mut yard = Yard::new(self.shards);
         // The queues live where they are declared: with two shards, every message crosses.
         let consumer = open(&mut yard, usize::from(self.shards) - 1, &self.consumer_methods());
@@ -81,10 +84,11 @@ impl Scenario {
         }
     }
 
-    fn publish(&self, key: &str) -> Vec<u8> {
+    fn publish(&self, key: &str, number: u8) -> Vec<u8> {
         let fields = [("exchange", Value::text(self.exchange_name())), ("routing_key", Value::text(key))];
-        let content =
-            Content { properties: vec![("delivery_mode".to_owned(), Value::number(1))], body: vec![b'x'; self.body], parts: vec![] };
+        let mut properties = vec![("delivery_mode".to_owned(), Value::number(1))];
+        properties.extend(self.priorities.then(|| ("priority".to_owned(), Value::number(number))));
+        let content = Content { properties, body: vec![b'x'; self.body], parts: vec![] };
         client::publish(1, &method("basic.publish", &fields), &content, usize::MAX)
     }
 
@@ -99,7 +103,9 @@ impl Scenario {
             method("queue.bind", &[queue(n), ("exchange", exchange), ("routing_key", Value::text(key))])
         };
         let consume = |n| method("basic.consume", &[queue(n), ("no_ack", Value::Bool(self.prefetch.is_none()))]);
-        let mut methods: Vec<Method> = (0..self.queues).map(|n| method("queue.declare", &[queue(n)])).collect();
+        let maximum = self.priorities.then(|| (b"x-max-priority".to_vec(), Value::Number('I', 255)));
+        let arguments = ("arguments", Value::Table(maximum.into_iter().collect()));
+        let mut methods: Vec<Method> = (0..self.queues).map(|n| method("queue.declare", &[queue(n), arguments.clone()])).collect();
         match self.exchange {
             Exchange::Default => {}
             Exchange::Fanout => methods.extend((0..self.queues).map(|n| bind(n, String::new()))),
