@@ -190,6 +190,17 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// Type and value in a form that equal values share whatever the width of their integers, to look a value up by.
+    pub fn key(self) -> Vec<u8> {
+        let plain = match self {
+            Value::Binary(bytes) => Value::LongString(bytes),
+            _ => self.as_int().map_or(self, Value::Long),
+        };
+        let mut key = Vec::new();
+        plain.write(&mut key);
+        key
+    }
+
     /// Writes type and value in the one form that equal values share: `l` for both letters, 1 for every true.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         match self {
