@@ -5,9 +5,11 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringmq::base::ids::ShardId;
+use ringmq::base::rng::Rng;
 use ringmq::broker::access;
 use ringmq::broker::catalog::{Catalog, Change};
-use ringmq::broker::router::route;
+use ringmq::broker::exchange::Chance;
+use ringmq::broker::router::{Publisher, route};
 use ringmq::contract::{BindingSpec, Destination, QueueSpec, RouteSet, VhostId};
 use ringmq::message::{Body, MessageView, Properties, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
@@ -43,10 +45,12 @@ fn measure(c: &mut Criterion, kind: &str, bindings: usize, catalog: &Catalog, ke
     let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
     let mut queues = RouteSet::new();
     let guest = access::authenticate(catalog, "guest", b"guest", &[]).expect("a new broker has a guest");
-    route(catalog, VHOST, &guest, None, &message, &mut queues).expect("nothing is wrong");
+    let mut rng = Rng::seeded(1);
+    let mut publisher = Publisher { vhost: VHOST, user: &guest, reply_name: None, chance: Chance { rng: &mut rng, here: ShardId(0) } };
+    route(catalog, &mut publisher, &message, &mut queues).expect("nothing is wrong");
     assert!(!queues.is_empty());
     c.bench_function(&format!("{kind}/{bindings}"), |b| {
-        b.iter(|| route(catalog, VHOST, &guest, None, black_box(&message), &mut queues));
+        b.iter(|| route(catalog, &mut publisher, black_box(&message), &mut queues));
     });
 }
 

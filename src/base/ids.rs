@@ -7,6 +7,11 @@
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct ShardId(pub u16);
 
+impl ShardId {
+    /// The shard that orders what must happen in one order in the whole broker.
+    pub const ORDERER: ShardId = ShardId(0);
+}
+
 /// A slot of a table and the generation of what stands in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Key {

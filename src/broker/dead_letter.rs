@@ -71,11 +71,16 @@ impl Dead {
         let same = deaths.iter().position(|entry| entry_is(*entry, death));
         let entry = same.map_or_else(|| new_entry(message, properties, death), |at| counted(deaths.remove(at)));
         deaths.insert(0, entry.view());
-        let part = |entry: &TableRef<'_>, name| entry.find(name).and_then(Value::as_text).unwrap_or_default().into();
-        let history = deaths.iter().map(|entry| (part(entry, "queue"), part(entry, "reason"))).collect();
+        let history = history(&deaths);
         let deaths = TableBuilder::new().array(DEATHS, |array| deaths.iter().fold(array, |array, entry| array.value(Value::Table(*entry))));
         let headers = with_death(headers, deaths.build().view(), message.route.exchange(), death, is_first);
         Dead { properties: replace_headers(message.properties, headers.view(), flag::EXPIRATION), history }
+    }
+
+    /// A message that was made ready by [`new`](Dead::new) and has these properties.
+    pub fn again(properties: &[u8]) -> Dead {
+        let headers = Properties::trusted(properties).headers().unwrap_or_default();
+        Dead { properties: properties.to_vec(), history: history(&earlier(headers)) }
     }
 
     /// Whether it has come in a circle to `queue`: it died there before, and nobody has refused it since (row DL7).
@@ -83,6 +88,12 @@ impl Dead {
         let at = self.history.iter().position(|(name, _)| **name == *queue.as_bytes());
         at.is_some_and(|at| self.history[..=at].iter().all(|(_, reason)| **reason != *Reason::Rejected.name().as_bytes()))
     }
+}
+
+/// Queues and reasons of deaths.
+fn history(deaths: &[TableRef<'_>]) -> Vec<Station> {
+    let part = |entry: &TableRef<'_>, name| entry.find(name).and_then(Value::as_text).unwrap_or_default().into();
+    deaths.iter().map(|entry| (part(entry, "queue"), part(entry, "reason"))).collect()
 }
 
 /// The entries of x-death, if it is what a broker writes.

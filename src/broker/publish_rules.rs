@@ -45,7 +45,7 @@ pub(super) fn check_user_id(claimed: &[u8], catalog: &Catalog, user: &User) -> R
 }
 
 /// The routing keys in the headers CC and BCC, beside the message's own.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct CarbonCopies<'a> {
     open: Option<Values<'a>>,
     blind: Option<Values<'a>>,

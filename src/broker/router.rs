@@ -3,7 +3,8 @@
 //! ```text
 //! publish ─▶ permitted? exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ topics permitted? ─▶ user-id ─▶ walk ─▶ queues, each once
 //!                                                                             exchange bound to exchange: walk on ┤
-//!                                                                  nothing bound matched: its alternate exchange ┘
+//!                                                                  nothing bound matched: its alternate exchange ┤
+//!                                                                     it remembers: a Keeper walks the same way ┘
 //! ```
 //!
 //! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit into the route set's own place
@@ -16,11 +17,24 @@ use smallvec::SmallVec;
 
 use super::access::User;
 use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
-use super::exchange::{Dest, Matcher};
+use super::exchange::remembered::Memories;
+use super::exchange::{Chance, Dest, Features, Matcher};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
 use crate::message::{MessageView, Properties, TableRef, flag, replace_reply_to};
+
+/// Who publishes.
+pub struct Publisher<'a> {
+    /// In which virtual host.
+    pub vhost: VhostId,
+    /// Who.
+    pub user: &'a User,
+    /// Where replies are to be sent to, if the channel waits for them.
+    pub reply_name: Option<&'a str>,
+    /// On which shard, and its dice.
+    pub chance: Chance<'a>,
+}
 
 /// What was learnt beside the queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -28,10 +42,34 @@ pub struct Routed {
     /// Whether exchange and routing key alone led to these queues, so that they are those of every message with the same two that
     /// [`needs_checks`] lets pass.
     pub cacheable: bool,
+    /// An exchange on the way remembers: these queues do not count, a [`Keeper`] finds those that do. It takes BCC out, too.
+    pub is_remembered: bool,
     /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see, and replies need an address.
     pub properties: Option<Vec<u8>>,
     /// Names in CC and BCC that lead to channels which wait for replies.
     pub reply_names: Vec<Vec<u8>>,
+}
+
+/// What was learnt where an exchange remembers.
+pub struct Passed {
+    /// As of [`Routed`].
+    pub properties: Option<Vec<u8>>,
+    /// A duplicate was dropped on the way.
+    pub is_duplicate: bool,
+}
+
+/// Who routes messages through exchanges that remember.
+pub struct Keeper<'a> {
+    /// What exists.
+    pub catalog: &'a Catalog,
+    /// What they remember.
+    pub memories: &'a mut Memories,
+    /// The publisher's shard, and dice.
+    pub chance: Chance<'a>,
+    /// CC and BCC are keys, too.
+    pub copies: bool,
+    /// Milliseconds.
+    pub now: u64,
 }
 
 /// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
@@ -60,17 +98,10 @@ pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<
     Ok(copies.is_empty())
 }
 
-/// Checks a message of `user` and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault. Replies are to
-/// be sent to `reply_name`, if the channel waits for them.
-pub fn route(
-    catalog: &Catalog,
-    vhost: VhostId,
-    user: &User,
-    reply_name: Option<&str>,
-    message: &MessageView<'_>,
-    out: &mut RouteSet,
-) -> Result<Routed, Fault> {
+/// Checks a message and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
+pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
     out.clear();
+    let Publisher { vhost, user, reply_name, ref mut chance } = *publisher;
     let name = message.route.exchange();
     catalog.permit(user.id, vhost, Right::Write, Resource::Exchange(name))?;
     let exchange = catalog.exchange_by_name(vhost, name).ok_or_else(|| catalog.no_exchange(vhost, name))?;
@@ -86,17 +117,24 @@ pub fn route(
         keys().try_for_each(|key| catalog.permit_topic(user.id, vhost, Right::Write, &exchange.spec.name, key))?;
     }
     check_claim(catalog, user, properties)?;
-    let reads_headers = if name.is_empty() {
+    let (mut is_by_key, mut is_remembered) = (true, false);
+    if name.is_empty() {
         out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
-        false
     } else {
-        walk(catalog, exchange, keys, headers, out)
-    };
+        let way = Way { catalog, keys, features: Features { headers, properties } };
+        let visit = |exchange: &ExchangeInfo| {
+            is_by_key &= exchange.matcher.is_by_key();
+            is_remembered |= exchange.remembers;
+            true
+        };
+        way.walk(exchange.id, chance, visit, out);
+    }
     keep_each_once(out);
     let own = addressed.as_deref().unwrap_or(message.properties);
-    let properties = if copies.has_blind() { Some(copies.without_blind(own, headers)) } else { addressed };
+    let properties = if copies.has_blind() && !is_remembered { Some(copies.without_blind(own, headers)) } else { addressed };
     let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
-    Ok(Routed { cacheable: copies.is_empty() && !reads_headers, properties, reply_names: names.map(<[u8]>::to_vec).collect() })
+    let reply_names = names.map(<[u8]>::to_vec).collect();
+    Ok(Routed { cacheable: copies.is_empty() && is_by_key && !is_remembered, is_remembered, properties, reply_names })
 }
 
 /// The properties of a request with the name that its replies are to be sent to.
@@ -107,23 +145,37 @@ fn address(properties: &[u8], reply_name: Option<&str>) -> Result<Vec<u8>, Fault
     }
 }
 
-/// Finds the queues of a dead message that goes to the exchange `name`; there are none if that is missing. (Row DL6: whoever declared the queue was
-/// asked for the right to do so, and an internal exchange takes it.)
-pub fn route_dead<'k, K: Iterator<Item = &'k [u8]>>(
-    catalog: &Catalog,
-    vhost: VhostId,
-    name: &[u8],
-    keys: impl Fn() -> K,
-    headers: TableRef<'_>,
-    out: &mut RouteSet,
-) {
-    out.clear();
-    if name.is_empty() {
-        out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
-    } else if let Some(exchange) = catalog.exchange_by_name(vhost, name) {
-        walk(catalog, exchange, keys, headers, out);
+impl Keeper<'_> {
+    /// Finds the queues of a message that [`route`] has let pass, and has the exchanges on its way remember it. If its exchange is gone, it has none.
+    pub fn route(&mut self, vhost: VhostId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
+        out.clear();
+        let exchange = self.catalog.find_vhost(vhost).and_then(|vhost| self.catalog.exchange_by_name(vhost.id, message.route.exchange()));
+        match exchange {
+            Some(exchange) => self.route_from(exchange.id, message, out),
+            None => Passed { properties: None, is_duplicate: false },
+        }
     }
-    keep_each_once(out);
+
+    /// The same from an exchange on the way on.
+    pub fn route_from(&mut self, start: ExchangeId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
+        out.clear();
+        let properties = Properties::trusted(message.properties);
+        let headers = properties.headers().unwrap_or_default();
+        let copies = if self.copies { CarbonCopies::of(headers).unwrap_or_default() } else { CarbonCopies::default() };
+        let without_blind = copies.has_blind().then(|| copies.without_blind(message.properties, headers));
+        let visible = MessageView { properties: without_blind.as_deref().unwrap_or(message.properties), ..*message };
+        let keys = || std::iter::once(message.route.key()).chain(copies.keys());
+        let Keeper { catalog, memories, chance, now, .. } = self;
+        let mut is_duplicate = false;
+        let visit = |exchange: &ExchangeInfo| {
+            let passes = !exchange.remembers || memories.passes(exchange.id, &exchange.spec, &visible, headers, *now);
+            is_duplicate |= !passes;
+            passes
+        };
+        Way { catalog, keys, features: Features { headers, properties } }.walk(start, chance, visit, out);
+        keep_each_once(out);
+        Passed { properties: without_blind, is_duplicate }
+    }
 }
 
 fn check_properties(properties: Properties<'_>) -> Result<(TableRef<'_>, CarbonCopies<'_>), Fault> {
@@ -138,33 +190,58 @@ fn check_claim(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Re
     properties.user_id().map_or(Ok(()), |claimed| check_user_id(claimed, catalog, user))
 }
 
-/// Collects the queues, not yet each once. Returns whether the headers were looked at on the way.
-fn walk<'k, K: Iterator<Item = &'k [u8]>>(
-    catalog: &Catalog,
-    start: &ExchangeInfo,
-    keys: impl Fn() -> K,
-    headers: TableRef<'_>,
-    out: &mut RouteSet,
-) -> bool {
-    let walk = catalog.start_walk();
-    let mut reads_headers = false;
-    let mut ahead: SmallVec<[ExchangeId; 8]> = SmallVec::new();
-    visit_first(catalog, start.id, walk, &mut ahead);
-    while let Some(exchange) = ahead.pop().and_then(|id| catalog.exchange(id)) {
-        let mut matched = false;
-        exchange.matcher.matching(keys(), headers, &mut |dest| {
-            matched = true;
-            match dest {
-                Dest::Queue(queue) => out.push(queue),
-                Dest::Exchange(id) => visit_first(catalog, id, walk, &mut ahead),
-            }
-        });
-        if !matched && let Some(alternate) = alternate_of(catalog, exchange) {
-            visit_first(catalog, alternate, walk, &mut ahead);
+/// What a message goes by from exchange to exchange.
+pub struct Way<'a, F> {
+    /// What exists.
+    pub catalog: &'a Catalog,
+    /// Its routing keys: its own, then CC and BCC.
+    pub keys: F,
+    /// What else of it decides.
+    pub features: Features<'a>,
+}
+
+impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
+    /// Finds the queues of a dead message that goes to the exchange `name`; there are none if that is missing. (Row DL6: whoever declared the queue
+    /// was asked for the right to do so, and an internal exchange takes it.) Whether an exchange on the way remembers.
+    pub fn route_dead(&self, vhost: VhostId, name: &[u8], mut chance: Chance<'_>, out: &mut RouteSet) -> bool {
+        let mut is_remembered = false;
+        out.clear();
+        if name.is_empty() {
+            out.extend((self.keys)().filter_map(|key| self.catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
+        } else if let Some(exchange) = self.catalog.exchange_by_name(vhost, name) {
+            let visit = |exchange: &ExchangeInfo| {
+                is_remembered |= exchange.remembers;
+                true
+            };
+            self.walk(exchange.id, &mut chance, visit, out);
         }
-        reads_headers |= exchange.matcher.reads_headers();
+        keep_each_once(out);
+        is_remembered
     }
-    reads_headers
+
+    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says whether the message goes on from there.
+    fn walk(&self, start: ExchangeId, chance: &mut Chance<'_>, mut visit: impl FnMut(&ExchangeInfo) -> bool, out: &mut RouteSet) {
+        let catalog = self.catalog;
+        let walk = catalog.start_walk();
+        let mut ahead: SmallVec<[ExchangeId; 8]> = SmallVec::new();
+        visit_first(catalog, start, walk, &mut ahead);
+        while let Some(exchange) = ahead.pop().and_then(|id| catalog.exchange(id)) {
+            if !visit(exchange) {
+                continue;
+            }
+            let mut matched = false;
+            exchange.matcher.matching((self.keys)(), self.features, chance, &mut |dest| {
+                matched = true;
+                match dest {
+                    Dest::Queue(queue) => out.push(queue),
+                    Dest::Exchange(id) => visit_first(catalog, id, walk, &mut ahead),
+                }
+            });
+            if !matched && let Some(alternate) = alternate_of(catalog, exchange) {
+                visit_first(catalog, alternate, walk, &mut ahead);
+            }
+        }
+    }
 }
 
 /// Puts an exchange on the way, unless it was there before.
@@ -191,16 +268,21 @@ fn keep_each_once(out: &mut RouteSet) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::fixture::{VHOST, binding, conn, exchange};
-    use crate::contract::{BindingSpec, ExchangeSpec, Request};
+    use crate::base::ids::ShardId;
+    use crate::base::rng::Rng;
+    use crate::broker::catalog::Saved;
+    use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
+    use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, Request};
     use crate::message::{Body, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
     /// Names of the queues, and what else was learnt.
     fn publish(catalog: &Catalog, exchange: &str, key: &str, properties: &[u8]) -> Result<(Vec<String>, Routed), Fault> {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
         let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
-        let mut queues = RouteSet::new();
-        let routed = route(catalog, VHOST, &catalog.guest(), None, &message, &mut queues)?;
+        let (mut queues, mut rng) = (RouteSet::new(), Rng::seeded(1));
+        let chance = Chance { rng: &mut rng, here: ShardId(0) };
+        let guest = catalog.guest();
+        let routed = route(catalog, &mut Publisher { vhost: VHOST, user: &guest, reply_name: None, chance }, &message, &mut queues)?;
         let names = queues.iter().map(|addr| catalog.queue(addr.queue).expect("it was routed to").spec.name.to_string());
         Ok((names.collect(), routed))
     }
@@ -320,6 +402,72 @@ mod tests {
         assert_eq!(queues(&catalog, "a", "other"), ["q"]);
         catalog.with_alternate("d", "direct", "");
         assert!(queues(&catalog, "d", "q").is_empty(), "the default exchange is no alternate");
+    }
+
+    #[test]
+    fn what_neither_key_nor_bindings_decide_is_not_cacheable() {
+        let mut catalog = catalog(&["q"]);
+        let by_header = TableBuilder::new().text("hash-header", "h").build();
+        let declare = ExchangeSpec { arguments: by_header, ..exchange("by-header", "x-consistent-hash") };
+        catalog.perform(conn(0), &Request::DeclareExchange(declare)).unwrap();
+        let kinds = [("x-consistent-hash", true), ("x-modulus-hash", true), ("x-random", false), ("x-local-random", false)];
+        for (kind, _) in kinds {
+            catalog.with_exchange(kind, kind).with_binding(kind, if kind == "x-consistent-hash" { "1" } else { "" }, "q");
+        }
+        catalog.with_binding("by-header", "5", "q");
+        for (kind, cacheable) in kinds.into_iter().chain([("by-header", false)]) {
+            let (queues, routed) = publish(&catalog, kind, "k", Properties::NONE).unwrap();
+            assert_eq!((&queues[..], routed.cacheable, routed.is_remembered), (&["q".to_owned()][..], cacheable, false), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_restart_changes_no_hash() {
+        let names: Vec<String> = (0..10).map(|n| format!("q{n}")).collect();
+        let mut catalog = Catalog::new();
+        for kind in ["x-consistent-hash", "x-modulus-hash"] {
+            let spec = ExchangeSpec { durable: true, ..exchange(kind, kind) };
+            catalog.perform(conn(0), &Request::DeclareExchange(spec)).unwrap();
+        }
+        for name in &names {
+            catalog.with_queue(&format!("passing-{name}"));
+            catalog.perform(conn(0), &Request::DeclareQueue(QueueSpec { durable: true, ..queue(name) })).unwrap();
+            catalog.with_binding("x-consistent-hash", "1", name).with_binding("x-modulus-hash", "", name);
+        }
+        let records = catalog.snapshot();
+        let again = Catalog::restored(&Saved::read(records.iter().map(Vec::as_slice)).expect("known"));
+        for key in (0..200).map(|n| n.to_string()) {
+            for exchange in ["x-consistent-hash", "x-modulus-hash"] {
+                assert_eq!(queues(&catalog, exchange, &key), queues(&again, exchange, &key));
+            }
+        }
+        assert_ne!(catalog.queue_by_name(VHOST, "q9").unwrap().addr, again.queue_by_name(VHOST, "q9").unwrap().addr, "ids are others");
+    }
+
+    #[test]
+    fn a_keeper_walks_the_same_way_and_remembers() {
+        let mut catalog = catalog(&["a", "b"]);
+        let arguments = TableBuilder::new().bool("x-message-deduplication", true).build();
+        catalog.perform(conn(0), &Request::DeclareExchange(ExchangeSpec { arguments, ..exchange("once", "fanout") })).unwrap();
+        catalog.with_exchange("history", "x-recent-history").with_binding("history", "", "=>once").with_binding("once", "", "a");
+        catalog.with_binding("amq.fanout", "", "b").with_binding("amq.fanout", "", "=>history");
+        let headers = TableBuilder::new().text("x-deduplication-header", "v").array("BCC", |bcc| bcc.text("secret")).build();
+        let properties = with_headers(&headers);
+        let (queues, routed) = publish(&catalog, "amq.fanout", "k", &properties).unwrap();
+        assert_eq!((queues.len(), routed.is_remembered, routed.cacheable), (2, true, false));
+        let (mut memories, mut rng, mut out) = (Memories::default(), Rng::seeded(1), RouteSet::new());
+        let message =
+            MessageView { route: Route::new(b"\x0aamq.fanout\x01k"), properties: &properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
+        for (count, is_duplicate) in [(2, false), (1, true)] {
+            let chance = Chance { rng: &mut rng, here: ShardId(0) };
+            let passed =
+                Keeper { catalog: &catalog, memories: &mut memories, chance, copies: true, now: 0 }.route(VHOST, &message, &mut out);
+            assert_eq!((out.len(), passed.is_duplicate), (count, is_duplicate));
+            let shown = TableBuilder::new().text("x-deduplication-header", "v").build();
+            assert_eq!(passed.properties, Some(with_headers(&shown)));
+            let history = catalog.exchange_by_name(VHOST, b"history").unwrap().id;
+            assert!(memories.history(history).all(|kept| kept.view().properties == with_headers(&shown)));
+        }
     }
 
     #[test]

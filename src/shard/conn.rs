@@ -48,6 +48,10 @@ pub struct Conn {
     pub commit_pending: usize,
     /// A queue has refused a message of the tx.commit.
     pub commit_failed: bool,
+    /// Messages that shard 0 routes and whose queues do not have them yet.
+    pub relayed: usize,
+    /// The request that waits for them.
+    pub delayed: Option<(u16, Request)>,
     /// Consumers that found no room here or in their channel.
     pub waiting: Vec<WaitingConsumer>,
     /// The session's timer.
@@ -88,6 +92,8 @@ impl Conn {
             ending: false,
             commit_pending: 0,
             commit_failed: false,
+            relayed: 0,
+            delayed: None,
             waiting: Vec::new(),
             timer: None,
         }

@@ -8,15 +8,15 @@
 //! The log has the message in its new place before it lets go of the old one, so a crash may leave it in both, but loses none whose new queue
 //! lives on this shard. (What goes to another shard is under way for a moment, as in RabbitMQ.)
 
-use super::delivery::Batch;
 use super::{Shard, local_queue};
-use crate::base::ids::{QueueAddr, QueueId, ShardId};
+use crate::base::ids::{QueueAddr, QueueId};
 use crate::base::limits::BURY_BUDGET;
 use crate::broker::arena::Holders;
 use crate::broker::dead_letter::{Dead, Death, Reason};
-use crate::broker::router;
+use crate::broker::exchange::{Chance, Features};
+use crate::broker::router::Way;
 use crate::contract::{Entry, RouteSet};
-use crate::message::{Content, MessageView, Properties, Route, Stamp, Value, wire};
+use crate::message::{MessageView, Properties, Route, Stamp, Value, wire};
 
 /// A message that died and is to be published again.
 #[derive(Clone, Copy)]
@@ -32,6 +32,10 @@ struct Letter {
     stamp: Stamp,
     properties: Vec<u8>,
     routes: RouteSet,
+    /// CC counts.
+    copies: bool,
+    /// An exchange on its way remembers it: shard 0 routes it.
+    is_remembered: bool,
 }
 
 impl Shard {
@@ -80,10 +84,13 @@ impl Shard {
     fn bury_next(&mut self) {
         let Some(Corpse { queue, entry, reason }) = self.dead.pop_front() else { return };
         if let Some(letter) = self.letter(queue, entry, reason) {
-            let Letter { route, stamp, properties, routes } = letter;
-            let body = self.arena.view(entry.message).body;
-            let copy = body.to_owned();
-            self.forward(Route::new(&route), stamp, Content { properties: &properties, body: copy.as_body() }, &routes);
+            let Letter { route, stamp, properties, routes, copies, is_remembered } = letter;
+            let body = self.arena.view(entry.message).body.to_owned();
+            let message = MessageView { route: Route::new(&route), properties: &properties, stamp, body: body.as_body() };
+            match self.catalog.queue(queue) {
+                Some(info) if is_remembered => self.relay_dead(info.vhost, &message, copies),
+                _ => self.forward_dead(&message, &routes),
+            }
         }
         self.let_go(queue, entry);
     }
@@ -98,36 +105,27 @@ impl Shard {
         let dead = Dead::new(&message, &death, self.config.trust_client_deaths);
         let key = target.routing_key.as_deref().unwrap_or(message.route.key());
         let headers = Properties::trusted(&dead.properties).headers().unwrap_or_default();
-        let copies = headers.find("CC").filter(|_| target.routing_key.is_none()).and_then(Value::as_array);
-        let copies = copies.into_iter().flatten().filter_map(Value::as_text);
+        let copies = target.routing_key.is_none();
+        let carbon = headers.find("CC").filter(|_| copies).and_then(Value::as_array);
+        let carbon = carbon.into_iter().flatten().filter_map(Value::as_text);
         let mut routes = RouteSet::new();
-        let keys = || std::iter::once(key).chain(copies.clone());
-        router::route_dead(&self.catalog, info.vhost, &target.exchange, keys, headers, &mut routes);
+        let keys = || std::iter::once(key).chain(carbon.clone());
+        let chance = Chance { rng: &mut self.rng, here: self.id };
+        let way = Way { catalog: &self.catalog, keys, features: Features { headers, properties: Properties::trusted(&dead.properties) } };
+        let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes);
         routes.retain(|addr| self.catalog.queue(addr.queue).is_some_and(|queue| !dead.is_cycle(&queue.spec.name)));
         let mut route = Vec::with_capacity(2 + target.exchange.len() + key.len());
         wire::put_shortstr(&mut route, &target.exchange);
         wire::put_shortstr(&mut route, key);
         let was_delivered = reason == Reason::Rejected || entry.redelivered();
         let stamp = if was_delivered { message.stamp.delivered() } else { message.stamp };
-        Some(Letter { route, stamp: stamp.died().renewed(now), properties: dead.properties, routes })
+        Some(Letter { route, stamp: stamp.died().renewed(now), properties: dead.properties, routes, copies, is_remembered })
     }
 
-    /// Gives a message of the broker's own to queues here and elsewhere. Those that refuse it do not get it.
-    fn forward(&mut self, route: Route<'_>, stamp: Stamp, content: Content<'_>, routes: &[QueueAddr]) {
-        let contents = [content];
-        let here = self.id;
-        let mut stored = [None];
-        for queue in routes.iter().filter(|queue| queue.home == here) {
-            self.enqueue(queue.queue, Batch::shared(route, stamp, &contents, &mut stored));
-        }
-        self.refused = false;
-        self.log_taken(route, stamp, &contents);
-        for peer in (0..self.config.shards).map(ShardId).filter(|&peer| peer != here) {
-            let queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue);
-            if queues.clone().next().is_some() {
-                self.link(peer).publish(queues, route, stamp, &contents, None);
-            }
-        }
+    /// Gives a dead message to queues here and elsewhere. Those that refuse it do not get it.
+    fn forward_dead(&mut self, message: &MessageView<'_>, routes: &[QueueAddr]) {
+        self.forward(None, message, routes);
+        (self.refused, self.link_full) = (false, false);
     }
 
     /// A message that was in a queue here is gone.

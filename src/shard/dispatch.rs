@@ -3,11 +3,13 @@
 use super::delivery::Batch;
 use super::lifetime::has_expiration;
 use super::mail::Hold;
+use super::relay::RELAY;
 use super::{Shard, local_queue};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
+use crate::broker::exchange::Chance;
 use crate::broker::queue::{Settings, lasts, priority};
-use crate::broker::router;
+use crate::broker::router::{self, Publisher};
 use crate::contract::{Code, Fault, Notice, ReplyName};
 use crate::message::{Content, MessageView, Route, Stamp};
 use crate::protocol::amqp::session::Contents;
@@ -77,8 +79,16 @@ impl Shard {
         let message = published.contents[0].sent_to(published.route);
         let conn = self.conns.get(id).expect("who publishes is connected");
         let publisher = conn.publisher();
+        let chance = Chance { rng: &mut self.rng, here: self.id };
         let reply_name = conn.session.reply_name(published.channel);
-        let routed = router::route(&self.catalog, publisher.0, conn.user(), reply_name, &message, &mut self.routes)?;
+        let mut asking = Publisher { vhost: publisher.0, user: conn.user(), reply_name, chance };
+        let routed = router::route(&self.catalog, &mut asking, &message, &mut self.routes)?;
+        if routed.is_remembered {
+            let properties = routed.properties.as_deref().unwrap_or(message.properties);
+            let contents = &[Content { properties, ..published.contents[0] }];
+            self.publish_remembered(id, &Published { contents, ..*published });
+            return Ok(1);
+        }
         let (version, route) = (self.catalog.version(), published.route.wire());
         if routed.cacheable && self.known_routes.find(version, publisher, route).is_none() {
             self.known_routes.remember(version, publisher, route, &self.routes);
@@ -117,15 +127,11 @@ impl Shard {
             [] => return self.unroutable(id, published),
             [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, stamp, contents)),
             _ => {
-                let mut stored = std::mem::take(&mut self.stored);
-                stored.resize(contents.len(), None);
-                let here = self.id;
-                for queue in routes.iter().filter(|queue| queue.home == here) {
-                    self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
-                }
-                stored.clear();
-                self.stored = stored;
-                self.post(id, published, routes);
+                self.enqueue_here(route, stamp, contents, routes);
+                let generation = || self.conns.get(id).expect("who publishes is connected").session.generation(channel);
+                let hold = hold.map(|sequence| Hold { conn: id, channel, generation: generation(), sequence });
+                let queues = self.post(hold, route, Stamp::NONE, contents, routes);
+                self.hold_published(id, channel, published.hold, contents.len(), queues);
             }
         }
         if self.log_taken(route, stamp, contents)
@@ -171,6 +177,9 @@ impl Shard {
 
     /// A queue of another shard has refused a message of a session here.
     pub(super) fn on_refused(&mut self, hold: Hold) {
+        if hold.channel == RELAY {
+            return self.on_relay_refused(hold.conn);
+        }
         let Some(conn) = self.live(hold.conn) else { return };
         match hold.sequence {
             0 => conn.commit_failed = true,
@@ -178,33 +187,55 @@ impl Shard {
         }
     }
 
-    /// Posts messages to those of their queues that live on other shards, one record per shard and message.
-    fn post(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
-        let &Published { channel, hold: sequence, route, contents, .. } = published;
+    /// Gives a message of nobody's here to its queues, here and elsewhere. The answer is how many times `hold` will be told that some have it.
+    pub(super) fn forward(&mut self, hold: Option<Hold>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+        let (route, contents) = (message.route, [message.content()]);
+        let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
+        self.enqueue_here(route, stamp, &contents, routes);
+        let remote = self.post(hold, route, message.stamp, &contents, routes);
+        let must_last = self.log_taken(route, stamp, &contents);
+        if let Some(hold) = hold.filter(|_| must_last) {
+            self.await_durable(self.id, hold, 1);
+        }
+        remote + usize::from(must_last)
+    }
+
+    /// Gives messages to those of their queues that live here.
+    fn enqueue_here(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], routes: &[QueueAddr]) {
+        let mut stored = std::mem::take(&mut self.stored);
+        stored.resize(contents.len(), None);
+        let here = self.id;
+        for queue in routes.iter().filter(|queue| queue.home == here) {
+            self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
+        }
+        stored.clear();
+        self.stored = stored;
+    }
+
+    /// Posts messages to those of their queues that live on other shards, one record per shard and message. The answer is how many queues that is.
+    fn post(&mut self, hold: Option<Hold>, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], routes: &[QueueAddr]) -> usize {
         let remote = routes.iter().filter(|queue| queue.home != self.id).count();
         if remote == 0 {
-            return;
+            return 0;
         }
-        let session = &mut self.conns.get_mut(id).expect("who publishes is connected").session;
-        let hold = sequence.map(|sequence| Hold { conn: id, channel, generation: session.generation(channel), sequence });
         for peer in (0..self.config.shards).map(ShardId).filter(|&peer| peer != self.id) {
             let queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue);
             if queues.clone().next().is_some() {
                 let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
-                link.publish(queues, route, Stamp::NONE, contents, hold);
+                link.publish(queues, route, stamp, contents, hold);
                 self.link_full |= !link.has_room();
             }
         }
-        self.hold_published(id, channel, sequence, contents.len(), remote);
+        remote
     }
 
     /// `count` publishes, held from number `sequence` on if they are held at all, wait for `remote` answers each.
     pub(super) fn hold_published(&mut self, id: ConnId, channel: u16, sequence: Option<u64>, count: usize, remote: usize) {
+        let Some(sequence) = sequence.filter(|_| remote > 0) else { return };
         let conn = self.conns.get_mut(id).expect("who publishes is connected");
         match sequence {
-            Some(0) => conn.commit_pending += remote * count,
-            Some(sequence) => conn.session.hold(channel, sequence, count as u64, remote as u32),
-            None => {}
+            0 => conn.commit_pending += remote * count,
+            _ => conn.session.hold(channel, sequence, count as u64, remote as u32),
         }
     }
 
@@ -300,6 +331,10 @@ impl Shard {
     /// Remote queues have messages that sessions here wait for.
     pub(super) fn on_accepted_by_queue(&mut self, holds: &[(Hold, u32)]) {
         for &(Hold { conn: id, channel, generation, sequence }, count) in holds {
+            if channel == RELAY {
+                self.on_relay_accepted(id);
+                continue;
+            }
             let Some(conn) = self.live(id) else { continue };
             if sequence > 0 {
                 let sequences = sequence..sequence + u64::from(count);

@@ -15,7 +15,9 @@ use super::lifecycle::Last;
 use super::outbox::set_paused;
 use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
-use crate::broker::{access, router};
+use crate::broker::access;
+use crate::broker::exchange::Chance;
+use crate::broker::router::{self, Publisher};
 use crate::contract::{Fault, Outcome, Receipt, RouteSet};
 use crate::protocol::amqp::session::{BodyLoan, Contents, Event, Login, Publish};
 
@@ -160,9 +162,12 @@ impl Shard {
         let reply_name = conn.session.reply_name(channel).map(str::to_owned);
         let staged = conn.session.staged(channel);
         let mut routes = RouteSet::new();
-        match router::route(&self.catalog, vhost, &user, reply_name.as_deref(), &staged.view(), &mut routes) {
+        let chance = Chance { rng: &mut self.rng, here: self.id };
+        let mut publisher = Publisher { vhost, user: &user, reply_name: reply_name.as_deref(), chance };
+        match router::route(&self.catalog, &mut publisher, &staged.view(), &mut routes) {
             Ok(routed) => {
                 staged.routes = routes;
+                staged.is_remembered = routed.is_remembered;
                 routed.properties.inspect(|properties| staged.set_properties(properties));
             }
             Err(fault) => self.fault(id, channel, fault),
@@ -209,7 +214,11 @@ impl Shard {
         for message in &transaction.publishes {
             let (mandatory, view) = (message.mandatory, message.view());
             let published = Published { channel, mandatory, hold: Some(0), route: view.route, contents: &[view.content()] };
-            self.spread(id, &published, &message.routes);
+            if message.is_remembered {
+                self.publish_remembered(id, &published);
+            } else {
+                self.spread(id, &published, &message.routes);
+            }
         }
         for (_, Receipt { queue, consumer, entry }, outcome) in transaction.settles {
             self.settle(queue, consumer, &[entry], outcome);

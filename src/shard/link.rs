@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use bytes::Bytes;
 
 use super::block::{Block, ENTRY_LEN, Written};
-use super::mail::{Deliver, Got, Hold, Mail, Publish, Reply, Returned, Settled};
+use super::mail::{Deliver, Got, Hold, Mail, Publish, Relay, Reply, Returned, Settled};
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueId};
 use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING_SLOTS};
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
@@ -193,6 +193,12 @@ impl Link {
     pub fn got(&mut self, message: &MessageView<'_>, to: ChannelAddr, got: Got) {
         let at = self.write(None, message, false).at;
         self.stage_with(message.body, Mail::Got(Box::new((to, Got { at, ..got }))));
+    }
+
+    /// Stages a message for shard 0 to route.
+    pub fn relay(&mut self, message: &MessageView<'_>, relay: Relay) {
+        let at = self.write(None, message, false).at;
+        self.stage_with(message.body, Mail::Relay(Relay { at, ..relay }));
     }
 
     /// Stages settled deliveries. They join the mail before if that is for the same queue and consumer.

@@ -65,6 +65,10 @@ pub enum Mail {
     Told(Box<Told>),
     /// The queue's answer to basic.get: to whom, and the message.
     Got(Box<(ChannelAddr, Got)>),
+    /// To shard 0: a message for it to route.
+    Relay(Relay),
+    /// From shard 0: all queues of a relayed message have it.
+    Relayed(Relayed),
     /// To shard 0: please change the catalog.
     Order(Box<Order>),
     /// From shard 0: this change is next.
@@ -124,6 +128,34 @@ impl Publish {
         };
         continues && self.queue == next.queue
     }
+}
+
+/// A message whose way leads through an exchange that remembers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Relay {
+    /// Its publisher, and its sequence number if that waits for it. None: it is a dead letter.
+    pub publisher: Option<Hold>,
+    /// Where it was published.
+    pub vhost: VhostId,
+    /// Return it if it finds no queue.
+    pub mandatory: bool,
+    /// The publisher waits until its queues have it.
+    pub is_awaited: bool,
+    /// CC and BCC are keys, too.
+    pub copies: bool,
+    /// Its record in the block.
+    pub at: u32,
+}
+
+/// What became of a relayed message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Relayed {
+    /// Its publisher.
+    pub hold: Hold,
+    /// The publisher waits for this.
+    pub is_awaited: bool,
+    /// A queue has refused it.
+    pub is_refused: bool,
 }
 
 /// Replies on their way to the channel that waits for them.

@@ -67,6 +67,10 @@ impl Shard {
                 let (to, got) = *got;
                 Records::new(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
             }
+            Mail::Relay(relay) => {
+                Records::new(block, relay.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_relay(from, &relay, &message));
+            }
+            Mail::Relayed(relayed) => self.on_relayed(relayed),
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
             }

@@ -14,7 +14,8 @@
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`request`] declare, consume and the
 //! like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog changes; [`mailbox`] mail from other shards;
-//! [`reply`] replies without a queue; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
+//! [`reply`] replies without a queue; [`relay`] exchanges that remember; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the
+//! sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;
@@ -33,6 +34,7 @@ mod mail;
 mod mailbox;
 mod order;
 mod outbox;
+mod relay;
 mod reply;
 mod request;
 mod settle;
@@ -75,6 +77,7 @@ use lifetime::Timer;
 use link::Link;
 use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
+use relay::Relays;
 
 pub use turn::Turn;
 
@@ -174,6 +177,8 @@ pub struct Shard {
     next_queue_number: u64,
     /// Shard 0: changes that the other shards hear of once the disk has the catalog's log up to there.
     unheard: VecDeque<(u64, Arc<Change>)>,
+    /// Used on shard 0.
+    relays: Relays,
     stopping: bool,
 }
 
@@ -339,6 +344,7 @@ impl Shard {
             fleeting_numbers: 0,
             next_queue_number: 1,
             unheard: VecDeque::new(),
+            relays: Relays::default(),
             stopping: false,
             config: config.clone(),
         }

@@ -58,17 +58,15 @@ pub struct Ledger {
     applied: Vec<u64>,
 }
 
-const ORDERER: ShardId = ShardId(0);
-
 impl Shard {
     /// Wishes for a change; `waiter` hears of the decision.
     pub(super) fn order(&mut self, wish: Wish, waiter: Waiter) {
         let ticket = self.waiters.insert(waiter) as u32;
         let order = Order { shard: self.id, ticket, wish };
-        if self.id == ORDERER {
+        if self.id == ShardId::ORDERER {
             self.on_order(order);
         } else {
-            self.link(ORDERER).stage(Mail::Order(Box::new(order)));
+            self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
         }
     }
 
@@ -155,7 +153,7 @@ impl Shard {
     pub(super) fn on_apply(&mut self, change: &Change) {
         self.apply(change);
         self.catalog.save_fallen(); // shard 0 does
-        self.link(ORDERER).stage(Mail::Applied);
+        self.link(ShardId::ORDERER).stage(Mail::Applied);
     }
 
     /// Shard 0: `peer` has applied its next change.
@@ -207,7 +205,11 @@ impl Shard {
     }
 
     fn apply(&mut self, change: &Change) {
-        match self.catalog.apply(change) {
+        let applied = self.catalog.apply(change);
+        if self.id == ShardId::ORDERER && applied != Applied::Stale {
+            self.remember_change(change);
+        }
+        match applied {
             Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),
             Applied::VhostGone { vhost, queues } => self.end_vhost(vhost, &queues),
             Applied::UserGone(user) => self.end_user(user),

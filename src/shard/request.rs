@@ -11,8 +11,12 @@ use crate::broker::catalog::{ConsumerArguments, Verdict};
 use crate::contract::{Fault, Notice, Request};
 
 impl Shard {
-    /// A request of a session, which is parked until [`answer`](Self::answer).
+    /// A request of a session, which is parked until [`answer`](Self::answer). It is run once the queues have what was published before.
     pub(super) fn on_request(&mut self, id: ConnId, channel: u16, request: Request) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.relayed > 0) {
+            conn.delayed = Some((channel, request));
+            return;
+        }
         let from = ChannelAddr { conn: self.conn_addr(id), channel };
         self.run_request(from, request);
     }

@@ -19,8 +19,8 @@ impl Shard {
     pub fn turn(&mut self, now: u64) -> Turn {
         self.now = now;
         self.follow_alarms();
-        if !self.store.is_congested() {
-            self.read_mail(); // else publishers of other shards would not notice that the disk is slow
+        if !self.store.is_congested() && !self.relays.is_congested() {
+            self.read_mail(); // else publishers of other shards would not notice that the disk, or another shard, is slow
         }
         self.fire_timers();
         self.resume_parked();
@@ -150,8 +150,9 @@ impl Shard {
                 self.deeds.push_back(Deed::Wake(ShardId(peer as u16)));
             }
         }
-        let waits = !self.mail_waiters.is_empty() || !self.blocked_queues.is_empty();
+        let waits = !self.mail_waiters.is_empty() || !self.blocked_queues.is_empty() || self.relays.is_congested();
         if waits && self.links.iter().flatten().all(|link| link.has_room()) {
+            self.relays.go_on();
             for id in std::mem::take(&mut self.blocked_queues) {
                 self.mark_queue(id);
             }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, text_argument};
 use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId, UserId};
 use crate::base::quota::Quota;
-use crate::broker::exchange::{Dest, Kind, Matcher};
+use crate::broker::exchange::{Dest, Kind, Matcher, remembered};
 use crate::config::Founding;
 use crate::contract::{
     BindingSpec, Command, ExchangeSpec, Hashing, Password, PasswordHash, Permissions, QueueSpec, UserSpec, VhostId, VhostSpec,
@@ -146,7 +146,8 @@ impl Catalog {
             id,
             vhost,
             alternate: text_argument(&spec.arguments, ALTERNATE),
-            matcher: Matcher::new(kind),
+            matcher: Matcher::new(kind, &spec.arguments),
+            remembers: remembered::remembers(&spec),
             spec,
             outgoing: Default::default(),
             incoming: Default::default(),
@@ -199,7 +200,8 @@ impl Catalog {
             return None;
         }
         let (source, dest) = (binding.source, binding.dest);
-        self.exchanges[source].matcher.bind(&binding.key, &binding.arguments, dest);
+        let identity = self.identity(dest);
+        self.exchanges[source].matcher.bind(&binding.key, &binding.arguments, dest, identity);
         let id = self.bindings.insert(binding);
         self.exchanges[source].outgoing.insert(id);
         match dest {
@@ -244,12 +246,13 @@ impl Catalog {
     /// Removes a binding from the table and from both of its ends. Returns its source if that is to go with it.
     fn remove_binding(&mut self, id: BindingId) -> Option<ExchangeId> {
         let Binding { source, dest, key, arguments } = self.bindings.remove(id)?;
+        let identity = self.identity(dest);
         match dest {
             Dest::Queue(addr) => self.queues[addr.queue].incoming.remove(&id),
             Dest::Exchange(exchange) => self.exchanges[exchange].incoming.remove(&id),
         };
         let exchange = &mut self.exchanges[source];
-        exchange.matcher.unbind(&key, &arguments, dest);
+        exchange.matcher.unbind(&key, &arguments, dest, identity);
         exchange.outgoing.remove(&id);
         (exchange.spec.auto_delete && exchange.outgoing.is_empty()).then_some(source)
     }
@@ -370,6 +373,19 @@ mod tests {
         assert!(catalog.owned_by(conn(1)).next().is_none() && catalog.owned.len() == 1);
     }
 
+    const KINDS: [&str; 10] = [
+        "direct",
+        "fanout",
+        "topic",
+        "headers",
+        "x-consistent-hash",
+        "x-modulus-hash",
+        "x-random",
+        "x-local-random",
+        "x-recent-history",
+        "x-message-deduplication",
+    ];
+
     fn random_vhost(rng: &mut Rng, catalog: &Catalog) -> VhostId {
         let at = rng.below(catalog.vhosts().count() as u64) as usize;
         catalog.vhosts().nth(at).expect("counted").id
@@ -399,8 +415,9 @@ mod tests {
         let names = ["a", "b", "c", "d"];
         let name = names[rng.below(4) as usize];
         let other = ["a", "b", "=>a", "=>b", "=>c"][rng.below(5) as usize];
-        let kind = ["direct", "fanout", "topic", "headers"][rng.below(4) as usize];
-        let spec = binding(name, ["", "#", "k"][rng.below(3) as usize], other);
+        let kind = KINDS[rng.below(KINDS.len() as u64) as usize];
+        // Nobody asks here what a key must be: one that is a weight, too, is in order for all types.
+        let spec = binding(name, ["1", "02", "10000"][rng.below(3) as usize], other);
         match rng.below(12) {
             0..=1 => {
                 let spec = ExchangeSpec { auto_delete: rng.below(2) == 0, ..exchange(name, kind) };

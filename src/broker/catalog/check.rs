@@ -6,7 +6,7 @@
 use super::equivalence::{assert_exchange, assert_queue};
 use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, consumer_arguments, queue_arguments};
 use crate::base::ids::{QueueAddr, ShardId, UserId};
-use crate::broker::exchange::{Kind, Matcher, check_binding};
+use crate::broker::exchange::{Kind, Matcher, check_arguments, check_binding, check_weight};
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
 use crate::message::{Table, Value};
 
@@ -82,10 +82,12 @@ impl Catalog {
             let text = format!("exchange name '{}' contains reserved prefix 'amq.*'", spec.name);
             return Err(Fault::new(Code::AccessRefused, text));
         }
-        if let Some(alternate) = named_exchange(&spec.arguments, ALTERNATE, &self.exchange_text(vhost, &spec.name))? {
+        let exchange_text = self.exchange_text(vhost, &spec.name);
+        if let Some(alternate) = named_exchange(&spec.arguments, ALTERNATE, &exchange_text)? {
             self.allow(vhost, asker, Right::Read, exchange)?;
             self.allow(vhost, asker, Right::Write, alternate)?;
         }
+        check_arguments(spec, &exchange_text)?;
         Ok(Verdict::Change(Change::DeclareExchange { vhost, spec: spec.clone() }))
     }
 
@@ -119,14 +121,30 @@ impl Catalog {
         let source = self.exchange_by_name(vhost, spec.source.as_bytes());
         let source = source.ok_or_else(|| self.no_exchange(vhost, spec.source.as_bytes()))?;
         let dest = self.dest(vhost, spec.kind, &spec.destination).ok_or_else(|| self.no_dest(vhost, spec))?;
-        if let Matcher::Headers(_) = source.matcher {
-            check_binding(spec.arguments.view())?;
+        match &source.matcher {
+            Matcher::Headers(_) => check_binding(spec.arguments.view())?,
+            Matcher::ConsistentHash(_) => check_weight(&spec.key)?,
+            Matcher::Random(random) if random.is_local() => self.check_local(spec, dest)?,
+            _ => {}
         }
         self.check_dest_access(asker, dest)?;
         match self.find_binding(vhost, spec) {
             Some(_) => Ok(Verdict::Already),
             None => Ok(Verdict::Change(Change::Bind { vhost, spec: spec.clone() })),
         }
+    }
+
+    /// What `x-local-random` asks of a binding: it leads to a classic queue, and has no key.
+    fn check_local(&self, spec: &BindingSpec, dest: Dest) -> Result<(), Fault> {
+        let text = match dest {
+            _ if !spec.key.is_empty() => format!("Non empty binding '{}' key not permitted", latin1_text(&spec.key)),
+            Dest::Exchange(_) => "Destination not found".into(),
+            Dest::Queue(addr) if queue_arguments::is_quorum(&self.queues[addr.queue].spec.arguments) => {
+                "Queue type rabbit_quorum_queue not valid for this exchange type".into()
+            }
+            Dest::Queue(_) => return Ok(()),
+        };
+        Err(Fault::new(Code::PreconditionFailed, text))
     }
 
     /// What is not bound, or not there at all, is unbound.
@@ -269,6 +287,11 @@ impl Catalog {
     fn exchange_text(&self, vhost: VhostId, name: &str) -> String {
         format!("exchange '{name}' in vhost '{}'", self.vhost_name(vhost))
     }
+}
+
+/// What Erlang's `~s` makes of bytes: one Latin-1 character for each.
+fn latin1_text(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
 fn check_kind(kind: &str) -> Result<(), Fault> {

@@ -33,7 +33,7 @@ pub use vhosts::VhostInfo;
 
 use self::bindings::{Binding, BindingId, Bindings};
 use super::exchange::{Dest, Matcher};
-use crate::base::hash::Map;
+use crate::base::hash::{self, Map};
 use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, UserId};
 use crate::base::slots::Slots;
 use crate::contract::{Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, VhostId};
@@ -85,6 +85,8 @@ pub struct ExchangeInfo {
     pub alternate: Option<Box<[u8]>>,
     /// Its bindings as a source, ready for matching.
     pub matcher: Matcher,
+    /// It remembers messages, so that they are routed where the [memories](super::exchange::remembered) are.
+    pub remembers: bool,
     outgoing: BTreeSet<BindingId>,
     incoming: BTreeSet<BindingId>,
     visited: Cell<u64>,
@@ -201,11 +203,20 @@ impl Catalog {
     }
 
     /// What a binding to this name leads to.
-    fn dest(&self, vhost: VhostId, kind: Destination, name: &str) -> Option<Dest> {
+    pub fn dest(&self, vhost: VhostId, kind: Destination, name: &str) -> Option<Dest> {
         match kind {
             Destination::Queue => self.queue_by_name(vhost, name).map(|queue| Dest::Queue(queue.addr)),
             Destination::Exchange => self.exchange_by_name(vhost, name.as_bytes()).map(|exchange| Dest::Exchange(exchange.id)),
         }
+    }
+
+    /// A number for a destination that is the same on every shard and after every restart.
+    fn identity(&self, dest: Dest) -> u64 {
+        let (kind, name) = match dest {
+            Dest::Queue(addr) => (0, &self.queues[addr.queue].spec.name),
+            Dest::Exchange(id) => (1, &self.exchanges[id].spec.name),
+        };
+        hash::mixed(hash::fixed(name.as_bytes()) ^ kind)
     }
 
     /// 404 for an exchange.

@@ -29,6 +29,11 @@ impl Destinations {
         self.list.is_empty()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Each destination once.
     pub fn iter(&self) -> impl Iterator<Item = Dest> {
         self.list.iter().map(|counted| counted.dest)

@@ -1,28 +1,44 @@
-//! The four exchange types: from a message to the destinations that its bindings name.
+//! The exchange types: from a message to the destinations that its bindings name.
 //!
 //! Each type keeps its bindings in the form in which it can match fastest. What a binding's identity is, and that it is bound
 //! once, is the catalog's business: a type may be told the same destination under several bindings (other keys or arguments) and
 //! forgets it with the last of them.
 //!
 //! `matching` names a destination at least once per way in which it matches; the router makes the queues of a message unique.
+//!
+//! Two things stand beside the types: an exchange of any type may drop duplicates ([`Deduplication`]), and a fanout may keep the last messages
+//! ([`History`]). Both are [`remembered`] in one place for the whole broker.
 
+mod consistent_hash;
+mod deduplication;
 mod destinations;
 mod direct;
 mod fanout;
 mod headers;
+mod history;
+mod members;
+mod modulus_hash;
+mod random;
+pub mod remembered;
 mod topic;
 
+pub use consistent_hash::{ConsistentHash, check_weight};
+pub use deduplication::Deduplication;
 pub use destinations::Destinations;
 pub use direct::Direct;
 pub use fanout::Fanout;
 pub use headers::{Headers, check_binding};
+pub use history::{History, Kept};
+pub use modulus_hash::ModulusHash;
+pub use random::{Chance, Random};
 pub use topic::Topic;
 
 use crate::base::ids::{ExchangeId, QueueAddr};
-use crate::message::{Table, TableRef};
+use crate::contract::{ExchangeSpec, Fault};
+use crate::message::{Properties, Table, TableRef};
 
 /// What a binding leads to.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Dest {
     /// A queue.
     Queue(QueueAddr),
@@ -41,6 +57,18 @@ pub enum Kind {
     Topic,
     /// The binding's arguments are compared with the message's headers.
     Headers,
+    /// A hash chooses a destination, by the weights in the binding keys.
+    ConsistentHash,
+    /// A hash of the routing keys chooses a destination.
+    ModulusHash,
+    /// Chance chooses a destination.
+    Random,
+    /// Chance chooses a queue, on the publisher's shard if there is one.
+    LocalRandom,
+    /// Every binding matches, and new ones get the last messages.
+    RecentHistory,
+    /// Every binding matches, and a message with a header value that came before is dropped.
+    Deduplication,
 }
 
 impl Kind {
@@ -51,9 +79,33 @@ impl Kind {
             "fanout" => Some(Kind::Fanout),
             "topic" => Some(Kind::Topic),
             "headers" => Some(Kind::Headers),
+            "x-consistent-hash" => Some(Kind::ConsistentHash),
+            "x-modulus-hash" => Some(Kind::ModulusHash),
+            "x-random" => Some(Kind::Random),
+            "x-local-random" => Some(Kind::LocalRandom),
+            "x-recent-history" => Some(Kind::RecentHistory),
+            "x-message-deduplication" => Some(Kind::Deduplication),
             _ => None,
         }
     }
+}
+
+/// Checks the arguments that a new exchange's type has a meaning for. `exchange_text` is `exchange 'NAME' in vhost 'VHOST'`.
+pub fn check_arguments(spec: &ExchangeSpec, exchange_text: &str) -> Result<(), Fault> {
+    if Kind::named(&spec.kind) == Some(Kind::ConsistentHash) {
+        consistent_hash::check_arguments(&spec.arguments, exchange_text)?;
+    }
+    history::check_arguments(spec)?;
+    deduplication::check_arguments(spec)
+}
+
+/// What of a message decides where it goes, beside its routing keys.
+#[derive(Clone, Copy)]
+pub struct Features<'m> {
+    /// Its headers; empty if it has none.
+    pub headers: TableRef<'m>,
+    /// All of its properties.
+    pub properties: Properties<'m>,
 }
 
 /// The bindings of one exchange as their source.
@@ -66,53 +118,82 @@ pub enum Matcher {
     Topic(Topic),
     /// See [`Headers`].
     Headers(Headers),
+    /// See [`ConsistentHash`].
+    ConsistentHash(ConsistentHash),
+    /// See [`ModulusHash`].
+    ModulusHash(ModulusHash),
+    /// See [`Random`].
+    Random(Random),
 }
 
 impl Matcher {
-    /// No bindings.
-    pub fn new(kind: Kind) -> Matcher {
+    /// No bindings, to an exchange of this type with these arguments.
+    pub fn new(kind: Kind, arguments: &Table) -> Matcher {
         match kind {
             Kind::Direct => Matcher::Direct(Direct::default()),
-            Kind::Fanout => Matcher::Fanout(Fanout::default()),
+            Kind::Fanout | Kind::RecentHistory | Kind::Deduplication => Matcher::Fanout(Fanout::default()),
             Kind::Topic => Matcher::Topic(Topic::default()),
             Kind::Headers => Matcher::Headers(Headers::default()),
+            Kind::ConsistentHash => Matcher::ConsistentHash(ConsistentHash::new(arguments)),
+            Kind::ModulusHash => Matcher::ModulusHash(ModulusHash::default()),
+            Kind::Random => Matcher::Random(Random::default()),
+            Kind::LocalRandom => Matcher::Random(Random::local()),
         }
     }
 
-    /// Adds a binding that is not there.
-    pub fn bind(&mut self, key: &[u8], arguments: &Table, dest: Dest) {
+    /// Adds a binding that is not there. `identity` is what `dest` is known by after a restart, see [`members`].
+    pub fn bind(&mut self, key: &[u8], arguments: &Table, dest: Dest, identity: u64) {
         match self {
             Matcher::Direct(direct) => direct.bind(key, dest),
             Matcher::Fanout(fanout) => fanout.bind(dest),
             Matcher::Topic(topic) => topic.bind(key, dest),
             Matcher::Headers(headers) => headers.bind(arguments, dest),
+            Matcher::ConsistentHash(hash) => hash.bind(key, dest, identity),
+            Matcher::ModulusHash(hash) => hash.bind(dest, identity),
+            Matcher::Random(random) => random.bind(dest),
         }
     }
 
     /// Takes back a binding that is there.
-    pub fn unbind(&mut self, key: &[u8], arguments: &Table, dest: Dest) {
+    pub fn unbind(&mut self, key: &[u8], arguments: &Table, dest: Dest, identity: u64) {
         match self {
             Matcher::Direct(direct) => direct.unbind(key, dest),
             Matcher::Fanout(fanout) => fanout.unbind(dest),
             Matcher::Topic(topic) => topic.unbind(key, dest),
             Matcher::Headers(headers) => headers.unbind(arguments, dest),
+            Matcher::ConsistentHash(hash) => hash.unbind(key, dest, identity),
+            Matcher::ModulusHash(hash) => hash.unbind(dest, identity),
+            Matcher::Random(random) => random.unbind(dest),
         }
     }
 
-    /// Where a message goes that has these routing keys (its own, CC, BCC) and headers.
+    /// Where a message goes that has these routing keys (its own, then CC and BCC) and features.
     #[inline]
-    pub fn matching<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, headers: TableRef<'_>, found: &mut impl FnMut(Dest)) {
+    pub fn matching<'k>(
+        &self,
+        mut keys: impl Iterator<Item = &'k [u8]>,
+        features: Features<'_>,
+        chance: &mut Chance<'_>,
+        found: &mut impl FnMut(Dest),
+    ) {
         match self {
             Matcher::Direct(direct) => keys.for_each(|key| direct.matching(key, found)),
             Matcher::Fanout(fanout) => fanout.matching(found),
             Matcher::Topic(topic) => keys.for_each(|key| topic.matching(key, found)),
-            Matcher::Headers(bindings) => bindings.matching(headers, found),
+            Matcher::Headers(bindings) => bindings.matching(features.headers, found),
+            Matcher::ConsistentHash(hash) => _ = keys.next().and_then(|key| hash.matching(key, features)).map(found),
+            Matcher::ModulusHash(hash) => _ = hash.matching(keys).map(found),
+            Matcher::Random(random) => _ = random.matching(chance).map(found),
         }
     }
 
-    /// Whether matching looks at the message's headers, so that its exchange and routing key do not tell the queues.
-    pub fn reads_headers(&self) -> bool {
-        matches!(self, Matcher::Headers(_))
+    /// Whether the routing keys alone tell the destinations: no header, no property and no chance.
+    pub fn is_by_key(&self) -> bool {
+        match self {
+            Matcher::Direct(_) | Matcher::Fanout(_) | Matcher::Topic(_) | Matcher::ModulusHash(_) => true,
+            Matcher::Headers(_) | Matcher::Random(_) => false,
+            Matcher::ConsistentHash(hash) => hash.is_by_key(),
+        }
     }
 }
 

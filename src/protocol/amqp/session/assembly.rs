@@ -25,6 +25,8 @@ pub struct Assembled {
     pub confirm: Option<u64>,
     /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it is published.
     pub routes: RouteSet,
+    /// An exchange on its way remembers it: it is routed, all of it, when it is committed.
+    pub is_remembered: bool,
     head: Vec<u8>,
     route_size: usize,
     body: Payload,

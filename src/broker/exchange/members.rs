@@ -1,0 +1,93 @@
+//! The destinations of an exchange that gives each message to one of them, in an order that is the same on every shard and after every restart.
+//!
+//! Ids of queues are given anew after a restart, so the order is that of the destinations' *identities*: fixed hashes of what they are and how
+//! they are called. (Ids decide between destinations whose identities collide, which happens to one pair of 2^64.)
+//!
+//! Invariant: the list is sorted and has each destination once, with the weights of its bindings, smallest first, at least one.
+
+use smallvec::SmallVec;
+
+use super::Dest;
+
+/// The destinations.
+#[derive(Default)]
+pub struct Members(Vec<Member>);
+
+/// One of them.
+pub struct Member {
+    /// See above.
+    pub identity: u64,
+    /// Itself.
+    pub dest: Dest,
+    weights: SmallVec<[u16; 4]>,
+}
+
+impl Members {
+    /// One more binding of this weight leads to `dest`.
+    pub fn add(&mut self, dest: Dest, identity: u64, weight: u16) {
+        match self.place(dest, identity) {
+            Ok(at) => {
+                let weights = &mut self.0[at].weights;
+                weights.insert(weights.partition_point(|&other| other < weight), weight);
+            }
+            Err(at) => self.0.insert(at, Member { identity, dest, weights: SmallVec::from_slice(&[weight]) }),
+        }
+    }
+
+    /// One binding of this weight less leads to `dest`, which is here.
+    pub fn remove(&mut self, dest: Dest, identity: u64, weight: u16) {
+        let at = self.place(dest, identity).expect("what is unbound was bound");
+        let weights = &mut self.0[at].weights;
+        let place = weights.binary_search(&weight).expect("the binding had a weight");
+        weights.remove(place);
+        if weights.is_empty() {
+            self.0.remove(at);
+        }
+    }
+
+    /// All of them, in order.
+    pub fn list(&self) -> &[Member] {
+        &self.0
+    }
+
+    fn place(&self, dest: Dest, identity: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&(identity, dest), |member| (member.identity, member.dest))
+    }
+}
+
+impl Member {
+    /// The weight that counts: that of its heaviest binding.
+    pub fn weight(&self) -> u16 {
+        *self.weights.last().expect("a destination has a binding")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::broker::exchange::tests::queue;
+
+    #[test]
+    fn they_are_a_sorted_multiset() {
+        let mut rng = Rng::seeded(11);
+        let (mut members, mut model) = (Members::default(), Vec::<(u64, u32, u16)>::new());
+        for _ in 0..4000 {
+            if model.is_empty() || rng.below(5) < 3 && model.len() < 60 {
+                // Eight queues of each identity.
+                let n = rng.below(32) as u32;
+                let (identity, weight) = (u64::from(n / 8), rng.below(4) as u16 + 1);
+                members.add(queue(n), identity, weight);
+                model.push((identity, n, weight));
+            } else {
+                let (identity, n, weight) = model.swap_remove(rng.below(model.len() as u64) as usize);
+                members.remove(queue(n), identity, weight);
+            }
+            let mut expected: Vec<_> = model.clone();
+            expected.sort_unstable_by_key(|&(identity, n, weight)| (identity, n, std::cmp::Reverse(weight)));
+            expected.dedup_by_key(|(_, n, _)| *n);
+            let found = members.list().iter().map(|member| (member.identity, member.dest, member.weight()));
+            assert!(found.eq(expected.into_iter().map(|(identity, n, weight)| (identity, queue(n), weight))));
+        }
+    }
+}

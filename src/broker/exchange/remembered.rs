@@ -1,0 +1,84 @@
+//! What exchanges remember of messages: the values that a deduplicating one has seen, the last messages of a recent history.
+//!
+//! A publisher on one shard must not get past what a publisher on another has sent, so each of these things is in one place: **all on the shard
+//! that orders the catalog's changes**. A message whose way leads through such an exchange is routed there, whole (`shard::relay`). That makes them
+//! exact without a lock: each value passes once in the broker, a history has the broker's last messages, and a queue that is bound meanwhile gets
+//! each of them once, from the history or by its binding. The price is a way over that shard, for these messages alone.
+//!
+//! What is remembered of an exchange begins with its first message and ends with the exchange.
+
+use super::{Deduplication, History, Kept};
+use crate::base::hash::Map;
+use crate::base::ids::ExchangeId;
+use crate::contract::ExchangeSpec;
+use crate::message::{MessageView, TableRef};
+
+/// What all exchanges remember.
+#[derive(Default)]
+pub struct Memories(Map<ExchangeId, Remembered>);
+
+/// What one exchange remembers.
+struct Remembered {
+    deduplication: Option<Deduplication>,
+    history: Option<History>,
+}
+
+impl Memories {
+    /// A message has come to an exchange that remembers: whether it goes on from there.
+    pub fn passes(&mut self, id: ExchangeId, spec: &ExchangeSpec, message: &MessageView<'_>, headers: TableRef<'_>, now: u64) -> bool {
+        let remembered = self.0.entry(id).or_insert_with(|| Remembered::of(spec));
+        let passes = remembered.deduplication.as_mut().is_none_or(|deduplication| deduplication.passes(headers, now));
+        if let Some(history) = remembered.history.as_mut().filter(|_| passes) {
+            history.keep(message, headers);
+        }
+        passes
+    }
+
+    /// The history of an exchange, oldest message first.
+    pub fn history(&self, id: ExchangeId) -> impl Iterator<Item = &Kept> {
+        let history = self.0.get(&id).and_then(|remembered| remembered.history.as_ref());
+        history.into_iter().flat_map(History::messages)
+    }
+
+    /// Forgets the exchanges that are not `there` any more.
+    pub fn retain(&mut self, there: impl Fn(ExchangeId) -> bool) {
+        self.0.retain(|&id, _| there(id));
+    }
+}
+
+impl Remembered {
+    fn of(spec: &ExchangeSpec) -> Remembered {
+        Remembered { deduplication: Deduplication::of(spec), history: History::of(spec) }
+    }
+}
+
+/// Whether such an exchange remembers anything.
+pub fn remembers(spec: &ExchangeSpec) -> bool {
+    super::deduplication::is_wanted(spec) || History::of(spec).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Key;
+    use crate::broker::fixture::exchange;
+    use crate::message::{Body, Properties, Route, Stamp, TableBuilder};
+
+    #[test]
+    fn a_duplicate_is_not_kept_and_what_went_is_forgotten() {
+        let arguments = TableBuilder::new().bool("x-message-deduplication", true).build();
+        let spec = ExchangeSpec { arguments, ..exchange("e", "x-recent-history") };
+        assert!(remembers(&spec) && !remembers(&exchange("e", "fanout")));
+        let id = |slot| ExchangeId(Key { slot, generation: 0 });
+        let message = MessageView { route: Route::EMPTY, properties: Properties::NONE, stamp: Stamp::NONE, body: Body::Slice(b"") };
+        let headers = TableBuilder::new().text("x-deduplication-header", "v").build();
+        let mut memories = Memories::default();
+        for slot in [1, 2] {
+            assert!(memories.passes(id(slot), &spec, &message, headers.view(), 0));
+            assert!(!memories.passes(id(slot), &spec, &message, headers.view(), 0));
+            assert!(memories.passes(id(slot), &spec, &message, TableRef::EMPTY, 0));
+        }
+        memories.retain(|kept| kept == id(2));
+        assert_eq!((memories.history(id(1)).count(), memories.history(id(2)).count()), (0, 2));
+    }
+}

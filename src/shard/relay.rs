@@ -1,0 +1,208 @@
+//! Messages whose way leads through an exchange that remembers: shard 0 routes them, wherever they were published.
+//!
+//! ```text
+//! publisher's shard ── Relay ──▶ shard 0: duplicate? keep it, route it ── Publish ──▶ queue's home
+//!         ◀── Returned (mandatory, no queue), Relayed ──     ◀── Accepted ──
+//! ```
+//!
+//! `Relayed` says that all queues of the message have it (what must last, on the disk). It ends the publisher's hold, and until then requests of
+//! its connection wait: whoever publishes and then asks for the message finds it, as if it had gone straight. Messages of one channel through one
+//! exchange keep their order, for all of the way is one row of mail after the other; with what the channel publishes past such exchanges they may
+//! change places.
+//!
+//! Never grow: when a link has no room for what shard 0 spreads, it reads no mail until there is room. Mail backs up into the rings, and publishers
+//! feel that as they feel any full link.
+//!
+//! A queue that is bound to a recent history gets its messages in the moment in which shard 0 binds it. That mail is ahead of the news of the
+//! binding, so they are in the queue when the asker hears of it; and because the history's publishes all come by here, none is missed or comes twice.
+
+use slab::Slab;
+
+use super::Shard;
+use super::dispatch::Published;
+use super::mail::{Hold, Mail, Relay, Relayed, Returned};
+use crate::base::ids::{ConnId, Key, ShardId};
+use crate::broker::catalog::Change;
+use crate::broker::dead_letter::Dead;
+use crate::broker::exchange::remembered::Memories;
+use crate::broker::exchange::{Chance, Dest, Kept};
+use crate::broker::router::Keeper;
+use crate::contract::{RouteSet, VhostId};
+use crate::message::{Content, MessageView, Stamp};
+
+/// Shard 0's part: what exchanges remember, and the relayed messages that queues on their way.
+#[derive(Default)]
+pub struct Relays {
+    memories: Memories,
+    waiting: Slab<Waiting>,
+    /// A link had no room: no mail is read until all have.
+    is_congested: bool,
+}
+
+/// A relayed message that some queues do not have yet.
+struct Waiting {
+    /// Its publisher's shard.
+    from: ShardId,
+    /// What the publisher will hear.
+    relayed: Relayed,
+    queues: usize,
+}
+
+impl Relays {
+    /// Whether what was relayed has found no room.
+    pub fn is_congested(&self) -> bool {
+        self.is_congested
+    }
+
+    /// There is room again.
+    pub fn go_on(&mut self) {
+        self.is_congested = false;
+    }
+}
+
+impl Shard {
+    /// One message of a publisher here, on whose way is an exchange that remembers.
+    pub(super) fn publish_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        if self.id != ShardId::ORDERER {
+            return self.relay(id, published);
+        }
+        let mut routes = std::mem::take(&mut self.routes);
+        let vhost = self.conns.get(id).expect("who publishes is connected").session.vhost();
+        let message = published.contents[0].sent_to(published.route);
+        let passed = self.keeper(self.id, true).route(vhost, &message, &mut routes);
+        if !(passed.is_duplicate && routes.is_empty()) {
+            let properties = passed.properties.as_deref().unwrap_or(message.properties);
+            self.spread(id, &Published { contents: &[Content { properties, ..published.contents[0] }], ..*published }, &routes);
+        }
+        self.routes = routes;
+    }
+
+    /// Sends a message to shard 0, which routes it.
+    fn relay(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let &Published { channel, mandatory, hold: sequence, .. } = published;
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        conn.relayed += 1;
+        let (vhost, generation) = (conn.session.vhost(), conn.session.generation(channel));
+        let publisher = Some(Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() });
+        self.hold_published(id, channel, sequence, 1, 1);
+        let link = self.link(ShardId::ORDERER);
+        let relay = Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, at: 0 };
+        link.relay(&published.contents[0].sent_to(published.route), relay);
+        let has_room = link.has_room();
+        self.link_full |= !has_room;
+    }
+
+    /// A message that died here, on whose way is an exchange that remembers. `copies`: CC and BCC are keys, too.
+    pub(super) fn relay_dead(&mut self, vhost: VhostId, message: &MessageView<'_>, copies: bool) {
+        let relay = Relay { publisher: None, vhost, mandatory: false, is_awaited: false, copies, at: 0 };
+        if self.id == ShardId::ORDERER {
+            self.on_relay(self.id, &relay, message);
+        } else {
+            self.link(ShardId::ORDERER).relay(message, relay);
+        }
+    }
+
+    /// Shard 0: a message from shard `from`.
+    pub(super) fn on_relay(&mut self, from: ShardId, relay: &Relay, message: &MessageView<'_>) {
+        let &Relay { publisher, vhost, mandatory, is_awaited, copies, .. } = relay;
+        let mut routes = std::mem::take(&mut self.routes);
+        let passed = self.keeper(from, copies).route(vhost, message, &mut routes);
+        let message = MessageView { properties: passed.properties.as_deref().unwrap_or(message.properties), ..*message };
+        if publisher.is_none() {
+            let dead = Dead::again(message.properties);
+            routes.retain(|addr| self.catalog.queue(addr.queue).is_some_and(|queue| !dead.is_cycle(&queue.spec.name)));
+        }
+        if let Some(hold) = publisher.filter(|_| mandatory && routes.is_empty() && !passed.is_duplicate) {
+            let Hold { conn, channel, generation, .. } = hold;
+            self.link(from).give_back(&message, Returned { conn, channel, generation, at: 0 });
+        }
+        let own = publisher.map(|_| own_hold(self.relays.waiting.vacant_key()));
+        let queues = self.forward(own, &message, &routes);
+        self.routes = routes;
+        self.relays.is_congested |= std::mem::take(&mut self.link_full);
+        let is_refused = std::mem::take(&mut self.refused);
+        if let Some(hold) = publisher {
+            let relayed = Relayed { hold, is_awaited, is_refused };
+            let at = self.relays.waiting.insert(Waiting { from, relayed, queues });
+            self.end_if_done(at);
+        }
+    }
+
+    /// Shard 0: a queue, or the disk, has a relayed message.
+    pub(super) fn on_relay_accepted(&mut self, own: ConnId) {
+        let at = Key::from(own).slot as usize;
+        self.relays.waiting[at].queues -= 1;
+        self.end_if_done(at);
+    }
+
+    /// Shard 0: a queue has refused a relayed message. (It accepts it next.)
+    pub(super) fn on_relay_refused(&mut self, own: ConnId) {
+        self.relays.waiting[Key::from(own).slot as usize].relayed.is_refused = true;
+    }
+
+    /// Shard 0: the publisher of the relayed message `at` hears that all queues have it, once that is so.
+    fn end_if_done(&mut self, at: usize) {
+        if self.relays.waiting[at].queues == 0 {
+            let Waiting { from, relayed, .. } = self.relays.waiting.remove(at);
+            self.link(from).stage(Mail::Relayed(relayed));
+        }
+    }
+
+    /// All queues have a message that was relayed from here.
+    pub(super) fn on_relayed(&mut self, relayed: Relayed) {
+        let Relayed { hold, is_awaited, is_refused } = relayed;
+        if is_awaited && is_refused {
+            self.on_refused(hold);
+        }
+        if is_awaited {
+            self.on_accepted_by_queue(&[(hold, 1)]);
+        }
+        let Some(conn) = self.conns.get_mut(hold.conn) else { return };
+        conn.relayed -= 1;
+        if conn.relayed == 0
+            && let Some((channel, request)) = conn.delayed.take()
+        {
+            self.on_request(hold.conn, channel, request);
+        }
+    }
+
+    /// Shard 0: a change was applied. Exchanges that went are forgotten; what is bound to a recent history gets its messages.
+    pub(super) fn remember_change(&mut self, change: &Change) {
+        let catalog = &self.catalog;
+        self.relays.memories.retain(|id| catalog.exchange(id).is_some());
+        let Change::Bind { vhost, spec } = change else { return };
+        let source = catalog.exchange_by_name(*vhost, spec.source.as_bytes()).filter(|source| source.remembers);
+        let (Some(source), Some(dest)) = (source, catalog.dest(*vhost, spec.kind, &spec.destination)) else { return };
+        let messages: Vec<Kept> = self.relays.memories.history(source.id).cloned().collect();
+        for message in messages {
+            self.replay(&message.view(), dest);
+        }
+    }
+
+    /// Shard 0: a message of a history goes where a new binding leads.
+    fn replay(&mut self, message: &MessageView<'_>, dest: Dest) {
+        let mut routes = RouteSet::new();
+        match dest {
+            Dest::Queue(queue) => routes.push(queue),
+            Dest::Exchange(id) => _ = self.keeper(self.id, true).route_from(id, message, &mut routes),
+        }
+        let stamp = if message.stamp == Stamp::NONE { Stamp::NONE } else { message.stamp.renewed(self.time_of_day()) };
+        self.forward(None, &MessageView { stamp, ..*message }, &routes);
+        self.relays.is_congested |= std::mem::take(&mut self.link_full);
+        self.refused = false;
+    }
+
+    fn keeper(&mut self, publisher: ShardId, copies: bool) -> Keeper<'_> {
+        let Shard { catalog, relays, rng, now, .. } = self;
+        Keeper { catalog, memories: &mut relays.memories, chance: Chance { rng, here: publisher }, copies, now: *now }
+    }
+}
+
+/// Who waits for the relayed message `at`: no connection's channel, for there is none with number 0.
+fn own_hold(at: usize) -> Hold {
+    let slot = u32::try_from(at).expect("fewer messages are under way");
+    Hold { conn: ConnId(Key { slot, generation: 0 }), channel: RELAY, generation: 0, sequence: 1 }
+}
+
+/// The channel number of holds that are shard 0's own.
+pub const RELAY: u16 = 0;
