@@ -2,7 +2,7 @@
 
 use ringmq::base::rng::Rng;
 
-use crate::op::{Binding, EXCHANGES, KEYS, MessageId, Name, Op, PATTERNS, Publish, QUEUES};
+use crate::op::{Binding, EXCHANGES, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES};
 
 /// The dice of a run.
 pub struct Dice(Rng);
@@ -56,11 +56,17 @@ impl Dice {
         self.pick(EXCHANGES).0
     }
 
+    /// The same, but for the one that remembers.
+    fn other_exchange(&mut self) -> Name {
+        let others: Vec<Name> = EXCHANGES.iter().map(|(name, _)| *name).filter(|&name| name != MEMORY).collect();
+        self.pick(&others)
+    }
+
     /// A binding between things that may exist.
     pub fn binding(&mut self) -> Binding {
         let source = if self.one_in(6) { "amq.direct" } else { self.exchange() };
         let to_queue = !self.one_in(4);
-        let destination = if to_queue { self.queue() } else { self.exchange() };
+        let destination = if to_queue { self.queue() } else { self.other_exchange() };
         let key = if source == "t0" { self.pick(PATTERNS) } else { self.pick(KEYS) };
         let headers = (source == "h0").then(|| (self.one_in(2), self.headers(1)));
         Binding { source, destination, to_queue, key, headers }

@@ -19,6 +19,7 @@ mod model;
 mod op;
 mod operators;
 mod oracle;
+mod remembered;
 mod routing;
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,9 +16,12 @@ pub type MessageId = u32;
 /// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient, `p*` have priorities.
 pub const QUEUES: &[Name] = &["q0", "p0", "q2", "v0", "a0", "x0"];
 
-/// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding, `v…` is transient.
+/// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding, `v…` is transient, [`MEMORY`] remembers.
 pub const EXCHANGES: &[(Name, Name)] =
-    &[("d0", "direct"), ("f0", "fanout"), ("t0", "topic"), ("h0", "headers"), ("af0", "fanout"), ("vf0", "fanout")];
+    &[("d0", "direct"), ("f0", "fanout"), ("t0", "topic"), ("h0", "headers"), ("af0", "fanout"), ("vf0", "fanout"), (MEMORY, "fanout")];
+
+/// Shard 0 routes what is published to this one, because it would drop duplicates. (There are none.) It is never bound behind another exchange.
+pub const MEMORY: Name = "m0";
 
 /// Routing and binding keys (of topic exchanges too).
 pub const KEYS: &[Name] = &["a", "b", "a.b", "b.a.b", "a.b.c", "q0", "q2"];
@@ -160,11 +163,11 @@ impl Op {
         match self {
             Op::DeclareExchange(name) => {
                 let kind = EXCHANGES.iter().find(|(exchange, _)| exchange == name).expect("a name of the list").1;
-                let auto = Value::Bool(name.starts_with('a'));
-                frame(
-                    "exchange.declare",
-                    &[("exchange", text(name)), ("type", text(kind)), ("durable", Value::Bool(is_durable(name))), ("auto_delete", auto)],
-                )
+                let (durable, auto) = (Value::Bool(is_durable(name)), Value::Bool(name.starts_with('a')));
+                let remembers = (b"x-message-deduplication".to_vec(), Value::Bool(*name == MEMORY));
+                let arguments = ("arguments", Value::Table(vec![remembers]));
+                let fields = [("exchange", text(name)), ("type", text(kind)), ("durable", durable), ("auto_delete", auto), arguments];
+                frame("exchange.declare", &fields)
             }
             Op::DeleteExchange { name, if_unused } => {
                 frame("exchange.delete", &[("exchange", text(name)), ("if_unused", Value::Bool(*if_unused))])

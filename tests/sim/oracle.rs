@@ -79,8 +79,8 @@ pub struct Consumer {
     pub queue: Name,
     no_ack: bool,
     prefetch: u16,
-    /// The last first delivery per publishing channel and level of the queue.
-    order: BTreeMap<(ChannelId, u8), u64>,
+    /// The last first delivery per publishing channel, way (through shard 0 or not) and level of the queue.
+    order: BTreeMap<(ChannelId, bool, u8), u64>,
 }
 
 /// Something that is right only if the broker has closed one of these channels and its client does not know it yet; each with the number of

@@ -1,7 +1,7 @@
 //! What arrives at clients, and what may explain it.
 
 use super::{Channel, ChannelId, Oracle, ROUNDS_OF_MAIL, State, Suspicion};
-use crate::op::{MessageId, Name, Op};
+use crate::op::{MEMORY, MessageId, Name, Op};
 
 /// A copy of a message that a client got.
 pub struct Arrival {
@@ -19,14 +19,14 @@ impl Oracle {
     /// A consumer got a message: in order and within its prefetch.
     pub(super) fn on_delivered(&mut self, at: ChannelId, tag: u32, delivery: u64, redelivered: bool, id: MessageId) {
         let message = &self.messages[&id];
-        let (publisher, sequence) = (message.publisher, message.sequence);
+        let (publisher, sequence, is_remembered) = (message.publisher, message.sequence, message.publish.exchange == MEMORY);
         let may_be_back = self.consumers.get(&tag).is_some_and(|consumer| self.may_be_flagged(consumer.queue));
         let consumer = self.consumers.get_mut(&tag).unwrap_or_else(|| panic!("consumer {tag} is cancelled and gets message {id}"));
         let (queue, no_ack, prefetch) = (consumer.queue, consumer.no_ack, consumer.prefetch);
         assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
         let is_recovered = self.copies.get(&(id, queue)).is_some_and(|copy| copy.state == State::Recovered);
         let is_first = !redelivered || (is_recovered && !may_be_back);
-        let last = consumer.order.entry((publisher, message.publish.level(queue))).or_default();
+        let last = consumer.order.entry((publisher, is_remembered, message.publish.level(queue))).or_default();
         let in_order = sequence > *last;
         if is_first {
             *last = sequence.max(*last);
