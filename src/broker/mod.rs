@@ -7,6 +7,7 @@ pub mod dead_letter;
 pub mod exchange;
 #[cfg(test)]
 mod fixture;
+pub mod keeper;
 pub mod known_routes;
 pub mod memory;
 mod publish_rules;

@@ -17,7 +17,6 @@ use smallvec::SmallVec;
 
 use super::access::User;
 use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
-use super::exchange::remembered::Memories;
 use super::exchange::{Chance, Dest, Features, Matcher};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
@@ -42,34 +41,12 @@ pub struct Routed {
     /// Whether exchange and routing key alone led to these queues, so that they are those of every message with the same two that
     /// [`needs_checks`] lets pass.
     pub cacheable: bool,
-    /// An exchange on the way remembers: these queues do not count, a [`Keeper`] finds those that do. It takes BCC out, too.
+    /// An exchange on the way remembers: these queues do not count, a [`Keeper`](super::keeper::Keeper) finds those that do. It takes BCC out, too.
     pub is_remembered: bool,
     /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see, and replies need an address.
     pub properties: Option<Vec<u8>>,
     /// Names in CC and BCC that lead to channels which wait for replies.
     pub reply_names: Vec<Vec<u8>>,
-}
-
-/// What was learnt where an exchange remembers.
-pub struct Passed {
-    /// As of [`Routed`].
-    pub properties: Option<Vec<u8>>,
-    /// A duplicate was dropped on the way.
-    pub is_duplicate: bool,
-}
-
-/// Who routes messages through exchanges that remember.
-pub struct Keeper<'a> {
-    /// What exists.
-    pub catalog: &'a Catalog,
-    /// What they remember.
-    pub memories: &'a mut Memories,
-    /// The publisher's shard, and dice.
-    pub chance: Chance<'a>,
-    /// CC and BCC are keys, too.
-    pub copies: bool,
-    /// Milliseconds.
-    pub now: u64,
 }
 
 /// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
@@ -145,39 +122,6 @@ fn address(properties: &[u8], reply_name: Option<&str>) -> Result<Vec<u8>, Fault
     }
 }
 
-impl Keeper<'_> {
-    /// Finds the queues of a message that [`route`] has let pass, and has the exchanges on its way remember it. If its exchange is gone, it has none.
-    pub fn route(&mut self, vhost: VhostId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
-        out.clear();
-        let exchange = self.catalog.find_vhost(vhost).and_then(|vhost| self.catalog.exchange_by_name(vhost.id, message.route.exchange()));
-        match exchange {
-            Some(exchange) => self.route_from(exchange.id, message, out),
-            None => Passed { properties: None, is_duplicate: false },
-        }
-    }
-
-    /// The same from an exchange on the way on.
-    pub fn route_from(&mut self, start: ExchangeId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
-        out.clear();
-        let properties = Properties::trusted(message.properties);
-        let headers = properties.headers().unwrap_or_default();
-        let copies = if self.copies { CarbonCopies::of(headers).unwrap_or_default() } else { CarbonCopies::default() };
-        let without_blind = copies.has_blind().then(|| copies.without_blind(message.properties, headers));
-        let visible = MessageView { properties: without_blind.as_deref().unwrap_or(message.properties), ..*message };
-        let keys = || std::iter::once(message.route.key()).chain(copies.keys());
-        let Keeper { catalog, memories, chance, now, .. } = self;
-        let mut is_duplicate = false;
-        let visit = |exchange: &ExchangeInfo| {
-            let passes = !exchange.remembers || memories.passes(exchange.id, &exchange.spec, &visible, headers, *now);
-            is_duplicate |= !passes;
-            passes
-        };
-        Way { catalog, keys, features: Features { headers, properties } }.walk(start, chance, visit, out);
-        keep_each_once(out);
-        Passed { properties: without_blind, is_duplicate }
-    }
-}
-
 fn check_properties(properties: Properties<'_>) -> Result<(TableRef<'_>, CarbonCopies<'_>), Fault> {
     if let Some(expiration) = properties.expiration() {
         check_expiration(expiration)?;
@@ -220,7 +164,13 @@ impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
     }
 
     /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says whether the message goes on from there.
-    fn walk(&self, start: ExchangeId, chance: &mut Chance<'_>, mut visit: impl FnMut(&ExchangeInfo) -> bool, out: &mut RouteSet) {
+    pub(super) fn walk(
+        &self,
+        start: ExchangeId,
+        chance: &mut Chance<'_>,
+        mut visit: impl FnMut(&ExchangeInfo) -> bool,
+        out: &mut RouteSet,
+    ) {
         let catalog = self.catalog;
         let walk = catalog.start_walk();
         let mut ahead: SmallVec<[ExchangeId; 8]> = SmallVec::new();
@@ -258,7 +208,7 @@ fn alternate_of(catalog: &Catalog, exchange: &ExchangeInfo) -> Option<ExchangeId
 }
 
 /// Sorting also brings the queues of one shard together.
-fn keep_each_once(out: &mut RouteSet) {
+pub(super) fn keep_each_once(out: &mut RouteSet) {
     if out.len() > 1 {
         out.sort_unstable();
         out.dedup();
@@ -271,7 +221,9 @@ mod tests {
     use crate::base::ids::ShardId;
     use crate::base::rng::Rng;
     use crate::broker::catalog::Saved;
+    use crate::broker::exchange::remembered::Memories;
     use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
+    use crate::broker::keeper::Keeper;
     use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, Request};
     use crate::message::{Body, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 

@@ -7,8 +7,13 @@ use std::fmt;
 pub fn erlang_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
+        Err(_) => Cow::Owned(latin1_text(bytes)),
     }
+}
+
+/// What Erlang's `~s` makes of bytes: one Latin-1 character for each.
+pub fn latin1_text(bytes: &[u8]) -> String {
+    bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
 /// Prints bytes as Erlang's `~tp` does: `<<"text">>` if they are printable ASCII or Latin-1, `<<"text"/utf8>>` if they are printable
@@ -35,7 +40,7 @@ pub struct ErlangString<'a>(pub &'a [u8]);
 
 impl fmt::Display for ErlangString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text: String = self.0.iter().map(|&byte| char::from(byte)).collect();
+        let text = latin1_text(self.0);
         if text.is_empty() || !text.chars().all(printable) {
             return write!(f, "[{}]", numbers(self.0));
         }

@@ -16,7 +16,7 @@ mod table_builder;
 mod value;
 pub mod wire;
 
-pub use erlang::{ErlangBinary, ErlangString, erlang_text};
+pub use erlang::{ErlangBinary, ErlangString, erlang_text, latin1_text};
 pub use properties::{Properties, PropertiesBuilder, PropertiesError, flag, replace_headers, replace_reply_to};
 pub use record::{Record, head_len, read_head, set_holders, write_head};
 pub use table::{Entries, Table, TableError, TableRef};

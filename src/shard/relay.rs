@@ -26,7 +26,7 @@ use crate::broker::catalog::Change;
 use crate::broker::dead_letter::Dead;
 use crate::broker::exchange::remembered::Memories;
 use crate::broker::exchange::{Chance, Dest, Kept};
-use crate::broker::router::Keeper;
+use crate::broker::keeper::Keeper;
 use crate::contract::{RouteSet, VhostId};
 use crate::message::{Content, MessageView, Stamp};
 

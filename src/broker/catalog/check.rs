@@ -8,7 +8,7 @@ use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, consum
 use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::exchange::{Kind, Matcher, check_arguments, check_binding, check_weight};
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
-use crate::message::{Table, Value};
+use crate::message::{Table, Value, latin1_text};
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -287,11 +287,6 @@ impl Catalog {
     fn exchange_text(&self, vhost: VhostId, name: &str) -> String {
         format!("exchange '{name}' in vhost '{}'", self.vhost_name(vhost))
     }
-}
-
-/// What Erlang's `~s` makes of bytes: one Latin-1 character for each.
-fn latin1_text(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
 fn check_kind(kind: &str) -> Result<(), Fault> {

@@ -1,0 +1,68 @@
+//! Who routes the messages on whose way an exchange [remembers](super::exchange::remembered): the router's walk once more, where the memories are.
+//!
+//! The publisher's shard has checked the message ([`route`](super::router::route)) and knows by the bindings that it must come here. Whether it is a
+//! duplicate is decided here, and only here it is kept for later.
+
+use super::catalog::{Catalog, ExchangeInfo};
+use super::exchange::remembered::Memories;
+use super::exchange::{Chance, Features};
+use super::publish_rules::CarbonCopies;
+use super::router::{Way, keep_each_once};
+use crate::base::ids::ExchangeId;
+use crate::contract::{RouteSet, VhostId};
+use crate::message::{MessageView, Properties};
+
+/// What was learnt where an exchange remembers.
+pub struct Passed {
+    /// As of [`Routed`](super::router::Routed).
+    pub properties: Option<Vec<u8>>,
+    /// A duplicate was dropped on the way.
+    pub is_duplicate: bool,
+}
+
+/// Who routes messages through exchanges that remember.
+pub struct Keeper<'a> {
+    /// What exists.
+    pub catalog: &'a Catalog,
+    /// What they remember.
+    pub memories: &'a mut Memories,
+    /// The publisher's shard, and dice.
+    pub chance: Chance<'a>,
+    /// CC and BCC are keys, too.
+    pub copies: bool,
+    /// Milliseconds.
+    pub now: u64,
+}
+
+impl Keeper<'_> {
+    /// Finds the queues of a message that [`route`](super::router::route) has let pass, and has the exchanges on its way remember it. If its exchange is gone, it has none.
+    pub fn route(&mut self, vhost: VhostId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
+        out.clear();
+        let exchange = self.catalog.find_vhost(vhost).and_then(|vhost| self.catalog.exchange_by_name(vhost.id, message.route.exchange()));
+        match exchange {
+            Some(exchange) => self.route_from(exchange.id, message, out),
+            None => Passed { properties: None, is_duplicate: false },
+        }
+    }
+
+    /// The same from an exchange on the way on.
+    pub fn route_from(&mut self, start: ExchangeId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
+        out.clear();
+        let properties = Properties::trusted(message.properties);
+        let headers = properties.headers().unwrap_or_default();
+        let copies = if self.copies { CarbonCopies::of(headers).unwrap_or_default() } else { CarbonCopies::default() };
+        let without_blind = copies.has_blind().then(|| copies.without_blind(message.properties, headers));
+        let visible = MessageView { properties: without_blind.as_deref().unwrap_or(message.properties), ..*message };
+        let keys = || std::iter::once(message.route.key()).chain(copies.keys());
+        let Keeper { catalog, memories, chance, now, .. } = self;
+        let mut is_duplicate = false;
+        let visit = |exchange: &ExchangeInfo| {
+            let passes = !exchange.remembers || memories.passes(exchange.id, &exchange.spec, &visible, headers, *now);
+            is_duplicate |= !passes;
+            passes
+        };
+        Way { catalog, keys, features: Features { headers, properties } }.walk(start, chance, visit, out);
+        keep_each_once(out);
+        Passed { properties: without_blind, is_duplicate }
+    }
+}
