@@ -153,7 +153,7 @@ impl Shard {
         let piece = if self.uses_more_than(self.config.queue_memory) { LOG_READ_SIZE_SHORT } else { LOG_READ_SIZE };
         let reads_ahead = self.may_read_ahead();
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
-        if reads_ahead && queue.may_expire() {
+        if reads_ahead && queue.reads_ahead() {
             let spilled = queue.levels().filter(|level| level.spilled() > 0).max_by_key(|level| level.number());
             spilled.inspect(|level| self.store.load(level.slot(), 0, piece));
         } else if queue.first().spilled() > 0 {
@@ -180,6 +180,7 @@ impl Shard {
 
     /// A read of the log is done.
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
+        let epoch_ms = self.epoch_ms;
         let Shard { store, arena, queues, .. } = self;
         let LevelAddr { queue: id, level } = reader.level();
         let mut queue = local_queue(queues, id);
@@ -189,6 +190,10 @@ impl Shard {
                 let entry = Entry::new(level, sequence, arena.insert(message, Holders::One).logged());
                 let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
                 queue.change(level, |level| level.load(entry));
+                // Those from before the start were not counted when they came.
+                if queue.counts_bytes() && message.stamp.time_ms().is_none_or(|time| time < epoch_ms) {
+                    queue.extras().ready_bytes += message.body.bytes().len() as u64;
+                }
                 if message.stamp.time_ms().is_some() {
                     timed.push(entry);
                 }

@@ -44,8 +44,7 @@ impl Shard {
         let extras = queue.extras();
         (extras.settings, extras.unused_since) = (settings, now);
         self.special_queues += usize::from(!was_special);
-        let may_expire = queue.may_expire() && queue.spilled() > 0;
-        if may_expire {
+        if queue.reads_ahead() && queue.spilled() > 0 {
             self.mark_queue(id);
         }
         self.set_queue_timer(id);
@@ -118,7 +117,8 @@ impl Shard {
     #[inline]
     pub(super) fn discount(queue: &mut Queue, message: &MessageView<'_>) {
         if queue.extras.is_some() && queue.counts_bytes() {
-            queue.extras().ready_bytes -= message.body.bytes().len() as u64;
+            let extras = queue.extras();
+            extras.ready_bytes = extras.ready_bytes.saturating_sub(message.body.bytes().len() as u64);
         }
     }
 

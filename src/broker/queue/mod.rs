@@ -96,9 +96,10 @@ impl Queue {
         self.extras.as_deref().is_some_and(|extras| length > 0 && extras.settings.is_exceeded(length, extras.ready_bytes))
     }
 
-    /// Whether its messages may expire, and somebody wants to know when.
-    pub fn may_expire(&self) -> bool {
-        self.settings().is_some_and(|settings| settings.message_ttl.is_some() || settings.dead_letter.is_some())
+    /// Whether what a restart has found of it is read though nobody asks for it: it may expire, or its bytes count.
+    pub fn reads_ahead(&self) -> bool {
+        let matters = |settings: &Settings| settings.message_ttl.is_some() || settings.dead_letter.is_some();
+        self.settings().is_some_and(matters) || self.counts_bytes()
     }
 
     /// Whether the number of bytes matters.

@@ -324,6 +324,7 @@ def time_and_limits():
     channel.queue_declare("r.t.waits", durable=True, arguments={**dead, "x-message-ttl": 2000})
     channel.queue_declare("r.t.own", durable=True, arguments=dead)
     channel.queue_declare("r.t.short", durable=True, arguments={"x-max-length": 2})
+    channel.queue_declare("r.t.bytes", durable=True, arguments={"x-max-length-bytes": 10})
     channel.queue_declare("r.t.unused", durable=True, arguments={"x-expires": 3_600_000})
     channel.confirm_delivery()
     channel.basic_publish("", "r.t.rejects", b"rejected", PERSISTENT)
@@ -331,6 +332,7 @@ def time_and_limits():
     seal(channel, "r.t.rejects")
     for n in range(3):
         channel.basic_publish("", "r.t.short", b"%d" % n, PERSISTENT)
+        channel.basic_publish("", "r.t.bytes", b"four", PERSISTENT)
     channel.basic_publish("", "r.t.own", b"never", pika.BasicProperties(delivery_mode=2, expiration="3600000"))
     channel.basic_publish("", "r.t.own", b"soon", pika.BasicProperties(delivery_mode=2, expiration="2000"))
     channel.basic_publish("", "r.t.waits", b"waits", PERSISTENT)
@@ -346,11 +348,14 @@ def time_and_limits():
         }, died
         assert [body for body, _ in look(channel, "r.t.own", 2)] == [b"never", None]
         assert [body for body, _ in look(channel, "r.t.short", 3)] == [b"1", b"2", None]
+        assert [body for body, _ in look(channel, "r.t.bytes", 3)] == [b"four", b"four", None]
     yield
     with channels(1) as (channel,):
         channel.confirm_delivery()
         channel.basic_publish("", "r.t.short", b"3", PERSISTENT)
         assert [body for body, _ in look(channel, "r.t.short", 3)] == [b"2", b"3", None]
+        channel.basic_publish("", "r.t.bytes", b"last", PERSISTENT)
+        assert [body for body, _ in look(channel, "r.t.bytes", 3)] == [b"four", b"last", None]
         assert ready(channel, "r.t.dead") == 3 and ready(channel, "r.t.own") == 1
         present("queue", "r.t.unused")
 
