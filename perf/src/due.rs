@@ -1,5 +1,5 @@
 //! Messages that are due at random times: how late they come, and whether in order. They wait in a queue that nobody consumes, each with an
-//! expiration of its own, and are dead-lettered to a queue that is consumed.
+//! expiration of its own, and are dead-lettered to a queue that is consumed; or an exchange delays them.
 
 use std::fmt::Write as _;
 use std::io::{BufReader, Read};
@@ -40,6 +40,15 @@ pub struct DueArgs {
     /// Publish without expirations, look at the broker's memory, and end
     #[arg(long)]
     pub without: bool,
+    /// Have an exchange delay them (x-delayed-message) instead of a queue's dead-lettering, persistent and all durable
+    #[arg(long)]
+    pub delayed: bool,
+    /// Publish, and leave them to a second run with --receive, behind a restart of the broker
+    #[arg(long, conflicts_with = "without")]
+    pub publish: bool,
+    /// Receive what a run with --publish has left
+    #[arg(long, conflicts_with_all = ["without", "publish"])]
+    pub receive: bool,
     /// Write the report as JSON to standard output
     #[arg(long)]
     pub json: bool,
@@ -71,14 +80,19 @@ pub fn run(args: &DueArgs) -> Result<()> {
     }
     let mut publisher = Connection::open(&args.connect.settings())?;
     publisher.open_channel(CHANNEL)?;
-    declare(&mut publisher)?;
+    declare(&mut publisher, args)?;
     let before = process::usage(&args.connect.broker_pid)?.rss_bytes;
-    let consumer = (!args.without).then(|| consume(args)).transpose()?;
-    publish(&mut publisher, args)?;
-    let rss_bytes = process::usage(&args.connect.broker_pid)?.rss_bytes - before;
+    let consumer = (!args.without && !args.publish).then(|| consume(args)).transpose()?;
+    if !args.receive {
+        publish(&mut publisher, args)?;
+    }
+    let rss_bytes = process::usage(&args.connect.broker_pid)?.rss_bytes.saturating_sub(before);
     let late_ms = consumer.map(|consumer| consumer.join().map_err(|_| "the consumer failed".to_owned())?).transpose()?;
-    for queue in [WAITING, DEAD] {
-        publisher.call(CHANNEL, id::QUEUE_DELETE, id::QUEUE_DELETE_OK, |e| _ = e.u16(0).short(queue).u8(0))?;
+    if !args.publish {
+        for queue in [WAITING, DEAD] {
+            publisher.call(CHANNEL, id::QUEUE_DELETE, id::QUEUE_DELETE_OK, |e| _ = e.u16(0).short(queue).u8(0))?;
+        }
+        publisher.call(CHANNEL, id::EXCHANGE_DELETE, id::EXCHANGE_DELETE_OK, |e| _ = e.u16(0).short(DELAYING).u8(0))?;
     }
     publisher.close()?;
     let report = DueReport { messages: args.messages, rss_bytes, late_ms };
@@ -86,11 +100,21 @@ pub fn run(args: &DueArgs) -> Result<()> {
     Ok(())
 }
 
-fn declare(connection: &mut Connection) -> Result<()> {
+fn declare(connection: &mut Connection, args: &DueArgs) -> Result<()> {
     let target = |name: &str, value: &str| (name.to_owned(), Field::Text(value.to_owned()));
     let dead_letter = vec![target("x-dead-letter-exchange", ""), target("x-dead-letter-routing-key", DEAD)];
+    let durable = if args.delayed { DURABLE } else { 0 };
     for (queue, arguments) in [(DEAD, Table::new()), (WAITING, dead_letter)] {
-        connection.call(CHANNEL, id::QUEUE_DECLARE, id::QUEUE_DECLARE_OK, |e| _ = e.u16(0).short(queue).u8(0).table(&arguments))?;
+        connection.call(CHANNEL, id::QUEUE_DECLARE, id::QUEUE_DECLARE_OK, |e| _ = e.u16(0).short(queue).u8(durable).table(&arguments))?;
+    }
+    if args.delayed {
+        let kind = vec![target("x-delayed-type", "fanout")];
+        connection.call(CHANNEL, id::EXCHANGE_DECLARE, id::EXCHANGE_DECLARE_OK, |e| {
+            _ = e.u16(0).short(DELAYING).short("x-delayed-message").u8(DURABLE).table(&kind);
+        })?;
+        connection.call(CHANNEL, id::QUEUE_BIND, id::QUEUE_BIND_OK, |e| {
+            _ = e.u16(0).short(DEAD).short(DELAYING).short("").u8(0).table(&Table::new());
+        })?;
     }
     Ok(())
 }
@@ -106,12 +130,13 @@ fn publish(connection: &mut Connection, args: &DueArgs) -> Result<()> {
         let wait_ms = args.min_ms + random % (args.max_ms - args.min_ms + 1);
         let due = sys::now_ns() + wait_ms * 1_000_000;
         body[..8].copy_from_slice(&due.to_le_bytes());
-        let expiration = if args.without { String::new() } else { wait_ms.to_string() };
+        let expiration = if args.without || args.delayed { String::new() } else { wait_ms.to_string() };
+        let delay = (args.delayed && !args.without).then(|| ("x-delay".to_owned(), Field::Int(wait_ms as i64)));
         let message = Publish {
-            exchange: "",
+            exchange: if args.delayed { DELAYING } else { "" },
             key: WAITING,
-            headers: &Table::new(),
-            persistent: false,
+            headers: &delay.into_iter().collect(),
+            persistent: args.delayed,
             priority: None,
             mandatory: false,
             expiration: &expiration,
@@ -175,6 +200,8 @@ fn text(report: &DueReport) -> String {
 const CHANNEL: u16 = 1;
 const WAITING: &str = "ringmq-perf-waiting";
 const DEAD: &str = "ringmq-perf-dead";
+const DELAYING: &str = "ringmq-perf-delaying";
+const DURABLE: u8 = 2;
 /// Messages per write.
 const CHUNK: u64 = 50;
 const BODY_MIN: usize = 16;

@@ -80,6 +80,14 @@ pub const RING_SLOTS: usize = 2048;
 pub const QUEUE_BUDGET: usize = 1024;
 /// Dead messages that are published again in one turn.
 pub const BURY_BUDGET: usize = 256;
+/// How long before it is due a delayed message is fetched from the log, milliseconds: reading many takes a while.
+pub const DELAY_AHEAD_MS: u64 = 10_000;
+/// Delayed messages of one exchange that are fetched at a time.
+pub const DELAY_FETCH_MAX: usize = 1 << 18;
+/// How long none is fetched when there is no memory for them, milliseconds.
+pub const DELAY_REST_MS: u64 = 10;
+/// Messages on their way from a queue to others at a time.
+pub const TRANSFERS_MAX: usize = 4096;
 /// Messages of a queue that expire in one turn.
 pub const EXPIRE_BUDGET: usize = 4096;
 /// Places of purged messages that are freed in one turn.

@@ -30,6 +30,8 @@ pub struct Keeper<'a> {
     pub chance: Chance<'a>,
     /// CC and BCC are keys, too.
     pub copies: bool,
+    /// The message comes from this exchange, which has delayed it: it passed there before, and goes on.
+    pub passed: Option<ExchangeId>,
     /// Milliseconds.
     pub now: u64,
 }
@@ -38,9 +40,10 @@ impl Keeper<'_> {
     /// Finds the queues of a message that [`route`](super::router::route) has let pass, and has the exchanges on its way remember it. If its exchange is gone, it has none.
     pub fn route(&mut self, vhost: VhostId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
         out.clear();
-        let exchange = self.catalog.find_vhost(vhost).and_then(|vhost| self.catalog.exchange_by_name(vhost.id, message.route.exchange()));
-        match exchange {
-            Some(exchange) => self.route_from(exchange.id, message, out),
+        let published_to = || self.catalog.exchange_by_name(vhost, message.route.exchange()).map(|exchange| exchange.id);
+        let start = self.catalog.find_vhost(vhost).and_then(|_| self.passed.or_else(published_to));
+        match start {
+            Some(start) => self.route_from(start, message, out),
             None => Passed { properties: None, is_duplicate: false },
         }
     }
@@ -54,10 +57,12 @@ impl Keeper<'_> {
         let without_blind = copies.has_blind().then(|| copies.without_blind(message.properties, headers));
         let visible = MessageView { properties: without_blind.as_deref().unwrap_or(message.properties), ..*message };
         let keys = || std::iter::once(message.route.key()).chain(copies.keys());
-        let Keeper { catalog, memories, chance, now, .. } = self;
+        let Keeper { catalog, memories, chance, passed, now, .. } = self;
         let mut is_duplicate = false;
         let visit = |exchange: &ExchangeInfo| {
-            let passes = !exchange.remembers || memories.passes(exchange.id, &exchange.spec, &visible, headers, *now);
+            let passes = !exchange.remembers
+                || *passed == Some(exchange.id)
+                || memories.passes(exchange.id, &exchange.spec, &visible, headers, *now);
             is_duplicate |= !passes;
             passes
         };

@@ -4,6 +4,7 @@
 //! publish ─▶ permitted? exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ topics permitted? ─▶ user-id ─▶ walk ─▶ queues, each once
 //!                                                                             exchange bound to exchange: walk on ┤
 //!                                                                  nothing bound matched: its alternate exchange ┤
+//!                                                    it delays: on to its own queue, the rest of the way later ┤
 //!                                                                     it remembers: a Keeper walks the same way ┘
 //! ```
 //!
@@ -17,7 +18,7 @@ use smallvec::SmallVec;
 
 use super::access::User;
 use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
-use super::exchange::{Chance, Dest, Features, Matcher};
+use super::exchange::{Chance, Dest, Features, Matcher, delay};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
@@ -100,7 +101,7 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     } else {
         let way = Way { catalog, keys, features: Features { headers, properties } };
         let visit = |exchange: &ExchangeInfo| {
-            is_by_key &= exchange.matcher.is_by_key();
+            is_by_key &= exchange.matcher.is_by_key() && exchange.room.is_none();
             is_remembered |= exchange.remembers;
             true
         };
@@ -108,10 +109,31 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     }
     keep_each_once(out);
     let own = addressed.as_deref().unwrap_or(message.properties);
-    let properties = if copies.has_blind() && !is_remembered { Some(copies.without_blind(own, headers)) } else { addressed };
+    let is_seen = !is_remembered && !out.iter().all(|addr| catalog.queue(addr.queue).is_some_and(|queue| queue.delays.is_some()));
+    let properties = if copies.has_blind() && is_seen { Some(copies.without_blind(own, headers)) } else { addressed };
     let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
     let reply_names = names.map(<[u8]>::to_vec).collect();
     Ok(Routed { cacheable: copies.is_empty() && is_by_key && !is_remembered, is_remembered, properties, reply_names })
+}
+
+/// Finds the queues of a message that the exchange `from` has delayed, from there on. It comes without its delay, and was checked before.
+pub fn route_on(catalog: &Catalog, from: ExchangeId, message: &MessageView<'_>, mut chance: Chance<'_>, out: &mut RouteSet) -> Routed {
+    out.clear();
+    let properties = Properties::trusted(message.properties);
+    let headers = properties.headers().unwrap_or_default();
+    let copies = CarbonCopies::of(headers).unwrap_or_default();
+    let way =
+        Way { catalog, keys: || std::iter::once(message.route.key()).chain(copies.keys()), features: Features { headers, properties } };
+    let mut is_remembered = false;
+    let visit = |exchange: &ExchangeInfo| {
+        is_remembered |= exchange.remembers && exchange.id != from;
+        true
+    };
+    way.walk(from, &mut chance, visit, out);
+    keep_each_once(out);
+    let hides = copies.has_blind() && !is_remembered;
+    let properties = hides.then(|| copies.without_blind(message.properties, headers));
+    Routed { is_remembered, properties, ..Routed::default() }
 }
 
 /// The properties of a request with the name that its replies are to be sent to.
@@ -177,6 +199,10 @@ impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
         visit_first(catalog, start, walk, &mut ahead);
         while let Some(exchange) = ahead.pop().and_then(|id| catalog.exchange(id)) {
             if !visit(exchange) {
+                continue;
+            }
+            if let Some(room) = exchange.room.filter(|_| delay(self.features.headers).is_some()) {
+                out.push(room);
                 continue;
             }
             let mut matched = false;
@@ -412,8 +438,8 @@ mod tests {
             MessageView { route: Route::new(b"\x0aamq.fanout\x01k"), properties: &properties, stamp: Stamp::NONE, body: Body::Slice(b"") };
         for (count, is_duplicate) in [(2, false), (1, true)] {
             let chance = Chance { rng: &mut rng, here: ShardId(0) };
-            let passed =
-                Keeper { catalog: &catalog, memories: &mut memories, chance, copies: true, now: 0 }.route(VHOST, &message, &mut out);
+            let passed = Keeper { catalog: &catalog, memories: &mut memories, chance, copies: true, passed: None, now: 0 }
+                .route(VHOST, &message, &mut out);
             assert_eq!((out.len(), passed.is_duplicate), (count, is_duplicate));
             let shown = TableBuilder::new().text("x-deduplication-header", "v").build();
             assert_eq!(passed.properties, Some(with_headers(&shown)));

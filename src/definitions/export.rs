@@ -17,7 +17,7 @@ use crate::contract::Limit;
 /// What exists, but for what belongs to a connection and what every virtual host has.
 pub fn export(catalog: &Catalog) -> Definitions {
     Definitions {
-        queues: catalog.queues().filter(|queue| queue.owner.is_none()).map(|info| queue(catalog, info)).collect(),
+        queues: catalog.queues().filter(|queue| queue.owner.is_none() && queue.delays.is_none()).map(|info| queue(catalog, info)).collect(),
         exchanges: catalog.exchanges().filter(|exchange| !is_reserved(&exchange.spec.name)).map(|info| exchange(catalog, info)).collect(),
         bindings: catalog.bindings().filter(|view| lasts(catalog, view)).map(|view| binding(catalog, &view)).collect(),
         ..administration(catalog)

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::export::administration;
 use super::steps::Step;
 use crate::base::ids::ShardId;
-use crate::broker::catalog::{Catalog, Change, Saved, Verdict};
+use crate::broker::catalog::{Catalog, Saved, Verdict};
 use crate::contract::{Command, Password, UserSpec};
 
 /// What has come of it.
@@ -42,7 +42,7 @@ pub fn import(catalog: &mut Catalog, steps: Vec<Step>, mut homes: Homes, mut sal
         let home = ShardId((homes.next_number % u64::from(homes.shards)) as u16);
         match catalog.check_command(&hashed(command, &mut salt), home) {
             Ok(Verdict::Change(change)) => {
-                let change = with_number(change, &mut homes.next_number);
+                let change = change.numbered(&mut homes.next_number);
                 catalog.apply(&change);
                 imported.changes.push(Saved::Change(change));
             }
@@ -73,21 +73,11 @@ fn hashed(command: Command, salt: impl FnOnce() -> [u8; 4]) -> Command {
     }
 }
 
-/// A durable queue gets the name by which the log knows it.
-fn with_number(mut change: Change, next_number: &mut u64) -> Change {
-    if let Change::DeclareQueue { spec, number, .. } = &mut change
-        && spec.durable
-    {
-        *number = *next_number;
-        *next_number += 1;
-    }
-    change
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Definitions, export};
     use super::*;
+    use crate::broker::catalog::Change;
     use crate::config::Founding;
     use serde_json::Value;
 

@@ -23,7 +23,7 @@ use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::{LevelAddr, ShardId};
 use crate::base::limits::{LOG_READ_SIZE, LOG_SEGMENT_SIZE};
-use crate::broker::catalog::{Catalog, Change, Saved};
+use crate::broker::catalog::{Catalog, Saved};
 use crate::config::Config;
 use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
@@ -150,7 +150,8 @@ fn perform(directory: &Path, store: &mut Store, mut take: impl FnMut(u64, &Messa
 /// What was found speaks of the new homes and numbers.
 fn rename(found: &mut Found, moves: &Map<u64, Move>) {
     for saved in &mut found.catalog {
-        if let Saved::Change(Change::DeclareQueue { home, number, .. }) = saved
+        if let Saved::Change(change) = saved
+            && let Some((home, number)) = change.place()
             && let Some(one) = moves.get(number)
         {
             (*home, *number) = (one.home, one.to);

@@ -58,7 +58,7 @@ impl Shard {
     /// Publishes the dead again, within a budget, and only while the log and the links to other shards have room.
     pub(super) fn bury_dead(&mut self) {
         for _ in 0..BURY_BUDGET {
-            if self.dead.is_empty() || !self.has_room_for_dead() {
+            if self.dead.is_empty() || !self.has_room_to_forward() {
                 return;
             }
             self.bury_next();
@@ -74,10 +74,11 @@ impl Shard {
 
     /// Whether there are dead to be published again, and room for them.
     pub(super) fn can_bury(&self) -> bool {
-        !self.dead.is_empty() && self.has_room_for_dead()
+        !self.dead.is_empty() && self.has_room_to_forward()
     }
 
-    fn has_room_for_dead(&self) -> bool {
+    /// Whether the log and the links to other shards have room for what is published again.
+    pub(super) fn has_room_to_forward(&self) -> bool {
         !self.store.is_congested() && self.links.iter().flatten().all(|link| link.has_room())
     }
 

@@ -65,13 +65,13 @@ pub struct Batch<'b, 'm> {
     /// What the broker knows of them.
     stamp: Stamp,
     /// What they are.
-    contents: &'b [Content<'m>],
+    pub(super) contents: &'b [Content<'m>],
     /// For each of them, if several queues get them: its place, once one of the queues has put it there.
     stored: Option<&'b mut [Option<MessageRef>]>,
     /// Where the queue that gets them has them.
-    level: u8,
+    pub(super) level: u8,
     /// They survive a restart there.
-    is_logged: bool,
+    pub(super) is_logged: bool,
 }
 
 impl Shard {
@@ -82,6 +82,9 @@ impl Shard {
         }
         let (count, mut kept) = (batch.contents.len(), 0);
         let is_special = self.is_special(id, &batch);
+        if is_special && self.is_delayed(id) {
+            return self.hold_back(id, &mut batch);
+        }
         if is_special && !self.admits(id, &batch.message(0)) {
             return;
         }
@@ -434,17 +437,17 @@ impl<'b, 'm> Batch<'b, 'm> {
         Batch { route, stamp, contents, stored: Some(stored), level: 0, is_logged: false }
     }
 
-    fn message(&self, at: usize) -> MessageView<'m> {
+    pub(super) fn message(&self, at: usize) -> MessageView<'m> {
         MessageView { stamp: self.stamp, ..self.contents[at].sent_to(self.route) }
     }
 
-    fn holders(&self) -> Holders {
+    pub(super) fn holders(&self) -> Holders {
         if self.stored.is_some() { Holders::Several } else { Holders::One }
     }
 
     /// The place of a message in the arena, held once more.
     #[inline]
-    fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
+    pub(super) fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
         let place = self.place(at, run);
         if self.is_logged { place.logged() } else { place }
     }

@@ -2,8 +2,7 @@
 
 use super::delivery::Batch;
 use super::lifetime::has_expiration;
-use super::mail::Hold;
-use super::relay::RELAY;
+use super::mail::{Hold, Own};
 use super::{Shard, local_queue};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::PUBLISH_RUN_MAX;
@@ -177,8 +176,10 @@ impl Shard {
 
     /// A queue of another shard has refused a message of a session here.
     pub(super) fn on_refused(&mut self, hold: Hold) {
-        if hold.channel == RELAY {
-            return self.on_relay_refused(hold.conn);
+        match hold.as_own() {
+            Some((Own::Relay, at)) => return self.on_relay_refused(at),
+            Some((Own::Transfer, _)) => return, // it does not wait there; it is gone as anything that a queue has no room for
+            None => {}
         }
         let Some(conn) = self.live(hold.conn) else { return };
         match hold.sequence {
@@ -330,11 +331,19 @@ impl Shard {
 
     /// Remote queues have messages that sessions here wait for.
     pub(super) fn on_accepted_by_queue(&mut self, holds: &[(Hold, u32)]) {
-        for &(Hold { conn: id, channel, generation, sequence }, count) in holds {
-            if channel == RELAY {
-                self.on_relay_accepted(id);
-                continue;
+        for &(hold, count) in holds {
+            match hold.as_own() {
+                Some((Own::Relay, at)) => {
+                    self.on_relay_accepted(at);
+                    continue;
+                }
+                Some((Own::Transfer, at)) => {
+                    self.on_transfer_accepted(at);
+                    continue;
+                }
+                None => {}
             }
+            let Hold { conn: id, channel, generation, sequence } = hold;
             let Some(conn) = self.live(id) else { continue };
             if sequence > 0 {
                 let sequences = sequence..sequence + u64::from(count);

@@ -8,6 +8,7 @@
 //! The log needs what is persistent and not settled at once in a durable queue, and what is spilled in any queue. A record has all messages of a
 //! batch; those of them that a queue does not leave there are settled at once.
 
+use super::delay::take_up;
 use super::mail::Hold;
 use super::{Deed, Shard, local_queue};
 use crate::base::aligned::Aligned;
@@ -180,13 +181,16 @@ impl Shard {
 
     /// A read of the log is done.
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
-        let epoch_ms = self.epoch_ms;
+        let (epoch_ms, horizon) = (self.epoch_ms, self.horizon());
         let Shard { store, arena, queues, .. } = self;
         let LevelAddr { queue: id, level } = reader.level();
         let mut queue = local_queue(queues, id);
         let mut timed = Vec::new();
         let read = store.on_read(reader, bytes, |sequence, delivered, message| {
             if let Some(queue) = &mut queue {
+                if queue.is_delayed() {
+                    return take_up(queue, arena, sequence, message, horizon);
+                }
                 let entry = Entry::new(level, sequence, arena.insert(message, Holders::One).logged());
                 let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
                 queue.change(level, |level| level.load(entry));
@@ -204,9 +208,12 @@ impl Shard {
             Ok(Loaded { is_served, lost }) => {
                 if lost > 0 {
                     log::error!("{lost} messages in a damaged record of the log are lost");
-                    self.queue_mut(id).expect("it was read for").change(level, |level| level.lose(lost));
+                    let queue = self.queue_mut(id).expect("it was read for");
+                    queue.change(level, |level| level.lose(lost.min(level.spilled())));
                 }
-                if is_served || lost > 0 {
+                if self.is_delayed(id) {
+                    self.on_delayed_read(id, is_served);
+                } else if is_served || lost > 0 {
                     self.mark_queue(id);
                     self.retry_getters();
                 }

@@ -151,6 +151,7 @@ impl Shard {
                 self.die(id, entry, Reason::Expired);
             }
         }
+        self.on_delays_timer(id);
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         queue.extras().timer = None;
         if unused_until(queue).is_some_and(|until| until <= now) {
@@ -163,13 +164,15 @@ impl Shard {
     }
 
     /// Makes sure that the queue's timer fires when it has to; that it may fire too early does no harm.
-    fn set_queue_timer(&mut self, id: QueueId) {
+    pub(super) fn set_queue_timer(&mut self, id: QueueId) {
         let (now, epoch) = (self.now, self.epoch_ms);
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let until = unused_until(queue);
+        let slot = queue.first().slot();
         let Some(extras) = &mut queue.extras else { return };
-        let expiry = extras.deadlines.next().map(|deadline| deadline.saturating_sub(epoch));
-        let Some(due) = until.into_iter().chain(expiry).min().map(|due| due.max(now)) else { return };
+        let release = extras.delays.as_ref().and_then(|delays| delays.next(self.store.is_fetching(slot)));
+        let time = release.into_iter().chain(extras.deadlines.next()).min().map(|time| time.saturating_sub(epoch));
+        let Some(due) = until.into_iter().chain(time).min().map(|due| due.max(now)) else { return };
         if extras.timer.is_some_and(|(_, set_for)| set_for <= due) {
             return;
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, Key, QueueId, ShardId};
 use crate::broker::catalog::{Asker, Change, ConsumerArguments};
 use crate::contract::{Command, Entry, Fault, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 
@@ -79,7 +79,7 @@ pub enum Mail {
     Decided(u32, Box<Result<(), Fault>>),
 }
 
-/// Who waits for a message to be accepted: a confirm channel's sequence number, or (sequence 0) a transaction.
+/// Who waits for a message to be accepted: a confirm channel's sequence number, (sequence 0) a transaction, or (channel 0) the shard itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hold {
     /// The publisher's connection on the shard that sent the message.
@@ -92,7 +92,29 @@ pub struct Hold {
     pub sequence: u64,
 }
 
+/// What a shard itself waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Own {
+    /// A relayed message.
+    Relay,
+    /// A message on its way from a queue to others.
+    Transfer,
+}
+
 impl Hold {
+    /// The shard waits, for number `at` of what is such.
+    pub fn own(what: Own, at: usize) -> Hold {
+        let slot = u32::try_from(at).expect("fewer messages are under way");
+        Hold { conn: ConnId(Key { slot, generation: 0 }), channel: 0, generation: what as u32, sequence: 1 }
+    }
+
+    /// If the shard itself waits: for what, and which of them.
+    #[inline]
+    pub fn as_own(self) -> Option<(Own, usize)> {
+        let what = if self.generation == Own::Relay as u32 { Own::Relay } else { Own::Transfer };
+        (self.channel == 0).then(|| (what, Key::from(self.conn).slot as usize))
+    }
+
     /// Who waits for the message `count` behind. (A transaction waits for all its messages together.)
     pub fn behind(self, count: u32) -> Hold {
         let step = if self.sequence == 0 { 0 } else { u64::from(count) };
@@ -143,6 +165,8 @@ pub struct Relay {
     pub is_awaited: bool,
     /// CC and BCC are keys, too.
     pub copies: bool,
+    /// It comes from this exchange, which has delayed it.
+    pub passed: Option<ExchangeId>,
     /// Its record in the block.
     pub at: u32,
 }

@@ -23,6 +23,7 @@ mod command;
 mod conn;
 mod conns;
 mod dead_letter;
+mod delay;
 mod delivery;
 mod dispatch;
 mod durability;
@@ -38,6 +39,7 @@ mod relay;
 mod reply;
 mod request;
 mod settle;
+mod transfer;
 mod turn;
 
 use std::collections::VecDeque;
@@ -78,6 +80,7 @@ use link::Link;
 use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
 use relay::Relays;
+use transfer::Transfers;
 
 pub use turn::Turn;
 
@@ -108,6 +111,9 @@ pub struct Shard {
     levelled_queues: usize,
     /// Messages that died and are to be published again.
     dead: VecDeque<Corpse>,
+    /// Delayed messages that are to be routed.
+    due: VecDeque<(QueueId, Entry)>,
+    transfers: Transfers,
     /// When some of the arena's excess memory goes back next.
     trim_due: u64,
     bell: Arc<Doorbell>,
@@ -305,6 +311,8 @@ impl Shard {
             special_queues: 0,
             levelled_queues: 0,
             dead: VecDeque::new(),
+            due: VecDeque::new(),
+            transfers: Transfers::default(),
             trim_due: 0,
             bell: Arc::default(),
             links: (0..config.shards).map(|_| None).collect(),

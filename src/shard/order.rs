@@ -83,7 +83,7 @@ impl Shard {
             Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
             Err(fault) => return self.decide(shard, ticket, Err(fault)),
         };
-        let change = Arc::new(self.with_number(change));
+        let change = Arc::new(change.numbered(&mut self.next_queue_number));
         if let Some(record) = self.catalog.save(&change) {
             self.catalog_log.append(&record);
         }
@@ -110,17 +110,6 @@ impl Shard {
     /// Queues that operators declare live on all shards in turn.
     fn next_home(&self) -> ShardId {
         ShardId((self.ledger.made % u64::from(self.config.shards)) as u16)
-    }
-
-    /// A durable queue gets the name by which the log knows it.
-    fn with_number(&mut self, mut change: Change) -> Change {
-        if let Change::DeclareQueue { spec, number, .. } = &mut change
-            && spec.durable
-        {
-            *number = self.next_queue_number;
-            self.next_queue_number += 1;
-        }
-        change
     }
 
     /// Shard 0: the others hear of the changes that the disk has. (Before, no publisher of theirs may be promised anything on the strength of them.)
@@ -209,6 +198,10 @@ impl Shard {
         if self.id == ShardId::ORDERER && applied != Applied::Stale {
             self.remember_change(change);
         }
+        let here = self.id;
+        for room in self.catalog.closed_rooms().into_iter().filter(|room| room.home == here) {
+            self.take_queue(room.queue);
+        }
         match applied {
             Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),
             Applied::VhostGone { vhost, queues } => self.end_vhost(vhost, &queues),
@@ -222,7 +215,7 @@ impl Shard {
     pub(super) fn create_queue(&mut self, addr: QueueAddr) {
         let id = addr.queue;
         let info = self.catalog.queue(id).expect("just declared");
-        let (rules, owner, number) = (Rules::of(&info.spec), info.owner, info.number);
+        let (rules, owner, number, delays) = (Rules::of(&info.spec), info.owner, info.number, info.delays);
         let settings = Settings::of(info.spec.arguments.view());
         let slot = Key::from(id).slot as usize;
         if self.queues.len() <= slot {
@@ -232,6 +225,7 @@ impl Shard {
         self.levelled_queues += usize::from(rules.priorities.has_levels());
         self.open_log(id, rules.priorities, number);
         self.promise(id, settings);
+        delays.into_iter().for_each(|exchange| self.delay_for(id, exchange));
         if owner.is_some_and(|owner| self.conns.get(owner.conn).is_none_or(|conn| conn.ending)) {
             self.delete_queue(id, None);
         }

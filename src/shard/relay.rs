@@ -20,8 +20,8 @@ use slab::Slab;
 
 use super::Shard;
 use super::dispatch::Published;
-use super::mail::{Hold, Mail, Relay, Relayed, Returned};
-use crate::base::ids::{ConnId, Key, ShardId};
+use super::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
+use crate::base::ids::{ConnId, ShardId};
 use crate::broker::catalog::Change;
 use crate::broker::dead_letter::Dead;
 use crate::broker::exchange::remembered::Memories;
@@ -86,7 +86,7 @@ impl Shard {
         let publisher = Some(Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() });
         self.hold_published(id, channel, sequence, 1, 1);
         let link = self.link(ShardId::ORDERER);
-        let relay = Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, at: 0 };
+        let relay = Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, passed: None, at: 0 };
         link.relay(&published.contents[0].sent_to(published.route), relay);
         let has_room = link.has_room();
         self.link_full |= !has_room;
@@ -94,7 +94,11 @@ impl Shard {
 
     /// A message that died here, on whose way is an exchange that remembers. `copies`: CC and BCC are keys, too.
     pub(super) fn relay_dead(&mut self, vhost: VhostId, message: &MessageView<'_>, copies: bool) {
-        let relay = Relay { publisher: None, vhost, mandatory: false, is_awaited: false, copies, at: 0 };
+        self.send_relay(Relay { publisher: None, vhost, mandatory: false, is_awaited: false, copies, passed: None, at: 0 }, message);
+    }
+
+    /// A message of a queue here goes on, through an exchange that remembers.
+    pub(super) fn send_relay(&mut self, relay: Relay, message: &MessageView<'_>) {
         if self.id == ShardId::ORDERER {
             self.on_relay(self.id, &relay, message);
         } else {
@@ -104,9 +108,9 @@ impl Shard {
 
     /// Shard 0: a message from shard `from`.
     pub(super) fn on_relay(&mut self, from: ShardId, relay: &Relay, message: &MessageView<'_>) {
-        let &Relay { publisher, vhost, mandatory, is_awaited, copies, .. } = relay;
+        let &Relay { publisher, vhost, mandatory, is_awaited, copies, passed, .. } = relay;
         let mut routes = std::mem::take(&mut self.routes);
-        let passed = self.keeper(from, copies).route(vhost, message, &mut routes);
+        let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
         let message = MessageView { properties: passed.properties.as_deref().unwrap_or(message.properties), ..*message };
         if publisher.is_none() {
             let dead = Dead::again(message.properties);
@@ -116,7 +120,7 @@ impl Shard {
             let Hold { conn, channel, generation, .. } = hold;
             self.link(from).give_back(&message, Returned { conn, channel, generation, at: 0 });
         }
-        let own = publisher.map(|_| own_hold(self.relays.waiting.vacant_key()));
+        let own = publisher.map(|_| Hold::own(Own::Relay, self.relays.waiting.vacant_key()));
         let queues = self.forward(own, &message, &routes);
         self.routes = routes;
         self.relays.is_congested |= std::mem::take(&mut self.link_full);
@@ -129,22 +133,25 @@ impl Shard {
     }
 
     /// Shard 0: a queue, or the disk, has a relayed message.
-    pub(super) fn on_relay_accepted(&mut self, own: ConnId) {
-        let at = Key::from(own).slot as usize;
+    pub(super) fn on_relay_accepted(&mut self, at: usize) {
         self.relays.waiting[at].queues -= 1;
         self.end_if_done(at);
     }
 
     /// Shard 0: a queue has refused a relayed message. (It accepts it next.)
-    pub(super) fn on_relay_refused(&mut self, own: ConnId) {
-        self.relays.waiting[Key::from(own).slot as usize].relayed.is_refused = true;
+    pub(super) fn on_relay_refused(&mut self, at: usize) {
+        self.relays.waiting[at].relayed.is_refused = true;
     }
 
     /// Shard 0: the publisher of the relayed message `at` hears that all queues have it, once that is so.
     fn end_if_done(&mut self, at: usize) {
         if self.relays.waiting[at].queues == 0 {
             let Waiting { from, relayed, .. } = self.relays.waiting.remove(at);
-            self.link(from).stage(Mail::Relayed(relayed));
+            if from == self.id {
+                self.on_relayed(relayed);
+            } else {
+                self.link(from).stage(Mail::Relayed(relayed));
+            }
         }
     }
 
@@ -157,7 +164,7 @@ impl Shard {
         if is_awaited {
             self.on_accepted_by_queue(&[(hold, 1)]);
         }
-        let Some(conn) = self.conns.get_mut(hold.conn) else { return };
+        let Some(conn) = self.conns.get_mut(hold.conn).filter(|_| hold.as_own().is_none()) else { return };
         conn.relayed -= 1;
         if conn.relayed == 0
             && let Some((channel, request)) = conn.delayed.take()
@@ -194,15 +201,7 @@ impl Shard {
 
     fn keeper(&mut self, publisher: ShardId, copies: bool) -> Keeper<'_> {
         let Shard { catalog, relays, rng, now, .. } = self;
-        Keeper { catalog, memories: &mut relays.memories, chance: Chance { rng, here: publisher }, copies, now: *now }
+        let chance = Chance { rng, here: publisher };
+        Keeper { catalog, memories: &mut relays.memories, chance, copies, passed: None, now: *now }
     }
 }
-
-/// Who waits for the relayed message `at`: no connection's channel, for there is none with number 0.
-fn own_hold(at: usize) -> Hold {
-    let slot = u32::try_from(at).expect("fewer messages are under way");
-    Hold { conn: ConnId(Key { slot, generation: 0 }), channel: RELAY, generation: 0, sequence: 1 }
-}
-
-/// The channel number of holds that are shard 0's own.
-pub const RELAY: u16 = 0;

@@ -25,6 +25,7 @@ impl Shard {
         self.fire_timers();
         self.resume_parked();
         self.bury_dead();
+        self.release_due();
         self.serve_queues();
         self.free_purged();
         self.seal_log();
@@ -32,7 +33,12 @@ impl Shard {
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
         let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty();
-        let again = !self.resumed.is_empty() || queues_wait || !self.retries.is_empty() || self.conns.any_dirty() || self.can_bury();
+        let again = !self.resumed.is_empty()
+            || queues_wait
+            || !self.retries.is_empty()
+            || self.conns.any_dirty()
+            || self.can_bury()
+            || self.can_release();
         let due = [self.timers.next_due(), self.trim_memory(), self.log_due].into_iter().flatten().min();
         Turn { again, due }
     }

@@ -10,7 +10,7 @@
 
 use super::format::{self, Messages};
 use super::index::{self, Entry};
-use super::queue_log::Cursor;
+use super::queue_log::{Cursor, QueueLog};
 use super::{Op, Store, around, part};
 use crate::base::aligned::Aligned;
 use crate::base::ids::LevelAddr;
@@ -89,12 +89,31 @@ impl Store {
         }
     }
 
+    /// Reads messages of a queue here and there: about `piece` bytes of those with the sequence numbers `more`, which are in order, or, without
+    /// more, of those asked for before. (A queue is read in this way or in order, not both at a time.)
+    pub fn fetch(&mut self, slot: u32, more: Vec<u64>, piece: usize) {
+        let Some(log) = self.queues.get_mut(slot as usize).filter(|log| !log.busy) else { return };
+        if !more.is_empty() {
+            (log.wanted, log.cursor) = (Some(more.into()), None);
+        }
+        if log.wanted.is_some() {
+            (log.busy, log.piece) = (true, piece);
+            self.resume_load(slot);
+        }
+    }
+
+    /// Whether some of the messages that were asked for are not read yet.
+    pub fn is_fetching(&self, slot: u32) -> bool {
+        self.queues.get(slot as usize).is_some_and(|log| log.wanted.is_some())
+    }
+
     pub(super) fn resume_load(&mut self, slot: u32) {
         let Some(log) = self.queues.get_mut(slot as usize).filter(|log| log.busy) else { return };
+        let goal = log.goal();
         log.cursor.take_if(|cursor| cursor.at == cursor.entries.len());
         if log.cursor.is_none() {
-            let Some(&extent) = log.extent_from(log.next) else {
-                log.busy = false;
+            let Some(&extent) = goal.and_then(|goal| log.extent_from(goal)) else {
+                (log.busy, log.wanted) = (false, None);
                 return;
             };
             if let Some(entries) = self.segments.entries(extent.segment, log.number) {
@@ -105,16 +124,17 @@ impl Store {
                 return self.read(slot, what, place);
             }
         }
-        let (cursor, next) = (log.cursor.as_mut().expect("just made"), log.next);
+        let mut cursor = log.cursor.take().expect("just made");
         let extent = log.extents.iter().find(|extent| extent.segment == cursor.segment);
         let last = extent.expect("a cursor goes when its extent does").last;
-        cursor.at += cursor.entries[cursor.at..].iter().take_while(|entry| entry.last() < next).count();
-        let written = self.segments.written(cursor.segment);
-        let (place, len, count) = cursor.piece(written, log.piece);
-        let segment = cursor.segment;
-        match (count, cursor.at == cursor.entries.len()) {
+        let is_over = |entry: &&Entry| !log.wants_any(entry.first, entry.last());
+        cursor.at += cursor.entries[cursor.at..].iter().take_while(is_over).count();
+        let (place, len, count) = cursor.piece(log, self.segments.written(cursor.segment));
+        let (segment, is_at_end) = (cursor.segment, cursor.at == cursor.entries.len());
+        log.cursor = Some(cursor);
+        match (count, is_at_end) {
             (0, true) => {
-                log.next = log.next.max(last + 1);
+                log.pass(last);
                 self.resume_load(slot);
             }
             (0, false) => self.waiting.push((slot, log.number)),
@@ -159,13 +179,14 @@ impl Store {
             }
             What::Records(count) => count,
         };
-        let cursor = log.cursor.as_mut().expect("it stays as long as the generation");
+        let cursor = log.cursor.as_ref().expect("it stays as long as the generation");
         let entries = &cursor.entries[cursor.at..cursor.at + count];
-        let (first, mut brought, mut next, mut lost) = (entries[0].at, 0, log.next, Vec::new());
-        for entry in entries {
+        let (first, last) = (entries[0].at, entries[count - 1].last());
+        let (mut brought, mut lost) = (0, Vec::new());
+        for entry in entries.iter().filter(|entry| log.wants_any(entry.first, entry.last())) {
             let record = bytes.get((entry.at - first) as usize..).and_then(|bytes| format::open(bytes, segment));
             let all_live = log.settled.count_in(entry.first, entry.last()) == 0;
-            let lives = |sequence| sequence >= next && (all_live || !log.settled.contains(sequence));
+            let lives = |sequence| log.wants_any(sequence, sequence) && (all_live || !log.settled.contains(sequence));
             match record.and_then(Messages::read) {
                 Some(messages) => {
                     for (sequence, content) in (entry.first..).zip(messages.contents()).filter(|&(sequence, _)| lives(sequence)) {
@@ -176,10 +197,9 @@ impl Store {
                 None if self.accept_loss => lost.extend((entry.first..=entry.last()).filter(|&sequence| lives(sequence))),
                 None => return Err(damage(entry.at.into())),
             }
-            next = next.max(entry.last() + 1);
         }
-        cursor.at += count;
-        log.next = next;
+        log.cursor.iter_mut().for_each(|cursor| cursor.at += count);
+        log.pass(last);
         lost.iter().for_each(|&sequence| self.settle(slot, sequence, sequence));
         if brought == 0 {
             self.resume_load(slot);
@@ -191,18 +211,21 @@ impl Store {
 }
 
 impl Cursor {
-    /// The next records that stand close together and are on the disk, about `most` bytes: place, length, how many.
-    fn piece(&self, written: u64, most: usize) -> (u64, usize, usize) {
+    /// The next records that stand close together and are on the disk, `written` bytes of the segment: place, length, how many. The last one of them
+    /// is wanted.
+    fn piece(&self, log: &QueueLog, written: u64) -> (u64, usize, usize) {
         let entries = &self.entries[self.at..];
         let Some(first) = entries.first() else { return (0, 0, 0) };
         let end = |entry: &Entry| u64::from(entry.at) + u64::from(entry.len);
         let (from, mut to, mut count) = (u64::from(first.at), u64::from(first.at), 0);
-        for entry in entries {
-            let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= most as u64);
+        for (at, entry) in entries.iter().enumerate() {
+            let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= log.piece as u64);
             if !is_near || end(entry) > written {
                 break;
             }
-            (to, count) = (end(entry), count + 1);
+            if log.wants_any(entry.first, entry.last()) {
+                (to, count) = (end(entry), at + 1);
+            }
         }
         (from, (to - from) as usize, count)
     }

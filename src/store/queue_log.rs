@@ -32,6 +32,8 @@ pub struct QueueLog {
     /// The sequence number of the first message that is not in memory; [`NONE`] after a purge, for what comes then may stay in memory, and a read
     /// that was under way must not bring it.
     pub next: u64,
+    /// While single messages are being read: the sequence numbers of those that were not yet, in order.
+    pub wanted: Option<VecDeque<u64>>,
     /// Entries that are being read, those of one extent.
     pub cursor: Option<Cursor>,
     /// A read is under way, or waits for a write.
@@ -119,6 +121,27 @@ impl QueueLog {
             self.go_on_from(NONE);
             (first, last)
         })
+    }
+
+    /// The sequence number from which on messages are to be read; none if all that were asked for are.
+    pub fn goal(&self) -> Option<u64> {
+        self.wanted.as_ref().map_or(Some(self.next), |wanted| wanted.front().copied())
+    }
+
+    /// Whether any of the messages `first` to `last` is to be read.
+    pub fn wants_any(&self, first: u64, last: u64) -> bool {
+        match &self.wanted {
+            None => last >= self.next,
+            Some(wanted) => wanted.get(wanted.partition_point(|&sequence| sequence < first)).is_some_and(|&sequence| sequence <= last),
+        }
+    }
+
+    /// No message up to `last` is to be read any more.
+    pub fn pass(&mut self, last: u64) {
+        match &mut self.wanted {
+            None => self.next = self.next.max(last + 1),
+            Some(wanted) => _ = wanted.drain(..wanted.partition_point(|&sequence| sequence <= last)),
+        }
     }
 
     /// The extent that has the first message at or behind `sequence`.

@@ -5,6 +5,7 @@
 //! was declared auto-delete goes with its last binding as a source, and so on.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, text_argument};
 use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId, UserId};
@@ -14,13 +15,14 @@ use crate::config::Founding;
 use crate::contract::{
     BindingSpec, Command, ExchangeSpec, Hashing, Password, PasswordHash, Permissions, QueueSpec, UserSpec, VhostId, VhostSpec,
 };
+use crate::message::Table;
 
 /// One change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Change {
-    /// A new exchange of a known type.
-    DeclareExchange { vhost: VhostId, spec: ExchangeSpec },
+    /// A new exchange of a known type; one that delays has a queue of its own, which lives as `room` says.
+    DeclareExchange { vhost: VhostId, spec: ExchangeSpec, room: Option<Room> },
     /// An exchange goes, with all bindings from and to it.
     DeleteExchange { vhost: VhostId, name: Box<str> },
     /// A new queue that lives on shard `home`; an exclusive one belongs to `owner`; a durable one has a `number` that no other ever has.
@@ -33,6 +35,15 @@ pub enum Change {
     Unbind { vhost: VhostId, spec: BindingSpec },
     /// What an operator asked for, with the quotas of a user or a virtual host that this makes.
     Command(Box<Command>, Quotas),
+}
+
+/// Where messages wait that an exchange delays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// The shard.
+    pub home: ShardId,
+    /// As of a queue: by what the log knows it, if the exchange is durable.
+    pub number: u64,
 }
 
 /// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
@@ -81,6 +92,24 @@ impl Change {
         Change::Command(Box::new(command), Quotas::default())
     }
 
+    /// Where a durable queue lives that it makes, and the number by which the log is to know it.
+    pub fn place(&mut self) -> Option<(&mut ShardId, &mut u64)> {
+        match self {
+            Change::DeclareQueue { spec, home, number, .. } if spec.durable => Some((home, number)),
+            Change::DeclareExchange { spec, room: Some(Room { home, number }), .. } if spec.durable => Some((home, number)),
+            _ => None,
+        }
+    }
+
+    /// A durable queue that it makes gets the next number.
+    pub fn numbered(mut self, next: &mut u64) -> Change {
+        if let Some((_, number)) = self.place() {
+            *number = *next;
+            *next += 1;
+        }
+        self
+    }
+
     /// What makes a new broker of nothing: the virtual host `/`, and guest, who may do everything in it.
     pub fn of_a_new_broker() -> [Change; 3] {
         Change::founding(&Founding::default(), *GUEST_SALT)
@@ -114,7 +143,7 @@ impl Catalog {
 
     fn try_apply(&mut self, change: &Change) -> Option<Applied> {
         match change {
-            Change::DeclareExchange { vhost, spec } => self.declare_exchange(*vhost, spec),
+            Change::DeclareExchange { vhost, spec, room } => self.declare_exchange(*vhost, spec, *room),
             Change::DeleteExchange { vhost, name } => {
                 let id = self.exchange_by_name(*vhost, name.as_bytes())?.id;
                 self.remove_exchanges(vec![id]);
@@ -133,14 +162,21 @@ impl Catalog {
         }
     }
 
-    fn declare_exchange(&mut self, vhost: VhostId, spec: &ExchangeSpec) -> Option<Applied> {
+    fn declare_exchange(&mut self, vhost: VhostId, spec: &ExchangeSpec, room: Option<Room>) -> Option<Applied> {
         let free = self.exchange_by_name(vhost, spec.name.as_bytes()).is_none();
-        free.then(|| self.add_exchange(vhost, spec.clone()))?;
-        Some(Applied::Done)
+        let exchange = free.then(|| self.add_exchange(vhost, spec.clone()))?;
+        let Some(Room { home, number }) = room else { return Some(Applied::Done) };
+        // A name among the queues it does not have: nobody consumes from it or deletes it.
+        let name = spec.name.clone();
+        let spec = QueueSpec { name, durable: spec.durable, exclusive: false, auto_delete: false, arguments: Table::empty() };
+        let delays = Some(exchange);
+        let addr = self.add_queue(home, |addr| QueueInfo { spec, addr, owner: None, vhost, number, delays, incoming: BTreeSet::new() });
+        self.exchanges[exchange].room = Some(addr);
+        Some(Applied::Queue(addr))
     }
 
-    pub(super) fn add_exchange(&mut self, vhost: VhostId, spec: ExchangeSpec) {
-        let kind = Kind::named(&spec.kind).expect("check refuses unknown types");
+    pub(super) fn add_exchange(&mut self, vhost: VhostId, spec: ExchangeSpec) -> ExchangeId {
+        let kind = Kind::of(&spec).expect("check refuses unknown types");
         let name = spec.name.as_bytes().into();
         let id = self.exchanges.insert_with(|id| ExchangeInfo {
             id,
@@ -149,37 +185,41 @@ impl Catalog {
             matcher: Matcher::new(kind, &spec.arguments),
             remembers: remembered::remembers(&spec),
             spec,
+            room: None,
             outgoing: Default::default(),
             incoming: Default::default(),
             visited: Cell::new(0),
         });
         self.vhost_mut(vhost).exchanges.insert(name, id);
+        id
     }
 
     fn declare_queue(&mut self, vhost: VhostId, spec: &QueueSpec, home: ShardId, owner: Option<ConnAddr>, number: u64) -> Option<Applied> {
         if self.queue_by_name(vhost, &spec.name).is_some() {
             return None;
         }
-        let queue = self.queues.insert_with(|queue| QueueInfo {
-            spec: spec.clone(),
-            addr: QueueAddr { home, queue },
-            owner,
-            vhost,
-            number,
-            incoming: Default::default(),
-        });
-        self.vhost_mut(vhost).queues.insert(spec.name.as_bytes().into(), queue);
+        let (spec, delays, incoming) = (spec.clone(), None, BTreeSet::new());
+        let key = spec.name.as_bytes().into();
+        let addr = self.add_queue(home, |addr| QueueInfo { spec, addr, owner, vhost, number, delays, incoming });
+        self.vhost_mut(vhost).queues.insert(key, addr.queue);
         if let Some(owner) = owner {
-            self.owned.entry(owner).or_default().insert(queue);
+            self.owned.entry(owner).or_default().insert(addr.queue);
         }
-        Some(Applied::Queue(QueueAddr { home, queue }))
+        Some(Applied::Queue(addr))
+    }
+
+    fn add_queue(&mut self, home: ShardId, info: impl FnOnce(QueueAddr) -> QueueInfo) -> QueueAddr {
+        let queue = self.queues.insert_with(|queue| info(QueueAddr { home, queue }));
+        QueueAddr { home, queue }
     }
 
     pub(super) fn delete_queue(&mut self, id: QueueId) -> Option<Applied> {
         let bindings = std::mem::take(&mut self.queues.get_mut(id)?.incoming);
         self.remove_bindings(bindings);
         let queue = self.queues.remove(id)?;
-        self.vhost_mut(queue.vhost).queues.remove(queue.spec.name.as_bytes());
+        if queue.delays.is_none() {
+            self.vhost_mut(queue.vhost).queues.remove(queue.spec.name.as_bytes());
+        }
         if let Some(owner) = queue.owner {
             self.disown(owner, id);
         }
@@ -236,6 +276,10 @@ impl Catalog {
                 doomed.extend(self.remove_binding(binding));
             }
             let exchange = self.exchanges.remove(id).expect("it was there above");
+            if let Some(room) = exchange.room {
+                self.queues.remove(room.queue);
+                self.closed_rooms.push(room);
+            }
             if exchange.spec.durable {
                 self.fallen.push((exchange.vhost, exchange.spec.name.clone()));
             }
@@ -320,7 +364,7 @@ mod tests {
         let unbind = Change::Unbind { vhost: VHOST, spec };
         assert_eq!((catalog.apply(&unbind), catalog.apply(&unbind)), (Applied::Done, Applied::Stale));
         assert_eq!(catalog.apply(&Change::DeleteExchange { vhost: VHOST, name: "x".into() }), Applied::Stale);
-        let again = Change::DeclareExchange { vhost: VHOST, spec: exchange("amq.direct", "direct") };
+        let again = Change::DeclareExchange { vhost: VHOST, spec: exchange("amq.direct", "direct"), room: None };
         assert_eq!(catalog.apply(&again), Applied::Stale);
     }
 
@@ -421,7 +465,7 @@ mod tests {
         match rng.below(12) {
             0..=1 => {
                 let spec = ExchangeSpec { auto_delete: rng.below(2) == 0, ..exchange(name, kind) };
-                Change::DeclareExchange { vhost, spec }
+                Change::DeclareExchange { vhost, spec, room: None }
             }
             2 => Change::DeleteExchange { vhost, name: name.into() },
             3..=4 => Change::DeclareQueue { vhost, spec: queue(name), home: ShardId(1), owner: None, number: 0 },

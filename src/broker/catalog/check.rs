@@ -4,9 +4,9 @@
 //! with `amq.` and made up those of server-named queues.
 
 use super::equivalence::{assert_exchange, assert_queue};
-use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, consumer_arguments, queue_arguments};
+use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, Room, consumer_arguments, queue_arguments};
 use crate::base::ids::{QueueAddr, ShardId, UserId};
-use crate::broker::exchange::{Kind, Matcher, check_arguments, check_binding, check_weight};
+use crate::broker::exchange::{DELAYED, Kind, Matcher, check_arguments, check_binding, check_weight};
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
 use crate::message::{Table, Value, latin1_text};
 
@@ -88,7 +88,8 @@ impl Catalog {
             self.allow(vhost, asker, Right::Write, alternate)?;
         }
         check_arguments(spec, &exchange_text)?;
-        Ok(Verdict::Change(Change::DeclareExchange { vhost, spec: spec.clone() }))
+        let room = (&*spec.kind == DELAYED).then_some(Room { home: asker.home, number: 0 });
+        Ok(Verdict::Change(Change::DeclareExchange { vhost, spec: spec.clone(), room }))
     }
 
     fn check_exchange(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
@@ -291,6 +292,7 @@ impl Catalog {
 
 fn check_kind(kind: &str) -> Result<(), Fault> {
     match Kind::named(kind) {
+        _ if kind == DELAYED => Ok(()),
         Some(_) => Ok(()),
         None if kind.is_empty() => Err(Fault::new(Code::PreconditionFailed, "invalid exchange type ''")),
         None => Err(Fault::new(Code::PreconditionFailed, format!("unknown exchange type '{kind}'"))),

@@ -23,7 +23,7 @@ mod vhosts;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use change::{Applied, Change, Quotas};
+pub use change::{Applied, Change, Quotas, Room};
 pub use check::{Asker, Verdict};
 pub use consumer_arguments::ConsumerArguments;
 pub use queue_arguments::is_quorum;
@@ -54,6 +54,8 @@ pub struct Catalog {
     owned: Map<ConnAddr, BTreeSet<QueueId>>,
     /// Durable exchanges that went because their last binding did, since [`Catalog::save_fallen`].
     fallen: Vec<(VhostId, Box<str>)>,
+    /// Where messages waited that exchanges delayed which are gone, since [`Catalog::closed_rooms`].
+    closed_rooms: Vec<QueueAddr>,
     /// Number of the latest walk through exchanges, see [`ExchangeInfo::visit`].
     walks: Cell<u64>,
 }
@@ -70,6 +72,8 @@ pub struct QueueInfo {
     pub vhost: VhostId,
     /// By what the log knows it, if it is durable.
     pub number: u64,
+    /// It holds what this exchange delays; clients do not see it.
+    pub delays: Option<ExchangeId>,
     incoming: BTreeSet<BindingId>,
 }
 
@@ -85,6 +89,8 @@ pub struct ExchangeInfo {
     pub alternate: Option<Box<[u8]>>,
     /// Its bindings as a source, ready for matching.
     pub matcher: Matcher,
+    /// Where messages wait that it delays, if it does so.
+    pub room: Option<QueueAddr>,
     /// It remembers messages, so that they are routed where the [memories](super::exchange::remembered) are.
     pub remembers: bool,
     outgoing: BTreeSet<BindingId>,
@@ -129,6 +135,7 @@ impl Catalog {
             bindings: Bindings::default(),
             owned: Map::default(),
             fallen: Vec::new(),
+            closed_rooms: Vec::new(),
             walks: Cell::new(0),
         };
         changes.iter().for_each(|change| _ = catalog.apply(change));
@@ -176,6 +183,11 @@ impl Catalog {
     /// All queues, by id.
     pub fn queues(&self) -> impl Iterator<Item = &QueueInfo> {
         self.queues.iter().map(|(_, queue)| queue)
+    }
+
+    /// Where messages waited that exchanges delayed which the last changes have ended: their homes end them, too.
+    pub fn closed_rooms(&mut self) -> Vec<QueueAddr> {
+        std::mem::take(&mut self.closed_rooms)
     }
 
     /// The exclusive queues of a connection, by id: they go with it.

@@ -7,7 +7,7 @@
 //! A log begins with nothing, and what it says comes on top of what a new broker has; one that was written anew begins with `all`.
 
 use super::vhosts::is_predeclared;
-use super::{Catalog, Change, QueueInfo, saved_commands};
+use super::{Catalog, Change, ExchangeInfo, QueueInfo, Room, saved_commands};
 use crate::base::ids::ShardId;
 use crate::contract::{BindingSpec, Destination, ExchangeSpec, QueueSpec, VhostId};
 use crate::message::{Table, TableBuilder, TableRef, Value};
@@ -60,8 +60,8 @@ impl Catalog {
     /// All that survives a restart, as records that make it anew.
     pub fn snapshot(&self) -> Vec<Vec<u8>> {
         let exchanges = self.exchanges().filter(|exchange| exchange.spec.durable && !is_predeclared(&exchange.spec.name));
-        let exchanges = exchanges.map(|exchange| Change::DeclareExchange { vhost: exchange.vhost, spec: exchange.spec.clone() });
-        let queues = self.queues().filter(|queue| queue.spec.durable).map(QueueInfo::declaration);
+        let exchanges = exchanges.map(|exchange| self.declaration(exchange));
+        let queues = self.queues().filter(|queue| queue.spec.durable && queue.delays.is_none()).map(QueueInfo::declaration);
         let bindings = self.bindings().map(|binding| {
             let (source, destination) = (binding.source.into(), binding.destination.into());
             let (key, arguments) = (binding.key.into(), binding.arguments.clone());
@@ -69,6 +69,11 @@ impl Catalog {
         });
         let changes = self.administration().chain(exchanges).chain(queues).chain(bindings);
         std::iter::once(Saved::All.encode(self)).chain(changes.filter_map(|change| self.save(&change))).collect()
+    }
+
+    fn declaration(&self, exchange: &ExchangeInfo) -> Change {
+        let room = exchange.room.and_then(|room| self.queue(room.queue)).map(|queue| Room { home: queue.addr.home, number: queue.number });
+        Change::DeclareExchange { vhost: exchange.vhost, spec: exchange.spec.clone(), room }
     }
 
     /// What these records make. An auto-delete exchange goes if all that was bound to it did not survive.
@@ -130,19 +135,23 @@ impl Saved {
     pub fn encode(&self, catalog: &Catalog) -> Vec<u8> {
         let begin = |op: &str, vhost: VhostId| TableBuilder::new().text("op", op).text("vhost", catalog.vhost_name(vhost));
         let table = match self {
-            Saved::Change(Change::DeclareExchange { vhost, spec }) => begin("exchange", *vhost)
-                .text("name", &spec.name)
-                .text("type", &spec.kind)
-                .bool("auto-delete", spec.auto_delete)
-                .bool("internal", spec.internal)
-                .table("arguments", &spec.arguments),
+            Saved::Change(Change::DeclareExchange { vhost, spec, room }) => {
+                let table = begin("exchange", *vhost)
+                    .text("name", &spec.name)
+                    .text("type", &spec.kind)
+                    .bool("auto-delete", spec.auto_delete)
+                    .bool("internal", spec.internal)
+                    .table("arguments", &spec.arguments);
+                room.iter().fold(table, |table, room| place(table, room.home, room.number))
+            }
             Saved::Change(Change::DeleteExchange { vhost, name }) => begin("delete-exchange", *vhost).text("name", name),
-            Saved::Change(Change::DeclareQueue { vhost, spec, home, number, .. }) => begin("queue", *vhost)
-                .text("name", &spec.name)
-                .bool("auto-delete", spec.auto_delete)
-                .table("arguments", &spec.arguments)
-                .int("home", home.0.into())
-                .long("number", *number as i64),
+            Saved::Change(Change::DeclareQueue { vhost, spec, home, number, .. }) => {
+                let table = begin("queue", *vhost)
+                    .text("name", &spec.name)
+                    .bool("auto-delete", spec.auto_delete)
+                    .table("arguments", &spec.arguments);
+                place(table, *home, *number)
+            }
             Saved::Change(Change::Bind { vhost, spec }) => binding(begin("bind", *vhost), spec),
             Saved::Change(Change::Unbind { vhost, spec }) => binding(begin("unbind", *vhost), spec),
             Saved::DeleteQueue(vhost, name) => begin("delete-queue", *vhost).text("name", name),
@@ -157,6 +166,7 @@ impl Saved {
     fn decode(record: &[u8], catalog: &Catalog) -> Option<Saved> {
         let table = TableRef::parse(record).ok()?;
         let number = || table.find("number")?.as_int().map(|number| number as u64);
+        let home = || u16::try_from(table.find("home")?.as_int()?).ok().map(ShardId);
         let op = text(table, "op")?;
         if let Some(command) = saved_commands::decode(&op, table) {
             return Some(Saved::Change(Change::command(command)));
@@ -173,14 +183,14 @@ impl Saved {
             "exchange" => {
                 let (name, kind, arguments) = (name()?, text(table, "type")?, arguments(table)?);
                 let (auto_delete, internal) = (flag("auto-delete"), flag("internal"));
-                Change::DeclareExchange { vhost, spec: ExchangeSpec { name, kind, durable: true, auto_delete, internal, arguments } }
+                let room = home().zip(number()).map(|(home, number)| Room { home, number });
+                Change::DeclareExchange { vhost, spec: ExchangeSpec { name, kind, durable: true, auto_delete, internal, arguments }, room }
             }
             "delete-exchange" => Change::DeleteExchange { vhost, name: name()? },
             "queue" => {
                 let (name, auto_delete, arguments) = (name()?, flag("auto-delete"), arguments(table)?);
                 let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete, arguments };
-                let home = ShardId(u16::try_from(table.find("home")?.as_int()?).ok()?);
-                Change::DeclareQueue { vhost, spec, home, owner: None, number: number()? }
+                Change::DeclareQueue { vhost, spec, home: home()?, owner: None, number: number()? }
             }
             "bind" => Change::Bind { vhost, spec: read_binding(table)? },
             "unbind" => Change::Unbind { vhost, spec: read_binding(table)? },
@@ -192,11 +202,18 @@ impl Saved {
     /// The first number that is free behind this record. Numbers begin at 1: the log takes 0 for a queue that has none.
     pub fn next_number(&self) -> u64 {
         match self {
-            Saved::Change(Change::DeclareQueue { number, .. }) => number + 1,
+            Saved::Change(Change::DeclareQueue { number, .. } | Change::DeclareExchange { room: Some(Room { number, .. }), .. }) => {
+                number + 1
+            }
             Saved::NextNumber(number) => *number,
             _ => 1,
         }
     }
+}
+
+/// Where the messages of a queue are.
+fn place(table: TableBuilder, home: ShardId, number: u64) -> TableBuilder {
+    table.int("home", home.0.into()).long("number", number as i64)
 }
 
 fn binding(table: TableBuilder, spec: &BindingSpec) -> TableBuilder {
@@ -238,6 +255,7 @@ mod tests {
         let exchange = |name, kind, durable| Change::DeclareExchange {
             vhost: VHOST,
             spec: ExchangeSpec { durable, arguments: arguments.clone(), ..exchange(name, kind) },
+            room: None,
         };
         let queue = |name, durable, number| Change::DeclareQueue {
             vhost: VHOST,

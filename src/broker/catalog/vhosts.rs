@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Applied, Catalog};
+use super::{Applied, Catalog, QueueInfo};
 use crate::base::hash::Map;
 use crate::base::ids::{ExchangeId, QueueId};
 use crate::base::quota::Quota;
@@ -91,7 +91,8 @@ impl Catalog {
     /// All that is in it goes with it, and what users may do there.
     pub(super) fn delete_vhost(&mut self, name: &str) -> Option<Applied> {
         let vhost = self.vhost_names.remove(name)?;
-        let queues: Vec<_> = self.queues().filter(|queue| queue.vhost == vhost).map(|queue| queue.addr).collect();
+        let is_its = |queue: &&QueueInfo| queue.vhost == vhost && queue.delays.is_none();
+        let queues: Vec<_> = self.queues().filter(is_its).map(|queue| queue.addr).collect();
         queues.iter().for_each(|queue| _ = self.delete_queue(queue.queue));
         let exchanges = self.exchanges().filter(|exchange| exchange.vhost == vhost).map(|exchange| exchange.id).collect();
         self.remove_exchanges(exchanges);

@@ -11,6 +11,7 @@
 
 mod consistent_hash;
 mod deduplication;
+mod delayed;
 mod destinations;
 mod direct;
 mod fanout;
@@ -24,6 +25,7 @@ mod topic;
 
 pub use consistent_hash::{ConsistentHash, check_weight};
 pub use deduplication::Deduplication;
+pub use delayed::{DELAYED, delay, without_delay};
 pub use destinations::Destinations;
 pub use direct::Direct;
 pub use fanout::Fanout;
@@ -88,11 +90,17 @@ impl Kind {
             _ => None,
         }
     }
+
+    /// How an exchange finds its destinations: by its type, or by the one that a delaying exchange names. None: there is no such type.
+    pub fn of(spec: &ExchangeSpec) -> Option<Kind> {
+        if &*spec.kind == DELAYED { delayed::inner(spec) } else { Kind::named(&spec.kind) }
+    }
 }
 
 /// Checks the arguments that a new exchange's type has a meaning for. `exchange_text` is `exchange 'NAME' in vhost 'VHOST'`.
 pub fn check_arguments(spec: &ExchangeSpec, exchange_text: &str) -> Result<(), Fault> {
-    if Kind::named(&spec.kind) == Some(Kind::ConsistentHash) {
+    delayed::check_arguments(spec)?;
+    if Kind::of(spec) == Some(Kind::ConsistentHash) {
         consistent_hash::check_arguments(&spec.arguments, exchange_text)?;
     }
     history::check_arguments(spec)?;

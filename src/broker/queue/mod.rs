@@ -12,6 +12,7 @@
 
 mod consumers;
 mod deadlines;
+mod delays;
 mod level;
 mod levels;
 mod returns;
@@ -21,6 +22,7 @@ mod single_active;
 
 pub use consumers::{Consumer, Consumers};
 pub use deadlines::Deadlines;
+pub use delays::Delays;
 pub use level::{Level, Purged};
 pub use levels::{Priorities, priority};
 pub use returns::Counts;
@@ -57,6 +59,8 @@ pub struct Extras {
     pub settings: Settings,
     /// When its messages in memory expire.
     pub deadlines: Deadlines,
+    /// What an exchange delays, if the queue is for that.
+    pub delays: Option<Delays>,
     /// Bytes of the bodies of ready messages; counted only if there is a limit to them.
     pub ready_bytes: u64,
     /// Since when nobody has used the queue, milliseconds of the shard's time.
@@ -81,6 +85,11 @@ impl Queue {
     /// What the queue keeps beside its messages, from now on.
     pub fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// Whether it holds what an exchange delays.
+    pub fn is_delayed(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.delays.is_some())
     }
 
     /// Whether another message of `bytes` bytes would be refused.
@@ -210,6 +219,8 @@ impl Queue {
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
             extras.ready_bytes = 0;
+            let delayed = extras.delays.iter_mut().flat_map(Delays::clear);
+            delayed.for_each(|entry| self.levels.change(entry.level(), |level| level.requeue(entry)));
         }
         self.levels.purge()
     }

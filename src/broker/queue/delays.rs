@@ -1,0 +1,113 @@
+//! The messages that an exchange delays, until each is due (rows X20, N3). They wait in a queue of the exchange's own, which nobody consumes from.
+//!
+//! ```text
+//! far    deadlines: (due, sequence) …          only the log has them: 16 bytes for each, or as good as none for those in a row
+//!          │ fetched from there, some seconds before
+//! near   (due, sequence) → entry …             in memory
+//!          │ due
+//!          ▼ routed by the exchange; once all their queues have them, the log lets go of them
+//! ```
+//!
+//! So the memory that they take is bounded by their number alone, whatever their size and however long they wait.
+
+use std::collections::BTreeMap;
+
+use super::Deadlines;
+use crate::base::ids::ExchangeId;
+use crate::base::limits::DELAY_AHEAD_MS;
+use crate::contract::Entry;
+
+/// What waits in the queue of one delaying exchange. Times are milliseconds since 1970.
+#[derive(Debug)]
+pub struct Delays {
+    /// The exchange.
+    pub exchange: ExchangeId,
+    far: Deadlines,
+    near: BTreeMap<(u64, u64), Entry>,
+    /// No message is fetched before.
+    pub rests_until: u64,
+}
+
+impl Delays {
+    /// Nothing waits.
+    pub fn new(exchange: ExchangeId) -> Delays {
+        Delays { exchange, far: Deadlines::default(), near: BTreeMap::new(), rests_until: 0 }
+    }
+
+    /// A message in memory is due then.
+    pub fn keep(&mut self, due: u64, entry: Entry) {
+        self.near.insert((due, entry.sequence()), entry);
+    }
+
+    /// Messages that only the log has, with the sequence numbers `first` to `last`, are due then.
+    pub fn put_off(&mut self, due: u64, first: u64, last: u64) {
+        self.far.push(due, first, last);
+    }
+
+    /// Takes the next message that is due at `now` and is in memory.
+    pub fn take_due(&mut self, now: u64) -> Option<Entry> {
+        self.near.first_entry().filter(|first| first.key().0 <= now).map(|first| first.remove())
+    }
+
+    /// Takes the sequence numbers, in order, of at most `most` messages that have to be fetched from the log by `now`.
+    pub fn take_far(&mut self, now: u64, most: usize) -> Vec<u64> {
+        let mut sequences: Vec<u64> = std::iter::from_fn(|| self.far.pop(now + DELAY_AHEAD_MS)).take(most).collect();
+        sequences.sort_unstable();
+        sequences
+    }
+
+    /// When there is something to do. With `is_fetching`, it is not to fetch messages: that is being done.
+    pub fn next(&self, is_fetching: bool) -> Option<u64> {
+        let fetch = self.far.next().filter(|_| !is_fetching).map(|due| due.saturating_sub(DELAY_AHEAD_MS).max(self.rests_until));
+        self.near.keys().next().map(|(due, _)| *due).into_iter().chain(fetch).min()
+    }
+
+    /// Whether none is in memory.
+    pub fn none_is_near(&self) -> bool {
+        self.near.is_empty()
+    }
+
+    /// Takes out all. The answer is those in memory.
+    pub fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        self.far.clear();
+        std::mem::take(&mut self.near).into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Key;
+    use crate::message::MessageRef;
+
+    fn entry(sequence: u64) -> Entry {
+        Entry::new(0, sequence, MessageRef::default())
+    }
+
+    #[test]
+    fn they_come_in_the_order_in_which_they_are_due() {
+        let mut delays = Delays::new(ExchangeId(Key::default()));
+        for (due, sequence) in [(700, 0), (300, 1), (300, 2), (500, 3)] {
+            delays.keep(due, entry(sequence));
+        }
+        assert_eq!((delays.next(false), delays.take_due(299)), (Some(300), None));
+        let order: Vec<u64> = std::iter::from_fn(|| delays.take_due(600)).map(Entry::sequence).collect();
+        assert_eq!((order, delays.next(false)), (vec![1, 2, 3], Some(700)));
+        assert!(delays.clear().map(Entry::sequence).eq([0]) && delays.none_is_near());
+    }
+
+    #[test]
+    fn what_is_far_is_fetched_some_time_before() {
+        let mut delays = Delays::new(ExchangeId(Key::default()));
+        let day = 86_400_000;
+        delays.put_off(day + 5, 7, 9);
+        delays.put_off(day + 4, 10, 10);
+        delays.put_off(2 * day, 3, 3);
+        assert_eq!((delays.next(false), delays.next(true)), (Some(day + 4 - DELAY_AHEAD_MS), None));
+        assert!(delays.take_far(day - DELAY_AHEAD_MS, 10).is_empty());
+        assert_eq!(delays.take_far(day, 3), [7, 8, 10]);
+        assert_eq!((delays.take_far(day, 3), delays.next(false)), (vec![9], Some(2 * day - DELAY_AHEAD_MS)));
+        delays.rests_until = 2 * day - 1;
+        assert_eq!(delays.next(false), Some(2 * day - 1));
+    }
+}

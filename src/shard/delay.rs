@@ -1,0 +1,176 @@
+//! Delayed messages: they wait in their exchange's own queue until they are due, and are routed then (rows X20, N3; see [`Delays`]).
+//!
+//! ```text
+//! publish ─ route ─▶ the exchange's queue ─ hold_back ─▶ near: in memory    far: in the log ── fetched ─▶ near
+//!                                                         └─ due ─▶ release_due, a budget per turn ─▶ route on ─▶ transfer
+//! ```
+//!
+//! A restart reads what the log has of the queue, once and in order, and keeps no more of it than when each is due.
+
+use super::delivery::Batch;
+use super::mail::{Hold, Relay};
+use super::{Shard, local_queue};
+use crate::base::ids::{ExchangeId, QueueId};
+use crate::base::limits::{BURY_BUDGET, DELAY_AHEAD_MS, DELAY_FETCH_MAX, DELAY_REST_MS, EXPIRE_BUDGET, LOG_READ_SIZE};
+use crate::broker::arena::{Arena, Holders};
+use crate::broker::exchange::{Chance, delay, without_delay};
+use crate::broker::queue::{Delays, Queue};
+use crate::broker::router::{self, Routed};
+use crate::contract::{Entry, RouteSet};
+use crate::message::{MessageView, Properties, Route};
+
+impl Shard {
+    /// A queue holds what this exchange delays.
+    pub(super) fn delay_for(&mut self, id: QueueId, exchange: ExchangeId) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        queue.extras().delays = Some(Delays::new(exchange));
+        let has_found = queue.spilled() > 0;
+        self.special_queues += 1;
+        if has_found {
+            self.mark_queue(id);
+        }
+    }
+
+    /// Messages for a queue that holds what its exchange delays.
+    pub(super) fn hold_back(&mut self, id: QueueId, batch: &mut Batch<'_, '_>) {
+        let horizon = self.horizon();
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
+        let count = batch.contents.len();
+        let is_near = (0..count).all(|at| due(&batch.message(at)) <= horizon);
+        let mut run = self.arena.run(batch.holders());
+        for at in 0..count {
+            let (due, place) = (due(&batch.message(at)), queue.level(batch.level).next());
+            queue.change(batch.level, |level| level.pass(1));
+            let held = is_near.then(|| Entry::at(place, batch.hold(at, &mut run)));
+            let delays = queue.extras().delays.as_mut().expect("it was asked for");
+            match held {
+                Some(entry) => delays.keep(due, entry),
+                None => delays.put_off(due, place, place),
+            }
+        }
+        let kept = if is_near { count } else { 0 };
+        if batch.is_logged || !is_near {
+            self.note_taken(id, batch.level, count, kept, batch.is_logged);
+        }
+        self.set_queue_timer(id);
+    }
+
+    /// What is due by then is kept in memory: nothing, while there is little.
+    pub(super) fn horizon(&self) -> u64 {
+        if self.may_read_ahead() { self.time_of_day() + DELAY_AHEAD_MS } else { 0 }
+    }
+
+    /// Whether the queue holds what an exchange delays.
+    pub(super) fn is_delayed(&mut self, id: QueueId) -> bool {
+        local_queue(&mut self.queues, id).is_some_and(|queue| queue.is_delayed())
+    }
+
+    /// Messages are due, or soon will be.
+    pub(super) fn on_delays_timer(&mut self, id: QueueId) {
+        let now = self.time_of_day();
+        let Some(delays) = delays(&mut self.queues, id) else { return };
+        let due = std::iter::from_fn(|| delays.take_due(now)).take(EXPIRE_BUDGET);
+        self.due.extend(due.map(|entry| (id, entry)));
+        self.fetch_delayed(id);
+    }
+
+    /// Has messages read that are to be in memory soon, if there is room for them.
+    fn fetch_delayed(&mut self, id: QueueId) {
+        let now = self.time_of_day();
+        let has_room = self.may_read_ahead();
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let (slot, is_scanning) = (queue.first().slot(), queue.spilled() > 0);
+        let Some(delays) = queue.extras().delays.as_mut().filter(|_| !is_scanning) else { return };
+        if !has_room && !delays.none_is_near() {
+            delays.rests_until = now + DELAY_REST_MS;
+            return;
+        }
+        let more = if self.store.is_fetching(slot) { Vec::new() } else { delays.take_far(now, DELAY_FETCH_MAX) };
+        self.store.fetch(slot, more, LOG_READ_SIZE);
+    }
+
+    /// Messages were read from the log: those that the queue has asked for, or what a restart has found of it.
+    pub(super) fn on_delayed_read(&mut self, id: QueueId, is_served: bool) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        if queue.spilled() > 0 && is_served {
+            self.mark_queue(id);
+        } else {
+            self.fetch_delayed(id);
+        }
+        self.set_queue_timer(id);
+    }
+
+    /// Routes what is due, within a budget, and only while the log and the links to other shards have room.
+    pub(super) fn release_due(&mut self) {
+        for _ in 0..BURY_BUDGET {
+            if !self.can_release() {
+                return;
+            }
+            let Some((queue, entry)) = self.due.pop_front() else { return };
+            self.route_due(queue, entry);
+        }
+    }
+
+    /// Whether there is something due, and room for it.
+    pub(super) fn can_release(&self) -> bool {
+        !self.due.is_empty() && !self.transfers.is_full() && self.has_room_to_forward()
+    }
+
+    fn route_due(&mut self, id: QueueId, entry: Entry) {
+        let Some(exchange) = delays(&mut self.queues, id).map(|delays| delays.exchange) else { return self.let_go(id, entry) };
+        let message = self.arena.view(entry.message);
+        let (route, body) = (message.route.wire().to_vec(), message.body.to_owned());
+        let properties = without_delay(message.properties);
+        let stamp = message.stamp.renewed(self.time_of_day());
+        let message = MessageView { route: Route::new(&route), properties: &properties, stamp, body: body.as_body() };
+        let mut routes = RouteSet::new();
+        let chance = Chance { rng: &mut self.rng, here: self.id };
+        let routed = router::route_on(&self.catalog, exchange, &message, chance, &mut routes);
+        self.transfer(id, entry, |shard, hold| shard.send_on(exchange, hold, &message, &routed, &routes));
+    }
+
+    /// Gives a message to the queues where its exchange has led it. The answer is how many times `hold` will be told that some have it.
+    fn send_on(&mut self, exchange: ExchangeId, hold: Hold, message: &MessageView<'_>, routed: &Routed, routes: &RouteSet) -> usize {
+        let properties = routed.properties.as_deref().unwrap_or(message.properties);
+        let message = MessageView { properties, ..*message };
+        if routed.is_remembered {
+            let vhost = self.catalog.exchange(exchange).expect("it was routed by it").vhost;
+            let passed = Some(exchange);
+            self.send_relay(
+                Relay { publisher: Some(hold), vhost, mandatory: false, is_awaited: true, copies: true, passed, at: 0 },
+                &message,
+            );
+            return 1;
+        }
+        let waits = self.forward(Some(hold), &message, routes);
+        (self.refused, self.link_full) = (false, false);
+        waits
+    }
+}
+
+/// A message was read from the log, because it is soon due, or because a restart has found it. Then it is kept in memory if it is due by `horizon`.
+pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &MessageView<'_>, horizon: u64) {
+    let level = queue.first().number();
+    let is_found = queue.spilled() > 0;
+    if is_found {
+        queue.change(level, |level| level.lose(1));
+    }
+    let Some(delays) = &mut queue.extras().delays else { return };
+    let due = due(message);
+    if is_found && due > horizon {
+        delays.put_off(due, sequence, sequence);
+    } else {
+        delays.keep(due, Entry::new(level, sequence, arena.insert(message, Holders::One).logged()));
+    }
+}
+
+/// When a message is due that an exchange delays.
+fn due(message: &MessageView<'_>) -> u64 {
+    let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
+    message.stamp.time_ms().unwrap_or_default().saturating_add(delay(headers).unwrap_or_default())
+}
+
+fn delays(queues: &mut [Option<Box<Queue>>], id: QueueId) -> Option<&mut Delays> {
+    local_queue(queues, id)?.extras.as_mut()?.delays.as_mut()
+}
