@@ -69,6 +69,8 @@ struct Late {
     p99: f64,
     p999: f64,
     max: f64,
+    /// Most milliseconds by which a message came too early.
+    early_ms: f64,
     /// Most milliseconds by which a message came before another that was due earlier.
     disorder_ms: f64,
 }
@@ -167,8 +169,8 @@ fn consume(args: &DueArgs) -> Result<thread::JoinHandle<Result<Late>>> {
 
 fn receive(stream: TcpStream, messages: u64) -> Result<Late> {
     let mut reader = BufReader::with_capacity(1 << 20, stream);
-    let mut late = Histogram::<u64>::new(3).map_err(|e| e.to_string())?;
-    let (mut frame, mut came, mut latest_due, mut disorder) = (Vec::new(), 0, 0_u64, 0);
+    let mut late = Histogram::<u64>::new_with_bounds(1, LATE_US_MAX, 3).map_err(|e| e.to_string())?;
+    let (mut frame, mut came, mut early, mut latest_due, mut disorder) = (Vec::new(), 0, 0, 0_u64, 0);
     while came < messages {
         let mut head = [0; 7];
         reader.read_exact(&mut head).map_err(|e| format!("after {came} messages: {e}"))?;
@@ -178,20 +180,23 @@ fn receive(stream: TcpStream, messages: u64) -> Result<Late> {
             continue;
         }
         let due = u64::from_le_bytes(*frame.first_chunk().ok_or("a short body")?);
-        late.saturating_record(sys::now_ns().saturating_sub(due) / 1000);
+        let now = sys::now_ns();
+        late.saturating_record(now.saturating_sub(due) / 1000);
+        early = early.max(due.saturating_sub(now) / 1000);
         disorder = disorder.max(latest_due.saturating_sub(due) / 1000);
         latest_due = latest_due.max(due);
         came += 1;
     }
     let ms = |us: u64| us as f64 / 1000.0;
     let at = |quantile| ms(late.value_at_quantile(quantile));
-    Ok(Late { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: ms(late.max()), disorder_ms: ms(disorder) })
+    Ok(Late { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: ms(late.max()), early_ms: ms(early), disorder_ms: ms(disorder) })
 }
 
 fn text(report: &DueReport) -> String {
     let mut out = format!("resident   {:.1} MiB more, with {} messages\n", report.rss_bytes as f64 / f64::from(1 << 20), report.messages);
-    if let Some(Late { p50, p99, p999, max, disorder_ms }) = &report.late_ms {
+    if let Some(Late { p50, p99, p999, max, early_ms, disorder_ms }) = &report.late_ms {
         let _ = writeln!(out, "late       p50 {p50:.2}  p99 {p99:.2}  p99.9 {p999:.2}  max {max:.2} ms");
+        let _ = writeln!(out, "early      {early_ms:.2} ms at most");
         let _ = writeln!(out, "disorder   {disorder_ms:.2} ms at most");
     }
     out
@@ -206,5 +211,7 @@ const DURABLE: u8 = 2;
 const CHUNK: u64 = 50;
 const BODY_MIN: usize = 16;
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Later than that counts as that.
+const LATE_US_MAX: u64 = 600_000_000;
 /// How much later than its time the last message may come.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -83,7 +83,7 @@ pub const BURY_BUDGET: usize = 256;
 /// How long before it is due a delayed message is fetched from the log, milliseconds: reading many takes a while.
 pub const DELAY_AHEAD_MS: u64 = 10_000;
 /// Delayed messages of one exchange that are fetched at a time.
-pub const DELAY_FETCH_MAX: usize = 1 << 18;
+pub const DELAY_FETCH_MAX: usize = 1 << 19;
 /// How long none is fetched when there is no memory for them, milliseconds.
 pub const DELAY_REST_MS: u64 = 10;
 /// Messages on their way from a queue to others at a time.

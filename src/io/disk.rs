@@ -44,16 +44,22 @@ struct Mode {
 
 /// The files of one shard's log.
 pub struct Disk {
-    directory: PathBuf,
-    mode: Mode,
-    /// Those that are open.
-    files: Map<u32, Rc<File>>,
+    files: Files,
     /// What the ring is doing.
     operations: Slab<Operation>,
     bell: Arc<Bell>,
     worker: Worker,
     catalog_worker: Worker,
     finished: Receiver<Finished>,
+}
+
+/// The open files of a log's segments.
+struct Files {
+    directory: PathBuf,
+    mode: Mode,
+    open: Map<u32, Rc<File>>,
+    /// The segment that is being rewritten, as it was: until the shard hears that it was, what it reads there is where it was.
+    rewritten: Option<(u32, Rc<File>)>,
 }
 
 /// An operation under way. Its file stays open and its buffer in place until it is over.
@@ -90,7 +96,8 @@ impl Disk {
         let name = |what| format!("ringmq-{what}-{}", shard.0);
         let worker = Worker::start(name("disk"), directory.clone(), alarms.clone(), sender.clone(), bell.clone())?;
         let catalog_worker = Worker::start(name("catalog"), data_dir.clone(), alarms.clone(), sender, bell.clone())?;
-        Ok(Disk { directory, mode, files: Map::default(), operations: Slab::new(), bell, worker, catalog_worker, finished })
+        let files = Files { directory, mode, open: Map::default(), rewritten: None };
+        Ok(Disk { files, operations: Slab::new(), bell, worker, catalog_worker, finished })
     }
 
     /// Starts to listen to the threads beside.
@@ -107,18 +114,21 @@ impl Disk {
     pub fn start(&mut self, op: Op, ring: &mut Ring<'_>) {
         match op {
             Op::Write(write) => {
-                let file = self.file(write.segment);
+                let file = self.files.get(write.segment);
                 self.push(Operation { file, what: What::Write(write) }, ring);
             }
             Op::Read(reader, segment, place, len) => {
-                let file = self.file(segment);
+                let file = self.files.get(segment);
                 let operation = Operation { file, what: What::Read(reader, Aligned::zeroed(len)) };
                 self.push_at(operation, place, ring);
             }
             Op::Create(segment) => self.worker.give(Job::Create(segment)),
-            Op::Compact(compaction) => self.worker.give(Job::Compact(compaction)),
+            Op::Compact(compaction) => {
+                self.files.keep(compaction.segment);
+                self.worker.give(Job::Compact(compaction));
+            }
             Op::Delete(segment) => {
-                self.files.remove(&segment);
+                self.files.close(segment);
                 self.worker.give(Job::Delete(segment));
             }
         }
@@ -145,10 +155,8 @@ impl Disk {
     pub fn on_bell(&mut self, ring: &mut Ring<'_>) -> Vec<Finished> {
         self.bell.watch(ring);
         let finished: Vec<Finished> = self.finished.try_iter().collect();
-        for done in &finished {
-            if let Finished::Compacted(compacted) = done {
-                self.files.remove(&compacted.segment); // it is another file now
-            }
+        if finished.iter().any(|done| matches!(done, Finished::Compacted(_) | Finished::Left)) {
+            self.files.let_go();
         }
         finished
     }
@@ -180,24 +188,46 @@ impl Disk {
         unsafe { ring.push(&entry.user_data(token)) };
     }
 
-    fn file(&mut self, segment: u32) -> Rc<File> {
-        if let Some(file) = self.files.get(&segment) {
+    fn fail(&self, what: &str, segment: u32, result: i32) -> ! {
+        let path = segment_path(&self.files.directory, segment);
+        let why = if result < 0 { io::Error::from_raw_os_error(-result).to_string() } else { format!("only {result} bytes of it") };
+        process::fail(&format!("the log file {} cannot be {what}: {why}", path.display()))
+    }
+}
+
+impl Files {
+    /// The file of a segment.
+    fn get(&mut self, segment: u32) -> Rc<File> {
+        if let Some((_, file)) = self.rewritten.as_ref().filter(|(rewritten, _)| *rewritten == segment) {
             return file.clone();
         }
-        if self.files.len() >= OPEN_MAX {
-            self.files.clear();
+        if let Some(file) = self.open.get(&segment) {
+            return file.clone();
+        }
+        if self.open.len() >= OPEN_MAX {
+            self.open.clear();
         }
         let path = segment_path(&self.directory, segment);
         let file = self.mode.open(&path).unwrap_or_else(|error| process::fail(&format!("{} cannot be opened: {error}", path.display())));
         let file = Rc::new(file);
-        self.files.insert(segment, file.clone());
+        self.open.insert(segment, file.clone());
         file
     }
 
-    fn fail(&self, what: &str, segment: u32, result: i32) -> ! {
-        let path = segment_path(&self.directory, segment);
-        let why = if result < 0 { io::Error::from_raw_os_error(-result).to_string() } else { format!("only {result} bytes of it") };
-        process::fail(&format!("the log file {} cannot be {what}: {why}", path.display()))
+    /// A segment is going to be rewritten: another file will have its name.
+    fn keep(&mut self, segment: u32) {
+        self.rewritten = Some((segment, self.get(segment)));
+    }
+
+    /// The one that was to be rewritten is, or will not be.
+    fn let_go(&mut self) {
+        if let Some((segment, _)) = self.rewritten.take() {
+            self.close(segment);
+        }
+    }
+
+    fn close(&mut self, segment: u32) {
+        self.open.remove(&segment);
     }
 }
 
@@ -233,3 +263,31 @@ pub fn segment_path(directory: &Path, segment: u32) -> PathBuf {
 
 /// Files that a shard keeps open.
 const OPEN_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_segment_that_is_being_rewritten_is_read_as_it_was() {
+        let directory = std::env::temp_dir().join(format!("ringmq-files-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let (path, other) = (segment_path(&directory, 7), directory.join("other"));
+        std::fs::write(&path, "old").expect("a file");
+        let mut files =
+            Files { directory: directory.clone(), mode: Mode { direct: false, sync: false }, open: Map::default(), rewritten: None };
+        let read = |files: &mut Files| {
+            let mut text = String::new();
+            (&*files.get(7)).read_to_string(&mut text).expect("it can be read");
+            text
+        };
+        files.keep(7);
+        files.open.clear();
+        std::fs::write(&other, "new").and_then(|()| std::fs::rename(&other, &path)).expect("it is replaced");
+        assert_eq!(read(&mut files), "old");
+        files.let_go();
+        assert_eq!(read(&mut files), "new");
+        std::fs::remove_dir_all(&directory).expect("it is ours");
+    }
+}

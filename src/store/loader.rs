@@ -8,6 +8,8 @@
 //! What is not on the disk yet is not read: the load waits for the write. The queue says when it runs low, so the next piece is under way while
 //! consumers take the last one.
 
+use std::collections::VecDeque;
+
 use super::format::{self, Messages};
 use super::index::{self, Entry};
 use super::queue_log::{Cursor, QueueLog};
@@ -124,15 +126,13 @@ impl Store {
                 return self.read(slot, what, place);
             }
         }
-        let mut cursor = log.cursor.take().expect("just made");
-        let extent = log.extents.iter().find(|extent| extent.segment == cursor.segment);
+        let cursor = log.cursor.as_mut().expect("just made");
+        let segment = cursor.segment;
+        let extent = log.extents.iter().find(|extent| extent.segment == segment);
         let last = extent.expect("a cursor goes when its extent does").last;
-        let is_over = |entry: &&Entry| !log.wants_any(entry.first, entry.last());
-        cursor.at += cursor.entries[cursor.at..].iter().take_while(is_over).count();
-        let (place, len, count) = cursor.piece(log, self.segments.written(cursor.segment));
-        let (segment, is_at_end) = (cursor.segment, cursor.at == cursor.entries.len());
-        log.cursor = Some(cursor);
-        match (count, is_at_end) {
+        cursor.at += cursor.entries[cursor.at..].partition_point(|entry| goal.is_none_or(|goal| entry.last() < goal));
+        let (place, len, count) = cursor.piece(self.segments.written(segment), log.piece, log.wanted.as_ref());
+        match (count, cursor.at == cursor.entries.len()) {
             (0, true) => {
                 log.pass(last);
                 self.resume_load(slot);
@@ -179,18 +179,31 @@ impl Store {
             }
             What::Records(count) => count,
         };
-        let cursor = log.cursor.as_ref().expect("it stays as long as the generation");
+        let QueueLog { cursor, wanted, next, settled, delivered, .. } = &mut **log;
+        let cursor = cursor.as_mut().expect("it stays as long as the generation");
         let entries = &cursor.entries[cursor.at..cursor.at + count];
         let (first, last) = (entries[0].at, entries[count - 1].last());
         let (mut brought, mut lost) = (0, Vec::new());
-        for entry in entries.iter().filter(|entry| log.wants_any(entry.first, entry.last())) {
+        for entry in entries {
+            if wanted.as_ref().is_some_and(|wanted| wanted.front().is_none_or(|&goal| goal > entry.last())) {
+                continue;
+            }
             let record = bytes.get((entry.at - first) as usize..).and_then(|bytes| format::open(bytes, segment));
-            let all_live = log.settled.count_in(entry.first, entry.last()) == 0;
-            let lives = |sequence| log.wants_any(sequence, sequence) && (all_live || !log.settled.contains(sequence));
+            let all_live = settled.count_in(entry.first, entry.last()) == 0;
+            let mut lives = |sequence| {
+                let is_asked_for = match wanted {
+                    Some(wanted) => {
+                        while wanted.pop_front_if(|goal| *goal < sequence).is_some() {}
+                        wanted.pop_front_if(|goal| *goal == sequence).is_some()
+                    }
+                    None => sequence >= *next,
+                };
+                is_asked_for && (all_live || !settled.contains(sequence))
+            };
             match record.and_then(Messages::read) {
                 Some(messages) => {
                     for (sequence, content) in (entry.first..).zip(messages.contents()).filter(|&(sequence, _)| lives(sequence)) {
-                        take(sequence, log.delivered.contains(sequence), &MessageView { body: content.body, ..messages.head });
+                        take(sequence, delivered.contains(sequence), &MessageView { body: content.body, ..messages.head });
                         brought += 1;
                     }
                 }
@@ -198,7 +211,7 @@ impl Store {
                 None => return Err(damage(entry.at.into())),
             }
         }
-        log.cursor.iter_mut().for_each(|cursor| cursor.at += count);
+        cursor.at += count;
         log.pass(last);
         lost.iter().for_each(|&sequence| self.settle(slot, sequence, sequence));
         if brought == 0 {
@@ -211,19 +224,25 @@ impl Store {
 }
 
 impl Cursor {
-    /// The next records that stand close together and are on the disk, `written` bytes of the segment: place, length, how many. The last one of them
-    /// is wanted.
-    fn piece(&self, log: &QueueLog, written: u64) -> (u64, usize, usize) {
+    /// The next records that stand close together and are on the disk, `written` bytes of the segment, about `most` bytes: place, length, how many.
+    /// If only some messages are `wanted`, the last one of the records has such.
+    fn piece(&self, written: u64, most: usize, wanted: Option<&VecDeque<u64>>) -> (u64, usize, usize) {
         let entries = &self.entries[self.at..];
         let Some(first) = entries.first() else { return (0, 0, 0) };
         let end = |entry: &Entry| u64::from(entry.at) + u64::from(entry.len);
+        let mut goals = wanted.map(VecDeque::iter);
+        let mut goal = goals.as_mut().and_then(Iterator::next);
         let (from, mut to, mut count) = (u64::from(first.at), u64::from(first.at), 0);
         for (at, entry) in entries.iter().enumerate() {
-            let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= log.piece as u64);
-            if !is_near || end(entry) > written {
+            let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= most as u64);
+            if !is_near || end(entry) > written || wanted.is_some() && goal.is_none() {
                 break;
             }
-            if log.wants_any(entry.first, entry.last()) {
+            let is_wanted = goal.is_none_or(|&goal| goal <= entry.last());
+            while goal.is_some_and(|&goal| goal <= entry.last()) {
+                goal = goals.as_mut().and_then(Iterator::next);
+            }
+            if is_wanted {
                 (to, count) = (end(entry), at + 1);
             }
         }

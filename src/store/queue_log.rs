@@ -128,14 +128,6 @@ impl QueueLog {
         self.wanted.as_ref().map_or(Some(self.next), |wanted| wanted.front().copied())
     }
 
-    /// Whether any of the messages `first` to `last` is to be read.
-    pub fn wants_any(&self, first: u64, last: u64) -> bool {
-        match &self.wanted {
-            None => last >= self.next,
-            Some(wanted) => wanted.get(wanted.partition_point(|&sequence| sequence < first)).is_some_and(|&sequence| sequence <= last),
-        }
-    }
-
     /// No message up to `last` is to be read any more.
     pub fn pass(&mut self, last: u64) {
         match &mut self.wanted {
