@@ -31,6 +31,8 @@ pub struct Model {
     next: [u64; QUEUES as usize],
     /// Messages that came back from the disk.
     brought: BTreeMap<Id, Vec<u8>>,
+    /// Messages here and there that were asked for, and did not come yet.
+    asked: BTreeSet<Id>,
 }
 
 impl Model {
@@ -44,6 +46,7 @@ impl Model {
             messages: BTreeMap::new(),
             next: [0; QUEUES as usize],
             brought: BTreeMap::new(),
+            asked: BTreeSet::new(),
         }
     }
 
@@ -68,7 +71,11 @@ impl Model {
         let until = stop.map(|stop| self.disk.completed + stop);
         for _ in 0..steps {
             for _ in 0..self.rng.below(4) {
-                if self.rng.below(3) == 0 { self.settle_some() } else { self.append() }
+                match self.rng.below(12) {
+                    0..4 => self.settle_some(),
+                    4 => self.fetch_some(),
+                    _ => self.append(),
+                }
             }
             self.seal();
             for _ in 0..self.rng.below(4) {
@@ -136,6 +143,24 @@ impl Model {
         message.settled = Some(self.store.position());
     }
 
+    /// Asks for some living messages of a queue, here and there; what was asked for before has come, or was settled meanwhile.
+    fn fetch_some(&mut self) {
+        let slot = self.rng.below(QUEUES.into()) as u32;
+        if self.store.is_fetching(slot) {
+            return;
+        }
+        let lives = |messages: &BTreeMap<Id, Message>, id: &Id| messages.get(id).is_some_and(|message| message.settled.is_none());
+        let own = |(queue, _): &Id| *queue == slot;
+        let missing = self.asked.iter().filter(|id| own(id)).find(|id| lives(&self.messages, id));
+        assert_eq!(missing, None, "it was asked for");
+        self.asked.retain(|id| !own(id));
+        let one_of = 1 + self.rng.below(30);
+        let ids: Vec<Id> = self.messages.range((slot, 0)..=(slot, u64::MAX)).map(|(&id, _)| id).collect();
+        let ids: Vec<Id> = ids.into_iter().filter(|id| lives(&self.messages, id) && self.rng.below(one_of) == 0).collect();
+        self.store.fetch(slot, ids.iter().map(|(_, sequence)| *sequence).collect(), PIECE);
+        self.asked.extend(ids);
+    }
+
     /// Everything is consumed, and the disk has it.
     pub fn settle_all(&mut self) {
         let living = self.messages.iter().filter(|(_, message)| message.settled.is_none());
@@ -189,6 +214,13 @@ impl Model {
                 let take = |sequence, _: bool, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
                 let loaded = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
                 let slot = reader.level().queue.0.slot;
+                if self.store.is_fetching(slot) {
+                    for (sequence, body) in got {
+                        assert!(self.asked.remove(&(slot, sequence)), "{sequence} was not asked for");
+                        assert_eq!(self.messages[&(slot, sequence)].body, body);
+                    }
+                    return self.store.fetch(slot, Vec::new(), PIECE);
+                }
                 brought.extend(got.into_iter().map(|(sequence, body)| ((slot, sequence), body)));
                 if loaded.is_served {
                     self.store.load(slot, 0, PIECE);
@@ -209,6 +241,7 @@ impl Model {
         }
         self.store = recovered.store;
         self.brought.clear();
+        self.asked.clear();
         let mut counts = BTreeMap::new();
         for slot in 0..QUEUES {
             let opened = self.store.open_queue(number(slot), level(slot));
