@@ -16,13 +16,14 @@ pub const DELAYED: &str = "x-delayed-message";
 /// The type by which a delaying exchange finds its destinations.
 pub fn inner(spec: &ExchangeSpec) -> Option<Kind> {
     let name = spec.arguments.find(INNER).and_then(Value::as_text)?;
-    Kind::named(std::str::from_utf8(name).ok()?)
+    Kind::named(std::str::from_utf8(name).ok()?).filter(|kind| !matches!(kind, Kind::RecentHistory | Kind::Deduplication))
 }
 
 /// Checks the arguments of a new exchange.
 pub fn check_arguments(spec: &ExchangeSpec) -> Result<(), Fault> {
     if &*spec.kind == DELAYED && inner(spec).is_none() {
-        return Err(Fault::new(Code::PreconditionFailed, "Invalid argument, 'x-delayed-type' must be an existing exchange type"));
+        let text = "Invalid argument, 'x-delayed-type' must be an existing exchange type that remembers no messages";
+        return Err(Fault::new(Code::PreconditionFailed, text));
     }
     Ok(())
 }
