@@ -213,8 +213,8 @@ impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
                     Dest::Exchange(id) => visit_first(catalog, id, walk, &mut ahead),
                 }
             });
-            if !matched && let Some(alternate) = alternate_of(catalog, exchange) {
-                visit_first(catalog, alternate, walk, &mut ahead);
+            if !matched && let Some(alternate) = catalog.alternate(exchange) {
+                visit_first(catalog, alternate.id, walk, &mut ahead);
             }
         }
     }
@@ -225,12 +225,6 @@ fn visit_first(catalog: &Catalog, id: ExchangeId, walk: Walk, ahead: &mut SmallV
     if catalog.exchange(id).is_some_and(|exchange| exchange.visit(walk)) {
         ahead.push(id);
     }
-}
-
-/// The alternate exchange, if it exists.
-fn alternate_of(catalog: &Catalog, exchange: &ExchangeInfo) -> Option<ExchangeId> {
-    let name = exchange.alternate.as_deref()?;
-    catalog.exchange_by_name(exchange.vhost, name).map(|alternate| alternate.id)
 }
 
 /// Sorting also brings the queues of one shard together.

@@ -71,6 +71,8 @@ pub enum Applied {
     },
     /// A user is gone; its connections are closed.
     UserGone(UserId),
+    /// Policies changed: queues may have other terms now.
+    Policies,
     /// Exchanges or bindings changed.
     Done,
     /// The change no longer fits and changed nothing: check the request again.
@@ -189,6 +191,7 @@ impl Catalog {
             outgoing: Default::default(),
             incoming: Default::default(),
             visited: Cell::new(0),
+            followed: Cell::default(),
         });
         self.vhost_mut(vhost).exchanges.insert(name, id);
         id

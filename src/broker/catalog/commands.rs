@@ -3,6 +3,7 @@
 use super::users::{check_permissions, check_topic_permissions};
 use super::{Applied, Asker, Catalog, Change, Quotas, UserInfo, Verdict};
 use crate::base::ids::{ShardId, UserId};
+use crate::broker::policy::Policy;
 use crate::contract::Request::{Bind, DeclareExchange, DeclareQueue};
 use crate::contract::{Code, Command, Fault, Password, QueueSpec, UserLimits, UserSpec, VhostId};
 
@@ -32,8 +33,13 @@ impl Catalog {
             }
             Command::DeleteVhost { name } => self.check_delete_vhost(name),
             Command::DeleteUser { name: user } | Command::SetUserLimits { user, .. } => self.named_user(user),
-            Command::SetVhostLimits { vhost, .. } | Command::PutParameter { vhost, .. } | Command::DeleteParameter { vhost, .. } => {
-                self.named_vhost(vhost).map(drop)
+            Command::SetVhostLimits { vhost, .. }
+            | Command::PutParameter { vhost, .. }
+            | Command::DeleteParameter { vhost, .. }
+            | Command::DeletePolicy { vhost, .. } => self.named_vhost(vhost).map(drop),
+            Command::PutPolicy { vhost, kind, spec } => {
+                self.named_vhost(vhost)?;
+                Policy::new(*kind, spec.clone()).map(drop).map_err(|why| Fault::new(Code::PreconditionFailed, why))
             }
             Command::ClearPermissions { vhost, user } | Command::ClearTopicPermissions { vhost, user, .. } => {
                 self.named_user(user)?;
@@ -101,6 +107,8 @@ impl Catalog {
                 let vhost = self.vhost_by_name(vhost)?;
                 self.vhost_mut(vhost).parameters.remove(&(component.clone(), name.clone()));
             }
+            Command::PutPolicy { vhost, kind, spec } => return self.put_policy(vhost, *kind, spec),
+            Command::DeletePolicy { vhost, kind, name } => return self.delete_policy(vhost, *kind, name),
             Command::PutGlobalParameter { name, value } => _ = self.global_parameters.insert(name.clone(), value.clone()),
             Command::DeleteGlobalParameter { name } => _ = self.global_parameters.remove(name),
             Command::DeclareExchange { .. } | Command::DeclareQueue { .. } | Command::Bind { .. } => return None, // they are changes of their own
