@@ -90,6 +90,12 @@ pub const DELAY_REST_MS: u64 = 10;
 pub const TRANSFERS_MAX: usize = 4096;
 /// Messages of a queue that expire in one turn.
 pub const EXPIRE_BUDGET: usize = 4096;
+/// Messages of a queue that go at once because there are too many; the others go in the next turns.
+pub const TRIM_BUDGET: usize = 256;
+/// Queues with more of them that go on in one turn.
+pub const TRIMS_MAX: usize = 16;
+/// Queues that find their policies anew in one turn (measured: 2 µs each).
+pub const POLICY_BUDGET: usize = 64;
 /// Places of purged messages that are freed in one turn.
 pub const PURGE_BUDGET: usize = 4096;
 /// Bytes of a segment of the log. (A larger message makes a larger segment; the disk needs two segments more than what lives.)

@@ -81,8 +81,11 @@ impl Catalog {
         Some(Applied::Policies)
     }
 
-    /// What is said of a queue, by its arguments and by policies.
+    /// What is said of a queue, by its arguments and by policies. One that holds what an exchange delays is nobody's to say anything of.
     pub fn terms<'a>(&'a self, queue: &'a QueueInfo) -> Terms<'a> {
+        if queue.delays.is_some() {
+            return Terms::of(queue.spec.arguments.view());
+        }
         let policies = &self.vhost(queue.vhost).policies;
         let target = if is_quorum(&queue.spec.arguments) { Target::QuorumQueue } else { Target::ClassicQueue };
         let definition = |kind| policies.definition(kind, target, queue.spec.name.as_bytes());
