@@ -103,7 +103,7 @@ impl Shard {
         if batch.is_logged || kept < count {
             self.note_taken(id, batch.level, count, kept, batch.is_logged);
         }
-        if is_special {
+        if is_special && batch.stored.is_none() {
             self.trim(id);
         }
     }
