@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(length(&catalog), Some(1));
         put(&mut catalog, "a", "q", 1, long(2));
         put(&mut catalog, "z", "^other", 9, long(3));
-        put(&mut catalog, "y", "", 9, long(4));
+        put(&mut catalog, "y", "^$", 9, long(4));
         assert_eq!(length(&catalog), Some(2));
         put(&mut catalog, "c", "q", 2, long(5));
         assert_eq!(length(&catalog), Some(5));

@@ -51,7 +51,8 @@ impl Policy {
     pub fn new(kind: PolicyKind, spec: PolicySpec) -> Result<Policy, String> {
         let definition = definition::check(kind, spec.definition.view());
         let applies = ApplyTo::named(&spec.apply_to);
-        let pattern = Pattern::new(&spec.pattern);
+        // What is found anywhere in a name is found in every name if it is nothing. (A permission's empty pattern is another matter.)
+        let pattern = Pattern::new(if spec.pattern.is_empty() { ".*" } else { &spec.pattern });
         match (definition, applies, pattern) {
             (Ok(()), Ok(applies), Ok(pattern)) => Ok(Policy { spec, pattern, applies }),
             (definition, applies, pattern) => {
@@ -116,6 +117,7 @@ mod tests {
         assert_eq!(is_for("classic_queues", length()), [false, true, false]);
         assert_eq!(is_for("quorum_queues", length()), [false, false, true]);
         assert_eq!(is_for("streams", length()), [false, false, false]);
+        assert!(policy("all", "", length()).expect("in order").is_for(Target::ClassicQueue, b"q"));
         let policy = policy("queues", "^(?!amq\\.).", length()).expect("in order");
         assert!(policy.is_for(Target::ClassicQueue, b"q") && !policy.is_for(Target::ClassicQueue, b"amq.gen-1"));
     }
