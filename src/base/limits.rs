@@ -92,7 +92,7 @@ pub const TRANSFERS_MAX: usize = 4096;
 pub const EXPIRE_BUDGET: usize = 4096;
 /// Messages of a queue that go at once because there are too many; the others go in the next turns.
 pub const TRIM_BUDGET: usize = 256;
-/// Queues with more of them that go on in one turn.
+/// How often queues with more of them go on in one turn.
 pub const TRIMS_MAX: usize = 16;
 /// Queues that find their policies anew in one turn (measured: 2 µs each).
 pub const POLICY_BUDGET: usize = 64;

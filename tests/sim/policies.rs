@@ -1,8 +1,16 @@
 //! Policies as the model knows them: a few keys, and patterns that are the beginnings of names.
 
+use ringmq::base::limits::{POLICY_BUDGET, TRIM_BUDGET, TRIMS_MAX};
+use ringmq::config::Config;
+
 use crate::choice::Dice;
+use crate::limits::join;
 use crate::op::{EXCHANGES, MEMORY, Name};
+use crate::support::client::{self, Content};
+use crate::support::cluster::Cluster;
 use crate::support::ctl::Ctl;
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
 
 /// The policies of the broker: at most one of each name, and one of the operator's.
 #[derive(Default)]
@@ -129,6 +137,59 @@ impl Policies {
         let fitting = self.own.iter().filter(|policy| name.starts_with(policy.begins));
         fitting.min_by_key(|policy| (std::cmp::Reverse(policy.priority), policy.name)).map(|policy| policy.says)
     }
+}
+
+#[test]
+fn what_a_policy_makes_too_much_goes_some_in_each_turn() {
+    for shards in [1, 3] {
+        let mut cluster = filled(shards, 1, 10_000);
+        let most = messages_that_go_in_a_turn(&mut cluster, r#"set_policy p ^q '{"max-length":10}'"#, 10);
+        assert!(most <= (1 + TRIMS_MAX) * TRIM_BUDGET, "{most} messages of a queue went in one turn");
+    }
+}
+
+#[test]
+fn queues_follow_a_policy_some_in_each_turn() {
+    for shards in [1, 3] {
+        let mut cluster = filled(shards, 1_000, 2);
+        let most = messages_that_go_in_a_turn(&mut cluster, r#"set_policy p ^q '{"max-length":1}'"#, 1_000);
+        assert!((1..=POLICY_BUDGET).contains(&most), "{most} queues followed in one turn");
+    }
+}
+
+/// A broker with so many queues on its last shard, each with so many messages.
+fn filled(shards: u16, queues: usize, messages: usize) -> Cluster {
+    let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+    let client = join(&mut cluster, usize::from(shards) - 1);
+    for queue in 0..queues {
+        let name = format!("q{queue}");
+        let declare = Method::new("queue.declare", &[("queue", Value::text(&name))]).expect("the list knows it");
+        let publish = Method::new("basic.publish", &[("routing_key", Value::text(&name))]).expect("the list knows it");
+        let content = Content { properties: Vec::new(), body: b"x".to_vec(), parts: Vec::new() };
+        cluster.write(client, &wire::method_frame(1, &declare));
+        cluster.write(client, &client::publish(1, &publish, &content, 1000).repeat(messages));
+        cluster.settle();
+    }
+    assert_eq!(messages_in(&cluster), queues * messages);
+    cluster
+}
+
+/// An operator does something, after which so many messages are `left`: the most that went in one turn of a shard.
+fn messages_that_go_in_a_turn(cluster: &mut Cluster, line: &str, left: usize) -> usize {
+    let commands = Ctl::parse(line).and_then(|ctl| ctl.commands()).expect("a command");
+    commands.into_iter().for_each(|command| _ = cluster.command(0, command));
+    let (mut most, mut before) = (0, messages_in(cluster));
+    for turn in 0..100 * cluster.shard_count() {
+        cluster.turn(turn % cluster.shard_count());
+        most = most.max(before - messages_in(cluster));
+        before = messages_in(cluster);
+    }
+    assert_eq!(before, left, "the policy is in force");
+    most
+}
+
+fn messages_in(cluster: &Cluster) -> usize {
+    (0..cluster.shard_count()).map(|shard| cluster.shard(shard).messages().0).sum()
 }
 
 const NAMES: &[Name] = &["pa", "pb", "pc"];
