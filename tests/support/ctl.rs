@@ -1,7 +1,7 @@
 //! What an operator does in a trace: lines that begin with `ctl`, named after rabbitmqctl's commands.
 //!
 //! ```text
-//! ctl add_vhost v                                 guest may do everything there, as after the management API's PUT
+//! ctl add_vhost v default_queue_type=quorum       or without a type; guest may do everything there, as after the management API's PUT
 //! ctl delete_vhost v
 //! ctl add_user u password impersonator            with tags; if it is there, with another password
 //! ctl import_user u rabbit_password_hashing_md5 "base64 of salt and hash, or nothing"
@@ -55,9 +55,10 @@ impl Ctl {
     pub fn commands(&self) -> Result<Vec<Command>, String> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         Ok(match words[..] {
-            ["add_vhost", vhost] => {
+            ["add_vhost", vhost, ref options @ ..] => {
                 let all = Permissions { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
-                let spec = VhostSpec { name: vhost.into(), ..VhostSpec::default() };
+                let default_queue_type = given(options, "default_queue_type").map(Into::into);
+                let spec = VhostSpec { name: vhost.into(), default_queue_type, ..VhostSpec::default() };
                 vec![Command::PutVhost(spec), Command::SetPermissions { vhost: vhost.into(), user: "guest".into(), permissions: all }]
             }
             ["delete_vhost", vhost] => vec![Command::DeleteVhost { name: own(vhost)? }],
@@ -105,7 +106,10 @@ impl Ctl {
     pub fn requests(&self) -> Vec<Http> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words[..] {
-            ["add_vhost", vhost] => vec![put(&["vhosts", vhost], &[])],
+            ["add_vhost", vhost, ref options @ ..] => {
+                let kind: Vec<_> = given(options, "default_queue_type").map(|kind| ("default_queue_type", kind)).into_iter().collect();
+                vec![put(&["vhosts", vhost], &kind)]
+            }
             ["delete_vhost", vhost] => vec![delete(&["vhosts", vhost])],
             ["add_user", user, password, ref tags @ ..] => {
                 vec![put(&["users", user], &[("password", password), ("tags", &tags.join(","))])]
@@ -203,13 +207,16 @@ fn http_policy(kind: &str, name: &str, pattern: &str, definition: &str, options:
 }
 
 /// What stands behind `name=`.
+fn given<'a>(options: &[&'a str], name: &str) -> Option<&'a str> {
+    options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+}
+
 fn option<'a>(options: &[&'a str], name: &str, default: &'a str) -> &'a str {
-    options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('=')).unwrap_or(default)
+    given(options, name).unwrap_or(default)
 }
 
 fn limit(limits: &[&str], name: &str) -> Result<Limit, String> {
-    let given = limits.iter().find_map(|limit| limit.strip_prefix(name)?.strip_prefix('='));
-    given.map(str::parse).transpose().map_err(|_| format!("{name} takes a number"))
+    given(limits, name).map(str::parse).transpose().map_err(|_| format!("{name} takes a number"))
 }
 
 fn put_limits(kind: &str, whose: &str, limits: &[&str], names: [&str; 2]) -> Vec<Http> {

@@ -5,7 +5,7 @@ use super::{Applied, Asker, Catalog, Change, Quotas, UserInfo, Verdict};
 use crate::base::ids::{ShardId, UserId};
 use crate::broker::policy::Policy;
 use crate::contract::Request::{Bind, DeclareExchange, DeclareQueue};
-use crate::contract::{Code, Command, Fault, Password, QueueSpec, UserLimits, UserSpec, VhostId};
+use crate::contract::{Code, Command, Fault, Password, QueueSpec, UserLimits, UserSpec, VhostId, VhostSpec};
 
 impl Catalog {
     /// Checks a command. A queue that it declares will live on the shard `home`.
@@ -28,9 +28,8 @@ impl Catalog {
     /// What it names is there, and what it says can be read.
     fn check_order(&self, command: &Command) -> Result<(), Fault> {
         match command {
-            Command::PutVhost(_) | Command::PutUser(_) | Command::PutGlobalParameter { .. } | Command::DeleteGlobalParameter { .. } => {
-                Ok(())
-            }
+            Command::PutVhost(spec) => check_default_type(spec),
+            Command::PutUser(_) | Command::PutGlobalParameter { .. } | Command::DeleteGlobalParameter { .. } => Ok(()),
             Command::DeleteVhost { name } => self.check_delete_vhost(name),
             Command::DeleteUser { name: user } | Command::SetUserLimits { user, .. } => self.named_user(user),
             Command::SetVhostLimits { vhost, .. }
@@ -164,6 +163,13 @@ impl Catalog {
     /// All global parameters: names and values, JSON.
     pub fn global_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         self.global_parameters.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+fn check_default_type(spec: &VhostSpec) -> Result<(), Fault> {
+    match spec.default_queue_type.as_deref() {
+        None | Some("classic" | "quorum" | "stream") => Ok(()),
+        Some(other) => Err(Fault::new(Code::PreconditionFailed, format!("{other} is not a valid queue type"))),
     }
 }
 

@@ -55,6 +55,11 @@ pub(super) fn known(arguments: &Table) -> &'static [&'static str] {
     if is_quorum(arguments) { QUORUM } else { CLASSIC }
 }
 
+/// Whether the arguments say which type a queue is to be of.
+pub(super) fn names_type(arguments: &Table) -> bool {
+    !matches!(arguments.find(TYPE), None | Some(Value::LongString(b"" | b"undefined")))
+}
+
 /// Whether the arguments are those of a quorum queue.
 pub fn is_quorum(arguments: &Table) -> bool {
     arguments.find(TYPE) == Some(Value::LongString(b"quorum"))
