@@ -295,9 +295,7 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 impl Shard {
     fn new(id: ShardId, common: &Common, seed: u64) -> Shard {
         let Common { config, connection_count, opened_connections, alarms, founding } = common;
-        let mut rng = Rng::seeded(seed);
-        let mut reply_key = [0; 16];
-        rng.fill(&mut reply_key);
+        let (rng, reply_key) = seeded(seed);
         Shard {
             id,
             connection_count: connection_count.clone(),
@@ -467,4 +465,11 @@ impl Shard {
 /// The queue `id`, if it lives here. A free function, so that other fields of the shard can be borrowed beside it.
 fn local_queue(queues: &mut [Option<Box<Queue>>], id: QueueId) -> Option<&mut Queue> {
     queues.get_mut(Key::from(id).slot as usize)?.as_deref_mut().filter(|queue| queue.id == id)
+}
+
+/// A shard's dice, and what they show first: the key of its reply names.
+fn seeded(seed: u64) -> (Rng, [u8; 16]) {
+    let (mut rng, mut key) = (Rng::seeded(seed), [0; 16]);
+    rng.fill(&mut key);
+    (rng, key)
 }

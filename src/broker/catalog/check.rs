@@ -8,7 +8,7 @@ use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, Room, 
 use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::exchange::{DELAYED, Kind, Matcher, check_arguments, check_binding, check_weight};
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
-use crate::message::{Table, TableBuilder, Value, latin1_text};
+use crate::message::{Table, Value, latin1_text};
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,7 +183,7 @@ impl Catalog {
         let (owner, queue) = (asker.conn.filter(|_| spec.exclusive), Resource::Queue(spec.name.as_bytes()));
         self.allow(vhost, asker, Right::Configure, queue)?;
         // An exclusive queue ends with its connection: RabbitMQ does not call it durable.
-        let arguments = self.typed_arguments(vhost, spec);
+        let arguments = queue_arguments::with_type(spec, self.vhost(vhost).spec.default_queue_type.as_deref());
         let spec = QueueSpec { durable: spec.durable && !spec.exclusive, arguments, ..spec.clone() };
         if let Some(current) = self.queue_by_name(vhost, &spec.name) {
             self.check_same_owner(current, owner)?;
@@ -195,26 +195,11 @@ impl Catalog {
             self.allow(vhost, asker, Right::Read, queue)?;
             self.allow(vhost, asker, Right::Write, dead_letter)?;
         }
-        if spec.name.starts_with(SERVER_NAMED) && queue_arguments::is_quorum(&spec.arguments) {
-            return Err(Fault::new(Code::PreconditionFailed, "Cannot declare a server-named queue for type rabbit_quorum_queue"));
-        }
         queue_arguments::check(&spec, &queue_text)?;
         if asker.user.is_some() {
             self.check_queue_limit(vhost, &spec.name)?;
         }
         Ok(Verdict::Change(Change::DeclareQueue { vhost, spec, home: asker.home, owner, number: 0 }))
-    }
-
-    /// The arguments of a queue that is declared: without a type it has the one of its virtual host, if it can (row V1).
-    fn typed_arguments(&self, vhost: VhostId, spec: &QueueSpec) -> Table {
-        let default = self.vhost(vhost).spec.default_queue_type.as_deref();
-        match default.filter(|&default| default != "classic" && !queue_arguments::names_type(&spec.arguments)) {
-            Some(default) if spec.durable && !spec.exclusive && !spec.auto_delete => {
-                let others = spec.arguments.view().without(|name| name == queue_arguments::TYPE.as_bytes());
-                TableBuilder::extending(&others).text(queue_arguments::TYPE, default).build()
-            }
-            _ => spec.arguments.clone(),
-        }
     }
 
     fn check_queue_limit(&self, vhost: VhostId, name: &str) -> Result<(), Fault> {
@@ -348,9 +333,6 @@ fn named_exchange<'a>(arguments: &'a Table, name: &str, owner_text: &str) -> Res
         }
     }
 }
-
-/// How the names begin that sessions make up.
-const SERVER_NAMED: &str = "amq.gen-";
 
 #[cfg(test)]
 mod tests {

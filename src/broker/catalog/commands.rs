@@ -1,11 +1,30 @@
 //! What an operator's commands do to the catalog: whether one is in order, and what it changes.
 
 use super::users::{check_permissions, check_topic_permissions};
-use super::{Applied, Asker, Catalog, Change, Quotas, UserInfo, Verdict};
+use super::{Applied, Asker, Catalog, Change, UserInfo, Verdict};
 use crate::base::ids::{ShardId, UserId};
+use crate::base::quota::Quota;
 use crate::broker::policy::Policy;
 use crate::contract::Request::{Bind, DeclareExchange, DeclareQueue};
 use crate::contract::{Code, Command, Fault, Password, QueueSpec, UserLimits, UserSpec, VhostId, VhostSpec};
+
+/// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
+#[derive(Clone, Default, Debug)]
+pub struct Quotas {
+    /// Its connections.
+    pub connections: Quota,
+    /// A user's channels.
+    pub channels: Quota,
+}
+
+/// Quotas are not what a change says: the same change is the same whatever it brings along.
+impl PartialEq for Quotas {
+    fn eq(&self, _: &Quotas) -> bool {
+        true
+    }
+}
+
+impl Eq for Quotas {}
 
 impl Catalog {
     /// Checks a command. A queue that it declares will live on the shard `home`.

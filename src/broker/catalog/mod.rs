@@ -24,8 +24,9 @@ mod vhosts;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use change::{Applied, Change, Quotas, Room};
+pub use change::{Applied, Change, Room};
 pub use check::{Asker, Verdict};
+pub use commands::Quotas;
 pub use consumer_arguments::ConsumerArguments;
 pub use policies::Policies;
 pub use queue_arguments::is_quorum;

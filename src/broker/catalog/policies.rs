@@ -117,9 +117,10 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::catalog::Change;
-    use crate::broker::fixture::VHOST;
-    use crate::contract::Command;
+    use crate::base::ids::ShardId;
+    use crate::broker::catalog::{Change, change::Room};
+    use crate::broker::fixture::{VHOST, exchange};
+    use crate::contract::{Command, ExchangeSpec};
     use crate::message::TableBuilder;
 
     fn put(catalog: &mut Catalog, name: &str, pattern: &str, priority: i64, definition: TableBuilder) {
@@ -155,6 +156,18 @@ mod tests {
         assert_eq!(length(&catalog), Some(2));
         ["a", "b", "none"].into_iter().for_each(|name| delete(&mut catalog, name));
         assert_eq!(length(&catalog), Some(5));
+    }
+
+    #[test]
+    fn what_an_exchange_delays_follows_no_policy() {
+        let mut catalog = Catalog::new();
+        let arguments = TableBuilder::new().text("x-delayed-type", "fanout").build();
+        let spec = ExchangeSpec { arguments, ..exchange("late", "x-delayed-message") };
+        let room = Some(Room { home: ShardId(0), number: 1 });
+        catalog.apply(&Change::DeclareExchange { vhost: VHOST, spec, room });
+        put(&mut catalog, "p", "", 0, TableBuilder::new().long("max-length", 1));
+        let hidden = catalog.queues().find(|queue| queue.delays.is_some()).expect("it has a queue of its own");
+        assert!(catalog.terms(hidden).policy.is_empty());
     }
 
     #[test]
