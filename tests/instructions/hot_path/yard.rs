@@ -10,7 +10,6 @@ use std::sync::Arc;
 use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
 use ringmq::config::Config;
-use ringmq::contract::Command;
 use ringmq::shard::{self, Deed, Shard};
 
 use crate::support::client;
@@ -22,7 +21,8 @@ pub type Client = usize;
 
 /// The shards of a broker and its clients.
 pub struct Yard {
-    shards: Vec<Shard>,
+    /// All of them, by number.
+    pub shards: Vec<Shard>,
     clients: Vec<Connection>,
     /// Sends that the sockets have taken by the next turn.
     sent: Vec<(Client, Outgoing)>,
@@ -66,11 +66,6 @@ impl Yard {
             self.settle();
         }
         client
-    }
-
-    /// An operator's command to the first shard; its decision is not awaited.
-    pub fn command(&mut self, command: Command) {
-        self.shards[0].command(command);
     }
 
     /// One receive buffer's worth of bytes from a client.
