@@ -26,9 +26,9 @@ pub const ARENA_TRIM_MS: u64 = 50;
 pub const KNOWN_ROUTES_MAX: usize = 8192;
 /// Connections beyond `--max-connections` that are accepted, to be told that they are too many when they open a virtual host; more are closed at once.
 pub const HANDSHAKES_MAX: usize = 256;
-/// Steps back that a pattern of a permission may take, count (some milliseconds); then it does not match.
+/// Steps back that a pattern of a permission or a policy may take, count (some milliseconds); then it does not match.
 pub const PATTERN_BACKTRACKS_MAX: usize = 50_000;
-/// What a pattern of a permission may grow to when it is compiled, bytes (each of its parts that do not backtrack).
+/// What a pattern of a permission or a policy may grow to when it is compiled, bytes (each of its parts that do not backtrack).
 pub const PATTERN_SIZE_MAX: usize = 1 << 20;
 /// Messages of one channel to one place that are published in one go: what is decided once per run is decided for all of them.
 pub const PUBLISH_RUN_MAX: usize = 32;
@@ -90,6 +90,12 @@ pub const DELAY_REST_MS: u64 = 10;
 pub const TRANSFERS_MAX: usize = 4096;
 /// Messages of a queue that expire in one turn.
 pub const EXPIRE_BUDGET: usize = 4096;
+/// Messages of a queue that go at once because there are too many; the others go in the next turns.
+pub const TRIM_BUDGET: usize = 256;
+/// How often queues with more of them go on in one turn.
+pub const TRIMS_MAX: usize = 16;
+/// Queues that find their policies anew in one turn.
+pub const POLICY_BUDGET: usize = 64;
 /// Places of purged messages that are freed in one turn.
 pub const PURGE_BUDGET: usize = 4096;
 /// Bytes of a segment of the log. (A larger message makes a larger segment; the disk needs two segments more than what lives.)

@@ -10,6 +10,7 @@ mod fixture;
 pub mod keeper;
 pub mod known_routes;
 pub mod memory;
+pub mod policy;
 mod publish_rules;
 pub mod queue;
 pub mod router;

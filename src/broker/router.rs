@@ -20,7 +20,7 @@ use super::access::User;
 use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
 use super::exchange::{Chance, Dest, Features, Matcher, delay};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
-use crate::base::ids::ExchangeId;
+use crate::base::ids::{ExchangeId, QueueAddr};
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
 use crate::message::{MessageView, Properties, TableRef, flag, replace_reply_to};
 
@@ -109,7 +109,8 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     }
     keep_each_once(out);
     let own = addressed.as_deref().unwrap_or(message.properties);
-    let is_seen = !is_remembered && !out.iter().all(|addr| catalog.queue(addr.queue).is_some_and(|queue| queue.delays.is_some()));
+    let is_delayed = |addr: &QueueAddr| catalog.queue(addr.queue).is_some_and(|queue| queue.delays.is_some());
+    let is_seen = !is_remembered && (out.is_empty() || !out.iter().all(is_delayed)); // by consumers, or by its publisher if it comes back
     let properties = if copies.has_blind() && is_seen { Some(copies.without_blind(own, headers)) } else { addressed };
     let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
     let reply_names = names.map(<[u8]>::to_vec).collect();
@@ -213,8 +214,8 @@ impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
                     Dest::Exchange(id) => visit_first(catalog, id, walk, &mut ahead),
                 }
             });
-            if !matched && let Some(alternate) = alternate_of(catalog, exchange) {
-                visit_first(catalog, alternate, walk, &mut ahead);
+            if !matched && let Some(alternate) = catalog.alternate(exchange) {
+                visit_first(catalog, alternate.id, walk, &mut ahead);
             }
         }
     }
@@ -225,12 +226,6 @@ fn visit_first(catalog: &Catalog, id: ExchangeId, walk: Walk, ahead: &mut SmallV
     if catalog.exchange(id).is_some_and(|exchange| exchange.visit(walk)) {
         ahead.push(id);
     }
-}
-
-/// The alternate exchange, if it exists.
-fn alternate_of(catalog: &Catalog, exchange: &ExchangeInfo) -> Option<ExchangeId> {
-    let name = exchange.alternate.as_deref()?;
-    catalog.exchange_by_name(exchange.vhost, name).map(|alternate| alternate.id)
 }
 
 /// Sorting also brings the queues of one shard together.

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use super::{BindingSpec, ExchangeSpec, QueueSpec};
+use super::{BindingSpec, ExchangeSpec, PolicyKind, PolicySpec, QueueSpec};
 
 /// One command.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,6 +94,24 @@ pub enum Command {
         vhost: Box<str>,
         /// What it is for.
         component: Box<str>,
+        /// Its name.
+        name: Box<str>,
+    },
+    /// Sets a policy. What it is for follows it at once.
+    PutPolicy {
+        /// The virtual host.
+        vhost: Box<str>,
+        /// Whose it is.
+        kind: PolicyKind,
+        /// The policy.
+        spec: PolicySpec,
+    },
+    /// Deletes a policy. What it was for follows it no more.
+    DeletePolicy {
+        /// The virtual host.
+        vhost: Box<str>,
+        /// Whose it is.
+        kind: PolicyKind,
         /// Its name.
         name: Box<str>,
     },

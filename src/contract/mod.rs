@@ -7,6 +7,7 @@
 
 mod command;
 mod fault;
+mod policy;
 mod receipts;
 mod reply;
 mod request;
@@ -16,6 +17,7 @@ pub use command::{
     Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
 };
 pub use fault::{Code, Fault, Scope};
+pub use policy::{PolicyKind, PolicySpec};
 pub use receipts::{Receipts, Tags};
 pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
 pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};

@@ -2,17 +2,17 @@
 //!
 //! Unlike RabbitMQ's, an export has internal exchanges, too: bindings lead to them, which could not be made without.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::arguments::{text, to_json};
 use super::model::{
     Binding, Definitions, Destination, Exchange, GlobalParameter, Limits, Metadata, Parameter, Permission, Policy, Queue, TopicPermission,
     User, Vhost,
 };
-use super::steps::{POLICY, VHOST_LIMITS, is_reserved};
+use super::steps::{VHOST_LIMITS, is_reserved};
 use crate::broker::catalog::{BindingView, Catalog, ExchangeInfo, QueueInfo, UserInfo, VhostInfo};
 use crate::config::Config;
-use crate::contract::Limit;
+use crate::contract::{Limit, PolicyKind, PolicySpec};
 
 /// What exists, but for what belongs to a connection and what every virtual host has.
 pub fn export(catalog: &Catalog) -> Definitions {
@@ -116,33 +116,40 @@ fn topic_permissions(catalog: &Catalog) -> Vec<TopicPermission> {
     all
 }
 
-/// Parameters, those of the component `policy` apart. The limits of a virtual host are parameters, too, as RabbitMQ has them.
+/// Parameters, and policies apart. The limits of a virtual host and operator policies are parameters, too, as RabbitMQ has them.
 fn parameters(catalog: &Catalog) -> (Vec<Parameter>, Vec<Policy>) {
     let (mut parameters, mut policies) = (Vec::new(), Vec::new());
     for info in catalog.vhosts() {
         let vhost = info.spec.name.to_string();
+        let parameter = |component: &str, name: &str, value| Parameter {
+            vhost: vhost.clone(),
+            component: component.to_owned(),
+            name: name.to_owned(),
+            value,
+        };
         let limits = vhost_limits(info);
         if !limits.is_empty() {
-            let (component, name) = (VHOST_LIMITS.to_owned(), "limits".to_owned());
-            parameters.push(Parameter { vhost: vhost.clone(), component, name, value: serde_json::json!(limits) });
+            parameters.push(parameter(VHOST_LIMITS, "limits", json!(limits)));
         }
-        for ((component, name), json) in &info.parameters {
-            let parameter =
-                Parameter { vhost: vhost.clone(), component: component.to_string(), name: name.to_string(), value: value(json) };
-            match policy(&parameter) {
-                Some(policy) => policies.push(policy),
-                None => parameters.push(parameter),
+        parameters.extend(info.parameters.iter().map(|((component, name), json)| parameter(component, name, value(json))));
+        for (kind, spec) in info.policies.specs() {
+            let definition = to_json(spec.definition.view());
+            match kind {
+                PolicyKind::User => policies.push(policy(&vhost, spec, definition)),
+                PolicyKind::Operator => {
+                    let PolicySpec { name, pattern, apply_to, priority, .. } = spec;
+                    let value = json!({ "pattern": pattern, "apply-to": apply_to, "definition": definition, "priority": priority });
+                    parameters.push(parameter(kind.component(), name, value));
+                }
             }
         }
     }
     (parameters, policies)
 }
 
-fn policy(parameter: &Parameter) -> Option<Policy> {
-    let mut value = parameter.value.as_object().filter(|_| parameter.component == POLICY)?.clone();
-    value.insert("vhost".to_owned(), parameter.vhost.clone().into());
-    value.insert("name".to_owned(), parameter.name.clone().into());
-    serde_json::from_value(value.into()).ok()
+fn policy(vhost: &str, spec: &PolicySpec, definition: Map<String, Value>) -> Policy {
+    let (name, pattern, apply_to) = (spec.name.to_string(), spec.pattern.to_string(), spec.apply_to.to_string());
+    Policy { vhost: vhost.to_owned(), name, pattern, apply_to, definition, priority: spec.priority }
 }
 
 fn queue(catalog: &Catalog, queue: &QueueInfo) -> Queue {

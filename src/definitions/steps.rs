@@ -1,14 +1,14 @@
 //! Definitions → what an operator would ask for, in an order in which everything that is named is there already.
 //!
-//! Policies are kept as parameters of the component `policy`, which is how RabbitMQ stores them; operator policies are parameters in its JSON, too.
+//! Operator policies are parameters in RabbitMQ's JSON; other policies may be, too, which is how it stores them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::arguments::to_table;
 use super::model::{Binding, Definitions, Destination, Exchange, Limits, Parameter, Policy, Queue, User, Vhost};
 use crate::contract::{
-    BindingSpec, Command, ExchangeSpec, Hashing, Limit, Password, PasswordHash, Permissions, QueueSpec, TopicPermissions, UserLimits,
-    UserSpec, VhostLimits, VhostSpec,
+    BindingSpec, Command, ExchangeSpec, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, QueueSpec,
+    TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
 };
 
 /// One command, and the object that it makes.
@@ -20,8 +20,6 @@ pub struct Step {
     pub command: Command,
 }
 
-/// The component of a policy.
-pub const POLICY: &str = "policy";
 /// The component of the limits of a virtual host, which are parameters as well.
 pub const VHOST_LIMITS: &str = "vhost-limits";
 
@@ -41,7 +39,9 @@ impl Definitions {
             steps.push(Step { object: format!("global parameter '{}'", parameter.name), command });
         });
         self.parameters.iter().try_for_each(|parameter| put_parameter(parameter, &mut steps))?;
-        steps.extend(self.policies.iter().map(put_policy));
+        for policy in &self.policies {
+            steps.push(put_policy(PolicyKind::User, policy)?);
+        }
         for queue in self.queues.iter().filter(|queue| !is_reserved(&queue.name)) {
             steps.push(declare_queue(queue)?);
         }
@@ -145,18 +145,34 @@ fn put_parameter(parameter: &Parameter, steps: &mut Vec<Step>) -> Result<(), Str
         steps.extend(vhost_limits(vhost, &limits).map(|command| Step { object, command }));
         return Ok(());
     }
-    steps.push(Step { object, command: parameter_command(vhost, component, name, value) });
+    if let Some(kind) = PolicyKind::of_component(component) {
+        steps.push(put_policy(kind, &policy_of_parameter(parameter)?)?);
+        return Ok(());
+    }
+    let command = Command::PutParameter { vhost: boxed(vhost), component: boxed(component), name: boxed(name), value: json_text(value) };
+    steps.push(Step { object, command });
     Ok(())
 }
 
-fn put_policy(policy: &Policy) -> Step {
+fn put_policy(kind: PolicyKind, policy: &Policy) -> Result<Step, String> {
     let Policy { vhost, name, pattern, apply_to, definition, priority } = policy;
-    let value = json!({ "pattern": pattern, "apply-to": apply_to, "definition": definition, "priority": priority });
-    Step { object: format!("policy '{name}' in vhost '{vhost}'"), command: parameter_command(vhost, POLICY, name, &value) }
+    let whose = if kind == PolicyKind::User { "policy" } else { "operator policy" };
+    let object = format!("{whose} '{name}' in vhost '{vhost}'");
+    let definition = to_table(definition).map_err(|why| format!("{object}: {why}"))?;
+    let (name, pattern, apply_to) = (boxed(name), boxed(pattern), boxed(apply_to));
+    let spec = PolicySpec { name, pattern, apply_to, priority: *priority, definition };
+    Ok(Step { object, command: Command::PutPolicy { vhost: boxed(vhost), kind, spec } })
 }
 
-fn parameter_command(vhost: &str, component: &str, name: &str, value: &Value) -> Command {
-    Command::PutParameter { vhost: vhost.into(), component: component.into(), name: name.into(), value: json_text(value) }
+/// A policy that is written as a parameter.
+fn policy_of_parameter(parameter: &Parameter) -> Result<Policy, String> {
+    let Parameter { vhost, component, name, value } = parameter;
+    let mut policy = value.clone();
+    if let Some(fields) = policy.as_object_mut() {
+        fields.insert("vhost".to_owned(), vhost.clone().into());
+        fields.insert("name".to_owned(), name.clone().into());
+    }
+    serde_json::from_value(policy).map_err(|error| format!("parameter '{name}' of {component} in vhost '{vhost}': {error}"))
 }
 
 fn declare_queue(queue: &Queue) -> Result<Step, String> {
@@ -214,9 +230,10 @@ mod tests {
         let first_word = |step: &Step| step.object.split([' ', '\'']).next().unwrap_or_default().to_owned();
         let mut words: Vec<String> = steps.iter().map(first_word).collect();
         words.dedup();
-        let expected = ["vhost", "limits", "vhost", "user", "limits", "user", "permission", "topic", "global", "parameter", "policy"];
-        assert_eq!(words[..11], expected);
-        assert_eq!(words[11..], ["queue", "exchange", "binding"]);
+        let expected = ["vhost", "limits", "vhost", "user", "limits", "user", "permission", "topic", "global"];
+        assert_eq!(words[..9], expected);
+        assert_eq!(words[9..12], ["operator", "parameter", "policy"]);
+        assert_eq!(words[12..], ["queue", "exchange", "binding"]);
         let reserved = |step: &&Step| step.object.starts_with("exchange 'amq.");
         assert_eq!(steps.iter().filter(reserved).count(), 0);
     }

@@ -73,7 +73,7 @@ impl Shard {
             let is_empty = queue.is_empty();
             return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };
         };
-        Shard::discount(queue, &arena.view(entry.message));
+        queue.discount(arena.view(entry.message).body.bytes().len());
         let remaining = count(queue.len());
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let got = Got { receipt, no_ack, remaining, at: 0 };

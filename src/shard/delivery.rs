@@ -103,7 +103,7 @@ impl Shard {
         if batch.is_logged || kept < count {
             self.note_taken(id, batch.level, count, kept, batch.is_logged);
         }
-        if is_special {
+        if is_special && batch.stored.is_none() {
             self.trim(id);
         }
     }
@@ -121,10 +121,6 @@ impl Shard {
     /// Messages from number `from` on began to wait, `in_memory` of them there.
     fn note_waiting(&mut self, id: QueueId, batch: &Batch<'_, '_>, from: usize, in_memory: usize) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
-        if queue.counts_bytes() {
-            let bytes: usize = batch.contents[from..].iter().map(|content| content.body.bytes().len()).sum();
-            queue.extras().ready_bytes += bytes as u64;
-        }
         if in_memory > 0 {
             let next = queue.level(batch.level).next();
             self.note_deadlines(id, next - in_memory as u64, next - 1, &batch.message(from));
@@ -164,6 +160,7 @@ impl Shard {
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
+        queue.ready_bytes += batch.contents[from..].iter().map(|content| content.body.bytes().len() as u64).sum::<u64>();
         let level = queue.level(batch.level);
         let (count, was_spilling) = (batch.contents.len() - from, level.spilled() > 0);
         let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && level.loaded() >= SPILL_MIN;
@@ -223,20 +220,19 @@ impl Shard {
         let many = queue.consumers.turns(served.consumer, budget.min(queue.at_hand()));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut over = std::mem::take(&mut self.over);
-        let counts_bytes = queue.counts_bytes();
+        let mut bytes = 0;
         let mut done = 0;
         while done < many && sink.has_room() {
             let entry = queue.pop().expect("no more are served than there are");
             let message = self.arena.view(entry.message);
-            if counts_bytes {
-                Shard::discount(queue, &message);
-            }
+            bytes += message.body.bytes().len();
             sink.deliver(entry, &message);
             if served.no_ack {
                 over.push(entry);
             }
             done += 1;
         }
+        queue.discount(bytes);
         queue.consumers.on_delivered(served.consumer, done);
         let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
         Shard::log_settled(&mut self.store, queue, released);
@@ -249,7 +245,7 @@ impl Shard {
         let queue = local_queue(&mut self.queues, id).expect("it is being served");
         let entry = queue.pop().expect("it is the next one");
         let message = self.arena.view(entry.message);
-        Shard::discount(queue, &message);
+        queue.discount(message.body.bytes().len());
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });

@@ -211,6 +211,10 @@ impl Shard {
         }
         stored.clear();
         self.stored = stored;
+        if self.special_queues > 0 {
+            // Not before: what the first queue lets go at once is still to be given to the next.
+            routes.iter().filter(|queue| queue.home == here).for_each(|queue| self.trim(queue.queue));
+        }
     }
 
     /// Posts messages to those of their queues that live on other shards, one record per shard and message. The answer is how many queues that is.

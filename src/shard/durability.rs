@@ -181,7 +181,7 @@ impl Shard {
 
     /// A read of the log is done.
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
-        let (epoch_ms, horizon) = (self.epoch_ms, self.horizon());
+        let horizon = self.horizon();
         let Shard { store, arena, queues, .. } = self;
         let LevelAddr { queue: id, level } = reader.level();
         let mut queue = local_queue(queues, id);
@@ -195,8 +195,8 @@ impl Shard {
                 let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
                 queue.change(level, |level| level.load(entry));
                 // Those from before the start were not counted when they came.
-                if queue.counts_bytes() && message.stamp.time_ms().is_none_or(|time| time < epoch_ms) {
-                    queue.extras().ready_bytes += message.body.bytes().len() as u64;
+                if queue.level(level).is_found(entry.place()) {
+                    queue.ready_bytes += message.body.bytes().len() as u64;
                 }
                 if message.stamp.time_ms().is_some() {
                     timed.push(entry);

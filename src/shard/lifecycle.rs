@@ -182,6 +182,7 @@ impl Shard {
         self.forget_timer(&queue);
         self.levelled_queues -= usize::from(queue.rules.priorities.has_levels());
         self.dirty_queues.remove(slot);
+        self.overfull.remove(slot);
         queue.levels().for_each(|level| self.store.close_queue(level.slot()));
         self.retry_getters();
         Some((messages, queue))

@@ -4,8 +4,8 @@
 //! one that only the log has expires when it is read, and a queue whose messages may expire is read as far as memory allows.
 
 use super::{Shard, local_queue};
-use crate::base::ids::QueueId;
-use crate::base::limits::EXPIRE_BUDGET;
+use crate::base::ids::{Key, QueueId};
+use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use crate::broker::dead_letter::Reason;
 use crate::broker::queue::{Overflow, Queue, Settings};
 use crate::contract::Entry;
@@ -37,17 +37,26 @@ impl Shard {
     pub(super) fn promise(&mut self, id: QueueId, settings: Settings) {
         let now = self.now;
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
-        if settings == Settings::default() && queue.extras.is_none() {
+        let was_special = queue.extras.is_some();
+        if !was_special && settings == Settings::default() || !queue.promise(settings, now) {
             return;
         }
-        let was_special = queue.extras.is_some();
-        let extras = queue.extras();
-        (extras.settings, extras.unused_since) = (settings, now);
         self.special_queues += usize::from(!was_special);
         if queue.reads_ahead() && queue.spilled() > 0 {
             self.mark_queue(id);
         }
         self.set_queue_timer(id);
+        self.trim(id);
+        self.shed_extras(id);
+    }
+
+    /// A queue that promises nothing any more is plain again.
+    fn shed_extras(&mut self, id: QueueId) {
+        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_plain()) else { return };
+        if let Some(extras) = queue.extras.take() {
+            self.special_queues -= 1;
+            extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
+        }
     }
 
     /// Whether a queue here takes a message that is published; if not, its publisher is to be told.
@@ -66,7 +75,7 @@ impl Shard {
     /// Messages at the places `first` to `last` began to wait in memory, all with the time and the properties of `message`.
     pub(super) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
-        let Some(deadline) = deadline(queue, message) else { return };
+        let Some(deadline) = deadline(queue, last, message) else { return };
         if queue.extras.is_none() {
             self.special_queues += 1;
         }
@@ -79,7 +88,7 @@ impl Shard {
     pub(super) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
         for entry in entries {
             let Some(queue) = local_queue(&mut self.queues, id) else { return };
-            if let Some(deadline) = deadline(queue, &self.arena.view(entry.message)) {
+            if let Some(deadline) = deadline(queue, entry.place(), &self.arena.view(entry.message)) {
                 if queue.extras.is_none() {
                     self.special_queues += 1;
                 }
@@ -96,14 +105,12 @@ impl Shard {
         for entry in entries {
             let Some(queue) = local_queue(&mut self.queues, id) else { return };
             let message = self.arena.view(entry.message);
-            let deadline = deadline(queue, &message);
+            let deadline = deadline(queue, entry.place(), &message);
             if deadline.is_some_and(|deadline| deadline <= now) {
                 self.die(id, entry, Reason::Expired);
                 continue;
             }
-            if queue.counts_bytes() {
-                queue.extras().ready_bytes += message.body.bytes().len() as u64;
-            }
+            queue.ready_bytes += message.body.bytes().len() as u64;
             queue.requeue(entry);
             if let Some(deadline) = deadline {
                 queue.extras().deadlines.push(deadline, entry.place(), entry.place());
@@ -113,21 +120,25 @@ impl Shard {
         self.trim(id);
     }
 
-    /// A message left its queue's memory.
-    #[inline]
-    pub(super) fn discount(queue: &mut Queue, message: &MessageView<'_>) {
-        if queue.extras.is_some() && queue.counts_bytes() {
-            let extras = queue.extras();
-            extras.ready_bytes = extras.ready_bytes.saturating_sub(message.body.bytes().len() as u64);
+    /// Lets the oldest messages go while there are more than there may be, some at a time: a policy may make a million of them too many at once. If
+    /// only the log has them, they are read first.
+    pub(super) fn trim(&mut self, id: QueueId) {
+        for _ in 0..TRIM_BUDGET {
+            let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) else { return };
+            let Some(entry) = queue.pop() else { return self.load_spilled(id) };
+            queue.discount(self.arena.view(entry.message).body.bytes().len());
+            self.die(id, entry, Reason::MaxLength);
         }
+        self.overfull.push_back(Key::from(id).slot);
     }
 
-    /// Lets the oldest messages go while there are more than there may be. If only the log has them, they are read first.
-    pub(super) fn trim(&mut self, id: QueueId) {
-        while let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) {
-            let Some(entry) = queue.pop() else { return self.load_spilled(id) };
-            Shard::discount(queue, &self.arena.view(entry.message));
-            self.die(id, entry, Reason::MaxLength);
+    /// Queues with more messages than they may have go on letting them go.
+    pub(super) fn trim_overfull(&mut self) {
+        for _ in 0..TRIMS_MAX {
+            let Some(slot) = self.overfull.pop_front() else { return };
+            if let Some(id) = self.queues[slot as usize].as_ref().map(|queue| queue.id) {
+                self.trim(id);
+            }
         }
     }
 
@@ -147,7 +158,7 @@ impl Shard {
             let Some(queue) = local_queue(&mut self.queues, id) else { return };
             let Some(place) = queue.extras().deadlines.pop(time) else { break };
             if let Some(entry) = queue.take(place) {
-                Shard::discount(queue, &self.arena.view(entry.message));
+                queue.discount(self.arena.view(entry.message).body.bytes().len());
                 self.die(id, entry, Reason::Expired);
             }
         }
@@ -203,11 +214,10 @@ pub fn has_expiration(properties: &[u8]) -> bool {
 }
 
 /// When a message expires in this queue, milliseconds since 1970: the shorter one of its own time and the queue's (row D12).
-fn deadline(queue: &Queue, message: &MessageView<'_>) -> Option<u64> {
+fn deadline(queue: &Queue, place: u64, message: &MessageView<'_>) -> Option<u64> {
     let time = message.stamp.time_ms()?;
     let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    let ttl = queue.settings().and_then(|settings| settings.message_ttl);
-    own.into_iter().chain(ttl).min().map(|wait: u64| time.saturating_add(wait))
+    own.into_iter().chain(queue.ttl(place)).min().map(|wait: u64| time.saturating_add(wait))
 }
 
 /// When a queue goes if nobody uses it until then, in the shard's time.

@@ -13,7 +13,7 @@
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`request`] declare, consume and the
-//! like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog changes; [`mailbox`] mail from other shards;
+//! like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards;
 //! [`reply`] replies without a queue; [`relay`] exchanges that remember; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the
 //! sockets; [`turn`] the order of it all.
 
@@ -35,6 +35,7 @@ mod mail;
 mod mailbox;
 mod order;
 mod outbox;
+mod policies;
 mod relay;
 mod reply;
 mod request;
@@ -79,6 +80,7 @@ use lifetime::Timer;
 use link::Link;
 use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
+use policies::Sweep;
 use relay::Relays;
 use transfer::Transfers;
 
@@ -144,6 +146,10 @@ pub struct Shard {
     dirty_queues: ReadyList,
     /// Queues whose next consumer is behind a link without room.
     blocked_queues: Vec<QueueId>,
+    /// Queues here that have more messages than they may have.
+    overfull: ReadyList,
+    /// Where the walk through the queues here stands that find their policies anew.
+    sweep: Sweep,
     /// Purged messages whose places in the arena are still to be freed, some each turn.
     purged: VecDeque<Purged>,
     deeds: VecDeque<Deed>,
@@ -289,9 +295,7 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 impl Shard {
     fn new(id: ShardId, common: &Common, seed: u64) -> Shard {
         let Common { config, connection_count, opened_connections, alarms, founding } = common;
-        let mut rng = Rng::seeded(seed);
-        let mut reply_key = [0; 16];
-        rng.fill(&mut reply_key);
+        let (rng, reply_key) = seeded(seed);
         Shard {
             id,
             connection_count: connection_count.clone(),
@@ -330,6 +334,8 @@ impl Shard {
             memory_waiters: Vec::new(),
             dirty_queues: ReadyList::default(),
             blocked_queues: Vec::new(),
+            overfull: ReadyList::default(),
+            sweep: Sweep::default(),
             purged: VecDeque::new(),
             deeds: VecDeque::new(),
             routes: RouteSet::new(),
@@ -459,4 +465,11 @@ impl Shard {
 /// The queue `id`, if it lives here. A free function, so that other fields of the shard can be borrowed beside it.
 fn local_queue(queues: &mut [Option<Box<Queue>>], id: QueueId) -> Option<&mut Queue> {
     queues.get_mut(Key::from(id).slot as usize)?.as_deref_mut().filter(|queue| queue.id == id)
+}
+
+/// A shard's dice, and what they show first: the key of its reply names.
+fn seeded(seed: u64) -> (Rng, [u8; 16]) {
+    let (mut rng, mut key) = (Rng::seeded(seed), [0; 16]);
+    rng.fill(&mut key);
+    (rng, key)
 }

@@ -206,6 +206,7 @@ impl Shard {
             Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),
             Applied::VhostGone { vhost, queues } => self.end_vhost(vhost, &queues),
             Applied::UserGone(user) => self.end_user(user),
+            Applied::Policies => self.begin_sweep(),
             _ => {}
         }
         self.retry_early();
@@ -215,8 +216,9 @@ impl Shard {
     pub(super) fn create_queue(&mut self, addr: QueueAddr) {
         let id = addr.queue;
         let info = self.catalog.queue(id).expect("just declared");
-        let (rules, owner, number, delays) = (Rules::of(&info.spec), info.owner, info.number, info.delays);
-        let settings = Settings::of(info.spec.arguments.view());
+        let terms = self.catalog.terms(info);
+        let (rules, owner, number, delays) = (Rules::of(&info.spec, &terms), info.owner, info.number, info.delays);
+        let settings = Settings::of(&terms, rules.quorum);
         let slot = Key::from(id).slot as usize;
         if self.queues.len() <= slot {
             self.queues.resize_with(slot + 1, || None);

@@ -3,7 +3,9 @@
 use super::Shard;
 use super::mail::Mail;
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
+use crate::broker::arena::Arena;
 use crate::broker::dead_letter::Reason;
+use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Receipts, Tags};
 
 impl Shard {
@@ -52,7 +54,7 @@ impl Shard {
             }
             Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
             Outcome::Undelivered if is_special => self.take_back(id, entries),
-            Outcome::Undelivered => entries.for_each(|entry| queue.requeue(entry)),
+            Outcome::Undelivered => entries.for_each(|entry| requeue(queue, &self.arena, entry)),
         }
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
         if let Some(consumer) = consumer {
@@ -74,7 +76,7 @@ impl Shard {
     fn give_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>, outcome: Outcome) {
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
         if queue.extras.is_none() && !queue.rules.quorum {
-            return entries.for_each(|entry| queue.requeue(entry.returned()));
+            return entries.for_each(|entry| requeue(queue, &self.arena, entry.returned()));
         }
         let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
         dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
@@ -115,4 +117,10 @@ impl Shard {
             self.mark_queue(id);
         }
     }
+}
+
+/// A message is ready again at its place.
+fn requeue(queue: &mut Queue, arena: &Arena, entry: Entry) {
+    queue.ready_bytes += arena.view(entry.message).body.bytes().len() as u64;
+    queue.requeue(entry);
 }

@@ -22,8 +22,10 @@ impl Shard {
         if !self.store.is_congested() && !self.relays.is_congested() {
             self.read_mail(); // else publishers of other shards would not notice that the disk, or another shard, is slow
         }
+        self.go_on_sweeping();
         self.fire_timers();
         self.resume_parked();
+        self.trim_overfull();
         self.bury_dead();
         self.release_due();
         self.serve_queues();
@@ -32,7 +34,7 @@ impl Shard {
         self.flush_output();
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
-        let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty();
+        let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty() || !self.overfull.is_empty() || self.is_sweeping();
         let again = !self.resumed.is_empty()
             || queues_wait
             || !self.retries.is_empty()

@@ -1,7 +1,8 @@
 //! Everything at once: clients that do not wait, a network that tears writes and reads, stalls and resets, and shards that take their turns
-//! in any order; disks that are slow or full; crashes (see [`restart`]). After a while the faults end, the clients finish, everything is consumed,
+//! in any order; disks that are slow or full; crashes (see [`restart`]); operators who set [`policies`]. After a while the faults end, the clients finish, everything is consumed,
 //! and nothing may remain.
 
+mod policies;
 mod restart;
 
 use std::collections::BTreeMap;
@@ -97,7 +98,7 @@ impl<'h> Chaos<'h> {
     pub fn run(&mut self, steps: usize) {
         (0..CLIENTS).for_each(|_| self.connect());
         for _ in 0..steps {
-            match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1, 1]) {
+            match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1, 1, 1]) {
                 0 => self.act(),
                 1 => self.deliver_some(),
                 2 => self.read_some(),
@@ -105,7 +106,8 @@ impl<'h> Chaos<'h> {
                 4 => self.stall_or_go_on(),
                 5 => self.reset_one(),
                 6 => self.raise_or_clear_alarm(),
-                _ => self.trouble_disks(),
+                7 => self.trouble_disks(),
+                _ => self.set_or_clear_policy(),
             }
         }
         self.finish();
@@ -397,6 +399,7 @@ impl<'h> Chaos<'h> {
         }
         self.drain();
         self.hang_up();
+        self.clear_policies();
         crate::check_empty(&self.cluster);
     }
 

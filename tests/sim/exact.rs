@@ -7,6 +7,7 @@ use crate::choice::Dice;
 use crate::history::History;
 use crate::model::{Mode, Model};
 use crate::op::{EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, QUEUES, Saw, Settle, saw};
+use crate::policies::Deed;
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{self, Event, Incoming};
 use crate::support::value::Value;
@@ -45,7 +46,7 @@ impl<'b> Exact<'b> {
             self.connect();
         }
         for _ in 0..operations {
-            match self.dice.weighted(&[20, 30, 14, 5, 6, 16, 1, 1]) {
+            match self.dice.weighted(&[20, 30, 14, 5, 6, 16, 1, 1, 2]) {
                 0 => self.topology(),
                 1 => self.publish(),
                 2 => self.consume(),
@@ -53,7 +54,8 @@ impl<'b> Exact<'b> {
                 4 => self.change_channel(),
                 5 => self.settle(),
                 6 => self.reconnect(),
-                _ => self.transaction(),
+                7 => self.transaction(),
+                _ => self.operate(),
             }
         }
     }
@@ -76,7 +78,25 @@ impl<'b> Exact<'b> {
                 self.act(at, &[Op::DeleteExchange { name, if_unused: false }]);
             }
         }
+        if self.quiet_steps == 0 {
+            Deed::last().for_each(|deed| self.carry_out(&deed));
+        }
         self.hang_up(at.0);
+    }
+
+    /// An operator sets or clears a policy. (A broker behind an address is nobody's to operate.)
+    fn operate(&mut self) {
+        let deed = Deed::random(&mut self.dice);
+        if self.quiet_steps == 0 {
+            self.carry_out(&deed);
+        }
+    }
+
+    fn carry_out(&mut self, deed: &Deed) {
+        self.history.note(format_args!("{deed:?}"));
+        self.broker.operate(&deed.ctl()).expect("it is in order");
+        self.model.operate(deed);
+        self.compare();
     }
 
     fn topology(&mut self) {
@@ -308,36 +328,42 @@ impl<'b> Exact<'b> {
         for (at, saw) in seen.iter().flat_map(|(at, seen)| seen.iter().map(move |saw| (at, saw))) {
             self.history.note(format_args!("{at:?} < {saw:?}"));
         }
-        let places: BTreeSet<Place> = seen.keys().chain(self.model.expected.keys()).chain(self.model.confirms.keys()).copied().collect();
+        let answers = self.model.confirms.keys().chain(self.model.refusals.keys());
+        let places: BTreeSet<Place> = seen.keys().chain(self.model.expected.keys()).chain(answers).copied().collect();
         for at in places {
             let seen = seen.remove(&at).unwrap_or_default();
             let expected = self.model.expected.remove(&at).unwrap_or_default();
             let confirms = self.model.confirms.remove(&at).unwrap_or_default();
+            let refusals = self.model.refusals.remove(&at).unwrap_or_default();
             let open = self.clients.contains_key(&at.0);
-            if let Err(difference) = if open { self.compare_channel(at, &seen, &expected, confirms) } else { Ok(()) } {
+            if let Err(difference) = if open { self.compare_channel(at, &seen, &expected, [confirms, refusals]) } else { Ok(()) } {
                 panic!("{at:?}: {difference}\n  expected {expected:?}\n  saw      {seen:?}");
             }
         }
     }
 
-    fn compare_channel(&mut self, at: Place, seen: &[Saw], expected: &[Saw], mut confirms: BTreeSet<u64>) -> Result<(), String> {
+    /// Publishes are confirmed and refused in any order; those that were answered are taken out of the two sets.
+    fn compare_channel(&mut self, at: Place, seen: &[Saw], expected: &[Saw], mut answers: [BTreeSet<u64>; 2]) -> Result<(), String> {
         let others = |all: &[Saw]| all.iter().filter(|saw| !is_apart(saw)).cloned().collect::<Vec<_>>();
         let cancels = |all: &[Saw]| all.iter().filter(|saw| is_cancel(saw)).map(|saw| format!("{saw:?}")).collect::<BTreeSet<_>>();
         if others(seen) != others(expected) || cancels(seen) != cancels(expected) {
             return Err("other answers than expected".into());
         }
         for saw in seen {
-            if let Saw::Confirmed { tag, multiple } = saw {
-                let before = confirms.len();
-                confirms.retain(|sequence| if *multiple { sequence > tag } else { sequence != tag });
-                if before == confirms.len() {
-                    return Err(format!("nothing is confirmed by {saw:?}"));
-                }
+            let (kind, tag, multiple) = match saw {
+                Saw::Confirmed { tag, multiple } => (0, tag, multiple),
+                Saw::Refused { tag, multiple } => (1, tag, multiple),
+                _ => continue,
+            };
+            let before = answers[kind].len();
+            answers[kind].retain(|sequence| if *multiple { sequence > tag } else { sequence != tag });
+            if before == answers[kind].len() {
+                return Err(format!("nothing is answered by {saw:?}"));
             }
         }
         let failed = seen.iter().any(|saw| matches!(saw, Saw::ChannelClosed(_)));
-        if !confirms.is_empty() && !failed {
-            return Err(format!("not confirmed: {confirms:?}"));
+        if !answers.iter().all(BTreeSet::is_empty) && !failed {
+            return Err(format!("neither confirmed nor refused: {answers:?}"));
         }
         self.compare_deliveries(at, seen, expected)
     }
@@ -397,7 +423,7 @@ pub fn handshake(frame_max: usize) -> Vec<u8> {
 
 /// Deliveries, confirms and cancels are compared by themselves.
 fn is_apart(saw: &Saw) -> bool {
-    is_cancel(saw) || matches!(saw, Saw::Delivered { .. } | Saw::Confirmed { .. })
+    is_cancel(saw) || matches!(saw, Saw::Delivered { .. } | Saw::Confirmed { .. } | Saw::Refused { .. })
 }
 
 fn is_cancel(saw: &Saw) -> bool {

@@ -19,6 +19,7 @@ mod model;
 mod op;
 mod operators;
 mod oracle;
+mod policies;
 mod remembered;
 mod routing;
 #[path = "../support/mod.rs"]

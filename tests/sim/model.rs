@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::op::{Binding, EXCHANGES, MessageId, Name, Op, Place, Publish, Saw, Settle, consumer_name};
+use crate::policies::{Deed, Policies};
 use crate::routing;
 
 /// The broker.
@@ -15,8 +16,10 @@ pub struct Model {
     pub channels: BTreeMap<Place, Channel>,
     /// What clients must see of the operation, in order per channel.
     pub expected: BTreeMap<Place, Vec<Saw>>,
-    /// Publishes that must be confirmed.
+    /// Publishes that must be confirmed, and those that must be refused.
     pub confirms: BTreeMap<Place, BTreeSet<u64>>,
+    pub refusals: BTreeMap<Place, BTreeSet<u64>>,
+    policies: Policies,
     incarnations: u64,
 }
 
@@ -254,30 +257,56 @@ impl Model {
         if !self.exchanges.contains(message.exchange) {
             return self.fail(at, NOT_FOUND);
         }
-        match &mut self.channel(at).mode {
+        let sequence = match &mut self.channel(at).mode {
             Mode::Tx(publishes, _) => return publishes.push(message.clone()),
             Mode::Confirm(count) => {
                 *count += 1;
-                let sequence = *count;
-                self.confirms.entry(at).or_default().insert(sequence);
+                Some(*count)
             }
-            Mode::Plain => {}
-        }
-        self.route(at, message);
+            Mode::Plain => None,
+        };
+        let is_refused = self.route(at, message);
+        let answers = if is_refused { &mut self.refusals } else { &mut self.confirms };
+        sequence.inspect(|&sequence| _ = answers.entry(at).or_default().insert(sequence));
     }
 
-    fn route(&mut self, at: Place, message: &Publish) {
+    /// Whether one of the queues has refused the message.
+    fn route(&mut self, at: Place, message: &Publish) -> bool {
         let exists = |name: &Name| self.queues.contains_key(name);
-        let queues = routing::route(&self.bindings, exists, message);
+        let alternate = |name| self.policies.alternate(name).filter(|alternate| self.exchanges.contains(alternate));
+        let queues = routing::route(&self.bindings, exists, alternate, message);
         if queues.is_empty() && message.mandatory {
             self.expect(at, Saw::Returned(message.id));
         }
+        let mut is_refused = false;
         for name in queues {
+            let is_full = self.policies.length(name).is_some_and(|length| self.queues[name].ready.len() >= length);
+            if is_full && self.policies.refuses(name) {
+                is_refused = true;
+                continue;
+            }
             let queue = self.queue(name);
             let behind_higher = u64::from(u8::MAX - message.level(name)) << 32;
             queue.ready.insert(behind_higher | queue.next_place, (message.id, false));
             queue.next_place += 1;
             self.serve();
+            self.trim(name);
+        }
+        is_refused
+    }
+
+    /// An operator does something: queues that have too much drop it.
+    pub fn operate(&mut self, deed: &Deed) {
+        self.policies.apply(deed);
+        let names: Vec<Name> = self.queues.keys().copied().collect();
+        names.into_iter().for_each(|name| self.trim(name));
+    }
+
+    fn trim(&mut self, name: Name) {
+        let Some(length) = self.policies.length(name).filter(|_| !self.policies.refuses(name)) else { return };
+        let queue = self.queue(name);
+        while queue.ready.len() > length {
+            queue.ready.pop_first();
         }
     }
 
@@ -345,6 +374,7 @@ impl Model {
     fn give_back(&mut self, held: Held) {
         if let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) {
             queue.ready.insert(held.place, (held.id, true));
+            self.trim(held.queue);
         }
         self.credit(&held);
     }
@@ -364,9 +394,9 @@ impl Model {
     fn commit(&mut self, at: Place) {
         let channel = self.channel(at);
         let Mode::Tx(publishes, settles) = std::mem::replace(&mut channel.mode, Mode::Tx(Vec::new(), Vec::new())) else { return };
-        publishes.iter().for_each(|message| self.route(at, message));
+        let refused = publishes.iter().filter(|message| self.route(at, message)).count();
         settles.into_iter().for_each(|(_, held, how)| self.finish(held, how));
-        self.reply(at, "tx.commit-ok");
+        if refused > 0 { self.fail(at, PRECONDITION_FAILED) } else { self.reply(at, "tx.commit-ok") }
     }
 
     /// The channel ends: its consumers leave, then what it holds goes back.

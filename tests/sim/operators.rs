@@ -26,6 +26,11 @@ fn what_an_operator_did_survives_a_crash() {
             "set_permissions v alice ^q .* .*",
             "set_user_limits alice max-channels=1",
             "delete_user bob",
+            r#"set_policy p ^q '{"max-length": 2}' vhost=v"#,
+            r#"set_policy gone ^q '{"max-length": 1}' vhost=v priority=1"#,
+            r#"set_operator_policy o ^q '{"max-length": 1}' vhost=v"#,
+            "clear_policy gone vhost=v",
+            "clear_operator_policy o vhost=v",
         ] {
             cluster.operate(&Ctl::parse(line).expect("a command")).expect("it is carried out");
         }
@@ -42,6 +47,15 @@ fn what_an_operator_did_survives_a_crash() {
         let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::DeclareQueue("q0")), (1, Op::DeclareQueue("v0")), (2, Op::Open)]);
         let heads: Vec<String> = seen.iter().map(|saw| head(saw, 2)).collect();
         assert_eq!(heads, ["channel.open-ok", "queue.declare-ok q0", "403", "NOT_ALLOWED"]);
+        let conn = join(&mut cluster, 0, "alice", "secret", "v");
+        let publish = |id| Publish { id, exchange: "", key: "q0", headers: Vec::new(), mandatory: false, persistent: true, priority: None };
+        let ops = [(1, Op::Open), (1, Op::Publish(vec![publish(1), publish(2), publish(3)])), (1, Op::CheckQueue("q0"))];
+        let seen = say(&mut cluster, conn, &ops);
+        assert_eq!(
+            head(seen.last().expect("an answer"), 3),
+            "queue.declare-ok q0 2",
+            "the policy is there, those that were cleared are not"
+        );
     }
 }
 

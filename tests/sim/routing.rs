@@ -5,8 +5,14 @@ use std::collections::BTreeSet;
 use crate::model::kind;
 use crate::op::{Binding, Name, Publish};
 
-/// The queues of a message under these bindings; `exists` knows the queues that the default exchange leads to.
-pub fn route(bindings: &[Binding], exists: impl Fn(&Name) -> bool, message: &Publish) -> BTreeSet<Name> {
+/// The queues of a message under these bindings; `exists` knows the queues that the default exchange leads to, `alternate` where an exchange sends
+/// what it cannot route.
+pub fn route(
+    bindings: &[Binding],
+    exists: impl Fn(&Name) -> bool,
+    alternate: impl Fn(Name) -> Option<Name>,
+    message: &Publish,
+) -> BTreeSet<Name> {
     if message.exchange.is_empty() {
         return Some(message.key).filter(exists).into_iter().collect();
     }
@@ -14,7 +20,10 @@ pub fn route(bindings: &[Binding], exists: impl Fn(&Name) -> bool, message: &Pub
     let mut next = 0;
     while let Some(&exchange) = exchanges.get(next) {
         next += 1;
-        for binding in bindings.iter().filter(|binding| binding.source == exchange && matches(binding, message)) {
+        let found = || bindings.iter().filter(|binding| binding.source == exchange && matches(binding, message));
+        let instead = alternate(exchange).filter(|alternate| found().next().is_none() && !exchanges.contains(alternate));
+        exchanges.extend(instead);
+        for binding in found() {
             if binding.to_queue {
                 queues.insert(binding.destination);
             } else if !exchanges.contains(&binding.destination) {

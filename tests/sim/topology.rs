@@ -56,7 +56,7 @@ impl Topology {
         let pick = |which: fn(&Existence) -> bool| {
             let bindings: Vec<Binding> =
                 self.bindings.iter().filter(|(_, state)| which(state)).map(|(binding, _)| binding.clone()).collect();
-            routing::route(&bindings, |name| self.queues.get(name).is_some_and(which), message)
+            routing::route(&bindings, |name| self.queues.get(name).is_some_and(which), |_| None, message)
         };
         (pick(|state| state.certain), pick(|state| state.possible))
     }

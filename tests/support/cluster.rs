@@ -436,7 +436,7 @@ impl Broker for Cluster {
             self.command(operator, command);
             self.settle();
             let decided = self.next_decision(operator).ok_or("there is no answer")?;
-            decided.1.map_err(|fault| format!("{ctl:?}: {fault:?}"))?;
+            decided.1.map_err(|fault| fault.text)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What an operator does in a trace: lines that begin with `ctl`, named after rabbitmqctl's commands.
 //!
 //! ```text
-//! ctl add_vhost v                                 guest may do everything there, as after the management API's PUT
+//! ctl add_vhost v default_queue_type=quorum       or without a type; guest may do everything there, as after the management API's PUT
 //! ctl delete_vhost v
 //! ctl add_user u password impersonator            with tags; if it is there, with another password
 //! ctl import_user u rabbit_password_hashing_md5 "base64 of salt and hash, or nothing"
@@ -10,16 +10,22 @@
 //! ctl set_topic_permissions v u exchange write read    ctl clear_topic_permissions v u
 //! ctl set_vhost_limits v max-connections=1 max-queues=2    what is not given is no limit
 //! ctl set_user_limits u max-connections=1 max-channels=0
+//! ctl set_policy p ^q '{"max-length": 5}' apply-to=queues priority=1 vhost=v    apply-to, priority and vhost may be missing: all, 0 and /
+//! ctl set_operator_policy p ^q '{"max-length": 5}'
+//! ctl clear_policy p vhost=v                      ctl clear_operator_policy p
+//! ctl 0 < denied "why"                            what the broker says if it does not do what the line before says
 //! ```
 //!
-//! A word with spaces or nothing in it stands in quotes; there are no escapes, for patterns are full of backslashes.
+//! A word with spaces or nothing in it stands in quotes of either kind; there are no escapes, for patterns are full of backslashes.
 //!
 //! RabbitMQ is asked over its management API, shards in this process by commands. What a trace adds is removed behind it; guest and `/`, which it
 //! finds there, stay as they are.
 
 use ringmq::contract::{
-    Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
+    Command, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, TopicPermissions, UserLimits, UserSpec,
+    VhostLimits, VhostSpec,
 };
+use ringmq::definitions::arguments::to_table;
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,9 +55,10 @@ impl Ctl {
     pub fn commands(&self) -> Result<Vec<Command>, String> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         Ok(match words[..] {
-            ["add_vhost", vhost] => {
+            ["add_vhost", vhost, ref options @ ..] => {
                 let all = Permissions { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
-                let spec = VhostSpec { name: vhost.into(), ..VhostSpec::default() };
+                let default_queue_type = given(options, "default_queue_type").map(Into::into);
+                let spec = VhostSpec { name: vhost.into(), default_queue_type, ..VhostSpec::default() };
                 vec![Command::PutVhost(spec), Command::SetPermissions { vhost: vhost.into(), user: "guest".into(), permissions: all }]
             }
             ["delete_vhost", vhost] => vec![Command::DeleteVhost { name: own(vhost)? }],
@@ -83,6 +90,14 @@ impl Ctl {
                     UserLimits { max_connections: limit(limits, "max-connections")?, max_channels: limit(limits, "max-channels")? };
                 vec![Command::SetUserLimits { user: own(user)?, limits }]
             }
+            ["set_policy", name, pattern, definition, ref options @ ..] => {
+                vec![put_policy(PolicyKind::User, name, pattern, definition, options)?]
+            }
+            ["set_operator_policy", name, pattern, definition, ref options @ ..] => {
+                vec![put_policy(PolicyKind::Operator, name, pattern, definition, options)?]
+            }
+            ["clear_policy", name, ref options @ ..] => vec![delete_policy(PolicyKind::User, name, options)],
+            ["clear_operator_policy", name, ref options @ ..] => vec![delete_policy(PolicyKind::Operator, name, options)],
             _ => return Err(format!("no such command: {words:?}")),
         })
     }
@@ -91,7 +106,10 @@ impl Ctl {
     pub fn requests(&self) -> Vec<Http> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words[..] {
-            ["add_vhost", vhost] => vec![put(&["vhosts", vhost], &[])],
+            ["add_vhost", vhost, ref options @ ..] => {
+                let kind: Vec<_> = given(options, "default_queue_type").map(|kind| ("default_queue_type", kind)).into_iter().collect();
+                vec![put(&["vhosts", vhost], &kind)]
+            }
             ["delete_vhost", vhost] => vec![delete(&["vhosts", vhost])],
             ["add_user", user, password, ref tags @ ..] => {
                 vec![put(&["users", user], &[("password", password), ("tags", &tags.join(","))])]
@@ -110,18 +128,31 @@ impl Ctl {
             ["clear_topic_permissions", vhost, user] => vec![delete(&["topic-permissions", vhost, user])],
             ["set_vhost_limits", vhost, ref limits @ ..] => put_limits("vhost-limits", vhost, limits, ["max-connections", "max-queues"]),
             ["set_user_limits", user, ref limits @ ..] => put_limits("user-limits", user, limits, ["max-connections", "max-channels"]),
+            ["set_policy", name, pattern, definition, ref options @ ..] => {
+                vec![http_policy("policies", name, pattern, definition, options)]
+            }
+            ["set_operator_policy", name, pattern, definition, ref options @ ..] => {
+                vec![http_policy("operator-policies", name, pattern, definition, options)]
+            }
+            ["clear_policy", name, ref options @ ..] => vec![delete(&["policies", option(options, "vhost", "/"), name])],
+            ["clear_operator_policy", name, ref options @ ..] => {
+                vec![delete(&["operator-policies", option(options, "vhost", "/"), name])]
+            }
             _ => unreachable!("parse has read it"),
         }
     }
 
     /// What takes back what it adds.
     pub fn undo(&self) -> Option<Ctl> {
+        let options = || self.words.iter().skip(4).filter(|word| word.starts_with("vhost=")).cloned();
         let remover = match self.words[0].as_str() {
+            "set_policy" => "clear_policy",
+            "set_operator_policy" => "clear_operator_policy",
             "add_vhost" => "delete_vhost",
             "add_user" | "import_user" => "delete_user",
             _ => return None,
         };
-        Some(Ctl { words: vec![remover.into(), self.words[1].clone()] })
+        Some(Ctl { words: [remover.into(), self.words[1].clone()].into_iter().chain(options()).collect() })
     }
 }
 
@@ -129,8 +160,9 @@ fn words(mut line: &str) -> Vec<String> {
     let mut words = Vec::new();
     loop {
         line = line.trim_start();
-        let (word, rest) = match line.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+        let quote = line.chars().next().filter(|quote| ['"', '\''].contains(quote));
+        let (word, rest) = match quote {
+            Some(quote) => line[1..].split_once(quote).unwrap_or((&line[1..], "")),
             None => line.split_at(line.find(char::is_whitespace).unwrap_or(line.len())),
         };
         if line.is_empty() {
@@ -151,9 +183,40 @@ fn put_user(user: &str, password: Password, tags: &[&str]) -> Result<Command, St
     Ok(Command::PutUser(UserSpec { name: own(user)?, password: Some(password), tags: Some(tags) }))
 }
 
+fn put_policy(kind: PolicyKind, name: &str, pattern: &str, definition: &str, options: &[&str]) -> Result<Command, String> {
+    let definition = serde_json::from_str(definition).map_err(|error| format!("{definition}: {error}"))?;
+    let spec = PolicySpec {
+        name: name.into(),
+        pattern: pattern.into(),
+        apply_to: option(options, "apply-to", "all").into(),
+        priority: option(options, "priority", "0").parse().map_err(|_| "priority takes a number")?,
+        definition: to_table(&definition)?,
+    };
+    Ok(Command::PutPolicy { vhost: option(options, "vhost", "/").into(), kind, spec })
+}
+
+fn delete_policy(kind: PolicyKind, name: &str, options: &[&str]) -> Command {
+    Command::DeletePolicy { vhost: option(options, "vhost", "/").into(), kind, name: name.into() }
+}
+
+fn http_policy(kind: &str, name: &str, pattern: &str, definition: &str, options: &[&str]) -> Http {
+    let (pattern, apply_to) = (json(pattern), json(option(options, "apply-to", "all")));
+    let priority = option(options, "priority", "0");
+    let body = format!(r#"{{"pattern":{pattern},"definition":{definition},"apply-to":{apply_to},"priority":{priority}}}"#);
+    Http { body, ..put(&[kind, option(options, "vhost", "/"), name], &[]) }
+}
+
+/// What stands behind `name=`.
+fn given<'a>(options: &[&'a str], name: &str) -> Option<&'a str> {
+    options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn option<'a>(options: &[&'a str], name: &str, default: &'a str) -> &'a str {
+    given(options, name).unwrap_or(default)
+}
+
 fn limit(limits: &[&str], name: &str) -> Result<Limit, String> {
-    let given = limits.iter().find_map(|limit| limit.strip_prefix(name)?.strip_prefix('='));
-    given.map(str::parse).transpose().map_err(|_| format!("{name} takes a number"))
+    given(limits, name).map(str::parse).transpose().map_err(|_| format!("{name} takes a number"))
 }
 
 fn put_limits(kind: &str, whose: &str, limits: &[&str], names: [&str; 2]) -> Vec<Http> {
@@ -197,6 +260,10 @@ mod tests {
         assert_eq!((http.method, &*http.path, &*http.body), ("PUT", "permissions/%2F/u", body));
         let limits = Ctl::parse("set_vhost_limits v max-queues=3").expect("a command").requests();
         assert_eq!(limits.iter().map(|http| (http.method, &*http.body)).collect::<Vec<_>>(), [("DELETE", ""), ("PUT", "{\"value\":3}")]);
+        let ctl = Ctl::parse(r#"set_policy p ^q '{"max-length": 5}' priority=7 vhost=v"#).expect("a command");
+        let body = r#"{"pattern":"^q","definition":{"max-length": 5},"apply-to":"all","priority":7}"#;
+        assert_eq!((&*ctl.requests()[0].path, &*ctl.requests()[0].body), ("policies/v/p", body));
+        assert_eq!(ctl.undo(), Ctl::parse("clear_policy p vhost=v").ok());
         assert!(Ctl::parse("delete_user guest").is_err() && Ctl::parse("sing").is_err());
     }
 }

@@ -21,8 +21,15 @@ fn send(address: &str, Http { method, path, body }: &Http) -> Result<(), String>
     stream.read_to_string(&mut answer).map_err(failed)?;
     match answer.split(' ').nth(1) {
         Some(status) if status.starts_with('2') || (*method == "DELETE" && status == "404") => Ok(()),
-        _ => Err(format!("{method} {path} {body}: {answer}")),
+        _ => Err(reason(&answer).unwrap_or_else(|| format!("{method} {path} {body}: {answer}"))),
     }
+}
+
+/// What the broker says of a request that it refuses.
+fn reason(answer: &str) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+    let reason = body.get("reason")?.as_str()?;
+    Some(reason.trim_start_matches("Validation failed\n\n").trim_end().to_owned())
 }
 
 /// `guest:guest` in base64.

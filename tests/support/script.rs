@@ -16,6 +16,7 @@
 //! pass 500                               milliseconds
 //! alarm memory on                        the broker is short of `memory` or `disk`; `off`: no more
 //! ctl add_user u secret                  an operator does something: see `ctl.rs`
+//! ctl 0 < denied "why"                   and the broker does not do it
 //! a 1 < queue.declare-ok queue=q message_count=0 consumer_count=0       an answer, all its fields
 //! a < closed                             the broker closed the socket; also `header 0 0 9 1`, `heartbeat`, `garbage "…"`
 //! a 1 < confirmed 1..3 5                 confirms, however the broker bundled them; `refused` for nacks
@@ -134,7 +135,7 @@ fn what(said: &str) -> Result<What, String> {
     if conn == "pass" {
         return scanner.word().parse().map(What::Pass).map_err(|_| "pass takes milliseconds".into());
     }
-    if conn == "ctl" {
+    if conn == "ctl" && !scanner.rest().starts_with("0 <") {
         return Ctl::parse(scanner.rest()).map(What::Operate);
     }
     let next = scanner.word();

@@ -15,6 +15,7 @@ pub fn print(answer: &Answer, names: &mut Names) -> String {
             let tags: Vec<u64> = tags.iter().copied().collect();
             format!("{} {}", if *good { "confirmed" } else { "refused" }, ranges(&tags))
         }
+        Answer::Denied(why) => format!("denied {}", text::quote(why.as_bytes())),
         Answer::Event(Event::Method(method, content)) => print_method(method, content.as_ref()),
         Answer::Event(Event::ProtocolHeader([a, b, c, d])) => format!("header {a} {b} {c} {d}"),
         Answer::Event(Event::Heartbeat) => HEARTBEAT.into(),

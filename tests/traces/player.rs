@@ -23,6 +23,8 @@ pub enum Answer {
     Event(Event),
     /// Publishes that were confirmed (`true`) or refused, neighbours joined: how a broker bundles them is its own affair.
     Confirms(bool, BTreeSet<u64>),
+    /// The broker does not do what the operator wants: why.
+    Denied(String),
 }
 
 /// All clients of one trace.
@@ -30,6 +32,8 @@ pub struct Player<'b> {
     broker: &'b mut dyn Broker,
     byte_by_byte: bool,
     clients: BTreeMap<String, Client>,
+    /// What the operator was told.
+    denials: VecDeque<Answer>,
     /// The names that the broker made.
     pub names: Names,
 }
@@ -48,7 +52,7 @@ struct Client {
 impl<'b> Player<'b> {
     /// Clients of `broker`. `byte_by_byte`: every write arrives in single bytes.
     pub fn new(broker: &'b mut dyn Broker, byte_by_byte: bool) -> Player<'b> {
-        Player { broker, byte_by_byte, clients: BTreeMap::new(), names: Names::default() }
+        Player { broker, byte_by_byte, clients: BTreeMap::new(), denials: VecDeque::new(), names: Names::default() }
     }
 
     /// Does what a client line says. `Err`: the broker did not play along where the line takes it for granted, or the line is wrong.
@@ -83,10 +87,9 @@ impl<'b> Player<'b> {
     }
 
     /// An operator does something.
-    pub fn operate(&mut self, ctl: &Ctl) -> Result<(), String> {
-        self.broker.operate(ctl)?;
+    pub fn operate(&mut self, ctl: &Ctl) {
+        self.denials.extend(self.broker.operate(ctl).err().map(Answer::Denied));
         self.collect();
-        Ok(())
     }
 
     /// Makes the broker short of something, or no more.
@@ -120,12 +123,16 @@ impl<'b> Player<'b> {
 
     /// The oldest answer at `place`.
     pub fn front(&mut self, place: &Place) -> Option<&mut Answer> {
-        self.clients.get_mut(&place.0)?.answers.get_mut(&place.1)?.front_mut()
+        self.answers(place)?.front_mut()
     }
 
     /// Takes the oldest answer at `place`.
     pub fn take(&mut self, place: &Place) -> Option<Answer> {
-        self.clients.get_mut(&place.0)?.answers.get_mut(&place.1)?.pop_front()
+        self.answers(place)?.pop_front()
+    }
+
+    fn answers(&mut self, place: &Place) -> Option<&mut VecDeque<Answer>> {
+        if place.0 == OPERATOR { Some(&mut self.denials) } else { self.clients.get_mut(&place.0)?.answers.get_mut(&place.1) }
     }
 
     /// All places with answers, `first`'s before the others'.
@@ -133,7 +140,8 @@ impl<'b> Player<'b> {
         let all = self.clients.iter().flat_map(|(name, client)| {
             client.answers.iter().filter(|(_, answers)| !answers.is_empty()).map(|(&channel, _)| (name.clone(), channel))
         });
-        let (mut mine, others): (Vec<Place>, Vec<Place>) = all.partition(|(name, _)| name == first);
+        let denied = (!self.denials.is_empty()).then(|| (OPERATOR.to_owned(), 0));
+        let (mut mine, others): (Vec<Place>, Vec<Place>) = all.chain(denied).partition(|(name, _)| name == first);
         mine.extend(others);
         mine
     }
@@ -322,6 +330,8 @@ fn properties(fields: &Fields) -> Fields {
 /// Steps of waiting for an answer that must come (2 ms each on sockets).
 pub const PATIENCE: usize = 2500;
 
+/// Whose the answers to `ctl` are.
+const OPERATOR: &str = "ctl";
 const FRAME_MAX: usize = 131_072;
 
 /// So many bytes at either end of a write go byte by byte.

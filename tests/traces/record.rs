@@ -127,7 +127,7 @@ impl Tape {
                 ""
             }
             What::Operate(ctl) => {
-                player.operate(ctl).map_err(|error| format!("line {}: {error}", line.number))?;
+                player.operate(ctl);
                 ""
             }
             _ => return Ok(()),

@@ -34,7 +34,8 @@ fn play(player: &mut Player<'_>, line: &Line) -> Result<(), String> {
         }
         What::Operate(ctl) => {
             before_deed(player)?;
-            player.operate(ctl)
+            player.operate(ctl);
+            Ok(())
         }
         What::Do(conn, deed) => {
             before_deed(player)?;

@@ -1,4 +1,4 @@
-//! The patterns of permissions: Perl-compatible regular expressions over octets, not anchored.
+//! The patterns of permissions and of policies: Perl-compatible regular expressions over octets, not anchored.
 //!
 //! RabbitMQ reads them with PCRE. Here most of them run in time linear in the name; those with look-around or back-references backtrack, and one that
 //! backtracks too long does not match.

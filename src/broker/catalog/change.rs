@@ -7,9 +7,8 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, text_argument};
+use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, Quotas, text_argument};
 use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId, UserId};
-use crate::base::quota::Quota;
 use crate::broker::exchange::{Dest, Kind, Matcher, remembered};
 use crate::config::Founding;
 use crate::contract::{
@@ -46,15 +45,6 @@ pub struct Room {
     pub number: u64,
 }
 
-/// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
-#[derive(Clone, Default, Debug)]
-pub struct Quotas {
-    /// Its connections.
-    pub connections: Quota,
-    /// A user's channels.
-    pub channels: Quota,
-}
-
 /// What became of a change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Applied {
@@ -71,20 +61,13 @@ pub enum Applied {
     },
     /// A user is gone; its connections are closed.
     UserGone(UserId),
+    /// Policies changed: queues may have other terms now.
+    Policies,
     /// Exchanges or bindings changed.
     Done,
     /// The change no longer fits and changed nothing: check the request again.
     Stale,
 }
-
-/// Quotas are not what a change says: the same change is the same whatever it brings along.
-impl PartialEq for Quotas {
-    fn eq(&self, _: &Quotas) -> bool {
-        true
-    }
-}
-
-impl Eq for Quotas {}
 
 impl Change {
     /// A command that was checked.
@@ -189,6 +172,7 @@ impl Catalog {
             outgoing: Default::default(),
             incoming: Default::default(),
             visited: Cell::new(0),
+            followed: Cell::default(),
         });
         self.vhost_mut(vhost).exchanges.insert(name, id);
         id

@@ -183,7 +183,8 @@ impl Catalog {
         let (owner, queue) = (asker.conn.filter(|_| spec.exclusive), Resource::Queue(spec.name.as_bytes()));
         self.allow(vhost, asker, Right::Configure, queue)?;
         // An exclusive queue ends with its connection: RabbitMQ does not call it durable.
-        let spec = QueueSpec { durable: spec.durable && !spec.exclusive, ..spec.clone() };
+        let arguments = queue_arguments::with_type(spec, self.vhost(vhost).spec.default_queue_type.as_deref());
+        let spec = QueueSpec { durable: spec.durable && !spec.exclusive, arguments, ..spec.clone() };
         if let Some(current) = self.queue_by_name(vhost, &spec.name) {
             self.check_same_owner(current, owner)?;
             assert_queue(&current.spec, &spec, &self.queue_text(vhost, &spec.name))?;

@@ -1,10 +1,30 @@
 //! What an operator's commands do to the catalog: whether one is in order, and what it changes.
 
 use super::users::{check_permissions, check_topic_permissions};
-use super::{Applied, Asker, Catalog, Change, Quotas, UserInfo, Verdict};
+use super::{Applied, Asker, Catalog, Change, UserInfo, Verdict};
 use crate::base::ids::{ShardId, UserId};
+use crate::base::quota::Quota;
+use crate::broker::policy::Policy;
 use crate::contract::Request::{Bind, DeclareExchange, DeclareQueue};
-use crate::contract::{Code, Command, Fault, Password, QueueSpec, UserLimits, UserSpec, VhostId};
+use crate::contract::{Code, Command, Fault, Password, QueueSpec, UserLimits, UserSpec, VhostId, VhostSpec};
+
+/// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
+#[derive(Clone, Default, Debug)]
+pub struct Quotas {
+    /// Its connections.
+    pub connections: Quota,
+    /// A user's channels.
+    pub channels: Quota,
+}
+
+/// Quotas are not what a change says: the same change is the same whatever it brings along.
+impl PartialEq for Quotas {
+    fn eq(&self, _: &Quotas) -> bool {
+        true
+    }
+}
+
+impl Eq for Quotas {}
 
 impl Catalog {
     /// Checks a command. A queue that it declares will live on the shard `home`.
@@ -27,13 +47,17 @@ impl Catalog {
     /// What it names is there, and what it says can be read.
     fn check_order(&self, command: &Command) -> Result<(), Fault> {
         match command {
-            Command::PutVhost(_) | Command::PutUser(_) | Command::PutGlobalParameter { .. } | Command::DeleteGlobalParameter { .. } => {
-                Ok(())
-            }
+            Command::PutVhost(spec) => check_default_type(spec),
+            Command::PutUser(_) | Command::PutGlobalParameter { .. } | Command::DeleteGlobalParameter { .. } => Ok(()),
             Command::DeleteVhost { name } => self.check_delete_vhost(name),
             Command::DeleteUser { name: user } | Command::SetUserLimits { user, .. } => self.named_user(user),
-            Command::SetVhostLimits { vhost, .. } | Command::PutParameter { vhost, .. } | Command::DeleteParameter { vhost, .. } => {
-                self.named_vhost(vhost).map(drop)
+            Command::SetVhostLimits { vhost, .. }
+            | Command::PutParameter { vhost, .. }
+            | Command::DeleteParameter { vhost, .. }
+            | Command::DeletePolicy { vhost, .. } => self.named_vhost(vhost).map(drop),
+            Command::PutPolicy { vhost, kind, spec } => {
+                self.named_vhost(vhost)?;
+                Policy::new(*kind, spec.clone()).map(drop).map_err(|why| Fault::new(Code::PreconditionFailed, why))
             }
             Command::ClearPermissions { vhost, user } | Command::ClearTopicPermissions { vhost, user, .. } => {
                 self.named_user(user)?;
@@ -101,6 +125,8 @@ impl Catalog {
                 let vhost = self.vhost_by_name(vhost)?;
                 self.vhost_mut(vhost).parameters.remove(&(component.clone(), name.clone()));
             }
+            Command::PutPolicy { vhost, kind, spec } => return self.put_policy(vhost, *kind, spec),
+            Command::DeletePolicy { vhost, kind, name } => return self.delete_policy(vhost, *kind, name),
             Command::PutGlobalParameter { name, value } => _ = self.global_parameters.insert(name.clone(), value.clone()),
             Command::DeleteGlobalParameter { name } => _ = self.global_parameters.remove(name),
             Command::DeclareExchange { .. } | Command::DeclareQueue { .. } | Command::Bind { .. } => return None, // they are changes of their own
@@ -156,6 +182,13 @@ impl Catalog {
     /// All global parameters: names and values, JSON.
     pub fn global_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         self.global_parameters.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+fn check_default_type(spec: &VhostSpec) -> Result<(), Fault> {
+    match spec.default_queue_type.as_deref() {
+        None | Some("classic" | "quorum" | "stream") => Ok(()),
+        Some(other) => Err(Fault::new(Code::PreconditionFailed, format!("{other} is not a valid queue type"))),
     }
 }
 

@@ -14,6 +14,7 @@ mod check;
 mod commands;
 mod consumer_arguments;
 mod equivalence;
+mod policies;
 mod queue_arguments;
 mod saved;
 mod saved_commands;
@@ -23,15 +24,18 @@ mod vhosts;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use change::{Applied, Change, Quotas, Room};
+pub use change::{Applied, Change, Room};
 pub use check::{Asker, Verdict};
+pub use commands::Quotas;
 pub use consumer_arguments::ConsumerArguments;
+pub use policies::Policies;
 pub use queue_arguments::is_quorum;
 pub use saved::Saved;
 pub use users::{Access, Resource, Right, UserInfo};
 pub use vhosts::VhostInfo;
 
 use self::bindings::{Binding, BindingId, Bindings};
+use self::policies::Followed;
 use super::exchange::{Dest, Matcher};
 use crate::base::hash::{self, Map};
 use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, UserId};
@@ -85,7 +89,7 @@ pub struct ExchangeInfo {
     pub id: ExchangeId,
     /// Its virtual host.
     pub vhost: VhostId,
-    /// Where to go with what no binding matches: the name in `alternate-exchange`, which need not exist.
+    /// Where to go with what no binding matches, if the argument says it: the name in `alternate-exchange`, which need not exist.
     pub alternate: Option<Box<[u8]>>,
     /// Its bindings as a source, ready for matching.
     pub matcher: Matcher,
@@ -96,6 +100,7 @@ pub struct ExchangeInfo {
     outgoing: BTreeSet<BindingId>,
     incoming: BTreeSet<BindingId>,
     visited: Cell<u64>,
+    followed: Cell<Followed>,
 }
 
 /// A binding with the names of its ends.

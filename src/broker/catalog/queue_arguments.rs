@@ -5,12 +5,15 @@
 
 use crate::base::limits::EXPIRATION_MS_MAX;
 use crate::contract::{Code, Fault, QueueSpec};
-use crate::message::{Table, TableRef, Value, erlang_text};
+use crate::message::{Table, TableBuilder, TableRef, Value, erlang_text};
 
 /// The argument that names a queue's type.
 pub(super) const TYPE: &str = "x-queue-type";
 /// The argument that names where dead messages go.
 pub(super) const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
+
+/// How the names begin that sessions make up.
+const SERVER_NAMED: &str = "amq.gen-";
 
 /// A kind of value that an argument may have.
 #[derive(Clone, Copy)]
@@ -55,6 +58,18 @@ pub(super) fn known(arguments: &Table) -> &'static [&'static str] {
     if is_quorum(arguments) { QUORUM } else { CLASSIC }
 }
 
+/// The arguments of a queue that is declared: without a type it has the default one of its virtual host, if it can (row V1).
+pub(super) fn with_type(spec: &QueueSpec, default: Option<&str>) -> Table {
+    let is_named = !matches!(spec.arguments.find(TYPE), None | Some(Value::LongString(b"" | b"undefined")));
+    match default.filter(|&default| default != "classic" && !is_named) {
+        Some(default) if spec.durable && !spec.exclusive && !spec.auto_delete => {
+            let others = spec.arguments.view().without(|name| name == TYPE.as_bytes());
+            TableBuilder::extending(&others).text(TYPE, default).build()
+        }
+        _ => spec.arguments.clone(),
+    }
+}
+
 /// Whether the arguments are those of a quorum queue.
 pub fn is_quorum(arguments: &Table) -> bool {
     arguments.find(TYPE) == Some(Value::LongString(b"quorum"))
@@ -75,6 +90,9 @@ fn check_type(arguments: TableRef<'_>) -> Result<(), String> {
 }
 
 fn check_quorum_flags(spec: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
+    if spec.name.starts_with(SERVER_NAMED) {
+        return Err(Fault::new(Code::PreconditionFailed, "Cannot declare a server-named queue for type rabbit_quorum_queue"));
+    }
     let property = match spec {
         QueueSpec { auto_delete: true, .. } => "auto-delete",
         QueueSpec { exclusive: true, .. } => "exclusive-owner",
@@ -225,7 +243,6 @@ const STREAM: &[&str] = &[
 mod tests {
     use super::*;
     use crate::broker::fixture::queue;
-    use crate::message::TableBuilder;
 
     fn refusal(arguments: TableBuilder, durable: bool) -> String {
         let spec = QueueSpec { arguments: arguments.build(), durable, ..queue("q") };

@@ -3,7 +3,8 @@
 use super::users::Access;
 use super::{Catalog, Change, UserInfo, VhostInfo};
 use crate::contract::{
-    Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
+    Command, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, TopicPermissions, UserLimits, UserSpec,
+    VhostLimits, VhostSpec,
 };
 use crate::message::{TableBuilder, TableRef, Value};
 
@@ -41,6 +42,8 @@ pub(super) fn encode(command: &Command) -> TableBuilder {
         Command::DeleteParameter { vhost, component, name } => {
             in_vhost("delete-parameter", vhost).text("component", component).text("name", name)
         }
+        Command::PutPolicy { vhost, kind, spec } => encode_policy(in_vhost("policy", vhost).text("kind", kind.component()), spec),
+        Command::DeletePolicy { vhost, kind, name } => in_vhost("delete-policy", vhost).text("kind", kind.component()).text("name", name),
         Command::PutGlobalParameter { name, value } => begin("global-parameter").text("name", name).text("value", value),
         Command::DeleteGlobalParameter { name } => begin("delete-global-parameter").text("name", name),
         Command::DeclareExchange { .. } | Command::DeclareQueue { .. } | Command::Bind { .. } => {
@@ -82,6 +85,12 @@ pub(super) fn decode(op: &str, table: TableRef<'_>) -> Option<Command> {
             Command::PutParameter { vhost: text("vhost")?, component: text("component")?, name: text("name")?, value: text("value")? }
         }
         "delete-parameter" => Command::DeleteParameter { vhost: text("vhost")?, component: text("component")?, name: text("name")? },
+        "policy" => {
+            Command::PutPolicy { vhost: text("vhost")?, kind: PolicyKind::of_component(&text("kind")?)?, spec: decode_policy(table)? }
+        }
+        "delete-policy" => {
+            Command::DeletePolicy { vhost: text("vhost")?, kind: PolicyKind::of_component(&text("kind")?)?, name: text("name")? }
+        }
         "global-parameter" => Command::PutGlobalParameter { name: text("name")?, value: text("value")? },
         "delete-global-parameter" => Command::DeleteGlobalParameter { name: text("name")? },
         _ => return None,
@@ -128,6 +137,22 @@ fn decode_user(table: TableRef<'_>) -> Option<UserSpec> {
         None => None,
     };
     Some(UserSpec { name: super::saved::text(table, "user")?, password, tags: read_words(table, "tags") })
+}
+
+fn encode_policy(table: TableBuilder, PolicySpec { name, pattern, apply_to, priority, definition }: &PolicySpec) -> TableBuilder {
+    let table = table.text("name", name).text("pattern", pattern).text("apply-to", apply_to);
+    table.long("priority", *priority).table("definition", definition)
+}
+
+fn decode_policy(table: TableRef<'_>) -> Option<PolicySpec> {
+    let text = |key| super::saved::text(table, key);
+    Some(PolicySpec {
+        name: text("name")?,
+        pattern: text("pattern")?,
+        apply_to: text("apply-to")?,
+        priority: table.find("priority")?.as_int()?,
+        definition: table.find("definition")?.as_table()?.to_owned(),
+    })
 }
 
 fn limit(table: TableBuilder, key: &str, max: Limit) -> TableBuilder {
@@ -178,6 +203,8 @@ impl VhostInfo {
             name: name.clone(),
             value: value.clone(),
         }));
+        let policies = self.policies.specs().map(|(kind, spec)| Command::PutPolicy { vhost: vhost.clone(), kind, spec: spec.clone() });
+        commands.extend(policies);
         commands
     }
 }
@@ -237,8 +264,16 @@ mod tests {
             Command::SetVhostLimits { vhost: "w".into(), limits: VhostLimits { max_connections: Some(0), max_queues: Some(u32::MAX) } },
             Command::SetUserLimits { user: "u".into(), limits: UserLimits { max_connections: None, max_channels: Some(7) } },
             Command::PutParameter { vhost: "v".into(), component: "shovel".into(), name: "s".into(), value: "{\"a\": 1}".into() },
+            policy(PolicyKind::User),
+            policy(PolicyKind::Operator),
             Command::PutGlobalParameter { name: "cluster_name".into(), value: "\"c\"".into() },
         ]
+    }
+
+    fn policy(kind: PolicyKind) -> Command {
+        let definition = TableBuilder::new().long("max-length", 5).text("overflow", "reject-publish").build();
+        let (name, pattern, apply_to) = ("p".into(), "^(?!amq)".into(), "queues".into());
+        Command::PutPolicy { vhost: "v".into(), kind, spec: PolicySpec { name, pattern, apply_to, priority: -7, definition } }
     }
 
     fn undone() -> Vec<Command> {
@@ -249,6 +284,7 @@ mod tests {
             Command::SetVhostLimits { vhost: "w".into(), limits: VhostLimits::default() },
             Command::SetUserLimits { user: "u".into(), limits: UserLimits::default() },
             Command::DeleteParameter { vhost: "v".into(), component: "shovel".into(), name: "s".into() },
+            Command::DeletePolicy { vhost: "v".into(), kind: PolicyKind::Operator, name: "p".into() },
             Command::DeleteGlobalParameter { name: "cluster_name".into() },
             Command::DeleteUser { name: "u".into() },
             Command::DeleteUser { name: "nobody".into() },

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Applied, Catalog, QueueInfo};
+use super::{Applied, Catalog, Policies, QueueInfo};
 use crate::base::hash::Map;
 use crate::base::ids::{ExchangeId, QueueId};
 use crate::base::quota::Quota;
@@ -23,6 +23,8 @@ pub struct VhostInfo {
     pub connections: Quota,
     /// Runtime parameters by component and name, JSON.
     pub parameters: BTreeMap<(Box<str>, Box<str>), Box<str>>,
+    /// Its policies.
+    pub policies: Policies,
     pub(super) queues: Map<Box<[u8]>, QueueId>,
     pub(super) exchanges: Map<Box<[u8]>, ExchangeId>,
 }
@@ -79,6 +81,7 @@ impl Catalog {
             limits: VhostLimits::default(),
             connections: connections.clone(),
             parameters: BTreeMap::new(),
+            policies: Policies::default(),
             queues: Map::default(),
             exchanges: Map::default(),
         })));

@@ -26,12 +26,15 @@ pub struct Level {
     returned: BTreeMap<u64, Entry>,
     /// Messages that only the log has.
     spilled: u64,
+    /// The first place that a restart did not find taken.
+    first_new: u64,
 }
 
 impl Level {
     /// Level `number`, as the log has it: its slot there, the first sequence number that is free, and how many messages there are.
     pub fn new(number: u8, slot: u32, next_sequence: u64, spilled: u64) -> Level {
-        Level { number, slot, next: place(number, next_sequence), ready: LongQueue::new(), returned: BTreeMap::new(), spilled }
+        let next = place(number, next_sequence);
+        Level { number, slot, next, ready: LongQueue::new(), returned: BTreeMap::new(), spilled, first_new: next }
     }
 
     /// Which one it is.
@@ -49,6 +52,11 @@ impl Level {
     #[inline]
     pub fn next(&self) -> u64 {
         self.next
+    }
+
+    /// Whether a message at this place is from before the last restart.
+    pub fn is_found(&self, place: u64) -> bool {
+        place < self.first_new
     }
 
     /// `count` messages at the tail are delivered at once and do not wait.

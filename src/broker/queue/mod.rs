@@ -13,6 +13,7 @@
 mod consumers;
 mod deadlines;
 mod delays;
+mod earlier_ttls;
 mod level;
 mod levels;
 mod returns;
@@ -33,6 +34,7 @@ use crate::base::ids::QueueId;
 use crate::base::ids::TimerId;
 use crate::contract::{Entry, Outcome, split_place};
 
+use earlier_ttls::EarlierTtls;
 use levels::Levels;
 
 use returns::Returns;
@@ -43,8 +45,10 @@ pub struct Queue {
     pub id: QueueId,
     /// Who receives from it.
     pub consumers: Consumers,
-    /// What it was declared as.
+    /// What it works by.
     pub rules: Rules,
+    /// Bytes of the bodies of ready messages, but for those that a restart has found and nobody has read yet.
+    pub ready_bytes: u64,
     levels: Levels,
     /// What came back, if it is a quorum queue; it goes before everything that is ready.
     returns: Option<Box<Returns>>,
@@ -57,12 +61,12 @@ pub struct Queue {
 pub struct Extras {
     /// The promises.
     pub settings: Settings,
+    /// The times to live that messages had been given before it changed.
+    earlier: EarlierTtls,
     /// When its messages in memory expire.
     pub deadlines: Deadlines,
     /// What an exchange delays, if the queue is for that.
     pub delays: Option<Delays>,
-    /// Bytes of the bodies of ready messages; counted only if there is a limit to them.
-    pub ready_bytes: u64,
     /// Since when nobody has used the queue, milliseconds of the shard's time.
     pub unused_since: u64,
     /// The timer that is set, and for when.
@@ -74,7 +78,7 @@ impl Queue {
     pub fn new(id: QueueId, rules: Rules) -> Queue {
         let levels = Levels::new(Level::new(rules.priorities.usual, 0, 0, 0));
         let returns = rules.quorum.then(|| Box::new(Returns::new(rules.delivery_limit)));
-        Queue { id, consumers: Consumers::new(&rules), rules, levels, returns, extras: None }
+        Queue { id, consumers: Consumers::new(&rules), rules, ready_bytes: 0, levels, returns, extras: None }
     }
 
     /// Its promises, if it makes any.
@@ -92,28 +96,67 @@ impl Queue {
         self.extras.as_ref().is_some_and(|extras| extras.delays.is_some())
     }
 
-    /// Whether another message of `bytes` bytes would be refused.
-    pub fn refuses(&self, bytes: usize) -> bool {
-        let length = self.len() as u64 + 1;
-        let exceeds = |extras: &Extras| extras.settings.rejects() && extras.settings.is_exceeded(length, extras.ready_bytes + bytes as u64);
-        self.extras.as_deref().is_some_and(exceeds)
+    /// It works by these rules from now on.
+    pub fn follow(&mut self, rules: Rules) {
+        if let Some(returns) = self.returns.as_mut().filter(|_| rules != self.rules) {
+            returns.set_limit(rules.delivery_limit);
+        }
+        self.rules = rules;
     }
 
-    /// Whether there are more messages than there may be.
+    /// It makes these promises from now on; messages that it has keep the time to live that they were given. Whether it has made others before.
+    pub fn promise(&mut self, settings: Settings, now: u64) -> bool {
+        let places: Vec<u64> = self.levels.iter().map(Level::next).filter(|&next| split_place(next).1 > 0).collect();
+        let extras = self.extras();
+        if extras.settings == settings {
+            return false;
+        }
+        let earlier = std::mem::replace(&mut extras.settings, settings);
+        if earlier.message_ttl != extras.settings.message_ttl && !places.is_empty() {
+            extras.earlier.push(places, earlier.message_ttl);
+        }
+        extras.unused_since = now;
+        true
+    }
+
+    /// How long the message at this place may wait, if the queue says so (row D12).
+    pub fn ttl(&self, place: u64) -> Option<u64> {
+        let extras = self.extras.as_deref()?;
+        extras.earlier.find(place).unwrap_or(extras.settings.message_ttl)
+    }
+
+    /// Whether it keeps nothing that a plain queue does without.
+    pub fn is_plain(&self) -> bool {
+        self.extras.as_ref().is_none_or(|extras| {
+            let Extras { settings, earlier, deadlines, delays, .. } = &**extras;
+            *settings == Settings::default() && earlier.is_empty() && deadlines.next().is_none() && delays.is_none()
+        })
+    }
+
+    /// Whether another message of `bytes` bytes would be refused.
+    pub fn refuses(&self, bytes: usize) -> bool {
+        let (length, bytes) = (self.len() as u64 + 1, self.ready_bytes + bytes as u64);
+        self.settings().is_some_and(|settings| settings.rejects() && settings.is_exceeded(length, bytes))
+    }
+
+    /// Whether there are more messages than there may be, so that the oldest go.
     pub fn is_over_limit(&self) -> bool {
         let length = self.len() as u64;
-        self.extras.as_deref().is_some_and(|extras| length > 0 && extras.settings.is_exceeded(length, extras.ready_bytes))
+        let drops = |settings: &Settings| settings.overflow == Overflow::DropHead && settings.is_exceeded(length, self.ready_bytes);
+        length > 0 && self.settings().is_some_and(drops)
     }
 
     /// Whether what a restart has found of it is read though nobody asks for it: it may expire, or its bytes count.
     pub fn reads_ahead(&self) -> bool {
-        let matters = |settings: &Settings| settings.message_ttl.is_some() || settings.dead_letter.is_some();
-        self.settings().is_some_and(matters) || self.counts_bytes()
+        let matters =
+            |settings: &Settings| settings.message_ttl.is_some() || settings.dead_letter.is_some() || settings.max_length_bytes.is_some();
+        self.settings().is_some_and(matters)
     }
 
-    /// Whether the number of bytes matters.
-    pub fn counts_bytes(&self) -> bool {
-        self.settings().is_some_and(|settings| settings.max_length_bytes.is_some())
+    /// A message of `bytes` bytes is not ready any more.
+    #[inline]
+    pub fn discount(&mut self, bytes: usize) {
+        self.ready_bytes = self.ready_bytes.saturating_sub(bytes as u64);
     }
 
     /// Takes out the message at a place in memory, if it waits there.
@@ -218,10 +261,10 @@ impl Queue {
         }
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
-            extras.ready_bytes = 0;
             let delayed = extras.delays.iter_mut().flat_map(Delays::clear);
             delayed.for_each(|entry| self.levels.change(entry.level(), |level| level.requeue(entry)));
         }
+        self.ready_bytes = 0;
         self.levels.purge()
     }
 

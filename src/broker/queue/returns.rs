@@ -59,6 +59,11 @@ impl Returns {
         Returns { limit, ..Returns::default() }
     }
 
+    /// None of them may fail more than `limit` times from now on.
+    pub fn set_limit(&mut self, limit: Option<u32>) {
+        self.limit = limit;
+    }
+
     /// A message comes back. Whether it has failed too often.
     pub fn count(&mut self, entry: Entry, outcome: Outcome) -> bool {
         let counts = &mut self.counts.entry(entry.place()).or_default().counts;

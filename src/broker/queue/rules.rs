@@ -1,7 +1,8 @@
-//! The rules that a queue was declared to work by; they never change.
+//! The rules that a queue works by: those of its declaration, which never change, and two that policies may change.
 
 use super::Priorities;
 use crate::broker::catalog::is_quorum;
+use crate::broker::policy::{Key, Terms, key};
 use crate::contract::QueueSpec;
 use crate::message::{Properties, Value, flag};
 
@@ -25,10 +26,9 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a declaration.
-    pub fn of(spec: &QueueSpec) -> Rules {
-        let limit = spec.arguments.find("x-delivery-limit").and_then(Value::as_int).unwrap_or(DELIVERY_LIMIT);
-        let timeout = spec.arguments.find("x-consumer-timeout").and_then(Value::as_int);
+    /// Those of a declaration, and of all that is said of the queue.
+    pub fn of(spec: &QueueSpec, terms: &Terms<'_>) -> Rules {
+        let limit = terms.limit(&DELIVERY_LIMIT).unwrap_or(DELIVERIES);
         let single_active = spec.arguments.find("x-single-active-consumer").and_then(Value::as_bool);
         Rules {
             durable: spec.durable,
@@ -36,7 +36,7 @@ impl Rules {
             quorum: is_quorum(&spec.arguments),
             priorities: Priorities::of(&spec.arguments),
             delivery_limit: u32::try_from(limit).ok(),
-            consumer_timeout_ms: timeout.and_then(|timeout| u64::try_from(timeout).ok()),
+            consumer_timeout_ms: terms.least(&CONSUMER_TIMEOUT),
             single_active: single_active.unwrap_or_default(),
         }
     }
@@ -58,4 +58,6 @@ pub fn lasts(properties: &[u8]) -> bool {
 /// delivery-mode of a message that survives a restart.
 const PERSISTENT: u8 = 2;
 /// How often a message of a quorum queue may fail, if nothing else is said.
-const DELIVERY_LIMIT: i64 = 20;
+const DELIVERIES: i64 = 20;
+const DELIVERY_LIMIT: Key = key("x-delivery-limit");
+const CONSUMER_TIMEOUT: Key = key("x-consumer-timeout");

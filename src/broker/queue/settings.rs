@@ -1,6 +1,6 @@
 //! What a queue promises about its messages beyond keeping them in order: how long it keeps them, how many, and what becomes of the others.
 
-use crate::message::{TableRef, Value};
+use crate::broker::policy::{Key, Terms, key};
 
 /// The promises of one queue, as its arguments and policies have them. The default promises nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,22 +41,22 @@ pub struct DeadLetter {
 }
 
 impl Settings {
-    /// What checked arguments say.
-    pub fn of(arguments: TableRef<'_>) -> Settings {
-        let number = |name| arguments.find(name).and_then(Value::as_int).and_then(|number| u64::try_from(number).ok());
-        let text = |name| arguments.find(name).and_then(Value::as_text);
-        let routing_key = text("x-dead-letter-routing-key").map(Box::from);
+    /// What is said of a queue. Of a full classic queue its own argument has the last word, of a quorum queue the policies.
+    pub fn of(terms: &Terms<'_>, quorum: bool) -> Settings {
+        let routing_key = terms.own_text(&DEAD_LETTER_ROUTING_KEY).map(Box::from);
+        let overflow = if quorum { terms.policy_text(&OVERFLOW) } else { terms.own_text(&OVERFLOW) };
         Settings {
-            message_ttl: number("x-message-ttl"),
-            expires: number("x-expires"),
-            max_length: number("x-max-length"),
-            max_length_bytes: number("x-max-length-bytes"),
-            overflow: match text("x-overflow") {
+            message_ttl: terms.least(&MESSAGE_TTL),
+            expires: terms.least(&EXPIRES),
+            max_length: terms.least(&MAX_LENGTH),
+            max_length_bytes: terms.least(&MAX_LENGTH_BYTES),
+            overflow: match overflow {
                 Some(b"reject-publish") => Overflow::RejectPublish,
+                Some(b"reject-publish-dlx") if quorum => Overflow::DropHead,
                 Some(b"reject-publish-dlx") => Overflow::RejectPublishDlx,
                 _ => Overflow::DropHead,
             },
-            dead_letter: text("x-dead-letter-exchange").map(|exchange| DeadLetter { exchange: exchange.into(), routing_key }),
+            dead_letter: terms.own_text(&DEAD_LETTER_EXCHANGE).map(|exchange| DeadLetter { exchange: exchange.into(), routing_key }),
         }
     }
 
@@ -71,14 +71,22 @@ impl Settings {
     }
 }
 
+const MESSAGE_TTL: Key = key("x-message-ttl");
+const EXPIRES: Key = key("x-expires");
+const MAX_LENGTH: Key = key("x-max-length");
+const MAX_LENGTH_BYTES: Key = key("x-max-length-bytes");
+const OVERFLOW: Key = key("x-overflow");
+const DEAD_LETTER_EXCHANGE: Key = key("x-dead-letter-exchange");
+const DEAD_LETTER_ROUTING_KEY: Key = key("x-dead-letter-routing-key");
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::TableBuilder;
+    use crate::message::{TableBuilder, TableRef};
 
     #[test]
     fn arguments_are_read() {
-        assert_eq!(Settings::of(TableRef::EMPTY), Settings::default());
+        assert_eq!(Settings::of(&Terms::of(TableRef::EMPTY), false), Settings::default());
         let arguments = TableBuilder::new()
             .int("x-message-ttl", 1)
             .long("x-expires", 2)
@@ -97,7 +105,19 @@ mod tests {
             overflow: Overflow::RejectPublish,
             dead_letter: Some(dead_letter),
         };
-        assert_eq!(Settings::of(arguments.view()), settings);
+        assert_eq!(Settings::of(&Terms::of(arguments.view()), false), settings);
         assert!(settings.rejects() && settings.is_exceeded(4, 0) && settings.is_exceeded(0, 5) && !settings.is_exceeded(3, 4));
+    }
+
+    #[test]
+    fn policies_and_arguments_are_put_together() {
+        let arguments = TableBuilder::new().int("x-max-length", 3).text("x-overflow", "reject-publish").build();
+        let policy = TableBuilder::new().long("max-length", 9).long("message-ttl", 7).text("dead-letter-exchange", "d").build();
+        let operator = TableBuilder::new().long("message-ttl", 5).text("overflow", "drop-head").build();
+        let terms = Terms { arguments: arguments.view(), policy: policy.view(), operator: operator.view() };
+        let [classic, quorum] = [false, true].map(|quorum| Settings::of(&terms, quorum));
+        assert_eq!((classic.max_length, classic.message_ttl, classic.overflow), (Some(3), Some(5), Overflow::RejectPublish));
+        assert_eq!(classic.dead_letter, Some(DeadLetter { exchange: Box::from(&b"d"[..]), routing_key: None }));
+        assert_eq!(quorum.overflow, Overflow::DropHead);
     }
 }

@@ -3,8 +3,8 @@
 use crate::run::Run;
 use crate::support::client::{self, Content};
 use crate::support::value::Value;
-use crate::support::wire::{self, Method};
-use crate::yard::{Client, Yard};
+use crate::support::wire::Method;
+use crate::yard::{Yard, method};
 
 /// A load on the broker.
 #[derive(Clone, Copy)]
@@ -54,8 +54,8 @@ impl Scenario {
         let publishes: Vec<_> = (0..).zip(&self.keys()).map(|(n, key)| self.publish(key, n)).collect();
         let mut yard = Yard::new(self.shards);
         // The queues live where they are declared: with two shards, every message crosses.
-        let consumer = open(&mut yard, usize::from(self.shards) - 1, &self.consumer_methods());
-        let publisher = open(&mut yard, 0, &self.publisher_methods());
+        let consumer = yard.open(usize::from(self.shards) - 1, &self.consumer_methods());
+        let publisher = yard.open(0, &self.publisher_methods());
         let mut run = Run::new(yard, publisher, consumer, &publishes, self.prefetch.is_some());
         let least = self.copies() * (self.body + DELIVERY_OVERHEAD_MIN);
         assert!((least..2 * least).contains(&run.delivered_size()), "a message did not reach its queues");
@@ -119,26 +119,6 @@ impl Scenario {
 
 fn pattern(n: usize) -> String {
     format!("word{n:04}.{}", ["middle.end", "*.end", "#"][n % 3])
-}
-
-/// A client with channel 1 open that has had its say.
-fn open(yard: &mut Yard, shard: usize, methods: &[Method]) -> Client {
-    let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(131_072)), ("heartbeat", Value::number(0))];
-    let connection = [client::start_ok(client::CAPABILITIES), method("connection.tune-ok", &tune), {
-        method("connection.open", &[("virtual_host", Value::text("/"))])
-    }];
-    let client = yard.connect(shard);
-    yard.hand_over(client, client::PROTOCOL_HEADER);
-    connection.iter().for_each(|method| yard.hand_over(client, &wire::method_frame(0, method)));
-    for method in [&method("channel.open", &[])].into_iter().chain(methods) {
-        yard.hand_over(client, &wire::method_frame(1, method));
-        yard.settle();
-    }
-    client
-}
-
-fn method(name: &str, fields: &[(&str, Value)]) -> Method {
-    Method::new(name, fields).expect("the list knows the methods of the scenarios")
 }
 
 /// Messages after which a publisher begins again with its first routing key.

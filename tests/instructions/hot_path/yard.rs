@@ -12,12 +12,17 @@ use ringmq::base::outgoing::Outgoing;
 use ringmq::config::Config;
 use ringmq::shard::{self, Deed, Shard};
 
+use crate::support::client;
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+
 /// A client, numbered from 0.
 pub type Client = usize;
 
 /// The shards of a broker and its clients.
 pub struct Yard {
-    shards: Vec<Shard>,
+    /// All of them, by number.
+    pub shards: Vec<Shard>,
     clients: Vec<Connection>,
     /// Sends that the sockets have taken by the next turn.
     sent: Vec<(Client, Outgoing)>,
@@ -45,6 +50,22 @@ impl Yard {
         let id = self.shards[shard].on_accepted(0, address, address).expect("there is room for a few connections");
         self.clients.push(Connection { shard, id, received: 0, paused: false });
         self.clients.len() - 1
+    }
+
+    /// A client with channel 1 open that has had its say.
+    pub fn open(&mut self, shard: usize, methods: &[Method]) -> Client {
+        let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(131_072)), ("heartbeat", Value::number(0))];
+        let connection = [client::start_ok(client::CAPABILITIES), method("connection.tune-ok", &tune), {
+            method("connection.open", &[("virtual_host", Value::text("/"))])
+        }];
+        let client = self.connect(shard);
+        self.hand_over(client, client::PROTOCOL_HEADER);
+        connection.iter().for_each(|method| self.hand_over(client, &wire::method_frame(0, method)));
+        for method in [&method("channel.open", &[])].into_iter().chain(methods) {
+            self.hand_over(client, &wire::method_frame(1, method));
+            self.settle();
+        }
+        client
     }
 
     /// One receive buffer's worth of bytes from a client.
@@ -100,7 +121,8 @@ impl Yard {
                 Deed::Resume(id) => self.set_paused(shard, id, false),
                 Deed::Wake(_) => {}
                 Deed::Prepare(..) => self.shards[shard].on_prepared(),
-                Deed::Log(_) | Deed::Catalog(_) => {} // nothing durable is measured here
+                Deed::Log(_) => {} // nothing durable is measured here
+                Deed::Catalog(_) => self.shards[shard].on_catalog_written(),
                 Deed::Fail(sentence) => panic!("{sentence}"),
                 Deed::Close(_) => panic!("the broker closed a connection: a scenario does what it may not"),
             }
@@ -115,6 +137,11 @@ impl Yard {
     fn client(&self, shard: usize, id: ConnId) -> Client {
         self.clients.iter().position(|client| client.shard == shard && client.id == id).expect("deeds are for clients that are there")
     }
+}
+
+/// A method of the list.
+pub fn method(name: &str, fields: &[(&str, Value)]) -> Method {
+    Method::new(name, fields).expect("the list knows the methods of the scenarios")
 }
 
 /// Any will do, as long as it stays.

@@ -1,0 +1,142 @@
+//! How long a publisher waits for its confirms while policies change: `policy-stall [QUEUES [SHARDS]]`.
+//!
+//! Shards without sockets, so that what is measured is the broker's own part. A publisher has 64 KiB of messages for every turn, which are consumed at
+//! once; meanwhile an operator sets and deletes policies that match all of the other queues, each with some messages, and one with a million of them.
+//! With several shards every message crosses from the first to the last, and the turns of all shards, one behind the other, count.
+//!
+//! Two times are told of each phase: as the clock has it, and without what the thread waited for a CPU that others had (the kernel's run delay). On a
+//! busy machine only the second says what the broker does; what a hypervisor takes is in both.
+
+#[path = "../../support/mod.rs"]
+mod support;
+#[path = "../hot_path/yard.rs"]
+mod yard;
+
+use std::time::{Duration, Instant};
+
+use ringmq::contract::Command;
+
+use support::client::{self, Content};
+use support::ctl::Ctl;
+use support::value::Value;
+use support::wire;
+use yard::{Client, Yard, method};
+
+/// The broker's own allocator.
+#[global_allocator]
+static ALLOCATOR: ringmq::io::memory::Allocator = ringmq::io::memory::Allocator;
+
+fn main() {
+    let numbers: Vec<u16> = std::env::args().skip(1).map(|word| word.parse().expect("policy-stall [QUEUES [SHARDS]]")).collect();
+    let (queues, shards) = (numbers.first().copied().unwrap_or(20_000), numbers.get(1).copied().unwrap_or(1));
+    println!("{queues} queues with {MESSAGES} messages each, one with {DEEP}, {shards} shards: a turn's confirms come after");
+    let mut load = Load::new(queues, shards);
+    load.measure("nothing changes", "clear_policy none");
+    for (what, line) in [
+        ("TTL set", r#"set_policy p ^(?!amq\.)q '{"message-ttl":3600000}'"#),
+        ("the same again", r#"set_policy p ^(?!amq\.)q '{"message-ttl":3600000}' priority=1"#),
+        ("deleted", "clear_policy p"),
+        ("length set", r#"set_policy p ^(?!amq\.)q '{"max-length":5}'"#),
+        ("bytes set", r#"set_policy p ^(?!amq\.)q '{"max-length-bytes":200}'"#),
+        ("deleted", "clear_policy p"),
+        ("length of the deep queue set", r#"set_policy p ^deep '{"max-length":5}'"#),
+    ] {
+        load.measure(what, line);
+    }
+}
+
+/// A broker whose first queue is published to as fast as it can.
+struct Load {
+    yard: Yard,
+    publisher: Client,
+    publishes: Vec<u8>,
+}
+
+impl Load {
+    fn new(queues: u16, shards: u16) -> Load {
+        let mut yard = Yard::new(shards);
+        let queue = |name: &str| [("queue", Value::text(name))];
+        let consume = method("basic.consume", &[("queue", Value::text("hot")), ("no_ack", Value::Bool(true))]);
+        yard.open(usize::from(shards) - 1, &[method("queue.declare", &queue("hot")), method("queue.declare", &queue("deep")), consume]);
+        let publisher = yard.open(0, &[method("confirm.select", &[])]);
+        let mut load = Load { yard, publisher, publishes: publish("hot").repeat(HAND / publish("hot").len()) };
+        for shard in 0..shards {
+            let names = (shard..queues).step_by(usize::from(shards)).map(|n| format!("q{n}"));
+            load.fill(usize::from(shard), &names.collect::<Vec<_>>());
+        }
+        let deep = publish("deep").repeat(1000);
+        (0..DEEP / 1000).for_each(|_| load.say(load.publisher, &deep));
+        load
+    }
+
+    /// Declares queues on a shard, and publishes some messages to each.
+    fn fill(&mut self, shard: usize, names: &[String]) {
+        let owner = self.yard.open(shard, &[]);
+        for names in names.chunks(100) {
+            let declare = |name: &String| wire::method_frame(1, &method("queue.declare", &[("queue", Value::text(name))]));
+            names.iter().for_each(|name| self.say(owner, &declare(name)));
+            names.iter().for_each(|name| self.say(owner, &publish(name).repeat(MESSAGES)));
+        }
+    }
+
+    fn say(&mut self, client: Client, bytes: &[u8]) {
+        self.yard.hand_over(client, bytes);
+        self.yard.settle();
+    }
+
+    /// Publishes for some time; a bit later an operator does something.
+    fn measure(&mut self, what: &str, line: &str) {
+        let ctl = Ctl::parse(line).expect("a command");
+        let [command]: [Command; 1] = ctl.commands().expect("a command").try_into().expect("one");
+        let (mut waits, mut own) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
+        let mut command = Some(command);
+        for round in 0..ROUNDS {
+            if round == ROUNDS / 10 {
+                command.take().into_iter().for_each(|command| _ = self.yard.shards[0].command(command));
+            }
+            let before = run_delay();
+            let wait = self.publish();
+            waits.push(wait);
+            own.push(wait.saturating_sub(run_delay() - before));
+        }
+        self.yard.settle();
+        println!("{what:30} {};  own {}; {} messages wait then", text(waits), text(own), self.yard.messages());
+    }
+
+    /// What a turn brings, until it is confirmed.
+    fn publish(&mut self) -> Duration {
+        let begin = Instant::now();
+        let before = self.yard.received(self.publisher);
+        self.publishes.chunks(BUFFER).for_each(|bytes| self.yard.hand_over(self.publisher, bytes));
+        while self.yard.received(self.publisher) == before || self.yard.is_paused(self.publisher) {
+            self.yard.turn();
+        }
+        begin.elapsed()
+    }
+}
+
+/// How long this thread has waited for a CPU so far.
+fn run_delay() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux keeps it");
+    Duration::from_nanos(text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).expect("the second of three numbers"))
+}
+
+fn text(mut times: Vec<Duration>) -> String {
+    times.sort_unstable();
+    let ms = |at: usize| times[at.min(times.len() - 1)].as_secs_f64() * 1000.0;
+    format!("p50 {:.3} p99 {:.3} longest {:.3} ms", ms(ROUNDS / 2), ms(ROUNDS * 99 / 100), ms(ROUNDS))
+}
+
+fn publish(queue: &str) -> Vec<u8> {
+    let content = Content { properties: Vec::new(), body: vec![b'x'; 100], parts: vec![] };
+    client::publish(1, &method("basic.publish", &[("routing_key", Value::text(queue))]), &content, usize::MAX)
+}
+
+/// Messages in each queue, and in the deep one.
+const MESSAGES: usize = 20;
+const DEEP: usize = 1_000_000;
+/// Turns of a measurement.
+const ROUNDS: usize = 20_000;
+/// What the publisher has ready for a turn, and a receive buffer, bytes.
+const HAND: usize = 64 << 10;
+const BUFFER: usize = 16 << 10;

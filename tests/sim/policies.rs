@@ -1,0 +1,196 @@
+//! Policies as the model knows them: a few keys, and patterns that are the beginnings of names.
+
+use ringmq::base::limits::{POLICY_BUDGET, TRIM_BUDGET, TRIMS_MAX};
+use ringmq::config::Config;
+
+use crate::choice::Dice;
+use crate::limits::join;
+use crate::op::{EXCHANGES, MEMORY, Name};
+use crate::support::client::{self, Content};
+use crate::support::cluster::Cluster;
+use crate::support::ctl::Ctl;
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+
+/// The policies of the broker: at most one of each name, and one of the operator's.
+#[derive(Default)]
+pub struct Policies {
+    own: Vec<Policy>,
+    /// What names begin with, and the length of such queues.
+    operator: Option<(Name, usize)>,
+}
+
+#[derive(Clone, Debug)]
+struct Policy {
+    name: Name,
+    begins: Name,
+    priority: u64,
+    says: Says,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Says {
+    Length(usize),
+    /// Refuses what is more than this length.
+    Refuses(usize),
+    Alternate(Name),
+}
+
+/// What an operator does.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    change: Change,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Set(Policy),
+    Clear(Name),
+    SetOperator(Name, usize),
+    ClearOperator,
+}
+
+impl Deed {
+    /// One at random.
+    pub fn random(dice: &mut Dice) -> Deed {
+        let begins = dice.pick(BEGINNINGS);
+        let length = 1 + dice.index(3);
+        let change = match dice.below(8) {
+            0..5 => {
+                let alternates: Vec<Name> = EXCHANGES.iter().map(|(name, _)| *name).filter(|&name| name != MEMORY).collect();
+                let says = match dice.below(4) {
+                    0..2 => Says::Length(length),
+                    2 => Says::Refuses(length),
+                    _ => Says::Alternate(dice.pick(&alternates)),
+                };
+                Change::Set(Policy { name: dice.pick(NAMES), begins, priority: dice.below(3), says })
+            }
+            5 => Change::Clear(dice.pick(NAMES)),
+            6 => Change::SetOperator(begins, length),
+            _ => Change::ClearOperator,
+        };
+        Deed { change }
+    }
+
+    /// Those after which there is none left.
+    pub fn last() -> impl Iterator<Item = Deed> {
+        NAMES.iter().map(|name| Change::Clear(name)).chain([Change::ClearOperator]).map(|change| Deed { change })
+    }
+
+    /// The same as an operator says it.
+    pub fn ctl(&self) -> Ctl {
+        let line = match &self.change {
+            Change::Set(Policy { name, begins, priority, says }) => {
+                let definition = match says {
+                    Says::Length(length) => format!(r#"{{"max-length":{length}}}"#),
+                    Says::Refuses(length) => format!(r#"{{"max-length":{length},"overflow":"reject-publish"}}"#),
+                    Says::Alternate(exchange) => format!(r#"{{"alternate-exchange":"{exchange}"}}"#),
+                };
+                format!("set_policy {name} ^{begins} '{definition}' priority={priority}")
+            }
+            Change::Clear(name) => format!("clear_policy {name}"),
+            Change::SetOperator(begins, length) => format!(r#"set_operator_policy o ^{begins} '{{"max-length":{length}}}'"#),
+            Change::ClearOperator => "clear_operator_policy o".to_owned(),
+        };
+        Ctl::parse(&line).expect("a command")
+    }
+}
+
+impl Policies {
+    /// An operator has done something.
+    pub fn apply(&mut self, deed: &Deed) {
+        match &deed.change {
+            Change::Set(policy) => {
+                self.own.retain(|other| other.name != policy.name);
+                self.own.push(policy.clone());
+            }
+            Change::Clear(name) => self.own.retain(|other| other.name != *name),
+            Change::SetOperator(begins, length) => self.operator = Some((begins, *length)),
+            Change::ClearOperator => self.operator = None,
+        }
+    }
+
+    /// How many messages a queue may have.
+    pub fn length(&self, queue: Name) -> Option<usize> {
+        let own = match self.best(queue) {
+            Some(Says::Length(length) | Says::Refuses(length)) => Some(length),
+            _ => None,
+        };
+        let operator = self.operator.filter(|(begins, _)| queue.starts_with(begins)).map(|(_, length)| length);
+        own.into_iter().chain(operator).min()
+    }
+
+    /// Whether it refuses what is more, instead of dropping its oldest.
+    pub fn refuses(&self, queue: Name) -> bool {
+        matches!(self.best(queue), Some(Says::Refuses(_)))
+    }
+
+    /// Where an exchange sends what it cannot route.
+    pub fn alternate(&self, exchange: Name) -> Option<Name> {
+        match self.best(exchange) {
+            Some(Says::Alternate(alternate)) => Some(alternate),
+            _ => None,
+        }
+    }
+
+    fn best(&self, name: Name) -> Option<Says> {
+        let fitting = self.own.iter().filter(|policy| name.starts_with(policy.begins));
+        fitting.min_by_key(|policy| (std::cmp::Reverse(policy.priority), policy.name)).map(|policy| policy.says)
+    }
+}
+
+#[test]
+fn what_a_policy_makes_too_much_goes_some_in_each_turn() {
+    for shards in [1, 3] {
+        let mut cluster = filled(shards, 1, 10_000);
+        let most = messages_that_go_in_a_turn(&mut cluster, r#"set_policy p ^q '{"max-length":10}'"#, 10);
+        assert!(most <= (1 + TRIMS_MAX) * TRIM_BUDGET, "{most} messages of a queue went in one turn");
+    }
+}
+
+#[test]
+fn queues_follow_a_policy_some_in_each_turn() {
+    for shards in [1, 3] {
+        let mut cluster = filled(shards, 1_000, 2);
+        let most = messages_that_go_in_a_turn(&mut cluster, r#"set_policy p ^q '{"max-length":1}'"#, 1_000);
+        assert!((1..=POLICY_BUDGET).contains(&most), "{most} queues followed in one turn");
+    }
+}
+
+/// A broker with so many queues on its last shard, each with so many messages.
+fn filled(shards: u16, queues: usize, messages: usize) -> Cluster {
+    let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+    let client = join(&mut cluster, usize::from(shards) - 1);
+    for queue in 0..queues {
+        let name = format!("q{queue}");
+        let declare = Method::new("queue.declare", &[("queue", Value::text(&name))]).expect("the list knows it");
+        let publish = Method::new("basic.publish", &[("routing_key", Value::text(&name))]).expect("the list knows it");
+        let content = Content { properties: Vec::new(), body: b"x".to_vec(), parts: Vec::new() };
+        cluster.write(client, &wire::method_frame(1, &declare));
+        cluster.write(client, &client::publish(1, &publish, &content, 1000).repeat(messages));
+        cluster.settle();
+    }
+    assert_eq!(messages_in(&cluster), queues * messages);
+    cluster
+}
+
+/// An operator does something, after which so many messages are `left`: the most that went in one turn of a shard.
+fn messages_that_go_in_a_turn(cluster: &mut Cluster, line: &str, left: usize) -> usize {
+    let commands = Ctl::parse(line).and_then(|ctl| ctl.commands()).expect("a command");
+    commands.into_iter().for_each(|command| _ = cluster.command(0, command));
+    let (mut most, mut before) = (0, messages_in(cluster));
+    for turn in 0..100 * cluster.shard_count() {
+        cluster.turn(turn % cluster.shard_count());
+        most = most.max(before - messages_in(cluster));
+        before = messages_in(cluster);
+    }
+    assert_eq!(before, left, "the policy is in force");
+    most
+}
+
+fn messages_in(cluster: &Cluster) -> usize {
+    (0..cluster.shard_count()).map(|shard| cluster.shard(shard).messages().0).sum()
+}
+
+const NAMES: &[Name] = &["pa", "pb", "pc"];
+const BEGINNINGS: &[Name] = &["", "q", "p", "a", "d0", "f0", "m", "amq", "q2", "v"];
