@@ -8,6 +8,7 @@ use ringmq::broker::catalog::Saved;
 use ringmq::shard::Found;
 use ringmq::store::Store;
 use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
+use ringmq::store::format::Range;
 use ringmq::store::recover::recover;
 
 use super::disk::Disk;
@@ -67,10 +68,10 @@ impl CatalogDisk {
     }
 }
 
-/// What a restart finds on the disks: one for each shard, and the catalog's.
-pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk) -> Found {
+/// What a restart finds on the disks: one for each shard, and the catalog's; and what an orderly stop has noted.
+pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk, stopped: Option<Vec<Range>>) -> Found {
     let (catalog, catalog_log) = catalog.find();
-    Found { catalog, catalog_log, stores: disks.map(find_store).collect(), stopped: None }
+    Found { catalog, catalog_log, stores: disks.map(find_store).collect(), stopped }
 }
 
 fn find_store(disk: &mut Disk) -> Store {

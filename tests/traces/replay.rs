@@ -36,6 +36,11 @@ fn play(player: &mut Player<'_>, line: &Line) -> Result<(), String> {
             before_deed(player)?;
             player.operate(ctl)
         }
+        What::Restart => {
+            before_deed(player)?;
+            player.restart();
+            Ok(())
+        }
         What::Do(conn, deed) => {
             before_deed(player)?;
             player.act(conn, deed)
