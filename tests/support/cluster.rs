@@ -22,8 +22,7 @@ use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
 use ringmq::contract::{Command, Fault};
-use ringmq::shard::{self, Deed, Shard};
-use ringmq::store::format::Range;
+use ringmq::shard::{self, Deed, Shard, Stop};
 
 use super::broker::{Broker, Conn};
 use super::ctl::Ctl;
@@ -39,7 +38,7 @@ pub struct Cluster {
     catalog: CatalogDisk,
     catalog_slowness: u64,
     /// What the last orderly stop has noted; it holds once.
-    stopped: Option<Vec<Range>>,
+    stopped: Option<Stop>,
     connections: Vec<Connection>,
     by_id: HashMap<(usize, ConnId), Conn>,
     now: u64,
@@ -115,7 +114,9 @@ impl Cluster {
             self.shards.iter().all(|node| node.shard.connections() == 0 && node.shard.is_log_at_rest()),
             "something is still under way"
         );
-        self.stopped = Some(self.shards.iter().flat_map(|node| node.shard.delivered_before()).collect());
+        let mut stop = Stop::default();
+        self.shards.iter().for_each(|node| node.shard.note_stop(&mut stop));
+        self.stopped = Some(stop);
         self.end();
     }
 
@@ -134,7 +135,7 @@ impl Cluster {
         assert!(self.shards.is_empty(), "it runs");
         let mut shards = shard::cluster(&self.config, self.rng.next_u64());
         shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog, self.stopped.take()));
-        self.epoch += self.now;
+        self.epoch += self.now + 1; // no start is as quick as nothing
         shards.iter_mut().for_each(|shard| shard.start_clock(self.epoch));
         let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
         self.shards = shards.into_iter().map(node).collect();

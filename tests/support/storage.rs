@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use ringmq::base::rng::Rng;
 use ringmq::broker::catalog::Saved;
-use ringmq::shard::Found;
+use ringmq::shard::{Found, Stop};
 use ringmq::store::Store;
 use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
-use ringmq::store::format::Range;
 use ringmq::store::recover::recover;
 
 use super::disk::Disk;
@@ -69,7 +68,7 @@ impl CatalogDisk {
 }
 
 /// What a restart finds on the disks: one for each shard, and the catalog's; and what an orderly stop has noted.
-pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk, stopped: Option<Vec<Range>>) -> Found {
+pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk, stopped: Option<Stop>) -> Found {
     let (catalog, catalog_log) = catalog.find();
     Found { catalog, catalog_log, stores: disks.map(find_store).collect(), stopped }
 }
