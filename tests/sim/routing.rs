@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::kind;
-use crate::op::{Binding, Name, Publish};
+use crate::op::{Binding, Name, Publish, kind};
 
 /// The queues of a message under these bindings; `exists` knows the queues that the default exchange leads to.
 pub fn route(bindings: &[Binding], exists: impl Fn(&Name) -> bool, message: &Publish) -> BTreeSet<Name> {
@@ -28,7 +27,7 @@ pub fn route(bindings: &[Binding], exists: impl Fn(&Name) -> bool, message: &Pub
 fn matches(binding: &Binding, message: &Publish) -> bool {
     match kind(binding.source) {
         "direct" => binding.key == message.key,
-        "fanout" => true,
+        "fanout" | "x-consistent-hash" => true, // this one chooses one of them
         "topic" => {
             let (pattern, key): (Vec<&str>, Vec<&str>) = (binding.key.split('.').collect(), message.key.split('.').collect());
             topic_matches(&pattern, &key)
