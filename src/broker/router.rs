@@ -109,7 +109,8 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     }
     keep_each_once(out);
     let own = addressed.as_deref().unwrap_or(message.properties);
-    let is_seen = !is_remembered && !out.iter().all(|addr| catalog.queue(addr.queue).is_some_and(|queue| queue.delays.is_some()));
+    let is_for_clients = |queue| catalog.queue(queue).is_none_or(|queue| queue.delays.is_none());
+    let is_seen = !is_remembered && (out.is_empty() || out.iter().any(|addr| is_for_clients(addr.queue)));
     let properties = if copies.has_blind() && is_seen { Some(copies.without_blind(own, headers)) } else { addressed };
     let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
     let reply_names = names.map(<[u8]>::to_vec).collect();
