@@ -20,7 +20,7 @@ use super::access::User;
 use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
 use super::exchange::{Chance, Dest, Features, Matcher, delay};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
-use crate::base::ids::{ExchangeId, QueueAddr};
+use crate::base::ids::ExchangeId;
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
 use crate::message::{MessageView, Properties, TableRef, flag, replace_reply_to};
 
@@ -109,8 +109,8 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     }
     keep_each_once(out);
     let own = addressed.as_deref().unwrap_or(message.properties);
-    let is_delayed = |addr: &QueueAddr| catalog.queue(addr.queue).is_some_and(|queue| queue.delays.is_some());
-    let is_seen = !is_remembered && (out.is_empty() || !out.iter().all(is_delayed)); // by consumers, or by its publisher if it comes back
+    let is_for_clients = |queue| catalog.queue(queue).is_none_or(|queue| queue.delays.is_none());
+    let is_seen = !is_remembered && (out.is_empty() || out.iter().any(|addr| is_for_clients(addr.queue)));
     let properties = if copies.has_blind() && is_seen { Some(copies.without_blind(own, headers)) } else { addressed };
     let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
     let reply_names = names.map(<[u8]>::to_vec).collect();

@@ -70,8 +70,8 @@ pub fn import(data_dir: PathBuf, file: PathBuf, available: usize) -> Result<(), 
     let config = Config { data_dir, shards, definitions: vec![file], ..Config::default() };
     let mut found = storage::find(&config)?;
     let loaded = load(&config, &mut found);
-    if let Some(ranges) = &found.stopped {
-        storage::write_stop(&config.data_dir, ranges)?;
+    if let Some(stop) = &found.stopped {
+        storage::write_stop(&config.data_dir, stop)?;
     }
     loaded
 }
@@ -94,6 +94,7 @@ fn load_file(config: &Config, found: &mut Found, file: &Path) -> Result<bool, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::Stop;
 
     /// A fresh path, removed at the end.
     struct Scratch(PathBuf);
@@ -170,9 +171,10 @@ mod tests {
     fn an_import_leaves_the_note_of_the_last_stop() {
         let scratch = Scratch::new();
         import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
-        storage::write_stop(&scratch.data(), &[(1, 2, 3)]).expect("written");
+        let stop = Stop { delivered: vec![(1, 2, 3)], counts: vec![(1, 2, 4, 3)] };
+        storage::write_stop(&scratch.data(), &stop).expect("written");
         import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
         let config = Config { data_dir: scratch.data(), ..Config::default() };
-        assert_eq!(storage::find(&config).expect("readable").stopped, Some(vec![(1, 2, 3)]));
+        assert_eq!(storage::find(&config).expect("readable").stopped, Some(stop));
     }
 }

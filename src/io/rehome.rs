@@ -157,7 +157,9 @@ fn rename(found: &mut Found, moves: &Map<u64, Move>) {
             (*home, *number) = (one.home, one.to);
         }
     }
-    for (number, ..) in found.stopped.iter_mut().flatten() {
+    let Some(stop) = &mut found.stopped else { return };
+    let (delivered, counts) = (stop.delivered.iter_mut().map(|range| &mut range.0), stop.counts.iter_mut().map(|one| &mut one.0));
+    for number in delivered.chain(counts) {
         let (queue, level) = split_number(*number);
         *number = moves.get(&queue).map_or(*number, |one| level_number(one.to, level));
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! catalog-G          the catalog's log, generation G
-//! stopped            which messages were delivered and came back, written when the broker stops in an orderly way
+//! stopped            which messages were delivered and came back, and how often, written when the broker stops in an orderly way
 //! shard-S/           the log of shard S: NNNNNNNNNN.log; *.spare, *.new: leftovers, deleted
 //! ```
 
@@ -18,10 +18,10 @@ use super::rehome::rehome;
 use crate::base::ids::ShardId;
 use crate::broker::catalog::{Catalog, Saved};
 use crate::config::Config;
-use crate::shard::{Found, Shard};
+use crate::shard::{Found, Shard, Stop};
 use crate::store::Store;
 use crate::store::catalog_log::{self, CatalogLog, CatalogOp};
-use crate::store::format::{self, HEADER, Kind, Range, SETTLED};
+use crate::store::format::{self, COUNTED, HEADER, Kind, SETTLED};
 use crate::store::recover::{Recovered, recover};
 
 /// Reads what there is for the shards of `config`.
@@ -46,35 +46,46 @@ pub fn find(config: &Config) -> Result<Found, StartError> {
 /// # Errors
 /// One sentence: it cannot be written.
 pub fn note_stop(data_dir: &Path, shards: &[Shard]) -> Result<(), StartError> {
-    let ranges: Vec<Range> = shards.iter().flat_map(Shard::delivered_before).collect();
-    write_stop(data_dir, &ranges)
+    let mut stop = Stop::default();
+    shards.iter().for_each(|shard| shard.note_stop(&mut stop));
+    write_stop(data_dir, &stop)
 }
 
 /// Writes that note.
 ///
 /// # Errors
 /// One sentence: it cannot be written.
-pub fn write_stop(data_dir: &Path, ranges: &[Range]) -> Result<(), StartError> {
-    let mut record = vec![0; HEADER + ranges.len() * SETTLED];
-    format::write_ranges(&mut record[HEADER..], ranges);
-    format::seal(&mut record, 0, Kind::Settled, 0, 0);
+pub fn write_stop(data_dir: &Path, stop: &Stop) -> Result<(), StartError> {
+    let mut delivered = vec![0; HEADER + stop.delivered.len() * SETTLED];
+    format::write_ranges(&mut delivered[HEADER..], &stop.delivered);
+    format::seal(&mut delivered, 0, Kind::Settled, 0, 0);
+    let mut counts = vec![0; HEADER + stop.counts.len() * COUNTED];
+    format::write_counts(&mut counts[HEADER..], &stop.counts);
+    format::seal(&mut counts, 0, Kind::Counts, 0, 0);
     let path = data_dir.join(STOPPED);
-    write_whole(&path, &record).map_err(|error| unusable(&path, &error))
+    write_whole(&path, &[delivered, counts].concat()).map_err(|error| unusable(&path, &error))
 }
 
 /// What the last stop has noted; it holds once.
-fn find_stop(data_dir: &Path) -> Result<Option<Vec<Range>>, StartError> {
+fn find_stop(data_dir: &Path) -> Result<Option<Stop>, StartError> {
     let path = data_dir.join(STOPPED);
     let take = || {
-        let record = fs::read(&path)?;
+        let records = fs::read(&path)?;
         fs::remove_file(&path)?;
         sync_directory(data_dir)?;
-        Ok(format::open(&record, 0).map(|record| format::read_ranges(record.payload).collect()))
+        Ok(read_stop(&records))
     };
     take().or_else(|error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Ok(None),
         _ => Err(unusable(&path, &error)),
     })
+}
+
+/// The two records of a stop's note; versions before this one wrote only the first.
+fn read_stop(records: &[u8]) -> Option<Stop> {
+    let delivered = format::open(records, 0)?;
+    let counts = format::open(&records[delivered.size()..], 0).map(|record| format::read_counts(record.payload).collect());
+    Some(Stop { delivered: format::read_ranges(delivered.payload).collect(), counts: counts.unwrap_or_default() })
 }
 
 /// The catalog's records, the generation of its log, and how long that is.

@@ -94,12 +94,17 @@ impl Shard {
         }
         let routes = std::mem::take(&mut self.routes);
         let properties = routed.properties.as_deref().unwrap_or(message.properties);
-        let mandatory = published.mandatory && routed.reply_names.is_empty();
-        let published = Published { mandatory, contents: &[Content { properties, ..published.contents[0] }], ..*published };
-        routed.reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
-        self.spread(id, &published, &routes);
+        let published = Published { contents: &[Content { properties, ..published.contents[0] }], ..*published };
+        self.spread_routed(id, &published, &routed.reply_names, &routes);
         self.routes = routes;
         Ok(1)
+    }
+
+    /// Gives a message to the channels that wait for it by one of these names, and to its queues.
+    pub(super) fn spread_routed(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>], routes: &[QueueAddr]) {
+        let published = Published { mandatory: published.mandatory && reply_names.is_empty(), ..*published };
+        reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
+        self.spread(id, &published, routes);
     }
 
     /// Gives messages to their queues, here and elsewhere: those at a time that each of the queues treats alike.

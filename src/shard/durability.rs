@@ -10,16 +10,16 @@
 
 use super::delay::take_up;
 use super::mail::Hold;
-use super::{Deed, Shard, local_queue};
+use super::{Deed, Shard, Stop, local_queue};
 use crate::base::aligned::Aligned;
 use crate::base::ids::{ChannelAddr, ConnId, LevelAddr, QueueId, ShardId};
 use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
 use crate::broker::arena::Holders;
-use crate::broker::queue::{Level, Priorities, Queue};
-use crate::contract::{Entry, split_place};
+use crate::broker::queue::{Counts, Level, Priorities, Queue};
+use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Route, Stamp};
 use crate::store::compact::Compacted;
-use crate::store::format::{Range, fleeting_number, level_number, split_number};
+use crate::store::format::{Counted, fleeting_number, level_number, split_number};
 use crate::store::{Damage, Loaded, Opened, Placed, Reader, Store, Write};
 
 /// Who waits until the disk has the log up to a batch, and the catalog up to a record.
@@ -193,7 +193,7 @@ impl Shard {
                 }
                 let entry = Entry::new(level, sequence, arena.insert(message, Holders::One).logged());
                 let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
-                queue.change(level, |level| level.load(entry));
+                queue.load(entry);
                 // Those from before the start were not counted when they came.
                 if queue.level(level).is_found(entry.place()) {
                     queue.ready_bytes += message.body.bytes().len() as u64;
@@ -251,20 +251,34 @@ impl Shard {
         self.store.is_at_rest() && self.catalog_log.is_at_rest()
     }
 
-    /// Messages in durable queues that were delivered and came back, as the log names them: what the next start needs to know of them.
-    pub fn delivered_before(&self) -> Vec<Range> {
-        let mut ranges: Vec<Range> = Vec::new();
+    /// Notes what the next start needs to know of messages that were delivered and came back.
+    pub fn note_stop(&self, stop: &mut Stop) {
         for queue in self.queues.iter().flatten().filter(|queue| queue.rules.durable) {
+            let number = |level| self.store.number(queue.level(level).slot()).expect("every level has one");
             for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {
-                let number = self.store.number(queue.level(entry.level()).slot()).expect("every level has one");
-                match ranges.last_mut() {
+                let number = number(entry.level());
+                match stop.delivered.last_mut() {
                     Some((last_number, _, last)) if *last_number == number && *last + 1 == entry.sequence() => *last += 1,
-                    _ => ranges.push((number, entry.sequence(), entry.sequence())),
+                    _ => stop.delivered.push((number, entry.sequence(), entry.sequence())),
                 }
             }
-            ranges.extend(queue.levels().flat_map(|level| self.store.delivered(level.slot())));
+            stop.delivered.extend(queue.levels().flat_map(|level| self.store.delivered(level.slot())));
+            let counted = queue.all_counts().map(|(place, Counts { acquired, delivered })| {
+                let (level, sequence) = split_place(place);
+                (number(level), sequence, acquired, delivered)
+            });
+            stop.counts.extend(counted);
         }
-        ranges
+    }
+
+    /// Messages of queues here came back so often before the restart.
+    pub(super) fn go_on_counting(&mut self, counts: &[Counted]) {
+        for &(number, sequence, acquired, delivered) in counts {
+            let Some(LevelAddr { queue, level }) = self.store.level(number) else { continue };
+            if let Some(queue) = self.queue_mut(queue) {
+                queue.go_on_counting(place(level, sequence), Counts { acquired, delivered });
+            }
+        }
     }
 
     /// Who asked for a message asks again: it has come, or the queue is gone.

@@ -167,7 +167,7 @@ impl Shard {
         match router::route(&self.catalog, &mut publisher, &staged.view(), &mut routes) {
             Ok(routed) => {
                 staged.routes = routes;
-                staged.is_remembered = routed.is_remembered;
+                (staged.reply_names, staged.is_remembered) = (routed.reply_names, routed.is_remembered);
                 routed.properties.inspect(|properties| staged.set_properties(properties));
             }
             Err(fault) => self.fault(id, channel, fault),
@@ -217,7 +217,7 @@ impl Shard {
             if message.is_remembered {
                 self.publish_remembered(id, &published);
             } else {
-                self.spread(id, &published, &message.routes);
+                self.spread_routed(id, &published, &message.reply_names, &message.routes);
             }
         }
         for (_, Receipt { queue, consumer, entry }, outcome) in transaction.settles {

@@ -49,7 +49,11 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.retain(|one| one.channel != channel);
         let ended = conn.session.end_channel(channel);
-        let homes = self.clean_up(ended);
+        let is_relayed = conn.relayed > 0 && self.id != ShardId::ORDERER;
+        let mut homes = self.clean_up(ended);
+        if is_relayed && !homes.contains(&ShardId::ORDERER) {
+            homes.push(ShardId::ORDERER); // what comes back from there comes before close-ok
+        }
         self.sync(id, &homes, Last::Channel(channel));
     }
 

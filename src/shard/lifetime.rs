@@ -84,16 +84,23 @@ impl Shard {
         self.set_queue_timer(id);
     }
 
-    /// Messages of a queue, all with a time of their own, are in memory again.
+    /// Messages of a queue, all with a time of their own, are in memory again; those whose time is over die before anybody gets them.
     pub(super) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
+        let now = self.time_of_day();
         for entry in entries {
             let Some(queue) = local_queue(&mut self.queues, id) else { return };
-            if let Some(deadline) = deadline(queue, entry.place(), &self.arena.view(entry.message)) {
-                if queue.extras.is_none() {
-                    self.special_queues += 1;
-                }
-                queue.extras().deadlines.push(deadline, entry.place(), entry.place());
+            let message = self.arena.view(entry.message);
+            let Some(deadline) = deadline(queue, entry.place(), &message) else { continue };
+            if deadline <= now {
+                queue.take(entry.place()).expect("it was just loaded");
+                queue.discount(message.body.bytes().len());
+                self.die(id, *entry, Reason::Expired);
+                continue;
             }
+            if queue.extras.is_none() {
+                self.special_queues += 1;
+            }
+            queue.extras().deadlines.push(deadline, entry.place(), entry.place());
         }
         self.set_queue_timer(id);
         self.trim(id);

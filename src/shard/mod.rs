@@ -68,7 +68,7 @@ use crate::config::Config;
 use crate::contract::{Entry, Fault, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
-use crate::store::format::{Range, is_fleeting, split_number};
+use crate::store::format::{Counted, Range, is_fleeting, split_number};
 use crate::store::{Op, Store};
 
 use conn::Conn;
@@ -263,8 +263,17 @@ pub struct Found {
     pub catalog_log: CatalogLog,
     /// The log of each shard, ready to go on.
     pub stores: Vec<Store>,
-    /// What had been delivered and came back, of all shards ([`Shard::delivered_before`]), if the broker stopped in an orderly way.
-    pub stopped: Option<Vec<Range>>,
+    /// What the stop has noted, if the broker stopped in an orderly way.
+    pub stopped: Option<Stop>,
+}
+
+/// What an orderly stop notes for the next start ([`Shard::note_stop`]), of all shards; the log names messages so.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stop {
+    /// Messages in durable queues that were delivered and came back.
+    pub delivered: Vec<Range>,
+    /// How often they did, where that is counted.
+    pub counts: Vec<Counted>,
 }
 
 impl Found {
@@ -281,11 +290,12 @@ pub fn restore(shards: &mut [Shard], found: Found) {
     let next_number = found.next_number();
     for (shard, store) in shards.iter_mut().zip(found.stores) {
         shard.store = store;
-        shard.store.found_delivered(found.stopped.as_deref());
+        shard.store.found_delivered(found.stopped.as_ref().map(|stop| &*stop.delivered));
         shard.catalog = Catalog::restored(&found.catalog);
         let here = shard.id;
         let queues: Vec<QueueAddr> = shard.catalog.queues().map(|queue| queue.addr).filter(|queue| queue.home == here).collect();
         queues.into_iter().for_each(|queue| shard.create_queue(queue));
+        found.stopped.iter().for_each(|stop| shard.go_on_counting(&stop.counts));
         shard.store.close_unknown();
     }
     shards[0].catalog_log = found.catalog_log;

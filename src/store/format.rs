@@ -20,6 +20,8 @@
 //! 4 index      what the segment holds (see `index`)
 //! 5 trailer    [place of the index u64]                  the last TRAILER bytes of a sealed segment's file
 //! 6 catalog    a change of the catalog, in the catalog's own file (`segment` is that file's generation)
+//! 7 counts     n × [queue u64][sequence u64][acquired u32][delivered u32]      how often messages came back: what an orderly stop notes, beside
+//!              them a record of kind 3 for those that were delivered
 //! ```
 //!
 //! **Torn tail.** A batch is written when the one before is on the disk. So what does not check can only be in the last batch: there it is the
@@ -45,6 +47,8 @@ pub const BATCH: usize = HEADER + 12;
 pub const TRAILER: usize = HEADER + 8;
 /// Bytes of one settled range.
 pub const SETTLED: usize = 24;
+/// Bytes of one message's counts.
+pub const COUNTED: usize = 24;
 
 /// What a record says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +61,7 @@ pub enum Kind {
     Index = 4,
     Trailer = 5,
     Catalog = 6,
+    Counts = 7,
 }
 
 /// The messages do not survive a restart.
@@ -103,7 +108,9 @@ pub fn open(bytes: &[u8], segment: u32) -> Option<Record<'_>> {
 }
 
 fn kind(byte: u8) -> Option<Kind> {
-    [Kind::Batch, Kind::Messages, Kind::Settled, Kind::Index, Kind::Trailer, Kind::Catalog].into_iter().find(|&kind| kind as u8 == byte)
+    [Kind::Batch, Kind::Messages, Kind::Settled, Kind::Index, Kind::Trailer, Kind::Catalog, Kind::Counts]
+        .into_iter()
+        .find(|&kind| kind as u8 == byte)
 }
 
 /// What a batch record says: the batch's number and its length in bytes.
@@ -235,6 +242,24 @@ pub fn read_ranges(bytes: &[u8]) -> impl Iterator<Item = Range> {
     bytes.chunks_exact(SETTLED).map(|range| (u64_at(range, 0), u64_at(range, 8), u64_at(range, 16)))
 }
 
+/// How often a message came back: its queue's number and its sequence number there; for any reason, and because a delivery failed.
+pub type Counted = (u64, u64, u32, u32);
+
+/// Writes counts to `space`, [`COUNTED`] bytes each.
+pub fn write_counts(space: &mut [u8], counts: &[Counted]) {
+    for (space, (queue, sequence, acquired, delivered)) in space.chunks_exact_mut(COUNTED).zip(counts) {
+        space[..8].copy_from_slice(&queue.to_le_bytes());
+        space[8..16].copy_from_slice(&sequence.to_le_bytes());
+        space[16..20].copy_from_slice(&acquired.to_le_bytes());
+        space[20..].copy_from_slice(&delivered.to_le_bytes());
+    }
+}
+
+/// The counts that stand in `bytes`.
+pub fn read_counts(bytes: &[u8]) -> impl Iterator<Item = Counted> {
+    bytes.chunks_exact(COUNTED).map(|one| (u64_at(one, 0), u64_at(one, 8), u32_at(one, 16), u32_at(one, 20)))
+}
+
 /// The number at byte `at`, which is there.
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(*bytes[at..].first_chunk().expect("the caller has looked"))
@@ -316,5 +341,13 @@ mod tests {
         let mut space = [0; 2 * SETTLED];
         write_ranges(&mut space, &ranges);
         assert!(read_ranges(&space).eq(ranges));
+    }
+
+    #[test]
+    fn counts_come_back() {
+        let counts = [(1, 2, 3, 0), (u64::MAX, 5, 7, u32::MAX)];
+        let mut space = [0; 2 * COUNTED];
+        write_counts(&mut space, &counts);
+        assert!(read_counts(&space).eq(counts));
     }
 }

@@ -144,6 +144,11 @@ impl Store {
         log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).map(|(first, last)| (log.number, first, last)))
     }
 
+    /// The queue or level of this number, if it is taken up.
+    pub fn level(&self, number: u64) -> Option<LevelAddr> {
+        self.slots.get(&number).map(|&slot| self.queues[slot as usize].level)
+    }
+
     /// The number of a queue.
     pub fn number(&self, slot: u32) -> Option<u64> {
         self.queues.get(slot as usize).map(|log| log.number)

@@ -1,7 +1,7 @@
 //! The real binary, real sockets, real clients.
 //!
 //! A test starts a broker on a free port with so many shards, runs a client program against it, and stops the broker with SIGTERM, which
-//! must end it in time and with status 0. Programs (`python/`, `node/`, `amqp_tools.sh`, `lapin/`) check what they see and end with a
+//! must end it in time and with status 0. Programs (`python/`, `node/`, `java/`, `amqp_tools.sh`, `lapin/`) check what they see and end with a
 //! status other than 0 at the first wrong thing; they read the broker's address from `AMQP_URL`.
 //!
 //! `RINGMQ_E2E_BIN` names another binary to start, for example that of the release profile. `RINGMQ_E2E_URL` names a broker that runs
@@ -10,6 +10,7 @@
 
 mod alarms;
 mod broker;
+mod celery;
 mod configuration;
 mod kill_loop;
 mod lapin;
@@ -19,7 +20,7 @@ mod restart;
 mod tutorials;
 
 use broker::Broker;
-use program::{node, python, shell};
+use program::{java, node, python, shell};
 
 /// The same check against one, two or more shards, a test for each.
 macro_rules! against {
@@ -40,7 +41,9 @@ against!(pika_connections, [one_shard = 1, two_shards = 2, four_shards = 4], |br
 against!(pika_consumers, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "pika_consumers.py"));
 against!(aio_pika, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "aio_pika_client.py"));
 against!(kombu, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "kombu_client.py"));
-against!(celery, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "celery_flow.py"));
+against!(celery_flow, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "celery_flow.py"));
+against!(event_stream, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| python(broker, "event_stream.py"));
+against!(java_retry, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| java(broker, "DeadLetterRetry.java"));
 against!(amqplib, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| node(broker, "client.js"));
 against!(amqp_tools, [one_shard = 1, two_shards = 2, four_shards = 4], |broker| shell(broker, "amqp_tools.sh"));
 against!(lapin_client, [one_shard = 1, two_shards = 2, four_shards = 4], lapin::every_case);

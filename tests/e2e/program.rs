@@ -19,6 +19,11 @@ pub fn node(broker: &Broker, name: &str) {
     run(broker, &["node", &format!("node/{name}")]);
 }
 
+/// Compiles and runs `java/NAME` to its end.
+pub fn java(broker: &Broker, name: &str) {
+    run(broker, &["java", "-cp", JARS, &format!("java/{name}")]);
+}
+
 /// Runs the shell script NAME to its end.
 pub fn shell(broker: &Broker, name: &str) {
     run(broker, &["bash", name]);
@@ -100,6 +105,9 @@ fn interpreter(name: &str) -> Command {
 fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e")
 }
+
+/// Where Debian puts RabbitMQ's client and what it needs.
+const JARS: &str = "/usr/share/java/amqp-client.jar:/usr/share/java/slf4j-api.jar:/usr/share/java/slf4j-nop.jar";
 
 const RUN_MAX: Duration = Duration::from_secs(120);
 const WRITE_MAX: Duration = Duration::from_secs(20);

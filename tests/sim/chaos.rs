@@ -11,10 +11,10 @@ use ringmq::base::alarms::Alarm;
 use ringmq::base::limits::OUTPUT_SIZE_MAX;
 use ringmq::config::Config;
 
-use crate::choice::Dice;
+use crate::choice::{Dice, hash_binding};
 use crate::exact::handshake;
 use crate::history::History;
-use crate::op::{MessageId, Name, Op, QUEUES, Saw, Settle, saw};
+use crate::op::{HASH, MessageId, Name, Op, QUEUES, STAYING, Saw, Settle, saw};
 use crate::oracle::{ChannelId, Oracle};
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{Event, Incoming};
@@ -97,6 +97,9 @@ impl<'h> Chaos<'h> {
     /// The whole run.
     pub fn run(&mut self, steps: usize) {
         (0..CLIENTS).for_each(|_| self.connect());
+        if self.dice.one_in(2) {
+            self.spread_by_hash();
+        }
         for _ in 0..steps {
             match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1, 1, 1]) {
                 0 => self.act(),
@@ -111,6 +114,15 @@ impl<'h> Chaos<'h> {
             }
         }
         self.finish();
+    }
+
+    /// The exchange that hashes has queues from the beginning.
+    fn spread_by_hash(&mut self) {
+        self.send(0, 1, Op::DeclareExchange(HASH));
+        for (at, name) in STAYING.iter().enumerate() {
+            self.send(0, 1, Op::DeclareQueue(name));
+            self.send(0, 1, Op::Bind(hash_binding(at)));
+        }
     }
 
     fn connect(&mut self) {
@@ -198,7 +210,9 @@ impl<'h> Chaos<'h> {
         if !may_be_wrong && !self.oracle.topology.has_exchange(message.exchange) {
             message.exchange = if self.dice.one_in(3) { "amq.fanout" } else { "" };
         }
-        if message.exchange.is_empty() {
+        if self.oracle.topology.has_exchange(HASH) && self.dice.one_in(5) {
+            message.exchange = HASH;
+        } else if message.exchange.is_empty() {
             message.key = self.queue();
         }
         message
@@ -237,7 +251,7 @@ impl<'h> Chaos<'h> {
 
     fn topology(&mut self) -> Op {
         loop {
-            let op = self.dice.topology();
+            let op = if self.dice.one_in(6) { self.dice.hash_topology() } else { self.dice.topology() };
             let is_delete = matches!(op, Op::DeleteExchange { .. } | Op::DeleteQueue { .. } | Op::Unbind(_));
             let may_fail =
                 matches!(op, Op::Bind(_) | Op::CheckQueue(_) | Op::DeleteExchange { if_unused: true, .. } | Op::DeleteQueue { .. });
@@ -248,7 +262,7 @@ impl<'h> Chaos<'h> {
     }
 
     fn queue(&mut self) -> Name {
-        if self.faults.errors && self.dice.one_in(10) { self.dice.queue() } else { self.dice.pick(&QUEUES[..4]) }
+        if self.faults.errors && self.dice.one_in(10) { self.dice.queue() } else { self.dice.pick(STAYING) }
     }
 
     /// Some of what a client wrote arrives, torn anywhere.
@@ -413,7 +427,7 @@ impl<'h> Chaos<'h> {
         self.history.note("a last client takes what is left");
         self.connect();
         self.come_to_rest();
-        for name in &QUEUES[..5] {
+        for name in &QUEUES[..6] {
             self.consumers += 1;
             self.send(0, 1, Op::DeclareQueue(name));
             self.send(0, 1, Op::Consume { queue: name, tag: self.consumers, no_ack: false, exclusive: false, priority: 0 });
@@ -422,7 +436,7 @@ impl<'h> Chaos<'h> {
         self.settle_all(0);
         self.come_to_rest();
         self.oracle.check_end();
-        for name in &QUEUES[..5] {
+        for name in &QUEUES[..6] {
             self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: true });
         }
         self.come_to_rest();

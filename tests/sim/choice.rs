@@ -2,7 +2,7 @@
 
 use ringmq::base::rng::Rng;
 
-use crate::op::{Binding, EXCHANGES, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES};
+use crate::op::{Binding, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES, STAYING};
 
 /// The dice of a run.
 pub struct Dice(Rng);
@@ -99,6 +99,16 @@ impl Dice {
         }
     }
 
+    /// An operation on the exchange that hashes.
+    pub fn hash_topology(&mut self) -> Op {
+        let binding = hash_binding(self.index(STAYING.len()));
+        match self.weighted(&[3, 8, 2]) {
+            0 => Op::DeclareExchange(HASH),
+            1 => Op::Bind(binding),
+            _ => Op::Unbind(binding),
+        }
+    }
+
     /// Headers of a message or a binding: at least so many.
     fn headers(&mut self, least: u64) -> Vec<(Name, Name)> {
         let all = [("color", "red"), ("color", "blue"), ("size", "xl"), ("shape", "round")];
@@ -108,4 +118,10 @@ impl Dice {
         chosen.dedup_by_key(|(name, _)| *name);
         chosen
     }
+}
+
+/// The binding of a queue to the exchange that hashes, where it always has the same weight.
+pub fn hash_binding(at: usize) -> Binding {
+    let key = ["1", "2", "5", "1", "3"][at];
+    Binding { source: HASH, destination: STAYING[at], to_queue: true, key, headers: None }
 }

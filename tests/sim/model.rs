@@ -1,9 +1,10 @@
 //! The oracle broker: AMQP's rules in lists and loops, one operation after the other, so that it is obviously right. It knows no shards,
 //! no bytes and no performance, and shares nothing with the product. It says what every client must see of an operation.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::op::{Binding, EXCHANGES, MessageId, Name, Op, Place, Publish, Saw, Settle, consumer_name};
+use crate::op::{Binding, MessageId, Name, Op, Place, Publish, Saw, Settle, consumer_name, is_single_active};
 use crate::policies::{Deed, Policies};
 use crate::routing;
 
@@ -33,6 +34,8 @@ pub struct Queue {
     pub ready: BTreeMap<u64, (MessageId, bool)>,
     /// All consumers, the next to be served in front.
     pub consumers: Vec<Consumer>,
+    /// The only one that is served, if there may be but one.
+    active: Option<u32>,
 }
 
 /// A consumer.
@@ -313,7 +316,8 @@ impl Model {
     fn consume(&mut self, at: Place, name: Name, tag: u32, no_ack: bool, exclusive: bool, priority: i32) {
         let prefetch = self.channel(at).prefetch;
         let queue = self.queue(name);
-        if queue.consumers.iter().any(|consumer| consumer.exclusive) || (exclusive && !queue.consumers.is_empty()) {
+        let is_refused = exclusive && (is_single_active(name) || !queue.consumers.is_empty());
+        if is_refused || queue.consumers.iter().any(|consumer| consumer.exclusive) {
             return self.fail(at, ACCESS_REFUSED);
         }
         queue.consumers.push(Consumer { place: at, tag, no_ack, exclusive, priority, prefetch, unacked: 0 });
@@ -416,11 +420,15 @@ impl Model {
         }
     }
 
-    /// The first message of a queue goes to the first consumer with room among those of the highest priority.
+    /// The first message of a queue goes to the first consumer with room among those of the highest priority, or to the active one.
     fn serve_one(&mut self, name: Name) -> bool {
         let queue = self.queue(name);
-        let highest = queue.consumers.iter().filter(|consumer| consumer.has_room()).map(|consumer| consumer.priority).max();
-        let Some(next) = queue.consumers.iter().position(|consumer| consumer.has_room() && Some(consumer.priority) == highest) else {
+        if is_single_active(name) {
+            queue.choose_active();
+        }
+        let may_have = |consumer: &Consumer| consumer.has_room() && queue.active.is_none_or(|active| active == consumer.tag);
+        let highest = queue.consumers.iter().filter(|consumer| may_have(consumer)).map(|consumer| consumer.priority).max();
+        let Some(next) = queue.consumers.iter().position(|consumer| may_have(consumer) && Some(consumer.priority) == highest) else {
             return false;
         };
         let Some((place, (id, redelivered))) = queue.ready.pop_first() else { return false };
@@ -463,18 +471,17 @@ impl Model {
     }
 }
 
-impl Consumer {
-    fn has_room(&self) -> bool {
-        self.no_ack || self.prefetch == 0 || self.unacked < self.prefetch
+impl Queue {
+    /// When the active consumer has gone, the one of the highest priority follows, among several the one that came first: tags grow.
+    fn choose_active(&mut self) {
+        self.active.take_if(|active| self.consumers.iter().all(|consumer| consumer.tag != *active));
+        let next = || self.consumers.iter().max_by_key(|consumer| (consumer.priority, Reverse(consumer.tag))).map(|next| next.tag);
+        self.active = self.active.or_else(next);
     }
 }
 
-/// The type of an exchange.
-pub fn kind(exchange: Name) -> Name {
-    match exchange {
-        "" => "default",
-        "amq.direct" => "direct",
-        "amq.fanout" => "fanout",
-        name => EXCHANGES.iter().find(|(other, _)| *other == name).expect("an exchange of the list").1,
+impl Consumer {
+    fn has_room(&self) -> bool {
+        self.no_ack || self.prefetch == 0 || self.unacked < self.prefetch
     }
 }

@@ -13,8 +13,11 @@ pub type Place = (usize, u16);
 /// A message, told apart from all others of a run.
 pub type MessageId = u32;
 
-/// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient, `p*` have priorities.
-pub const QUEUES: &[Name] = &["q0", "p0", "q2", "v0", "a0", "x0"];
+/// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient, `p*` have priorities, `s*` a single active consumer.
+pub const QUEUES: &[Name] = &["q0", "p0", "s0", "q2", "v0", "a0", "x0"];
+
+/// Those of them that go only if somebody deletes them.
+pub const STAYING: &[Name] = QUEUES.split_at(5).0;
 
 /// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding, `v…` is transient, [`MEMORY`] remembers.
 pub const EXCHANGES: &[(Name, Name)] =
@@ -22,6 +25,9 @@ pub const EXCHANGES: &[(Name, Name)] =
 
 /// Shard 0 routes what is published to this one, because it would drop duplicates. (There are none.) It is never bound behind another exchange.
 pub const MEMORY: Name = "m0";
+
+/// An exchange that hashes, for chaotic runs: to which queue of several a key goes is its own affair, but it stays the same one.
+pub const HASH: Name = "c0";
 
 /// Routing and binding keys (of topic exchanges too).
 pub const KEYS: &[Name] = &["a", "b", "a.b", "b.a.b", "a.b.c", "q0", "q2"];
@@ -162,7 +168,7 @@ impl Op {
         };
         match self {
             Op::DeclareExchange(name) => {
-                let kind = EXCHANGES.iter().find(|(exchange, _)| exchange == name).expect("a name of the list").1;
+                let kind = kind(name);
                 let (durable, auto) = (Value::Bool(is_durable(name)), Value::Bool(name.starts_with('a')));
                 let remembers = (b"x-message-deduplication".to_vec(), Value::Bool(*name == MEMORY));
                 let arguments = ("arguments", Value::Table(vec![remembers]));
@@ -175,8 +181,7 @@ impl Op {
             Op::DeclareQueue(name) => {
                 let (exclusive, auto) = (Value::Bool(name.starts_with('x')), Value::Bool(name.starts_with('a')));
                 let durable = Value::Bool(is_durable(name));
-                let maximum = (b"x-max-priority".to_vec(), Value::Number('I', PRIORITY_MAX.into()));
-                let arguments = Value::Table(if has_priorities(name) { vec![maximum] } else { Table::new() });
+                let arguments = Value::Table(queue_arguments(name));
                 let flags = [("durable", durable), ("exclusive", exclusive), ("auto_delete", auto)];
                 frame("queue.declare", &[&[("queue", text(name)), ("arguments", arguments)][..], &flags].concat())
             }
@@ -273,6 +278,30 @@ const PRIORITY_MAX: u8 = 200;
 /// Whether a queue or an exchange survives a restart.
 pub fn is_durable(name: Name) -> bool {
     !name.starts_with(['x', 'v'])
+}
+
+/// Whether only one consumer of the queue at a time gets anything.
+pub fn is_single_active(queue: Name) -> bool {
+    queue.starts_with('s')
+}
+
+/// The type of an exchange.
+pub fn kind(exchange: Name) -> Name {
+    match exchange {
+        "" => "default",
+        "amq.direct" => "direct",
+        "amq.fanout" => "fanout",
+        HASH => "x-consistent-hash",
+        name => EXCHANGES.iter().find(|(other, _)| *other == name).expect("an exchange of the list").1,
+    }
+}
+
+fn queue_arguments(queue: Name) -> Table {
+    match () {
+        () if has_priorities(queue) => vec![(b"x-max-priority".to_vec(), Value::Number('I', PRIORITY_MAX.into()))],
+        () if is_single_active(queue) => vec![(b"x-single-active-consumer".to_vec(), Value::Bool(true))],
+        () => Table::new(),
+    }
 }
 
 fn has_priorities(queue: Name) -> bool {

@@ -11,11 +11,12 @@
 //! A crash makes of each of these `recovered`, `unsure` or `gone` (see [`restart`]).
 
 mod deliveries;
+mod end;
 mod restart;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::op::{MessageId, Name, Op, Publish, Saw, Settle};
+use crate::op::{HASH, MEMORY, MessageId, Name, Op, Publish, Saw, Settle};
 use crate::topology::{Stamp, Topology};
 use deliveries::Arrival;
 
@@ -31,6 +32,8 @@ pub struct Oracle {
     messages: BTreeMap<MessageId, Message>,
     copies: BTreeMap<(MessageId, Name), Copy>,
     queues: BTreeMap<Name, Queue>,
+    /// Where the exchange that hashes sends a key while it chooses among these queues.
+    hashed: BTreeMap<(BTreeSet<Name>, Name), Name>,
     suspicions: Vec<Suspicion>,
     /// Nothing is under way between shards: who goes now takes nothing along.
     pub is_at_rest: bool,
@@ -79,6 +82,10 @@ pub struct Consumer {
     pub queue: Name,
     no_ack: bool,
     prefetch: u16,
+    /// It has got something, and so was the active one where there is but one.
+    was_served: bool,
+    /// Its queue may be gone.
+    may_be_gone: bool,
     /// The last first delivery per publishing channel, way (through shard 0 or not) and level of the queue.
     order: BTreeMap<(ChannelId, bool, u8), u64>,
 }
@@ -96,6 +103,8 @@ struct Message {
     sequence: u64,
     least: BTreeSet<Name>,
     most: BTreeSet<Name>,
+    /// It reaches one of these, which the exchange that hashes chooses; if that is known.
+    one_of: Option<BTreeSet<Name>>,
     is_routed: bool,
     is_returned: bool,
     /// Its publisher was told that it is safe.
@@ -135,6 +144,13 @@ struct Queue {
     had_returns: bool,
 }
 
+impl Copy {
+    /// Whether a client has got it since the last restart.
+    fn was_seen(&self) -> bool {
+        matches!(self.state, State::Held(_) | State::Back | State::Done)
+    }
+}
+
 impl Channel {
     /// Whether a transaction settles this delivery when it is committed.
     pub fn is_staged(&self, tag: u64) -> bool {
@@ -165,10 +181,13 @@ impl Oracle {
             Op::Purge(name) | Op::DeleteQueue { name, .. } => {
                 self.queue(name).clearing += 1;
                 self.weaken(name);
+                let theirs = self.consumers.values_mut().filter(|consumer| consumer.queue == *name);
+                theirs.for_each(|consumer| consumer.may_be_gone |= matches!(op, Op::DeleteQueue { .. }));
             }
             Op::Consume { queue, tag, no_ack, .. } => {
-                let prefetch = self.channels[at].prefetch;
-                self.consumers.insert(*tag, Consumer { channel: at, queue, no_ack: *no_ack, prefetch, order: BTreeMap::new() });
+                let (prefetch, may_be_gone) = (self.channels[at].prefetch, self.queue(queue).clearing > 0);
+                let (channel, no_ack, order) = (at, *no_ack, BTreeMap::new());
+                self.consumers.insert(*tag, Consumer { channel, queue, no_ack, prefetch, was_served: false, may_be_gone, order });
             }
             Op::Qos { prefetch, global: false } => self.channels[at].prefetch = *prefetch,
             Op::Qos { prefetch, .. } => self.channels[at].prefetch_global = *prefetch,
@@ -225,32 +244,9 @@ impl Oracle {
         }
     }
 
-    /// Nothing is under way any more and everything was consumed: every message must be accounted for.
-    pub fn check_end(&self) {
-        for (id, message) in &self.messages {
-            assert!(
-                !message.publish.mandatory || message.is_returned || !message.is_routed || !message.most.is_empty(),
-                "message {id} was not returned"
-            );
-            for name in &message.least {
-                let copy = &self.copies[&(*id, *name)];
-                let accounted = matches!(copy.state, State::Done | State::Unsure | State::Gone) || copy.may_be_gone;
-                assert!(accounted, "message {id} is lost: in {name} it is {:?}, published as {:?}", copy.state, message.publish);
-            }
-        }
-    }
-
-    /// Nothing is under way any more: every request has its answer, every publish its confirm, every oddity its explanation.
-    pub fn check_answers(&self) {
-        assert!(self.suspicions.is_empty(), "nothing explains: {}", self.suspicions[0].what);
-        for (at, channel) in self.channels.iter().enumerate().filter(|(_, channel)| !channel.ended) {
-            assert!(channel.pending.is_empty(), "channel {at} got no answer to {:?}", channel.pending);
-            assert!(channel.unconfirmed.is_empty(), "channel {at} got no confirms for {:?}", channel.unconfirmed);
-        }
-    }
-
     fn on_publish(&mut self, at: ChannelId, publish: &Publish) {
         let (least, most) = self.topology.route(publish);
+        let one_of = self.topology.hash_queues().filter(|_| publish.exchange == HASH);
         let channel = &mut self.channels[at];
         channel.published += 1;
         let sequence = channel.published;
@@ -270,6 +266,7 @@ impl Oracle {
                 sequence,
                 least,
                 most: BTreeSet::new(),
+                one_of,
                 is_routed: false,
                 is_returned: false,
                 is_promised: false,
@@ -282,10 +279,12 @@ impl Oracle {
     fn reroute(&mut self) {
         let under_way: Vec<MessageId> =
             self.channels.iter().flat_map(|channel| channel.unsynced.iter().map(|(_, id)| id).chain(&channel.staged)).copied().collect();
+        let hash_queues = self.topology.hash_queues();
         for id in under_way {
             let message = self.messages.get_mut(&id).expect("it was published");
             let (least, most) = self.topology.route(&message.publish);
             message.least.retain(|name| least.contains(name));
+            message.one_of.take_if(|names| Some(&*names) != hash_queues.as_ref());
             self.add_copies(id, most);
         }
     }
@@ -351,17 +350,20 @@ impl Oracle {
             Op::Close => self.leave_queues(at), // they have gone between the request and now
             _ => {}
         }
-        self.synced(at);
+        self.synced(at, &op);
         op
     }
 
-    /// An answer: everything that was sent before its request is done.
-    fn synced(&mut self, at: ChannelId) {
+    /// An answer: everything that was sent before its request is done. What shard 0 routes is, if the request had to ask somebody.
+    fn synced(&mut self, at: ChannelId, op: &Op) {
+        let asks_nobody = matches!(op, Op::Qos { .. } | Op::Recover | Op::Rollback | Op::ConfirmSelect | Op::TxSelect | Op::Open);
+        let may_be_under_way = |id: &MessageId| asks_nobody && self.messages[id].publish.exchange == MEMORY;
         let channel = &mut self.channels[at];
         channel.answered += 1;
         let answered = channel.answered;
         channel.unsynced_settles.retain(|(sent, _)| *sent >= answered);
-        let (open, done): (Vec<_>, Vec<_>) = std::mem::take(&mut channel.unsynced).into_iter().partition(|(sent, _)| *sent >= answered);
+        let (open, done): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut channel.unsynced).into_iter().partition(|(sent, id)| *sent >= answered || may_be_under_way(id));
         channel.unsynced = open;
         let promises = channel.transacts; // for this answers the commit
         for (_, id) in done {
@@ -413,7 +415,9 @@ impl Oracle {
     /// The channel ended before these were seen to be carried out.
     fn doubt(&mut self, publishes: Vec<(u64, MessageId)>, settles: Vec<(u64, (MessageId, Name))>) {
         for (_, id) in publishes {
-            self.messages.get_mut(&id).expect("it was published").least.clear();
+            let message = self.messages.get_mut(&id).expect("it was published");
+            message.least.clear();
+            message.one_of = None;
         }
         for (_, (id, queue)) in settles {
             let copy = self.copy(id, queue);
@@ -461,7 +465,7 @@ impl Oracle {
     /// A rolled-back publish never was.
     fn forget(&mut self, id: MessageId) {
         let message = self.messages.get_mut(&id).expect("it was published");
-        (message.least, message.most) = (BTreeSet::new(), BTreeSet::new());
+        (message.least, message.most, message.one_of) = (BTreeSet::new(), BTreeSet::new(), None);
     }
 
     /// Everything in the queue may be gone; also what clients seem to hold, for it may have gone back without their knowledge.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::kind;
-use crate::op::{Binding, Name, Publish};
+use crate::op::{Binding, Name, Publish, kind};
 
 /// The queues of a message under these bindings; `exists` knows the queues that the default exchange leads to, `alternate` where an exchange sends
 /// what it cannot route.
@@ -37,7 +36,7 @@ pub fn route(
 fn matches(binding: &Binding, message: &Publish) -> bool {
     match kind(binding.source) {
         "direct" => binding.key == message.key,
-        "fanout" => true,
+        "fanout" | "x-consistent-hash" => true, // this one chooses one of them
         "topic" => {
             let (pattern, key): (Vec<&str>, Vec<&str>) = (binding.key.split('.').collect(), message.key.split('.').collect());
             topic_matches(&pattern, &key)

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::op::{Binding, Name, Op, Publish, is_durable};
+use crate::op::{Binding, HASH, Name, Op, Publish, is_durable};
 use crate::routing;
 
 /// Both pictures.
@@ -58,7 +58,17 @@ impl Topology {
                 self.bindings.iter().filter(|(_, state)| which(state)).map(|(binding, _)| binding.clone()).collect();
             routing::route(&bindings, |name| self.queues.get(name).is_some_and(which), |_| None, message)
         };
-        (pick(|state| state.certain), pick(|state| state.possible))
+        let most = pick(|state| state.possible);
+        (if message.exchange == HASH { BTreeSet::new() } else { pick(|state| state.certain) }, most)
+    }
+
+    /// The queues among which the exchange that hashes chooses, if nothing about them is in doubt.
+    pub fn hash_queues(&self) -> Option<BTreeSet<Name>> {
+        let bound = || self.bindings.iter().filter(|(binding, _)| binding.source == HASH);
+        let ends = bound().filter_map(|(binding, _)| self.queues.get(binding.destination));
+        let mut states = self.exchanges.get(HASH).into_iter().chain(bound().map(|(_, state)| state)).chain(ends);
+        let is_clear = states.all(|state| state.certain == state.possible);
+        is_clear.then(|| bound().filter(|(_, state)| state.certain).map(|(binding, _)| binding.destination).collect())
     }
 
     /// A request was sent.

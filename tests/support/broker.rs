@@ -30,6 +30,9 @@ pub trait Broker {
     /// An operator does something.
     fn operate(&mut self, ctl: &Ctl) -> Result<(), String>;
 
+    /// The broker, which has no connections any more, stops in an orderly way and starts again.
+    fn restart(&mut self);
+
     /// Lets this much time pass.
     fn pass_time(&mut self, ms: u64);
 

@@ -9,7 +9,8 @@
 //!
 //! It holds the shard to its contract: one send per connection at a time, no deed for a connection that is over, no sleep with mail.
 //!
-//! [`Cluster::crash`] ends it in the middle of whatever it does; all that is left are its disks, from which [`Cluster::start`] makes it anew.
+//! [`Cluster::crash`] ends it in the middle of whatever it does, [`Cluster::stop`] in an orderly way; all that is left are its disks, from which
+//! [`Cluster::start`] makes it anew.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,7 +22,7 @@ use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
 use ringmq::contract::{Command, Fault};
-use ringmq::shard::{self, Deed, Shard};
+use ringmq::shard::{self, Deed, Shard, Stop};
 
 use super::broker::{Broker, Conn};
 use super::ctl::Ctl;
@@ -36,6 +37,8 @@ pub struct Cluster {
     disks: Vec<Disk>,
     catalog: CatalogDisk,
     catalog_slowness: u64,
+    /// What the last orderly stop has noted; it holds once.
+    stopped: Option<Stop>,
     connections: Vec<Connection>,
     by_id: HashMap<(usize, ConnId), Conn>,
     now: u64,
@@ -83,6 +86,7 @@ impl Cluster {
             disks,
             catalog: CatalogDisk::default(),
             catalog_slowness: 1,
+            stopped: None,
             connections: Vec::new(),
             by_id: HashMap::new(),
             now: 0,
@@ -97,22 +101,41 @@ impl Cluster {
 
     /// The machine stops in the middle of whatever it does: connections are gone without a word, and the disks have what they have.
     pub fn crash(&mut self) {
+        self.end();
+        self.disks.iter_mut().for_each(|disk| disk.crash(&mut self.rng));
+        self.catalog.crash(&mut self.rng);
+    }
+
+    /// The broker, which has no connections, stops when its disks have everything, and notes what the next start needs to know.
+    pub fn stop(&mut self) {
+        self.shut_down();
+        self.settle();
+        assert!(
+            self.shards.iter().all(|node| node.shard.connections() == 0 && node.shard.is_log_at_rest()),
+            "something is still under way"
+        );
+        let mut stop = Stop::default();
+        self.shards.iter().for_each(|node| node.shard.note_stop(&mut stop));
+        self.stopped = Some(stop);
+        self.end();
+    }
+
+    /// The process is gone, and its connections with it.
+    fn end(&mut self) {
         for connection in &mut self.connections {
             (connection.over, connection.gone, connection.outgoing) = (true, true, None);
             connection.held.clear();
         }
         self.by_id.clear();
         self.shards.clear();
-        self.disks.iter_mut().for_each(|disk| disk.crash(&mut self.rng));
-        self.catalog.crash(&mut self.rng);
     }
 
     /// The broker starts from what its disks have.
     pub fn start(&mut self) {
         assert!(self.shards.is_empty(), "it runs");
         let mut shards = shard::cluster(&self.config, self.rng.next_u64());
-        shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog));
-        self.epoch += self.now;
+        shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog, self.stopped.take()));
+        self.epoch += self.now + 1; // no start is as quick as nothing
         shards.iter_mut().for_each(|shard| shard.start_clock(self.epoch));
         let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
         self.shards = shards.into_iter().map(node).collect();
@@ -439,6 +462,12 @@ impl Broker for Cluster {
             decided.1.map_err(|fault| fault.text)?;
         }
         Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.stop();
+        self.start();
+        self.settle();
     }
 
     fn pass_time(&mut self, ms: u64) {

@@ -17,6 +17,7 @@
 //! alarm memory on                        the broker is short of `memory` or `disk`; `off`: no more
 //! ctl add_user u secret                  an operator does something: see `ctl.rs`
 //! ctl 0 < denied "why"                   and the broker does not do it
+//! restart                                all clients hang up; then the broker stops in an orderly way and starts again, with what is durable
 //! a 1 < queue.declare-ok queue=q message_count=0 consumer_count=0       an answer, all its fields
 //! a < closed                             the broker closed the socket; also `header 0 0 9 1`, `heartbeat`, `garbage "…"`
 //! a 1 < confirmed 1..3 5                 confirms, however the broker bundled them; `refused` for nacks
@@ -77,6 +78,8 @@ pub enum What {
     Alarm(Alarm, bool),
     /// `ctl`, and what the operator does.
     Operate(Ctl),
+    /// `restart`.
+    Restart,
     /// The client `conn` does something.
     Do(String, Deed),
     /// The broker answers `conn` on a channel; the text behind `<`, in canonical form.
@@ -137,6 +140,9 @@ fn what(said: &str) -> Result<What, String> {
     }
     if conn == "ctl" && !scanner.rest().starts_with("0 <") {
         return Ctl::parse(scanner.rest()).map(What::Operate);
+    }
+    if conn == "restart" && scanner.at_end() {
+        return Ok(What::Restart);
     }
     let next = scanner.word();
     if conn == "alarm" {
@@ -258,7 +264,8 @@ mod tests {
         assert_eq!((lines[3].side, &lines[3].what), (Side::RingMq, &What::Answer("a".into(), 0, "closed".into())));
         assert_eq!(lines[4].what, What::Pass(20));
         assert_eq!(parse("alarm disk off").expect("an alarm")[0].what, What::Alarm(Alarm::DiskFree, false));
-        assert!(parse("a 1 ? x").is_err());
+        assert_eq!(parse("restart").expect("a restart")[0].what, What::Restart);
+        assert!(parse("a 1 ? x").is_err() && parse("restart a").is_err());
     }
 
     #[test]

@@ -83,12 +83,17 @@ impl Broker for SocketBroker {
     fn set_alarm(&mut self, alarm: Alarm, on: bool) {
         let program = alarm_program().expect("RINGMQ_TRACES_ALARM names a program that raises the broker's alarms");
         let (name, state) = (if alarm == Alarm::Memory { "memory" } else { "disk" }, if on { "on" } else { "off" });
-        let status = Command::new(&program).args([name, state]).status().unwrap_or_else(|error| panic!("{program}: {error}"));
-        assert!(status.success(), "{program} {name} {state} ended with {status}");
+        run(&program, &[name, state]);
     }
 
     fn operate(&mut self, ctl: &Ctl) -> Result<(), String> {
         management::operate(self.management.as_deref().ok_or("no management API is known")?, ctl)
+    }
+
+    /// Only who runs a broker can restart it. Before, it gets some time to see that its clients are gone.
+    fn restart(&mut self) {
+        std::thread::sleep(PARTING);
+        run(&restart_program().expect("RINGMQ_TRACES_RESTART names a program that restarts the broker"), &[]);
     }
 
     fn pass_time(&mut self, ms: u64) {
@@ -106,4 +111,15 @@ pub fn alarm_program() -> Option<String> {
     std::env::var("RINGMQ_TRACES_ALARM").ok()
 }
 
+/// The program that restarts the broker behind the address, and ends when that serves again.
+pub fn restart_program() -> Option<String> {
+    std::env::var("RINGMQ_TRACES_RESTART").ok()
+}
+
+fn run(program: &str, args: &[&str]) {
+    let status = Command::new(program).args(args).status().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {args:?} ended with {status}");
+}
+
+const PARTING: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(2);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ringmq::base::rng::Rng;
 use ringmq::broker::catalog::Saved;
-use ringmq::shard::Found;
+use ringmq::shard::{Found, Stop};
 use ringmq::store::Store;
 use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
 use ringmq::store::recover::recover;
@@ -67,10 +67,10 @@ impl CatalogDisk {
     }
 }
 
-/// What a restart finds on the disks: one for each shard, and the catalog's.
-pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk) -> Found {
+/// What a restart finds on the disks: one for each shard, and the catalog's; and what an orderly stop has noted.
+pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk, stopped: Option<Stop>) -> Found {
     let (catalog, catalog_log) = catalog.find();
-    Found { catalog, catalog_log, stores: disks.map(find_store).collect(), stopped: None }
+    Found { catalog, catalog_log, stores: disks.map(find_store).collect(), stopped }
 }
 
 fn find_store(disk: &mut Disk) -> Store {

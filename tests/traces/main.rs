@@ -5,7 +5,8 @@
 //! `RINGMQ_TRACES_ADDR=127.0.0.1:5672 cargo test --test traces` plays them against the broker at that address; with
 //! `RINGMQ_TRACES_SIDE=rabbitmq` that broker is a RabbitMQ, and its side counts where the two differ.
 //! Traces in which an operator acts (`ctl`) are left out unless `RINGMQ_TRACES_MANAGEMENT=127.0.0.1:15672` says where the management API is.
-//! Traces with alarms are left out unless `RINGMQ_TRACES_ALARM` names a program that raises that broker's alarms (see `record.rs`).
+//! Traces with alarms are left out unless `RINGMQ_TRACES_ALARM` names a program that raises that broker's alarms, those with restarts unless
+//! `RINGMQ_TRACES_RESTART` names one that restarts it (see `record.rs`).
 //! `RINGMQ_TRACES=queue/` plays only the files whose path contains that.
 //!
 //! A file is a script with answers: see `support/script.rs` for the lines, and `record.rs` for how the answers get there.
@@ -25,7 +26,7 @@ use ringmq::config::Config;
 
 use support::cluster::Cluster;
 use support::script::{self, Line, Side};
-use support::socket::{SocketBroker, alarm_program};
+use support::socket::{SocketBroker, alarm_program, restart_program};
 
 #[test]
 fn every_file_is_a_trace_of_one_rule() {
@@ -74,7 +75,8 @@ fn a_broker_behind_an_address_answers_as_recorded() {
         let has = |is: fn(&script::What) -> bool| lines.iter().any(|line| is(&line.what));
         let (has_alarms, has_operator) =
             (has(|what| matches!(what, script::What::Alarm(..))), has(|what| matches!(what, script::What::Operate(_))));
-        if has_alarms && alarm_program().is_none() || has_operator && management.is_none() {
+        let cannot_restart = has(|what| matches!(what, script::What::Restart)) && restart_program().is_none();
+        if has_alarms && alarm_program().is_none() || has_operator && management.is_none() || cannot_restart {
             return Ok(());
         }
         let connect = || SocketBroker::new(address.as_str()).managed_at(management.clone());

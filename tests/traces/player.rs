@@ -92,6 +92,14 @@ impl<'b> Player<'b> {
         self.collect();
     }
 
+    /// The clients leave without a word, and the broker is restarted.
+    pub fn restart(&mut self) {
+        for client in std::mem::take(&mut self.clients).into_values() {
+            self.broker.hang_up(client.conn);
+        }
+        self.broker.restart();
+    }
+
     /// Makes the broker short of something, or no more.
     pub fn set_alarm(&mut self, alarm: Alarm, on: bool) {
         self.broker.set_alarm(alarm, on);

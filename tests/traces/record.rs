@@ -13,6 +13,7 @@
 //!
 //! Alarms are raised by the program that `RINGMQ_TRACES_ALARM` names: it is called with `memory` or `disk`, and `on` or `off`, and has RabbitMQ do
 //! `rabbitmqctl set_vm_memory_high_watermark 0` (0.6), or `rabbitmqctl set_disk_free_limit 1000GB` (50MB).
+//! The program that `RINGMQ_TRACES_RESTART` names restarts RabbitMQ: `rabbitmqctl stop_app` and `rabbitmqctl start_app` will do.
 
 mod answers;
 mod clean;
@@ -128,6 +129,10 @@ impl Tape {
             }
             What::Operate(ctl) => {
                 player.operate(ctl);
+                ""
+            }
+            What::Restart => {
+                player.restart();
                 ""
             }
             _ => return Ok(()),

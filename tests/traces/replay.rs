@@ -37,6 +37,11 @@ fn play(player: &mut Player<'_>, line: &Line) -> Result<(), String> {
             player.operate(ctl);
             Ok(())
         }
+        What::Restart => {
+            before_deed(player)?;
+            player.restart();
+            Ok(())
+        }
         What::Do(conn, deed) => {
             before_deed(player)?;
             player.act(conn, deed)

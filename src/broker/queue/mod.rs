@@ -223,6 +223,17 @@ impl Queue {
         self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.levels.pop())
     }
 
+    /// The next spilled message of a level is in memory again: among those that came back, if it did so before a restart.
+    pub fn load(&mut self, entry: Entry) {
+        match &mut self.returns {
+            Some(returns) if returns.counts(entry).is_some() => {
+                returns.add(entry);
+                self.levels.change(entry.level(), |level| level.lose(1));
+            }
+            _ => self.levels.change(entry.level(), |level| level.load(entry)),
+        }
+    }
+
     /// Puts an entry back at its place: among those that came back, if it is a quorum queue's and was delivered.
     pub fn requeue(&mut self, entry: Entry) {
         match &mut self.returns {
@@ -239,6 +250,18 @@ impl Queue {
     /// How often a message came back, where that is counted.
     pub fn counts(&self, entry: Entry) -> Option<Counts> {
         self.returns.as_ref().filter(|_| entry.redelivered())?.counts(entry)
+    }
+
+    /// The counts of all messages that came back, by place.
+    pub fn all_counts(&self) -> impl Iterator<Item = (u64, Counts)> {
+        self.returns.iter().flat_map(|returns| returns.all_counts())
+    }
+
+    /// The message at this place, which only the log has, came back so often before a restart.
+    pub fn go_on_counting(&mut self, place: u64, counts: Counts) {
+        if let Some(returns) = &mut self.returns {
+            returns.go_on_counting(place, counts);
+        }
     }
 
     /// Whether counts may go with the next message.

@@ -6,7 +6,8 @@
 //! delivered   it came back because somebody failed: rejected it, or ended without a word; beyond the limit it is dead
 //! ```
 //!
-//! Only messages that came back have an entry here: others pay nothing.
+//! Only messages that came back have an entry here: others pay nothing. An orderly stop notes the counts in the order of the returns, and the next
+//! start goes on with them: each message has its turn as soon as it is read from the log.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ pub struct Returns {
 #[derive(Clone, Copy, Default)]
 struct Counted {
     counts: Counts,
-    /// Where it waits.
+    /// Where it waits, or will wait once it is in memory.
     at: Option<u64>,
 }
 
@@ -74,9 +75,9 @@ impl Returns {
 
     /// A message that was counted waits for its next delivery.
     pub fn add(&mut self, entry: Entry) {
-        self.counts.entry(entry.place()).or_default().at = Some(self.returned);
-        self.list.insert(self.returned, entry);
-        self.returned += 1;
+        let last = self.next_return();
+        let at = *self.counts.entry(entry.place()).or_default().at.get_or_insert(last);
+        self.list.insert(at, entry);
     }
 
     /// The next one.
@@ -102,6 +103,24 @@ impl Returns {
     /// How often a message came back, if it did.
     pub fn counts(&self, entry: Entry) -> Option<Counts> {
         self.counts.get(&entry.place()).map(|counted| counted.counts).filter(|counts| counts.acquired > 0)
+    }
+
+    /// Places and counts of all messages that came back, in the order of their last return.
+    pub fn all_counts(&self) -> Vec<(u64, Counts)> {
+        let mut all: Vec<_> = self.counts.iter().filter(|(_, counted)| counted.counts.acquired > 0).collect();
+        all.sort_unstable_by_key(|(_, counted)| counted.at);
+        all.into_iter().map(|(&place, counted)| (place, counted.counts)).collect()
+    }
+
+    /// The message at this place came back so often before a restart, behind those of which that was said before; it is not in memory yet.
+    pub fn go_on_counting(&mut self, place: u64, counts: Counts) {
+        let at = Some(self.next_return());
+        self.counts.insert(place, Counted { counts, at });
+    }
+
+    fn next_return(&mut self) -> u64 {
+        self.returned += 1;
+        self.returned
     }
 
     /// A message is gone.
@@ -168,5 +187,24 @@ mod tests {
         assert!(returns.count(entry(7), Outcome::Failed));
         returns.forget(entry(7));
         assert_eq!(returns.counts(entry(7)), None);
+    }
+
+    #[test]
+    fn counts_go_on_after_a_restart() {
+        let mut before = Returns::new(Some(1));
+        for (sequence, outcome) in [(7, Outcome::Failed), (3, Outcome::Requeued)] {
+            before.count(entry(sequence), outcome);
+            before.add(entry(sequence));
+        }
+        before.add(entry(8)); // it came back from nobody
+        let noted = before.all_counts();
+        let counted = |sequence, acquired, delivered| (entry(sequence).place(), Counts { acquired, delivered });
+        assert_eq!(noted, [counted(7, 1, 1), counted(3, 1, 0)]);
+        let mut after = Returns::new(Some(1));
+        noted.into_iter().for_each(|(place, counts)| after.go_on_counting(place, counts));
+        assert!(after.is_empty());
+        [3, 7].into_iter().for_each(|sequence| after.add(entry(sequence)));
+        assert_eq!((after.pop(), after.pop()), (Some(entry(7)), Some(entry(3))));
+        assert!(after.count(entry(7), Outcome::Failed) && !after.count(entry(3), Outcome::Failed));
     }
 }

@@ -5,7 +5,7 @@ import os
 from celery import Celery
 from celery.exceptions import Reject
 
-app = Celery("e2e", broker=os.environ["AMQP_URL"], backend="rpc://")
+app = Celery("e2e", broker=os.environ["AMQP_URL"], backend=os.environ.get("CELERY_BACKEND", "rpc://"))
 app.conf.update(
     task_default_queue="e2e.celery",
     task_acks_late=True,
@@ -22,6 +22,11 @@ attempts = {}
 @app.task
 def add(x, y):
     return x + y
+
+
+@app.task
+def total(numbers):
+    return sum(numbers)
 
 
 @app.task(bind=True, max_retries=3)

@@ -2,7 +2,7 @@
 
 use super::{CLIENTS, Chaos};
 use crate::exact::handshake;
-use crate::op::{EXCHANGES, Name, Op, QUEUES};
+use crate::op::{EXCHANGES, HASH, Name, Op, QUEUES};
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{Event, Incoming};
 use crate::support::value::Value;
@@ -53,7 +53,7 @@ impl Chaos<'_> {
             self.history.note(format_args!("queue {name}: {count:?}"));
             self.oracle.on_queue_looked(name, count);
         }
-        for (number, (name, _)) in (100..).zip(EXCHANGES) {
+        for (number, name) in (100..).zip(EXCHANGES.iter().map(|(name, _)| *name).chain([HASH])) {
             let is_there = self.look(conn, number, &check_exchange(number, name)).is_some();
             self.history.note(format_args!("exchange {name}: {is_there}"));
             self.oracle.topology.on_looked(name, false, is_there);

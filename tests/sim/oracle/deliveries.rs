@@ -1,7 +1,7 @@
 //! What arrives at clients, and what may explain it.
 
 use super::{Channel, ChannelId, Oracle, ROUNDS_OF_MAIL, State, Suspicion};
-use crate::op::{MEMORY, MessageId, Name, Op};
+use crate::op::{HASH, MEMORY, MessageId, Name, Op, is_single_active};
 
 /// A copy of a message that a client got.
 pub struct Arrival {
@@ -33,6 +33,9 @@ impl Oracle {
         }
         let strict = !self.is_loose && (!self.is_bouncy || !may_be_back);
         assert!(!is_first || in_order || !strict, "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}");
+        if is_single_active(queue) {
+            self.check_active(tag, queue);
+        }
         self.take(at, &Arrival { id, queue, redelivered, no_ack, tag: delivery, consumer: Some(tag) });
         let channel = &self.channels[at];
         let held = channel.held.values().filter(|(.., consumer)| *consumer == Some(tag)).count();
@@ -42,11 +45,44 @@ impl Oracle {
         assert!(limit == 0 || all <= usize::from(limit), "channel {at} holds {all} messages with a global prefetch of {limit}");
     }
 
+    /// Of the consumers that have been served only one can have stayed, unless its channel was closed.
+    fn check_active(&mut self, tag: u32, queue: Name) {
+        let leaves =
+            |tag: u32, at: ChannelId| self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Cancel(other) if *other == tag));
+        let stays = |tag: u32| {
+            let consumer = &self.consumers[&tag];
+            !consumer.may_be_gone && !self.channels[consumer.channel].ended && !leaves(tag, consumer.channel)
+        };
+        let served = self.consumers.iter().filter(|&(other, consumer)| consumer.queue == queue && (consumer.was_served || *other == tag));
+        let staying: Vec<(u32, ChannelId)> =
+            served.map(|(&tag, consumer)| (tag, consumer.channel)).filter(|&(tag, _)| stays(tag)).collect();
+        if stays(tag) && staying.len() > 1 {
+            let what = format!("consumers of {queue}, which serves one at a time, were served: {staying:?} (consumer and channel)");
+            self.suspect_channels(staying.into_iter().map(|(_, channel)| channel).collect(), what);
+        }
+        self.consumers.get_mut(&tag).expect("it is served").was_served = true;
+    }
+
+    /// A message that an exchange has hashed arrives: at one queue only, the same one as others with its key.
+    fn check_hashed(&mut self, id: MessageId, name: Name) {
+        let message = &self.messages[&id];
+        let elsewhere = message.most.iter().filter(|&&other| other != name).find(|&&other| self.copies[&(id, other)].was_seen());
+        assert!(elsewhere.is_none(), "message {id} is in {name} and in {elsewhere:?}: {:?}", message.publish);
+        if let Some(queues) = message.one_of.clone() {
+            assert!(queues.contains(name), "message {id} is in {name}, and not in one of {queues:?}");
+            let first = *self.hashed.entry((queues, message.publish.key)).or_insert(name);
+            assert_eq!(first, name, "message {id} went elsewhere than others with the key {}", self.messages[&id].publish.key);
+        }
+    }
+
     /// A copy of a message arrives at a client.
     pub(super) fn take(&mut self, at: ChannelId, arrival: &Arrival) {
         let &Arrival { id, queue: name, redelivered, no_ack, tag, consumer } = arrival;
         let message = &self.messages[&id];
         assert!(message.most.contains(name), "message {id} is in {name}, where nothing leads it: {:?}", message.publish);
+        if message.publish.exchange == HASH {
+            self.check_hashed(id, name);
+        }
         let may_be_flagged = self.may_be_flagged(name);
         let state = self.copies[&(id, name)].state;
         let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
@@ -84,7 +120,12 @@ impl Oracle {
         let settled = |channel: &Channel| channel.unsynced_settles.iter().any(|(_, copy)| *copy == (id, name));
         let is_candidate =
             |channel: &ChannelId| state == State::Held(*channel) || settled(&self.channels[*channel]) || (*channel == at && !no_ack);
-        let candidates = (0..self.channels.len()).filter(is_candidate).filter(|&channel| self.may_have_ended(channel));
+        self.suspect_channels((0..self.channels.len()).filter(is_candidate).collect(), what);
+    }
+
+    /// This is right only if the broker has closed one of these channels.
+    fn suspect_channels(&mut self, candidates: Vec<ChannelId>, what: String) {
+        let candidates = candidates.into_iter().filter(|&channel| self.may_have_ended(channel));
         let channels: Vec<_> = candidates.map(|channel| (channel, self.channels[channel].sent)).collect();
         assert!(!channels.is_empty(), "{what}");
         self.suspicions.push(Suspicion { what, channels });

@@ -25,6 +25,8 @@ pub struct Assembled {
     pub confirm: Option<u64>,
     /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it is published.
     pub routes: RouteSet,
+    /// Names among its copies that lead to channels which wait for replies.
+    pub reply_names: Vec<Vec<u8>>,
     /// An exchange on its way remembers it: it is routed, all of it, when it is committed.
     pub is_remembered: bool,
     head: Vec<u8>,

@@ -60,9 +60,10 @@ impl Session {
         }
     }
 
-    /// Returns a mandatory message that found no queue. Before its confirm.
+    /// Returns a mandatory message that found no queue. Before its confirm, and before the close-ok of a channel that its client closes.
     pub fn return_message(&mut self, channel: u16, message: &MessageView<'_>) {
-        if self.open_channel(channel).is_some() {
+        let may_hear = |found: &Channel| matches!(found.life, Life::Open | Life::Leaving);
+        if self.stage == Stage::Running && self.channels.find(channel).is_some_and(may_hear) {
             let code = Code::NoRoute;
             write_return(channel, code as u16, code.name(), message.route.wire(), self.output.bytes_mut());
             write_content(channel, self.client.frame_max, message.properties, message.body, &mut self.output);

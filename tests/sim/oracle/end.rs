@@ -1,0 +1,39 @@
+//! What must hold at the end, when nothing is under way any more.
+
+use super::{Copy, Oracle, State};
+use crate::op::Name;
+
+impl Oracle {
+    /// Nothing is under way any more and everything was consumed: every message must be accounted for.
+    pub fn check_end(&self) {
+        for (id, message) in &self.messages {
+            assert!(
+                !message.publish.mandatory || message.is_returned || !message.is_routed || !message.most.is_empty(),
+                "message {id} was not returned"
+            );
+            let copy = |name: Name| &self.copies[&(*id, name)];
+            let is_accounted = |copy: &Copy| matches!(copy.state, State::Done | State::Unsure | State::Gone) || copy.may_be_gone;
+            for name in &message.least {
+                assert!(
+                    is_accounted(copy(name)),
+                    "message {id} is lost: in {name} it is {:?}, published as {:?}",
+                    copy(name).state,
+                    message.publish
+                );
+            }
+            let one_of = message.one_of.iter().filter(|names| message.is_routed && !names.is_empty());
+            for names in one_of {
+                assert!(names.iter().any(|name| is_accounted(copy(name))), "message {id} is lost: it is in none of {names:?}");
+            }
+        }
+    }
+
+    /// Nothing is under way any more: every request has its answer, every publish its confirm, every oddity its explanation.
+    pub fn check_answers(&self) {
+        assert!(self.suspicions.is_empty(), "nothing explains: {}", self.suspicions[0].what);
+        for (at, channel) in self.channels.iter().enumerate().filter(|(_, channel)| !channel.ended) {
+            assert!(channel.pending.is_empty(), "channel {at} got no answer to {:?}", channel.pending);
+            assert!(channel.unconfirmed.is_empty(), "channel {at} got no confirms for {:?}", channel.unconfirmed);
+        }
+    }
+}
