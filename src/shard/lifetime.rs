@@ -42,12 +42,18 @@ impl Shard {
             return;
         }
         self.special_queues += usize::from(!was_special);
+        self.keep_promises(id);
+        self.shed_extras(id);
+    }
+
+    /// A queue promises something else than before, or has other messages.
+    pub(super) fn keep_promises(&mut self, id: QueueId) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
         if queue.reads_ahead() && queue.spilled() > 0 {
             self.mark_queue(id);
         }
         self.set_queue_timer(id);
         self.trim(id);
-        self.shed_extras(id);
     }
 
     /// A queue that promises nothing any more is plain again.

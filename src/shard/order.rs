@@ -225,8 +225,9 @@ impl Shard {
         }
         self.queues[slot] = Some(Box::new(Queue::new(id, rules)));
         self.levelled_queues += usize::from(rules.priorities.has_levels());
+        self.promise(id, settings); // before it has messages: they are to live as long as it says now
         self.open_log(id, rules.priorities, number);
-        self.promise(id, settings);
+        self.keep_promises(id);
         delays.into_iter().for_each(|exchange| self.delay_for(id, exchange));
         if owner.is_some_and(|owner| self.conns.get(owner.conn).is_none_or(|conn| conn.ending)) {
             self.delete_queue(id, None);
