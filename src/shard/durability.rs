@@ -129,7 +129,7 @@ impl Shard {
     pub(super) fn log_settled(store: &mut Store, queue: &mut Queue, entries: impl Iterator<Item = Entry>) {
         let mut run: Option<(Entry, Entry)> = None;
         for entry in entries {
-            if queue.rules.quorum {
+            if queue.rules.counts {
                 queue.forget(entry);
             }
             if !entry.message.is_logged() {

@@ -180,7 +180,8 @@ impl Shard {
     /// Takes a queue of this shard out of it, with its messages; the answer is how many there were.
     pub(super) fn take_queue(&mut self, id: QueueId) -> Option<(u32, Box<Queue>)> {
         self.bury_all();
-        let messages = self.purge(id);
+        let ready = self.queue_mut(id).map_or(0, |queue| queue.len()); // what waits for its next try is not counted
+        self.purge(id);
         let slot = Key::from(id).slot;
         let queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
         self.forget_timer(&queue);
@@ -189,7 +190,7 @@ impl Shard {
         self.overfull.remove(slot);
         queue.levels().for_each(|level| self.store.close_queue(level.slot()));
         self.retry_getters();
-        Some((messages, queue))
+        Some((u32::try_from(ready).unwrap_or(u32::MAX), queue))
     }
 
     pub(super) fn tell_consumer_gone(&mut self, target: Target) {

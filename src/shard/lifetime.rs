@@ -7,8 +7,8 @@ use super::{Shard, local_queue};
 use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use crate::broker::dead_letter::Reason;
-use crate::broker::queue::{Overflow, Queue, Settings};
-use crate::contract::Entry;
+use crate::broker::queue::{Overflow, Queue, Retry, Settings};
+use crate::contract::{Entry, Outcome};
 use crate::message::{MessageView, Properties, Stamp};
 
 /// What a timer of the shard is for.
@@ -133,6 +133,32 @@ impl Shard {
         self.trim(id);
     }
 
+    /// A message that came back waits before it is ready again, if the queue delays it (row D24). Its time to live goes on.
+    pub(super) fn retry_later(&mut self, id: QueueId, entry: Entry, retry: Retry, outcome: Outcome) {
+        let now = self.time_of_day();
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let failures = queue.counts(entry).map_or(0, |counts| counts.delivered);
+        let deadline = deadline(queue, entry.place(), &self.arena.view(entry.message));
+        match retry.delay(outcome, failures) {
+            Some(delay) if deadline.is_none_or(|deadline| deadline > now) => {
+                queue.extras().held.hold(now.saturating_add(delay), entry);
+                deadline.into_iter().for_each(|deadline| queue.extras().deadlines.push(deadline, entry.place(), entry.place()));
+                self.set_queue_timer(id);
+            }
+            _ => self.take_back(id, std::iter::once(entry)),
+        }
+    }
+
+    /// Messages that have waited long enough are ready again.
+    fn retry_held(&mut self, id: QueueId, time: u64) {
+        let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) else { return };
+        let ready: Vec<Entry> = std::iter::from_fn(|| extras.held.take_due(time)).take(EXPIRE_BUDGET).collect();
+        if !ready.is_empty() {
+            self.take_back(id, ready.into_iter());
+            self.mark_queue(id);
+        }
+    }
+
     /// Lets the oldest messages go while there are more than there may be, some at a time: a policy may make a million of them too many at once. If
     /// only the log has them, they are read first.
     pub(super) fn trim(&mut self, id: QueueId) {
@@ -176,6 +202,7 @@ impl Shard {
             }
         }
         self.on_delays_timer(id);
+        self.retry_held(id, time);
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         queue.extras().timer = None;
         if unused_until(queue).is_some_and(|until| until <= now) {
@@ -195,7 +222,8 @@ impl Shard {
         let slot = queue.first().slot();
         let Some(extras) = &mut queue.extras else { return };
         let release = extras.delays.as_ref().and_then(|delays| delays.next(self.store.is_fetching(slot)));
-        let time = release.into_iter().chain(extras.deadlines.next()).min().map(|time| time.saturating_sub(epoch));
+        let times = release.into_iter().chain(extras.deadlines.next()).chain(extras.held.next());
+        let time = times.min().map(|time| time.saturating_sub(epoch));
         let Some(due) = until.into_iter().chain(time).min().map(|due| due.max(now)) else { return };
         if extras.timer.is_some_and(|(_, set_for)| set_for <= due) {
             return;

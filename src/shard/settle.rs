@@ -75,12 +75,15 @@ impl Shard {
     /// Messages come back that somebody had. Those that have failed too often die (row D23).
     fn give_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>, outcome: Outcome) {
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
-        if queue.extras.is_none() && !queue.rules.quorum {
+        if queue.extras.is_none() && !queue.rules.counts {
             return entries.for_each(|entry| requeue(queue, &self.arena, entry.returned()));
         }
         let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
         dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
-        self.take_back(id, back.into_iter());
+        let Some(retry) = super::local_queue(&mut self.queues, id).and_then(|queue| queue.settings()?.retry) else {
+            return self.take_back(id, back.into_iter());
+        };
+        back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
     }
 
     /// A delivery that its connection could not take, sent with the consumer's `epoch`: it returns to its place, and the consumer waits for

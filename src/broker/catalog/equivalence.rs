@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(compare(table().int("x-expires", 10), table().long("x-expires", 10)), "");
         assert_eq!(compare(table().int("x-expires", 10), table().timestamp("x-expires", 10)), "");
         assert_eq!(compare(table().int("foo", 1), table().text("bar", "b")), "");
-        assert_eq!(compare(table(), table().int("x-delivery-limit", 5)), "", "no argument of classic queues");
+        assert_eq!(compare(table(), table().int("x-quorum-initial-group-size", 5)), "", "no argument of classic queues");
     }
 
     #[test]

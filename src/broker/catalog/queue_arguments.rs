@@ -203,6 +203,11 @@ const CLASSIC: &[&str] = &[
     TYPE,
     "x-queue-master-locator",
     "x-queue-leader-locator",
+    // RabbitMQ knows these for quorum queues only.
+    "x-delivery-limit",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
 ];
 
 const QUORUM: &[&str] = &[
@@ -294,9 +299,9 @@ mod tests {
 
     #[test]
     fn another_type_s_arguments_are_refused_last() {
-        let foreign = "invalid arg 'x-delivery-limit' for Q of queue type rabbit_classic_queue";
-        assert_eq!(of("x-delivery-limit", Value::SignedInt(5)), foreign);
-        let both = TableBuilder::new().int("x-delivery-limit", 5).int("x-expires", 0);
+        let foreign = "invalid arg 'x-quorum-initial-group-size' for Q of queue type rabbit_classic_queue";
+        assert_eq!(of("x-quorum-initial-group-size", Value::SignedInt(5)), foreign);
+        let both = TableBuilder::new().int("x-quorum-initial-group-size", 5).int("x-expires", 0);
         assert_eq!(refusal(both, true), "invalid arg 'x-expires' for Q: {value_zero,0}");
     }
 

@@ -33,7 +33,12 @@ impl<'a> Terms<'a> {
 
     /// The text for `key`: the argument's before a policy's.
     pub fn own_text(&self, key: &Key) -> Option<&'a [u8]> {
-        self.argument(key).or_else(|| self.of_policies(key)).and_then(Value::as_text)
+        self.own(key).and_then(Value::as_text)
+    }
+
+    /// The value for `key`: the argument's before a policy's.
+    pub fn own(&self, key: &Key) -> Option<Value<'a>> {
+        self.argument(key).or_else(|| self.of_policies(key))
     }
 
     /// The text for `key`: a policy's before the argument's.

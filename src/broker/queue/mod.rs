@@ -16,6 +16,7 @@ mod delays;
 mod earlier_ttls;
 mod level;
 mod levels;
+mod retry;
 mod returns;
 mod rules;
 mod settings;
@@ -26,6 +27,7 @@ pub use deadlines::Deadlines;
 pub use delays::Delays;
 pub use level::{Level, Purged};
 pub use levels::{Priorities, priority};
+pub use retry::{Held, Retry};
 pub use returns::Counts;
 pub use rules::{Rules, lasts};
 pub use settings::{DeadLetter, Overflow, Settings};
@@ -50,7 +52,7 @@ pub struct Queue {
     /// Bytes of the bodies of ready messages, but for those that a restart has found and nobody has read yet.
     pub ready_bytes: u64,
     levels: Levels,
-    /// What came back, if it is a quorum queue; it goes before everything that is ready.
+    /// What came back, if that is counted; it goes before everything that is ready.
     returns: Option<Box<Returns>>,
     /// What a plain queue does without.
     pub extras: Option<Box<Extras>>,
@@ -67,6 +69,8 @@ pub struct Extras {
     pub deadlines: Deadlines,
     /// What an exchange delays, if the queue is for that.
     pub delays: Option<Delays>,
+    /// Messages that came back and are not ready again yet.
+    pub held: Held,
     /// Since when nobody has used the queue, milliseconds of the shard's time.
     pub unused_since: u64,
     /// The timer that is set, and for when.
@@ -77,7 +81,7 @@ impl Queue {
     /// An empty queue.
     pub fn new(id: QueueId, rules: Rules) -> Queue {
         let levels = Levels::new(Level::new(rules.priorities.usual, 0, 0, 0));
-        let returns = rules.quorum.then(|| Box::new(Returns::new(rules.delivery_limit)));
+        let returns = rules.counts.then(|| Box::new(Returns::new(rules.delivery_limit)));
         Queue { id, consumers: Consumers::new(&rules), rules, ready_bytes: 0, levels, returns, extras: None }
     }
 
@@ -128,8 +132,9 @@ impl Queue {
     /// Whether it keeps nothing that a plain queue does without.
     pub fn is_plain(&self) -> bool {
         self.extras.as_ref().is_none_or(|extras| {
-            let Extras { settings, earlier, deadlines, delays, .. } = &**extras;
-            *settings == Settings::default() && earlier.is_empty() && deadlines.next().is_none() && delays.is_none()
+            let Extras { settings, earlier, deadlines, delays, held, .. } = &**extras;
+            let keeps_none = deadlines.next().is_none() && delays.is_none() && held.next().is_none();
+            *settings == Settings::default() && earlier.is_empty() && keeps_none
         })
     }
 
@@ -161,6 +166,9 @@ impl Queue {
 
     /// Takes out the message at a place in memory, if it waits there.
     pub fn take(&mut self, place: u64) -> Option<Entry> {
+        if let Some(entry) = self.extras.as_mut().and_then(|extras| extras.held.take(place)) {
+            return Some(entry);
+        }
         if let Some(entry) = self.returns.as_mut().and_then(|returns| returns.take(place)) {
             return Some(entry);
         }
@@ -211,10 +219,11 @@ impl Queue {
         self.levels.change(level, deed)
     }
 
-    /// Messages in memory that are ready for delivery, in any order.
+    /// Messages in memory that nobody has, in any order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let returns = self.returns.iter().flat_map(|returns| returns.iter()).copied();
-        self.levels.iter().flat_map(Level::entries).chain(returns)
+        let held = self.extras.iter().flat_map(|extras| extras.held.iter());
+        self.levels.iter().flat_map(Level::entries).chain(returns).chain(held)
     }
 
     /// Takes the next message. None: there is none, or the log must be read first.
@@ -234,7 +243,7 @@ impl Queue {
         }
     }
 
-    /// Puts an entry back at its place: among those that came back, if it is a quorum queue's and was delivered.
+    /// Puts an entry back at its place: among those that came back, if they are counted and it was delivered.
     pub fn requeue(&mut self, entry: Entry) {
         match &mut self.returns {
             Some(returns) if entry.redelivered() => returns.add(entry),
@@ -284,7 +293,8 @@ impl Queue {
         }
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
-            let delayed = extras.delays.iter_mut().flat_map(Delays::clear);
+            let held = std::mem::take(&mut extras.held);
+            let delayed = extras.delays.iter_mut().flat_map(Delays::clear).chain(held.iter());
             delayed.for_each(|entry| self.levels.change(entry.level(), |level| level.requeue(entry)));
         }
         self.ready_bytes = 0;

@@ -1,7 +1,10 @@
 //! How long a message that came back waits before it is delivered again (row D24): the longer, the more often it has failed.
 
-use crate::contract::Outcome;
-use crate::message::{TableRef, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::broker::policy::{Key, Terms, key};
+use crate::contract::{Entry, Outcome};
+use crate::message::Value;
 
 /// What a queue's arguments say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,17 +18,16 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// None: nobody waits. RabbitMQ does not check these arguments: what it cannot use is as if it was not there.
-    pub fn of(arguments: TableRef<'_>) -> Option<Retry> {
-        let kind = arguments.find("x-delayed-retry-type").and_then(Value::as_text)?;
-        let number = |name| arguments.find(name).and_then(Value::as_int).and_then(|number| u64::try_from(number).ok());
-        let (failed, returned) = match kind {
+    /// What is said of a queue; none: nobody waits. RabbitMQ does not check these arguments: what it cannot use is as if it was not there.
+    pub fn of(terms: &Terms<'_>) -> Option<Retry> {
+        let number = |key| terms.own(key).and_then(Value::as_int).and_then(|number| u64::try_from(number).ok());
+        let (failed, returned) = match terms.own_text(&TYPE)? {
             b"all" => (true, true),
             b"failed" => (true, false),
             b"returned" => (false, true),
             _ => return None,
         };
-        let (min, max) = (number("x-delayed-retry-min")?, number("x-delayed-retry-max").unwrap_or(u64::MAX));
+        let (min, max) = (number(&MIN)?, number(&MAX).unwrap_or(u64::MAX));
         (min > 0).then_some(Retry { failed, returned, min, max })
     }
 
@@ -40,15 +42,77 @@ impl Retry {
     }
 }
 
+/// Messages that wait until they are ready again.
+#[derive(Default, Debug)]
+pub struct Held {
+    /// When each is, milliseconds since 1970, and its place.
+    due: BTreeSet<(u64, u64)>,
+    /// By place.
+    entries: BTreeMap<u64, (u64, Entry)>,
+}
+
+impl Held {
+    /// A message waits until then.
+    pub fn hold(&mut self, due: u64, entry: Entry) {
+        self.due.insert((due, entry.place()));
+        self.entries.insert(entry.place(), (due, entry));
+    }
+
+    /// Takes out the next one whose time has come.
+    pub fn take_due(&mut self, now: u64) -> Option<Entry> {
+        let &(_, place) = self.due.first().filter(|(due, _)| *due <= now)?;
+        self.take(place)
+    }
+
+    /// Takes out the one at this place, if it waits.
+    pub fn take(&mut self, place: u64) -> Option<Entry> {
+        let (due, entry) = self.entries.remove(&place)?;
+        self.due.remove(&(due, place));
+        Some(entry)
+    }
+
+    /// Whether a message at this place waits.
+    pub fn contains(&self, place: u64) -> bool {
+        self.entries.contains_key(&place)
+    }
+
+    /// When the next one is ready.
+    pub fn next(&self) -> Option<u64> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Entry> {
+        self.entries.values().map(|(_, entry)| *entry)
+    }
+}
+
+const TYPE: Key = key("x-delayed-retry-type");
+const MIN: Key = key("x-delayed-retry-min");
+const MAX: Key = key("x-delayed-retry-max");
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::TableBuilder;
+    use crate::message::{MessageRef, TableBuilder, TableRef};
 
     fn retry(kind: &str, min: i32, max: Option<i32>) -> Option<Retry> {
         let arguments = TableBuilder::new().text("x-delayed-retry-type", kind).int("x-delayed-retry-min", min);
         let arguments = max.into_iter().fold(arguments, |arguments, max| arguments.int("x-delayed-retry-max", max));
-        Retry::of(arguments.build().view())
+        Retry::of(&Terms::of(arguments.build().view()))
+    }
+
+    #[test]
+    fn held_messages_come_when_they_are_due() {
+        let mut held = Held::default();
+        for (due, sequence) in [(30, 1), (10, 2), (20, 3), (20, 0)] {
+            held.hold(due, Entry::new(0, sequence, MessageRef::default()));
+        }
+        assert_eq!((held.next(), held.take_due(9)), (Some(10), None));
+        assert_eq!(held.take(3).map(Entry::sequence), Some(3));
+        let order: Vec<u64> = std::iter::from_fn(|| held.take_due(25)).map(Entry::sequence).collect();
+        assert_eq!((order, held.contains(1), held.contains(2), held.next()), (vec![2, 0], true, false, Some(30)));
+        assert!(held.iter().map(Entry::sequence).eq([1]));
     }
 
     #[test]
@@ -66,6 +130,6 @@ mod tests {
             assert_eq!((waits(Outcome::Failed), waits(Outcome::Requeued), waits(Outcome::Undelivered)), (failed, returned, false));
         }
         assert!(retry("disabled", 5, None).is_none() && retry("odd", 5, None).is_none() && retry("all", -1, None).is_none());
-        assert!(retry("all", 0, Some(5)).is_none() && Retry::of(TableRef::EMPTY).is_none());
+        assert!(retry("all", 0, Some(5)).is_none() && Retry::of(&Terms::of(TableRef::EMPTY)).is_none());
     }
 }

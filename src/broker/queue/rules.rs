@@ -15,9 +15,11 @@ pub struct Rules {
     pub auto_delete: bool,
     /// It follows the rules of quorum queues (rows D19, D29).
     pub quorum: bool,
+    /// It counts how often a message comes back, and delivers it before what is ready: a quorum queue, or one that limits or delays returns.
+    pub counts: bool,
     /// Which levels it may have.
     pub priorities: Priorities,
-    /// How often a message of a quorum queue may fail; none: as often as it likes (row D23).
+    /// How often a message may fail where that is counted; none: as often as it likes (row D23).
     pub delivery_limit: Option<u32>,
     /// How long its consumers may keep a delivery, milliseconds, if the queue says so (row S14).
     pub consumer_timeout_ms: Option<u64>,
@@ -28,14 +30,17 @@ pub struct Rules {
 impl Rules {
     /// Those of a declaration, and of all that is said of the queue.
     pub fn of(spec: &QueueSpec, terms: &Terms<'_>) -> Rules {
-        let limit = terms.limit(&DELIVERY_LIMIT).unwrap_or(DELIVERIES);
+        let quorum = is_quorum(&spec.arguments);
+        let said = terms.limit(&DELIVERY_LIMIT);
+        let limit = if quorum { said.or(Some(DELIVERIES)) } else { said };
         let single_active = spec.arguments.find("x-single-active-consumer").and_then(Value::as_bool);
         Rules {
             durable: spec.durable,
             auto_delete: spec.auto_delete,
-            quorum: is_quorum(&spec.arguments),
+            quorum,
+            counts: quorum || said.is_some() || spec.arguments.find("x-delayed-retry-type").is_some(),
             priorities: Priorities::of(&spec.arguments),
-            delivery_limit: u32::try_from(limit).ok(),
+            delivery_limit: limit.and_then(|limit| u32::try_from(limit).ok()),
             consumer_timeout_ms: terms.least(&CONSUMER_TIMEOUT),
             single_active: single_active.unwrap_or_default(),
         }

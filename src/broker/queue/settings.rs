@@ -1,5 +1,6 @@
 //! What a queue promises about its messages beyond keeping them in order: how long it keeps them, how many, and what becomes of the others.
 
+use super::Retry;
 use crate::broker::policy::{Key, Terms, key};
 
 /// The promises of one queue, as its arguments and policies have them. The default promises nothing.
@@ -17,6 +18,8 @@ pub struct Settings {
     pub overflow: Overflow,
     /// Where dead messages go (row D15).
     pub dead_letter: Option<DeadLetter>,
+    /// x-delayed-retry-*: how long what comes back waits (row D24).
+    pub retry: Option<Retry>,
 }
 
 /// What a full queue does.
@@ -56,6 +59,7 @@ impl Settings {
                 Some(b"reject-publish-dlx") => Overflow::RejectPublishDlx,
                 _ => Overflow::DropHead,
             },
+            retry: Retry::of(terms),
             dead_letter: terms.own_text(&DEAD_LETTER_EXCHANGE).map(|exchange| DeadLetter { exchange: exchange.into(), routing_key }),
         }
     }
@@ -104,6 +108,7 @@ mod tests {
             max_length_bytes: Some(4),
             overflow: Overflow::RejectPublish,
             dead_letter: Some(dead_letter),
+            retry: None,
         };
         assert_eq!(Settings::of(&Terms::of(arguments.view()), false), settings);
         assert!(settings.rejects() && settings.is_exceeded(4, 0) && settings.is_exceeded(0, 5) && !settings.is_exceeded(3, 4));
