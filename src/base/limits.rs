@@ -80,6 +80,8 @@ pub const RING_SLOTS: usize = 2048;
 pub const QUEUE_BUDGET: usize = 1024;
 /// Dead messages that are published again in one turn.
 pub const BURY_BUDGET: usize = 256;
+/// When a dead message tries again that nobody took and that may not get lost, milliseconds.
+pub const BURY_AGAIN_MS: u64 = 1000;
 /// How long before it is due a delayed message is fetched from the log, milliseconds: reading many takes a while.
 pub const DELAY_AHEAD_MS: u64 = 10_000;
 /// Delayed messages of one exchange that are fetched at a time.

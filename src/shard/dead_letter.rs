@@ -6,24 +6,38 @@
 //! ```
 //!
 //! The log has the message in its new place before it lets go of the old one, so a crash may leave it in both, but loses none whose new queue
-//! lives on this shard. (What goes to another shard is under way for a moment, as in RabbitMQ.)
+//! lives on this shard. (What goes to another shard is under way for a moment, as in RabbitMQ.) A queue whose strategy is at-least-once keeps each
+//! until all of its new queues have it, and tries again as long as there is none, or one refuses it (row D16).
 
+use std::collections::VecDeque;
+
+use super::lifetime::Timer;
+use super::mail::Hold;
 use super::{Shard, local_queue};
 use crate::base::ids::{QueueAddr, QueueId};
-use crate::base::limits::BURY_BUDGET;
+use crate::base::limits::{BURY_AGAIN_MS, BURY_BUDGET};
 use crate::broker::arena::Holders;
 use crate::broker::dead_letter::{Dead, Death, Reason};
 use crate::broker::exchange::{Chance, Features};
+use crate::broker::queue::{Counts, Queue};
 use crate::broker::router::Way;
 use crate::contract::{Entry, RouteSet};
 use crate::message::{MessageView, Properties, Route, Stamp, Value, wire};
 
 /// A message that died and is to be published again.
 #[derive(Clone, Copy)]
-pub struct Corpse {
+struct Corpse {
     queue: QueueId,
     entry: Entry,
     reason: Reason,
+}
+
+/// Dead messages that are still where they died.
+#[derive(Default)]
+pub struct Unburied {
+    next: VecDeque<Corpse>,
+    /// Those that nobody took, and when they try again.
+    later: VecDeque<(u64, Corpse)>,
 }
 
 /// A dead message on its way: owned, because its old place goes.
@@ -36,6 +50,16 @@ struct Letter {
     copies: bool,
     /// An exchange on its way remembers it: shard 0 routes it.
     is_remembered: bool,
+    /// Its old queue keeps it until the new ones have it.
+    at_least_once: bool,
+    /// It goes nowhere, for there it comes from.
+    is_cycle: bool,
+}
+
+impl Letter {
+    fn finds_nobody(&self) -> bool {
+        self.routes.is_empty() && !self.is_remembered && !self.is_cycle
+    }
 }
 
 impl Shard {
@@ -43,7 +67,7 @@ impl Shard {
     pub(super) fn die(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
         let settings = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings());
         if settings.is_some_and(|settings| settings.dead_letter.is_some()) {
-            self.dead.push_back(Corpse { queue, entry, reason });
+            self.dead.next.push_back(Corpse { queue, entry, reason });
         } else {
             self.let_go(queue, entry);
         }
@@ -58,7 +82,7 @@ impl Shard {
     /// Publishes the dead again, within a budget, and only while the log and the links to other shards have room.
     pub(super) fn bury_dead(&mut self) {
         for _ in 0..BURY_BUDGET {
-            if self.dead.is_empty() || !self.has_room_to_forward() {
+            if self.dead.next.is_empty() || !self.has_room_to_forward() {
                 return;
             }
             self.bury_next();
@@ -67,40 +91,79 @@ impl Shard {
 
     /// The same for all that died in queues that are about to go.
     pub(super) fn bury_all(&mut self) {
-        while !self.dead.is_empty() {
+        while !self.dead.next.is_empty() {
             self.bury_next();
         }
     }
 
     /// Whether there are dead to be published again, and room for them.
     pub(super) fn can_bury(&self) -> bool {
-        !self.dead.is_empty() && self.has_room_to_forward()
+        !self.dead.next.is_empty() && self.has_room_to_forward()
     }
 
     /// Whether the log and the links to other shards have room for what is published again.
     pub(super) fn has_room_to_forward(&self) -> bool {
-        !self.store.is_congested() && self.links.iter().flatten().all(|link| link.has_room())
+        !self.store.is_congested() && !self.transfers.is_full() && self.links.iter().flatten().all(|link| link.has_room())
     }
 
     fn bury_next(&mut self) {
-        let Some(Corpse { queue, entry, reason }) = self.dead.pop_front() else { return };
-        if let Some(letter) = self.letter(queue, entry, reason) {
-            let Letter { route, stamp, properties, routes, copies, is_remembered } = letter;
-            let body = self.arena.view(entry.message).body.to_owned();
-            let message = MessageView { route: Route::new(&route), properties: &properties, stamp, body: body.as_body() };
-            match self.catalog.queue(queue) {
-                Some(info) if is_remembered => self.relay_dead(info.vhost, &message, copies),
-                _ => self.forward_dead(&message, &routes),
+        let Some(Corpse { queue, entry, reason }) = self.dead.next.pop_front() else { return };
+        match self.letter(queue, entry, reason) {
+            Some(letter) if letter.at_least_once && letter.finds_nobody() => self.bury_later(queue, entry, reason),
+            Some(letter) if letter.at_least_once => {
+                self.transfer(queue, entry, Some(reason), |shard, hold| shard.send_letter(queue, entry, &letter, Some(hold)));
+            }
+            letter => {
+                letter.iter().for_each(|letter| _ = self.send_letter(queue, entry, letter, None));
+                self.let_go(queue, entry);
             }
         }
-        self.let_go(queue, entry);
+    }
+
+    /// Publishes a dead message again. The answer is how many times `hold` will be told that some have it.
+    fn send_letter(&mut self, queue: QueueId, entry: Entry, letter: &Letter, hold: Option<Hold>) -> usize {
+        let body = self.arena.view(entry.message).body.to_owned();
+        let Letter { route, properties, stamp, .. } = letter;
+        let message = MessageView { route: Route::new(route), properties, stamp: *stamp, body: body.as_body() };
+        match self.catalog.queue(queue) {
+            Some(info) if letter.is_remembered => {
+                self.relay_dead(info.vhost, &message, letter.copies, hold);
+                1
+            }
+            _ => self.forward_dead(hold, &message, &letter.routes),
+        }
+    }
+
+    /// A dead message that nobody has taken tries again after a while.
+    pub(super) fn bury_later(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
+        let due = self.now + BURY_AGAIN_MS;
+        if self.dead.later.is_empty() {
+            self.timers.set(due, Timer::Dead);
+        }
+        self.dead.later.push_back((due, Corpse { queue, entry, reason }));
+        local_queue(&mut self.queues, queue).into_iter().for_each(|queue| queue.extras().unburied += 1);
+    }
+
+    /// Dead messages that nobody took try again.
+    pub(super) fn on_dead_timer(&mut self) {
+        let now = self.now;
+        while let Some((_, corpse)) = self.dead.later.pop_front_if(|(due, _)| *due <= now) {
+            self.dead.next.push_back(corpse);
+            local_queue(&mut self.queues, corpse.queue).into_iter().for_each(|queue| queue.extras().unburied -= 1);
+        }
+        if let Some((due, _)) = self.dead.later.front() {
+            self.timers.set(*due, Timer::Dead);
+        }
     }
 
     /// What is published of a dead message, and where to; none: nowhere.
     fn letter(&mut self, queue: QueueId, entry: Entry, reason: Reason) -> Option<Letter> {
         let info = self.catalog.queue(queue)?;
-        let target = local_queue(&mut self.queues, queue)?.settings()?.dead_letter.as_ref()?;
+        let home = local_queue(&mut self.queues, queue)?;
+        let target = home.settings()?.dead_letter.as_ref()?;
         let message = self.arena.view(entry.message);
+        let counted = target.at_least_once.then(|| counted(home, entry, reason, message.properties)).flatten();
+        let message = MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message };
         let now = self.epoch_ms + self.now;
         let death = Death { queue: &info.spec.name, reason, time: now / 1000 };
         let dead = Dead::new(&message, &death, self.config.trust_client_deaths);
@@ -114,19 +177,28 @@ impl Shard {
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let way = Way { catalog: &self.catalog, keys, features: Features { headers, properties: Properties::trusted(&dead.properties) } };
         let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes);
+        let found = routes.len();
         routes.retain(|addr| self.catalog.queue(addr.queue).is_some_and(|queue| !dead.is_cycle(&queue.spec.name)));
+        let is_cycle = routes.len() < found;
         let mut route = Vec::with_capacity(2 + target.exchange.len() + key.len());
         wire::put_shortstr(&mut route, &target.exchange);
         wire::put_shortstr(&mut route, key);
         let was_delivered = reason == Reason::Rejected || entry.redelivered();
         let stamp = if was_delivered { message.stamp.delivered() } else { message.stamp };
-        Some(Letter { route, stamp: stamp.died().renewed(now), properties: dead.properties, routes, copies, is_remembered })
+        let (stamp, properties, at_least_once) = (stamp.died().renewed(now), dead.properties, target.at_least_once);
+        Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_cycle })
     }
 
     /// Gives a dead message to queues here and elsewhere. Those that refuse it do not get it.
-    fn forward_dead(&mut self, message: &MessageView<'_>, routes: &[QueueAddr]) {
-        self.forward(None, message, routes);
-        (self.refused, self.link_full) = (false, false);
+    fn forward_dead(&mut self, hold: Option<Hold>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+        let waits = self.forward(hold, message, routes);
+        self.link_full = false;
+        if std::mem::take(&mut self.refused)
+            && let Some((_, at)) = hold.and_then(Hold::as_own)
+        {
+            self.on_transfer_refused(at);
+        }
+        waits
     }
 
     /// A message that was in a queue here is gone.
@@ -136,4 +208,12 @@ impl Shard {
             Shard::log_settled(&mut self.store, queue, std::iter::once(entry));
         }
     }
+}
+
+/// The properties of a dead message with how often it came back, as RabbitMQ writes them if its strategy is at-least-once.
+fn counted(queue: &Queue, entry: Entry, reason: Reason, properties: &[u8]) -> Option<Vec<u8>> {
+    let Counts { acquired, delivered } = queue.counts(entry).unwrap_or_default();
+    let now = u32::from(reason == Reason::Rejected);
+    let counts = Counts { acquired: acquired + now, delivered: delivered + now };
+    (counts != Counts::default()).then(|| counts.write(properties))
 }

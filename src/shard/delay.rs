@@ -114,7 +114,7 @@ impl Shard {
 
     /// Whether there is something due, and room for it.
     pub(super) fn can_release(&self) -> bool {
-        !self.due.is_empty() && !self.transfers.is_full() && self.has_room_to_forward()
+        !self.due.is_empty() && self.has_room_to_forward()
     }
 
     fn route_due(&mut self, id: QueueId, entry: Entry) {
@@ -127,7 +127,7 @@ impl Shard {
         let mut routes = RouteSet::new();
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let routed = router::route_on(&self.catalog, exchange, &message, chance, &mut routes);
-        self.transfer(id, entry, |shard, hold| shard.send_on(exchange, hold, &message, &routed, &routes));
+        self.transfer(id, entry, None, |shard, hold| shard.send_on(exchange, hold, &message, &routed, &routes));
     }
 
     /// Gives a message to the queues where its exchange has led it. The answer is how many times `hold` will be told that some have it.
@@ -138,7 +138,7 @@ impl Shard {
             let vhost = self.catalog.exchange(exchange).expect("it was routed by it").vhost;
             let passed = Some(exchange);
             self.send_relay(
-                Relay { publisher: Some(hold), vhost, mandatory: false, is_awaited: true, copies: true, passed, at: 0 },
+                Relay { publisher: Some(hold), vhost, mandatory: false, is_awaited: true, copies: true, is_dead: false, passed, at: 0 },
                 &message,
             );
             return 1;

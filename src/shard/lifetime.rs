@@ -18,6 +18,8 @@ pub enum Timer {
     Conn(crate::base::ids::ConnId),
     /// A queue's.
     Queue(QueueId),
+    /// That of dead messages which nobody took.
+    Dead,
 }
 
 impl Shard {

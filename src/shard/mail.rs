@@ -155,7 +155,7 @@ impl Publish {
 /// A message whose way leads through an exchange that remembers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Relay {
-    /// Its publisher, and its sequence number if that waits for it. None: it is a dead letter.
+    /// Who has published it, and its sequence number if that waits for it. None: nobody who wants to hear of it.
     pub publisher: Option<Hold>,
     /// Where it was published.
     pub vhost: VhostId,
@@ -165,6 +165,8 @@ pub struct Relay {
     pub is_awaited: bool,
     /// CC and BCC are keys, too.
     pub copies: bool,
+    /// It is a dead letter.
+    pub is_dead: bool,
     /// It comes from this exchange, which has delayed it.
     pub passed: Option<ExchangeId>,
     /// Its record in the block.

@@ -73,7 +73,7 @@ use crate::store::{Op, Store};
 
 use conn::Conn;
 use conns::Conns;
-use dead_letter::Corpse;
+use dead_letter::Unburied;
 use delivery::RemoteHold;
 use durability::{LogWait, Logging};
 use lifetime::Timer;
@@ -112,7 +112,7 @@ pub struct Shard {
     /// Queues here that have levels.
     levelled_queues: usize,
     /// Messages that died and are to be published again.
-    dead: VecDeque<Corpse>,
+    dead: Unburied,
     /// Delayed messages that are to be routed.
     due: VecDeque<(QueueId, Entry)>,
     transfers: Transfers,
@@ -324,7 +324,7 @@ impl Shard {
             epoch_ms: 0,
             special_queues: 0,
             levelled_queues: 0,
-            dead: VecDeque::new(),
+            dead: Unburied::default(),
             due: VecDeque::new(),
             transfers: Transfers::default(),
             trim_due: 0,

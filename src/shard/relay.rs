@@ -86,15 +86,20 @@ impl Shard {
         let publisher = Some(Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() });
         self.hold_published(id, channel, sequence, 1, 1);
         let link = self.link(ShardId::ORDERER);
-        let relay = Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, passed: None, at: 0 };
+        let relay =
+            Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, is_dead: false, passed: None, at: 0 };
         link.relay(&published.contents[0].sent_to(published.route), relay);
         let has_room = link.has_room();
         self.link_full |= !has_room;
     }
 
-    /// A message that died here, on whose way is an exchange that remembers. `copies`: CC and BCC are keys, too.
-    pub(super) fn relay_dead(&mut self, vhost: VhostId, message: &MessageView<'_>, copies: bool) {
-        self.send_relay(Relay { publisher: None, vhost, mandatory: false, is_awaited: false, copies, passed: None, at: 0 }, message);
+    /// A message that died here, on whose way is an exchange that remembers. `copies`: CC and BCC are keys, too. `hold` hears that queues have it.
+    pub(super) fn relay_dead(&mut self, vhost: VhostId, message: &MessageView<'_>, copies: bool, hold: Option<Hold>) {
+        let is_awaited = hold.is_some();
+        self.send_relay(
+            Relay { publisher: hold, vhost, mandatory: false, is_awaited, copies, is_dead: true, passed: None, at: 0 },
+            message,
+        );
     }
 
     /// A message of a queue here goes on, through an exchange that remembers.
@@ -108,11 +113,11 @@ impl Shard {
 
     /// Shard 0: a message from shard `from`.
     pub(super) fn on_relay(&mut self, from: ShardId, relay: &Relay, message: &MessageView<'_>) {
-        let &Relay { publisher, vhost, mandatory, is_awaited, copies, passed, .. } = relay;
+        let &Relay { publisher, vhost, mandatory, is_awaited, copies, is_dead, passed, .. } = relay;
         let mut routes = std::mem::take(&mut self.routes);
         let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
         let message = MessageView { properties: passed.properties.as_deref().unwrap_or(message.properties), ..*message };
-        if publisher.is_none() {
+        if is_dead {
             let dead = Dead::again(message.properties);
             routes.retain(|addr| self.catalog.queue(addr.queue).is_some_and(|queue| !dead.is_cycle(&queue.spec.name)));
         }

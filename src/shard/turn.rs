@@ -78,6 +78,7 @@ impl Shard {
             match timer {
                 Timer::Conn(id) => self.on_timer(id),
                 Timer::Queue(id) => self.on_queue_timer(id),
+                Timer::Dead => self.on_dead_timer(),
             }
         }
     }

@@ -69,6 +69,8 @@ pub struct Extras {
     pub deadlines: Deadlines,
     /// What an exchange delays, if the queue is for that.
     pub delays: Option<Delays>,
+    /// Dead messages that nobody took yet and that the queue has to keep; they count to its limits.
+    pub unburied: u64,
     /// Messages that came back and are not ready again yet.
     pub held: Held,
     /// Since when nobody has used the queue, milliseconds of the shard's time.
@@ -140,7 +142,8 @@ impl Queue {
 
     /// Whether another message of `bytes` bytes would be refused.
     pub fn refuses(&self, bytes: usize) -> bool {
-        let (length, bytes) = (self.len() as u64 + 1, self.ready_bytes + bytes as u64);
+        let unburied = self.extras.as_ref().map_or(0, |extras| extras.unburied);
+        let (length, bytes) = (self.len() as u64 + unburied + 1, self.ready_bytes + bytes as u64);
         self.settings().is_some_and(|settings| settings.rejects() && settings.is_exceeded(length, bytes))
     }
 

@@ -41,12 +41,15 @@ pub struct DeadLetter {
     pub exchange: Box<[u8]>,
     /// The routing key, if not the message's own.
     pub routing_key: Option<Box<[u8]>>,
+    /// The queue keeps each until another has it (row D16).
+    pub at_least_once: bool,
 }
 
 impl Settings {
     /// What is said of a queue. Of a full classic queue its own argument has the last word, of a quorum queue the policies.
     pub fn of(terms: &Terms<'_>, quorum: bool) -> Settings {
         let routing_key = terms.own_text(&DEAD_LETTER_ROUTING_KEY).map(Box::from);
+        let strategy = terms.own_text(&DEAD_LETTER_STRATEGY);
         let overflow = if quorum { terms.policy_text(&OVERFLOW) } else { terms.own_text(&OVERFLOW) };
         Settings {
             message_ttl: terms.least(&MESSAGE_TTL),
@@ -60,7 +63,12 @@ impl Settings {
                 _ => Overflow::DropHead,
             },
             retry: Retry::of(terms),
-            dead_letter: terms.own_text(&DEAD_LETTER_EXCHANGE).map(|exchange| DeadLetter { exchange: exchange.into(), routing_key }),
+            dead_letter: terms.own_text(&DEAD_LETTER_EXCHANGE).map(|exchange| DeadLetter {
+                exchange: exchange.into(),
+                routing_key,
+                // A queue that drops its oldest messages cannot promise it, as in RabbitMQ.
+                at_least_once: quorum && strategy == Some(b"at-least-once") && overflow == Some(b"reject-publish"),
+            }),
         }
     }
 
@@ -75,6 +83,7 @@ impl Settings {
     }
 }
 
+const DEAD_LETTER_STRATEGY: Key = key("x-dead-letter-strategy");
 const MESSAGE_TTL: Key = key("x-message-ttl");
 const EXPIRES: Key = key("x-expires");
 const MAX_LENGTH: Key = key("x-max-length");
@@ -100,7 +109,7 @@ mod tests {
             .text("x-dead-letter-exchange", "")
             .text("x-dead-letter-routing-key", "k")
             .build();
-        let dead_letter = DeadLetter { exchange: Box::default(), routing_key: Some(Box::from(&b"k"[..])) };
+        let dead_letter = DeadLetter { exchange: Box::default(), routing_key: Some(Box::from(&b"k"[..])), at_least_once: false };
         let settings = Settings {
             message_ttl: Some(1),
             expires: Some(2),
@@ -122,7 +131,7 @@ mod tests {
         let terms = Terms { arguments: arguments.view(), policy: policy.view(), operator: operator.view() };
         let [classic, quorum] = [false, true].map(|quorum| Settings::of(&terms, quorum));
         assert_eq!((classic.max_length, classic.message_ttl, classic.overflow), (Some(3), Some(5), Overflow::RejectPublish));
-        assert_eq!(classic.dead_letter, Some(DeadLetter { exchange: Box::from(&b"d"[..]), routing_key: None }));
+        assert_eq!(classic.dead_letter, Some(DeadLetter { exchange: Box::from(&b"d"[..]), routing_key: None, at_least_once: false }));
         assert_eq!(quorum.overflow, Overflow::DropHead);
     }
 }
