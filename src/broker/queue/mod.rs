@@ -134,8 +134,8 @@ impl Queue {
     /// Whether it keeps nothing that a plain queue does without.
     pub fn is_plain(&self) -> bool {
         self.extras.as_ref().is_none_or(|extras| {
-            let Extras { settings, earlier, deadlines, delays, held, .. } = &**extras;
-            let keeps_none = deadlines.next().is_none() && delays.is_none() && held.next().is_none();
+            let Extras { settings, earlier, deadlines, delays, held, unburied, .. } = &**extras;
+            let keeps_none = deadlines.next().is_none() && delays.is_none() && held.next().is_none() && *unburied == 0;
             *settings == Settings::default() && earlier.is_empty() && keeps_none
         })
     }
