@@ -2,7 +2,7 @@
 
 use ringmq::base::rng::Rng;
 
-use crate::op::{Binding, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES, STAYING};
+use crate::op::{Binding, DELAY_MAX, DELAYING, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES, STAYING, delays, kind};
 
 /// The dice of a run.
 pub struct Dice(Rng);
@@ -56,9 +56,10 @@ impl Dice {
         self.pick(EXCHANGES).0
     }
 
-    /// The same, but for the one that remembers.
-    fn other_exchange(&mut self) -> Name {
-        let others: Vec<Name> = EXCHANGES.iter().map(|(name, _)| *name).filter(|&name| name != MEMORY).collect();
+    /// The same, but for those behind which nothing is to come: one that remembers, those that delay but for one.
+    pub fn other_exchange(&mut self) -> Name {
+        let is_other = |name: &Name| *name != MEMORY && !DELAYING[1..].contains(name);
+        let others: Vec<Name> = EXCHANGES.iter().map(|(name, _)| *name).filter(is_other).collect();
         self.pick(&others)
     }
 
@@ -67,23 +68,32 @@ impl Dice {
         let source = if self.one_in(6) { "amq.direct" } else { self.exchange() };
         let to_queue = !self.one_in(4);
         let destination = if to_queue { self.queue() } else { self.other_exchange() };
-        let key = if source == "t0" { self.pick(PATTERNS) } else { self.pick(KEYS) };
+        let key = if kind(source) == "topic" { self.pick(PATTERNS) } else { self.pick(KEYS) };
         let headers = (source == "h0").then(|| (self.one_in(2), self.headers(1)));
         Binding { source, destination, to_queue, key, headers }
     }
 
     /// A message.
     pub fn publish(&mut self, id: MessageId) -> Publish {
-        let exchange = match self.below(10) {
+        let exchange = match self.below(12) {
             0..4 => "",
             4 => "amq.direct",
             5 => "f0",
+            6..8 => self.pick(DELAYING),
             _ => self.exchange(),
         };
         let key = if exchange.is_empty() { self.queue() } else { self.pick(KEYS) };
         let headers = if exchange == "h0" || self.one_in(4) { self.headers(0) } else { Vec::new() };
         let priority = [None, Some(0), Some(1), Some(70), Some(255)][self.index(5)];
-        Publish { id, exchange, key, headers, mandatory: self.one_in(3), persistent: !self.one_in(3), priority }
+        let copy = self.one_in(8).then(|| self.pick(KEYS));
+        Publish { id, exchange, key, headers, copy, delay: None, mandatory: self.one_in(3), persistent: !self.one_in(3), priority }
+    }
+
+    /// How long a message for this exchange is to wait: mostly for some time, if it delays.
+    pub fn delay(&mut self, exchange: Name) -> Option<u64> {
+        let longest = self.pick(&[40, 1000, 9000, DELAY_MAX]);
+        let waits = if delays(exchange) { !self.one_in(4) } else { self.one_in(20) };
+        waits.then(|| 1 + self.below(longest))
     }
 
     /// An operation on the catalog.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::choice::Dice;
 use crate::history::History;
 use crate::model::{Mode, Model};
-use crate::op::{EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, QUEUES, Saw, Settle, saw};
+use crate::op::{DELAY_MAX, DELAYING, EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, QUEUES, Saw, Settle, saw};
 use crate::policies::Deed;
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{self, Event, Incoming};
@@ -46,7 +46,7 @@ impl<'b> Exact<'b> {
             self.connect();
         }
         for _ in 0..operations {
-            match self.dice.weighted(&[20, 30, 14, 5, 6, 16, 1, 1, 2]) {
+            match self.dice.weighted(&[20, 30, 14, 5, 6, 16, 1, 1, 2, 5]) {
                 0 => self.topology(),
                 1 => self.publish(),
                 2 => self.consume(),
@@ -55,13 +55,21 @@ impl<'b> Exact<'b> {
                 5 => self.settle(),
                 6 => self.reconnect(),
                 7 => self.transaction(),
-                _ => self.operate(),
+                8 => self.operate(),
+                _ => {
+                    let longest = self.dice.pick(&[3, 50, 2000, DELAY_MAX / 2]);
+                    let ms = 1 + self.dice.below(longest);
+                    self.pass_time(ms);
+                }
             }
         }
     }
 
     /// Removes what the run made, and hangs up.
     pub fn finish(&mut self) {
+        if self.dice.one_in(2) {
+            self.pass_time(DELAY_MAX + DELAYING.len() as u64);
+        }
         let at = self.place();
         self.clients
             .keys()
@@ -99,6 +107,25 @@ impl<'b> Exact<'b> {
         self.compare();
     }
 
+    /// Time passes. (A broker behind an address has a clock of its own, and is told to delay nothing.)
+    fn pass_time(&mut self, ms: u64) {
+        let end = self.model.now + ms;
+        while self.quiet_steps == 0 && self.model.now < end {
+            let time = self.model.next_due().map_or(end, |due| due.min(end));
+            self.history.note(format_args!("{} ms pass", time - self.model.now));
+            self.broker.pass_time(time - self.model.now);
+            self.model.pass_to(time);
+            self.compare();
+        }
+    }
+
+    /// How long a message for this exchange is to wait. What waits in several exchanges is never due at the same time, for its order would be open.
+    fn delay(&mut self, exchange: Name) -> Option<u64> {
+        let (lanes, lane) = (DELAYING.len() as u64, DELAYING.iter().position(|&name| name == exchange).unwrap_or(0) as u64);
+        let delay = self.dice.delay(exchange).filter(|_| self.quiet_steps == 0)?;
+        Some((self.model.now + delay).next_multiple_of(lanes) + lane - self.model.now)
+    }
+
     fn topology(&mut self) {
         let (at, op) = (self.place(), self.dice.topology());
         self.act(at, &[op]);
@@ -131,6 +158,7 @@ impl<'b> Exact<'b> {
         if !self.model.exchanges.contains(message.exchange) && !self.dice.one_in(8) {
             message.exchange = self.dice.pick(&self.model.exchanges.iter().copied().collect::<Vec<_>>());
         }
+        message.delay = self.delay(message.exchange);
         message
     }
 

@@ -1,6 +1,8 @@
 //! The oracle broker: AMQP's rules in lists and loops, one operation after the other, so that it is obviously right. It knows no shards,
 //! no bytes and no performance, and shares nothing with the product. It says what every client must see of an operation.
 
+mod delays;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +24,9 @@ pub struct Model {
     pub refusals: BTreeMap<Place, BTreeSet<u64>>,
     policies: Policies,
     incarnations: u64,
+    /// Milliseconds since the start.
+    pub now: u64,
+    delayed: delays::Delayed,
 }
 
 /// A queue.
@@ -241,6 +246,7 @@ impl Model {
 
     fn delete_exchange(&mut self, name: Name) {
         if self.exchanges.remove(name) {
+            self.delayed.forget(name);
             self.drop_bindings(|binding| binding.source == name || (!binding.to_queue && binding.destination == name));
         }
     }
@@ -277,10 +283,11 @@ impl Model {
     fn route(&mut self, at: Place, message: &Publish) -> bool {
         let exists = |name: &Name| self.queues.contains_key(name);
         let alternate = |name| self.policies.alternate(name).filter(|alternate| self.exchanges.contains(alternate));
-        let queues = routing::route(&self.bindings, exists, alternate, message);
-        if queues.is_empty() && message.mandatory {
+        let (queues, waits) = routing::route(&self.bindings, exists, alternate, message);
+        if queues.is_empty() && waits.is_empty() && message.mandatory {
             self.expect(at, Saw::Returned(message.id));
         }
+        waits.into_iter().for_each(|exchange| self.delayed.add(self.now, exchange, message));
         let mut is_refused = false;
         for name in queues {
             let is_full = self.policies.length(name).is_some_and(|length| self.queues[name].ready.len() >= length);

@@ -19,9 +19,26 @@ pub const QUEUES: &[Name] = &["q0", "p0", "s0", "q2", "v0", "a0", "x0"];
 /// Those of them that go only if somebody deletes them.
 pub const STAYING: &[Name] = QUEUES.split_at(5).0;
 
-/// Exchanges that clients declare, with their types: the one called `a…` goes with its last binding, `v…` is transient, [`MEMORY`] remembers.
-pub const EXCHANGES: &[(Name, Name)] =
-    &[("d0", "direct"), ("f0", "fanout"), ("t0", "topic"), ("h0", "headers"), ("af0", "fanout"), ("vf0", "fanout"), (MEMORY, "fanout")];
+/// Exchanges that clients declare, with the types by which they route: the one called `a…` goes with its last binding, `v…` is transient, [`MEMORY`]
+/// remembers, and [`DELAYING`] delay.
+pub const EXCHANGES: &[(Name, Name)] = &[
+    ("d0", "direct"),
+    ("f0", "fanout"),
+    ("t0", "topic"),
+    ("h0", "headers"),
+    ("af0", "fanout"),
+    ("vf0", "fanout"),
+    (MEMORY, "fanout"),
+    ("w0", "topic"),
+    ("w1", "direct"),
+    ("vw0", "fanout"),
+];
+
+/// Exchanges that delay what asks for it. Only the first of them is bound behind others, so that a message waits in one of them at most.
+pub const DELAYING: &[Name] = &["w0", "w1", "vw0"];
+
+/// The longest delay, in milliseconds: most such messages are in the log only.
+pub const DELAY_MAX: u64 = 25_000;
 
 /// Shard 0 routes what is published to this one, because it would drop duplicates. (There are none.) It is never bound behind another exchange.
 pub const MEMORY: Name = "m0";
@@ -97,6 +114,10 @@ pub struct Publish {
     pub exchange: Name,
     pub key: Name,
     pub headers: Vec<(Name, Name)>,
+    /// A further routing key (CC).
+    pub copy: Option<Name>,
+    /// Milliseconds (x-delay).
+    pub delay: Option<u64>,
     pub mandatory: bool,
     pub persistent: bool,
     pub priority: Option<u8>,
@@ -168,10 +189,11 @@ impl Op {
         };
         match self {
             Op::DeclareExchange(name) => {
-                let kind = kind(name);
+                let inner = delays(name).then(|| (b"x-delayed-type".to_vec(), Value::text(kind(name))));
+                let kind = if inner.is_some() { "x-delayed-message" } else { kind(name) };
                 let (durable, auto) = (Value::Bool(is_durable(name)), Value::Bool(name.starts_with('a')));
                 let remembers = (b"x-message-deduplication".to_vec(), Value::Bool(*name == MEMORY));
-                let arguments = ("arguments", Value::Table(vec![remembers]));
+                let arguments = ("arguments", Value::Table([remembers].into_iter().chain(inner).collect()));
                 let fields = [("exchange", text(name)), ("type", text(kind)), ("durable", durable), ("auto_delete", auto), arguments];
                 frame("exchange.declare", &fields)
             }
@@ -254,6 +276,11 @@ impl Publish {
         if has_priorities(queue) { self.priority.unwrap_or(0).min(PRIORITY_MAX) } else { 0 }
     }
 
+    /// Its routing keys.
+    pub fn keys(&self) -> impl Iterator<Item = Name> {
+        [self.key].into_iter().chain(self.copy)
+    }
+
     fn encode(&self, channel: u16, piece: usize) -> Vec<u8> {
         let fields =
             [("exchange", Value::text(self.exchange)), ("routing_key", Value::text(self.key)), ("mandatory", Value::Bool(self.mandatory))];
@@ -265,8 +292,11 @@ impl Publish {
         if self.persistent {
             properties.insert(0, ("delivery_mode".to_owned(), Value::number(2u8)));
         }
-        if !self.headers.is_empty() {
-            properties.insert(0, ("headers".to_owned(), Value::Table(table(&self.headers))));
+        let mut headers = table(&self.headers);
+        headers.extend(self.delay.map(|delay| (b"x-delay".to_vec(), Value::Number('l', delay.into()))));
+        headers.extend(self.copy.map(|key| (b"CC".to_vec(), Value::Array(vec![Value::text(key)]))));
+        if !headers.is_empty() {
+            properties.insert(0, ("headers".to_owned(), Value::Table(headers)));
         }
         client::publish(channel, &method, &Content { properties, body: body(self.id), parts: Vec::new() }, piece)
     }
@@ -285,7 +315,12 @@ pub fn is_single_active(queue: Name) -> bool {
     queue.starts_with('s')
 }
 
-/// The type of an exchange.
+/// Whether an exchange delays what asks for it.
+pub fn delays(exchange: Name) -> bool {
+    DELAYING.contains(&exchange)
+}
+
+/// The type by which an exchange routes.
 pub fn kind(exchange: Name) -> Name {
     match exchange {
         "" => "default",

@@ -5,7 +5,7 @@ use ringmq::config::Config;
 
 use crate::choice::Dice;
 use crate::limits::join;
-use crate::op::{EXCHANGES, MEMORY, Name};
+use crate::op::Name;
 use crate::support::client::{self, Content};
 use crate::support::cluster::Cluster;
 use crate::support::ctl::Ctl;
@@ -57,11 +57,10 @@ impl Deed {
         let length = 1 + dice.index(3);
         let change = match dice.below(8) {
             0..5 => {
-                let alternates: Vec<Name> = EXCHANGES.iter().map(|(name, _)| *name).filter(|&name| name != MEMORY).collect();
                 let says = match dice.below(4) {
                     0..2 => Says::Length(length),
                     2 => Says::Refuses(length),
-                    _ => Says::Alternate(dice.pick(&alternates)),
+                    _ => Says::Alternate(dice.other_exchange()),
                 };
                 Change::Set(Policy { name: dice.pick(NAMES), begins, priority: dice.below(3), says })
             }
@@ -193,4 +192,4 @@ fn messages_in(cluster: &Cluster) -> usize {
 }
 
 const NAMES: &[Name] = &["pa", "pb", "pc"];
-const BEGINNINGS: &[Name] = &["", "q", "p", "a", "d0", "f0", "m", "amq", "q2", "v"];
+const BEGINNINGS: &[Name] = &["", "q", "p", "a", "d0", "f0", "m", "amq", "q2", "v", "w"];

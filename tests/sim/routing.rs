@@ -1,24 +1,29 @@
-//! Which queues a message reaches, the slow and plain way.
+//! Which queues a message reaches, and where it waits, the slow and plain way.
 
 use std::collections::BTreeSet;
 
-use crate::op::{Binding, Name, Publish, kind};
+use crate::op::{Binding, Name, Publish, delays, kind};
 
-/// The queues of a message under these bindings; `exists` knows the queues that the default exchange leads to, `alternate` where an exchange sends
-/// what it cannot route.
+/// The queues of a message under these bindings, and the exchanges that delay it; `exists` knows the queues that the default exchange leads to,
+/// `alternate` where an exchange sends what it cannot route.
 pub fn route(
     bindings: &[Binding],
     exists: impl Fn(&Name) -> bool,
     alternate: impl Fn(Name) -> Option<Name>,
     message: &Publish,
-) -> BTreeSet<Name> {
+) -> (BTreeSet<Name>, Vec<Name>) {
+    let mut waits = Vec::new();
     if message.exchange.is_empty() {
-        return Some(message.key).filter(exists).into_iter().collect();
+        return (message.keys().filter(exists).collect(), waits);
     }
     let (mut queues, mut exchanges) = (BTreeSet::new(), vec![message.exchange]);
     let mut next = 0;
     while let Some(&exchange) = exchanges.get(next) {
         next += 1;
+        if message.delay.is_some() && delays(exchange) {
+            waits.push(exchange);
+            continue;
+        }
         let found = || bindings.iter().filter(|binding| binding.source == exchange && matches(binding, message));
         let instead = alternate(exchange).filter(|alternate| found().next().is_none() && !exchanges.contains(alternate));
         exchanges.extend(instead);
@@ -30,16 +35,16 @@ pub fn route(
             }
         }
     }
-    queues
+    (queues, waits)
 }
 
 fn matches(binding: &Binding, message: &Publish) -> bool {
     match kind(binding.source) {
-        "direct" => binding.key == message.key,
+        "direct" => message.keys().any(|key| binding.key == key),
         "fanout" | "x-consistent-hash" => true, // this one chooses one of them
         "topic" => {
-            let (pattern, key): (Vec<&str>, Vec<&str>) = (binding.key.split('.').collect(), message.key.split('.').collect());
-            topic_matches(&pattern, &key)
+            let words = |key: Name| key.split('.').collect::<Vec<&str>>();
+            message.keys().any(|key| topic_matches(&words(binding.key), &words(key)))
         }
         _ => {
             let Some((all, headers)) = &binding.headers else { return true };

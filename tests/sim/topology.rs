@@ -46,17 +46,23 @@ impl Topology {
         self.exchanges.get(name).is_some_and(|exchange| exchange.certain)
     }
 
+    /// Whether the exchange may exist.
+    pub fn may_have_exchange(&self, name: Name) -> bool {
+        self.exchanges.get(name).is_some_and(|exchange| exchange.possible)
+    }
+
     /// Whether the queue may exist.
     pub fn may_have_queue(&self, name: Name) -> bool {
         self.queues.get(name).is_some_and(|queue| queue.possible)
     }
 
-    /// The least and the most that a message may reach.
+    /// The least and the most that a message may reach, once it has waited.
     pub fn route(&self, message: &Publish) -> (BTreeSet<Name>, BTreeSet<Name>) {
+        let message = &Publish { delay: None, ..message.clone() };
         let pick = |which: fn(&Existence) -> bool| {
             let bindings: Vec<Binding> =
                 self.bindings.iter().filter(|(_, state)| which(state)).map(|(binding, _)| binding.clone()).collect();
-            routing::route(&bindings, |name| self.queues.get(name).is_some_and(which), |_| None, message)
+            routing::route(&bindings, |name| self.queues.get(name).is_some_and(which), |_| None, message).0
         };
         let most = pick(|state| state.possible);
         (if message.exchange == HASH { BTreeSet::new() } else { pick(|state| state.certain) }, most)
