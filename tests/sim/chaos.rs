@@ -1,7 +1,8 @@
 //! Everything at once: clients that do not wait, a network that tears writes and reads, stalls and resets, and shards that take their turns
-//! in any order; disks that are slow or full; crashes (see [`restart`]); operators who set [`policies`]. After a while the faults end, the clients finish, everything is consumed,
-//! and nothing may remain.
+//! in any order; disks that are slow or full; crashes (see [`restart`]); operators who set [`policies`]. After a while the faults [`end`], the clients finish,
+//! everything is consumed, and nothing may remain.
 
+mod end;
 mod policies;
 mod restart;
 
@@ -14,13 +15,12 @@ use ringmq::config::Config;
 use crate::choice::{Dice, hash_binding};
 use crate::exact::handshake;
 use crate::history::History;
-use crate::op::{HASH, MessageId, Name, Op, QUEUES, STAYING, Saw, Settle, saw};
+use crate::op::{HASH, MessageId, Name, Op, STAYING, Saw, Settle, delays, saw};
 use crate::oracle::{ChannelId, Oracle};
-use crate::support::broker::{Broker, Conn};
+use crate::support::broker::Conn;
 use crate::support::client::{Event, Incoming};
 use crate::support::cluster::Cluster;
-use crate::support::value::Value;
-use crate::support::wire::{self, Method};
+use crate::support::wire::Method;
 
 /// A run.
 pub struct Chaos<'h> {
@@ -101,7 +101,7 @@ impl<'h> Chaos<'h> {
             self.spread_by_hash();
         }
         for _ in 0..steps {
-            match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1, 1, 1]) {
+            match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1, 1, 1, 1]) {
                 0 => self.act(),
                 1 => self.deliver_some(),
                 2 => self.read_some(),
@@ -110,7 +110,8 @@ impl<'h> Chaos<'h> {
                 5 => self.reset_one(),
                 6 => self.raise_or_clear_alarm(),
                 7 => self.trouble_disks(),
-                _ => self.set_or_clear_policy(),
+                8 => self.set_or_clear_policy(),
+                _ => self.let_time_pass(),
             }
         }
         self.finish();
@@ -164,6 +165,7 @@ impl<'h> Chaos<'h> {
     fn send(&mut self, client: usize, channel: u16, op: Op) {
         let at = self.clients[client].channels[&channel];
         self.history.note(format_args!("client {client}.{channel} (channel {at}) {op:?}"));
+        self.oracle.now = self.cluster.time_of_day();
         self.oracle.on_sent(at, &op);
         let target = &mut self.clients[client];
         target.outbox.extend(op.encode(channel, target.piece));
@@ -211,10 +213,12 @@ impl<'h> Chaos<'h> {
             message.exchange = if self.dice.one_in(3) { "amq.fanout" } else { "" };
         }
         if self.oracle.topology.has_exchange(HASH) && self.dice.one_in(5) {
-            message.exchange = HASH;
+            (message.exchange, message.copy) = (HASH, None);
         } else if message.exchange.is_empty() {
             message.key = self.queue();
         }
+        // What waits behind another exchange comes to a queue twice, if that leads there too.
+        message.delay = self.dice.delay(message.exchange).filter(|_| delays(message.exchange));
         message
     }
 
@@ -297,6 +301,7 @@ impl<'h> Chaos<'h> {
 
     fn read(&mut self, client: usize, count: usize) {
         let bytes = self.cluster.read(self.clients[client].conn, count);
+        self.oracle.now = self.cluster.time_of_day();
         for (channel, event) in self.clients[client].incoming.feed(&bytes) {
             self.on_event(client, channel, event);
         }
@@ -353,6 +358,17 @@ impl<'h> Chaos<'h> {
         }
     }
 
+    /// Some time passes at once, though not while clients introduce themselves, for which they have not long.
+    fn let_time_pass(&mut self) {
+        let introduced = |at: &ChannelId| !matches!(self.oracle.channels[*at].pending.front(), Some((Op::Open, _)));
+        if self.clients.iter().all(|client| client.channels.values().all(introduced)) {
+            let longest = self.dice.pick(&[100, 1000, 5000, 12_000]);
+            let ms = self.dice.below(longest);
+            self.history.note(format_args!("{ms} ms pass"));
+            self.cluster.set_clock(self.cluster.now() + ms);
+        }
+    }
+
     fn stall_or_go_on(&mut self) {
         let client = self.dice.index(self.clients.len());
         self.clients[client].stalled = self.faults.stalls && !self.clients[client].stalled;
@@ -381,90 +397,6 @@ impl<'h> Chaos<'h> {
     fn piece_size(&mut self) -> usize {
         let most = self.dice.pick(&[8, 100, 2000, 100_000]);
         1 + self.dice.index(most)
-    }
-
-    /// The faults end: everything arrives and is answered, clients settle what they hold and leave, and one client consumes the rest.
-    fn finish(&mut self) {
-        self.clients.iter_mut().for_each(|client| client.stalled = false);
-        self.relieve_disks();
-        ALARMS.iter().for_each(|&alarm| self.cluster.raise(alarm, false));
-        self.come_to_rest();
-        self.history.note("all clients settle and leave");
-        for client in 0..self.clients.len() {
-            self.settle_all(client);
-        }
-        self.come_to_rest();
-        self.oracle.check_answers();
-        self.oracle.is_at_rest = true;
-        for client in 0..self.clients.len() {
-            self.clients[client].closing = true;
-            // One after the other: what one gives back must not be lost on the way to another that goes.
-            for channel in 1..=CHANNELS {
-                self.send(client, channel, Op::Close);
-                self.come_to_rest();
-            }
-            let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
-            self.clients[client].outbox.extend(wire::method_frame(0, &close));
-        }
-        self.come_to_rest();
-        self.hang_up();
-        if self.faults.crashes {
-            self.crash();
-        }
-        self.drain();
-        self.hang_up();
-        self.clear_policies();
-        crate::check_empty(&self.cluster);
-    }
-
-    /// All clients are gone, and after a while the disks have everything.
-    fn hang_up(&mut self) {
-        self.clients.drain(..).for_each(|client| self.cluster.reset(client.conn));
-        self.cluster.pass_time(crate::LOGS_REST_MS);
-    }
-
-    fn drain(&mut self) {
-        self.history.note("a last client takes what is left");
-        self.connect();
-        self.come_to_rest();
-        for name in &QUEUES[..6] {
-            self.consumers += 1;
-            self.send(0, 1, Op::DeclareQueue(name));
-            self.send(0, 1, Op::Consume { queue: name, tag: self.consumers, no_ack: false, exclusive: false, priority: 0 });
-        }
-        self.come_to_rest();
-        self.settle_all(0);
-        self.come_to_rest();
-        self.oracle.check_end();
-        for name in &QUEUES[..6] {
-            self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: true });
-        }
-        self.come_to_rest();
-        self.clients[0].closing = true;
-        let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
-        self.clients[0].outbox.extend(wire::method_frame(0, &close));
-        self.come_to_rest();
-    }
-
-    /// Acks everything that a client holds, again and again until nothing comes any more.
-    fn settle_all(&mut self, client: usize) {
-        for channel in 1..=CHANNELS {
-            for round in 0.. {
-                assert!(round < REST_MAX, "client {client} is given the same again and again");
-                let at = self.clients[client].channels[&channel];
-                let tag = self.oracle.channels[at].held.keys().next_back().copied();
-                if let Some(tag) = tag {
-                    self.send(client, channel, Op::Settle { how: Settle::Ack, tag, multiple: true });
-                }
-                if self.oracle.channels[at].transacts {
-                    self.send(client, channel, Op::Commit);
-                }
-                self.come_to_rest();
-                if tag.is_none() {
-                    break;
-                }
-            }
-        }
     }
 
     fn come_to_rest(&mut self) {

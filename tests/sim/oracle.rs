@@ -10,6 +10,7 @@
 //!
 //! A crash makes of each of these `recovered`, `unsure` or `gone` (see [`restart`]).
 
+mod delays;
 mod deliveries;
 mod end;
 mod restart;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::op::{HASH, MEMORY, MessageId, Name, Op, Publish, Saw, Settle};
 use crate::topology::{Stamp, Topology};
+use delays::Delayed;
 use deliveries::Arrival;
 
 /// A channel from its opening to its end; numbers are not used again.
@@ -34,6 +36,8 @@ pub struct Oracle {
     queues: BTreeMap<Name, Queue>,
     /// Where the exchange that hashes sends a key while it chooses among these queues.
     hashed: BTreeMap<(BTreeSet<Name>, Name), Name>,
+    /// Messages that an exchange delays and may still have to route.
+    waiting: BTreeSet<MessageId>,
     suspicions: Vec<Suspicion>,
     /// Nothing is under way between shards: who goes now takes nothing along.
     pub is_at_rest: bool,
@@ -45,6 +49,9 @@ pub struct Oracle {
     pub logs_all: bool,
     /// How many times all shards have taken a turn.
     pub rounds: u64,
+    /// The time of day in milliseconds.
+    pub now: u64,
+    crashes: u64,
 }
 
 /// What the observer knows of a channel.
@@ -105,6 +112,7 @@ struct Message {
     most: BTreeSet<Name>,
     /// It reaches one of these, which the exchange that hashes chooses; if that is known.
     one_of: Option<BTreeSet<Name>>,
+    delayed: Option<Delayed>,
     is_routed: bool,
     is_returned: bool,
     /// Its publisher was told that it is safe.
@@ -175,6 +183,7 @@ impl Oracle {
         let stamp = self.topology.on_sent(op);
         self.reroute();
         match op {
+            Op::DeleteExchange { name, .. } => self.condemn(name),
             Op::Publish(messages) => return messages.iter().for_each(|message| self.on_publish(at, message)),
             Op::Settle { how, tag, multiple } => return self.on_settle(at, *how, *tag, *multiple),
             Op::CloseOk => return,
@@ -220,6 +229,7 @@ impl Oracle {
                 let message = self.messages.get_mut(id).expect("what is returned was published");
                 assert!(message.publish.mandatory && !message.is_returned, "message {id} is returned without reason");
                 assert!(message.least.is_empty(), "message {id} is returned but has a queue: {:?}", message.least);
+                assert!(message.delayed.is_none(), "message {id} is returned and waits");
                 (message.is_returned, message.most) = (true, BTreeSet::new());
             }
             Saw::Confirmed { tag, multiple } => self.on_confirmed(at, *tag, *multiple),
@@ -267,18 +277,20 @@ impl Oracle {
                 least,
                 most: BTreeSet::new(),
                 one_of,
+                delayed: publish.delay.map(|delay| Delayed::new(self.now + delay)),
                 is_routed: false,
                 is_returned: false,
                 is_promised: false,
             },
         );
+        self.waiting.extend(publish.delay.map(|_| publish.id));
         self.add_copies(publish.id, most);
     }
 
     /// The topology changed: messages under way may go elsewhere.
     fn reroute(&mut self) {
-        let under_way: Vec<MessageId> =
-            self.channels.iter().flat_map(|channel| channel.unsynced.iter().map(|(_, id)| id).chain(&channel.staged)).copied().collect();
+        let sent = self.channels.iter().flat_map(|channel| channel.unsynced.iter().map(|(_, id)| id).chain(&channel.staged));
+        let under_way: BTreeSet<MessageId> = sent.chain(&self.waiting).copied().collect();
         let hash_queues = self.topology.hash_queues();
         for id in under_way {
             let message = self.messages.get_mut(&id).expect("it was published");
@@ -327,8 +339,9 @@ impl Oracle {
     }
 
     fn on_commit(&mut self, at: ChannelId) {
+        let staged = std::mem::take(&mut self.channels[at].staged);
+        self.delay_from_now(&staged);
         let channel = &mut self.channels[at];
-        let staged = std::mem::take(&mut channel.staged);
         channel.unsynced.extend(staged.into_iter().map(|id| (channel.sent, id)));
         let settles = std::mem::take(&mut channel.staged_settles);
         settles.into_iter().for_each(|(tag, id, queue, how)| self.settle(at, tag, id, queue, how));
@@ -340,6 +353,7 @@ impl Oracle {
         assert!(op.answers().contains(&name), "channel {at}: {reply} answers {op:?}");
         self.topology.on_answered(&op, stamp, true);
         match &op {
+            Op::DeleteExchange { name, .. } => self.forget_delayed(name),
             Op::Purge(name) | Op::DeleteQueue { name, .. } => {
                 self.weaken(name);
                 self.queue(name).clearing -= 1;
@@ -367,7 +381,7 @@ impl Oracle {
         channel.unsynced = open;
         let promises = channel.transacts; // for this answers the commit
         for (_, id) in done {
-            self.messages.get_mut(&id).expect("it was published").is_routed = true;
+            self.on_carried_out(id);
             if promises {
                 self.on_promised(at, id);
             }
@@ -386,10 +400,8 @@ impl Oracle {
             let channel = &mut self.channels[at];
             let id = channel.unconfirmed.remove(&sequence).expect("just listed");
             channel.unsynced.retain(|(_, other)| *other != id);
-            let message = self.messages.get_mut(&id).expect("it was published");
-            message.is_routed = true;
-            let returned = !message.publish.mandatory || message.is_returned || !message.most.is_empty();
-            assert!(returned, "message {id} is confirmed before it is returned");
+            self.on_carried_out(id);
+            assert!(!self.messages[&id].lacks_return(), "message {id} is confirmed before it is returned");
             self.on_promised(at, id);
         }
     }
@@ -466,6 +478,8 @@ impl Oracle {
     fn forget(&mut self, id: MessageId) {
         let message = self.messages.get_mut(&id).expect("it was published");
         (message.least, message.most, message.one_of) = (BTreeSet::new(), BTreeSet::new(), None);
+        message.delayed.iter_mut().for_each(Delayed::cancel);
+        self.waiting.remove(&id);
     }
 
     /// Everything in the queue may be gone; also what clients seem to hold, for it may have gone back without their knowledge.

@@ -158,6 +158,11 @@ impl Cluster {
         self.now
     }
 
+    /// The time of day, milliseconds since 1970.
+    pub fn time_of_day(&self) -> u64 {
+        self.epoch + self.now
+    }
+
     /// How many shards there are.
     pub fn shard_count(&self) -> usize {
         self.shards.len()

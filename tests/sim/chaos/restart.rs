@@ -31,11 +31,13 @@ impl Chaos<'_> {
     /// The broker stops in the middle of whatever it does, and starts again.
     pub(super) fn crash(&mut self) {
         self.history.note("the broker crashes");
+        self.oracle.now = self.cluster.time_of_day();
         self.cluster.crash();
         self.oracle.on_crash();
         self.clients.clear();
         self.turned.fill(false);
         self.cluster.start();
+        self.oracle.now = self.cluster.time_of_day();
         if !self.are_disks_full && self.dice.one_in(2) {
             self.look_around();
         }

@@ -25,7 +25,7 @@ impl Oracle {
         let (queue, no_ack, prefetch) = (consumer.queue, consumer.no_ack, consumer.prefetch);
         assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
         let is_recovered = self.copies.get(&(id, queue)).is_some_and(|copy| copy.state == State::Recovered);
-        let is_first = !redelivered || (is_recovered && !may_be_back);
+        let is_first = message.delayed.is_none() && (!redelivered || (is_recovered && !may_be_back));
         let last = consumer.order.entry((publisher, is_remembered, message.publish.level(queue))).or_default();
         let in_order = sequence > *last;
         if is_first {
@@ -83,6 +83,7 @@ impl Oracle {
         if message.publish.exchange == HASH {
             self.check_hashed(id, name);
         }
+        let may_repeat = self.on_released(id);
         let may_be_flagged = self.may_be_flagged(name);
         let state = self.copies[&(id, name)].state;
         let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
@@ -95,6 +96,7 @@ impl Oracle {
                 false
             }
             State::Unsure | State::Recovered => false,
+            _ if may_repeat => false,
             State::Gone => panic!("message {id} of {name} is settled or transient, and is there after a restart"),
             State::Back => !redelivered,
             State::Held(_) | State::Done => true,

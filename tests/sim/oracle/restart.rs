@@ -3,7 +3,7 @@
 //! ```text
 //! persistent, in a queue that is there  settled, and that is on the disk ─▶ gone        settled ─▶ unsure
 //!                                       else ─▶ recovered: must be there if its publisher was promised so
-//! everything else                       gone
+//! everything else                       gone, but for what an exchange delays (see [`delays`](super::delays))
 //! ```
 //!
 //! That something is settled on the disk is known when the same channel has published a persistent message to the same queue later, and this was
@@ -27,6 +27,13 @@ impl Oracle {
         self.topology.on_crash();
         for (&(id, queue), copy) in &mut self.copies {
             let message = &self.messages[&id];
+            copy.may_be_gone |= !(message.is_promised || self.is_at_rest && message.is_routed);
+            let lasts_where_it_waits = message.waits_durably(&self.topology);
+            if message.is_not_due(self.now) {
+                copy.state = if lasts_where_it_waits { copy.state } else { State::Gone };
+                continue;
+            }
+            copy.may_be_gone |= copy.state == State::Unseen && !lasts_where_it_waits;
             if !message.publish.persistent || !self.topology.may_have_queue(queue) {
                 copy.state = State::Gone;
             }
@@ -36,15 +43,15 @@ impl Oracle {
                 State::Gone => State::Gone,
                 State::Unseen | State::Held(_) | State::Back | State::Recovered => State::Recovered,
             };
-            copy.may_be_gone |= !(message.is_promised || self.is_at_rest && message.is_routed);
         }
+        self.delay_over_crash();
     }
 
     /// The publisher is told that its message is safe; so is then what it settled before in the same queues.
     pub(super) fn on_promised(&mut self, at: ChannelId, id: MessageId) {
         let message = self.messages.get_mut(&id).expect("it was published");
         message.is_promised = true;
-        if !message.publish.persistent || !self.logs_all {
+        if !message.publish.persistent || !self.logs_all || message.delayed.is_some() {
             return;
         }
         let (sequence, channel) = (message.sequence, &mut self.channels[at]);
@@ -58,15 +65,19 @@ impl Oracle {
     /// Somebody looked after a restart, before anybody else did anything: the queue has so many messages, or it is not there.
     pub fn on_queue_looked(&mut self, name: Name, count: Option<u64>) {
         self.topology.on_looked(name, true, count.is_some());
-        let copies = self.copies.iter().filter(|((_, queue), _)| *queue == name);
-        let possible = copies
-            .filter(|((id, _), copy)| matches!(copy.state, State::Recovered | State::Unsure) && self.messages[id].most.contains(name));
+        let (strays, copies): (Vec<_>, Vec<_>) = self
+            .copies
+            .iter()
+            .filter(|((id, queue), _)| *queue == name && self.messages[id].most.contains(name))
+            .partition(|((id, _), _)| self.messages[id].may_be_routed_again(self.now));
+        let possible = copies.into_iter().filter(|(_, copy)| matches!(copy.state, State::Recovered | State::Unsure));
         let certain = possible
             .clone()
             .filter(|((id, _), copy)| copy.state == State::Recovered && !copy.may_be_gone && self.messages[id].least.contains(name));
-        let (least, most) = (certain.count() as u64, possible.count() as u64);
+        let (least, most) = (certain.count() as u64, possible.count() as u64 + strays.len() as u64 * (1 + self.crashes));
         if count.is_none() {
-            self.copies.iter_mut().filter(|((_, queue), _)| *queue == name).for_each(|(_, copy)| copy.state = State::Gone);
+            let found = self.copies.iter_mut().filter(|((_, queue), copy)| *queue == name && copy.state != State::Unseen);
+            found.for_each(|(_, copy)| copy.state = State::Gone);
         }
         let count = count.unwrap_or(0);
         assert!((least..=most).contains(&count), "{name} has {count} messages after a restart, and should have {least} to {most}");

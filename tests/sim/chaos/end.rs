@@ -1,0 +1,101 @@
+//! The faults end: clients settle and leave, a last one takes what is left and what becomes due, and nothing remains.
+
+use super::{ALARMS, CHANNELS, Chaos, REST_MAX};
+use crate::op::{DELAY_MAX, Op, QUEUES, Settle};
+use crate::support::broker::Broker;
+use crate::support::value::Value;
+use crate::support::wire::{self, Method};
+
+impl Chaos<'_> {
+    /// The faults end: everything arrives and is answered, clients settle what they hold and leave, and one client consumes the rest.
+    pub(super) fn finish(&mut self) {
+        self.clients.iter_mut().for_each(|client| client.stalled = false);
+        self.relieve_disks();
+        ALARMS.iter().for_each(|&alarm| self.cluster.raise(alarm, false));
+        self.come_to_rest();
+        self.history.note("all clients settle and leave");
+        for client in 0..self.clients.len() {
+            self.settle_all(client);
+        }
+        self.come_to_rest();
+        self.oracle.check_answers();
+        self.oracle.is_at_rest = true;
+        for client in 0..self.clients.len() {
+            self.clients[client].closing = true;
+            // One after the other: what one gives back must not be lost on the way to another that goes.
+            for channel in 1..=CHANNELS {
+                self.send(client, channel, Op::Close);
+                self.come_to_rest();
+            }
+            let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
+            self.clients[client].outbox.extend(wire::method_frame(0, &close));
+        }
+        self.come_to_rest();
+        self.hang_up();
+        if self.faults.crashes {
+            self.crash();
+        }
+        self.drain();
+        self.hang_up();
+        self.clear_policies();
+        crate::check_empty(&self.cluster);
+    }
+
+    /// All clients are gone, and after a while the disks have everything.
+    fn hang_up(&mut self) {
+        self.clients.drain(..).for_each(|client| self.cluster.reset(client.conn));
+        self.cluster.pass_time(crate::LOGS_REST_MS);
+    }
+
+    fn drain(&mut self) {
+        self.history.note("a last client takes what is left");
+        self.connect();
+        self.come_to_rest();
+        for name in &QUEUES[..6] {
+            self.consumers += 1;
+            self.send(0, 1, Op::DeclareQueue(name));
+            self.send(0, 1, Op::Consume { queue: name, tag: self.consumers, no_ack: false, exclusive: false, priority: 0 });
+        }
+        self.come_to_rest();
+        self.settle_all(0);
+        for _ in 0..DELAY_ROUNDS {
+            self.history.note("what is delayed becomes due");
+            self.cluster.pass_time(DELAY_MAX / DELAY_ROUNDS + 1000);
+            self.come_to_rest();
+            self.settle_all(0);
+        }
+        self.oracle.check_end();
+        for name in &QUEUES[..6] {
+            self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: true });
+        }
+        self.come_to_rest();
+        self.clients[0].closing = true;
+        let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
+        self.clients[0].outbox.extend(wire::method_frame(0, &close));
+        self.come_to_rest();
+    }
+
+    /// Acks everything that a client holds, again and again until nothing comes any more.
+    fn settle_all(&mut self, client: usize) {
+        for channel in 1..=CHANNELS {
+            for round in 0.. {
+                assert!(round < REST_MAX, "client {client} is given the same again and again");
+                let at = self.clients[client].channels[&channel];
+                let tag = self.oracle.channels[at].held.keys().next_back().copied();
+                if let Some(tag) = tag {
+                    self.send(client, channel, Op::Settle { how: Settle::Ack, tag, multiple: true });
+                }
+                if self.oracle.channels[at].transacts {
+                    self.send(client, channel, Op::Commit);
+                }
+                self.come_to_rest();
+                if tag.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Between them the last client settles what it has got.
+const DELAY_ROUNDS: u64 = 4;
