@@ -75,18 +75,20 @@ impl Shard {
         self.fetch_delayed(id);
     }
 
-    /// Has messages read that are to be in memory soon, if there is room for them.
+    /// Has messages read that are to be in memory soon, or, if there is no room for those, that are due.
     fn fetch_delayed(&mut self, id: QueueId) {
         let now = self.time_of_day();
         let has_room = self.may_read_ahead();
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let (slot, is_scanning) = (queue.first().slot(), queue.spilled() > 0);
         let Some(delays) = queue.extras().delays.as_mut().filter(|_| !is_scanning) else { return };
-        if !has_room && !delays.none_is_near() {
+        let is_fetching = self.store.is_fetching(slot);
+        if !has_room && !delays.is_urgent(now, is_fetching) {
             delays.rests_until = now + DELAY_REST_MS;
             return;
         }
-        let more = if self.store.is_fetching(slot) { Vec::new() } else { delays.take_far(now, DELAY_FETCH_MAX) };
+        let ahead = if has_room { DELAY_AHEAD_MS } else { 0 };
+        let more = if is_fetching { Vec::new() } else { delays.take_far(now, ahead, DELAY_FETCH_MAX) };
         self.store.fetch(slot, more, LOG_READ_SIZE);
     }
 

@@ -2,7 +2,9 @@
 
 use ringmq::base::rng::Rng;
 
-use crate::op::{Binding, DELAY_MAX, DELAYING, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES, STAYING, delays, kind};
+use crate::op::{
+    Binding, DELAY_MAX, DELAYING, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES, STAYING, delays, kind,
+};
 
 /// The dice of a run.
 pub struct Dice(Rng);

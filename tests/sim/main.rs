@@ -11,6 +11,7 @@
 mod alarms;
 mod chaos;
 mod choice;
+mod delays;
 mod exact;
 mod history;
 mod levels;

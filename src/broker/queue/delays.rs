@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! far    deadlines: (due, sequence) …          only the log has them: 16 bytes for each, or as good as none for those in a row
-//!          │ fetched from there, some seconds before
+//!          │ fetched from there, some seconds before; while memory is short, when they are due
 //! near   (due, sequence) → entry …             in memory
 //!          │ due
 //!          ▼ routed by the exchange; once all their queues have them, the log lets go of them
@@ -24,6 +24,8 @@ pub struct Delays {
     pub exchange: ExchangeId,
     far: Deadlines,
     near: BTreeMap<(u64, u64), Entry>,
+    /// What was fetched last was due already.
+    fetches_due: bool,
     /// No message is fetched before.
     pub rests_until: u64,
 }
@@ -31,7 +33,7 @@ pub struct Delays {
 impl Delays {
     /// Nothing waits.
     pub fn new(exchange: ExchangeId) -> Delays {
-        Delays { exchange, far: Deadlines::default(), near: BTreeMap::new(), rests_until: 0 }
+        Delays { exchange, far: Deadlines::default(), near: BTreeMap::new(), fetches_due: false, rests_until: 0 }
     }
 
     /// A message in memory is due then.
@@ -50,12 +52,13 @@ impl Delays {
     }
 
     /// If messages have to be fetched from the log by `now`, takes the sequence numbers, in order, of at most `most` of them, and of others that would
-    /// have to be soon: each time, much of the log is read.
-    pub fn take_far(&mut self, now: u64, most: usize) -> Vec<u64> {
-        if self.far.next().is_none_or(|due| due > now + DELAY_AHEAD_MS) {
+    /// have to be soon: each time, much of the log is read. They have to be fetched `ahead` milliseconds before they are due.
+    pub fn take_far(&mut self, now: u64, ahead: u64, most: usize) -> Vec<u64> {
+        if self.far.next().is_none_or(|due| due > now + ahead) {
             return Vec::new();
         }
-        let mut sequences: Vec<u64> = std::iter::from_fn(|| self.far.pop(now + 2 * DELAY_AHEAD_MS)).take(most).collect();
+        self.fetches_due = ahead == 0;
+        let mut sequences: Vec<u64> = std::iter::from_fn(|| self.far.pop(now + 2 * ahead)).take(most).collect();
         sequences.sort_unstable();
         sequences
     }
@@ -66,9 +69,14 @@ impl Delays {
         self.near.keys().next().map(|(due, _)| *due).into_iter().chain(fetch).min()
     }
 
-    /// Whether none is in memory.
-    pub fn none_is_near(&self) -> bool {
-        self.near.is_empty()
+    /// Whether messages cannot wait in the log until there is memory for them: some are due, and none that were so before are in memory.
+    pub fn is_urgent(&self, now: u64, is_fetching: bool) -> bool {
+        let near = self.near.keys().next().map(|(due, _)| *due);
+        match is_fetching {
+            false => self.far.next().is_some_and(|due| due <= now),
+            true if self.fetches_due => near.is_none_or(|due| due > now),
+            true => near.is_none(),
+        }
     }
 
     /// Takes out all. The answer is those in memory.
@@ -97,7 +105,7 @@ mod tests {
         assert_eq!((delays.next(false), delays.take_due(299)), (Some(300), None));
         let order: Vec<u64> = std::iter::from_fn(|| delays.take_due(600)).map(Entry::sequence).collect();
         assert_eq!((order, delays.next(false)), (vec![1, 2, 3], Some(700)));
-        assert!(delays.clear().map(Entry::sequence).eq([0]) && delays.none_is_near());
+        assert!(delays.clear().map(Entry::sequence).eq([0]) && delays.take_due(u64::MAX).is_none());
     }
 
     #[test]
@@ -109,10 +117,25 @@ mod tests {
         delays.put_off(2 * day, 3, 3);
         delays.put_off(day + 5 + DELAY_AHEAD_MS, 6, 6);
         assert_eq!((delays.next(false), delays.next(true)), (Some(day + 4 - DELAY_AHEAD_MS), None));
-        assert!(delays.take_far(day - DELAY_AHEAD_MS, 10).is_empty());
-        assert_eq!(delays.take_far(day, 3), [7, 8, 10]);
-        assert_eq!((delays.take_far(day, 3), delays.next(false)), (vec![6, 9], Some(2 * day - DELAY_AHEAD_MS)));
+        assert!(delays.take_far(day - DELAY_AHEAD_MS, DELAY_AHEAD_MS, 10).is_empty());
+        assert_eq!(delays.take_far(day, DELAY_AHEAD_MS, 3), [7, 8, 10]);
+        assert_eq!((delays.take_far(day, DELAY_AHEAD_MS, 3), delays.next(false)), (vec![6, 9], Some(2 * day - DELAY_AHEAD_MS)));
         delays.rests_until = 2 * day - 1;
         assert_eq!(delays.next(false), Some(2 * day - 1));
+    }
+
+    #[test]
+    fn while_memory_is_short_what_is_due_is_fetched_and_does_not_wait_for_what_is_near() {
+        let mut delays = Delays::new(ExchangeId(Key::default()));
+        delays.keep(900, entry(1));
+        delays.put_off(500, 2, 3);
+        delays.put_off(501, 4, 4);
+        assert!(!delays.is_urgent(499, false) && delays.take_far(499, 0, 10).is_empty());
+        assert!(delays.is_urgent(500, false));
+        assert_eq!(delays.take_far(500, 0, 10), [2, 3]);
+        delays.keep(500, entry(2));
+        assert!(!delays.is_urgent(500, true), "one that is due is in memory");
+        assert_eq!(delays.take_due(500).map(Entry::sequence), Some(2));
+        assert!(delays.is_urgent(500, true));
     }
 }

@@ -1,0 +1,202 @@
+//! Delayed messages to the millisecond: none comes before it is due and none later, over restarts and crashes at rest, and when memory is short.
+
+use std::collections::BTreeMap;
+
+use ringmq::base::limits::DELAY_REST_MS;
+use ringmq::config::Config;
+
+use crate::choice::Dice;
+use crate::limits::{join, read_all, say};
+use crate::op::{Binding, DELAY_MAX, Name, Op, Publish, Saw, is_durable};
+use crate::support::broker::{Broker, Conn};
+use crate::support::cluster::Cluster;
+
+#[test]
+fn they_come_on_time_and_once() {
+    for seed in 0..12 {
+        let mut run = Run::new(seed, Config::default().queue_memory, 0);
+        for _ in 0..3 {
+            run.publish(30);
+            run.wait(6_000);
+        }
+        run.finish();
+    }
+}
+
+#[test]
+fn what_is_persistent_comes_on_time_after_restarts() {
+    for seed in 0..16 {
+        let mut run = Run::new(seed, Config::default().queue_memory, 0);
+        for _ in 0..3 {
+            run.publish(30);
+            run.wait(3_000);
+            run.restart(seed % 2 == 0);
+        }
+        run.finish();
+    }
+}
+
+#[test]
+fn short_of_memory_none_is_kept_and_all_come_a_little_late_at_most() {
+    for seed in 0..8 {
+        let mut run = Run::new(seed, 64 << 10, 2 * DELAY_REST_MS);
+        run.press();
+        let before = run.messages();
+        run.publish(30);
+        assert_eq!(run.messages(), before, "seed {seed}: some that wait are in memory");
+        run.wait(12_000);
+        run.restart(seed % 2 == 0);
+        run.press();
+        run.publish(30);
+        run.finish();
+    }
+}
+
+#[test]
+fn those_of_a_deleted_exchange_are_gone() {
+    for seed in 0..8 {
+        let mut run = Run::new(seed, Config::default().queue_memory, 0);
+        run.publish(30);
+        run.wait(500);
+        for name in ["w0", "vw0"] {
+            run.ask(&Op::DeleteExchange { name, if_unused: false });
+        }
+        run.expected.clear();
+        run.cluster.pass_time(crate::LOGS_REST_MS);
+        assert_eq!(run.messages(), 0, "seed {seed}: some are still in memory");
+        run.declare();
+        run.publish(10);
+        run.finish();
+    }
+}
+
+/// A broker, a client of it, and what is to come.
+struct Run {
+    cluster: Cluster,
+    dice: Dice,
+    client: Conn,
+    published: u32,
+    /// Numbers of messages, each with the time of day when it is due and whether it is found after a crash.
+    expected: BTreeMap<u32, (u64, bool)>,
+    /// How many milliseconds late a message may be.
+    late: u64,
+}
+
+impl Run {
+    fn new(seed: u64, queue_memory: usize, late: u64) -> Run {
+        let shards = 1 + (seed % 4) as u16;
+        let mut cluster = Cluster::new(Config { shards, queue_memory, ..Config::default() }, seed);
+        let client = join(&mut cluster, usize::from(shards) - 1);
+        let mut run = Run { cluster, dice: Dice::new(seed), client, published: 0, expected: BTreeMap::new(), late };
+        run.declare();
+        run.consume();
+        run
+    }
+
+    /// A durable and a transient exchange that delay, and a queue.
+    fn declare(&mut self) {
+        self.ask(&Op::DeclareQueue("q0"));
+        for (source, key) in [("w0", "#"), ("vw0", "a")] {
+            self.ask(&Op::DeclareExchange(source));
+            self.ask(&Op::Bind(Binding { source, destination: "q0", to_queue: true, key, headers: None }));
+        }
+    }
+
+    fn consume(&mut self) {
+        say(&mut self.cluster, self.client, &Op::Consume { queue: "q0", tag: 1, no_ack: true, exclusive: false, priority: 0 });
+        self.look();
+    }
+
+    fn publish(&mut self, count: u32) {
+        let now = self.cluster.time_of_day();
+        for _ in 0..count {
+            let id = 12 + 97 * self.published;
+            let exchange: Name = self.dice.pick(&["w0", "w0", "vw0"]);
+            let longest = self.dice.pick(&[100, 5_000, DELAY_MAX]);
+            let (delay, persistent) = (1 + self.dice.below(longest), !self.dice.one_in(3));
+            let message = Publish { delay: Some(delay), persistent, exchange, ..message(id, "a") };
+            say(&mut self.cluster, self.client, &Op::Publish(vec![message]));
+            self.expected.insert(id, (now + delay, persistent && is_durable(exchange)));
+            self.published += 1;
+        }
+    }
+
+    /// Time passes, and what is due comes.
+    fn wait(&mut self, ms: u64) {
+        let end = self.cluster.time_of_day() + ms;
+        while self.cluster.time_of_day() < end {
+            self.look();
+            let now = self.cluster.time_of_day();
+            let times = self.expected.values().flat_map(|(due, _)| [due - 1, *due, due + self.late]);
+            let next = times.filter(|&time| time > now).min().unwrap_or(end).min(end);
+            self.cluster.pass_time(next - now);
+        }
+        self.look();
+    }
+
+    /// What has come was due, and what had to come is here.
+    fn look(&mut self) {
+        let now = self.cluster.time_of_day();
+        let seen = read_all(&mut self.cluster, self.client);
+        for saw in seen.into_iter().filter(|saw| !matches!(saw, Saw::Reply(_))) {
+            let Saw::Delivered { id, redelivered: false, .. } = saw else { panic!("{saw:?}") };
+            let (due, _) = self.expected.remove(&id).unwrap_or_else(|| panic!("message {id} is not expected"));
+            assert!(due <= now, "message {id} comes {} ms before it is due", due - now);
+        }
+        let missing = self.expected.iter().find(|(_, (due, _))| due + self.late <= now);
+        assert_eq!(missing, None, "it is {now}, and the message is not there");
+    }
+
+    /// The broker stops, or crashes when its disks have everything, and starts again.
+    fn restart(&mut self, crashes: bool) {
+        self.wait(crate::LOGS_REST_MS);
+        if crashes {
+            self.cluster.crash();
+        } else {
+            self.cluster.reset(self.client);
+            self.cluster.stop();
+        }
+        self.expected.retain(|_, (_, is_found)| *is_found);
+        self.cluster.start();
+        let shard = self.dice.index(self.cluster.shard_count());
+        self.client = join(&mut self.cluster, shard);
+        self.declare();
+        self.consume();
+    }
+
+    /// Another queue takes the memory.
+    fn press(&mut self) {
+        let messages: Vec<Publish> = (0..1000).map(|number| Publish { exchange: "", ..message(12 + 97 * number, "q2") }).collect();
+        self.ask(&Op::DeclareQueue("q2"));
+        say(&mut self.cluster, self.client, &Op::Publish(messages));
+        self.wait(crate::LOGS_REST_MS);
+    }
+
+    /// Everything becomes due, and nothing remains.
+    fn finish(&mut self) {
+        self.wait(DELAY_MAX + self.late);
+        assert!(self.expected.is_empty(), "the last is due");
+        for name in ["q0", "q2"] {
+            say(&mut self.cluster, self.client, &Op::DeleteQueue { name, if_unused: false, if_empty: false });
+        }
+        self.cluster.reset(self.client);
+        self.cluster.pass_time(crate::LOGS_REST_MS);
+        crate::check_empty(&self.cluster);
+    }
+
+    fn ask(&mut self, op: &Op) {
+        say(&mut self.cluster, self.client, op);
+        let seen = read_all(&mut self.cluster, self.client);
+        let is_answer = |saw: &Saw| matches!(saw, Saw::Reply(reply) if op.answers().iter().any(|answer| reply.starts_with(answer)));
+        assert!(matches!(&seen[..], [saw] if is_answer(saw)), "{seen:?} answers {op:?}");
+    }
+
+    /// How many messages are in memory.
+    fn messages(&self) -> usize {
+        (0..self.cluster.shard_count()).map(|shard| self.cluster.shard(shard).messages().0).sum()
+    }
+}
+
+fn message(id: u32, key: Name) -> Publish {
+    Publish { id, exchange: "", key, headers: Vec::new(), copy: None, delay: None, mandatory: true, persistent: false, priority: None }
+}
