@@ -1,46 +1,51 @@
 //! What outlives the process: `python/restart.py` says before every restart that it is ready, and checks afterwards what is still there.
 //!
 //! Every case is restarted twice, so that what was recovered must be recovered again, by SIGTERM or SIGKILL, with as many shards as before
-//! or with another number.
+//! or with another number. What is delayed meanwhile has a program of its own, `python/delays.py`, for that takes longer.
 
 use super::broker::Broker;
 use super::program::Program;
 
 #[test]
 fn terminated_with_one_shard() {
-    over_restarts("TERM", ["1", "1", "1"]);
+    over_restarts("restart.py", "TERM", ["1", "1", "1"]);
 }
 
 #[test]
 fn terminated_with_two_shards() {
-    over_restarts("TERM", ["2", "2", "2"]);
+    over_restarts("restart.py", "TERM", ["2", "2", "2"]);
 }
 
 #[test]
 fn terminated_and_started_with_other_shards() {
-    over_restarts("TERM", ["1", "4", "2"]);
+    over_restarts("restart.py", "TERM", ["1", "4", "2"]);
 }
 
 #[test]
 fn killed_with_one_shard() {
-    over_restarts("KILL", ["1", "1", "1"]);
+    over_restarts("restart.py", "KILL", ["1", "1", "1"]);
 }
 
 #[test]
 fn killed_with_two_shards() {
-    over_restarts("KILL", ["2", "2", "2"]);
+    over_restarts("restart.py", "KILL", ["2", "2", "2"]);
 }
 
 #[test]
 fn killed_and_started_with_other_shards() {
-    over_restarts("KILL", ["4", "1", "3"]);
+    over_restarts("restart.py", "KILL", ["4", "1", "3"]);
+}
+
+#[test]
+fn killed_while_messages_are_delayed() {
+    over_restarts("delays.py", "KILL", ["4", "4", "2"]);
 }
 
 /// Runs the program over two restarts, with so many shards before, between and after them.
-fn over_restarts(signal: &str, shards: [&str; 3]) {
+fn over_restarts(program: &str, signal: &str, shards: [&str; 3]) {
     let [first, others @ ..] = shards;
     let Some(mut broker) = Broker::restartable(&["--shards", first]) else { return };
-    let mut program = Program::start(&broker, &["python", "python/restart.py", signal]);
+    let mut program = Program::start(&broker, &["python", &format!("python/{program}"), signal]);
     for (n, count) in others.into_iter().enumerate() {
         let ready = format!("ready {}", n + 1);
         program.wait_for(&ready, |written| written.contains(&ready));

@@ -70,6 +70,63 @@ fn those_of_a_deleted_exchange_are_gone() {
     }
 }
 
+#[test]
+fn an_exchange_may_go_while_its_messages_leave_it() {
+    for seed in 0..16 {
+        let mut run = Run::new(seed, Config::default().queue_memory, 0);
+        let messages: Vec<Publish> =
+            (0..COUNT).map(|number| Publish { exchange: "w0", delay: Some(5), ..message(12 + 97 * number, "a") }).collect();
+        say(&mut run.cluster, run.client, &Op::Publish(messages));
+        run.cluster.set_clock(run.cluster.now() + 5);
+        let left = run.messages();
+        while run.messages() == left {
+            (0..run.cluster.shard_count()).for_each(|shard| run.cluster.turn(shard));
+        }
+        run.cluster.write(run.client, &Op::DeleteExchange { name: "w0", if_unused: false }.encode(1, 4096));
+        run.cluster.settle();
+        let came = read_all(&mut run.cluster, run.client).iter().filter(|saw| matches!(saw, Saw::Delivered { .. })).count();
+        assert!((1..COUNT as usize).contains(&came), "seed {seed}: {came} messages were due before the exchange was gone");
+        run.finish();
+    }
+}
+
+#[test]
+fn a_crash_while_they_leave_loses_none_and_repeats_some_once() {
+    let mut repeated = 0;
+    for seed in 0..60 {
+        let mut run = Run::new(seed, Config::default().queue_memory, 0);
+        run.ask(&Op::Cancel(1));
+        let delay = Some(2 * crate::LOGS_REST_MS);
+        let messages: Vec<Publish> =
+            (0..COUNT / 10).map(|number| Publish { exchange: "w0", delay, persistent: true, ..message(12 + 97 * number, "a") }).collect();
+        say(&mut run.cluster, run.client, &Op::Publish(messages));
+        run.cluster.pass_time(2 * crate::LOGS_REST_MS - 1);
+        let slowness = run.dice.pick(&[1, 3, 10]);
+        run.cluster.set_slowness(slowness, 1);
+        for _ in 0..run.dice.below(100) {
+            let (shard, passes) = (run.dice.index(run.cluster.shard_count()), run.dice.one_in(8));
+            run.cluster.set_clock(run.cluster.now() + u64::from(passes));
+            run.cluster.turn(shard);
+        }
+        run.cluster.crash();
+        run.cluster.start();
+        run.client = join(&mut run.cluster, 0);
+        run.cluster.pass_time(1000);
+        say(&mut run.cluster, run.client, &Op::Consume { queue: "q0", tag: 1, no_ack: true, exclusive: false, priority: 0 });
+        let mut counts = BTreeMap::new();
+        for saw in read_all(&mut run.cluster, run.client) {
+            if let Saw::Delivered { id, .. } = saw {
+                *counts.entry(id).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(counts.len(), COUNT as usize / 10, "seed {seed}: some are lost");
+        assert!(counts.values().all(|count| *count <= 2), "seed {seed}: {counts:?}");
+        repeated += counts.values().filter(|count| **count == 2).count();
+        run.finish();
+    }
+    assert!(repeated > 0, "no crash comes at the wrong time");
+}
+
 /// A broker, a client of it, and what is to come.
 struct Run {
     cluster: Cluster,
@@ -93,9 +150,12 @@ impl Run {
         run
     }
 
-    /// A durable and a transient exchange that delay, and a queue.
+    /// A durable and a transient exchange that delay, and a queue, mostly of another shard.
     fn declare(&mut self) {
-        self.ask(&Op::DeclareQueue("q0"));
+        let other = join(&mut self.cluster, 0);
+        say(&mut self.cluster, other, &Op::DeclareQueue("q0"));
+        self.cluster.reset(other);
+        self.cluster.settle();
         for (source, key) in [("w0", "#"), ("vw0", "a")] {
             self.ask(&Op::DeclareExchange(source));
             self.ask(&Op::Bind(Binding { source, destination: "q0", to_queue: true, key, headers: None }));
@@ -200,3 +260,6 @@ impl Run {
 fn message(id: u32, key: Name) -> Publish {
     Publish { id, exchange: "", key, headers: Vec::new(), copy: None, delay: None, mandatory: true, persistent: false, priority: None }
 }
+
+/// More than are routed in a turn.
+const COUNT: u32 = 2000;
