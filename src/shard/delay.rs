@@ -78,15 +78,17 @@ impl Shard {
     /// Has messages read that are to be in memory soon, or, if there is no room for those, that are due.
     fn fetch_delayed(&mut self, id: QueueId) {
         let now = self.time_of_day();
-        let has_room = self.may_read_ahead();
+        let (has_room, is_held_up) = (self.may_read_ahead(), !self.due.is_empty());
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let (slot, is_scanning) = (queue.first().slot(), queue.spilled() > 0);
         let Some(delays) = queue.extras().delays.as_mut().filter(|_| !is_scanning) else { return };
         let is_fetching = self.store.is_fetching(slot);
-        if !has_room && !delays.is_urgent(now, is_fetching) {
+        // What is due and cannot leave keeps others out.
+        if !has_room && (is_held_up || !delays.is_urgent(now, is_fetching)) {
             delays.rests_until = now + DELAY_REST_MS;
             return;
         }
+        delays.rests_until = 0;
         let ahead = if has_room { DELAY_AHEAD_MS } else { 0 };
         let more = if is_fetching { Vec::new() } else { delays.take_far(now, ahead, DELAY_FETCH_MAX) };
         self.store.fetch(slot, more, LOG_READ_SIZE);

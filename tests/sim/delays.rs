@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ringmq::base::limits::DELAY_REST_MS;
+use ringmq::base::limits::{DELAY_REST_MS, LOG_READ_SIZE, MAIL_BYTES_MAX};
 use ringmq::config::Config;
 
 use crate::choice::Dice;
@@ -125,6 +125,28 @@ fn a_crash_while_they_leave_loses_none_and_repeats_some_once() {
         run.finish();
     }
     assert!(repeated > 0, "no crash comes at the wrong time");
+}
+
+#[test]
+fn short_of_memory_what_cannot_leave_is_not_read() {
+    let mut run = Run::new(1, 64 << 10, 0);
+    let large = |number| Publish { exchange: "w0", delay: Some(1000), ..message(11 + 97 * number, "a") };
+    for number in 0..COUNT {
+        say(&mut run.cluster, run.client, &Op::Publish(vec![large(number)]));
+    }
+    run.cluster.pass_time(999);
+    run.cluster.set_clock(run.cluster.now() + 1);
+    // The queue's shard is late: it takes no turn.
+    for _ in 0..1000 {
+        run.cluster.set_clock(run.cluster.now() + 1);
+        run.cluster.turn(1);
+    }
+    let count = run.cluster.shard(1).messages().0;
+    assert!(count * LARGE <= MAIL_BYTES_MAX + 2 * LOG_READ_SIZE, "{count} messages are in memory");
+    run.cluster.pass_time(1000);
+    let came = read_all(&mut run.cluster, run.client).iter().filter(|saw| matches!(saw, Saw::Delivered { .. })).count();
+    assert_eq!(came, COUNT as usize);
+    run.finish();
 }
 
 /// A broker, a client of it, and what is to come.
@@ -263,3 +285,6 @@ fn message(id: u32, key: Name) -> Publish {
 
 /// More than are routed in a turn.
 const COUNT: u32 = 2000;
+
+/// The size of a large message.
+const LARGE: usize = 9000;

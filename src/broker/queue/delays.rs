@@ -26,7 +26,7 @@ pub struct Delays {
     near: BTreeMap<(u64, u64), Entry>,
     /// What was fetched last was due already.
     fetches_due: bool,
-    /// No message is fetched before.
+    /// No message is fetched before; 0 if nothing holds that up.
     pub rests_until: u64,
 }
 
@@ -63,9 +63,12 @@ impl Delays {
         sequences
     }
 
-    /// When there is something to do. With `is_fetching`, it is not to fetch messages: that is being done.
+    /// When there is something to do. With `is_fetching`, it is not to fetch messages: that is being done, or rests.
     pub fn next(&self, is_fetching: bool) -> Option<u64> {
-        let fetch = self.far.next().filter(|_| !is_fetching).map(|due| due.saturating_sub(DELAY_AHEAD_MS).max(self.rests_until));
+        let fetch = match is_fetching {
+            false => self.far.next().map(|due| due.saturating_sub(DELAY_AHEAD_MS).max(self.rests_until)),
+            true => Some(self.rests_until).filter(|until| *until > 0),
+        };
         self.near.keys().next().map(|(due, _)| *due).into_iter().chain(fetch).min()
     }
 
@@ -121,7 +124,7 @@ mod tests {
         assert_eq!(delays.take_far(day, DELAY_AHEAD_MS, 3), [7, 8, 10]);
         assert_eq!((delays.take_far(day, DELAY_AHEAD_MS, 3), delays.next(false)), (vec![6, 9], Some(2 * day - DELAY_AHEAD_MS)));
         delays.rests_until = 2 * day - 1;
-        assert_eq!(delays.next(false), Some(2 * day - 1));
+        assert_eq!((delays.next(false), delays.next(true)), (Some(2 * day - 1), Some(2 * day - 1)));
     }
 
     #[test]
