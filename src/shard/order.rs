@@ -83,17 +83,23 @@ impl Shard {
             Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
             Err(fault) => return self.decide(shard, ticket, Err(fault)),
         };
+        let new_vhost = self.catalog.new_vhost(&change);
+        self.make(change);
+        new_vhost.inspect(|vhost| self.make_defaults(vhost));
+        self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
+        self.on_catalog_durable();
+    }
+
+    /// Shard 0: a change that was checked, for the log and all shards.
+    pub(super) fn make(&mut self, change: Change) {
         let change = Arc::new(change.numbered(&mut self.next_queue_number));
         if let Some(record) = self.catalog.save(&change) {
             self.catalog_log.append(&record);
         }
-        let record = self.catalog_log.made();
         self.ledger.made += 1;
-        self.pending.push_back(Pending { number: self.ledger.made, record, shard, ticket });
-        self.unheard.push_back((record, change.clone()));
+        self.unheard.push_back((self.catalog_log.made(), change.clone()));
         self.apply(&change);
         self.catalog.save_fallen().iter().for_each(|record| self.catalog_log.append(record));
-        self.on_catalog_durable();
     }
 
     /// Shard 0: what is asked for was done by changes that were made before: its answer waits until the disk and all shards have them.
