@@ -3,8 +3,9 @@
 
 use super::Shard;
 use super::conn::Conn;
+use super::mail::{Mail, Order, Removal};
 use super::order::{Waiter, Wish};
-use crate::base::ids::{QueueAddr, UserId};
+use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::access::SALT;
 use crate::broker::catalog::Verdict;
 use crate::contract::{Command, Fault, VhostId};
@@ -31,6 +32,21 @@ impl Shard {
                 self.make(change);
             }
         }
+    }
+
+    /// Shard 0: an operator wants a queue gone that the catalog knows.
+    pub(super) fn remove(&mut self, queue: QueueAddr, removal: Removal) {
+        if queue.home == self.id {
+            self.on_removal(queue.queue, removal);
+        } else {
+            self.link(queue.home).stage(Mail::Remove(queue.queue, Box::new(removal)));
+        }
+    }
+
+    /// A queue's home does not have it: shard 0 checks the command again.
+    pub(super) fn retry_removal(&mut self, Removal { shard, ticket, command }: Removal) {
+        let order = Order { shard, ticket, wish: Wish::Command(command) };
+        self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
     }
 
     /// A command that was given here and is carried out on all shards and durable, or was refused.
