@@ -4,6 +4,7 @@ pub mod access;
 pub mod arena;
 pub mod catalog;
 pub mod dead_letter;
+pub mod deduplication;
 pub mod exchange;
 #[cfg(test)]
 mod fixture;

@@ -64,13 +64,13 @@ impl Invocation {
     /// # Errors
     /// One sentence: what is wrong, and where.
     pub fn configure(&self, settings: &[Setting], available: &[usize]) -> Result<(Config, Warnings), String> {
-        let (given, warnings) = settings::flags(settings)?;
+        let (given, defaults, warnings) = settings::flags(settings)?;
         given.iter().try_for_each(check_alone)?;
         let missing = given.iter().filter(|given| !self.has(given.flag)).map(|given| OsString::from(&given.argument));
         let (program, flags) = self.arguments.split_at(1.min(self.arguments.len()));
         let line = program.iter().cloned().chain(missing).chain(flags.iter().cloned());
         let line = <CommandLine as clap::Parser>::try_parse_from(line).map_err(|error| one_sentence(&error))?;
-        Ok((check(line.flags, available)?, warnings))
+        Ok((Config { defaults, ..check(line.flags, available)? }, warnings))
     }
 
     fn has(&self, flag: &str) -> bool {
@@ -220,6 +220,16 @@ mod tests {
         assert_eq!(chosen("--heartbeat 9 --listen 127.0.0.1:3"), Ok((9, 8, 1)));
         assert_eq!(chosen("--heartbeat 60 --channel-max=2047"), Ok((60, 2047, 2)));
         assert_eq!(run_with("", settings).expect("a configuration").0.product, "A B");
+    }
+
+    #[test]
+    fn defaults_of_virtual_hosts_are_settings_alone() {
+        let (config, warnings) = run_with("", "default_limits.vhosts.a.max_queues = 3\ndefault_users.u.foo = 1").expect("a configuration");
+        assert_eq!(config.defaults.limits["a"].max_queues, Some(3));
+        assert_eq!(warnings, ["f:2: default_users.u.foo means nothing to this broker and is left out"]);
+        let refusal = run_with("", "default_limits.vhosts.a.max_queues = x").expect_err("no number");
+        assert_eq!(refusal, "f:1: default_limits.vhosts.a.max_queues: give a number from 1 to 4294967295");
+        assert!(run_with("", "default_users.u.password = encrypted:x").expect_err("encrypted").contains("is encrypted"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::defaults::Defaults;
 use super::flags::Flags;
 use super::values::CpuList;
 use super::{Config, Congestion, Founding};
@@ -56,6 +57,7 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
             write: args.default_write,
             read: args.default_read,
         },
+        defaults: Defaults::default(),
         definitions: args.definitions,
         log: args.log,
         product: args.product,

@@ -3,6 +3,7 @@
 pub mod args;
 mod check;
 pub mod conf;
+pub mod defaults;
 pub mod flags;
 pub mod settings;
 mod values;
@@ -11,6 +12,7 @@ pub mod watermark;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use defaults::Defaults;
 use watermark::Watermark;
 
 /// How the broker runs. Made once at start from the command line and configuration files, then shared read-only.
@@ -78,6 +80,8 @@ pub struct Config {
     pub backlog: u16,
     /// What a new broker has, unless definitions say so.
     pub founding: Founding,
+    /// What every new virtual host gets.
+    pub defaults: Defaults,
     /// Definitions to come on top of what there is.
     pub definitions: Vec<PathBuf>,
     /// How much is logged.
@@ -176,6 +180,7 @@ impl Default for Config {
             handshake_ms: 10_000,
             backlog: 4096,
             founding: Founding::default(),
+            defaults: Defaults::default(),
             definitions: Vec::new(),
             log: log::LevelFilter::Info,
             product: "RingMQ".into(),

@@ -9,6 +9,7 @@
 //! settings with one key the later one counts.
 
 use super::conf::Setting;
+use super::defaults::Defaults;
 use super::values;
 
 /// A flag that a setting stands for.
@@ -60,14 +61,20 @@ pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Vec<Settin
     VARIABLES.iter().filter_map(setting).collect()
 }
 
-/// The flags that the settings stand for.
+/// The flags that the settings stand for, and what they say of new virtual hosts, which is no flag.
 ///
 /// # Errors
 /// One sentence: which setting has a wrong value.
-pub fn flags(settings: &[Setting]) -> Result<(Vec<Given>, Warnings), String> {
-    let (mut given, mut warnings) = (Vec::new(), Warnings::new());
+pub fn flags(settings: &[Setting]) -> Result<(Vec<Given>, Defaults, Warnings), String> {
+    let (mut given, mut defaults, mut warnings) = (Vec::new(), Defaults::default(), Warnings::new());
     for (at, setting) in settings.iter().enumerate() {
         let key = setting.key.join(".");
+        let place = format!("{}: {key}", setting.place);
+        if let Some(taken) = defaults.take(setting) {
+            check_readable(setting, &place)?;
+            taken.map_err(|why| format!("{place}: {why}"))?;
+            continue;
+        }
         let Some((_, flag, form)) = KNOWN.iter().find(|(known, ..)| is(known, &setting.key)) else {
             warnings.push(format!("{}: {key} means nothing to this broker and is left out", setting.place));
             continue;
@@ -75,16 +82,20 @@ pub fn flags(settings: &[Setting]) -> Result<(Vec<Given>, Warnings), String> {
         if settings[at + 1..].iter().any(|later| later.key == setting.key) || is_outdone(setting, settings) {
             continue;
         }
-        let place = format!("{}: {key}", setting.place);
-        if setting.value.starts_with("encrypted:") {
-            return Err(format!(
-                "{place} is encrypted, and there is no key for it here: give the value itself, in a file that others cannot read"
-            ));
-        }
+        check_readable(setting, &place)?;
         let value = form.read(setting, settings).map_err(|why| format!("{place}: {why}"))?;
         given.extend(value.map(|value| Given { flag, argument: format!("--{flag}{value}"), place }));
     }
-    Ok((given, warnings))
+    Ok((given, defaults, warnings))
+}
+
+fn check_readable(setting: &Setting, place: &str) -> Result<(), String> {
+    if setting.value.starts_with("encrypted:") {
+        return Err(format!(
+            "{place} is encrypted, and there is no key for it here: give the value itself, in a file that others cannot read"
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a key is this one; `*` stands for any name.
@@ -123,7 +134,7 @@ impl Form {
 }
 
 /// As `frame_max` has it, where a KB is 1024 bytes.
-fn byte_size(text: &str) -> Option<u64> {
+pub(super) fn byte_size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "" => 0,
@@ -250,7 +261,7 @@ mod tests {
 
     /// The flags of some lines, or the refusal.
     fn read(text: &str) -> Result<String, String> {
-        let (given, warnings) = flags(&conf::parse(text, "f")?)?;
+        let (given, _, warnings) = flags(&conf::parse(text, "f")?)?;
         assert_eq!(warnings, Warnings::new());
         Ok(given.into_iter().map(|given| given.argument).collect::<Vec<_>>().join(" "))
     }
@@ -367,7 +378,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_told_and_left_out() {
         let text = "heartbeat = 1\n\nssl_options.password = encrypted:x\nlisteners.tcp.a.b = 1\nqueue_leader_locator = balanced";
-        let (given, warnings) = flags(&conf::parse(text, "f").expect("settings")).expect("nothing wrong");
+        let (given, _, warnings) = flags(&conf::parse(text, "f").expect("settings")).expect("nothing wrong");
         assert_eq!(given.len(), 1);
         let expected = ["f:3: ssl_options.password", "f:4: listeners.tcp.a.b", "f:5: queue_leader_locator"];
         assert_eq!(warnings, expected.map(|place| format!("{place} means nothing to this broker and is left out")));

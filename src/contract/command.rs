@@ -148,6 +148,33 @@ pub enum Command {
         /// The binding.
         spec: BindingSpec,
     },
+    /// exchange.delete; it may be gone.
+    DeleteExchange {
+        /// The virtual host.
+        vhost: Box<str>,
+        /// The exchange.
+        name: Box<str>,
+        /// Only if nothing is bound to it.
+        if_unused: bool,
+    },
+    /// queue.delete; it may be gone. Its home has the last word.
+    DeleteQueue {
+        /// The virtual host.
+        vhost: Box<str>,
+        /// The queue.
+        name: Box<str>,
+        /// Only without consumers.
+        if_unused: bool,
+        /// Only without messages that are ready.
+        if_empty: bool,
+    },
+    /// queue.unbind, exchange.unbind; it may be gone.
+    Unbind {
+        /// The virtual host.
+        vhost: Box<str>,
+        /// The binding.
+        spec: BindingSpec,
+    },
 }
 
 /// A virtual host and what is said of it.

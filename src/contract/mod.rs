@@ -147,6 +147,9 @@ pub struct Target {
 }
 
 /// Bits of a place behind the level: of a million messages a second for 500 years.
+/// The [`place`] of what never gets one.
+pub const NOWHERE: u64 = (1 << SEQUENCE_BITS) - 1;
+
 const SEQUENCE_BITS: u32 = 54;
 
 const _: () = assert!(size_of::<Option<Entry>>() == 16);

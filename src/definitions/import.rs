@@ -8,7 +8,8 @@ use super::export::administration;
 use super::steps::Step;
 use crate::base::ids::ShardId;
 use crate::broker::catalog::{Catalog, Saved, Verdict};
-use crate::contract::{Command, Password, UserSpec};
+use crate::config::defaults::Defaults;
+use crate::contract::{Command, Password};
 
 /// What has come of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -29,8 +30,14 @@ pub struct Homes {
     pub next_number: u64,
 }
 
-/// Carries out the steps. A password that is not hashed yet is, with a salt.
-pub fn import(catalog: &mut Catalog, steps: Vec<Step>, mut homes: Homes, mut salt: impl FnMut() -> [u8; 4]) -> Imported {
+/// Carries out the steps. A password that is not hashed yet is, with a salt; a virtual host that is not there yet gets its defaults.
+pub fn import(
+    catalog: &mut Catalog,
+    steps: Vec<Step>,
+    mut homes: Homes,
+    defaults: &Defaults,
+    mut salt: impl FnMut() -> [u8; 4],
+) -> Imported {
     let present: HashMap<String, Command> =
         administration(catalog).steps().expect("what is there can be").into_iter().map(|step| (step.object, step.command)).collect();
     let mut imported = Imported::default();
@@ -40,11 +47,14 @@ pub fn import(catalog: &mut Catalog, steps: Vec<Step>, mut homes: Homes, mut sal
             continue;
         }
         let home = ShardId((homes.next_number % u64::from(homes.shards)) as u16);
-        match catalog.check_command(&hashed(command, &mut salt), home) {
+        match catalog.check_command(&command.hashed(&mut salt), home) {
             Ok(Verdict::Change(change)) => {
                 let change = change.numbered(&mut homes.next_number);
+                let new_vhost = catalog.new_vhost(&change);
                 catalog.apply(&change);
                 imported.changes.push(Saved::Change(change));
+                let added = new_vhost.map(|vhost| catalog.add_defaults(&vhost, defaults, &mut salt));
+                imported.changes.extend(added.into_iter().flatten().map(Saved::Change));
             }
             Ok(Verdict::Already | Verdict::Queue(_)) => imported.present += 1,
             Err(fault) => imported.left_out.push(format!("{object} is left out: {}", fault.text)),
@@ -64,15 +74,6 @@ fn is_met(wanted: &Command, present: &Command) -> bool {
     same_password && wanted.tags == present.tags
 }
 
-fn hashed(command: Command, salt: impl FnOnce() -> [u8; 4]) -> Command {
-    match command {
-        Command::PutUser(UserSpec { name, password: Some(password), tags }) => {
-            Command::PutUser(UserSpec { name, password: Some(Password::Hashed(password.hashed(salt()))), tags })
-        }
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Definitions, export};
@@ -87,7 +88,7 @@ mod tests {
 
     fn load(catalog: &mut Catalog, text: &str) -> Imported {
         let next_number = catalog.queues().map(|queue| queue.number + 1).max().unwrap_or(1);
-        import(catalog, steps(text), Homes { shards: 3, next_number }, || *b"salt")
+        import(catalog, steps(text), Homes { shards: 3, next_number }, &Defaults::default(), || *b"salt")
     }
 
     /// The objects of one kind, as JSON, in an order of their own.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::storage::{self, unusable};
 use super::{StartError, conf_files, data_dir::DataDir, process};
 use crate::base::limits;
-use crate::broker::catalog::{Catalog, Change, Saved};
+use crate::broker::catalog::{Catalog, Change, Saved, defaults};
 use crate::config::{Config, Founding};
 use crate::definitions::{self, Definitions, Homes, Imported};
 use crate::shard::Found;
@@ -24,12 +24,12 @@ use crate::shard::Found;
 /// One sentence: a file cannot be read or written, or is not what it should be.
 pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
     let is_new = found.catalog_log.is_empty();
-    if is_new && config.definitions.is_empty() && config.founding == Founding::default() {
+    defaults::check(&config.defaults).map_err(StartError)?;
+    if is_new && config.definitions.is_empty() && config.founding == Founding::default() && config.defaults.is_empty() {
         return Ok(());
     }
     if is_new {
-        let founding = || Change::founding(&config.founding, process::random()).map(Saved::Change).into();
-        found.catalog = if config.definitions.is_empty() { founding() } else { Vec::new() };
+        found.catalog = if config.definitions.is_empty() { founding(config) } else { Vec::new() };
     }
     let mut changed = is_new;
     for path in &config.definitions {
@@ -44,6 +44,13 @@ pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
         storage::write_catalog(&config.data_dir, found).map_err(|error| unusable(&config.data_dir, &error))?;
     }
     Ok(())
+}
+
+/// The virtual host and the user of a new broker, and what the virtual host gets by default.
+fn founding(config: &Config) -> Vec<Saved> {
+    let founding = Change::founding(&config.founding, process::random());
+    let added = Catalog::made_by(&founding).add_defaults(&config.founding.vhost, &config.defaults, process::random);
+    founding.into_iter().chain(added).map(Saved::Change).collect()
 }
 
 /// All that a data directory defines, as JSON.
@@ -83,7 +90,7 @@ fn load_file(config: &Config, found: &mut Found, file: &Path) -> Result<bool, St
     let steps = steps.map_err(|why| StartError(format!("{}: {why}", file.display())))?;
     let mut catalog = Catalog::restored(&found.catalog);
     let homes = Homes { shards: config.shards, next_number: found.next_number() };
-    let Imported { changes, present, left_out } = definitions::import(&mut catalog, steps, homes, process::random);
+    let Imported { changes, present, left_out } = definitions::import(&mut catalog, steps, homes, &config.defaults, process::random);
     log::info!("{}: objects new or changed: {}, there already: {present}", file.display(), changes.len());
     left_out.iter().for_each(|why| log::warn!("{}: {why}", file.display()));
     let changed = !changes.is_empty();
@@ -94,6 +101,7 @@ fn load_file(config: &Config, found: &mut Found, file: &Path) -> Result<bool, St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::defaults::{DefaultUser, Defaults};
     use crate::shard::Stop;
 
     /// A fresh path, removed at the end.
@@ -154,6 +162,25 @@ mod tests {
         assert_eq!(names(&scratch.data()).0, ["ann"]);
         restart(config(Founding { user: "bob".into(), ..Founding::default() }));
         assert_eq!(names(&scratch.data()).0, ["ann"], "it is no new broker any more");
+    }
+
+    #[test]
+    fn virtual_hosts_that_are_new_get_their_defaults() {
+        let scratch = Scratch::new();
+        let users = [("u".to_owned(), DefaultUser::default())].into();
+        let config = Config { data_dir: scratch.data(), defaults: Defaults { users, ..Defaults::default() }, ..Config::default() };
+        let start = |config: &Config| {
+            let _ours = DataDir::open(&config.data_dir).expect("free");
+            load(config, &mut storage::find(config).expect("readable")).expect("loaded");
+        };
+        let permissions = || Definitions::read(&export(&scratch.data()).expect("a data directory")).expect("we wrote it").permissions;
+        start(&config);
+        assert_eq!(names(&scratch.data()).0, ["guest", "u"]);
+        let vhosts = |user: &str| permissions().into_iter().filter(|one| one.user == user).map(|one| one.vhost).collect::<Vec<_>>();
+        assert_eq!(vhosts("u"), ["/"]);
+        let file = scratch.file("v.json", r#"{"vhosts": [{"name": "v"}, {"name": "/"}]}"#);
+        start(&Config { definitions: vec![file], ..config });
+        assert_eq!(vhosts("u"), ["/", "v"]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! A queue's answers: what sessions, here or on other shards, ask of the queues that live here.
 
-use super::mail::{Answer, Ask, Got, Mail, Question, Told};
+use super::mail::{Answer, Ask, Got, Mail, Question, Removal, Told};
+use super::order::Remover;
 use super::{Shard, local_queue};
 use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
 use crate::broker::queue::{Consumer, Purged};
-use crate::contract::{Code, Fault, Notice, Outcome, Receipt, Target};
+use crate::contract::{Code, Command, Fault, Notice, Outcome, Receipt, Target};
 use crate::message::MessageView;
 
 impl Shard {
@@ -25,7 +26,11 @@ impl Shard {
                 let messages = self.purge(id);
                 self.tell(from, Answer::Notice(Notice::MessagesGone { messages }));
             }
-            Question::Delete { if_unused, if_empty } => self.on_delete(from, id, if_unused, if_empty),
+            Question::Delete { if_unused, if_empty } => {
+                if let Err(fault) = self.try_delete(Remover::Session(from), id, if_unused, if_empty) {
+                    self.tell(from, Answer::Notice(Notice::Failed(fault)));
+                }
+            }
             Question::Consume { index, no_ack, exclusive, prefetch, arguments } => {
                 let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, arguments.priority);
                 let may_be_late = queue.rules.quorum && !no_ack;
@@ -44,14 +49,28 @@ impl Shard {
         }
     }
 
-    fn on_delete(&mut self, from: ChannelAddr, id: QueueId, if_unused: bool, if_empty: bool) {
-        let Some(queue) = self.queue_mut(id) else { return };
+    /// A queue here goes, if it is as somebody wants it to be.
+    fn try_delete(&mut self, remover: Remover, id: QueueId, if_unused: bool, if_empty: bool) -> Result<(), Fault> {
+        let Some(queue) = self.queue_mut(id) else { return Ok(()) };
         if if_empty && !queue.is_empty() {
-            self.refuse(from, id, Code::PreconditionFailed, "not empty");
-        } else if if_unused && !queue.consumers.is_empty() {
-            self.refuse(from, id, Code::PreconditionFailed, "in use");
-        } else {
-            self.delete_queue(id, Some(from));
+            return Err(self.refusal(id, Code::PreconditionFailed, "not empty"));
+        }
+        if if_unused && !queue.consumers.is_empty() {
+            return Err(self.refusal(id, Code::PreconditionFailed, "in use"));
+        }
+        self.delete_queue(id, Some(remover));
+        Ok(())
+    }
+
+    /// An operator wants a queue gone that lives here. If it is gone or not there yet, the catalog is asked again.
+    pub(super) fn on_removal(&mut self, id: QueueId, removal: Removal) {
+        let Removal { shard, ticket, ref command } = removal;
+        let &Command::DeleteQueue { if_unused, if_empty, .. } = command else { unreachable!("it is a queue's removal") };
+        if self.queue_mut(id).is_none() {
+            return self.retry_removal(removal);
+        }
+        if let Err(fault) = self.try_delete(Remover::Operator(shard, ticket), id, if_unused, if_empty) {
+            self.decide(shard, ticket, Err(fault));
         }
     }
 
@@ -128,8 +147,12 @@ impl Shard {
     }
 
     fn refuse(&mut self, to: ChannelAddr, id: QueueId, code: Code, why: &str) {
-        let text = format!("queue '{}' in vhost '{}' {why}", self.queue_name(id), self.queue_vhost(id));
-        self.tell(to, Answer::Notice(Notice::Failed(Fault::new(code, text))));
+        let fault = self.refusal(id, code, why);
+        self.tell(to, Answer::Notice(Notice::Failed(fault)));
+    }
+
+    fn refusal(&self, id: QueueId, code: Code, why: &str) -> Fault {
+        Fault::new(code, format!("queue '{}' in vhost '{}' {why}", self.queue_name(id), self.queue_vhost(id)))
     }
 
     /// Drops what is ready; what is delivered and unsettled stays so.

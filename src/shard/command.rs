@@ -3,22 +3,50 @@
 
 use super::Shard;
 use super::conn::Conn;
+use super::mail::{Mail, Order, Removal};
 use super::order::{Waiter, Wish};
-use crate::base::ids::{QueueAddr, UserId};
+use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::access::SALT;
-use crate::contract::{Command, Fault, Password, VhostId};
+use crate::broker::catalog::Verdict;
+use crate::contract::{Command, Fault, VhostId};
 
 impl Shard {
     /// Takes an operator's command; [`next_decision`](Self::next_decision) answers it by the number returned here. A turn is to follow.
-    pub fn command(&mut self, mut command: Command) -> u64 {
-        if let Command::PutUser(spec) = &mut command {
-            let salt = std::array::from_fn::<u8, SALT, _>(|_| self.rng.next_u64() as u8);
-            spec.password = spec.password.take().map(|password| Password::Hashed(password.hashed(salt)));
-        }
+    pub fn command(&mut self, command: Command) -> u64 {
+        let command = self.hashed(command);
         let ticket = self.commands;
         self.commands += 1;
         self.order(Wish::Command(command), Waiter::Command(ticket));
         ticket
+    }
+
+    fn hashed(&mut self, command: Command) -> Command {
+        command.hashed(|| std::array::from_fn::<u8, SALT, _>(|_| self.rng.next_u64() as u8))
+    }
+
+    /// Shard 0: what the configuration has for a virtual host that was just made.
+    pub(super) fn make_defaults(&mut self, vhost: &str) {
+        for command in self.catalog.defaults_for(vhost, &self.config.defaults) {
+            let command = self.hashed(command);
+            if let Ok(Verdict::Change(change)) = self.catalog.check_command(&command, self.id) {
+                self.make(change);
+            }
+        }
+    }
+
+    /// Shard 0: an operator wants a queue gone that the catalog knows.
+    pub(super) fn remove(&mut self, queue: QueueAddr, removal: Removal) {
+        if queue.home == self.id {
+            self.on_removal(queue.queue, removal);
+        } else {
+            self.link(queue.home).stage(Mail::Remove(queue.queue, Box::new(removal)));
+        }
+    }
+
+    /// A queue's home does not have it: shard 0 checks the command again.
+    pub(super) fn retry_removal(&mut self, Removal { shard, ticket, command }: Removal) {
+        let order = Order { shard, ticket, wish: Wish::Command(command) };
+        self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
     }
 
     /// A command that was given here and is carried out on all shards and durable, or was refused.

@@ -21,7 +21,7 @@ use crate::broker::dead_letter::{Dead, Death, Reason};
 use crate::broker::exchange::{Chance, Features};
 use crate::broker::queue::{Counts, Queue};
 use crate::broker::router::Way;
-use crate::contract::{Entry, RouteSet};
+use crate::contract::{Entry, NOWHERE, RouteSet};
 use crate::message::{MessageView, Properties, Route, Stamp, Value, wire};
 
 /// A message that died and is to be published again.
@@ -75,7 +75,7 @@ impl Shard {
 
     /// A message that a full queue here has refused dies.
     pub(super) fn die_refused(&mut self, queue: QueueId, message: &MessageView<'_>) {
-        let entry = Entry::new(0, 0, self.arena.insert(message, Holders::One));
+        let entry = Entry::at(NOWHERE, self.arena.insert(message, Holders::One));
         self.die(queue, entry, Reason::MaxLength);
     }
 

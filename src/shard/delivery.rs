@@ -11,7 +11,7 @@ use crate::base::limits::{QUEUE_BUDGET, SPILL_MIN};
 use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Target, split_place};
-use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
+use crate::message::{Content, MessageRef, MessageView, Properties, Route, Stamp};
 use crate::protocol::amqp::session::{Delivery, Room};
 
 /// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
@@ -85,7 +85,7 @@ impl Shard {
         if is_special && self.is_delayed(id) {
             return self.hold_back(id, &mut batch);
         }
-        if is_special && !self.admits(id, &batch.message(0)) {
+        if is_special && !(self.admits(id, &batch.message(0)) && self.is_first_of_its_kind(id, &batch)) {
             return;
         }
         while kept < count {
@@ -112,6 +112,13 @@ impl Shard {
     #[inline]
     fn is_special(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
         batch.stamp != Stamp::NONE && (has_expiration(batch.contents[0].properties) || self.has_extras(id))
+    }
+
+    /// Whether the queue has not had a message like the next one (row D30).
+    fn is_first_of_its_kind(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return true };
+        let headers = Properties::trusted(batch.contents[0].properties).headers().unwrap_or_default();
+        queue.is_first_of_its_kind(batch.level, headers, self.now)
     }
 
     fn has_extras(&mut self, id: QueueId) -> bool {
@@ -149,6 +156,11 @@ impl Shard {
         queue.consumers.on_delivered(served.consumer, done);
         if served.no_ack && batch.is_logged {
             self.logging.gone(slot, split_place(first).1, done);
+        }
+        if served.no_ack
+            && let Some(deduplication) = queue.deduplication()
+        {
+            (first..first + done as u64).for_each(|place| deduplication.forget(place));
         }
         done
     }

@@ -112,9 +112,9 @@ impl Shard {
         if published.contents.len() == 1 || self.special_queues + self.levelled_queues == 0 {
             return self.spread_alike(id, published, routes);
         }
-        let (rejects, have_levels, mut rest) = (self.any_rejects(routes), self.have_levels(routes), *published);
+        let (selects, have_levels, mut rest) = (self.any_selects(routes), self.have_levels(routes), *published);
         while !rest.contents.is_empty() {
-            let count = match (rejects, have_levels) {
+            let count = match (selects, have_levels) {
                 (true, _) => 1,
                 (_, true) => count_same_level(rest.contents),
                 _ => rest.contents.len(),
@@ -159,11 +159,11 @@ impl Shard {
         self.levelled_queues > 0 && local_queue(&mut self.queues, id).is_some_and(|queue| queue.rules.priorities.has_levels())
     }
 
-    /// Whether one of the queues here refuses what is too much: then messages are given to it one by one.
-    fn any_rejects(&mut self, routes: &[QueueAddr]) -> bool {
+    /// Whether one of the queues here refuses what is too much, or drops duplicates: then messages are given to it one by one.
+    fn any_selects(&mut self, routes: &[QueueAddr]) -> bool {
         let here = self.id;
         let mut own = routes.iter().filter(|queue| queue.home == here);
-        own.any(|queue| local_queue(&mut self.queues, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::rejects))
+        own.any(|queue| local_queue(&mut self.queues, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects))
     }
 
     /// A queue has refused a message: its publisher hears of it (row D14).
@@ -292,8 +292,8 @@ impl Shard {
     /// Messages from another shard, for a queue here. Whether their confirms must wait for the disk.
     pub(super) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) -> bool {
         let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
-        let rejects = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings()).is_some_and(Settings::rejects);
-        let most = if rejects { 1 } else { PUBLISH_RUN_MAX };
+        let selects = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
+        let most = if selects { 1 } else { PUBLISH_RUN_MAX };
         let mut before = 0;
         for message in messages {
             if contents.len() == most || message.route != route || message.stamp != stamp {

@@ -17,7 +17,7 @@ use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
 use crate::broker::arena::Holders;
 use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
-use crate::message::{Content, Route, Stamp};
+use crate::message::{Content, Properties, Route, Stamp};
 use crate::store::compact::Compacted;
 use crate::store::format::{Counted, fleeting_number, level_number, split_number};
 use crate::store::{Damage, Loaded, Opened, Placed, Reader, Store, Write};
@@ -125,11 +125,12 @@ impl Shard {
         }
     }
 
-    /// The log hears what is settled of a queue that lives here, and the queue forgets what it has counted of it.
+    /// The log hears what is settled of a queue that lives here, and the queue forgets what it remembers of it.
     pub(super) fn log_settled(store: &mut Store, queue: &mut Queue, entries: impl Iterator<Item = Entry>) {
         let mut run: Option<(Entry, Entry)> = None;
+        let remembers = queue.remembers();
         for entry in entries {
-            if queue.rules.counts {
+            if remembers {
                 queue.forget(entry);
             }
             if !entry.message.is_logged() {
@@ -193,6 +194,9 @@ impl Shard {
                 }
                 let entry = Entry::new(level, sequence, arena.insert(message, Holders::One).logged());
                 let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
+                if let Some(deduplication) = queue.deduplication() {
+                    deduplication.learn(entry.place(), Properties::trusted(message.properties).headers().unwrap_or_default());
+                }
                 queue.load(entry);
                 // Those from before the start were not counted when they came.
                 if queue.level(level).is_found(entry.place()) {

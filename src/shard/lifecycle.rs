@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::mail::Mail;
-use super::order::{Waiter, Wish};
+use super::order::{Remover, Waiter, Wish};
 use super::{Deed, Shard};
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::LINGER_MS;
 use crate::broker::queue::Queue;
 use crate::contract::{Outcome, Target};
@@ -169,11 +169,11 @@ impl Shard {
         }
     }
 
-    /// Ends a queue of this shard: its messages go, the catalog forgets it; then `asker` hears how many, and its consumers that they are gone.
-    pub(super) fn delete_queue(&mut self, id: QueueId, asker: Option<ChannelAddr>) {
+    /// Ends a queue of this shard: its messages go, the catalog forgets it; then `remover` hears how many, and its consumers that they are gone.
+    pub(super) fn delete_queue(&mut self, id: QueueId, remover: Option<Remover>) {
         if let Some((messages, queue)) = self.take_queue(id) {
             let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
-            self.order(Wish::DeleteQueue(id), Waiter::QueueGone { asker: asker.map(|asker| (asker, messages)), consumers });
+            self.order(Wish::DeleteQueue(id), Waiter::QueueGone { remover: remover.map(|remover| (remover, messages)), consumers });
         }
     }
 

@@ -59,6 +59,8 @@ pub enum Mail {
     Synced(ConnId),
     /// A queue went and its consumer with it.
     ConsumerGone(Target),
+    /// An operator wants a queue gone.
+    Remove(QueueId, Box<Removal>),
     /// A session asks a queue.
     Ask(Box<Ask>),
     /// The queue's answer.
@@ -337,6 +339,16 @@ pub struct Order {
     pub ticket: u32,
     /// What to change.
     pub wish: Wish,
+}
+
+/// An operator's command that a queue's home carries out.
+pub struct Removal {
+    /// The shard that waits for the decision.
+    pub shard: ShardId,
+    /// Its name for the waiting.
+    pub ticket: u32,
+    /// To delete the queue.
+    pub command: Command,
 }
 
 /// Who wishes which change.

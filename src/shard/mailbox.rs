@@ -85,6 +85,7 @@ impl Shard {
             Mail::Synced(conn) => self.on_synced(conn),
             Mail::ConsumerGone(target) => self.on_consumer_gone(target),
             Mail::Told(told) => self.on_told(told.to, told.answer),
+            Mail::Remove(queue, removal) => self.on_removal(queue, *removal),
             Mail::Order(order) => self.on_order(*order),
             Mail::Apply(change) => self.on_apply(&change),
             Mail::Applied => self.on_applied(from),

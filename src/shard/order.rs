@@ -12,13 +12,13 @@
 
 use std::sync::Arc;
 
-use super::mail::{Answer, Mail, Order};
+use super::mail::{Answer, Mail, Order, Removal};
 use super::request::catalog_done;
 use super::{Deed, Shard};
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
 use crate::broker::catalog::{Applied, Change, Saved, Verdict};
 use crate::broker::queue::{Queue, Rules, Settings};
-use crate::contract::{Fault, Notice, Request, Target};
+use crate::contract::{Command, Fault, Notice, Request, Target};
 
 pub use super::mail::Wish;
 
@@ -35,11 +35,20 @@ pub enum Waiter {
     Command(u64),
     /// What hears of a queue's end, in this order.
     QueueGone {
-        /// The session that asked for it, and how many messages went.
-        asker: Option<(ChannelAddr, u32)>,
+        /// Who asked for it, and how many messages went.
+        remover: Option<(Remover, u32)>,
         /// The queue's consumers.
         consumers: Vec<Target>,
     },
+}
+
+/// Who wants a queue gone.
+#[derive(Clone, Copy)]
+pub enum Remover {
+    /// A session.
+    Session(ChannelAddr),
+    /// An operator, who waits by this ticket of the shard.
+    Operator(ShardId, u32),
 }
 
 /// Shard 0: a change that some shards have not applied, or that the disk does not have.
@@ -76,24 +85,38 @@ impl Shard {
         let verdict = match wish {
             Wish::DeleteQueue(queue) => Ok(Verdict::Change(Change::DeleteQueue { queue })),
             Wish::Request { asker, vhost, request } => self.catalog.check(vhost, asker, &request),
-            Wish::Command(command) => self.catalog.check_command(&command, self.next_home()),
+            Wish::Command(command) => {
+                let verdict = self.catalog.check_command(&command, self.next_home());
+                match verdict {
+                    Ok(Verdict::Queue(queue)) if matches!(command, Command::DeleteQueue { .. }) => {
+                        return self.remove(queue, Removal { shard, ticket, command });
+                    }
+                    verdict => verdict,
+                }
+            }
         };
         let change = match verdict {
             Ok(Verdict::Change(change)) => change,
             Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
             Err(fault) => return self.decide(shard, ticket, Err(fault)),
         };
+        let new_vhost = self.catalog.new_vhost(&change);
+        self.make(change);
+        new_vhost.inspect(|vhost| self.make_defaults(vhost));
+        self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
+        self.on_catalog_durable();
+    }
+
+    /// Shard 0: a change that was checked, for the log and all shards.
+    pub(super) fn make(&mut self, change: Change) {
         let change = Arc::new(change.numbered(&mut self.next_queue_number));
         if let Some(record) = self.catalog.save(&change) {
             self.catalog_log.append(&record);
         }
-        let record = self.catalog_log.made();
         self.ledger.made += 1;
-        self.pending.push_back(Pending { number: self.ledger.made, record, shard, ticket });
-        self.unheard.push_back((record, change.clone()));
+        self.unheard.push_back((self.catalog_log.made(), change.clone()));
         self.apply(&change);
         self.catalog.save_fallen().iter().for_each(|record| self.catalog_log.append(record));
-        self.on_catalog_durable();
     }
 
     /// Shard 0: what is asked for was done by changes that were made before: its answer waits until the disk and all shards have them.
@@ -169,7 +192,7 @@ impl Shard {
         }
     }
 
-    fn decide(&mut self, shard: ShardId, ticket: u32, verdict: Result<(), Fault>) {
+    pub(super) fn decide(&mut self, shard: ShardId, ticket: u32, verdict: Result<(), Fault>) {
         if shard == self.id {
             self.on_decided(ticket, verdict);
         } else {
@@ -184,9 +207,11 @@ impl Shard {
             (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
             (Waiter::Command(ticket), verdict) => self.decisions.push_back((ticket, verdict)),
-            (Waiter::QueueGone { asker, consumers }, _) => {
-                if let Some((to, messages)) = asker {
-                    self.tell(to, Answer::Notice(Notice::MessagesGone { messages }));
+            (Waiter::QueueGone { remover, consumers }, _) => {
+                match remover {
+                    Some((Remover::Session(to), messages)) => self.tell(to, Answer::Notice(Notice::MessagesGone { messages })),
+                    Some((Remover::Operator(shard, ticket), _)) => self.decide(shard, ticket, Ok(())),
+                    None => {}
                 }
                 consumers.into_iter().for_each(|target| self.tell_consumer_gone(target));
             }

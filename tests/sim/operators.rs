@@ -2,7 +2,8 @@
 
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
-use ringmq::contract::{BindingSpec, Code, Command, Destination, ExchangeSpec, QueueSpec, VhostSpec};
+use ringmq::config::defaults::{DefaultLimits, DefaultUser, Defaults};
+use ringmq::contract::{BindingSpec, Code, Command, Destination, ExchangeSpec, QueueSpec, VhostLimits, VhostSpec};
 use ringmq::message::Table;
 
 use crate::op::{Op, Publish, Saw, saw};
@@ -105,6 +106,77 @@ fn what_an_operator_declares_is_there_on_all_shards_and_stays() {
     };
     let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::Publish(vec![publish])), (1, Op::Get { queue: "q1", no_ack: true })]);
     assert!(matches!(seen.last(), Some(Saw::Got { id: 7, .. })), "{seen:?}");
+}
+
+#[test]
+fn what_an_operator_deletes_is_gone_on_all_shards_and_stays_so() {
+    for shards in [1, 3] {
+        let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+        let vhost = || Box::<str>::from("/");
+        let delete = |name: &str, if_unused, if_empty| Command::DeleteQueue { vhost: vhost(), name: name.into(), if_unused, if_empty };
+        let drop_exchange = |name: &str, if_unused| Command::DeleteExchange { vhost: vhost(), name: name.into(), if_unused };
+        let arguments = Table::empty;
+        for name in ["q0", "q1", "q2"] {
+            let spec = QueueSpec { name: name.into(), durable: true, exclusive: false, auto_delete: false, arguments: arguments() };
+            decide(&mut cluster, Command::DeclareQueue { vhost: vhost(), spec }).expect("in order");
+        }
+        let (name, kind) = ("d0".into(), "direct".into());
+        let exchange = ExchangeSpec { name, kind, durable: true, auto_delete: false, internal: false, arguments: arguments() };
+        decide(&mut cluster, Command::DeclareExchange { vhost: vhost(), spec: exchange }).expect("in order");
+        let (source, destination, key) = ("d0".into(), "q1".into(), (*b"a").into());
+        let binding = BindingSpec { source, kind: Destination::Queue, destination, key, arguments: arguments() };
+        decide(&mut cluster, Command::Bind { vhost: vhost(), spec: binding.clone() }).expect("in order");
+        let conn = join(&mut cluster, 0, "guest", "guest", "/");
+        let publish = Publish { id: 7, exchange: "", key: "q0", headers: Vec::new(), mandatory: false, persistent: true, priority: None };
+        let consume = Op::Consume { queue: "q1", tag: 1, no_ack: false, exclusive: false, priority: 0 };
+        say(&mut cluster, conn, &[(1, Op::Open), (1, Op::Publish(vec![publish])), (1, consume)]);
+        let mut refusal = |command| decide(&mut cluster, command).expect_err("it is refused").text;
+        assert_eq!(refusal(delete("q0", false, true)), "queue 'q0' in vhost '/' not empty");
+        assert_eq!(refusal(delete("q1", true, false)), "queue 'q1' in vhost '/' in use");
+        assert_eq!(refusal(drop_exchange("d0", true)), "exchange 'd0' in vhost '/' in use");
+        assert_eq!(refusal(drop_exchange("amq.topic", false)), "deletion of system exchange 'amq.topic' in vhost '/' not allowed");
+        let unbind = || Command::Unbind { vhost: vhost(), spec: binding.clone() };
+        let all = [unbind(), unbind(), drop_exchange("d0", true), drop_exchange("d0", true), delete("q0", true, false)];
+        all.into_iter().for_each(|command| decide(&mut cluster, command).expect("in order"));
+        decide(&mut cluster, delete("q1", false, true)).expect("it is empty");
+        let gone = read_all(&mut cluster, conn);
+        assert_eq!(gone.iter().map(|saw| head(saw, 1)).collect::<Vec<_>>().len(), 1, "its consumer hears of it: {gone:?}");
+        ["q2", "q2", "none"].into_iter().for_each(|name| decide(&mut cluster, delete(name, true, true)).expect("it may be gone"));
+        for _ in 0..2 {
+            let conn = join(&mut cluster, shards as usize - 1, "guest", "guest", "/");
+            let checks = ["q0", "q1", "q2"].map(Op::CheckQueue);
+            let mut ops: Vec<(u16, Op)> = Vec::new();
+            (1..).zip(checks).for_each(|(channel, check)| ops.extend([(channel, Op::Open), (channel, check)]));
+            let seen = say(&mut cluster, conn, &ops);
+            assert_eq!(seen.iter().filter(|saw| head(saw, 1) == "404").count(), 3, "{seen:?}");
+            cluster.crash();
+            cluster.start();
+        }
+    }
+}
+
+#[test]
+fn a_new_virtual_host_has_its_defaults_when_its_command_is_answered() {
+    let limits = [("a".to_owned(), DefaultLimits { max_queues: Some(1), ..DefaultLimits::default() })].into();
+    let user = DefaultUser { password: Some("secret".into()), ..DefaultUser::default() };
+    let defaults = Defaults { limits, users: [("u".to_owned(), user)].into(), ..Defaults::default() };
+    for shards in [1, 3] {
+        let mut cluster = Cluster::new(Config { shards, defaults: defaults.clone(), ..Config::default() }, 1);
+        decide(&mut cluster, Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() })).expect("in order");
+        for _ in 0..2 {
+            let conn = join(&mut cluster, shards as usize - 1, "u", "secret", "v");
+            let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::DeclareQueue("q0")), (1, Op::DeclareQueue("q2"))]);
+            assert_eq!(seen.iter().map(|saw| head(saw, 1)).collect::<Vec<_>>(), ["channel.open-ok", "queue.declare-ok", "406"]);
+            cluster.crash();
+            cluster.start();
+        }
+        let lifted = Command::SetVhostLimits { vhost: "v".into(), limits: VhostLimits::default() };
+        decide(&mut cluster, lifted).expect("in order");
+        decide(&mut cluster, Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() })).expect("it is there");
+        let conn = join(&mut cluster, 0, "u", "secret", "v");
+        let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::DeclareQueue("q0")), (1, Op::DeclareQueue("q2"))]);
+        assert!(seen.iter().all(|saw| head(saw, 1) != "406"), "what an operator changed stays so: {seen:?}");
+    }
 }
 
 #[test]

@@ -13,6 +13,8 @@
 //! ctl set_policy p ^q '{"max-length": 5}' apply-to=queues priority=1 vhost=v    apply-to, priority and vhost may be missing: all, 0 and /
 //! ctl set_operator_policy p ^q '{"max-length": 5}'
 //! ctl clear_policy p vhost=v                      ctl clear_operator_policy p
+//! ctl delete_queue q if-empty if-unused vhost=v   what is not given does not matter; the virtual host may be missing: /
+//! ctl delete_exchange e if-unused
 //! ctl 0 < denied "why"                            what the broker says if it does not do what the line before says
 //! ```
 //!
@@ -96,6 +98,17 @@ impl Ctl {
             ["set_operator_policy", name, pattern, definition, ref options @ ..] => {
                 vec![put_policy(PolicyKind::Operator, name, pattern, definition, options)?]
             }
+            ["delete_queue", name, ref options @ ..] => vec![Command::DeleteQueue {
+                vhost: option(options, "vhost", "/").into(),
+                name: name.into(),
+                if_unused: options.contains(&"if-unused"),
+                if_empty: options.contains(&"if-empty"),
+            }],
+            ["delete_exchange", name, ref options @ ..] => vec![Command::DeleteExchange {
+                vhost: option(options, "vhost", "/").into(),
+                name: name.into(),
+                if_unused: options.contains(&"if-unused"),
+            }],
             ["clear_policy", name, ref options @ ..] => vec![delete_policy(PolicyKind::User, name, options)],
             ["clear_operator_policy", name, ref options @ ..] => vec![delete_policy(PolicyKind::Operator, name, options)],
             _ => return Err(format!("no such command: {words:?}")),
@@ -134,6 +147,8 @@ impl Ctl {
             ["set_operator_policy", name, pattern, definition, ref options @ ..] => {
                 vec![http_policy("operator-policies", name, pattern, definition, options)]
             }
+            ["delete_queue", name, ref options @ ..] => vec![delete_if("queues", name, options)],
+            ["delete_exchange", name, ref options @ ..] => vec![delete_if("exchanges", name, options)],
             ["clear_policy", name, ref options @ ..] => vec![delete(&["policies", option(options, "vhost", "/"), name])],
             ["clear_operator_policy", name, ref options @ ..] => {
                 vec![delete(&["operator-policies", option(options, "vhost", "/"), name])]
@@ -193,6 +208,14 @@ fn put_policy(kind: PolicyKind, name: &str, pattern: &str, definition: &str, opt
         definition: to_table(&definition)?,
     };
     Ok(Command::PutPolicy { vhost: option(options, "vhost", "/").into(), kind, spec })
+}
+
+/// Its conditions follow a question mark.
+fn delete_if(what: &str, name: &str, options: &[&str]) -> Http {
+    let conditions: Vec<String> = options.iter().filter(|word| word.starts_with("if-")).map(|word| format!("{word}=true")).collect();
+    let Http { method, path, body } = delete(&[what, option(options, "vhost", "/"), name]);
+    let path = if conditions.is_empty() { path } else { format!("{path}?{}", conditions.join("&")) };
+    Http { method, path, body }
 }
 
 fn delete_policy(kind: PolicyKind, name: &str, options: &[&str]) -> Command {

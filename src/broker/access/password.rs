@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::contract::{Hashing, Password, PasswordHash};
+use crate::contract::{Command, Hashing, Password, PasswordHash, UserSpec};
 
 impl PasswordHash {
     /// Hashes a password.
@@ -34,6 +34,19 @@ impl PasswordHash {
     /// The hash as definitions have it.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(&self.octets)
+    }
+}
+
+impl Command {
+    /// The same with a password that is hashed, as it must be before it is ordered.
+    #[must_use]
+    pub fn hashed(self, salt: impl FnOnce() -> [u8; SALT]) -> Command {
+        match self {
+            Command::PutUser(UserSpec { name, password: Some(password), tags }) => {
+                Command::PutUser(UserSpec { name, password: Some(Password::Hashed(password.hashed(salt()))), tags })
+            }
+            other => other,
+        }
     }
 }
 

@@ -5,8 +5,7 @@ use super::{Applied, Asker, Catalog, Change, UserInfo, Verdict};
 use crate::base::ids::{ShardId, UserId};
 use crate::base::quota::Quota;
 use crate::broker::policy::Policy;
-use crate::contract::Request::{Bind, DeclareExchange, DeclareQueue};
-use crate::contract::{Code, Command, Fault, Password, QueueSpec, UserLimits, UserSpec, VhostId, VhostSpec};
+use crate::contract::{Code, Command, Fault, Password, QueueSpec, Request, UserLimits, UserSpec, VhostId, VhostSpec};
 
 /// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
 #[derive(Clone, Default, Debug)]
@@ -29,19 +28,11 @@ impl Eq for Quotas {}
 impl Catalog {
     /// Checks a command. A queue that it declares will live on the shard `home`.
     pub fn check_command(&self, command: &Command, home: ShardId) -> Result<Verdict, Fault> {
-        let operator = Asker { home, conn: None, user: None };
-        match command {
-            Command::DeclareExchange { vhost, spec } => self.check(self.named_vhost(vhost)?, operator, &DeclareExchange(spec.clone())),
-            Command::DeclareQueue { vhost, spec } => {
-                let spec = QueueSpec { exclusive: false, ..spec.clone() };
-                self.check(self.named_vhost(vhost)?, operator, &DeclareQueue(spec))
-            }
-            Command::Bind { vhost, spec } => self.check(self.named_vhost(vhost)?, operator, &Bind(spec.clone())),
-            other => {
-                self.check_order(other)?;
-                Ok(Verdict::Change(Change::command(other.clone())))
-            }
-        }
+        let Some((vhost, request)) = as_request(command) else {
+            self.check_order(command)?;
+            return Ok(Verdict::Change(Change::command(command.clone())));
+        };
+        self.check(self.named_vhost(vhost)?, Asker { home, conn: None, user: None }, &request)
     }
 
     /// What it names is there, and what it says can be read.
@@ -73,7 +64,12 @@ impl Catalog {
                 self.named_vhost(vhost)?;
                 check_topic_permissions(permissions, user, vhost).map_err(bad_pattern)
             }
-            Command::DeclareExchange { .. } | Command::DeclareQueue { .. } | Command::Bind { .. } => unreachable!("checked as requests"),
+            Command::DeclareExchange { .. }
+            | Command::DeclareQueue { .. }
+            | Command::Bind { .. }
+            | Command::DeleteExchange { .. }
+            | Command::DeleteQueue { .. }
+            | Command::Unbind { .. } => unreachable!("checked as requests"),
         }
     }
 
@@ -129,7 +125,12 @@ impl Catalog {
             Command::DeletePolicy { vhost, kind, name } => return self.delete_policy(vhost, *kind, name),
             Command::PutGlobalParameter { name, value } => _ = self.global_parameters.insert(name.clone(), value.clone()),
             Command::DeleteGlobalParameter { name } => _ = self.global_parameters.remove(name),
-            Command::DeclareExchange { .. } | Command::DeclareQueue { .. } | Command::Bind { .. } => return None, // they are changes of their own
+            Command::DeclareExchange { .. }
+            | Command::DeclareQueue { .. }
+            | Command::Bind { .. }
+            | Command::DeleteExchange { .. }
+            | Command::DeleteQueue { .. }
+            | Command::Unbind { .. } => return None, // they are changes of their own
         }
         Some(Applied::Done)
     }
@@ -183,6 +184,23 @@ impl Catalog {
     pub fn global_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         self.global_parameters.iter().map(|(name, value)| (&**name, &**value))
     }
+}
+
+/// A command that a client could ask for as well, and where.
+fn as_request(command: &Command) -> Option<(&str, Request)> {
+    Some(match command {
+        Command::DeclareExchange { vhost, spec } => (vhost, Request::DeclareExchange(spec.clone())),
+        Command::DeclareQueue { vhost, spec } => (vhost, Request::DeclareQueue(QueueSpec { exclusive: false, ..spec.clone() })),
+        Command::Bind { vhost, spec } => (vhost, Request::Bind(spec.clone())),
+        Command::DeleteExchange { vhost, name, if_unused } => {
+            (vhost, Request::DeleteExchange { name: name.clone(), if_unused: *if_unused })
+        }
+        &Command::DeleteQueue { ref vhost, ref name, if_unused, if_empty } => {
+            (vhost, Request::DeleteQueue { name: name.clone(), if_unused, if_empty })
+        }
+        Command::Unbind { vhost, spec } => (vhost, Request::Unbind(spec.clone())),
+        _ => return None,
+    })
 }
 
 fn check_default_type(spec: &VhostSpec) -> Result<(), Fault> {

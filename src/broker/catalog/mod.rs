@@ -13,6 +13,7 @@ mod change;
 mod check;
 mod commands;
 mod consumer_arguments;
+pub mod defaults;
 mod equivalence;
 mod policies;
 mod queue_arguments;

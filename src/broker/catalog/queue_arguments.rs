@@ -1,9 +1,10 @@
 //! The x-arguments of a new queue: which its type knows, and what values they may have (RabbitMQ's `rabbit_amqqueue`).
 //!
 //! Order of the checks: the type itself, the values of the arguments that the type knows, in RabbitMQ's order, and last whether an
-//! argument belongs to another type. What no type knows is overlooked.
+//! argument belongs to another type. What no type knows is overlooked, but for deduplication, which RabbitMQ leaves to a plugin.
 
 use crate::base::limits::EXPIRATION_MS_MAX;
+use crate::broker::deduplication;
 use crate::contract::{Code, Fault, QueueSpec};
 use crate::message::{Table, TableBuilder, TableRef, Value, erlang_text};
 
@@ -43,6 +44,7 @@ pub(super) fn check(spec: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
             rule.check(value, arguments).map_err(|why| invalid(name, queue_text, &why))?;
         }
     }
+    deduplication::check_queue(arguments)?;
     let quorum = is_quorum(&spec.arguments);
     let foreign = |name: &&[u8]| foreign_to(quorum).any(|foreign| foreign.as_bytes() == *name);
     if let Some(name) = arguments.iter().map(|(name, _)| name).find(foreign) {

@@ -46,9 +46,12 @@ pub(super) fn encode(command: &Command) -> TableBuilder {
         Command::DeletePolicy { vhost, kind, name } => in_vhost("delete-policy", vhost).text("kind", kind.component()).text("name", name),
         Command::PutGlobalParameter { name, value } => begin("global-parameter").text("name", name).text("value", value),
         Command::DeleteGlobalParameter { name } => begin("delete-global-parameter").text("name", name),
-        Command::DeclareExchange { .. } | Command::DeclareQueue { .. } | Command::Bind { .. } => {
-            unreachable!("they are changes of their own")
-        }
+        Command::DeclareExchange { .. }
+        | Command::DeclareQueue { .. }
+        | Command::Bind { .. }
+        | Command::DeleteExchange { .. }
+        | Command::DeleteQueue { .. }
+        | Command::Unbind { .. } => unreachable!("they are changes of their own"),
     }
 }
 

@@ -10,7 +10,6 @@
 //! ([`History`]). Both are [`remembered`] in one place for the whole broker.
 
 mod consistent_hash;
-mod deduplication;
 mod delayed;
 mod destinations;
 mod direct;
@@ -24,7 +23,6 @@ pub mod remembered;
 mod topic;
 
 pub use consistent_hash::{ConsistentHash, check_weight};
-pub use deduplication::Deduplication;
 pub use delayed::{DELAYED, delay, without_delay};
 pub use destinations::Destinations;
 pub use direct::Direct;
@@ -104,7 +102,7 @@ pub fn check_arguments(spec: &ExchangeSpec, exchange_text: &str) -> Result<(), F
         consistent_hash::check_arguments(&spec.arguments, exchange_text)?;
     }
     history::check_arguments(spec)?;
-    deduplication::check_arguments(spec)
+    super::deduplication::check_exchange(spec)
 }
 
 /// What of a message decides where it goes, beside its routing keys.

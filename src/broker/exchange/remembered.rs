@@ -7,9 +7,10 @@
 //!
 //! What is remembered of an exchange begins with its first message and ends with the exchange.
 
-use super::{Deduplication, History, Kept};
+use super::{History, Kept};
 use crate::base::hash::Map;
 use crate::base::ids::ExchangeId;
+use crate::broker::deduplication::{self, Deduplication, Wanted};
 use crate::contract::ExchangeSpec;
 use crate::message::{MessageView, TableRef};
 
@@ -48,13 +49,13 @@ impl Memories {
 
 impl Remembered {
     fn of(spec: &ExchangeSpec) -> Remembered {
-        Remembered { deduplication: Deduplication::of(spec), history: History::of(spec) }
+        Remembered { deduplication: Wanted::by_exchange(spec).map(Deduplication::new), history: History::of(spec) }
     }
 }
 
 /// Whether such an exchange remembers anything.
 pub fn remembers(spec: &ExchangeSpec) -> bool {
-    super::deduplication::is_wanted(spec) || History::of(spec).is_some()
+    deduplication::is_wanted_by_exchange(spec) || History::of(spec).is_some()
 }
 
 #[cfg(test)]

@@ -34,7 +34,9 @@ pub use settings::{DeadLetter, Overflow, Settings};
 
 use crate::base::ids::QueueId;
 use crate::base::ids::TimerId;
+use crate::broker::deduplication::Deduplication;
 use crate::contract::{Entry, Outcome, split_place};
+use crate::message::TableRef;
 
 use earlier_ttls::EarlierTtls;
 use levels::Levels;
@@ -73,6 +75,8 @@ pub struct Extras {
     pub unburied: u64,
     /// Messages that came back and are not ready again yet.
     pub held: Held,
+    /// What it knows duplicates by.
+    deduplication: Option<Deduplication>,
     /// Since when nobody has used the queue, milliseconds of the shard's time.
     pub unused_since: u64,
     /// The timer that is set, and for when.
@@ -121,6 +125,9 @@ impl Queue {
         if earlier.message_ttl != extras.settings.message_ttl && !places.is_empty() {
             extras.earlier.push(places, earlier.message_ttl);
         }
+        if earlier.deduplication != extras.settings.deduplication {
+            extras.deduplication = extras.settings.deduplication.clone().map(Deduplication::new);
+        }
         extras.unused_since = now;
         true
     }
@@ -147,6 +154,17 @@ impl Queue {
         self.settings().is_some_and(|settings| settings.rejects() && settings.is_exceeded(length, bytes))
     }
 
+    /// Whether a message with these headers, which is the next of its level, is no duplicate of an earlier one. It is remembered.
+    pub fn is_first_of_its_kind(&mut self, level: u8, headers: TableRef<'_>, now: u64) -> bool {
+        let place = self.level(level).next();
+        self.deduplication().is_none_or(|deduplication| deduplication.passes_into(place, headers, now))
+    }
+
+    /// What it knows duplicates by, if it drops them.
+    pub fn deduplication(&mut self) -> Option<&mut Deduplication> {
+        self.extras.as_mut()?.deduplication.as_mut()
+    }
+
     /// Whether there are more messages than there may be, so that the oldest go.
     pub fn is_over_limit(&self) -> bool {
         let length = self.len() as u64;
@@ -154,10 +172,13 @@ impl Queue {
         length > 0 && self.settings().is_some_and(drops)
     }
 
-    /// Whether what a restart has found of it is read though nobody asks for it: it may expire, or its bytes count.
+    /// Whether what a restart has found of it is read though nobody asks for it: it may expire, its bytes count, or it may have duplicates.
     pub fn reads_ahead(&self) -> bool {
-        let matters =
-            |settings: &Settings| settings.message_ttl.is_some() || settings.dead_letter.is_some() || settings.max_length_bytes.is_some();
+        let matters = |settings: &Settings| {
+            let Settings { message_ttl, dead_letter, max_length_bytes, deduplication, .. } = settings;
+            let is_known = deduplication.as_ref().is_none_or(|wanted| !wanted.is_by_content());
+            message_ttl.is_some() || dead_letter.is_some() || max_length_bytes.is_some() || !is_known
+        };
         self.settings().is_some_and(matters)
     }
 
@@ -281,8 +302,16 @@ impl Queue {
         self.returns.as_ref().is_some_and(|returns| !returns.is_empty())
     }
 
+    /// Whether the queue keeps anything of single messages: then it must [`forget`](Self::forget) those that are gone.
+    pub fn remembers(&self) -> bool {
+        self.rules.counts || self.extras.as_ref().is_some_and(|extras| extras.deduplication.is_some())
+    }
+
     /// A message is gone: nothing counts any more.
     pub fn forget(&mut self, entry: Entry) {
+        if let Some(deduplication) = self.deduplication() {
+            deduplication.forget(entry.place());
+        }
         if let Some(returns) = self.returns.as_mut().filter(|_| entry.redelivered()) {
             returns.forget(entry);
         }
@@ -296,6 +325,7 @@ impl Queue {
         }
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
+            extras.deduplication.iter_mut().for_each(Deduplication::forget_all);
             let held = std::mem::take(&mut extras.held);
             let delayed = extras.delays.iter_mut().flat_map(Delays::clear).chain(held.iter());
             delayed.for_each(|entry| self.levels.change(entry.level(), |level| level.requeue(entry)));

@@ -1,6 +1,7 @@
 //! What a queue promises about its messages beyond keeping them in order: how long it keeps them, how many, and what becomes of the others.
 
 use super::Retry;
+use crate::broker::deduplication::Wanted;
 use crate::broker::policy::{Key, Terms, key};
 
 /// The promises of one queue, as its arguments and policies have them. The default promises nothing.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub dead_letter: Option<DeadLetter>,
     /// x-delayed-retry-*: how long what comes back waits (row D24).
     pub retry: Option<Retry>,
+    /// x-message-deduplication: duplicates are dropped (row D30).
+    pub deduplication: Option<Wanted>,
 }
 
 /// What a full queue does.
@@ -69,6 +72,7 @@ impl Settings {
                 // A queue that drops its oldest messages cannot promise it, as in RabbitMQ.
                 at_least_once: quorum && strategy == Some(b"at-least-once") && overflow == Some(b"reject-publish"),
             }),
+            deduplication: Wanted::by_queue(terms.arguments),
         }
     }
 
@@ -80,6 +84,11 @@ impl Settings {
     /// Whether a full queue refuses what is published.
     pub fn rejects(&self) -> bool {
         self.overflow != Overflow::DropHead && (self.max_length.is_some() || self.max_length_bytes.is_some())
+    }
+
+    /// Whether the queue may take one message and not the next: it is given them one by one.
+    pub fn selects(&self) -> bool {
+        self.rejects() || self.deduplication.is_some()
     }
 }
 
@@ -118,6 +127,7 @@ mod tests {
             overflow: Overflow::RejectPublish,
             dead_letter: Some(dead_letter),
             retry: None,
+            deduplication: None,
         };
         assert_eq!(Settings::of(&Terms::of(arguments.view()), false), settings);
         assert!(settings.rejects() && settings.is_exceeded(4, 0) && settings.is_exceeded(0, 5) && !settings.is_exceeded(3, 4));

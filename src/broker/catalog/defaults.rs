@@ -1,0 +1,160 @@
+//! What a new virtual host gets as the configuration says: limits, operator policies, users (row PO9). They are commands as an operator's, once: what
+//! operators change later stays changed.
+
+use super::{Catalog, Change, Verdict};
+use crate::base::ids::ShardId;
+use crate::broker::access::{Pattern, SALT};
+use crate::broker::policy::Policy;
+use crate::config::defaults::{DefaultPolicy, DefaultUser, Defaults};
+use crate::contract::{Command, Password, Permissions, PolicyKind, PolicySpec, UserSpec, VhostLimits};
+use crate::message::TableBuilder;
+
+/// Whether patterns, policies and permissions in it can be.
+///
+/// # Errors
+/// One sentence: which cannot, and why.
+pub fn check(defaults: &Defaults) -> Result<(), String> {
+    let is_pattern = |key: String, text: &Option<String>| match text.as_deref().map(Pattern::new) {
+        Some(Err(why)) => Err(format!("{key} should be regular expression but is invalid: {why}")),
+        _ => Ok(()),
+    };
+    for (id, limits) in &defaults.limits {
+        is_pattern(format!("default_limits.vhosts.{id}.pattern"), &limits.vhosts)?;
+    }
+    for (id, policy) in &defaults.policies {
+        is_pattern(format!("default_policies.operator.{id}.vhost_pattern"), &policy.vhosts)?;
+        Policy::new(PolicyKind::Operator, spec(id, policy)).map_err(|why| format!("default_policies.operator.{id}: {why}"))?;
+    }
+    for (name, user) in &defaults.users {
+        let patterns = [("vhost_pattern", &user.vhosts), ("configure", &user.configure), ("write", &user.write), ("read", &user.read)];
+        patterns.into_iter().try_for_each(|(key, pattern)| is_pattern(format!("default_users.{name}.{key}"), pattern))?;
+    }
+    Ok(())
+}
+
+impl Catalog {
+    /// The virtual host that a change is about to make, if it is one.
+    pub fn new_vhost(&self, change: &Change) -> Option<Box<str>> {
+        let Change::Command(command, _) = change else { return None };
+        match &**command {
+            Command::PutVhost(spec) if self.vhost_by_name(&spec.name).is_none() => Some(spec.name.clone()),
+            _ => None,
+        }
+    }
+
+    /// What is to be done for a virtual host of this name, which has just been made.
+    pub fn defaults_for(&self, vhost: &str, defaults: &Defaults) -> Vec<Command> {
+        let is_for = |pattern: &Option<String>| is_for(pattern, vhost);
+        let limits = defaults.limits.values().find(|limits| is_for(&limits.vhosts)).map(|limits| {
+            let (max_connections, max_queues) = (limits.max_connections, limits.max_queues);
+            Command::SetVhostLimits { vhost: vhost.into(), limits: VhostLimits { max_connections, max_queues } }
+        });
+        let policies = defaults.policies.iter().filter(|(_, policy)| is_for(&policy.vhosts)).map(|(name, policy)| Command::PutPolicy {
+            vhost: vhost.into(),
+            kind: PolicyKind::Operator,
+            spec: spec(name, policy),
+        });
+        let users = defaults.users.iter().filter(|(_, user)| is_for(&user.vhosts)).flat_map(|(name, user)| {
+            let is_new = self.user_by_name(name).is_none();
+            let permissions = Command::SetPermissions { vhost: vhost.into(), user: name.as_str().into(), permissions: permissions(user) };
+            is_new.then(|| put_user(name, user)).into_iter().chain([permissions])
+        });
+        limits.into_iter().chain(policies).chain(users).collect()
+    }
+
+    /// Does it in a catalog that nobody uses yet; the answer is what has changed.
+    pub fn add_defaults(&mut self, vhost: &str, defaults: &Defaults, mut salt: impl FnMut() -> [u8; SALT]) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for command in self.defaults_for(vhost, defaults) {
+            if let Ok(Verdict::Change(change)) = self.check_command(&command.hashed(&mut salt), ShardId::ORDERER) {
+                self.apply(&change);
+                changes.push(change);
+            }
+        }
+        changes
+    }
+}
+
+/// As of a policy, an empty pattern is found in every name.
+fn is_for(pattern: &Option<String>, vhost: &str) -> bool {
+    let pattern = pattern.as_deref().filter(|pattern| !pattern.is_empty());
+    pattern.is_none_or(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(vhost.as_bytes())))
+}
+
+fn spec(name: &str, policy: &DefaultPolicy) -> PolicySpec {
+    let definition = policy
+        .definition
+        .iter()
+        .fold(TableBuilder::new(), |definition, (key, &value)| definition.long(key, i64::try_from(value).unwrap_or(i64::MAX)));
+    PolicySpec {
+        name: name.into(),
+        pattern: policy.queues.as_deref().unwrap_or(".*").into(),
+        apply_to: policy.apply_to.as_deref().unwrap_or("all").into(),
+        priority: 0,
+        definition: definition.build(),
+    }
+}
+
+fn put_user(name: &str, user: &DefaultUser) -> Command {
+    let password = user.password.as_ref().map(|password| Password::Plain(password.as_bytes().into()));
+    let tags = Some(user.tags.iter().map(|tag| tag.as_str().into()).collect());
+    Command::PutUser(UserSpec { name: name.into(), password, tags })
+}
+
+fn permissions(user: &DefaultUser) -> Permissions {
+    let pattern = |text: &Option<String>| text.as_deref().unwrap_or(".*").into();
+    Permissions { configure: pattern(&user.configure), write: pattern(&user.write), read: pattern(&user.read) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::conf;
+    use crate::contract::VhostSpec;
+
+    fn defaults(text: &str) -> Defaults {
+        let mut defaults = Defaults::default();
+        for setting in conf::parse(text, "f").expect("settings") {
+            defaults.take(&setting).expect("a default").expect("in order");
+        }
+        defaults
+    }
+
+    const SETTINGS: &str = "default_limits.vhosts.1.pattern = ^dev\ndefault_limits.vhosts.1.max_queues = 5\ndefault_limits.vhosts.2.max_queues = 9\n\
+                            default_policies.operator.p.vhost_pattern = ^dev\ndefault_policies.operator.p.queue_pattern = ^q\n\
+                            default_policies.operator.p.message_ttl = 1s\ndefault_policies.operator.other.vhost_pattern = ^prod\n\
+                            default_policies.operator.other.expires = 1h\n\
+                            default_users.u.vhost_pattern = ^dev\ndefault_users.u.password = x\ndefault_users.u.read = ^r";
+
+    #[test]
+    fn a_virtual_host_gets_what_is_for_it_once() {
+        let (mut catalog, defaults) = (Catalog::new(), defaults(SETTINGS));
+        assert_eq!(check(&defaults), Ok(()));
+        let mut make = |name: &str| {
+            catalog.apply(&Change::command(Command::PutVhost(VhostSpec { name: name.into(), ..VhostSpec::default() })));
+            catalog.add_defaults(name, &defaults, || *b"salt").len()
+        };
+        assert_eq!(["dev1", "dev2", "prod", "x"].map(&mut make), [4, 3, 2, 1]);
+        let vhost = |name| catalog.vhost(catalog.vhost_by_name(name).expect("made"));
+        assert_eq!(["dev1", "x"].map(|name| vhost(name).limits.max_queues), [Some(5), Some(9)]);
+        let policies = |name| vhost(name).policies.specs().map(|(kind, spec)| (kind, spec.name.to_string())).collect::<Vec<_>>();
+        assert_eq!(policies("dev1"), [(PolicyKind::Operator, "p".to_owned())]);
+        assert_eq!(policies("prod"), [(PolicyKind::Operator, "other".to_owned())]);
+        let user = catalog.user_by_name("u").expect("made");
+        assert!(user.password.is_of(b"x"));
+        assert_eq!(user.access.len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        for (line, why) in [
+            ("default_limits.vhosts.a.pattern = (", "default_limits.vhosts.a.pattern should be regular expression but is invalid: "),
+            ("default_policies.operator.p.vhost_pattern = (", "default_policies.operator.p.vhost_pattern should be"),
+            ("default_policies.operator.p.apply_to = foo", "default_policies.operator.p: "),
+            ("default_users.u.write = (", "default_users.u.write should be regular expression"),
+        ] {
+            let refusal = check(&defaults(line)).expect_err(line);
+            assert!(refusal.starts_with(why), "{refusal}");
+        }
+    }
+}

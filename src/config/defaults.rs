@@ -1,0 +1,232 @@
+//! What every new virtual host gets: settings that have a name of their own in the middle of their key, and so are no flags (row PO9).
+//!
+//! ```text
+//! default_limits.vhosts.small.pattern = ^dev                 limits: of several groups whose pattern is found in the virtual host's name, the
+//! default_limits.vhosts.small.max_connections = 10           first one counts, by the order of their names
+//! default_policies.operator.ttl.vhost_pattern = ^dev         operator policies: all that are for it
+//! default_policies.operator.ttl.message_ttl = 1h
+//! default_users.qa.vhost_pattern = ^dev                      users: made if they are not there, with permissions in it
+//! default_users.qa.password = secret
+//! ```
+//!
+//! A pattern that is not given is found everywhere, and lets do everything.
+
+use std::collections::BTreeMap;
+
+use super::conf::Setting;
+use super::settings::byte_size;
+
+/// All of it, by name.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Defaults {
+    /// Limits.
+    pub limits: BTreeMap<String, DefaultLimits>,
+    /// Operator policies.
+    pub policies: BTreeMap<String, DefaultPolicy>,
+    /// Users.
+    pub users: BTreeMap<String, DefaultUser>,
+}
+
+/// Limits of a virtual host.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DefaultLimits {
+    /// The virtual hosts.
+    pub vhosts: Option<String>,
+    /// Connections at a time.
+    pub max_connections: Option<u32>,
+    /// Queues at a time.
+    pub max_queues: Option<u32>,
+}
+
+/// An operator policy.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DefaultPolicy {
+    /// The virtual hosts.
+    pub vhosts: Option<String>,
+    /// The queues.
+    pub queues: Option<String>,
+    /// What it is for: `all`, if nothing is said.
+    pub apply_to: Option<String>,
+    /// What it says, in a policy's words.
+    pub definition: BTreeMap<String, u64>,
+}
+
+/// A user.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DefaultUser {
+    /// The virtual hosts.
+    pub vhosts: Option<String>,
+    /// Without one it cannot log in.
+    pub password: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// What it may declare and delete.
+    pub configure: Option<String>,
+    /// What it may send to.
+    pub write: Option<String>,
+    /// What it may receive from.
+    pub read: Option<String>,
+}
+
+impl Defaults {
+    /// Takes up a setting. None: it is another one.
+    ///
+    /// # Errors
+    /// What to give instead of its value.
+    pub fn take(&mut self, setting: &Setting) -> Option<Result<(), String>> {
+        let value = &*setting.value;
+        match &setting.key.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["default_limits", "vhosts", id, key] => self.limits.entry((*id).to_owned()).or_default().take(key, value),
+            ["default_policies", "operator", id, key] => self.policies.entry((*id).to_owned()).or_default().take(key, value),
+            ["default_users", name, key] => self.users.entry((*name).to_owned()).or_default().take(key, value),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Defaults::default()
+    }
+}
+
+impl DefaultLimits {
+    fn take(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
+        Some(match key {
+            "pattern" => text(&mut self.vhosts, value),
+            "max_connections" => positive(value).map(|number| self.max_connections = Some(number)),
+            "max_queues" => positive(value).map(|number| self.max_queues = Some(number)),
+            _ => return None,
+        })
+    }
+}
+
+impl DefaultPolicy {
+    fn take(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
+        let number = match key {
+            "vhost_pattern" => return Some(text(&mut self.vhosts, value)),
+            "queue_pattern" => return Some(text(&mut self.queues, value)),
+            "apply_to" => return Some(text(&mut self.apply_to, value)),
+            "expires" | "message_ttl" => duration_ms(value),
+            "max_length" | "max_in_memory_length" | "delivery_limit" => positive(value).map(u64::from),
+            "max_length_bytes" | "max_in_memory_bytes" => byte_size(value).filter(|&size| size > 0).ok_or_else(|| SIZE.to_owned()),
+            _ => return None,
+        };
+        Some(number.map(|number| _ = self.definition.insert(key.replace('_', "-"), number)))
+    }
+}
+
+impl DefaultUser {
+    fn take(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
+        let field = match key {
+            "vhost_pattern" => &mut self.vhosts,
+            "password" => &mut self.password,
+            "configure" => &mut self.configure,
+            "write" => &mut self.write,
+            "read" => &mut self.read,
+            "tags" => {
+                self.tags = value.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+                return Some(Ok(()));
+            }
+            _ => return None,
+        };
+        Some(text(field, value))
+    }
+}
+
+fn text(field: &mut Option<String>, value: &str) -> Result<(), String> {
+    *field = Some(value.to_owned());
+    Ok(())
+}
+
+fn positive(value: &str) -> Result<u32, String> {
+    value.parse().ok().filter(|&number| number > 0).ok_or_else(|| "give a number from 1 to 4294967295".to_owned())
+}
+
+/// `1w2d3h4m5s6ms`, any of them; a number alone is milliseconds.
+fn duration_ms(value: &str) -> Result<u64, String> {
+    parse_duration(value).ok_or_else(|| "give milliseconds, or a time such as 500ms, 30s, 10m, 1h, 1d or 1d12h".to_owned())
+}
+
+fn parse_duration(value: &str) -> Option<u64> {
+    if let Ok(ms) = value.parse() {
+        return Some(ms);
+    }
+    let (mut rest, mut sum) = (value, 0_u64);
+    while !rest.is_empty() {
+        let (number, behind) = rest.split_at(rest.find(|letter: char| !letter.is_ascii_digit())?);
+        let (unit, behind) = behind.split_at(behind.find(|letter: char| letter.is_ascii_digit()).unwrap_or(behind.len()));
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        sum = number.parse::<u64>().ok()?.checked_mul(*factor)?.checked_add(sum)?;
+        rest = behind;
+    }
+    (!value.is_empty()).then_some(sum)
+}
+
+const UNITS: [(&str, u64); 6] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+
+const SIZE: &str = "give bytes, or a size in KB, MB or GB, powers of 1024, from 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::conf;
+
+    fn read(text: &str) -> Result<Defaults, String> {
+        let mut defaults = Defaults::default();
+        conf::parse(text, "f")?.iter().try_for_each(|setting| defaults.take(setting).unwrap_or_else(|| Err("another".into())))?;
+        Ok(defaults)
+    }
+
+    #[test]
+    fn groups_are_read() {
+        let text = "default_limits.vhosts.b.max_queues = 2\ndefault_limits.vhosts.a.pattern = ^a\ndefault_limits.vhosts.a.max_connections = 3\n\
+                    default_policies.operator.p.vhost_pattern = ^v\ndefault_policies.operator.p.queue_pattern = ^q\n\
+                    default_policies.operator.p.apply_to = classic_queues\ndefault_policies.operator.p.expires = 1h\n\
+                    default_policies.operator.p.max_length_bytes = 2KB\ndefault_policies.operator.p.delivery_limit = 7\n\
+                    default_users.u.password = x\ndefault_users.u.tags = a, b\ndefault_users.u.read = ^r";
+        let limits = [
+            ("a", DefaultLimits { vhosts: Some("^a".into()), max_connections: Some(3), max_queues: None }),
+            ("b", DefaultLimits { max_queues: Some(2), ..DefaultLimits::default() }),
+        ];
+        let definition = [("expires", 3_600_000), ("max-length-bytes", 2048), ("delivery-limit", 7)];
+        let policy = DefaultPolicy {
+            vhosts: Some("^v".into()),
+            queues: Some("^q".into()),
+            apply_to: Some("classic_queues".into()),
+            definition: definition.map(|(key, value)| (key.to_owned(), value)).into(),
+        };
+        let tags = vec!["a".into(), "b".into()];
+        let user = DefaultUser { password: Some("x".into()), tags, read: Some("^r".into()), ..DefaultUser::default() };
+        let expected = Defaults {
+            limits: limits.map(|(id, limits)| (id.to_owned(), limits)).into(),
+            policies: [("p".to_owned(), policy)].into(),
+            users: [("u".to_owned(), user)].into(),
+        };
+        assert_eq!(read(text), Ok(expected));
+    }
+
+    #[test]
+    fn wrong_values_and_other_keys_are_told() {
+        for line in [
+            "default_limits.vhosts.a.max_queues = -1",
+            "default_limits.vhosts.a.max_queues = 0",
+            "default_policies.operator.p.max_length_bytes = 0",
+            "default_policies.operator.p.max_length_bytes = 1TB",
+            "default_policies.operator.p.expires = soon",
+            "default_policies.operator.p.message_ttl = 1y",
+        ] {
+            assert!(read(line).is_err_and(|why| why.starts_with("give ")), "{line}");
+        }
+        for line in ["default_users.u = 1", "default_users.u.foo = 1", "default_policies.operator.p.classic_queues.ha_mode = all", "a = 1"]
+        {
+            assert_eq!(read(line), Err("another".into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_rabbitmq_s() {
+        let units = ["5", "500ms", "30s", "10m", "1h", "1d12h", "1w1ms"].map(parse_duration);
+        assert_eq!(units, [5, 500, 30_000, 600_000, 3_600_000, 129_600_000, 604_800_001].map(Some));
+        assert_eq!(["", "s", "1 h", "1h5", "-1s", "1.5h", "99999999999999999w"].map(parse_duration), [None; 7]);
+    }
+}
