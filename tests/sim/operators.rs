@@ -127,7 +127,8 @@ fn what_an_operator_deletes_is_gone_on_all_shards_and_stays_so() {
         let binding = BindingSpec { source, kind: Destination::Queue, destination, key, arguments: arguments() };
         decide(&mut cluster, Command::Bind { vhost: vhost(), spec: binding.clone() }).expect("in order");
         let conn = join(&mut cluster, 0, "guest", "guest", "/");
-        let publish = Publish { id: 7, exchange: "", key: "q0", headers: Vec::new(), mandatory: false, persistent: true, priority: None };
+        let (headers, copy, delay, priority) = (Vec::new(), None, None, None);
+        let publish = Publish { id: 7, exchange: "", key: "q0", headers, copy, delay, mandatory: false, persistent: true, priority };
         let consume = Op::Consume { queue: "q1", tag: 1, no_ack: false, exclusive: false, priority: 0 };
         say(&mut cluster, conn, &[(1, Op::Open), (1, Op::Publish(vec![publish])), (1, consume)]);
         let mut refusal = |command| decide(&mut cluster, command).expect_err("it is refused").text;
