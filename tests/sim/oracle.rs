@@ -1,5 +1,4 @@
 //! What must hold whatever the interleaving: every message is delivered exactly once or accounted for, in order, within prefetch.
-//!
 //! The oracle sees what clients send and what they receive, nothing else. Per message and queue it follows one copy:
 //!
 //! ```text

@@ -9,8 +9,7 @@
 //!
 //! It holds the shard to its contract: one send per connection at a time, no deed for a connection that is over, no sleep with mail.
 //!
-//! [`Cluster::crash`] ends it in the middle of whatever it does, [`Cluster::stop`] in an orderly way; all that is left are its disks, from which
-//! [`Cluster::start`] makes it anew.
+//! [`Cluster::crash`] ends it in the middle of whatever it does, [`Cluster::stop`] in an orderly way; [`Cluster::start`] goes on from its disks.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
