@@ -1,5 +1,6 @@
 //! Tables and property lists, against decoders that copy everything and know no shortcut.
 
+use ringmq::broker::exchange::{delay, without_delay};
 use ringmq::message::{Properties, PropertiesBuilder, Table, TableBuilder, TableRef, Value, replace_headers};
 
 use crate::dice::Dice;
@@ -70,6 +71,30 @@ fn check_rewrite(list: &[u8], before: Properties<'_>, headers: &Table) {
     let mut expected = of_properties(before);
     expected[2] = Some(headers.wire().to_vec());
     assert_eq!(of_properties(after), expected);
+}
+
+/// A message that has waited has no delay any more, and is otherwise what it was.
+#[test]
+fn delays() {
+    fuzz(|dice| {
+        let (number, others) = (dice.next() as i64 >> dice.below(64), random_table(dice, 1));
+        let text = number.to_string();
+        let waits =
+            [Value::Long(number), Value::SignedInt(number as i32), Value::Double(number as f64), Value::LongString(text.as_bytes())];
+        let builder = others.view().iter().fold(TableBuilder::new(), |table, (key, value)| table.value(key, value));
+        let builder = builder.value("x-delay", waits[dice.below(waits.len())]);
+        let headers = random_entry(dice, 1, builder).build();
+        let before = replace_headers(&random_properties(dice), headers.view(), 0);
+        let after = without_delay(&before);
+        let after = Properties::parse(&after).expect("it is a list");
+        let is_delay = |key: &[u8]| key == b"x-delay";
+        let left = after.headers().expect("it has headers");
+        assert_eq!(delay(left), None, "{headers:?}");
+        assert_eq!(left.without(is_delay), headers.view().without(is_delay));
+        let mut expected = of_properties(Properties::trusted(&before));
+        expected[2] = Some(left.wire().to_vec());
+        assert_eq!(of_properties(after), expected);
+    });
 }
 
 /// A table with up to a handful of entries of any type.

@@ -494,6 +494,3 @@ impl Oracle {
         self.queues.entry(name).or_default()
     }
 }
-
-/// So many rounds take the news of a consumer's end to its queue.
-const ROUNDS_OF_MAIL: u64 = 4;

@@ -1,6 +1,6 @@
 //! What arrives at clients, and what may explain it.
 
-use super::{Channel, ChannelId, Oracle, ROUNDS_OF_MAIL, State, Suspicion};
+use super::{Channel, ChannelId, Oracle, State, Suspicion};
 use crate::op::{HASH, MEMORY, MessageId, Name, Op, is_single_active};
 
 /// A copy of a message that a client got.
@@ -175,3 +175,6 @@ impl Oracle {
         self.weaken(name);
     }
 }
+
+/// So many rounds take the news of a consumer's end to its queue.
+const ROUNDS_OF_MAIL: u64 = 4;
