@@ -10,11 +10,11 @@
 //!
 //! So the memory that they take is bounded by their number alone, whatever their size and however long they wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Deadlines;
 use crate::base::ids::ExchangeId;
-use crate::base::limits::DELAY_AHEAD_MS;
+use crate::base::limits::{DELAY_AHEAD_MS, DELAY_GATHER_BUDGET};
 use crate::contract::Entry;
 
 /// What waits in the queue of one delaying exchange. Times are milliseconds since 1970.
@@ -23,6 +23,8 @@ pub struct Delays {
     /// The exchange.
     pub exchange: ExchangeId,
     far: Deadlines,
+    /// Sequence numbers of those that are going to be fetched together.
+    gathered: BTreeSet<u64>,
     near: BTreeMap<(u64, u64), Entry>,
     /// What was fetched last was due already.
     fetches_due: bool,
@@ -33,7 +35,7 @@ pub struct Delays {
 impl Delays {
     /// Nothing waits.
     pub fn new(exchange: ExchangeId) -> Delays {
-        Delays { exchange, far: Deadlines::default(), near: BTreeMap::new(), fetches_due: false, rests_until: 0 }
+        Delays { exchange, far: Deadlines::default(), gathered: BTreeSet::new(), near: BTreeMap::new(), fetches_due: false, rests_until: 0 }
     }
 
     /// A message in memory is due then.
@@ -52,20 +54,25 @@ impl Delays {
     }
 
     /// If messages have to be fetched from the log by `now`, takes the sequence numbers, in order, of at most `most` of them, and of others that would
-    /// have to be soon: each time, much of the log is read. They have to be fetched `ahead` milliseconds before they are due.
+    /// have to be soon: each time, much of the log is read. They have to be fetched `ahead` milliseconds before they are due. None yet: they are
+    /// gathered, some each time.
     pub fn take_far(&mut self, now: u64, ahead: u64, most: usize) -> Vec<u64> {
-        if self.far.next().is_none_or(|due| due > now + ahead) {
+        if self.gathered.is_empty() && self.far.next().is_none_or(|due| due > now + ahead) {
             return Vec::new();
         }
         self.fetches_due = ahead == 0;
-        let mut sequences: Vec<u64> = std::iter::from_fn(|| self.far.pop(now + 2 * ahead)).take(most).collect();
-        sequences.sort_unstable();
-        sequences
+        let (before, room) = (self.gathered.len(), most - self.gathered.len());
+        self.gathered.extend(std::iter::from_fn(|| self.far.pop(now + 2 * ahead)).take(room.min(DELAY_GATHER_BUDGET)));
+        if self.gathered.len() - before == DELAY_GATHER_BUDGET && room > DELAY_GATHER_BUDGET {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.gathered).into_iter().collect()
     }
 
     /// When there is something to do. With `is_fetching`, it is not to fetch messages: that is being done, or rests.
     pub fn next(&self, is_fetching: bool) -> Option<u64> {
         let fetch = match is_fetching {
+            false if !self.gathered.is_empty() => Some(self.rests_until),
             false => self.far.next().map(|due| due.saturating_sub(DELAY_AHEAD_MS).max(self.rests_until)),
             true => Some(self.rests_until).filter(|until| *until > 0),
         };
@@ -76,7 +83,7 @@ impl Delays {
     pub fn is_urgent(&self, now: u64, is_fetching: bool) -> bool {
         let near = self.near.keys().next().map(|(due, _)| *due);
         match is_fetching {
-            false => self.far.next().is_some_and(|due| due <= now),
+            false => !self.gathered.is_empty() || self.far.next().is_some_and(|due| due <= now),
             true if self.fetches_due => near.is_none_or(|due| due > now),
             true => near.is_none(),
         }
@@ -85,6 +92,7 @@ impl Delays {
     /// Takes out all. The answer is those in memory.
     pub fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
         self.far.clear();
+        self.gathered.clear();
         std::mem::take(&mut self.near).into_values()
     }
 }
@@ -125,6 +133,17 @@ mod tests {
         assert_eq!((delays.take_far(day, DELAY_AHEAD_MS, 3), delays.next(false)), (vec![6, 9], Some(2 * day - DELAY_AHEAD_MS)));
         delays.rests_until = 2 * day - 1;
         assert_eq!((delays.next(false), delays.next(true)), (Some(2 * day - 1), Some(2 * day - 1)));
+    }
+
+    #[test]
+    fn many_are_gathered_some_at_a_time() {
+        let mut delays = Delays::new(ExchangeId(Key::default()));
+        let count = DELAY_GATHER_BUDGET as u64 + 5;
+        (0..count).for_each(|sequence| delays.put_off(50_000 - sequence, sequence, sequence));
+        assert!(delays.take_far(50_000, DELAY_AHEAD_MS, usize::MAX).is_empty());
+        assert_eq!(delays.next(false), Some(0));
+        assert!(delays.take_far(50_000, DELAY_AHEAD_MS, usize::MAX).into_iter().eq(0..count));
+        assert_eq!(delays.next(false), None);
     }
 
     #[test]
