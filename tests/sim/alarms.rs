@@ -76,17 +76,7 @@ fn names(cluster: &mut Cluster, conn: Conn) -> Vec<String> {
 
 /// Bytes of a message.
 fn message(number: u32) -> Vec<u8> {
-    let message = Publish {
-        id: 5 + number * 97,
-        exchange: "",
-        key: "q0",
-        headers: Vec::new(),
-        copy: None,
-        delay: None,
-        mandatory: false,
-        persistent: false,
-        priority: None,
-    };
+    let message = Publish { id: 5 + number * 97, key: "q0", ..Publish::default() };
     Op::Publish(vec![message]).encode(1, FRAME - 8)
 }
 

@@ -280,7 +280,7 @@ impl Run {
 }
 
 fn message(id: u32, key: Name) -> Publish {
-    Publish { id, exchange: "", key, headers: Vec::new(), copy: None, delay: None, mandatory: true, persistent: false, priority: None }
+    Publish { id, key, mandatory: true, ..Publish::default() }
 }
 
 /// More than are routed in a turn.

@@ -84,17 +84,7 @@ fn ask(cluster: &mut Cluster, conn: Conn, op: &Op) -> Vec<Saw> {
 /// A small message of one of five levels.
 fn message(number: u32, persistent: bool) -> Publish {
     let priority = [Some(7), None, Some(255), Some(64), Some(1)][number as usize % 5];
-    Publish {
-        id: 12 + number * 97,
-        exchange: "",
-        key: "p0",
-        headers: Vec::new(),
-        copy: None,
-        delay: None,
-        mandatory: false,
-        persistent,
-        priority,
-    }
+    Publish { id: 12 + number * 97, key: "p0", persistent, priority, ..Publish::default() }
 }
 
 const COUNT: u32 = 3000;

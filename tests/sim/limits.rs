@@ -110,17 +110,7 @@ pub fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
 
 /// A message of [`BODY`] bytes.
 fn message(number: u32) -> Publish {
-    Publish {
-        id: 5 + number * 97,
-        exchange: "",
-        key: "q0",
-        headers: Vec::new(),
-        copy: None,
-        delay: None,
-        mandatory: false,
-        persistent: false,
-        priority: None,
-    }
+    Publish { id: 5 + number * 97, key: "q0", ..Publish::default() }
 }
 
 const COUNT: u32 = 1000;

@@ -107,8 +107,8 @@ pub struct Binding {
     pub headers: Option<(bool, Vec<(Name, Name)>)>,
 }
 
-/// A message to be published.
-#[derive(Clone, Debug)]
+/// A message to be published. The default has nothing but the empty key of the default exchange.
+#[derive(Clone, Debug, Default)]
 pub struct Publish {
     pub id: MessageId,
     pub exchange: Name,

@@ -49,17 +49,7 @@ fn what_an_operator_did_survives_a_crash() {
         let heads: Vec<String> = seen.iter().map(|saw| head(saw, 2)).collect();
         assert_eq!(heads, ["channel.open-ok", "queue.declare-ok q0", "403", "NOT_ALLOWED"]);
         let conn = join(&mut cluster, 0, "alice", "secret", "v");
-        let publish = |id| Publish {
-            id,
-            exchange: "",
-            key: "q0",
-            headers: Vec::new(),
-            copy: None,
-            delay: None,
-            mandatory: false,
-            persistent: true,
-            priority: None,
-        };
+        let publish = |id| Publish { id, key: "q0", persistent: true, ..Publish::default() };
         let ops = [(1, Op::Open), (1, Op::Publish(vec![publish(1), publish(2), publish(3)])), (1, Op::CheckQueue("q0"))];
         let seen = say(&mut cluster, conn, &ops);
         assert_eq!(
@@ -93,17 +83,7 @@ fn what_an_operator_declares_is_there_on_all_shards_and_stays() {
     let absent = Command::DeclareExchange { vhost: "none".into(), spec: exchange };
     assert_eq!(decide(&mut cluster, absent).expect_err("there is no such place").text, "Virtual host 'none' does not exist");
     let conn = join(&mut cluster, 1, "guest", "guest", "/");
-    let publish = Publish {
-        id: 7,
-        exchange: "d0",
-        key: "a",
-        headers: Vec::new(),
-        copy: None,
-        delay: None,
-        mandatory: true,
-        persistent: true,
-        priority: None,
-    };
+    let publish = Publish { id: 7, exchange: "d0", key: "a", mandatory: true, persistent: true, ..Publish::default() };
     let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::Publish(vec![publish])), (1, Op::Get { queue: "q1", no_ack: true })]);
     assert!(matches!(seen.last(), Some(Saw::Got { id: 7, .. })), "{seen:?}");
 }
@@ -224,17 +204,7 @@ fn a_virtual_host_goes_in_the_middle_of_everything() {
 
 fn random_op(rng: &mut Rng, id: u32) -> Op {
     let queue = ["q0", "q1", "v0", "x0", "a0"][rng.below(5) as usize];
-    let publish = |key| Publish {
-        id,
-        exchange: "",
-        key,
-        headers: Vec::new(),
-        copy: None,
-        delay: None,
-        mandatory: false,
-        persistent: id.is_multiple_of(2),
-        priority: None,
-    };
+    let publish = |key| Publish { id, key, persistent: id.is_multiple_of(2), ..Publish::default() };
     match rng.below(7) {
         0..=1 => Op::DeclareQueue(queue),
         2..=4 => Op::Publish(vec![publish(queue), publish(queue)]),

@@ -171,17 +171,7 @@ fn large(number: u32) -> Publish {
 
 /// A small message.
 fn message(number: u32) -> Publish {
-    Publish {
-        id: 6 + number * 97,
-        exchange: "e",
-        key: "k",
-        headers: Vec::new(),
-        copy: None,
-        delay: None,
-        mandatory: false,
-        persistent: false,
-        priority: None,
-    }
+    Publish { id: 6 + number * 97, exchange: "e", key: "k", ..Publish::default() }
 }
 
 const VALUES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
