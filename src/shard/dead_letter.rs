@@ -134,14 +134,17 @@ impl Shard {
         }
     }
 
-    /// A dead message that nobody has taken tries again after a while.
+    /// A dead message that nobody has taken tries again after a while; a queue that is gone, or promises nothing any more, lets it go.
     pub(super) fn bury_later(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
+        let Some(extras) = local_queue(&mut self.queues, queue).and_then(|queue| queue.extras.as_mut()) else {
+            return self.let_go(queue, entry);
+        };
+        extras.unburied += 1;
         let due = self.now + BURY_AGAIN_MS;
         if self.dead.later.is_empty() {
             self.timers.set(due, Timer::Dead);
         }
         self.dead.later.push_back((due, Corpse { queue, entry, reason }));
-        local_queue(&mut self.queues, queue).into_iter().for_each(|queue| queue.extras().unburied += 1);
     }
 
     /// Dead messages that nobody took try again.
