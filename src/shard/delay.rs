@@ -7,11 +7,13 @@
 //!
 //! A restart reads what the log has of the queue, once and in order, and keeps no more of it than when each is due.
 
+use smallvec::SmallVec;
+
 use super::delivery::Batch;
 use super::mail::{Hold, Relay};
 use super::{Shard, local_queue};
 use crate::base::ids::{ExchangeId, QueueId};
-use crate::base::limits::{BURY_BUDGET, DELAY_AHEAD_MS, DELAY_FETCH_MAX, DELAY_REST_MS, EXPIRE_BUDGET, LOG_READ_SIZE};
+use crate::base::limits::{BURY_BUDGET, DELAY_AHEAD_MS, DELAY_FETCH_MAX, DELAY_REST_MS, EXPIRE_BUDGET, LOG_READ_SIZE, PUBLISH_RUN_MAX};
 use crate::broker::arena::{Arena, Holders};
 use crate::broker::exchange::{Chance, delay, without_delay};
 use crate::broker::queue::{Delays, Queue};
@@ -36,11 +38,11 @@ impl Shard {
         let horizon = self.horizon();
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
-        let count = batch.contents.len();
-        let is_near = (0..count).all(|at| due(&batch.message(at)) <= horizon);
+        let dues: SmallVec<[u64; PUBLISH_RUN_MAX]> = (0..batch.contents.len()).map(|at| due(&batch.message(at))).collect();
+        let (count, is_near) = (dues.len(), dues.iter().all(|&due| due <= horizon));
         let mut run = self.arena.run(batch.holders());
-        for at in 0..count {
-            let (due, place) = (due(&batch.message(at)), queue.level(batch.level).next());
+        for (at, due) in dues.into_iter().enumerate() {
+            let place = queue.level(batch.level).next();
             queue.change(batch.level, |level| level.pass(1));
             let held = is_near.then(|| Entry::at(place, batch.hold(at, &mut run)));
             let delays = queue.extras().delays.as_mut().expect("it was asked for");
