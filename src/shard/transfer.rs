@@ -34,7 +34,8 @@ impl Transfers {
 }
 
 impl Shard {
-    /// Takes a message from a queue here to others, again and again if it `died` and they refuse it. `send` publishes it, and says how many times the hold will be told that some have it.
+    /// Takes a message from a queue here to others, again and again if it `died` and they refuse it. `send` publishes it, and says how many times the
+    /// hold will be told that some have it.
     pub(super) fn transfer(&mut self, queue: QueueId, entry: Entry, died: Option<Reason>, send: impl FnOnce(&mut Shard, Hold) -> usize) {
         let at = self.transfers.0.insert(Transfer { queue, entry, died, waits: 1, is_refused: false });
         let waits = send(self, Hold::own(Own::Transfer, at));
