@@ -87,7 +87,7 @@ pub const DELAY_AHEAD_MS: u64 = 10_000;
 /// Delayed messages of one exchange that are fetched at a time.
 pub const DELAY_FETCH_MAX: usize = 1 << 19;
 /// Delayed messages of one exchange that are chosen to be fetched in one turn.
-pub const DELAY_GATHER_BUDGET: usize = 4096;
+pub const DELAY_GATHER_BUDGET: usize = 512;
 /// How long none is fetched when there is no memory for them, milliseconds.
 pub const DELAY_REST_MS: u64 = 10;
 /// Messages on their way from a queue to others at a time.

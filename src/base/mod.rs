@@ -2,6 +2,7 @@
 
 pub mod alarms;
 pub mod aligned;
+pub mod ascending;
 pub mod base64url;
 pub mod hash;
 pub mod ids;

@@ -92,7 +92,7 @@ impl Shard {
         }
         delays.rests_until = 0;
         let ahead = if has_room { DELAY_AHEAD_MS } else { 0 };
-        let more = if is_fetching { Vec::new() } else { delays.take_far(now, ahead, DELAY_FETCH_MAX) };
+        let more = if is_fetching { None } else { delays.take_far(now, ahead, DELAY_FETCH_MAX) };
         self.store.fetch(slot, more, LOG_READ_SIZE);
     }
 

@@ -8,13 +8,12 @@
 //! What is not on the disk yet is not read: the load waits for the write. The queue says when it runs low, so the next piece is under way while
 //! consumers take the last one.
 
-use std::collections::VecDeque;
-
 use super::format::{self, Messages};
 use super::index::{self, Entry};
 use super::queue_log::{Cursor, QueueLog};
 use super::{Op, Store, around, part};
 use crate::base::aligned::Aligned;
+use crate::base::ascending::Ascending;
 use crate::base::ids::LevelAddr;
 use crate::base::limits::LOG_READ_GAP;
 use crate::message::MessageView;
@@ -91,12 +90,12 @@ impl Store {
         }
     }
 
-    /// Reads messages of a queue here and there: about `piece` bytes of those with the sequence numbers `more`, which are in order, or, without
-    /// more, of those asked for before. (A queue is read in this way or in order, not both at a time.)
-    pub fn fetch(&mut self, slot: u32, more: Vec<u64>, piece: usize) {
+    /// Reads messages of a queue here and there: about `piece` bytes of those with the sequence numbers `more`, or, without more, of those asked
+    /// for before. (A queue is read in this way or in order, not both at a time.)
+    pub fn fetch(&mut self, slot: u32, more: Option<Ascending>, piece: usize) {
         let Some(log) = self.queues.get_mut(slot as usize).filter(|log| !log.busy) else { return };
-        if !more.is_empty() {
-            (log.wanted, log.cursor) = (Some(more.into()), None);
+        if more.is_some() {
+            (log.wanted, log.cursor) = (more, None);
         }
         if log.wanted.is_some() {
             (log.busy, log.piece) = (true, piece);
@@ -131,7 +130,7 @@ impl Store {
         let extent = log.extents.iter().find(|extent| extent.segment == segment);
         let last = extent.expect("a cursor goes when its extent does").last;
         cursor.at += cursor.entries[cursor.at..].partition_point(|entry| goal.is_none_or(|goal| entry.last() < goal));
-        let (place, len, count) = cursor.piece(self.segments.written(segment), log.piece, log.wanted.as_ref());
+        let (place, len, count) = cursor.piece(self.segments.written(segment), log.piece, log.wanted.as_mut());
         match (count, cursor.at == cursor.entries.len()) {
             (0, true) => {
                 log.pass(last);
@@ -185,7 +184,7 @@ impl Store {
         let (first, last) = (entries[0].at, entries[count - 1].last());
         let (mut brought, mut lost) = (0, Vec::new());
         for entry in entries {
-            if wanted.as_ref().is_some_and(|wanted| wanted.front().is_none_or(|&goal| goal > entry.last())) {
+            if wanted.as_mut().is_some_and(|wanted| wanted.first().is_none_or(|goal| goal > entry.last())) {
                 continue;
             }
             let record = bytes.get((entry.at - first) as usize..).and_then(|bytes| format::open(bytes, segment));
@@ -193,8 +192,8 @@ impl Store {
             let mut lives = |sequence| {
                 let is_asked_for = match wanted {
                     Some(wanted) => {
-                        while wanted.pop_front_if(|goal| *goal < sequence).is_some() {}
-                        wanted.pop_front_if(|goal| *goal == sequence).is_some()
+                        wanted.skip_to(sequence);
+                        wanted.take(sequence)
                     }
                     None => sequence >= *next,
                 };
@@ -226,20 +225,21 @@ impl Store {
 impl Cursor {
     /// The next records that stand close together and are on the disk, `written` bytes of the segment, about `most` bytes: place, length, how many.
     /// If only some messages are `wanted`, the last one of the records has such.
-    fn piece(&self, written: u64, most: usize, wanted: Option<&VecDeque<u64>>) -> (u64, usize, usize) {
+    fn piece(&self, written: u64, most: usize, wanted: Option<&mut Ascending>) -> (u64, usize, usize) {
         let entries = &self.entries[self.at..];
         let Some(first) = entries.first() else { return (0, 0, 0) };
         let end = |entry: &Entry| u64::from(entry.at) + u64::from(entry.len);
-        let mut goals = wanted.map(VecDeque::iter);
+        let is_picking = wanted.is_some();
+        let mut goals = wanted.map(Ascending::first_ones);
         let mut goal = goals.as_mut().and_then(Iterator::next);
         let (from, mut to, mut count) = (u64::from(first.at), u64::from(first.at), 0);
         for (at, entry) in entries.iter().enumerate() {
             let is_near = u64::from(entry.at) <= to + LOG_READ_GAP as u64 && (count == 0 || end(entry) - from <= most as u64);
-            if !is_near || end(entry) > written || wanted.is_some() && goal.is_none() {
+            if !is_near || end(entry) > written || is_picking && goal.is_none() {
                 break;
             }
-            let is_wanted = goal.is_none_or(|&goal| goal <= entry.last());
-            while goal.is_some_and(|&goal| goal <= entry.last()) {
+            let is_wanted = goal.is_none_or(|goal| goal <= entry.last());
+            while goal.is_some_and(|goal| goal <= entry.last()) {
                 goal = goals.as_mut().and_then(Iterator::next);
             }
             if is_wanted {

@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use super::index::{Entry, Section};
+use crate::base::ascending::Ascending;
 use crate::base::ids::LevelAddr;
 use crate::base::intervals::Intervals;
 
@@ -32,8 +33,8 @@ pub struct QueueLog {
     /// The sequence number of the first message that is not in memory; [`NONE`] after a purge, for what comes then may stay in memory, and a read
     /// that was under way must not bring it.
     pub next: u64,
-    /// While single messages are being read: the sequence numbers of those that were not yet, in order.
-    pub wanted: Option<VecDeque<u64>>,
+    /// While single messages are being read: the sequence numbers of those that were not yet.
+    pub wanted: Option<Ascending>,
     /// Entries that are being read, those of one extent.
     pub cursor: Option<Cursor>,
     /// A read is under way, or waits for a write.
@@ -124,15 +125,15 @@ impl QueueLog {
     }
 
     /// The sequence number from which on messages are to be read; none if all that were asked for are.
-    pub fn goal(&self) -> Option<u64> {
-        self.wanted.as_ref().map_or(Some(self.next), |wanted| wanted.front().copied())
+    pub fn goal(&mut self) -> Option<u64> {
+        self.wanted.as_mut().map_or(Some(self.next), Ascending::first)
     }
 
     /// No message up to `last` is to be read any more.
     pub fn pass(&mut self, last: u64) {
         match &mut self.wanted {
             None => self.next = self.next.max(last + 1),
-            Some(wanted) => _ = wanted.drain(..wanted.partition_point(|&sequence| sequence <= last)),
+            Some(wanted) => wanted.skip_to(last + 1),
         }
     }
 

@@ -9,13 +9,15 @@
 //! when they may be more than the messages that wait.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
+
+use dary_heap::OctonaryHeap;
 
 /// The deadlines of one queue's messages, milliseconds since 1970.
 #[derive(Default, Debug)]
 pub struct Deadlines {
     runs: VecDeque<Run>,
-    heap: BinaryHeap<Reverse<(u64, u64)>>,
+    heap: OctonaryHeap<Reverse<(u64, u64)>>,
     /// Messages in `runs`.
     in_runs: u64,
 }

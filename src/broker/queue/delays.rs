@@ -10,9 +10,10 @@
 //!
 //! So the memory that they take is bounded by their number alone, whatever their size and however long they wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Deadlines;
+use crate::base::ascending::Ascending;
 use crate::base::ids::ExchangeId;
 use crate::base::limits::{DELAY_AHEAD_MS, DELAY_GATHER_BUDGET};
 use crate::contract::Entry;
@@ -24,7 +25,7 @@ pub struct Delays {
     pub exchange: ExchangeId,
     far: Deadlines,
     /// Sequence numbers of those that are going to be fetched together.
-    gathered: BTreeSet<u64>,
+    gathered: Ascending,
     near: BTreeMap<(u64, u64), Entry>,
     /// What was fetched last was due already.
     fetches_due: bool,
@@ -35,7 +36,7 @@ pub struct Delays {
 impl Delays {
     /// Nothing waits.
     pub fn new(exchange: ExchangeId) -> Delays {
-        Delays { exchange, far: Deadlines::default(), gathered: BTreeSet::new(), near: BTreeMap::new(), fetches_due: false, rests_until: 0 }
+        Delays { exchange, far: Deadlines::default(), gathered: Ascending::default(), near: BTreeMap::new(), fetches_due: false, rests_until: 0 }
     }
 
     /// A message in memory is due then.
@@ -53,20 +54,22 @@ impl Delays {
         self.near.first_entry().filter(|first| first.key().0 <= now).map(|first| first.remove())
     }
 
-    /// If messages have to be fetched from the log by `now`, takes the sequence numbers, in order, of at most `most` of them, and of others that would
-    /// have to be soon: each time, much of the log is read. They have to be fetched `ahead` milliseconds before they are due. None yet: they are
-    /// gathered, some each time.
-    pub fn take_far(&mut self, now: u64, ahead: u64, most: usize) -> Vec<u64> {
+    /// If messages have to be fetched from the log by `now`, takes the sequence numbers of at most `most` of them, and of others that would have to be
+    /// soon: each time, much of the log is read. They have to be fetched `ahead` milliseconds before they are due. None yet: they are gathered, some
+    /// each time.
+    pub fn take_far(&mut self, now: u64, ahead: u64, most: usize) -> Option<Ascending> {
         if self.gathered.is_empty() && self.far.next().is_none_or(|due| due > now + ahead) {
-            return Vec::new();
+            return None;
         }
         self.fetches_due = ahead == 0;
-        let (before, room) = (self.gathered.len(), most - self.gathered.len());
-        self.gathered.extend(std::iter::from_fn(|| self.far.pop(now + 2 * ahead)).take(room.min(DELAY_GATHER_BUDGET)));
-        if self.gathered.len() - before == DELAY_GATHER_BUDGET && room > DELAY_GATHER_BUDGET {
-            return Vec::new();
+        for _ in 0..DELAY_GATHER_BUDGET {
+            let next = if self.gathered.len() < most { self.far.pop(now + 2 * ahead) } else { None };
+            match next {
+                Some(sequence) => self.gathered.push(sequence),
+                None => return Some(std::mem::take(&mut self.gathered)),
+            }
         }
-        std::mem::take(&mut self.gathered).into_iter().collect()
+        None
     }
 
     /// When there is something to do. With `is_fetching`, it is not to fetch messages: that is being done, or rests.
@@ -92,7 +95,7 @@ impl Delays {
     /// Takes out all. The answer is those in memory.
     pub fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
         self.far.clear();
-        self.gathered.clear();
+        self.gathered = Ascending::default();
         std::mem::take(&mut self.near).into_values()
     }
 }
@@ -105,6 +108,11 @@ mod tests {
 
     fn entry(sequence: u64) -> Entry {
         Entry::new(0, sequence, MessageRef::default())
+    }
+
+    fn numbers(gathered: Option<Ascending>) -> Vec<u64> {
+        let mut gathered = gathered.expect("they are gathered");
+        std::iter::from_fn(|| gathered.first().filter(|&first| gathered.take(first))).collect()
     }
 
     #[test]
@@ -128,9 +136,9 @@ mod tests {
         delays.put_off(2 * day, 3, 3);
         delays.put_off(day + 5 + DELAY_AHEAD_MS, 6, 6);
         assert_eq!((delays.next(false), delays.next(true)), (Some(day + 4 - DELAY_AHEAD_MS), None));
-        assert!(delays.take_far(day - DELAY_AHEAD_MS, DELAY_AHEAD_MS, 10).is_empty());
-        assert_eq!(delays.take_far(day, DELAY_AHEAD_MS, 3), [7, 8, 10]);
-        assert_eq!((delays.take_far(day, DELAY_AHEAD_MS, 3), delays.next(false)), (vec![6, 9], Some(2 * day - DELAY_AHEAD_MS)));
+        assert!(delays.take_far(day - DELAY_AHEAD_MS, DELAY_AHEAD_MS, 10).is_none());
+        assert_eq!(numbers(delays.take_far(day, DELAY_AHEAD_MS, 3)), [7, 8, 10]);
+        assert_eq!((numbers(delays.take_far(day, DELAY_AHEAD_MS, 3)), delays.next(false)), (vec![6, 9], Some(2 * day - DELAY_AHEAD_MS)));
         delays.rests_until = 2 * day - 1;
         assert_eq!((delays.next(false), delays.next(true)), (Some(2 * day - 1), Some(2 * day - 1)));
     }
@@ -140,9 +148,9 @@ mod tests {
         let mut delays = Delays::new(ExchangeId(Key::default()));
         let count = DELAY_GATHER_BUDGET as u64 + 5;
         (0..count).for_each(|sequence| delays.put_off(50_000 - sequence, sequence, sequence));
-        assert!(delays.take_far(50_000, DELAY_AHEAD_MS, usize::MAX).is_empty());
+        assert!(delays.take_far(50_000, DELAY_AHEAD_MS, usize::MAX).is_none());
         assert_eq!(delays.next(false), Some(0));
-        assert!(delays.take_far(50_000, DELAY_AHEAD_MS, usize::MAX).into_iter().eq(0..count));
+        assert!(numbers(delays.take_far(50_000, DELAY_AHEAD_MS, usize::MAX)).into_iter().eq(0..count));
         assert_eq!(delays.next(false), None);
     }
 
@@ -152,9 +160,9 @@ mod tests {
         delays.keep(900, entry(1));
         delays.put_off(500, 2, 3);
         delays.put_off(501, 4, 4);
-        assert!(!delays.is_urgent(499, false) && delays.take_far(499, 0, 10).is_empty());
+        assert!(!delays.is_urgent(499, false) && delays.take_far(499, 0, 10).is_none());
         assert!(delays.is_urgent(500, false));
-        assert_eq!(delays.take_far(500, 0, 10), [2, 3]);
+        assert_eq!(numbers(delays.take_far(500, 0, 10)), [2, 3]);
         delays.keep(500, entry(2));
         assert!(!delays.is_urgent(500, true), "one that is due is in memory");
         assert_eq!(delays.take_due(500).map(Entry::sequence), Some(2));
