@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ringmq::base::ascending::Ascending;
 use ringmq::base::ids::{Key, LevelAddr, QueueId};
 use ringmq::base::rng::Rng;
 use ringmq::message::{Body, Content, MessageView, Route, Stamp};
@@ -157,7 +158,9 @@ impl Model {
         let one_of = 1 + self.rng.below(30);
         let ids: Vec<Id> = self.messages.range((slot, 0)..=(slot, u64::MAX)).map(|(&id, _)| id).collect();
         let ids: Vec<Id> = ids.into_iter().filter(|id| lives(&self.messages, id) && self.rng.below(one_of) == 0).collect();
-        self.store.fetch(slot, ids.iter().map(|(_, sequence)| *sequence).collect(), PIECE);
+        let mut wanted = Ascending::default();
+        ids.iter().rev().for_each(|(_, sequence)| wanted.push(*sequence));
+        self.store.fetch(slot, Some(wanted), PIECE);
         self.asked.extend(ids);
     }
 
@@ -219,7 +222,7 @@ impl Model {
                         assert!(self.asked.remove(&(slot, sequence)), "{sequence} was not asked for");
                         assert_eq!(self.messages[&(slot, sequence)].body, body);
                     }
-                    return self.store.fetch(slot, Vec::new(), PIECE);
+                    return self.store.fetch(slot, None, PIECE);
                 }
                 brought.extend(got.into_iter().map(|(sequence, body)| ((slot, sequence), body)));
                 if loaded.is_served {
