@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Op::Write, Op::Read ─▶ ring ─────────────────────────────▶ completion ─▶ Done
-//! Op::Create, Compact, Delete, CatalogOp ─▶ disk_worker ─▶ eventfd ──────▶ Done
+//! Op::Create, Index, Compact, Delete, CatalogOp ─▶ disk_worker ─▶ eventfd ──────▶ Done
 //! ```
 //!
 //! Files are opened with O_DIRECT and O_DSYNC: what is written is on the disk when the write completes, and takes no memory of the system's. With
@@ -123,6 +123,7 @@ impl Disk {
                 self.push_at(operation, place, ring);
             }
             Op::Create(segment) => self.worker.give(Job::Create(segment)),
+            Op::Index(indexing) => self.worker.give(Job::Index(indexing)),
             Op::Compact(compaction) => {
                 self.files.keep(compaction.segment);
                 self.worker.give(Job::Compact(compaction));

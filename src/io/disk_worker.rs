@@ -1,4 +1,5 @@
-//! A thread beside a shard for what is slow on files: making segments ready, putting them in order, deleting them, and the catalog's log.
+//! A thread beside a shard for what is slow on files: making segments ready, writing their indexes, putting them in order, deleting
+//! them, and the catalog's log.
 //!
 //! A segment is made of zeros before it is used, because writing where nothing was ever written would cost a commit of the file system's journal for
 //! each write. Deleted ones are used again as they are: what they hold names another segment, and is refused.
@@ -8,6 +9,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -21,11 +23,14 @@ use crate::base::alarms::{Alarm, Alarms};
 use crate::base::limits::LOG_SEGMENT_SIZE;
 use crate::store::catalog_log::CatalogOp;
 use crate::store::compact::{Compacted, Compaction};
+use crate::store::index::{Indexed, Indexing};
 
 /// What a worker does.
 pub enum Job {
     /// Make the file of this segment ready.
     Create(u32),
+    /// Write the index of a segment.
+    Index(Box<Indexing>),
     /// Rewrite a segment.
     Compact(Box<Compaction>),
     /// Delete the file of this segment.
@@ -38,6 +43,8 @@ pub enum Job {
 pub enum Finished {
     /// The file is ready.
     Created(u32),
+    /// The segment has its index.
+    Indexed(Indexed),
     /// The segment is rewritten.
     Compacted(Compacted),
     /// The segment is damaged and left as it is.
@@ -112,6 +119,7 @@ impl Hand {
     fn try_to(&mut self, job: Job) {
         let result = match &job {
             Job::Create(segment) => self.create(*segment).map(|()| Some(Finished::Created(*segment))),
+            Job::Index(indexing) => self.index(indexing).map(|indexed| Some(Finished::Indexed(indexed))),
             Job::Compact(compaction) => self.compact(compaction).map(Some),
             Job::Delete(segment) => self.delete(*segment).map(|()| None),
             Job::Catalog(op) => self.write_catalog(op).map(|()| Some(Finished::Catalog)),
@@ -154,6 +162,12 @@ impl Hand {
         fs::rename(path, &spare)?;
         self.spare.push(spare);
         Ok(())
+    }
+
+    fn index(&self, indexing: &Indexing) -> io::Result<Indexed> {
+        let (place, bytes, indexed) = indexing.run();
+        write_at(&segment_path(&self.directory, indexing.segment), place, bytes.blocks())?;
+        Ok(indexed)
     }
 
     fn compact(&self, compaction: &Compaction) -> io::Result<Finished> {
@@ -216,6 +230,13 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| drop(fs::remove_file(&draft)))?;
     fs::rename(&draft, path)?;
     sync_directory(path.parent().expect("a file stands in a directory"))
+}
+
+/// Writes to a place of a file that is there, until the disk has it.
+pub fn write_at(path: &Path, place: u64, bytes: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    file.write_all_at(bytes, place)?;
+    file.sync_data()
 }
 
 /// Has what was created and renamed in a directory on the disk.

@@ -194,6 +194,7 @@ impl<'r> Driver<'r> {
         for finished in self.disk.on_bell(&mut self.ring) {
             match finished {
                 Finished::Created(segment) => self.shard.on_log_created(segment),
+                Finished::Indexed(indexed) => self.shard.on_log_indexed(indexed),
                 Finished::Compacted(compacted) => self.shard.on_log_compacted(compacted),
                 Finished::Left => self.shard.on_log_left(),
                 Finished::Catalog => self.shard.on_catalog_written(),

@@ -12,12 +12,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::StartError;
 use super::disk::{segment_path, shard_directory};
-use super::disk_worker::{catalog_path, fill, sync_directory};
+use super::disk_worker::{catalog_path, fill, sync_directory, write_at};
 use super::storage::{self, unusable};
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
@@ -130,10 +129,13 @@ fn perform(directory: &Path, store: &mut Store, mut take: impl FnMut(u64, &Messa
                 store.on_created(segment);
             }
             Op::Write(write) => {
-                let file = File::options().write(true).open(segment_path(directory, write.segment))?;
-                file.write_all_at(write.buffer.blocks(), write.place)?;
-                file.sync_data()?;
+                write_at(&segment_path(directory, write.segment), write.place, write.buffer.blocks())?;
                 store.on_written(write);
+            }
+            Op::Index(indexing) => {
+                let (place, bytes, indexed) = indexing.run();
+                write_at(&segment_path(directory, indexing.segment), place, bytes.blocks())?;
+                store.on_indexed(indexed);
             }
             Op::Read(reader, segment, place, len) => {
                 let mut bytes = Aligned::zeroed(len);

@@ -20,6 +20,7 @@ use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
 use crate::store::compact::Compacted;
 use crate::store::format::{Counted, fleeting_number, level_number, split_number};
+use crate::store::index::Indexed;
 use crate::store::{Damage, Loaded, Opened, Placed, Reader, Store, Write};
 
 /// Who waits until the disk has the log up to a batch, and the catalog up to a record.
@@ -231,6 +232,11 @@ impl Shard {
                 self.deeds.push_back(Deed::Fail(text));
             }
         }
+    }
+
+    /// The index of a segment is on the disk.
+    pub fn on_log_indexed(&mut self, indexed: Indexed) {
+        self.store.on_indexed(indexed);
     }
 
     /// A segment was rewritten.

@@ -210,7 +210,8 @@ pub enum Deed {
     /// Have the kernel put memory behind these bytes (address, length) that will be used soon, and say [`Shard::on_prepared`] when it has. One at
     /// a time; it is no fault if it cannot.
     Prepare(usize, usize),
-    /// An operation of the log; its end is told by `on_log_created`, `on_log_written`, `on_log_read`, `on_log_compacted`.
+    /// An operation of the log; its end is told by `on_log_created`, `on_log_written`, `on_log_read`, `on_log_indexed`,
+    /// `on_log_compacted`.
     Log(Op),
     /// A write of the catalog's log; [`Shard::on_catalog_written`] follows.
     Catalog(CatalogOp),

@@ -4,16 +4,18 @@
 //! take more than twice what lives and two segments: so each message is moved fewer times than it has halves, and what lives long is left alone.
 //!
 //! **Settled elsewhere.** What a segment says to be settled may still stand in another one, and would be back after a restart if the word went.
-//! So before a segment goes or is rewritten, what others still hold of its queues is said once more at the end of the log.
+//! So a segment that is rewritten keeps the words that others need, and one in which nothing lives stays, and is rewritten like others if it takes
+//! too much room, until none needs them.
 
 use std::collections::VecDeque;
 
-use super::format::{self, BATCH, Messages, Range, TRANSIENT};
-use super::index::{self, Index, Section};
+use super::format::{self, BATCH, Kind, Messages, Range, SETTLED, TRANSIENT};
+use super::index::{self, Index, Section, Words};
 use super::loader::Damage;
 use super::{Op, Store, scan};
 use crate::base::aligned::{Aligned, BLOCK};
 use crate::base::hash::Map;
+use crate::base::limits::LOG_RECORD_SIZE;
 use crate::message::Content;
 
 /// A segment to be rewritten.
@@ -23,6 +25,8 @@ pub struct Compaction {
     pub segment: u32,
     /// The queues' numbers, and the ranges of sequence numbers that live.
     keep: Map<u64, Vec<(u64, u64)>>,
+    /// The same of what other segments hold though it may be settled here.
+    needed: Map<u64, Vec<(u64, u64)>>,
     /// If the segment turns out to be damaged, it is left as it is.
     pub accept_loss: bool,
 }
@@ -36,6 +40,8 @@ pub struct Compacted {
     pub size: u64,
     /// What it holds of each queue, and how many bytes that is.
     pub sections: Vec<(Section, u64)>,
+    /// What it says to be settled.
+    pub words: Words,
 }
 
 /// Segments that are to be deleted or rewritten once the log has batch so-and-so on the disk.
@@ -46,7 +52,11 @@ impl Store {
     /// Finds what is dead, and carries out what has waited for the disk.
     pub(super) fn reclaim(&mut self) {
         while let Some(segment) = self.segments.next_dead() {
-            let slots = self.retire(segment);
+            if self.needed(segment).next().is_some() {
+                self.segments.keep_words(segment);
+                continue;
+            }
+            let slots = self.segments.retire(segment).queues.clone();
             slots.into_iter().for_each(|slot| self.forget(slot, segment));
             self.retiring.0.push_back((self.position(), Op::Delete(segment)));
         }
@@ -54,8 +64,10 @@ impl Store {
             && let Some(segment) = self.segments.next_sparse()
         {
             self.compacting = true;
-            let slots = self.retire(segment);
-            let compaction = Compaction { segment, keep: self.living(segment, &slots), accept_loss: self.accept_loss };
+            let slots = self.segments.retire(segment).queues.clone();
+            let mut needed: Map<u64, Vec<(u64, u64)>> = Map::default();
+            self.needed(segment).for_each(|(queue, first, last)| needed.entry(queue).or_default().push((first, last)));
+            let compaction = Compaction { segment, keep: self.living(segment, &slots), needed, accept_loss: self.accept_loss };
             self.retiring.0.push_back((self.position(), Op::Compact(Box::new(compaction))));
         }
         let is_clean = !self.is_dirty();
@@ -67,17 +79,13 @@ impl Store {
         }
     }
 
-    /// A segment goes or changes: what is settled there and stands elsewhere is said again. The answer is the slots of its queues.
-    fn retire(&mut self, number: u32) -> Vec<u32> {
-        let segment = self.segments.retire(number);
-        let (slots, settles) = (segment.queues.clone(), segment.settles.clone());
-        let mut again: Vec<Range> = Vec::new();
-        for queue in settles {
-            let log = self.slots.get(&queue).map(|&slot| &self.queues[slot as usize]);
-            again.extend(log.into_iter().flat_map(|log| log.settled_beside(number)).map(|(first, last)| (queue, first, last)));
-        }
-        again.into_iter().for_each(|range| self.note_settled(range));
-        slots
+    /// Where others hold what a segment may say to be settled, in order for each queue: what a restart would find there.
+    fn needed(&self, number: u32) -> impl Iterator<Item = Range> {
+        let lasting = self.segments.words(number).iter().filter(|(queue, ..)| !format::is_fleeting(*queue));
+        lasting.flat_map(move |&(queue, first, last)| {
+            let log = self.log(queue).into_iter();
+            log.flat_map(move |log| log.settled_beside(number, first, last)).map(move |(first, last)| (queue, first, last))
+        })
     }
 
     fn forget(&mut self, slot: u32, segment: u32) {
@@ -99,7 +107,7 @@ impl Store {
 
     /// A segment was rewritten.
     pub fn on_compacted(&mut self, compacted: Compacted) {
-        let Compacted { segment, size, sections } = compacted;
+        let Compacted { segment, size, sections, words } = compacted;
         (self.compacting, self.has_news) = (false, true);
         let (mut queues, mut live_bytes) = (Vec::new(), 0);
         let sections: Map<u64, (Section, u64)> = sections.into_iter().map(|section| (section.0.queue, section)).collect();
@@ -113,7 +121,7 @@ impl Store {
                 None => log.forget(segment),
             }
         }
-        self.segments.compacted(segment, size, queues, live_bytes);
+        self.segments.compacted(segment, size, queues, live_bytes, words);
     }
 }
 
@@ -133,12 +141,16 @@ impl Compaction {
         file.extend(BATCH).fill(0);
         let mut index = Index::default();
         let mut bytes: Map<u64, u64> = Map::default();
-        let take = |record| {
-            if let Some(messages) = Messages::read(record) {
+        let mut words: Vec<Range> = Vec::new();
+        let take = |record: format::Record<'_>| {
+            if record.kind == Kind::Settled {
+                words.extend(format::read_ranges(record.payload).filter(|&range| self.needs(range)));
+            } else if let Some(messages) = Messages::read(record) {
                 self.copy(&messages, &mut file, &mut index, &mut bytes);
             }
         };
         scan::for_each_record(old, segment, sealed.end as usize, take).map_err(damage)?;
+        self.say_again(words, &mut file, &mut index);
         file.pad();
         format::write_batch(file.blocks_mut(), segment, sealed.batch);
         let (place, tail, sections) = index.seal(segment, file.len() as u32, sealed.batch, 0);
@@ -146,7 +158,7 @@ impl Compaction {
         file.extend(tail.len()).copy_from_slice(tail.bytes());
         let size = file.len() as u64;
         let sections = sections.into_iter().map(|section| (section, bytes[&section.queue])).collect();
-        Ok((file, Compacted { segment, size, sections }))
+        Ok((file, Compacted { segment, size, sections, words: Words::of(&index.settled) }))
     }
 
     /// Copies what lives of a record: messages in a row that the same queues still hold stay together.
@@ -175,12 +187,32 @@ impl Compaction {
         write(&run);
     }
 
-    fn keeps(&self, queue: u64, sequence: u64) -> bool {
-        self.keep.get(&queue).is_some_and(|ranges| {
-            let at = ranges.partition_point(|&(_, last)| last < sequence);
-            ranges.get(at).is_some_and(|&(first, _)| first <= sequence)
-        })
+    /// What others need of what the segment says to be settled, in as few words as possible.
+    fn say_again(&self, mut words: Vec<Range>, file: &mut Aligned, index: &mut Index) {
+        words.sort_unstable();
+        words.into_iter().for_each(|range| index.settle(range));
+        for ranges in index.settled.chunks(LOG_RECORD_SIZE / SETTLED) {
+            let space = file.extend(format::HEADER + ranges.len() * SETTLED);
+            format::write_ranges(&mut space[format::HEADER..], ranges);
+            format::seal(space, self.segment, Kind::Settled, 0, 0);
+        }
     }
+
+    fn keeps(&self, queue: u64, sequence: u64) -> bool {
+        meets(&self.keep, (queue, sequence, sequence))
+    }
+
+    fn needs(&self, range: Range) -> bool {
+        meets(&self.needed, range)
+    }
+}
+
+/// Whether some of the messages of a range are in those ranges, which are in order.
+fn meets(ranges: &Map<u64, Vec<(u64, u64)>>, (queue, first, last): Range) -> bool {
+    ranges.get(&queue).is_some_and(|ranges| {
+        let at = ranges.partition_point(|&(_, end)| end < first);
+        ranges.get(at).is_some_and(|&(begin, _)| begin <= last)
+    })
 }
 
 const _: () = assert!(BATCH < BLOCK);

@@ -1,4 +1,4 @@
-//! What a segment holds: for each queue, where its messages stand. Written to the end of the segment when it is full.
+//! What a segment holds: for each queue, where its messages stand. Written to the end of the segment when it is full, and all of it is on the disk.
 //!
 //! ```text
 //! payload   [end u32][last batch u64][queues u32][ranges u32]
@@ -11,10 +11,13 @@
 //! `section` is the place of a queue's section in the index record. So a restart reads some kilobytes of a segment instead of all of it, and a
 //! queue that lies in the log for the most part is found again section by section, without a thought per message in memory.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::format::{self, HEADER, Kind, Messages, Placement, Range, Record, SETTLED, TRAILER, u32_at, u64_at};
 use crate::base::aligned::{Aligned, BLOCK};
+use crate::base::hash::Map;
 
 /// Messages of one queue in one record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +125,7 @@ impl Index {
     }
 
     /// The directory, whose places count from the first section on, and the sections.
-    fn sections(&self) -> (Vec<Section>, Vec<u8>) {
+    pub fn sections(&self) -> (Vec<Section>, Vec<u8>) {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_by_key(|entry| entry.queue);
         let (mut directory, mut bodies) = (Vec::new(), Vec::new());
@@ -143,6 +146,66 @@ impl Index {
             directory.push(Section { queue, first, last, count, durable, place, len });
         }
         (directory, bodies)
+    }
+}
+
+/// A full segment, whose index is to be written.
+#[derive(Clone, Debug)]
+pub struct Indexing {
+    /// The segment.
+    pub segment: u32,
+    /// What it holds.
+    pub index: Arc<Index>,
+    /// Bytes of records.
+    pub end: u32,
+    /// Number of the last batch.
+    pub batch: u64,
+    /// Bytes of the file; there will be more if they are too few.
+    pub size: u64,
+}
+
+/// A segment whose index is on the disk.
+#[derive(Debug)]
+pub struct Indexed {
+    /// The segment.
+    pub segment: u32,
+    /// Bytes of its file now.
+    pub size: u64,
+    /// What it holds of each queue.
+    pub sections: Vec<Section>,
+    /// What it says to be settled.
+    pub words: Words,
+}
+
+impl Indexing {
+    /// What is to be written to the segment's file and synced there: the place, the bytes, and what to tell the log then. (Of a million messages it
+    /// takes long: a thread beside does it.)
+    pub fn run(&self) -> (u64, Aligned, Indexed) {
+        let (place, buffer, sections) = self.index.seal(self.segment, self.end, self.batch, self.size);
+        let size = place + buffer.len() as u64;
+        (place, buffer, Indexed { segment: self.segment, size, sections, words: Words::of(&self.index.settled) })
+    }
+}
+
+/// What a segment says to be settled, seen from afar.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Words {
+    /// Of which queues, and from which message to which.
+    pub hulls: Vec<Range>,
+    /// Bytes that it takes in the file.
+    pub bytes: u64,
+}
+
+impl Words {
+    /// What a segment says that settles these.
+    pub fn of(settled: &[Range]) -> Words {
+        let mut hulls: Map<u64, (u64, u64)> = Map::default();
+        for ranges in settled.chunk_by(|one, other| one.0 == other.0) {
+            let hull = hulls.entry(ranges[0].0).or_insert((u64::MAX, 0));
+            ranges.iter().for_each(|&(_, first, last)| *hull = (hull.0.min(first), hull.1.max(last)));
+        }
+        let hulls = hulls.into_iter().map(|(queue, (first, last))| (queue, first, last)).collect();
+        Words { hulls, bytes: 2 * (settled.len() * SETTLED) as u64 } // in the records, and in the index
     }
 }
 

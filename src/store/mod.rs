@@ -3,7 +3,7 @@
 //! ```text
 //! append, settle ─▶ batch that fills ─▶ closed batches ─▶ Op::Write ─▶ disk ─▶ on_written: the durable watermark moves
 //!                        │                                                       and with it confirms, decisions, reads of what is new
-//!                        └─ a full segment: its index, then the next segment (made ready one ahead: Op::Create)
+//!                        └─ a full segment: the next one (made ready one ahead: Op::Create), and beside, Op::Index
 //! load ─▶ Op::Read: entries of an extent, then records ─▶ on_read: messages back in memory
 //! ```
 //!
@@ -36,6 +36,7 @@ use crate::message::{Content, MessageView, Route, Stamp};
 
 use compact::{Compaction, Retiring};
 use format::{Placement, Range, TRANSIENT};
+use index::{Indexed, Indexing};
 use queue_log::QueueLog;
 use segment::Segments;
 use writer::Writer;
@@ -57,6 +58,12 @@ pub struct Store {
     found: Map<u64, QueueLog>,
     /// Slots and numbers of queues that are to be read once more is written.
     waiting: Vec<(u32, u64)>,
+    /// Full segments that wait until their last batch is on the disk.
+    full: VecDeque<Indexing>,
+    /// How many are getting their index.
+    indexing: usize,
+    /// How many a restart has found that must have it before anything is written.
+    mending: usize,
     /// A segment is being rewritten.
     compacting: bool,
     retiring: Retiring,
@@ -78,6 +85,8 @@ pub enum Op {
     Write(Write),
     /// Read so many bytes of a segment from a place, both in whole blocks; [`Store::on_read`] follows. The file may end before.
     Read(Reader, u32, u64, usize),
+    /// Write the index of a full segment, which is made off the shard's thread, see [`Indexing::run`]; [`Store::on_indexed`] follows.
+    Index(Box<Indexing>),
     /// Put a segment's file in order off the shard's thread, see [`Compaction::run`]; [`Store::on_compacted`] follows, or [`Store::on_left`].
     Compact(Box<Compaction>),
     /// Delete a segment's file.
@@ -115,6 +124,9 @@ impl Store {
             slots: Map::default(),
             found: Map::default(),
             waiting: Vec::new(),
+            full: VecDeque::new(),
+            indexing: 0,
+            mending: 0,
             compacting: false,
             retiring: Retiring::default(),
             ops: VecDeque::new(),
@@ -279,7 +291,7 @@ impl Store {
     /// Whether there is nothing to be written, and nothing else to be done.
     #[inline]
     pub fn is_at_rest(&self) -> bool {
-        !self.is_dirty() && self.ops.is_empty() && !self.has_news
+        !self.is_dirty() && self.ops.is_empty() && !self.has_news && self.full.is_empty() && self.indexing == 0
     }
 
     /// Whether nobody should append more until the disk has taken some.
@@ -307,7 +319,11 @@ impl Store {
         if std::mem::take(&mut self.has_news) {
             self.reclaim();
         }
-        if self.writer.is_writing() {
+        while let Some(indexing) = self.full.pop_front_if(|full| full.batch <= self.writer.durable()) {
+            self.indexing += 1;
+            self.ops.push_back(Op::Index(Box::new(indexing)));
+        }
+        if self.writer.is_writing() || self.mending > 0 {
             return;
         }
         if !self.writer.has_closed() && self.is_dirty() {
@@ -331,19 +347,37 @@ impl Store {
 
     /// The write is on the disk.
     pub fn on_written(&mut self, write: Write) {
-        if let Some(sections) = self.segments.on_written(&write) {
-            for section in &sections {
-                if let Some(&slot) = self.slots.get(&section.queue) {
-                    self.queues[slot as usize].sealed(write.segment, section);
-                }
-            }
-        }
+        self.segments.on_written(&write);
         self.writer.on_written(write);
         self.has_news = true;
         for (slot, number) in std::mem::take(&mut self.waiting) {
             if self.number(slot) == Some(number) {
                 self.resume_load(slot);
             }
+        }
+    }
+
+    /// The index of a segment is on the disk.
+    pub fn on_indexed(&mut self, indexed: Indexed) {
+        let Indexed { segment, size, sections, words } = indexed;
+        (self.indexing, self.mending, self.has_news) = (self.indexing - 1, self.mending.saturating_sub(1), true);
+        self.segments.on_indexed(segment, size, words);
+        for section in &sections {
+            if let Some(log) = self.log_mut(section.queue) {
+                log.sealed(segment, section);
+            }
+        }
+    }
+
+    /// What the log holds of the queue of this number.
+    fn log(&self, number: u64) -> Option<&QueueLog> {
+        self.slots.get(&number).map(|&slot| &*self.queues[slot as usize]).or_else(|| self.found.get(&number))
+    }
+
+    fn log_mut(&mut self, number: u64) -> Option<&mut QueueLog> {
+        match self.slots.get(&number) {
+            Some(&slot) => Some(&mut *self.queues[slot as usize]),
+            None => self.found.get_mut(&number),
         }
     }
 
@@ -354,9 +388,7 @@ impl Store {
         }
         if self.segments.is_full(self.writer.end(), len) {
             self.close_batch();
-            if let Some(index) = self.segments.seal(self.writer.filling() - 1) {
-                self.writer.stage(index);
-            }
+            self.full.extend(self.segments.seal(self.writer.filling() - 1));
         }
         self.begin_batch();
     }
@@ -385,6 +417,7 @@ impl Store {
         for extent in &log.extents {
             self.segments.lose(extent.segment, extent.live, extent.live_bytes());
         }
+        self.segments.look_again();
     }
 }
 

@@ -157,10 +157,12 @@ impl QueueLog {
         self.settled.forget_below(first);
     }
 
-    /// The ranges of settled messages that other segments than `segment` still hold.
-    pub fn settled_beside(&self, segment: u32) -> Vec<(u64, u64)> {
-        let extents = self.extents.iter().filter(|extent| extent.segment != segment && extent.live < extent.count);
-        extents.flat_map(|extent| self.settled.within(extent.first, extent.last)).collect()
+    /// Where other segments than `segment` hold settled messages from `first` to `last`: sequence numbers, whole extents.
+    pub fn settled_beside(&self, segment: u32, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
+        let from = self.extents.partition_point(|extent| extent.last < first);
+        let extents = self.extents.iter().skip(from).take_while(move |extent| extent.first <= last);
+        let settled = extents.filter(move |extent| extent.segment != segment && extent.live < extent.count);
+        settled.map(|extent| (extent.first, extent.last))
     }
 
     /// A segment was rewritten and holds this much now. The answer is the bytes of what lives of it.
@@ -237,7 +239,8 @@ mod tests {
         assert_eq!(settle(&mut log, 300, 300), [(5, 1, 10)]);
         assert_eq!(log.living(&log.extents[1]), [(160, 199)]);
         assert_eq!(log.extent_from(200).map(|extent| extent.segment), Some(5));
-        assert_eq!(log.settled_beside(5), [(140, 149), (150, 159)]);
+        assert!(log.settled_beside(5, 0, 200).eq([(0, 149), (150, 199)]));
+        assert!(log.settled_beside(5, 150, 299).eq([(150, 199)]) && log.settled_beside(2, 150, 299).next().is_none());
     }
 
     #[test]

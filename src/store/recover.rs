@@ -6,15 +6,16 @@
 //! ```
 //!
 //! The newest segments are checked record by record (VERIFIED_MAX of them: so much is read in the blink of an eye), those before when they are read.
-//! A segment that a crash left without an index gets it before anything else is written.
+//! A segment that a crash left without an index gets it before anything else is written: its torn tail must not be taken for damage the next time.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::format::{self, Range, TRAILER};
-use super::index::{self, Entry, Index, Sealed, Section};
+use super::index::{self, Entry, Index, Indexing, Sealed, Section};
 use super::queue_log::{Extent, QueueLog};
 use super::segment::Segment;
-use super::writer::{Write, Writer, Written};
+use super::writer::Writer;
 use super::{Store, scan};
 use crate::base::aligned::BLOCK;
 use crate::base::hash::Map;
@@ -168,19 +169,20 @@ impl Recovery<'_> {
         let Held { number, size, end, batch, settled, mut sections, index } = held;
         let mut segment = Segment::sealed(end, size, &settled);
         if let Some(index) = index {
-            let (place, buffer, sealed) = index.seal(number, end as u32, batch, size);
-            segment.size = place + buffer.len() as u64;
-            segment.sealed = false;
-            store.writer.stage(Write { segment: number, place, buffer, content: Written::Index(sealed.clone()) });
-            (sections, segment.index) = (sealed, Some(index));
+            let index = Arc::new(index);
+            sections = index.sections().0;
+            store.mending += 1;
+            store.full.push_back(Indexing { segment: number, index: index.clone(), end: end as u32, batch, size });
+            (segment.sealed, segment.index) = (false, Some(index));
         }
         let total: u64 = sections.iter().map(|section| u64::from(section.count)).sum();
         for section in sections {
             let bytes = end * u64::from(section.count) / total.max(1);
             let log = logs.entry(section.queue).or_default();
-            let live = self.count_living(number, &section, &mut log.settled, segment.index.as_ref())?;
+            let live = self.count_living(number, &section, &mut log.settled, segment.index.as_deref())?;
             let Section { first, last, count, place, len, .. } = section;
-            let extent = Extent { segment: number, first, last, count, live, bytes, section: Some((place, len)) };
+            let section = segment.sealed.then_some((place, len));
+            let extent = Extent { segment: number, first, last, count, live, bytes, section };
             segment.live += u64::from(live);
             segment.live_bytes += extent.live_bytes();
             log.extents.push_back(extent);

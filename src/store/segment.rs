@@ -8,10 +8,11 @@
 //! still find room while publishers wait.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::format::{Placement, Range, SETTLED};
-use super::index::{DIRECTORY, Entry, Index, Section};
-use super::writer::{Write, Written};
+use super::index::{DIRECTORY, Entry, Index, Indexing, Words};
+use super::writer::Write;
 use crate::base::limits::LOG_SEGMENT_SIZE;
 
 /// All segments of a log.
@@ -39,15 +40,17 @@ pub struct Segment {
     /// Bytes of the file.
     pub size: u64,
     /// What it holds, as long as that is not on the disk.
-    pub index: Option<Index>,
+    pub index: Option<Arc<Index>>,
     /// The index is on the disk.
     pub sealed: bool,
     /// Slots of queues that have an extent here.
     pub queues: Vec<u32>,
-    /// Numbers of queues of which something is settled here.
-    pub settles: Vec<u64>,
+    /// What is settled here.
+    pub words: Words,
     /// It is being deleted or compacted.
     pub retiring: bool,
+    /// Nothing lives here, but others need its words.
+    is_needed: bool,
 }
 
 impl Segments {
@@ -131,34 +134,27 @@ impl Segments {
     }
 
     /// The current segment is full, its last batch being number `batch`: its index is to be written, and the next one begins.
-    pub fn seal(&mut self, batch: u64) -> Option<Write> {
+    pub fn seal(&mut self, batch: u64) -> Option<Indexing> {
         let number = self.current;
-        let index = std::mem::take(&mut self.index);
+        let index = Arc::new(std::mem::take(&mut self.index));
         let segment = self.list.get_mut(&number).filter(|segment| segment.end > 0)?;
         let end = u32::try_from(segment.end).expect("a segment is shorter than 4 GiB");
-        let (place, buffer, sections) = index.seal(number, end, batch, LOG_SEGMENT_SIZE as u64);
-        segment.settles = queues_of(&index.settled);
-        segment.index = Some(index);
-        self.size -= segment.size;
-        segment.size = place + buffer.len() as u64;
-        self.size += segment.size;
+        segment.index = Some(index.clone());
         self.current += 1;
-        Some(Write { segment: number, place, buffer, content: Written::Index(sections) })
+        Some(Indexing { segment: number, index, end, batch, size: LOG_SEGMENT_SIZE as u64 })
     }
 
-    /// A write is on the disk. The sections, if it was an index.
-    pub fn on_written(&mut self, write: &Write) -> Option<Vec<Section>> {
-        let segment = self.of(write.segment);
-        match &write.content {
-            Written::Batch(_) => {
-                segment.written = write.place + write.buffer.len() as u64;
-                None
-            }
-            Written::Index(sections) => {
-                (segment.sealed, segment.index) = (true, None);
-                Some(sections.clone())
-            }
-        }
+    /// A batch is on the disk.
+    pub fn on_written(&mut self, write: &Write) {
+        self.of(write.segment).written = write.place + write.buffer.len() as u64;
+    }
+
+    /// The index of a segment is on the disk.
+    pub fn on_indexed(&mut self, number: u32, size: u64, words: Words) {
+        let segment = self.list.get_mut(&number).expect("it is not retired before");
+        self.size = self.size - segment.size + size;
+        (segment.size, segment.words) = (size, words);
+        (segment.sealed, segment.index) = (true, None);
     }
 
     /// Messages of a segment are gone.
@@ -193,18 +189,30 @@ impl Segments {
         self.live_bytes
     }
 
-    /// The next segment in which nothing lives, to be deleted.
+    /// The next segment in which nothing lives, and of which it is not known that others need its words.
     pub fn next_dead(&self) -> Option<u32> {
-        self.list.iter().find(|(_, segment)| segment.is_idle() && segment.live == 0).map(|(&number, _)| number)
+        let is_dead = |segment: &Segment| segment.is_idle() && segment.live == 0 && !segment.is_needed;
+        self.list.iter().find(|(_, segment)| is_dead(segment)).map(|(&number, _)| number)
     }
 
-    /// The segment with the largest part of dead messages, if the files take more than they may and it is at least half.
+    /// Others need what a dead segment says, until one of them goes or is rewritten.
+    pub fn keep_words(&mut self, number: u32) {
+        self.of(number).is_needed = true;
+    }
+
+    /// Dead segments may not be needed any more.
+    pub fn look_again(&mut self) {
+        self.list.values_mut().for_each(|segment| segment.is_needed = false);
+    }
+
+    /// The segment with the most bytes of dead messages, if the files take more than they may and these are at least half of it.
     pub fn next_sparse(&self) -> Option<u32> {
         if self.size <= 2 * self.live_bytes + 2 * LOG_SEGMENT_SIZE as u64 {
             return None;
         }
-        let sparse = self.list.iter().filter(|(_, segment)| segment.is_idle() && 2 * segment.live_bytes <= segment.size);
-        sparse.min_by_key(|(_, segment)| segment.live_bytes * 1000 / segment.size.max(1)).map(|(&number, _)| number)
+        let is_sparse = |segment: &Segment| segment.is_idle() && segment.dead_bytes() > segment.live_bytes;
+        let sparse = self.list.iter().filter(|(_, segment)| is_sparse(segment));
+        sparse.max_by_key(|(_, segment)| segment.dead_bytes()).map(|(&number, _)| number)
     }
 
     /// A segment begins to be deleted or compacted.
@@ -212,6 +220,11 @@ impl Segments {
         let segment = self.of(number);
         segment.retiring = true;
         segment
+    }
+
+    /// What a segment says to be settled: of which queues, and from which message to which.
+    pub fn words(&self, number: u32) -> &[Range] {
+        self.list.get(&number).map_or(&[], |segment| &segment.words.hulls)
     }
 
     /// The slots of the queues that have something in a segment.
@@ -222,13 +235,14 @@ impl Segments {
         queues
     }
 
-    /// The file of a segment was rewritten: its size, and what it holds. What it settled stands elsewhere.
-    pub fn compacted(&mut self, number: u32, size: u64, queues: Vec<u32>, live_bytes: u64) {
+    /// The file of a segment was rewritten: its size, and what it holds.
+    pub fn compacted(&mut self, number: u32, size: u64, queues: Vec<u32>, live_bytes: u64, words: Words) {
         let segment = self.list.get_mut(&number).expect("it is being compacted");
         self.size = self.size - segment.size + size;
         self.live_bytes = self.live_bytes - segment.live_bytes + live_bytes;
         (segment.size, segment.queues, segment.live_bytes) = (size, queues, live_bytes);
-        (segment.retiring, segment.settles) = (false, Vec::new());
+        (segment.retiring, segment.words) = (false, words);
+        self.look_again();
     }
 
     /// The segment is gone.
@@ -236,6 +250,7 @@ impl Segments {
         if let Some(segment) = self.list.remove(&number) {
             self.size -= segment.size;
             self.live_bytes -= segment.live_bytes;
+            self.look_again();
         }
     }
 
@@ -247,22 +262,21 @@ impl Segments {
 impl Segment {
     /// A segment that a restart has found sealed.
     pub fn sealed(end: u64, size: u64, settled: &[Range]) -> Segment {
-        Segment { end, written: end, size, sealed: true, settles: queues_of(settled), ..Segment::default() }
+        Segment { end, written: end, size, sealed: true, words: Words::of(settled), ..Segment::default() }
     }
 
     fn is_idle(&self) -> bool {
         self.sealed && !self.retiring
     }
+
+    /// Bytes that would be won if it was rewritten, about.
+    fn dead_bytes(&self) -> u64 {
+        self.size.saturating_sub(self.live_bytes + self.words.bytes + OVERHEAD_GUESS)
+    }
 }
 
-/// The queues of which something is settled, each once.
-fn queues_of(settled: &[Range]) -> Vec<u64> {
-    let mut queues: Vec<u64> = settled.iter().map(|range| range.0).collect();
-    queues.sort_unstable();
-    queues.dedup();
-    queues
-}
-
+/// Bytes of a file without its messages and its words.
+const OVERHEAD_GUESS: u64 = 64 << 10;
 /// Bytes that an index may take beside its entries, and bytes of one entry: so much of a segment is left for them. It is no harm if that is too few.
 const INDEX_GUESS: u64 = 16 << 10;
 const ENTRY_GUESS: usize = 8;

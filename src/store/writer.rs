@@ -5,12 +5,11 @@
 //! ```
 //!
 //! A batch belongs to one segment and knows its place there from the beginning. It is closed when it is full, when its segment is, or when the
-//! disk is free. The index of a sealed segment takes the same way, so it stands behind what it describes.
+//! disk is free.
 
 use std::collections::VecDeque;
 
 use super::format::{self, BATCH};
-use super::index::Section;
 use super::segment::Segments;
 use crate::base::aligned::Aligned;
 use crate::base::limits::LOG_BATCH_SIZE;
@@ -24,17 +23,8 @@ pub struct Write {
     pub place: u64,
     /// What, in whole blocks.
     pub buffer: Aligned,
-    /// What it is.
-    pub content: Written,
-}
-
-/// What a write brings to the disk.
-#[derive(Debug)]
-pub enum Written {
-    /// The batch of this number.
-    Batch(u64),
-    /// The index of the segment, with these sections.
-    Index(Vec<Section>),
+    /// The number of the batch that this is.
+    pub batch: u64,
 }
 
 /// The writes of a log.
@@ -136,14 +126,9 @@ impl Writer {
         buffer.pad();
         format::write_batch(buffer.blocks_mut(), self.segment, self.number);
         segments.grow(buffer.len() as u64);
-        self.stage(Write { segment: self.segment, place: self.place, buffer, content: Written::Batch(self.number) });
+        self.closed_bytes += buffer.len();
+        self.closed.push_back(Write { segment: self.segment, place: self.place, buffer, batch: self.number });
         self.number += 1;
-    }
-
-    /// A write behind those that wait.
-    pub fn stage(&mut self, write: Write) {
-        self.closed_bytes += write.buffer.len();
-        self.closed.push_back(write);
     }
 
     /// The next write, if the file of its segment is ready. Until it is on the disk there is no other.
@@ -158,9 +143,7 @@ impl Writer {
         assert!(self.writing, "a write ends that was begun");
         self.writing = false;
         self.closed_bytes -= write.buffer.len();
-        if let Written::Batch(number) = write.content {
-            self.durable = number;
-        }
+        self.durable = write.batch;
         let mut buffer = write.buffer;
         if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= 2 * LOG_BATCH_SIZE {
             buffer.clear();

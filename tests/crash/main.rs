@@ -67,6 +67,23 @@ fn the_files_take_twice_what_lives_and_two_segments() {
     assert!(model.size().0 <= 2 * SEGMENT, "{} bytes for nothing", model.size().0);
 }
 
+/// Messages go in any order: what a segment says of others is kept as long as they hold it, and the files stay in proportion.
+#[test]
+fn what_is_settled_in_any_order_does_not_come_back() {
+    let mut model = Model::new(4);
+    for round in 1..=24 {
+        model.append_many(1000, 20_000);
+        model.settle_anywhere(4);
+        let (size, live) = model.size();
+        assert!(size <= 2 * live + 3 * SEGMENT, "round {round}: {size} bytes for {live} that live");
+        if round % 3 == 0 {
+            model.crash_and_check();
+        }
+    }
+    model.settle_all();
+    assert!(model.size().0 <= 2 * SEGMENT, "{} bytes for nothing", model.size().0);
+}
+
 /// A flipped bit is either harmless (nothing is there) or found: at the start, with its place.
 #[test]
 fn flipped_bits_are_found() {

@@ -188,6 +188,23 @@ impl Model {
         }
     }
 
+    /// So many messages of so many bytes for one queue each.
+    pub fn append_many(&mut self, count: u32, size: usize) {
+        for n in 0..count {
+            let body = self.body(size);
+            self.append_to(&[n % QUEUES], vec![body], false);
+        }
+        self.rest();
+    }
+
+    /// One of so many messages is settled, wherever it is.
+    pub fn settle_anywhere(&mut self, one_of: u64) {
+        let living = self.messages.iter().filter(|(_, message)| message.settled.is_none());
+        let ids: Vec<Id> = living.map(|(&id, _)| id).filter(|_| self.rng.below(one_of) == 0).collect();
+        ids.into_iter().for_each(|id| self.settle(id));
+        self.rest();
+    }
+
     /// All that is under way ends.
     fn rest(&mut self) {
         self.seal();
@@ -209,6 +226,7 @@ impl Model {
         match done {
             Done::Created(segment) => self.store.on_created(segment),
             Done::Written(write) => self.store.on_written(write),
+            Done::Indexed(indexed) => self.store.on_indexed(indexed),
             Done::Compacted(compacted) => self.store.on_compacted(compacted),
             Done::Deleted => {}
             Done::Read(reader, bytes) => {

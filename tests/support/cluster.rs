@@ -372,6 +372,7 @@ impl Cluster {
             Some(Done::Created(segment)) => shard.on_log_created(segment),
             Some(Done::Written(write)) => shard.on_log_written(write),
             Some(Done::Read(reader, bytes)) => shard.on_log_read(reader, &bytes),
+            Some(Done::Indexed(indexed)) => shard.on_log_indexed(indexed),
             Some(Done::Compacted(compacted)) => shard.on_log_compacted(compacted),
             Some(Done::Deleted) | None => {}
         }

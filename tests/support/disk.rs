@@ -13,6 +13,7 @@ use ringmq::base::aligned::Aligned;
 use ringmq::base::limits::LOG_SEGMENT_SIZE;
 use ringmq::base::rng::Rng;
 use ringmq::store::compact::Compacted;
+use ringmq::store::index::{Indexed, Indexing};
 use ringmq::store::{Op, Reader, Write};
 
 /// The files of one log, and what is under way.
@@ -43,6 +44,7 @@ pub enum Done {
     Created(u32),
     Written(Write),
     Read(Reader, Aligned),
+    Indexed(Indexed),
     Compacted(Compacted),
     Deleted,
 }
@@ -61,7 +63,7 @@ impl Disk {
                 let bytes = aligned(&self.read(segment, place, len));
                 self.waiting.push_back(Ring::Read(reader, bytes));
             }
-            Op::Create(_) | Op::Compact(_) | Op::Delete(_) => self.beside.push_back(op),
+            Op::Create(_) | Op::Index(_) | Op::Compact(_) | Op::Delete(_) => self.beside.push_back(op),
         }
     }
 
@@ -94,7 +96,7 @@ impl Disk {
         match ring {
             Ring::Read(reader, bytes) => Done::Read(reader, bytes),
             Ring::Write(write) => {
-                self.put(&write, |_| true, write.buffer.len());
+                self.put(write.segment, write.place, write.buffer.bytes(), |_| true);
                 Done::Written(write)
             }
         }
@@ -111,6 +113,7 @@ impl Disk {
                 self.sync_directory();
                 Done::Created(segment)
             }
+            Op::Index(indexing) => Done::Indexed(self.index(&indexing, |_| true)),
             Op::Compact(compaction) => {
                 let (file, compacted) = compaction.run(&self.files[&compaction.segment]).expect("nothing is damaged");
                 self.files.insert(compacted.segment, file.bytes().to_vec());
@@ -126,12 +129,18 @@ impl Disk {
         }
     }
 
+    fn index(&mut self, indexing: &Indexing, comes: impl FnMut(usize) -> bool) -> Indexed {
+        let (place, bytes, indexed) = indexing.run();
+        self.put(indexing.segment, place, bytes.bytes(), comes);
+        indexed
+    }
+
     /// The machine stops: of a write under way any sectors may have reached the disk, the oldest operation beside it may be half done, and what had
     /// not begun did not happen.
     pub fn crash(&mut self, rng: &mut Rng) {
         for op in std::mem::take(&mut self.waiting) {
             if let Ring::Write(write) = op {
-                self.tear(&write, rng);
+                self.put(write.segment, write.place, write.buffer.bytes(), torn(rng));
             }
         }
         let beside = std::mem::take(&mut self.beside).into_iter().find(|op| !self.is_full || !needs_room(op));
@@ -141,6 +150,7 @@ impl Disk {
                 let file = spare.map_or_else(|| vec![0; rng.below(LOG_SEGMENT_SIZE as u64) as usize], |(_, file)| file);
                 self.files.insert(segment, file);
             }
+            Some(Op::Index(indexing)) => drop(self.index(&indexing, torn(rng))),
             Some(op) if rng.below(2) == 0 => drop(self.carry_out(op)),
             _ => {}
         }
@@ -155,13 +165,6 @@ impl Disk {
         self.spare.iter_mut().for_each(|(number, _)| *number = None);
     }
 
-    /// Of a write any sectors come, in particular none or all.
-    fn tear(&mut self, write: &Write, rng: &mut Rng) {
-        let keep = rng.below(4);
-        let flags: Vec<bool> = (0..write.buffer.len().div_ceil(SECTOR)).map(|_| keep == 3 || keep > 0 && rng.below(2) == 0).collect();
-        self.put(write, |sector| flags[sector], write.buffer.len());
-    }
-
     /// Bytes of a file, fewer at its end.
     pub fn read(&self, segment: u32, place: u64, len: usize) -> Vec<u8> {
         let Some(file) = self.files.get(&segment) else { return vec![0; len] }; // deleted meanwhile: who asked wants it no more
@@ -174,14 +177,20 @@ impl Disk {
         self.files.iter().map(|(&segment, file)| (segment, file.len() as u64)).collect()
     }
 
-    fn put(&mut self, write: &Write, comes: impl Fn(usize) -> bool, len: usize) {
-        let file = self.files.get_mut(&write.segment).expect("only what was created is written to");
-        let place = write.place as usize;
-        file.resize(file.len().max(place + len), 0);
-        for (sector, bytes) in write.buffer.bytes().chunks(SECTOR).enumerate().filter(|(sector, _)| comes(*sector)) {
+    fn put(&mut self, segment: u32, place: u64, bytes: &[u8], mut comes: impl FnMut(usize) -> bool) {
+        let file = self.files.get_mut(&segment).expect("only what was created is written to");
+        let place = place as usize;
+        file.resize(file.len().max(place + bytes.len()), 0);
+        for (sector, bytes) in bytes.chunks(SECTOR).enumerate().filter(|(sector, _)| comes(*sector)) {
             file[place + sector * SECTOR..][..bytes.len()].copy_from_slice(bytes);
         }
     }
+}
+
+/// Of a write any sectors come, in particular none or all.
+fn torn(rng: &mut Rng) -> impl FnMut(usize) -> bool {
+    let keep = rng.below(4);
+    move |_| keep == 3 || keep > 0 && rng.below(2) == 0
 }
 
 fn needs_room(op: &Op) -> bool {

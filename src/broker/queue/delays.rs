@@ -36,7 +36,14 @@ pub struct Delays {
 impl Delays {
     /// Nothing waits.
     pub fn new(exchange: ExchangeId) -> Delays {
-        Delays { exchange, far: Deadlines::default(), gathered: Ascending::default(), near: BTreeMap::new(), fetches_due: false, rests_until: 0 }
+        Delays {
+            exchange,
+            far: Deadlines::default(),
+            gathered: Ascending::default(),
+            near: BTreeMap::new(),
+            fetches_due: false,
+            rests_until: 0,
+        }
     }
 
     /// A message in memory is due then.
