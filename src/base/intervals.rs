@@ -46,11 +46,10 @@ impl Intervals {
 
     /// Takes out all numbers below `number`, ranges that reach beyond it excepted.
     pub fn forget_below(&mut self, number: u64) {
-        while let Some(range) = self.ranges.first_entry()
-            && *range.get() < number
-        {
-            range.remove();
-        }
+        let above = self.ranges.split_off(&number);
+        let across = self.ranges.pop_last().filter(|&(_, last)| last >= number);
+        self.ranges = above;
+        self.ranges.extend(across);
     }
 
     /// The largest number.
