@@ -327,6 +327,9 @@ impl Store {
             return;
         }
         if !self.writer.has_closed() && self.is_dirty() {
+            if self.writer.end() == 0 && self.segments.is_next_ready() {
+                self.make_room(0);
+            }
             self.begin_batch();
             self.close_batch();
         }
@@ -381,12 +384,12 @@ impl Store {
         }
     }
 
-    /// Makes sure that a record of `len` bytes fits into the batch that fills, and that into the segment.
+    /// Makes sure that a record of `len` bytes fits into the batch that fills, and that, with what is settled, into the segment.
     fn make_room(&mut self, len: usize) {
         if self.writer.is_full(len) {
             self.close_batch();
         }
-        if self.segments.is_full(self.writer.end(), len) {
+        if self.segments.is_full(self.writer.end(), len, self.settled.len()) {
             self.close_batch();
             self.full.extend(self.segments.seal(self.writer.filling() - 1));
         }

@@ -101,12 +101,17 @@ impl Segments {
         self.ready = self.ready.max(number);
     }
 
-    /// Whether a record of `len` bytes should go to the next segment. `filling` is where the batch that fills ends, or 0.
-    pub fn is_full(&self, filling: u64, len: usize) -> bool {
+    /// Whether the next segment can be written to as soon as this one is full. (If not, acknowledgements have this one to themselves.)
+    pub fn is_next_ready(&self) -> bool {
+        self.is_ready(self.current + 1)
+    }
+
+    /// Whether a record of `len` bytes, and so many settled ranges, should go to the next segment. `filling` is where the batch that fills ends, or 0.
+    pub fn is_full(&self, filling: u64, len: usize, settled: usize) -> bool {
         let end = filling.max(self.list.get(&self.current).map_or(0, |segment| segment.end));
         let queues = self.list.get(&self.current).map_or(0, |segment| segment.queues.len());
-        let index = self.index.entries.len() * ENTRY_GUESS + self.index.settled.len() * SETTLED + queues * DIRECTORY;
-        end > 0 && end + (len + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
+        let index = self.index.entries.len() * ENTRY_GUESS + (self.index.settled.len() + settled) * SETTLED + queues * DIRECTORY;
+        end > 0 && end + (len + settled * SETTLED + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
     }
 
     /// A batch of the current segment was closed.

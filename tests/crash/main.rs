@@ -84,6 +84,18 @@ fn what_is_settled_in_any_order_does_not_come_back() {
     assert!(model.size().0 <= 2 * SEGMENT, "{} bytes for nothing", model.size().0);
 }
 
+/// Nothing but acknowledgements, of which each is a word of its own: they do not gather in one segment without end.
+#[test]
+fn acknowledgements_fill_segments_too() {
+    let mut model = Model::new(6);
+    model.append_rows(20_000);
+    for part in 0..20 {
+        model.settle_every_other(part, 20);
+        assert!(model.largest_file() <= SEGMENT, "a file of {} bytes", model.largest_file());
+    }
+    model.crash_and_check();
+}
+
 /// A flipped bit is either harmless (nothing is there) or found: at the start, with its place.
 #[test]
 fn flipped_bits_are_found() {

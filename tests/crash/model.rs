@@ -197,6 +197,30 @@ impl Model {
         self.rest();
     }
 
+    /// Short messages for one queue, so many times forty.
+    pub fn append_rows(&mut self, count: usize) {
+        for n in 0..count {
+            let bodies = (0..40).map(|_| self.body(8)).collect();
+            self.append_to(&[0], bodies, false);
+            if n % 1000 == 0 {
+                self.rest();
+            }
+        }
+        self.rest();
+    }
+
+    /// Every other message of one part of so many is settled.
+    pub fn settle_every_other(&mut self, part: u64, parts: u64) {
+        let len = self.next[0] / parts;
+        (part * len..(part + 1) * len).step_by(2).for_each(|sequence| self.settle((0, sequence)));
+        self.rest();
+    }
+
+    /// Bytes of the largest file.
+    pub fn largest_file(&self) -> u64 {
+        self.disk.list().into_iter().map(|(_, size)| size).max().unwrap_or(0)
+    }
+
     /// One of so many messages is settled, wherever it is.
     pub fn settle_anywhere(&mut self, one_of: u64) {
         let living = self.messages.iter().filter(|(_, message)| message.settled.is_none());
