@@ -153,7 +153,7 @@ impl Store {
     /// Which messages of a queue that are not in memory may have been delivered before a restart.
     pub fn delivered(&self, slot: u32) -> impl Iterator<Item = Range> {
         let log = self.queues.get(slot as usize);
-        log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).map(|(first, last)| (log.number, first, last)))
+        log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).into_iter().map(|(first, last)| (log.number, first, last)))
     }
 
     /// The queue or level of this number, if it is taken up.
