@@ -10,7 +10,9 @@
 //!
 //! So the memory that they take is bounded by their number alone, whatever their size and however long they wait.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+
+use dary_heap::OctonaryHeap;
 
 use super::Deadlines;
 use crate::base::ascending::Ascending;
@@ -26,11 +28,30 @@ pub struct Delays {
     far: Deadlines,
     /// Sequence numbers of those that are going to be fetched together.
     gathered: Ascending,
-    near: BTreeMap<(u64, u64), Entry>,
+    near: OctonaryHeap<Near>,
     /// What was fetched last was due already.
     fetches_due: bool,
     /// No message is fetched before; 0 if nothing holds that up.
     pub rests_until: u64,
+}
+
+/// A message in memory. The one that is due first is the greatest.
+#[derive(PartialEq, Eq, Debug)]
+struct Near {
+    due: u64,
+    entry: Entry,
+}
+
+impl Ord for Near {
+    fn cmp(&self, other: &Near) -> Ordering {
+        (other.due, other.entry.sequence()).cmp(&(self.due, self.entry.sequence()))
+    }
+}
+
+impl PartialOrd for Near {
+    fn partial_cmp(&self, other: &Near) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Delays {
@@ -40,7 +61,7 @@ impl Delays {
             exchange,
             far: Deadlines::default(),
             gathered: Ascending::default(),
-            near: BTreeMap::new(),
+            near: OctonaryHeap::new(),
             fetches_due: false,
             rests_until: 0,
         }
@@ -48,7 +69,7 @@ impl Delays {
 
     /// A message in memory is due then.
     pub fn keep(&mut self, due: u64, entry: Entry) {
-        self.near.insert((due, entry.sequence()), entry);
+        self.near.push(Near { due, entry });
     }
 
     /// Messages that only the log has, with the sequence numbers `first` to `last`, are due then.
@@ -58,7 +79,8 @@ impl Delays {
 
     /// Takes the next message that is due at `now` and is in memory.
     pub fn take_due(&mut self, now: u64) -> Option<Entry> {
-        self.near.first_entry().filter(|first| first.key().0 <= now).map(|first| first.remove())
+        self.near.peek().filter(|first| first.due <= now)?;
+        self.near.pop().map(|first| first.entry)
     }
 
     /// If messages have to be fetched from the log by `now`, takes the sequence numbers of at most `most` of them, and of others that would have to be
@@ -86,12 +108,12 @@ impl Delays {
             false => self.far.next().map(|due| due.saturating_sub(DELAY_AHEAD_MS).max(self.rests_until)),
             true => Some(self.rests_until).filter(|until| *until > 0),
         };
-        self.near.keys().next().map(|(due, _)| *due).into_iter().chain(fetch).min()
+        self.near.peek().map(|first| first.due).into_iter().chain(fetch).min()
     }
 
     /// Whether messages cannot wait in the log until there is memory for them: some are due, and none that were so before are in memory.
     pub fn is_urgent(&self, now: u64, is_fetching: bool) -> bool {
-        let near = self.near.keys().next().map(|(due, _)| *due);
+        let near = self.near.peek().map(|first| first.due);
         match is_fetching {
             false => !self.gathered.is_empty() || self.far.next().is_some_and(|due| due <= now),
             true if self.fetches_due => near.is_none_or(|due| due > now),
@@ -103,7 +125,7 @@ impl Delays {
     pub fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
         self.far.clear();
         self.gathered = Ascending::default();
-        std::mem::take(&mut self.near).into_values()
+        std::mem::take(&mut self.near).into_iter().map(|near| near.entry)
     }
 }
 
