@@ -29,8 +29,7 @@
 //! follows, it is damage.
 //!
 //! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
-//! either while the log knows of them. So the order of records does not matter for what is settled, and a message that stands twice
-//! in the log (it was moved to the end, see `compact`) is one message.
+//! either while the log knows of them. So the order of records does not matter for what is settled.
 //!
 //! **Levels** of a queue, one per priority, are queues of their own here: the level stands in bits 48 to 55 of the number. Bit 63 says that the
 //! queue does not survive a restart.

@@ -150,7 +150,7 @@ impl Index {
 }
 
 /// A full segment, whose index is to be written.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Indexing {
     /// The segment.
     pub segment: u32,
