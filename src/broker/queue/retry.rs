@@ -1,6 +1,6 @@
 //! How long a message that came back waits before it is delivered again (row D24): the longer, the more often it has failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::broker::policy::{Key, Terms, key};
 use crate::contract::{Entry, Outcome};
@@ -42,32 +42,38 @@ impl Retry {
     }
 }
 
-/// Messages that wait until they are ready again.
+/// Messages that wait until they are ready again. Those that are so at the same time come in the order of their return.
 #[derive(Default, Debug)]
 pub struct Held {
-    /// When each is, milliseconds since 1970, and its place.
-    due: BTreeSet<(u64, u64)>,
+    /// The places of all, by their turns.
+    due: BTreeMap<Turn, u64>,
     /// By place.
-    entries: BTreeMap<u64, (u64, Entry)>,
+    entries: BTreeMap<u64, (Turn, Entry)>,
+    returned: u64,
 }
+
+/// When a message is ready again, milliseconds since 1970, and the number of its return.
+type Turn = (u64, u64);
 
 impl Held {
     /// A message waits until then.
     pub fn hold(&mut self, due: u64, entry: Entry) {
-        self.due.insert((due, entry.place()));
-        self.entries.insert(entry.place(), (due, entry));
+        self.returned += 1;
+        let turn = (due, self.returned);
+        self.due.insert(turn, entry.place());
+        self.entries.insert(entry.place(), (turn, entry));
     }
 
     /// Takes out the next one whose time has come.
     pub fn take_due(&mut self, now: u64) -> Option<Entry> {
-        let &(_, place) = self.due.first().filter(|(due, _)| *due <= now)?;
+        let (_, &place) = self.due.first_key_value().filter(|((due, _), _)| *due <= now)?;
         self.take(place)
     }
 
     /// Takes out the one at this place, if it waits.
     pub fn take(&mut self, place: u64) -> Option<Entry> {
-        let (due, entry) = self.entries.remove(&place)?;
-        self.due.remove(&(due, place));
+        let (turn, entry) = self.entries.remove(&place)?;
+        self.due.remove(&turn);
         Some(entry)
     }
 
@@ -78,7 +84,7 @@ impl Held {
 
     /// When the next one is ready.
     pub fn next(&self) -> Option<u64> {
-        self.due.first().map(|(due, _)| *due)
+        self.due.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// All of them.
@@ -105,13 +111,13 @@ mod tests {
     #[test]
     fn held_messages_come_when_they_are_due() {
         let mut held = Held::default();
-        for (due, sequence) in [(30, 1), (10, 2), (20, 3), (20, 0)] {
+        for (due, sequence) in [(30, 1), (10, 2), (20, 3), (20, 4), (20, 0)] {
             held.hold(due, Entry::new(0, sequence, MessageRef::default()));
         }
         assert_eq!((held.next(), held.take_due(9)), (Some(10), None));
         assert_eq!(held.take(3).map(Entry::sequence), Some(3));
         let order: Vec<u64> = std::iter::from_fn(|| held.take_due(25)).map(Entry::sequence).collect();
-        assert_eq!((order, held.contains(1), held.contains(2), held.next()), (vec![2, 0], true, false, Some(30)));
+        assert_eq!((order, held.contains(1), held.contains(2), held.next()), (vec![2, 4, 0], true, false, Some(30)));
         assert!(held.iter().map(Entry::sequence).eq([1]));
     }
 
