@@ -13,10 +13,12 @@ use std::collections::VecDeque;
 
 use super::lifetime::Timer;
 use super::mail::Hold;
+use super::transfer::Leaving;
 use super::{Shard, local_queue};
 use crate::base::ids::{QueueAddr, QueueId};
 use crate::base::limits::{BURY_AGAIN_MS, BURY_BUDGET};
 use crate::broker::arena::Holders;
+use crate::broker::catalog::QueueInfo;
 use crate::broker::dead_letter::{Dead, Death, Reason};
 use crate::broker::exchange::{Chance, Features};
 use crate::broker::queue::{Counts, Queue};
@@ -25,11 +27,14 @@ use crate::contract::{Entry, NOWHERE, RouteSet};
 use crate::message::{MessageView, Properties, Route, Stamp, Value, wire};
 
 /// A message that died and is to be published again.
-#[derive(Clone, Copy)]
-struct Corpse {
-    queue: QueueId,
-    entry: Entry,
+pub struct Corpse {
+    /// Where it died.
+    pub queue: QueueId,
+    /// What it is there.
+    pub entry: Entry,
     reason: Reason,
+    /// Queues that have it already, while others refuse it.
+    pub taken: Vec<QueueId>,
 }
 
 /// Dead messages that are still where they died.
@@ -52,13 +57,13 @@ struct Letter {
     is_remembered: bool,
     /// Its old queue keeps it until the new ones have it.
     at_least_once: bool,
-    /// It goes nowhere, for there it comes from.
-    is_cycle: bool,
+    /// It need not go to all queues where it leads: there it comes from, or there it is.
+    is_through: bool,
 }
 
 impl Letter {
     fn finds_nobody(&self) -> bool {
-        self.routes.is_empty() && !self.is_remembered && !self.is_cycle
+        self.routes.is_empty() && !self.is_remembered && !self.is_through
     }
 }
 
@@ -67,7 +72,7 @@ impl Shard {
     pub(super) fn die(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
         let settings = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings());
         if settings.is_some_and(|settings| settings.dead_letter.is_some()) {
-            self.dead.next.push_back(Corpse { queue, entry, reason });
+            self.dead.next.push_back(Corpse { queue, entry, reason, taken: Vec::new() });
         } else {
             self.let_go(queue, entry);
         }
@@ -107,11 +112,13 @@ impl Shard {
     }
 
     fn bury_next(&mut self) {
-        let Some(Corpse { queue, entry, reason }) = self.dead.next.pop_front() else { return };
-        match self.letter(queue, entry, reason) {
-            Some(letter) if letter.at_least_once && letter.finds_nobody() => self.bury_later(queue, entry, reason),
+        let Some(corpse) = self.dead.next.pop_front() else { return };
+        let (queue, entry) = (corpse.queue, corpse.entry);
+        match self.letter(&corpse) {
+            Some(letter) if letter.at_least_once && letter.finds_nobody() => self.bury_later(corpse),
             Some(letter) if letter.at_least_once => {
-                self.transfer(queue, entry, Some(reason), |shard, hold| shard.send_letter(queue, entry, &letter, Some(hold)));
+                let leaving = Leaving::Dead(corpse, letter.routes.clone());
+                self.transfer(leaving, |shard, hold| shard.send_letter(queue, entry, &letter, Some(hold)));
             }
             letter => {
                 letter.iter().for_each(|letter| _ = self.send_letter(queue, entry, letter, None));
@@ -120,39 +127,40 @@ impl Shard {
         }
     }
 
-    /// Publishes a dead message again. The answer is how many times `hold` will be told that some have it.
+    /// Publishes a dead message again. The answer is how many times `hold`, or its part for one of the queues, will be told that some have it.
     fn send_letter(&mut self, queue: QueueId, entry: Entry, letter: &Letter, hold: Option<Hold>) -> usize {
         let body = self.arena.view(entry.message).body.to_owned();
-        let Letter { route, properties, stamp, .. } = letter;
+        let Letter { route, properties, stamp, routes, .. } = letter;
         let message = MessageView { route: Route::new(route), properties, stamp: *stamp, body: body.as_body() };
-        match self.catalog.queue(queue) {
-            Some(info) if letter.is_remembered => {
+        match (self.catalog.queue(queue), hold) {
+            (Some(info), _) if letter.is_remembered => {
                 self.relay_dead(info.vhost, &message, letter.copies, hold);
                 1
             }
-            _ => self.forward_dead(hold, &message, &letter.routes),
+            (_, Some(hold)) => (0..).zip(routes).map(|(part, addr)| self.forward_dead(Some(hold.part(part)), &message, &[*addr])).sum(),
+            (_, None) => self.forward_dead(None, &message, routes),
         }
     }
 
     /// A dead message that nobody has taken tries again after a while; a queue that is gone, or promises nothing any more, lets it go.
-    pub(super) fn bury_later(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
-        let Some(extras) = local_queue(&mut self.queues, queue).and_then(|queue| queue.extras.as_mut()) else {
-            return self.let_go(queue, entry);
+    pub(super) fn bury_later(&mut self, corpse: Corpse) {
+        let Some(extras) = local_queue(&mut self.queues, corpse.queue).and_then(|queue| queue.extras.as_mut()) else {
+            return self.let_go(corpse.queue, corpse.entry);
         };
         extras.unburied += 1;
         let due = self.now + BURY_AGAIN_MS;
         if self.dead.later.is_empty() {
             self.timers.set(due, Timer::Dead);
         }
-        self.dead.later.push_back((due, Corpse { queue, entry, reason }));
+        self.dead.later.push_back((due, corpse));
     }
 
     /// Dead messages that nobody took try again.
     pub(super) fn on_dead_timer(&mut self) {
         let now = self.now;
         while let Some((_, corpse)) = self.dead.later.pop_front_if(|(due, _)| *due <= now) {
-            self.dead.next.push_back(corpse);
             local_queue(&mut self.queues, corpse.queue).into_iter().for_each(|queue| queue.extras().unburied -= 1);
+            self.dead.next.push_back(corpse);
         }
         if let Some((due, _)) = self.dead.later.front() {
             self.timers.set(*due, Timer::Dead);
@@ -160,7 +168,8 @@ impl Shard {
     }
 
     /// What is published of a dead message, and where to; none: nowhere.
-    fn letter(&mut self, queue: QueueId, entry: Entry, reason: Reason) -> Option<Letter> {
+    fn letter(&mut self, corpse: &Corpse) -> Option<Letter> {
+        let &Corpse { queue, entry, reason, ref taken } = corpse;
         let info = self.catalog.queue(queue)?;
         let home = local_queue(&mut self.queues, queue)?;
         let target = home.settings()?.dead_letter.as_ref()?;
@@ -181,15 +190,16 @@ impl Shard {
         let way = Way { catalog: &self.catalog, keys, features: Features { headers, properties: Properties::trusted(&dead.properties) } };
         let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes);
         let found = routes.len();
-        routes.retain(|addr| self.catalog.queue(addr.queue).is_some_and(|queue| !dead.is_cycle(&queue.spec.name)));
-        let is_cycle = routes.len() < found;
+        let is_open = |queue: &QueueInfo| !dead.is_cycle(&queue.spec.name) && !taken.contains(&queue.addr.queue);
+        routes.retain(|addr| !is_remembered && self.catalog.queue(addr.queue).is_some_and(is_open));
+        let is_through = routes.len() < found;
         let mut route = Vec::with_capacity(2 + target.exchange.len() + key.len());
         wire::put_shortstr(&mut route, &target.exchange);
         wire::put_shortstr(&mut route, key);
         let was_delivered = reason == Reason::Rejected || entry.redelivered();
         let stamp = if was_delivered { message.stamp.delivered() } else { message.stamp };
         let (stamp, properties, at_least_once) = (stamp.died().renewed(now), dead.properties, target.at_least_once);
-        Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_cycle })
+        Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_through })
     }
 
     /// Gives a dead message to queues here and elsewhere. Those that refuse it do not get it.
@@ -197,9 +207,9 @@ impl Shard {
         let waits = self.forward(hold, message, routes);
         self.link_full = false;
         if std::mem::take(&mut self.refused)
-            && let Some((_, at)) = hold.and_then(Hold::as_own)
+            && let Some(hold) = hold
         {
-            self.on_transfer_refused(at);
+            self.on_refused(hold);
         }
         waits
     }

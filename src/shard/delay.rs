@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::delivery::Batch;
 use super::mail::{Hold, Relay};
+use super::transfer::Leaving;
 use super::{Shard, local_queue};
 use crate::base::ids::{ExchangeId, QueueId};
 use crate::base::limits::{BURY_BUDGET, DELAY_AHEAD_MS, DELAY_FETCH_MAX, DELAY_REST_MS, EXPIRE_BUDGET, LOG_READ_SIZE, PUBLISH_RUN_MAX};
@@ -133,7 +134,7 @@ impl Shard {
         let mut routes = RouteSet::new();
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let routed = router::route_on(&self.catalog, exchange, &message, chance, &mut routes);
-        self.transfer(id, entry, None, |shard, hold| shard.send_on(exchange, hold, &message, &routed, &routes));
+        self.transfer(Leaving::Due(id, entry), |shard, hold| shard.send_on(exchange, hold, &message, &routed, &routes));
     }
 
     /// Gives a message to the queues where its exchange has led it. The answer is how many times `hold` will be told that some have it.

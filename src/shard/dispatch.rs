@@ -183,7 +183,7 @@ impl Shard {
     pub(super) fn on_refused(&mut self, hold: Hold) {
         match hold.as_own() {
             Some((Own::Relay, at)) => return self.on_relay_refused(at),
-            Some((Own::Transfer, at)) => return self.on_transfer_refused(at),
+            Some((Own::Transfer, at)) => return self.on_transfer_refused(at, hold.part_number()),
             None => {}
         }
         let Some(conn) = self.live(hold.conn) else { return };

@@ -110,6 +110,17 @@ impl Hold {
         Hold { conn: ConnId(Key { slot, generation: 0 }), channel: 0, generation: what as u32, sequence: 1 }
     }
 
+    /// The same, for the part with this number of what the shard waits for.
+    pub fn part(self, number: usize) -> Hold {
+        let number = u32::try_from(number).expect("a message has fewer queues");
+        Hold { conn: ConnId(Key { generation: number, ..Key::from(self.conn) }), ..self }
+    }
+
+    /// Which part of it.
+    pub fn part_number(self) -> usize {
+        Key::from(self.conn).generation as usize
+    }
+
     /// If the shard itself waits: for what, and which of them.
     #[inline]
     pub fn as_own(self) -> Option<(Own, usize)> {

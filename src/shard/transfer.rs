@@ -5,11 +5,11 @@
 use slab::Slab;
 
 use super::Shard;
+use super::dead_letter::Corpse;
 use super::mail::{Hold, Own};
-use crate::base::ids::QueueId;
+use crate::base::ids::{QueueAddr, QueueId};
 use crate::base::limits::TRANSFERS_MAX;
-use crate::broker::dead_letter::Reason;
-use crate::contract::Entry;
+use crate::contract::{Entry, RouteSet};
 
 /// What is on its way.
 #[derive(Default)]
@@ -17,13 +17,19 @@ pub struct Transfers(Slab<Transfer>);
 
 /// One message.
 struct Transfer {
-    queue: QueueId,
-    entry: Entry,
-    /// It died, and this is why: it goes on trying until others have taken it. (Otherwise, what a queue refuses is gone.)
-    died: Option<Reason>,
+    leaving: Leaving,
     /// How many times somebody is still to say that it has it.
     waits: usize,
-    is_refused: bool,
+    /// Which parts of it were refused.
+    refused: Vec<usize>,
+}
+
+/// A message that leaves its queue, and why.
+pub enum Leaving {
+    /// It is gone once it has left; what a queue refuses is gone, too.
+    Due(QueueId, Entry),
+    /// It goes on trying until each of these queues has its part, or the exchange that remembers it all of it.
+    Dead(Corpse, RouteSet),
 }
 
 impl Transfers {
@@ -34,10 +40,10 @@ impl Transfers {
 }
 
 impl Shard {
-    /// Takes a message from a queue here to others, again and again if it `died` and they refuse it. `send` publishes it, and says how many times the
-    /// hold will be told that some have it.
-    pub(super) fn transfer(&mut self, queue: QueueId, entry: Entry, died: Option<Reason>, send: impl FnOnce(&mut Shard, Hold) -> usize) {
-        let at = self.transfers.0.insert(Transfer { queue, entry, died, waits: 1, is_refused: false });
+    /// Takes a message from a queue here to others. `send` publishes it, and says how many times the hold, or one of its parts, will be told that some
+    /// have it.
+    pub(super) fn transfer(&mut self, leaving: Leaving, send: impl FnOnce(&mut Shard, Hold) -> usize) {
+        let at = self.transfers.0.insert(Transfer { leaving, waits: 1, refused: Vec::new() });
         let waits = send(self, Hold::own(Own::Transfer, at));
         self.transfers.0[at].waits += waits;
         self.on_transfer_accepted(at);
@@ -46,17 +52,22 @@ impl Shard {
     /// One of those who were to have a message has it.
     pub(super) fn on_transfer_accepted(&mut self, at: usize) {
         self.transfers.0[at].waits -= 1;
-        if self.transfers.0[at].waits == 0 {
-            let Transfer { queue, entry, died, is_refused, .. } = self.transfers.0.remove(at);
-            match died.filter(|_| is_refused) {
-                Some(reason) => self.bury_later(queue, entry, reason),
-                None => self.let_go(queue, entry),
+        if self.transfers.0[at].waits > 0 {
+            return;
+        }
+        let Transfer { leaving, refused, .. } = self.transfers.0.remove(at);
+        match leaving {
+            Leaving::Dead(mut corpse, routes) if !refused.is_empty() => {
+                let has_it = |(part, addr): (usize, QueueAddr)| (!refused.contains(&part)).then_some(addr.queue);
+                corpse.taken.extend(routes.into_iter().enumerate().filter_map(has_it));
+                self.bury_later(corpse);
             }
+            Leaving::Due(queue, entry) | Leaving::Dead(Corpse { queue, entry, .. }, _) => self.let_go(queue, entry),
         }
     }
 
-    /// One of them has refused it. (It accepts it next.)
-    pub(super) fn on_transfer_refused(&mut self, at: usize) {
-        self.transfers.0[at].is_refused = true;
+    /// One of them has refused it, or this part of it. (It accepts it next.)
+    pub(super) fn on_transfer_refused(&mut self, at: usize, part: usize) {
+        self.transfers.0[at].refused.push(part);
     }
 }
