@@ -15,8 +15,9 @@ use ringmq::config::Config;
 use crate::choice::{Dice, hash_binding};
 use crate::exact::handshake;
 use crate::history::History;
-use crate::op::{HASH, MessageId, Name, Op, STAYING, Saw, Settle, delays, saw};
+use crate::op::{HASH, MessageId, Name, Op, Saw, Settle, delays, saw};
 use crate::oracle::{ChannelId, Oracle};
+use crate::queues::{PLAIN, STAYING};
 use crate::support::broker::Conn;
 use crate::support::client::{Event, Incoming};
 use crate::support::cluster::Cluster;
@@ -69,7 +70,7 @@ struct Client {
 impl<'h> Chaos<'h> {
     /// A broker, and what the seed makes of it.
     pub fn new(seed: u64, history: &'h mut History) -> Chaos<'h> {
-        let mut dice = Dice::new(seed ^ 0xC4A0_5EED);
+        let mut dice = Dice::new(seed ^ 0xC4A0_5EED, PLAIN);
         let shards = 1 + (seed % 4) as u16;
         let faults = Faults {
             resets: dice.one_in(2),

@@ -2,22 +2,24 @@
 
 use ringmq::base::rng::Rng;
 
-use crate::op::{
-    Binding, DELAY_MAX, DELAYING, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, QUEUES, STAYING, delays, kind,
-};
+use crate::op::{Binding, DELAY_MAX, DELAYING, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, delays, kind};
+use crate::queues::{STAYING, TWIN, is_quorum};
 
 /// The dice of a run.
-pub struct Dice(Rng);
+pub struct Dice {
+    rng: Rng,
+    queues: &'static [Name],
+}
 
 impl Dice {
-    /// The dice of this seed.
-    pub fn new(seed: u64) -> Dice {
-        Dice(Rng::seeded(seed))
+    /// The dice of this seed, in a run with these queues.
+    pub fn new(seed: u64, queues: &'static [Name]) -> Dice {
+        Dice { rng: Rng::seeded(seed), queues }
     }
 
     /// A number below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
-        self.0.below(n)
+        self.rng.below(n)
     }
 
     /// An index below `n`.
@@ -50,7 +52,7 @@ impl Dice {
 
     /// A queue's name.
     pub fn queue(&mut self) -> Name {
-        self.pick(QUEUES)
+        self.pick(self.queues)
     }
 
     /// The name of an exchange that clients declare.
@@ -85,7 +87,8 @@ impl Dice {
             _ => self.exchange(),
         };
         let key = if exchange.is_empty() { self.queue() } else { self.pick(KEYS) };
-        let headers = if exchange == "h0" || self.one_in(4) { self.headers(0) } else { Vec::new() };
+        let mut headers = if exchange == "h0" || self.one_in(4) { self.headers(0) } else { Vec::new() };
+        headers.extend(self.one_in(2).then(|| (TWIN, self.pick(TWINS))));
         let priority = [None, Some(0), Some(1), Some(70), Some(255)][self.index(5)];
         let copy = self.one_in(8).then(|| self.pick(KEYS));
         Publish { id, exchange, key, headers, copy, delay: None, mandatory: self.one_in(3), persistent: !self.one_in(3), priority }
@@ -105,7 +108,11 @@ impl Dice {
             1 => Op::DeleteExchange { name: self.exchange(), if_unused: self.one_in(2) },
             2 => Op::DeclareQueue(self.queue()),
             3 => Op::CheckQueue(self.queue()),
-            4 => Op::DeleteQueue { name: self.queue(), if_unused: self.one_in(3), if_empty: self.one_in(3) },
+            4 => {
+                let name = self.queue();
+                let may_ask = !is_quorum(name); // the others cannot answer
+                Op::DeleteQueue { name, if_unused: may_ask && self.one_in(3), if_empty: may_ask && self.one_in(3) }
+            }
             5 => Op::Bind(self.binding()),
             _ => Op::Unbind(self.binding()),
         }
@@ -137,3 +144,6 @@ pub fn hash_binding(at: usize) -> Binding {
     let key = ["1", "2", "5", "1", "3"][at];
     Binding { source: HASH, destination: STAYING[at], to_queue: true, key, headers: None }
 }
+
+/// What duplicates have in common.
+const TWINS: &[Name] = &["t1", "t2", "t3", "t4"];

@@ -8,6 +8,7 @@ use ringmq::config::Config;
 use crate::choice::Dice;
 use crate::limits::{join, read_all, say};
 use crate::op::{Binding, DELAY_MAX, Name, Op, Publish, Saw, is_durable};
+use crate::queues::PLAIN;
 use crate::support::broker::{Broker, Conn};
 use crate::support::cluster::Cluster;
 
@@ -166,7 +167,7 @@ impl Run {
         let shards = 1 + (seed % 4) as u16;
         let mut cluster = Cluster::new(Config { shards, queue_memory, ..Config::default() }, seed);
         let client = join(&mut cluster, usize::from(shards) - 1);
-        let mut run = Run { cluster, dice: Dice::new(seed), client, published: 0, expected: BTreeMap::new(), late };
+        let mut run = Run { cluster, dice: Dice::new(seed, PLAIN), client, published: 0, expected: BTreeMap::new(), late };
         run.declare();
         run.consume();
         run

@@ -1,15 +1,18 @@
 //! One operation at a time: several connections to several shards, and after each operation all shards come to rest. Then there is exactly
 //! one right answer, and the oracle broker knows it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod compare;
+
+use std::collections::BTreeMap;
 
 use crate::choice::Dice;
 use crate::history::History;
 use crate::model::{Mode, Model};
-use crate::op::{DELAY_MAX, DELAYING, EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, QUEUES, Saw, Settle, saw};
+use crate::op::{Binding, DELAY_MAX, DELAYING, EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, Saw, Settle};
 use crate::policies::Deed;
+use crate::queues::{BURYING, LANES, LETTERS, PLAIN, QUEUES, UNIQUE};
 use crate::support::broker::{Broker, Conn};
-use crate::support::client::{self, Event, Incoming};
+use crate::support::client::{self, Incoming};
 use crate::support::value::Value;
 use crate::support::wire::{self, Method};
 
@@ -36,7 +39,8 @@ struct Client {
 impl<'b> Exact<'b> {
     /// Clients of `broker` that do what the seed says.
     pub fn new(broker: &'b mut dyn Broker, history: &'b mut History, seed: u64, quiet_steps: usize) -> Exact<'b> {
-        let (dice, model, clients) = (Dice::new(seed), Model::new(), BTreeMap::new());
+        let queues = if quiet_steps == 0 { QUEUES } else { PLAIN };
+        let (dice, model, clients) = (Dice::new(seed, queues), Model::new(), BTreeMap::new());
         Exact { broker, history, dice, model, clients, clients_made: 0, tags: 0, messages: 0, quiet_steps }
     }
 
@@ -44,6 +48,9 @@ impl<'b> Exact<'b> {
     pub fn run(&mut self, operations: usize) {
         for _ in 0..CLIENTS {
             self.connect();
+        }
+        if self.quiet_steps == 0 && self.dice.one_in(2) {
+            self.lead_letters();
         }
         for _ in 0..operations {
             match self.dice.weighted(&[20, 30, 14, 5, 6, 16, 1, 1, 2, 5]) {
@@ -68,7 +75,7 @@ impl<'b> Exact<'b> {
     /// Removes what the run made, and hangs up.
     pub fn finish(&mut self) {
         if self.dice.one_in(2) {
-            self.pass_time(DELAY_MAX + DELAYING.len() as u64);
+            self.pass_time(DELAY_MAX + LANES);
         }
         let at = self.place();
         self.clients
@@ -92,6 +99,17 @@ impl<'b> Exact<'b> {
         self.hang_up(at.0);
     }
 
+    /// Dead letters find queues from the beginning, for a while at least.
+    fn lead_letters(&mut self) {
+        let (at, source, key) = (self.place(), LETTERS, "#");
+        self.act(at, &[Op::DeclareExchange(LETTERS)]);
+        for destination in [BURYING, "q0", UNIQUE] {
+            self.act(at, &[Op::DeclareQueue(destination)]);
+            let binding = Binding { source, destination, to_queue: true, key, headers: None };
+            self.act(at, &[Op::Bind(binding)]);
+        }
+    }
+
     /// An operator sets or clears a policy. (A broker behind an address is nobody's to operate.)
     fn operate(&mut self) {
         let deed = Deed::random(&mut self.dice);
@@ -109,7 +127,7 @@ impl<'b> Exact<'b> {
 
     /// Time passes. (A broker behind an address has a clock of its own, and is told to delay nothing.)
     fn pass_time(&mut self, ms: u64) {
-        let end = self.model.now + ms;
+        let end = (self.model.now + ms).next_multiple_of(LANES);
         while self.quiet_steps == 0 && self.model.now < end {
             let time = self.model.next_due().map_or(end, |due| due.min(end));
             self.history.note(format_args!("{} ms pass", time - self.model.now));
@@ -121,9 +139,9 @@ impl<'b> Exact<'b> {
 
     /// How long a message for this exchange is to wait. What waits in several exchanges is never due at the same time, for its order would be open.
     fn delay(&mut self, exchange: Name) -> Option<u64> {
-        let (lanes, lane) = (DELAYING.len() as u64, DELAYING.iter().position(|&name| name == exchange).unwrap_or(0) as u64);
+        let lane = DELAYING.iter().position(|&name| name == exchange).unwrap_or(0) as u64;
         let delay = self.dice.delay(exchange).filter(|_| self.quiet_steps == 0)?;
-        Some((self.model.now + delay).next_multiple_of(lanes) + lane - self.model.now)
+        Some(delay.next_multiple_of(LANES) + lane + 1)
     }
 
     fn topology(&mut self) {
@@ -135,13 +153,13 @@ impl<'b> Exact<'b> {
         let at = self.place();
         let count = 1 + self.dice.below(5);
         let messages = (0..count).map(|_| self.message()).collect();
-        self.act(at, &[Op::Publish(self.without_race(messages))]);
+        self.act(at, &[Op::Publish(self.without_race(&[], messages))]);
     }
 
     /// A publish that closes its channel is alone: whether deliveries of those before it are still seen there is open. So is, how messages that
-    /// shard 0 routes meet others.
-    fn without_race(&self, mut messages: Vec<Publish>) -> Vec<Publish> {
-        let is_first_remembered = messages.first().is_some_and(|message| message.exchange == MEMORY);
+    /// shard 0 routes meet others, also those that are `staged` in the same transaction.
+    fn without_race(&self, staged: &[Publish], mut messages: Vec<Publish>) -> Vec<Publish> {
+        let is_first_remembered = staged.iter().chain(&messages).next().is_some_and(|message| message.exchange == MEMORY);
         messages.retain(|message| (message.exchange == MEMORY) == is_first_remembered);
         let fails = |message: &Publish| !self.model.exchanges.contains(message.exchange);
         let alone = messages.iter().position(fails).unwrap_or(messages.len());
@@ -165,33 +183,40 @@ impl<'b> Exact<'b> {
     /// A queue, mostly one that is there.
     fn queue(&mut self) -> Name {
         let queues: Vec<_> = self.model.queues.keys().copied().collect();
-        if queues.is_empty() || self.dice.one_in(8) { self.dice.queue() } else { self.dice.pick(&queues) }
+        let is_burying = self.quiet_steps == 0 && self.dice.one_in(8);
+        match () {
+            () if is_burying => BURYING,
+            () if queues.is_empty() || self.dice.one_in(8) => self.dice.queue(),
+            () => self.dice.pick(&queues),
+        }
     }
 
     fn consume(&mut self) {
-        let at = self.place();
         let consumers: Vec<(Place, u32)> =
             self.model.queues.values().flat_map(|queue| queue.consumers.iter().map(|consumer| (consumer.place, consumer.tag))).collect();
+        let queue = self.queue();
+        let at = self.place_for(queue);
         let op = match self.dice.below(6) {
             0 | 1 if !consumers.is_empty() => {
                 let (place, tag) = self.dice.pick(&consumers);
                 return self.act(place, &[Op::Cancel(tag)]);
             }
             2 => Op::Qos { prefetch: self.dice.below(4) as u16, global: false },
-            3 if self.dice.one_in(2) => Op::Purge(self.queue()),
+            3 if self.dice.one_in(2) => Op::Purge(queue),
             _ => {
                 self.tags += 1;
                 let (no_ack, exclusive) = (self.dice.one_in(4), self.dice.one_in(12));
                 let priority = if self.dice.one_in(4) { self.dice.below(3) as i32 - 1 } else { 0 };
-                Op::Consume { queue: self.queue(), tag: self.tags, no_ack, exclusive, priority }
+                Op::Consume { queue, tag: self.tags, no_ack, exclusive, priority }
             }
         };
         self.act(at, &[op]);
     }
 
     fn get(&mut self) {
-        let (at, op) = (self.place(), Op::Get { queue: self.queue(), no_ack: self.dice.one_in(3) });
-        self.act(at, &[op]);
+        let queue = self.queue();
+        let (at, no_ack) = (self.place_for(queue), self.dice.one_in(3));
+        self.act(at, &[Op::Get { queue, no_ack }]);
     }
 
     fn change_channel(&mut self) {
@@ -208,7 +233,10 @@ impl<'b> Exact<'b> {
     }
 
     fn settle(&mut self) {
-        let at = self.place();
+        let mut at = self.place();
+        if self.dice.one_in(4) {
+            at.1 = BURYING_CHANNEL;
+        }
         let op = self.choose_settle(at);
         self.act(at, &[op]);
     }
@@ -243,14 +271,17 @@ impl<'b> Exact<'b> {
         self.act(at, &[Op::TxSelect]);
         for _ in 0..1 + self.dice.below(3) {
             for _ in 0..self.dice.below(3) {
-                let op = Op::Get { queue: self.queue(), no_ack: false };
-                self.act(at, &[op]);
+                let queue = self.queue();
+                if queue != BURYING {
+                    self.act(at, &[Op::Get { queue, no_ack: false }]);
+                }
             }
             if !self.is_transactional(at) {
                 break;
             }
             let messages = (0..self.dice.below(4)).map(|_| self.message()).collect();
-            self.act(at, &[Op::Publish(self.without_race(messages))]);
+            let Mode::Tx(staged, _) = &self.model.channels[&at].mode else { unreachable!("it was just found so") };
+            self.act(at, &[Op::Publish(self.without_race(staged, messages))]);
             if !self.is_transactional(at) {
                 break;
             }
@@ -275,6 +306,7 @@ impl<'b> Exact<'b> {
         if self.dice.one_in(2) {
             self.hang_up(client);
         } else {
+            self.act((client, BURYING_CHANNEL), &[Op::Close]);
             let close = Method::new("connection.close", &[("reply_code", Value::number(200))]).expect("the list knows it");
             self.history.note(format_args!("{client} closes"));
             self.send(client, &wire::method_frame(0, &close));
@@ -287,6 +319,9 @@ impl<'b> Exact<'b> {
     }
 
     fn hang_up(&mut self, client: usize) {
+        if self.model.channels.contains_key(&(client, BURYING_CHANNEL)) {
+            self.act((client, BURYING_CHANNEL), &[Op::Close]);
+        }
         self.history.note(format_args!("{client} hangs up"));
         let gone = self.clients.remove(&client).expect("it was connected");
         self.broker.hang_up(gone.conn);
@@ -302,7 +337,7 @@ impl<'b> Exact<'b> {
         self.clients.insert(client, Client { conn: self.broker.connect(), incoming: Incoming::default(), piece });
         self.send(client, &handshake(piece + 8));
         self.collect();
-        for channel in 1..=CHANNELS {
+        for channel in (1..=CHANNELS).chain([BURYING_CHANNEL]) {
             self.act((client, channel), &[Op::Open]);
         }
     }
@@ -310,6 +345,13 @@ impl<'b> Exact<'b> {
     /// An open channel.
     fn place(&mut self) -> Place {
         self.dice.pick(&self.model.channels.keys().copied().collect::<Vec<_>>())
+    }
+
+    /// An open channel for what takes messages from this queue. Whether letters of what dies with a channel come to a queue before what that gives
+    /// back to it is open, so one channel of each client is for the queue that has letters.
+    fn place_for(&mut self, queue: Name) -> Place {
+        let client = self.place().0;
+        (client, if queue == BURYING { BURYING_CHANNEL } else { 1 + self.dice.below(CHANNELS.into()) as u16 })
     }
 
     /// Does these operations in one write, on the broker and on the model, and compares. A channel that was closed is opened again.
@@ -328,101 +370,6 @@ impl<'b> Exact<'b> {
 
     fn send(&mut self, client: usize, bytes: &[u8]) {
         self.broker.send(self.clients[&client].conn, bytes);
-    }
-
-    /// What all clients saw since the last look, once the broker is at rest.
-    fn collect(&mut self) -> BTreeMap<Place, Vec<Saw>> {
-        let mut seen: BTreeMap<Place, Vec<Saw>> = BTreeMap::new();
-        let mut quiet = 0;
-        while quiet <= self.quiet_steps {
-            quiet += 1;
-            for (&name, client) in &mut self.clients {
-                for (channel, event) in client.incoming.feed(&self.broker.drain(client.conn)) {
-                    quiet = 0;
-                    if event != Event::Heartbeat {
-                        seen.entry((name, channel)).or_default().push(saw(event));
-                    }
-                }
-            }
-            if !self.broker.wait() && quiet > 0 {
-                break;
-            }
-        }
-        seen
-    }
-
-    fn compare(&mut self) {
-        let mut seen = self.collect();
-        for (at, saw) in seen.iter().flat_map(|(at, seen)| seen.iter().map(move |saw| (at, saw))) {
-            self.history.note(format_args!("{at:?} < {saw:?}"));
-        }
-        let answers = self.model.confirms.keys().chain(self.model.refusals.keys());
-        let places: BTreeSet<Place> = seen.keys().chain(self.model.expected.keys()).chain(answers).copied().collect();
-        for at in places {
-            let seen = seen.remove(&at).unwrap_or_default();
-            let expected = self.model.expected.remove(&at).unwrap_or_default();
-            let confirms = self.model.confirms.remove(&at).unwrap_or_default();
-            let refusals = self.model.refusals.remove(&at).unwrap_or_default();
-            let open = self.clients.contains_key(&at.0);
-            if let Err(difference) = if open { self.compare_channel(at, &seen, &expected, [confirms, refusals]) } else { Ok(()) } {
-                panic!("{at:?}: {difference}\n  expected {expected:?}\n  saw      {seen:?}");
-            }
-        }
-    }
-
-    /// Publishes are confirmed and refused in any order; those that were answered are taken out of the two sets.
-    fn compare_channel(&mut self, at: Place, seen: &[Saw], expected: &[Saw], mut answers: [BTreeSet<u64>; 2]) -> Result<(), String> {
-        let others = |all: &[Saw]| all.iter().filter(|saw| !is_apart(saw)).cloned().collect::<Vec<_>>();
-        let cancels = |all: &[Saw]| all.iter().filter(|saw| is_cancel(saw)).map(|saw| format!("{saw:?}")).collect::<BTreeSet<_>>();
-        if others(seen) != others(expected) || cancels(seen) != cancels(expected) {
-            return Err("other answers than expected".into());
-        }
-        for saw in seen {
-            let (kind, tag, multiple) = match saw {
-                Saw::Confirmed { tag, multiple } => (0, tag, multiple),
-                Saw::Refused { tag, multiple } => (1, tag, multiple),
-                _ => continue,
-            };
-            let before = answers[kind].len();
-            answers[kind].retain(|sequence| if *multiple { sequence > tag } else { sequence != tag });
-            if before == answers[kind].len() {
-                return Err(format!("nothing is answered by {saw:?}"));
-            }
-        }
-        let failed = seen.iter().any(|saw| matches!(saw, Saw::ChannelClosed(_)));
-        if !answers.iter().all(BTreeSet::is_empty) && !failed {
-            return Err(format!("neither confirmed nor refused: {answers:?}"));
-        }
-        self.compare_deliveries(at, seen, expected)
-    }
-
-    /// Deliveries of one consumer come in order; how those of several queues mix is open, so the tags are learnt.
-    fn compare_deliveries(&mut self, at: Place, seen: &[Saw], expected: &[Saw]) -> Result<(), String> {
-        let by_consumer = |all: &[Saw]| {
-            let mut lists: BTreeMap<u32, Vec<(MessageId, bool, u64)>> = BTreeMap::new();
-            for saw in all {
-                if let Saw::Delivered { consumer, tag, redelivered, id } = saw {
-                    lists.entry(*consumer).or_default().push((*id, *redelivered, *tag));
-                }
-            }
-            lists
-        };
-        let (seen, expected) = (by_consumer(seen), by_consumer(expected));
-        let what = |lists: &BTreeMap<u32, Vec<(MessageId, bool, u64)>>| {
-            lists
-                .iter()
-                .map(|(consumer, list)| (*consumer, list.iter().map(|(id, redelivered, _)| (*id, *redelivered)).collect()))
-                .collect::<Vec<(u32, Vec<_>)>>()
-        };
-        if what(&seen) != what(&expected) {
-            return Err("other deliveries than expected".into());
-        }
-        let Some(channel) = self.model.channels.get_mut(&at) else { return Ok(()) };
-        let learnt: BTreeMap<u64, u64> =
-            expected.values().flatten().zip(seen.values().flatten()).map(|((.., model), (.., real))| (*model, *real)).collect();
-        let held = std::mem::take(&mut channel.held);
-        channel.held = held.into_iter().map(|(tag, held)| (learnt.get(&tag).copied().unwrap_or(tag), held)).collect();
-        Ok(())
     }
 }
 
@@ -449,15 +396,7 @@ pub fn handshake(frame_max: usize) -> Vec<u8> {
     client::PROTOCOL_HEADER.iter().copied().chain(frames).collect()
 }
 
-/// Deliveries, confirms and cancels are compared by themselves.
-fn is_apart(saw: &Saw) -> bool {
-    is_cancel(saw) || matches!(saw, Saw::Delivered { .. } | Saw::Confirmed { .. } | Saw::Refused { .. })
-}
-
-fn is_cancel(saw: &Saw) -> bool {
-    matches!(saw, Saw::Reply(reply) if reply.starts_with("basic.cancel "))
-}
-
 const CLIENTS: usize = 4;
 const CHANNELS: u16 = 2;
+const BURYING_CHANNEL: u16 = 3;
 const TX_CHANNEL: u16 = 9;

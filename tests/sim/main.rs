@@ -21,6 +21,7 @@ mod op;
 mod operators;
 mod oracle;
 mod policies;
+mod queues;
 mod remembered;
 mod routing;
 #[path = "../support/mod.rs"]
@@ -34,7 +35,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ringmq::base::limits::LOG_LAZY_MS;
+use ringmq::base::limits::{BURY_AGAIN_MS, LOG_LAZY_MS};
 use ringmq::config::Config;
 
 use chaos::Chaos;
@@ -90,7 +91,7 @@ fn exact(seed: u64, history: &mut History) {
     let mut run = Exact::new(&mut cluster, history, seed, 0);
     run.run(400);
     run.finish();
-    cluster.pass_time(LOGS_REST_MS);
+    cluster.pass_time(BURY_AGAIN_MS); // by then dead letters have found that their queue is gone
     check_empty(&cluster);
 }
 

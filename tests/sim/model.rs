@@ -2,13 +2,18 @@
 //! no bytes and no performance, and shares nothing with the product. It says what every client must see of an operation.
 
 mod delays;
+mod letters;
+mod queue;
+mod returns;
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::op::{Binding, MessageId, Name, Op, Place, Publish, Saw, Settle, consumer_name, is_single_active};
+use crate::op::{Binding, Name, Op, Place, Publish, Saw, Settle, consumer_name};
 use crate::policies::{Deed, Policies};
+use crate::queues::{is_quorum, is_single_active};
 use crate::routing;
+use letters::Letter;
+use queue::{Consumer, Message, Queue};
 
 /// The broker.
 #[derive(Default)]
@@ -27,31 +32,7 @@ pub struct Model {
     /// Milliseconds since the start.
     pub now: u64,
     delayed: delays::Delayed,
-}
-
-/// A queue.
-#[derive(Default)]
-pub struct Queue {
-    incarnation: u64,
-    owner: Option<usize>,
-    next_place: u64,
-    /// What is ready: by place.
-    pub ready: BTreeMap<u64, (MessageId, bool)>,
-    /// All consumers, the next to be served in front.
-    pub consumers: Vec<Consumer>,
-    /// The only one that is served, if there may be but one.
-    active: Option<u32>,
-}
-
-/// A consumer.
-pub struct Consumer {
-    pub place: Place,
-    pub tag: u32,
-    no_ack: bool,
-    exclusive: bool,
-    priority: i32,
-    prefetch: u16,
-    unacked: u16,
+    dead: Vec<Letter>,
 }
 
 /// A channel.
@@ -80,8 +61,7 @@ pub enum Mode {
 pub struct Held {
     queue: Name,
     incarnation: u64,
-    place: u64,
-    id: MessageId,
+    message: Message,
     consumer: Option<u32>,
 }
 
@@ -121,7 +101,7 @@ impl Model {
             Op::Recover => {
                 let held = std::mem::take(&mut self.channel(at).held);
                 self.reply(at, "basic.recover-ok");
-                held.into_values().for_each(|held| self.give_back(held));
+                held.into_values().for_each(|held| self.give_back(held, false));
             }
             Op::ConfirmSelect => {
                 self.channel(at).mode = Mode::Confirm(0);
@@ -149,6 +129,7 @@ impl Model {
             Op::CloseOk => {}
             _ => self.apply_to_queue(at, op),
         }
+        self.bury();
         self.serve();
     }
 
@@ -158,6 +139,7 @@ impl Model {
         channels.into_iter().for_each(|place| self.end_channel(place));
         let owned: Vec<Name> = self.queues.iter().filter(|(_, queue)| queue.owner == Some(conn)).map(|(name, _)| *name).collect();
         owned.into_iter().for_each(|name| self.delete_queue(name));
+        self.bury();
         self.serve();
     }
 
@@ -177,7 +159,7 @@ impl Model {
         {
             self.incarnations += 1;
             let owner = name.starts_with('x').then_some(at.0);
-            self.queues.insert(name, Queue { incarnation: self.incarnations, owner, ..Queue::default() });
+            self.queues.insert(name, Queue::new(self.incarnations, owner));
         }
         let Some(queue) = self.queues.get(name) else {
             return if matches!(op, Op::DeleteQueue { .. }) { self.reply(at, "queue.delete-ok 0") } else { self.fail(at, NOT_FOUND) };
@@ -189,8 +171,8 @@ impl Model {
         match op {
             Op::DeclareQueue(_) | Op::CheckQueue(_) => self.reply(at, &format!("queue.declare-ok {name} {messages} {consumers}")),
             Op::Purge(_) => {
-                self.queue(name).ready.clear();
-                self.reply(at, &format!("queue.purge-ok {messages}"));
+                let count = self.queue(name).purge(name);
+                self.reply(at, &format!("queue.purge-ok {count}"));
             }
             Op::DeleteQueue { if_unused, if_empty, .. } => {
                 if (*if_unused && consumers > 0) || (*if_empty && messages > 0) {
@@ -253,6 +235,7 @@ impl Model {
 
     fn delete_queue(&mut self, name: Name) {
         let Some(queue) = self.queues.remove(name) else { return };
+        self.forget_dead(queue.incarnation);
         for consumer in queue.consumers {
             self.reply(consumer.place, &format!("basic.cancel {} true", consumer_name(consumer.tag)));
         }
@@ -274,35 +257,44 @@ impl Model {
             }
             Mode::Plain => None,
         };
-        let is_refused = self.route(at, message);
+        let is_refused = self.route(at, &Message::new(message));
         let answers = if is_refused { &mut self.refusals } else { &mut self.confirms };
         sequence.inspect(|&sequence| _ = answers.entry(at).or_default().insert(sequence));
     }
 
     /// Whether one of the queues has refused the message.
-    fn route(&mut self, at: Place, message: &Publish) -> bool {
-        let exists = |name: &Name| self.queues.contains_key(name);
-        let alternate = |name| self.policies.alternate(name).filter(|alternate| self.exchanges.contains(alternate));
-        let (queues, waits) = routing::route(&self.bindings, exists, alternate, message);
-        if queues.is_empty() && waits.is_empty() && message.mandatory {
-            self.expect(at, Saw::Returned(message.id));
+    fn route(&mut self, at: Place, message: &Message) -> bool {
+        let (queues, waits) = self.routes(&message.publish);
+        if queues.is_empty() && waits.is_empty() && message.publish.mandatory {
+            self.expect(at, Saw::Returned(message.publish.id));
         }
         waits.into_iter().for_each(|exchange| self.delayed.add(self.now, exchange, message));
-        let mut is_refused = false;
-        for name in queues {
-            let is_full = self.policies.length(name).is_some_and(|length| self.queues[name].ready.len() >= length);
-            if is_full && self.policies.refuses(name) {
-                is_refused = true;
-                continue;
-            }
-            let queue = self.queue(name);
-            let behind_higher = u64::from(u8::MAX - message.level(name)) << 32;
-            queue.ready.insert(behind_higher | queue.next_place, (message.id, false));
-            queue.next_place += 1;
-            self.serve();
-            self.trim(name);
+        queues.into_iter().filter(|name| !self.enqueue(name, message.clone())).count() > 0
+    }
+
+    /// The queues of a message, and the exchanges that delay it.
+    fn routes(&self, publish: &Publish) -> (BTreeSet<Name>, Vec<Name>) {
+        if !self.exchanges.contains(publish.exchange) {
+            return (BTreeSet::new(), Vec::new());
         }
-        is_refused
+        let exists = |name: &Name| self.queues.contains_key(name);
+        let alternate = |name| self.policies.alternate(name).filter(|alternate| self.exchanges.contains(alternate));
+        routing::route(&self.bindings, exists, alternate, publish)
+    }
+
+    /// Whether the queue has taken the message, rather than refused it.
+    fn enqueue(&mut self, name: Name, message: Message) -> bool {
+        let is_full = self.policies.length(name).is_some_and(|most| self.queues[name].ready.len() >= most);
+        if is_full && self.policies.refuses(name) {
+            return false;
+        }
+        let (now, is_next) = (self.now, self.queues[name].ready.is_empty());
+        self.queue(name).push(name, message, now);
+        if is_next {
+            self.serve_one(name); // otherwise it waits for its turn
+        }
+        self.trim(name);
+        true
     }
 
     /// An operator does something: queues that have too much drop it.
@@ -316,13 +308,15 @@ impl Model {
         let Some(length) = self.policies.length(name).filter(|_| !self.policies.refuses(name)) else { return };
         let queue = self.queue(name);
         while queue.ready.len() > length {
-            queue.ready.pop_first();
+            let (_, message) = queue.ready.pop_first().expect("there are more than none");
+            queue.forget(name, &message);
         }
     }
 
     fn consume(&mut self, at: Place, name: Name, tag: u32, no_ack: bool, exclusive: bool, priority: i32) {
         let prefetch = self.channel(at).prefetch;
         let queue = self.queue(name);
+        let exclusive = exclusive && !is_quorum(name);
         let is_refused = exclusive && (is_single_active(name) || !queue.consumers.is_empty());
         if is_refused || queue.consumers.iter().any(|consumer| consumer.exclusive) {
             return self.fail(at, ACCESS_REFUSED);
@@ -351,11 +345,10 @@ impl Model {
 
     fn get(&mut self, at: Place, name: Name, no_ack: bool) {
         let queue = self.queue(name);
-        let incarnation = queue.incarnation;
-        let Some((place, (id, redelivered))) = queue.ready.pop_first() else { return self.reply(at, "basic.get-empty") };
-        let remaining = queue.ready.len() as u64;
-        let tag = self.hand_over(at, (!no_ack).then_some(Held { queue: name, incarnation, place, id, consumer: None }));
-        self.expect(at, Saw::Got { tag, redelivered, remaining, id });
+        let Some((_, message)) = queue.ready.pop_first() else { return self.reply(at, "basic.get-empty") };
+        let (remaining, redelivered, counts, id) = (queue.ready.len() as u64, message.redelivered, message.shown(), message.publish.id);
+        let tag = self.hand_over(at, name, message, None, no_ack);
+        self.expect(at, Saw::Got { tag, redelivered, remaining, counts, id });
     }
 
     fn settle(&mut self, at: Place, how: Settle, tag: u64, multiple: bool) {
@@ -378,34 +371,10 @@ impl Model {
         }
     }
 
-    fn finish(&mut self, held: Held, how: Settle) {
-        if how.requeues() { self.give_back(held) } else { self.credit(&held) }
-    }
-
-    fn give_back(&mut self, held: Held) {
-        if let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) {
-            queue.ready.insert(held.place, (held.id, true));
-            self.trim(held.queue);
-        }
-        self.credit(&held);
-    }
-
-    /// The consumer of a settled delivery has room again: if it was full, it goes to the end of the rotation.
-    fn credit(&mut self, held: &Held) {
-        let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) else { return };
-        let Some(at) = queue.consumers.iter().position(|consumer| Some(consumer.tag) == held.consumer) else { return };
-        let was_full = !queue.consumers[at].has_room();
-        queue.consumers[at].unacked -= 1;
-        if was_full {
-            let consumer = queue.consumers.remove(at);
-            queue.consumers.push(consumer);
-        }
-    }
-
     fn commit(&mut self, at: Place) {
         let channel = self.channel(at);
         let Mode::Tx(publishes, settles) = std::mem::replace(&mut channel.mode, Mode::Tx(Vec::new(), Vec::new())) else { return };
-        let refused = publishes.iter().filter(|message| self.route(at, message)).count();
+        let refused = publishes.iter().filter(|message| self.route(at, &Message::new(message))).count();
         settles.into_iter().for_each(|(_, held, how)| self.finish(held, how));
         if refused > 0 { self.fail(at, PRECONDITION_FAILED) } else { self.reply(at, "tx.commit-ok") }
     }
@@ -414,9 +383,9 @@ impl Model {
     fn end_channel(&mut self, at: Place) {
         let Some(channel) = self.channels.remove(&at) else { return };
         self.drop_consumers(|consumer| consumer.place == at);
-        channel.held.into_values().for_each(|held| self.give_back(held));
+        channel.held.into_values().for_each(|held| self.give_back(held, true));
         if let Mode::Tx(_, settles) = channel.mode {
-            settles.into_iter().for_each(|(_, held, _)| self.give_back(held));
+            settles.into_iter().for_each(|(_, held, _)| self.give_back(held, true));
         }
     }
 
@@ -438,21 +407,29 @@ impl Model {
         let Some(next) = queue.consumers.iter().position(|consumer| may_have(consumer) && Some(consumer.priority) == highest) else {
             return false;
         };
-        let Some((place, (id, redelivered))) = queue.ready.pop_first() else { return false };
+        let Some((_, message)) = queue.ready.pop_first() else { return false };
         let mut consumer = queue.consumers.remove(next);
-        let (at, tag, no_ack, incarnation) = (consumer.place, consumer.tag, consumer.no_ack, queue.incarnation);
+        let (at, tag, no_ack) = (consumer.place, consumer.tag, consumer.no_ack);
         consumer.unacked += u16::from(!no_ack);
         queue.consumers.push(consumer);
-        let held = Held { queue: name, incarnation, place, id, consumer: Some(tag) };
-        let delivery = self.hand_over(at, (!no_ack).then_some(held));
-        self.expect(at, Saw::Delivered { consumer: tag, tag: delivery, redelivered, id });
+        let (redelivered, counts, id) = (message.redelivered, message.shown(), message.publish.id);
+        let delivery = self.hand_over(at, name, message, Some(tag), no_ack);
+        self.expect(at, Saw::Delivered { consumer: tag, tag: delivery, redelivered, counts, id });
         true
     }
 
-    fn hand_over(&mut self, at: Place, held: Option<Held>) -> u64 {
+    /// A message goes to a channel, for one of its consumers or because it asked.
+    fn hand_over(&mut self, at: Place, name: Name, message: Message, consumer: Option<u32>, no_ack: bool) -> u64 {
+        let queue = self.queue(name);
+        let incarnation = queue.incarnation;
+        if no_ack {
+            queue.forget(name, &message);
+        }
         let channel = self.channel(at);
         channel.deliveries += 1;
-        channel.held.extend(held.map(|held| (channel.deliveries, held)));
+        if !no_ack {
+            channel.held.insert(channel.deliveries, Held { queue: name, incarnation, message, consumer });
+        }
         channel.deliveries
     }
 
@@ -475,20 +452,5 @@ impl Model {
 
     fn queue(&mut self, name: Name) -> &mut Queue {
         self.queues.get_mut(name).expect("the queue was just found")
-    }
-}
-
-impl Queue {
-    /// When the active consumer has gone, the one of the highest priority follows, among several the one that came first: tags grow.
-    fn choose_active(&mut self) {
-        self.active.take_if(|active| self.consumers.iter().all(|consumer| consumer.tag != *active));
-        let next = || self.consumers.iter().max_by_key(|consumer| (consumer.priority, Reverse(consumer.tag))).map(|next| next.tag);
-        self.active = self.active.or_else(next);
-    }
-}
-
-impl Consumer {
-    fn has_room(&self) -> bool {
-        self.no_ack || self.prefetch == 0 || self.unacked < self.prefetch
     }
 }

@@ -1,5 +1,6 @@
 //! What simulated clients do and see: operations as values and as bytes, events as values that can be compared.
 
+use crate::queues::{self, LETTERS};
 use crate::support::client::{self, Content, Event};
 use crate::support::value::{Table, Value};
 use crate::support::wire::{self, Method};
@@ -13,14 +14,8 @@ pub type Place = (usize, u16);
 /// A message, told apart from all others of a run.
 pub type MessageId = u32;
 
-/// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient, `p*` have priorities, `s*` a single active consumer.
-pub const QUEUES: &[Name] = &["q0", "p0", "s0", "q2", "v0", "a0", "x0"];
-
-/// Those of them that go only if somebody deletes them.
-pub const STAYING: &[Name] = QUEUES.split_at(5).0;
-
 /// Exchanges that clients declare, with the types by which they route: the one called `a…` goes with its last binding, `v…` is transient, [`MEMORY`]
-/// remembers, and [`DELAYING`] delay.
+/// remembers, [`DELAYING`] delay, and [`LETTERS`] gets what has died.
 pub const EXCHANGES: &[(Name, Name)] = &[
     ("d0", "direct"),
     ("f0", "fanout"),
@@ -28,6 +23,7 @@ pub const EXCHANGES: &[(Name, Name)] = &[
     ("h0", "headers"),
     ("af0", "fanout"),
     ("vf0", "fanout"),
+    (LETTERS, "topic"),
     (MEMORY, "fanout"),
     ("w0", "topic"),
     ("w1", "direct"),
@@ -123,6 +119,15 @@ pub struct Publish {
     pub priority: Option<u8>,
 }
 
+/// How often a message came back, as its headers say.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counts {
+    /// For any reason (x-acquired-count).
+    pub acquired: u32,
+    /// Because a delivery failed (x-delivery-count).
+    pub delivered: u32,
+}
+
 /// What a client sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Saw {
@@ -132,12 +137,14 @@ pub enum Saw {
         consumer: u32,
         tag: u64,
         redelivered: bool,
+        counts: Counts,
         id: MessageId,
     },
     Got {
         tag: u64,
         redelivered: bool,
         remaining: u64,
+        counts: Counts,
         id: MessageId,
     },
     Returned(MessageId),
@@ -203,7 +210,7 @@ impl Op {
             Op::DeclareQueue(name) => {
                 let (exclusive, auto) = (Value::Bool(name.starts_with('x')), Value::Bool(name.starts_with('a')));
                 let durable = Value::Bool(is_durable(name));
-                let arguments = Value::Table(queue_arguments(name));
+                let arguments = Value::Table(queues::arguments(name));
                 let flags = [("durable", durable), ("exclusive", exclusive), ("auto_delete", auto)];
                 frame("queue.declare", &[&[("queue", text(name)), ("arguments", arguments)][..], &flags].concat())
             }
@@ -271,11 +278,6 @@ impl Binding {
 }
 
 impl Publish {
-    /// Its level in a queue.
-    pub fn level(&self, queue: Name) -> u8 {
-        if has_priorities(queue) { self.priority.unwrap_or(0).min(PRIORITY_MAX) } else { 0 }
-    }
-
     /// Its routing keys.
     pub fn keys(&self) -> impl Iterator<Item = Name> {
         [self.key].into_iter().chain(self.copy)
@@ -302,17 +304,9 @@ impl Publish {
     }
 }
 
-/// The highest priority of queues that have any.
-const PRIORITY_MAX: u8 = 200;
-
 /// Whether a queue or an exchange survives a restart.
 pub fn is_durable(name: Name) -> bool {
     !name.starts_with(['x', 'v'])
-}
-
-/// Whether only one consumer of the queue at a time gets anything.
-pub fn is_single_active(queue: Name) -> bool {
-    queue.starts_with('s')
 }
 
 /// Whether an exchange delays what asks for it.
@@ -331,18 +325,6 @@ pub fn kind(exchange: Name) -> Name {
     }
 }
 
-fn queue_arguments(queue: Name) -> Table {
-    match () {
-        () if has_priorities(queue) => vec![(b"x-max-priority".to_vec(), Value::Number('I', PRIORITY_MAX.into()))],
-        () if is_single_active(queue) => vec![(b"x-single-active-consumer".to_vec(), Value::Bool(true))],
-        () => Table::new(),
-    }
-}
-
-fn has_priorities(queue: Name) -> bool {
-    queue.starts_with('p')
-}
-
 /// A consumer's name on the wire.
 pub fn consumer_name(tag: u32) -> String {
     format!("c{tag}")
@@ -351,7 +333,7 @@ pub fn consumer_name(tag: u32) -> String {
 /// What a client saw, as a value. Panics if the message is not what was published.
 pub fn saw(event: Event) -> Saw {
     let Event::Method(method, content) = event else { return Saw::ConnectionClosed(format!("{event:?}")) };
-    let id = content.as_ref().map(message_id);
+    let (id, counts) = (content.as_ref().map(message_id), content.as_ref().map(counts).unwrap_or_default());
     let number = |field: &str| method.field(field).and_then(Value::as_number).unwrap_or_default() as u64;
     let flag = |field: &str| method.field(field) == Some(&Value::Bool(true));
     let whole = "a delivery has content";
@@ -359,11 +341,11 @@ pub fn saw(event: Event) -> Saw {
         "basic.deliver" => {
             let name = String::from_utf8_lossy(method.text("consumer_tag")).into_owned();
             let consumer = name.strip_prefix('c').and_then(|tag| tag.parse().ok()).expect("a consumer of ours");
-            Saw::Delivered { consumer, tag: number("delivery_tag"), redelivered: flag("redelivered"), id: id.expect(whole) }
+            Saw::Delivered { consumer, tag: number("delivery_tag"), redelivered: flag("redelivered"), counts, id: id.expect(whole) }
         }
         "basic.get-ok" => {
             let (tag, remaining) = (number("delivery_tag"), number("message_count"));
-            Saw::Got { tag, redelivered: flag("redelivered"), remaining, id: id.expect(whole) }
+            Saw::Got { tag, redelivered: flag("redelivered"), remaining, counts, id: id.expect(whole) }
         }
         "basic.return" => Saw::Returned(id.expect(whole)),
         "basic.ack" => Saw::Confirmed { tag: number("delivery_tag"), multiple: flag("multiple") },
@@ -390,6 +372,13 @@ fn message_id(content: &Content) -> MessageId {
     let id = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).expect("every message has its number");
     assert!(content.body == body(id), "the body of message {id} was changed on the way ({} bytes)", content.body.len());
     id
+}
+
+fn counts(content: &Content) -> Counts {
+    let headers = content.properties.iter().find_map(|(_, value)| if let Value::Table(headers) = value { Some(headers) } else { None });
+    let header = |name: &str| headers?.iter().find(|(header, _)| header == name.as_bytes())?.1.as_number();
+    let count = |name| header(name).map_or(0, |count| u32::try_from(count).expect("it is no more than it was delivered"));
+    Counts { acquired: count("x-acquired-count"), delivered: count("x-delivery-count") }
 }
 
 /// A message's body: mostly small, sometimes more than a frame holds, sometimes large enough to travel by reference.

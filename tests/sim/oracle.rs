@@ -219,7 +219,7 @@ impl Oracle {
         match saw {
             Saw::Reply(reply) if reply.starts_with("basic.cancel ") => {}
             Saw::Reply(reply) => drop(self.on_answer(at, reply)),
-            Saw::Delivered { consumer, tag, redelivered, id } => self.on_delivered(at, *consumer, *tag, *redelivered, *id),
+            Saw::Delivered { consumer, tag, redelivered, id, .. } => self.on_delivered(at, *consumer, *tag, *redelivered, *id),
             Saw::Got { tag, redelivered, id, .. } => {
                 let Op::Get { queue, no_ack } = self.on_answer(at, "basic.get-ok") else { unreachable!("the answer to basic.get") };
                 self.take(at, &Arrival { id: *id, queue, redelivered: *redelivered, no_ack, tag: *tag, consumer: None });

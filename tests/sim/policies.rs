@@ -1,4 +1,5 @@
-//! Policies as the model knows them: a few keys, and patterns that are the beginnings of names.
+//! Policies as the model knows them: a few keys, and patterns that are the beginnings of names. None is for the queue that keeps its dead: which of
+//! several letters that come back to it makes it full is open.
 
 use ringmq::base::limits::{POLICY_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use ringmq::config::Config;
@@ -6,6 +7,7 @@ use ringmq::config::Config;
 use crate::choice::Dice;
 use crate::limits::join;
 use crate::op::Name;
+use crate::queues::BURYING;
 use crate::support::client::{self, Content};
 use crate::support::cluster::Cluster;
 use crate::support::ctl::Ctl;
@@ -85,10 +87,10 @@ impl Deed {
                     Says::Refuses(length) => format!(r#"{{"max-length":{length},"overflow":"reject-publish"}}"#),
                     Says::Alternate(exchange) => format!(r#"{{"alternate-exchange":"{exchange}"}}"#),
                 };
-                format!("set_policy {name} ^{begins} '{definition}' priority={priority}")
+                format!("set_policy {name} {} '{definition}' priority={priority}", pattern(begins))
             }
             Change::Clear(name) => format!("clear_policy {name}"),
-            Change::SetOperator(begins, length) => format!(r#"set_operator_policy o ^{begins} '{{"max-length":{length}}}'"#),
+            Change::SetOperator(begins, length) => format!(r#"set_operator_policy o {} '{{"max-length":{length}}}'"#, pattern(begins)),
             Change::ClearOperator => "clear_operator_policy o".to_owned(),
         };
         Ctl::parse(&line).expect("a command")
@@ -115,7 +117,7 @@ impl Policies {
             Some(Says::Length(length) | Says::Refuses(length)) => Some(length),
             _ => None,
         };
-        let operator = self.operator.filter(|(begins, _)| queue.starts_with(begins)).map(|(_, length)| length);
+        let operator = self.operator.filter(|(begins, _)| fits(begins, queue)).map(|(_, length)| length);
         own.into_iter().chain(operator).min()
     }
 
@@ -133,9 +135,17 @@ impl Policies {
     }
 
     fn best(&self, name: Name) -> Option<Says> {
-        let fitting = self.own.iter().filter(|policy| name.starts_with(policy.begins));
+        let fitting = self.own.iter().filter(|policy| fits(policy.begins, name));
         fitting.min_by_key(|policy| (std::cmp::Reverse(policy.priority), policy.name)).map(|policy| policy.says)
     }
+}
+
+fn pattern(begins: Name) -> String {
+    format!("^(?!{BURYING}){begins}")
+}
+
+fn fits(begins: Name, name: Name) -> bool {
+    name.starts_with(begins) && name != BURYING
 }
 
 #[test]
@@ -192,4 +202,4 @@ fn messages_in(cluster: &Cluster) -> usize {
 }
 
 const NAMES: &[Name] = &["pa", "pb", "pc"];
-const BEGINNINGS: &[Name] = &["", "q", "p", "a", "d0", "f0", "m", "amq", "q2", "v", "w"];
+const BEGINNINGS: &[Name] = &["", "q", "p", "a", "d0", "f0", "m", "amq", "q2", "v", "w", "r", "u"];

@@ -8,6 +8,7 @@ use ringmq::config::Config;
 use crate::choice::Dice;
 use crate::limits::{join, read_all, say};
 use crate::op::{Op, Publish, Saw};
+use crate::queues::PLAIN;
 use crate::support::broker::Conn;
 use crate::support::cluster::Cluster;
 use crate::support::value::Value;
@@ -125,7 +126,7 @@ fn a_publisher_that_goes_takes_nothing_along() {
 fn broker(seed: u64) -> (Cluster, [Conn; SHARDS as usize], Dice) {
     let mut cluster = Cluster::new(Config { shards: SHARDS, ..Config::default() }, seed);
     let clients = std::array::from_fn(|shard| join(&mut cluster, shard));
-    (cluster, clients, Dice::new(seed))
+    (cluster, clients, Dice::new(seed, PLAIN))
 }
 
 /// Every client with every value, in any order.

@@ -1,7 +1,8 @@
 //! The faults end: clients settle and leave, a last one takes what is left and what becomes due, and nothing remains.
 
 use super::{ALARMS, CHANNELS, Chaos, REST_MAX};
-use crate::op::{DELAY_MAX, Op, QUEUES, Settle};
+use crate::op::{DELAY_MAX, Op, Settle};
+use crate::queues::PLAIN;
 use crate::support::broker::Broker;
 use crate::support::value::Value;
 use crate::support::wire::{self, Method};
@@ -51,7 +52,7 @@ impl Chaos<'_> {
         self.history.note("a last client takes what is left");
         self.connect();
         self.come_to_rest();
-        for name in &QUEUES[..6] {
+        for name in &PLAIN[..6] {
             self.consumers += 1;
             self.send(0, 1, Op::DeclareQueue(name));
             self.send(0, 1, Op::Consume { queue: name, tag: self.consumers, no_ack: false, exclusive: false, priority: 0 });
@@ -65,7 +66,7 @@ impl Chaos<'_> {
             self.settle_all(0);
         }
         self.oracle.check_end();
-        for name in &QUEUES[..6] {
+        for name in &PLAIN[..6] {
             self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: true });
         }
         self.come_to_rest();

@@ -1,44 +1,48 @@
-//! What exchanges delay: a list, in the order in which it is due.
+//! What exchanges delay: a list, in the order in which it is due; and all else that happens when its time has come.
 
 use std::collections::BTreeMap;
 
-use super::Model;
+use super::{Message, Model};
 use crate::op::{Name, Place, Publish};
 
 /// What waits: by the time when it is due, and in the order in which it came.
 #[derive(Default)]
 pub struct Delayed {
-    waiting: BTreeMap<(u64, u64), Publish>,
+    waiting: BTreeMap<(u64, u64), Message>,
     added: u64,
 }
 
 impl Delayed {
     /// A message waits in this exchange, and comes out of it once without a delay.
-    pub fn add(&mut self, now: u64, exchange: Name, message: &Publish) {
-        let due = now + message.delay.expect("it asks for that");
-        self.waiting.insert((due, self.added), Publish { exchange, delay: None, mandatory: false, ..message.clone() });
+    pub fn add(&mut self, now: u64, exchange: Name, message: &Message) {
+        let due = now + message.publish.delay.expect("it asks for that");
+        let publish = Publish { exchange, delay: None, mandatory: false, ..message.publish.clone() };
+        self.waiting.insert((due, self.added), Message { publish, ..message.clone() });
         self.added += 1;
     }
 
     /// With an exchange goes what waits in it.
     pub fn forget(&mut self, exchange: Name) {
-        self.waiting.retain(|_, message| message.exchange != exchange);
+        self.waiting.retain(|_, message| message.publish.exchange != exchange);
     }
 }
 
 impl Model {
-    /// When the next message is due.
+    /// When something happens that nobody asks for: a message is due, or ready again, or a dead one tries again.
     pub fn next_due(&self) -> Option<u64> {
-        self.delayed.waiting.keys().next().map(|(due, _)| *due)
+        let delayed = self.delayed.waiting.keys().next().map(|(due, _)| *due);
+        delayed.into_iter().chain(self.next_retry()).chain(self.next_burial()).min()
     }
 
-    /// Time passes, and all that is due then is routed.
+    /// Time passes, and all happens that is due then.
     pub fn pass_to(&mut self, now: u64) {
         self.now = now;
         while let Some(first) = self.delayed.waiting.first_entry().filter(|first| first.key().0 <= now) {
             let message = first.remove();
             self.route(NOBODY, &message); // whoever refuses it: nobody asks
         }
+        self.retry();
+        self.bury();
         self.serve();
     }
 }

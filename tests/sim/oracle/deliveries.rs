@@ -1,7 +1,8 @@
 //! What arrives at clients, and what may explain it.
 
 use super::{Channel, ChannelId, Oracle, State, Suspicion};
-use crate::op::{HASH, MEMORY, MessageId, Name, Op, is_single_active};
+use crate::op::{HASH, MEMORY, MessageId, Name, Op};
+use crate::queues::{self, is_single_active};
 
 /// A copy of a message that a client got.
 pub struct Arrival {
@@ -26,7 +27,7 @@ impl Oracle {
         assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
         let is_recovered = self.copies.get(&(id, queue)).is_some_and(|copy| copy.state == State::Recovered);
         let is_first = message.delayed.is_none() && (!redelivered || (is_recovered && !may_be_back));
-        let last = consumer.order.entry((publisher, is_remembered, message.publish.level(queue))).or_default();
+        let last = consumer.order.entry((publisher, is_remembered, queues::level(queue, &message.publish))).or_default();
         let in_order = sequence > *last;
         if is_first {
             *last = sequence.max(*last);

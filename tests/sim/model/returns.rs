@@ -1,0 +1,72 @@
+//! What becomes of messages that clients had: settled they are gone, or dead; given back they are ready again, at once or after a while, unless
+//! somebody failed too often with them.
+
+use super::{Held, Model};
+use crate::op::Settle;
+use crate::queues;
+
+impl Model {
+    /// A delivery is settled.
+    pub(super) fn finish(&mut self, held: Held, how: Settle) {
+        if how.requeues() {
+            return self.give_back(held, how == Settle::RejectRequeue);
+        }
+        self.credit(&held);
+        let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) else { return };
+        queue.forget(held.queue, &held.message);
+        if how != Settle::Ack {
+            self.die(held, true);
+        }
+    }
+
+    /// A message comes back: its holder has failed, or only did not want it.
+    pub(super) fn give_back(&mut self, mut held: Held, has_failed: bool) {
+        self.credit(&held);
+        let (name, now) = (held.queue, self.now);
+        let Some(queue) = self.queues.get_mut(name).filter(|queue| queue.incarnation == held.incarnation) else { return };
+        let message = &mut held.message;
+        message.redelivered = true;
+        if queues::counts(name) {
+            message.counts.acquired += 1;
+            message.counts.delivered += u32::from(has_failed);
+        }
+        let failures = message.counts.delivered;
+        if queues::failures_max(name).is_some_and(|most| failures > most) {
+            return self.die(held, false);
+        }
+        match queues::retry_delay(name, has_failed, failures) {
+            Some(delay) => queue.wait(now + delay, held.message),
+            None => queue.requeue(name, held.message),
+        }
+        self.trim(name);
+    }
+
+    /// What has waited long enough is ready again.
+    pub(super) fn retry(&mut self) {
+        for (&name, queue) in &mut self.queues {
+            while let Some(first) = queue.waiting.first_entry().filter(|first| first.key().0 <= self.now) {
+                let message = first.remove();
+                queue.requeue(name, message);
+            }
+        }
+        let names: Vec<_> = self.queues.keys().copied().collect();
+        names.into_iter().for_each(|name| self.trim(name));
+    }
+
+    /// When that is.
+    pub(super) fn next_retry(&self) -> Option<u64> {
+        self.queues.values().filter_map(|queue| queue.waiting.keys().next()).map(|(due, _)| *due).min()
+    }
+
+    /// The consumer of a settled delivery has room again: if it was full, it goes to the end of the rotation.
+    fn credit(&mut self, held: &Held) {
+        let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) else { return };
+        let Some(at) = queue.consumers.iter().position(|consumer| Some(consumer.tag) == held.consumer) else { return };
+        let was_full = !queue.consumers[at].has_room();
+        queue.consumers[at].unacked -= 1;
+        if was_full {
+            let consumer = queue.consumers.remove(at);
+            queue.consumers.push(consumer);
+        }
+    }
+}
