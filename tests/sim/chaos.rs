@@ -12,12 +12,12 @@ use ringmq::base::alarms::Alarm;
 use ringmq::base::limits::OUTPUT_SIZE_MAX;
 use ringmq::config::Config;
 
-use crate::choice::{Dice, hash_binding};
+use crate::choice::{Dice, hash_binding, letter_binding};
 use crate::exact::handshake;
 use crate::history::History;
 use crate::op::{HASH, MessageId, Name, Op, Saw, Settle, delays, saw};
 use crate::oracle::{ChannelId, Oracle};
-use crate::queues::{PLAIN, STAYING};
+use crate::queues::{BURYING, HASHED, LETTERS, QUEUES, STAYING};
 use crate::support::broker::Conn;
 use crate::support::client::{Event, Incoming};
 use crate::support::cluster::Cluster;
@@ -51,6 +51,8 @@ struct Faults {
     full_disks: bool,
     /// Queues grow: clients consume little.
     hoards: bool,
+    /// Most messages go to queues where what comes back waits, and clients mostly give back or discard.
+    returns: bool,
 }
 
 struct Client {
@@ -70,7 +72,7 @@ struct Client {
 impl<'h> Chaos<'h> {
     /// A broker, and what the seed makes of it.
     pub fn new(seed: u64, history: &'h mut History) -> Chaos<'h> {
-        let mut dice = Dice::new(seed ^ 0xC4A0_5EED, PLAIN);
+        let mut dice = Dice::new(seed ^ 0xC4A0_5EED, QUEUES);
         let shards = 1 + (seed % 4) as u16;
         let faults = Faults {
             resets: dice.one_in(2),
@@ -83,6 +85,7 @@ impl<'h> Chaos<'h> {
             crashes: !dice.one_in(3),
             full_disks: dice.one_in(4),
             hoards: dice.one_in(4),
+            returns: dice.one_in(3),
         };
         let is_bouncy = shards > 1;
         let mut oracle = Oracle::new(is_bouncy);
@@ -100,6 +103,9 @@ impl<'h> Chaos<'h> {
         (0..CLIENTS).for_each(|_| self.connect());
         if self.dice.one_in(2) {
             self.spread_by_hash();
+        }
+        if self.faults.returns {
+            self.lead_letters();
         }
         for _ in 0..steps {
             match self.dice.weighted(&[30, 25, 40, 30, 1, 1, 1, 1, 1, 1]) {
@@ -121,9 +127,19 @@ impl<'h> Chaos<'h> {
     /// The exchange that hashes has queues from the beginning.
     fn spread_by_hash(&mut self) {
         self.send(0, 1, Op::DeclareExchange(HASH));
-        for (at, name) in STAYING.iter().enumerate() {
+        for (at, name) in HASHED.iter().enumerate() {
             self.send(0, 1, Op::DeclareQueue(name));
             self.send(0, 1, Op::Bind(hash_binding(at)));
+        }
+    }
+
+    /// The queues where what comes back waits are there from the beginning, and perhaps a queue for what dies there.
+    fn lead_letters(&mut self) {
+        ["r0", BURYING].into_iter().for_each(|name| self.send(0, 1, Op::DeclareQueue(name)));
+        if self.dice.one_in(2) {
+            self.send(0, 1, Op::DeclareExchange(LETTERS));
+            self.send(0, 1, Op::DeclareQueue("q2"));
+            self.send(0, 1, Op::Bind(letter_binding("q2")));
         }
     }
 
@@ -191,7 +207,7 @@ impl<'h> Chaos<'h> {
             0 => Op::Publish((0..1 + self.dice.below(4)).map(|_| self.message()).collect()),
             1 => return self.settle(at),
             2 if self.faults.hoards && !self.dice.one_in(4) => return None,
-            2 => self.consume(),
+            2 => return Some(self.consume()).filter(|op| !limited || !matches!(op, Op::Consume { queue: BURYING, .. })),
             3 => Op::Get { queue: self.queue(), no_ack: self.dice.one_in(3) },
             4 => Op::Cancel(self.consumer_of(at)?),
             5 => self.topology(),
@@ -230,8 +246,9 @@ impl<'h> Chaos<'h> {
         if held.is_empty() || channel.pending.iter().any(|(op, _)| matches!(op, Op::Recover | Op::Rollback)) {
             return None;
         }
-        let how =
-            self.dice.pick(&[Settle::Ack, Settle::Ack, Settle::Ack, Settle::Nack, Settle::Requeue, Settle::Reject, Settle::RejectRequeue]);
+        let others = [Settle::Nack, Settle::Requeue, Settle::Reject, Settle::RejectRequeue];
+        let acks = if self.faults.returns { 5 } else { 2 };
+        let how = if self.dice.one_in(acks) { Settle::Ack } else { self.dice.pick(&others) };
         let multiple = !matches!(how, Settle::Reject | Settle::RejectRequeue) && self.dice.one_in(3);
         Some(Op::Settle { how, tag: self.dice.pick(&held), multiple })
     }
@@ -267,6 +284,9 @@ impl<'h> Chaos<'h> {
     }
 
     fn queue(&mut self) -> Name {
+        if self.faults.returns && !self.dice.one_in(3) {
+            return self.dice.pick(&["r0", BURYING, BURYING]);
+        }
         if self.faults.errors && self.dice.one_in(10) { self.dice.queue() } else { self.dice.pick(STAYING) }
     }
 

@@ -3,7 +3,7 @@
 use ringmq::base::rng::Rng;
 
 use crate::op::{Binding, DELAY_MAX, DELAYING, EXCHANGES, HASH, KEYS, MEMORY, MessageId, Name, Op, PATTERNS, Publish, delays, kind};
-use crate::queues::{STAYING, TWIN, is_quorum};
+use crate::queues::{HASHED, LETTERS, TWIN, is_quorum};
 
 /// The dice of a run.
 pub struct Dice {
@@ -120,7 +120,7 @@ impl Dice {
 
     /// An operation on the exchange that hashes.
     pub fn hash_topology(&mut self) -> Op {
-        let binding = hash_binding(self.index(STAYING.len()));
+        let binding = hash_binding(self.index(HASHED.len()));
         match self.weighted(&[3, 8, 2]) {
             0 => Op::DeclareExchange(HASH),
             1 => Op::Bind(binding),
@@ -142,7 +142,12 @@ impl Dice {
 /// The binding of a queue to the exchange that hashes, where it always has the same weight.
 pub fn hash_binding(at: usize) -> Binding {
     let key = ["1", "2", "5", "1", "3"][at];
-    Binding { source: HASH, destination: STAYING[at], to_queue: true, key, headers: None }
+    Binding { source: HASH, destination: HASHED[at], to_queue: true, key, headers: None }
+}
+
+/// The binding by which all dead letters come to a queue.
+pub fn letter_binding(destination: Name) -> Binding {
+    Binding { source: LETTERS, destination, to_queue: true, key: "#", headers: None }
 }
 
 /// What duplicates have in common.

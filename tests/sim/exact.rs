@@ -5,10 +5,10 @@ mod compare;
 
 use std::collections::BTreeMap;
 
-use crate::choice::Dice;
+use crate::choice::{Dice, letter_binding};
 use crate::history::History;
 use crate::model::{Mode, Model};
-use crate::op::{Binding, DELAY_MAX, DELAYING, EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, Saw, Settle};
+use crate::op::{DELAY_MAX, DELAYING, EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, Saw, Settle};
 use crate::policies::Deed;
 use crate::queues::{BURYING, LANES, LETTERS, PLAIN, QUEUES, UNIQUE};
 use crate::support::broker::{Broker, Conn};
@@ -101,12 +101,11 @@ impl<'b> Exact<'b> {
 
     /// Dead letters find queues from the beginning, for a while at least.
     fn lead_letters(&mut self) {
-        let (at, source, key) = (self.place(), LETTERS, "#");
+        let at = self.place();
         self.act(at, &[Op::DeclareExchange(LETTERS)]);
         for destination in [BURYING, "q0", UNIQUE] {
             self.act(at, &[Op::DeclareQueue(destination)]);
-            let binding = Binding { source, destination, to_queue: true, key, headers: None };
-            self.act(at, &[Op::Bind(binding)]);
+            self.act(at, &[Op::Bind(letter_binding(destination))]);
         }
     }
 

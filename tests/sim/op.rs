@@ -5,6 +5,9 @@ use crate::support::client::{self, Content, Event};
 use crate::support::value::{Table, Value};
 use crate::support::wire::{self, Method};
 
+/// What tells a dead message from that which died.
+pub const LETTER: MessageId = 1 << 31;
+
 /// A name from the lists below.
 pub type Name = &'static str;
 
@@ -333,7 +336,8 @@ pub fn consumer_name(tag: u32) -> String {
 /// What a client saw, as a value. Panics if the message is not what was published.
 pub fn saw(event: Event) -> Saw {
     let Event::Method(method, content) = event else { return Saw::ConnectionClosed(format!("{event:?}")) };
-    let (id, counts) = (content.as_ref().map(message_id), content.as_ref().map(counts).unwrap_or_default());
+    let id = content.as_ref().map(|content| message_id(content) | if header(content, "x-death").is_some() { LETTER } else { 0 });
+    let counts = content.as_ref().map(counts).unwrap_or_default();
     let number = |field: &str| method.field(field).and_then(Value::as_number).unwrap_or_default() as u64;
     let flag = |field: &str| method.field(field) == Some(&Value::Bool(true));
     let whole = "a delivery has content";
@@ -374,10 +378,16 @@ fn message_id(content: &Content) -> MessageId {
     id
 }
 
-fn counts(content: &Content) -> Counts {
+fn header<'c>(content: &'c Content, name: &str) -> Option<&'c Value> {
     let headers = content.properties.iter().find_map(|(_, value)| if let Value::Table(headers) = value { Some(headers) } else { None });
-    let header = |name: &str| headers?.iter().find(|(header, _)| header == name.as_bytes())?.1.as_number();
-    let count = |name| header(name).map_or(0, |count| u32::try_from(count).expect("it is no more than it was delivered"));
+    headers?.iter().find(|(header, _)| header == name.as_bytes()).map(|(_, value)| value)
+}
+
+fn counts(content: &Content) -> Counts {
+    let count = |name| {
+        let count = header(content, name).and_then(Value::as_number).unwrap_or(0);
+        u32::try_from(count).expect("it is no more than it was delivered")
+    };
     Counts { acquired: count("x-acquired-count"), delivered: count("x-delivery-count") }
 }
 

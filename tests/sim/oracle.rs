@@ -12,14 +12,21 @@
 mod delays;
 mod deliveries;
 mod end;
+mod ending;
+mod letters;
 mod restart;
+mod returns;
+mod twins;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::op::{HASH, MEMORY, MessageId, Name, Op, Publish, Saw, Settle};
+use crate::queues::BURYING;
 use crate::topology::{Stamp, Topology};
 use delays::Delayed;
 use deliveries::Arrival;
+use letters::Letter;
+use returns::Returned;
 
 /// A channel from its opening to its end; numbers are not used again.
 pub type ChannelId = usize;
@@ -37,6 +44,8 @@ pub struct Oracle {
     hashed: BTreeMap<(BTreeSet<Name>, Name), Name>,
     /// Messages that an exchange delays and may still have to route.
     waiting: BTreeSet<MessageId>,
+    /// Dead letters that may come.
+    letters: BTreeSet<MessageId>,
     suspicions: Vec<Suspicion>,
     /// Nothing is under way between shards: who goes now takes nothing along.
     pub is_at_rest: bool,
@@ -116,6 +125,9 @@ struct Message {
     is_returned: bool,
     /// Its publisher was told that it is safe.
     is_promised: bool,
+    /// How many crashes there had been before.
+    crashes: u64,
+    letter: Option<Letter>,
 }
 
 #[derive(Default)]
@@ -123,8 +135,13 @@ struct Copy {
     state: State,
     /// Purged, deleted with its queue, or lost on the way to a consumer without acknowledgements.
     may_be_gone: bool,
+    /// It may have been dropped for one that is like it.
+    may_be_like_another: bool,
     /// It is settled, and that is on the disk.
     is_settled_for_good: bool,
+    /// A client has settled it, and does not have it.
+    is_discarded: bool,
+    returned: Returned,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -149,6 +166,16 @@ struct Queue {
     weak_until: u64,
     /// A delivery may have returned that nobody saw.
     had_returns: bool,
+    /// How often that may have happened to a message.
+    leaves: u32,
+}
+
+impl Message {
+    fn new(publish: Publish, publisher: ChannelId, sequence: u64, least: BTreeSet<Name>) -> Message {
+        let (most, one_of, delayed, letter) = (BTreeSet::new(), None, None, None);
+        let (is_routed, is_returned, is_promised, crashes) = (false, false, false, 0);
+        Message { publish, publisher, sequence, least, most, one_of, delayed, is_routed, is_returned, is_promised, crashes, letter }
+    }
 }
 
 impl Copy {
@@ -200,6 +227,11 @@ impl Oracle {
             Op::Qos { prefetch, global: false } => self.channels[at].prefetch = *prefetch,
             Op::Qos { prefetch, .. } => self.channels[at].prefetch_global = *prefetch,
             Op::Recover => self.give_back_all(at),
+            Op::Cancel(tag) => {
+                if let Some(queue) = self.consumers.get(tag).map(|consumer| consumer.queue) {
+                    self.queue(queue).leaves += 1;
+                }
+            }
             Op::Close => self.end_channel(at),
             Op::Commit => self.on_commit(at),
             Op::Rollback => {
@@ -219,10 +251,10 @@ impl Oracle {
         match saw {
             Saw::Reply(reply) if reply.starts_with("basic.cancel ") => {}
             Saw::Reply(reply) => drop(self.on_answer(at, reply)),
-            Saw::Delivered { consumer, tag, redelivered, id, .. } => self.on_delivered(at, *consumer, *tag, *redelivered, *id),
-            Saw::Got { tag, redelivered, id, .. } => {
+            Saw::Delivered { consumer, tag, redelivered, counts, id } => self.on_delivered(at, *consumer, *tag, *redelivered, *counts, *id),
+            Saw::Got { tag, redelivered, counts, id, .. } => {
                 let Op::Get { queue, no_ack } = self.on_answer(at, "basic.get-ok") else { unreachable!("the answer to basic.get") };
-                self.take(at, &Arrival { id: *id, queue, redelivered: *redelivered, no_ack, tag: *tag, consumer: None });
+                self.take(at, &Arrival { id: *id, queue, redelivered: *redelivered, counts: *counts, no_ack, tag: *tag, consumer: None });
             }
             Saw::Returned(id) => {
                 let message = self.messages.get_mut(id).expect("what is returned was published");
@@ -267,21 +299,9 @@ impl Oracle {
         if channel.confirms {
             channel.unconfirmed.insert(sequence, publish.id);
         }
-        self.messages.insert(
-            publish.id,
-            Message {
-                publish: publish.clone(),
-                publisher: at,
-                sequence,
-                least,
-                most: BTreeSet::new(),
-                one_of,
-                delayed: publish.delay.map(|delay| Delayed::new(self.now + delay)),
-                is_routed: false,
-                is_returned: false,
-                is_promised: false,
-            },
-        );
+        let (delayed, crashes) = (publish.delay.map(|delay| Delayed::new(self.now + delay)), self.crashes);
+        let message = Message { one_of, delayed, crashes, ..Message::new(publish.clone(), at, sequence, least) };
+        self.messages.insert(publish.id, message);
         self.waiting.extend(publish.delay.map(|_| publish.id));
         self.add_copies(publish.id, most);
     }
@@ -289,7 +309,7 @@ impl Oracle {
     /// The topology changed: messages under way may go elsewhere.
     fn reroute(&mut self) {
         let sent = self.channels.iter().flat_map(|channel| channel.unsynced.iter().map(|(_, id)| id).chain(&channel.staged));
-        let under_way: BTreeSet<MessageId> = sent.chain(&self.waiting).copied().collect();
+        let under_way: BTreeSet<MessageId> = sent.chain(&self.waiting).chain(&self.letters).copied().collect();
         let hash_queues = self.topology.hash_queues();
         for id in under_way {
             let message = self.messages.get_mut(&id).expect("it was published");
@@ -306,7 +326,15 @@ impl Oracle {
             let queue = self.queue(name);
             let may_be_gone = queue.clearing > 0 || queue.weak_until > rounds || name.starts_with(['a', 'x']);
             self.messages.get_mut(&id).expect("it was published").most.insert(name);
-            self.copies.entry((id, name)).or_insert(Copy { may_be_gone, ..Copy::default() });
+            if self.copies.contains_key(&(id, name)) {
+                continue;
+            }
+            let returned = self.begin_counting(name);
+            self.copies.insert((id, name), Copy { may_be_gone, returned, ..Copy::default() });
+            self.doubt_twins(id, name);
+            if name == BURYING {
+                self.expect_letter(id);
+            }
         }
     }
 
@@ -314,26 +342,32 @@ impl Oracle {
         let channel = &self.channels[at];
         let chosen = |other: &u64| (*other == tag || (multiple && *other < tag)) && !channel.is_staged(*other);
         let tags: Vec<u64> = channel.held.keys().copied().filter(chosen).collect();
+        let is_sure = !self.may_have_ended(at);
         for tag in tags {
             let (id, queue, _) = self.channels[at].held[&tag];
             if self.channels[at].transacts {
                 self.channels[at].staged_settles.push((tag, id, queue, how));
             } else {
-                self.settle(at, tag, id, queue, how);
+                self.settle(at, tag, (id, queue), how, is_sure);
             }
         }
     }
 
-    fn settle(&mut self, at: ChannelId, tag: u64, id: MessageId, queue: Name, how: Settle) {
+    fn settle(&mut self, at: ChannelId, tag: u64, (id, queue): (MessageId, Name), how: Settle, is_sure: bool) {
         let channel = &mut self.channels[at];
         channel.held.remove(&tag);
         channel.unsynced_settles.push((channel.sent, (id, queue)));
         if self.copies[&(id, queue)].state == State::Held(at) {
             if how.requeues() {
+                let has_failed = how == Settle::RejectRequeue;
+                self.count_return(id, queue, has_failed, has_failed, is_sure);
                 return self.give_back(id, queue);
             }
             channel.unlasting.push((channel.published, (id, queue)));
             self.copy(id, queue).state = State::Done;
+            if how != Settle::Ack {
+                self.on_discarded(id, queue);
+            }
         }
     }
 
@@ -343,7 +377,7 @@ impl Oracle {
         let channel = &mut self.channels[at];
         channel.unsynced.extend(staged.into_iter().map(|id| (channel.sent, id)));
         let settles = std::mem::take(&mut channel.staged_settles);
-        settles.into_iter().for_each(|(tag, id, queue, how)| self.settle(at, tag, id, queue, how));
+        settles.into_iter().for_each(|(tag, id, queue, how)| self.settle(at, tag, (id, queue), how, false));
     }
 
     fn on_answer(&mut self, at: ChannelId, reply: &str) -> Op {
@@ -403,87 +437,6 @@ impl Oracle {
             assert!(!self.messages[&id].lacks_return(), "message {id} is confirmed before it is returned");
             self.on_promised(at, id);
         }
-    }
-
-    fn on_channel_closed(&mut self, at: ChannelId) {
-        self.end_channel(at);
-        let channel = &mut self.channels[at];
-        let (pending, unsynced) = (std::mem::take(&mut channel.pending), std::mem::take(&mut channel.unsynced));
-        let settles = std::mem::take(&mut channel.unsynced_settles);
-        for (op, stamp) in pending {
-            if matches!(op, Op::Close) {
-                self.channels[at].pending.push_back((op, stamp)); // they crossed: it is answered all the same
-                continue;
-            }
-            self.topology.on_answered(&op, stamp, false);
-            if let Op::Purge(name) | Op::DeleteQueue { name, .. } = op {
-                self.queue(name).clearing -= 1;
-            }
-        }
-        self.doubt(unsynced, settles);
-    }
-
-    /// The channel ended before these were seen to be carried out.
-    fn doubt(&mut self, publishes: Vec<(u64, MessageId)>, settles: Vec<(u64, (MessageId, Name))>) {
-        for (_, id) in publishes {
-            let message = self.messages.get_mut(&id).expect("it was published");
-            message.least.clear();
-            message.one_of = None;
-        }
-        for (_, (id, queue)) in settles {
-            let copy = self.copy(id, queue);
-            if matches!(copy.state, State::Done | State::Back) {
-                copy.state = State::Unsure;
-            }
-        }
-    }
-
-    /// A channel ends: what it holds goes back, its consumers go, what waits for a commit is forgotten.
-    fn end_channel(&mut self, at: ChannelId) {
-        self.suspicions.retain(|suspicion| suspicion.channels.iter().all(|(channel, _)| *channel != at));
-        if std::mem::replace(&mut self.channels[at].ended, true) {
-            return;
-        }
-        self.channels[at].staged_settles.clear();
-        self.give_back_all(at);
-        let staged = std::mem::take(&mut self.channels[at].staged);
-        staged.into_iter().for_each(|id| self.forget(id));
-        self.leave_queues(at);
-    }
-
-    fn give_back_all(&mut self, at: ChannelId) {
-        let channel = &self.channels[at];
-        let (kept, held) = channel.held.clone().into_iter().partition::<BTreeMap<_, _>, _>(|(tag, _)| channel.is_staged(*tag));
-        self.channels[at].held = kept;
-        let consumed = self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| consumer.queue);
-        let got = self.channels[at].pending.iter().filter_map(|(op, _)| if let Op::Get { queue, .. } = op { Some(*queue) } else { None });
-        let queues: Vec<Name> = consumed.chain(got).collect();
-        queues.into_iter().for_each(|name| self.queue(name).had_returns = true);
-        for (id, name, _) in held.into_values() {
-            if self.copies[&(id, name)].state == State::Held(at) {
-                self.give_back(id, name);
-            }
-        }
-    }
-
-    fn give_back(&mut self, id: MessageId, name: Name) {
-        let is_clearing = self.queue(name).clearing > 0;
-        let copy = self.copy(id, name);
-        copy.state = State::Back;
-        copy.may_be_gone |= is_clearing;
-    }
-
-    /// A rolled-back publish never was.
-    fn forget(&mut self, id: MessageId) {
-        let message = self.messages.get_mut(&id).expect("it was published");
-        (message.least, message.most, message.one_of) = (BTreeSet::new(), BTreeSet::new(), None);
-        message.delayed.iter_mut().for_each(Delayed::cancel);
-        self.waiting.remove(&id);
-    }
-
-    /// Everything in the queue may be gone; also what clients seem to hold, for it may have gone back without their knowledge.
-    fn weaken(&mut self, name: Name) {
-        self.copies.iter_mut().filter(|((_, queue), _)| *queue == name).for_each(|(_, copy)| copy.may_be_gone = true);
     }
 
     fn copy(&mut self, id: MessageId, name: Name) -> &mut Copy {

@@ -10,8 +10,11 @@ pub const QUEUES: &[Name] = &["q0", "p0", "s0", "q2", "v0", "r0", "k0", "u0", "u
 /// Those of them that RabbitMQ has, too, and none of which has a clock.
 pub const PLAIN: &[Name] = &["q0", "p0", "s0", "q2", "v0", "a0", "x0"];
 
-/// Those that go only if somebody deletes them.
-pub const STAYING: &[Name] = PLAIN.split_at(5).0;
+/// Those of all that go only if somebody deletes them.
+pub const STAYING: &[Name] = QUEUES.split_at(9).0;
+
+/// Those among which an exchange hashes.
+pub const HASHED: &[Name] = QUEUES.split_at(5).0;
 
 /// The queue whose dead messages go to [`LETTERS`], at least once each.
 pub const BURYING: Name = "k0";
@@ -95,6 +98,11 @@ pub fn is_single_active(queue: Name) -> bool {
 /// Whether it is a quorum queue.
 pub fn is_quorum(queue: Name) -> bool {
     queue == BURYING
+}
+
+/// Whether the queue may drop what it is given.
+pub fn drops_duplicates(queue: Name) -> bool {
+    [UNIQUE, SEEN].contains(&queue)
 }
 
 /// Whether the queue tells how often a message has come back.

@@ -1,8 +1,9 @@
 //! The faults end: clients settle and leave, a last one takes what is left and what becomes due, and nothing remains.
 
 use super::{ALARMS, CHANNELS, Chaos, REST_MAX};
+use crate::choice::letter_binding;
 use crate::op::{DELAY_MAX, Op, Settle};
-use crate::queues::PLAIN;
+use crate::queues::{LETTERS, QUEUES, is_quorum};
 use crate::support::broker::Broker;
 use crate::support::value::Value;
 use crate::support::wire::{self, Method};
@@ -50,13 +51,16 @@ impl Chaos<'_> {
 
     fn drain(&mut self) {
         self.history.note("a last client takes what is left");
+        self.faults.global_prefetch = false; // a quorum queue has no consumers on such a channel
         self.connect();
         self.come_to_rest();
-        for name in &PLAIN[..6] {
+        for name in &QUEUES[..10] {
             self.consumers += 1;
             self.send(0, 1, Op::DeclareQueue(name));
             self.send(0, 1, Op::Consume { queue: name, tag: self.consumers, no_ack: false, exclusive: false, priority: 0 });
         }
+        self.send(0, 1, Op::DeclareExchange(LETTERS));
+        self.send(0, 1, Op::Bind(letter_binding("q0")));
         self.come_to_rest();
         self.settle_all(0);
         for _ in 0..DELAY_ROUNDS {
@@ -66,8 +70,8 @@ impl Chaos<'_> {
             self.settle_all(0);
         }
         self.oracle.check_end();
-        for name in &PLAIN[..6] {
-            self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: true });
+        for name in &QUEUES[..10] {
+            self.send(0, 2, Op::DeleteQueue { name, if_unused: false, if_empty: !is_quorum(name) });
         }
         self.come_to_rest();
         self.clients[0].closing = true;

@@ -3,7 +3,7 @@
 use super::{CLIENTS, Chaos};
 use crate::exact::handshake;
 use crate::op::{EXCHANGES, HASH, Name, Op};
-use crate::queues::PLAIN;
+use crate::queues::QUEUES;
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{Event, Incoming};
 use crate::support::value::Value;
@@ -49,7 +49,7 @@ impl Chaos<'_> {
         let conn = self.cluster.connect();
         self.cluster.send(conn, &handshake(FRAME));
         self.cluster.drain(conn);
-        for (number, name) in (1..).zip(PLAIN) {
+        for (number, name) in (1..).zip(QUEUES) {
             let count = self
                 .look(conn, number, &Op::CheckQueue(name).encode(number, FRAME))
                 .map(|found| found.field("message_count").and_then(Value::as_number).expect("declare-ok has a count") as u64);

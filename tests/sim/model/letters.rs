@@ -1,7 +1,7 @@
 //! Dead letters that their queue keeps until others have them: what finds no queue, or is refused by one, tries again every second.
 
 use super::{Held, Message, Model};
-use crate::op::{Name, Publish};
+use crate::op::{LETTER, Name, Publish};
 use crate::queues::{BURYING, LETTERS};
 
 /// A message that died.
@@ -47,7 +47,8 @@ impl Model {
     }
 
     fn bury_one(&mut self, mut letter: Letter) {
-        let publish = Publish { exchange: LETTERS, mandatory: false, ..letter.message.publish.clone() };
+        let died = &letter.message.publish;
+        let publish = Publish { id: died.id | LETTER, exchange: LETTERS, mandatory: false, ..died.clone() };
         let (mut names, mut waits) = self.routes(&publish);
         let is_cycle = !letter.is_rejected && names.remove(BURYING);
         let finds_nobody = names.is_empty() && waits.is_empty() && !is_cycle;

@@ -1,7 +1,7 @@
 //! What arrives at clients, and what may explain it.
 
 use super::{Channel, ChannelId, Oracle, State, Suspicion};
-use crate::op::{HASH, MEMORY, MessageId, Name, Op};
+use crate::op::{Counts, HASH, LETTER, MEMORY, MessageId, Name, Op};
 use crate::queues::{self, is_single_active};
 
 /// A copy of a message that a client got.
@@ -9,6 +9,7 @@ pub struct Arrival {
     pub id: MessageId,
     pub queue: Name,
     pub redelivered: bool,
+    pub counts: Counts,
     pub no_ack: bool,
     /// The delivery tag.
     pub tag: u64,
@@ -18,7 +19,7 @@ pub struct Arrival {
 
 impl Oracle {
     /// A consumer got a message: in order and within its prefetch.
-    pub(super) fn on_delivered(&mut self, at: ChannelId, tag: u32, delivery: u64, redelivered: bool, id: MessageId) {
+    pub(super) fn on_delivered(&mut self, at: ChannelId, tag: u32, delivery: u64, redelivered: bool, counts: Counts, id: MessageId) {
         let message = &self.messages[&id];
         let (publisher, sequence, is_remembered) = (message.publisher, message.sequence, message.publish.exchange == MEMORY);
         let may_be_back = self.consumers.get(&tag).is_some_and(|consumer| self.may_be_flagged(consumer.queue));
@@ -26,7 +27,7 @@ impl Oracle {
         let (queue, no_ack, prefetch) = (consumer.queue, consumer.no_ack, consumer.prefetch);
         assert_eq!(consumer.channel, at, "consumer {tag} is not on this channel");
         let is_recovered = self.copies.get(&(id, queue)).is_some_and(|copy| copy.state == State::Recovered);
-        let is_first = message.delayed.is_none() && (!redelivered || (is_recovered && !may_be_back));
+        let is_first = message.delayed.is_none() && id & LETTER == 0 && (!redelivered || (is_recovered && !may_be_back));
         let last = consumer.order.entry((publisher, is_remembered, queues::level(queue, &message.publish))).or_default();
         let in_order = sequence > *last;
         if is_first {
@@ -37,7 +38,7 @@ impl Oracle {
         if is_single_active(queue) {
             self.check_active(tag, queue);
         }
-        self.take(at, &Arrival { id, queue, redelivered, no_ack, tag: delivery, consumer: Some(tag) });
+        self.take(at, &Arrival { id, queue, redelivered, counts, no_ack, tag: delivery, consumer: Some(tag) });
         let channel = &self.channels[at];
         let held = channel.held.values().filter(|(.., consumer)| *consumer == Some(tag)).count();
         assert!(prefetch == 0 || held <= usize::from(prefetch), "consumer {tag} holds {held} messages with prefetch {prefetch}");
@@ -78,13 +79,16 @@ impl Oracle {
 
     /// A copy of a message arrives at a client.
     pub(super) fn take(&mut self, at: ChannelId, arrival: &Arrival) {
-        let &Arrival { id, queue: name, redelivered, no_ack, tag, consumer } = arrival;
+        let &Arrival { id, queue: name, redelivered, no_ack, tag, consumer, .. } = arrival;
         let message = &self.messages[&id];
         assert!(message.most.contains(name), "message {id} is in {name}, where nothing leads it: {:?}", message.publish);
         if message.publish.exchange == HASH {
             self.check_hashed(id, name);
         }
-        let may_repeat = self.on_released(id);
+        self.on_letter_came(id, name);
+        self.check_counts(arrival);
+        self.check_twins(id, name);
+        let may_repeat = self.on_released(id) || self.messages[&id].letter.as_ref().is_some_and(|letter| letter.may_repeat);
         let may_be_flagged = self.may_be_flagged(name);
         let state = self.copies[&(id, name)].state;
         let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
@@ -93,13 +97,16 @@ impl Oracle {
         }
         let doubted = match state {
             State::Unseen => {
-                assert!(!redelivered || may_be_flagged, "message {id} is flagged as redelivered and was never delivered from {name}");
+                assert!(
+                    !redelivered || may_be_flagged || id & LETTER > 0,
+                    "message {id} is flagged as redelivered and was never delivered from {name}"
+                );
                 false
             }
             State::Unsure | State::Recovered => false,
             _ if may_repeat => false,
             State::Gone => panic!("message {id} of {name} is settled or transient, and is there after a restart"),
-            State::Back => !redelivered,
+            State::Back => !redelivered || (id & LETTER == 0 && self.is_premature(arrival)),
             State::Held(_) | State::Done => true,
         };
         if doubted {
@@ -107,6 +114,7 @@ impl Oracle {
             self.suspect(at, state, id, name, no_ack, what);
             return self.copy(id, name).state = State::Unsure;
         }
+        self.note_counts(arrival);
         self.copy(id, name).state = match (no_ack, stale) {
             (true, _) => State::Done,
             (_, true) => State::Back,
@@ -147,7 +155,7 @@ impl Oracle {
     }
 
     /// Whether something was sent on this channel that the broker may close it for.
-    fn may_have_ended(&self, at: ChannelId) -> bool {
+    pub(super) fn may_have_ended(&self, at: ChannelId) -> bool {
         let channel = &self.channels[at];
         !channel.pending.is_empty() || !channel.unsynced.is_empty() || !channel.unsynced_settles.is_empty() || !channel.staged.is_empty()
     }

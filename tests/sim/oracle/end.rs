@@ -6,13 +6,16 @@ use crate::op::Name;
 impl Oracle {
     /// Nothing is under way any more and everything was consumed: every message must be accounted for.
     pub fn check_end(&self) {
+        self.check_letters();
         for (id, message) in &self.messages {
             assert!(!message.is_routed || !message.lacks_return(), "message {id} was not returned");
             let copy = |name: Name| &self.copies[&(*id, name)];
-            let is_accounted = |copy: &Copy| matches!(copy.state, State::Done | State::Unsure | State::Gone) || copy.may_be_gone;
+            let is_accounted = |copy: &Copy| {
+                matches!(copy.state, State::Done | State::Unsure | State::Gone) || copy.may_be_gone || copy.may_be_like_another
+            };
             for name in &message.least {
                 assert!(
-                    is_accounted(copy(name)),
+                    is_accounted(copy(name)) || self.may_have_failed(*id, name),
                     "message {id} is lost: in {name} it is {:?}, published as {:?}",
                     copy(name).state,
                     message.publish

@@ -11,6 +11,7 @@
 
 use super::{ChannelId, Oracle, State};
 use crate::op::{MessageId, Name, is_durable};
+use crate::queues::{drops_duplicates, is_quorum};
 
 impl Oracle {
     /// The broker has stopped in the middle of what it did, and starts again.
@@ -23,24 +24,31 @@ impl Oracle {
         }
         self.suspicions.clear();
         self.consumers.clear();
+        self.count_anew();
+        self.repeat_letters();
         self.queues.clear();
         self.topology.on_crash();
         for (&(id, queue), copy) in &mut self.copies {
             let message = &self.messages[&id];
-            copy.may_be_gone |= !(message.is_promised || self.is_at_rest && message.is_routed);
+            copy.may_be_gone |= message.letter.is_none() && !(message.is_promised || self.is_at_rest && message.is_routed);
+            copy.may_be_gone |= copy.returned.is_doomed();
             let lasts_where_it_waits = message.waits_durably(&self.topology);
             if message.is_not_due(self.now) {
                 copy.state = if lasts_where_it_waits { copy.state } else { State::Gone };
                 continue;
             }
             copy.may_be_gone |= copy.state == State::Unseen && !lasts_where_it_waits;
-            if !message.publish.persistent || !self.topology.may_have_queue(queue) {
+            let lasts = message.publish.persistent || is_quorum(queue);
+            // A record of the log has a message for all of its queues: it may last in one because it does in another.
+            let may_last = lasts || message.most.iter().any(|name| is_quorum(name));
+            if !may_last || !self.topology.may_have_queue(queue) {
                 copy.state = State::Gone;
             }
             copy.state = match copy.state {
-                State::Done if self.is_at_rest || copy.is_settled_for_good => State::Gone,
+                State::Done if (self.is_at_rest || copy.is_settled_for_good) && !copy.is_discarded => State::Gone,
                 State::Done | State::Unsure => State::Unsure,
                 State::Gone => State::Gone,
+                _ if !lasts => State::Unsure,
                 State::Unseen | State::Held(_) | State::Back | State::Recovered => State::Recovered,
             };
         }
@@ -55,7 +63,7 @@ impl Oracle {
             return;
         }
         let (sequence, channel) = (message.sequence, &mut self.channels[at]);
-        let is_logged = |queue: Name| message.least.contains(queue) && is_durable(queue);
+        let is_logged = |queue: Name| message.least.contains(queue) && is_durable(queue) && !drops_duplicates(queue);
         let lasting = channel.unlasting.extract_if(.., |(published, (_, queue))| *published < sequence && is_logged(queue));
         for (_, copy) in lasting {
             self.copies.get_mut(&copy).expect("it was settled").is_settled_for_good = true;
@@ -69,11 +77,11 @@ impl Oracle {
             .copies
             .iter()
             .filter(|((id, queue), _)| *queue == name && self.messages[id].most.contains(name))
-            .partition(|((id, _), _)| self.messages[id].may_be_routed_again(self.now));
+            .partition(|((id, _), _)| self.messages[id].may_be_routed_again(self.now) || self.messages[id].letter.is_some());
         let possible = copies.into_iter().filter(|(_, copy)| matches!(copy.state, State::Recovered | State::Unsure));
-        let certain = possible
-            .clone()
-            .filter(|((id, _), copy)| copy.state == State::Recovered && !copy.may_be_gone && self.messages[id].least.contains(name));
+        let certain = possible.clone().filter(|((id, _), copy)| {
+            copy.state == State::Recovered && !copy.may_be_gone && !copy.may_be_like_another && self.messages[id].least.contains(name)
+        });
         let (least, most) = (certain.count() as u64, possible.count() as u64 + strays.len() as u64 * (1 + self.crashes));
         if count.is_none() {
             let found = self.copies.iter_mut().filter(|((_, queue), copy)| *queue == name && copy.state != State::Unseen);

@@ -1,0 +1,93 @@
+//! Dead letters of the queue that keeps them until others have them. A message that may be in that queue may have a letter, which has a number of its
+//! own: it must come to one of the queues where it may lead once a client has discarded the message, and otherwise only if that may have failed too often.
+//!
+//! A crash may find the message where it died, or repeat its letter; neither may be lost but with a queue.
+
+use std::collections::BTreeSet;
+
+use super::{Message, Oracle};
+use crate::op::{LETTER, MessageId, Name, Publish, is_durable};
+use crate::queues::{BURYING, LETTERS};
+
+/// What the observer knows of a letter.
+#[derive(Default)]
+pub struct Letter {
+    /// Its message was discarded, and neither has come since.
+    is_owed: bool,
+    was_owed: bool,
+    /// A crash, or another death, may send it again.
+    pub may_repeat: bool,
+    /// A crash may have taken it from a queue that does not last.
+    may_be_lost: bool,
+}
+
+impl Oracle {
+    /// A message may come to the queue that keeps its dead.
+    pub(super) fn expect_letter(&mut self, id: MessageId) {
+        let letter = id | LETTER;
+        if self.messages.contains_key(&letter) {
+            return;
+        }
+        let Message { publish, publisher, sequence, .. } = &self.messages[&id];
+        let publish = Publish { id: letter, exchange: LETTERS, mandatory: false, delay: None, ..publish.clone() };
+        let (publisher, sequence, is_letter) = (*publisher, *sequence, Some(Letter::default()));
+        let (_, most) = self.topology.route(&publish);
+        let message = Message { letter: is_letter, ..Message::new(publish, publisher, sequence, BTreeSet::new()) };
+        self.messages.insert(letter, message);
+        self.letters.insert(letter);
+        self.add_copies(letter, most);
+    }
+
+    /// A client has discarded a message of a queue.
+    pub(super) fn on_discarded(&mut self, id: MessageId, queue: Name) {
+        if queue == BURYING {
+            self.copy(id, queue).is_discarded = true;
+            let letter = self.letter(id);
+            letter.may_repeat |= letter.was_owed;
+            (letter.is_owed, letter.was_owed) = (true, true);
+        }
+    }
+
+    /// Perhaps it has not, for its channel has ended.
+    pub(super) fn doubt_discard(&mut self, id: MessageId, queue: Name) {
+        if queue == BURYING {
+            self.letter(id).is_owed = false;
+        }
+    }
+
+    /// A message comes to a client: a letter, or one whose letter has nothing to come for any more.
+    pub(super) fn on_letter_came(&mut self, id: MessageId, queue: Name) {
+        if id & LETTER > 0 {
+            let may_have_died =
+                |id| self.copies.get(&(id, BURYING)).is_some_and(|copy| copy.is_discarded) || self.may_have_failed(id, BURYING);
+            assert!(may_have_died(id & !LETTER) || may_have_died(id), "message {} comes as a letter and is not dead", id & !LETTER);
+            self.letter(id).is_owed = false;
+        } else if queue == BURYING {
+            self.letter(id).is_owed = false;
+        }
+    }
+
+    /// The broker stops in the middle of what it does.
+    pub(super) fn repeat_letters(&mut self) {
+        for message in self.messages.values_mut() {
+            let Some(letter) = &mut message.letter else { continue };
+            letter.may_repeat = true;
+            letter.may_be_lost |= !message.publish.persistent || message.most.iter().any(|name| !is_durable(name));
+        }
+    }
+
+    /// Nothing is under way any more: what was discarded has come as a letter.
+    pub(super) fn check_letters(&self) {
+        let is_owed = |letter: &Letter| letter.is_owed && !letter.may_be_lost;
+        for (id, message) in self.messages.iter().filter(|(_, message)| message.letter.as_ref().is_some_and(is_owed)) {
+            let may_be_gone = |&name: &Name| self.copies.get(&(*id, name)).is_some_and(|copy| copy.may_be_gone || copy.may_be_like_another);
+            let died = self.copies.get(&(id & !LETTER, BURYING)).is_some_and(|copy| !copy.may_be_gone);
+            assert!(!died || message.most.iter().any(may_be_gone), "the letter of message {} is lost", id & !LETTER);
+        }
+    }
+
+    fn letter(&mut self, id: MessageId) -> &mut Letter {
+        let message = self.messages.get_mut(&(id | LETTER)).and_then(|message| message.letter.as_mut());
+        message.expect("a letter for each message that may come to this queue")
+    }
+}

@@ -1,0 +1,85 @@
+//! Queues that count what comes back: their counts grow, nobody fails more often than they allow, and what is to wait does not come at once.
+
+use super::deliveries::Arrival;
+use super::{MessageId, Oracle};
+use crate::op::{Counts, LETTER, Name};
+use crate::queues::{self, counts, failures_max};
+
+/// What the observer knows of a message that comes back.
+#[derive(Default)]
+pub struct Returned {
+    /// What its last receiver saw.
+    counts: Counts,
+    /// How often it may have failed since the last crash, as far as clients know; and how many consumers had left the queue before.
+    failures: u32,
+    leaves_before: u32,
+    /// It may have failed too often before a crash.
+    is_doomed: bool,
+    /// Its last holder has certainly failed.
+    has_failed: bool,
+    /// It does not come before, if that is certain.
+    not_before: u64,
+}
+
+impl Returned {
+    /// Whether the message may have failed too often before a crash.
+    pub fn is_doomed(&self) -> bool {
+        self.is_doomed
+    }
+}
+
+impl Oracle {
+    /// A message may be in a queue from now on.
+    pub(super) fn begin_counting(&self, name: Name) -> Returned {
+        let leaves_before = self.queues.get(name).map_or(0, |queue| queue.leaves);
+        Returned { leaves_before, ..Returned::default() }
+    }
+
+    /// A client gives a message back; it has failed, certainly or perhaps. `is_sure`: it is still its own.
+    pub(super) fn count_return(&mut self, id: MessageId, name: Name, has_failed: bool, may_have_failed: bool, is_sure: bool) {
+        let delay = queues::retry_delay(name, has_failed, 1).filter(|_| is_sure);
+        let not_before = delay.map_or(0, |delay| self.now + delay);
+        let returned = &mut self.copy(id, name).returned;
+        returned.failures += u32::from(may_have_failed);
+        (returned.has_failed, returned.not_before) = (has_failed, not_before);
+    }
+
+    /// Whether a message may have failed more often than its queue allows: with consumers that left, nobody knows what was on its way to them.
+    pub(super) fn may_have_failed(&self, id: MessageId, name: Name) -> bool {
+        let Some(most) = failures_max(name) else { return false };
+        let Some(copy) = self.copies.get(&(id, name)) else { return false };
+        let leaves = self.queues.get(name).map_or(0, |queue| queue.leaves);
+        copy.returned.is_doomed || copy.returned.failures + leaves - copy.returned.leaves_before > most
+    }
+
+    /// A message arrives that has not failed more often than it may.
+    pub(super) fn check_counts(&self, arrival: &Arrival) {
+        let &Arrival { id, queue: name, counts: seen, .. } = arrival;
+        let most = if counts(name) { seen.acquired.min(failures_max(name).unwrap_or(0)) } else { 0 };
+        let is_right = seen.delivered <= most && (counts(name) || seen.acquired == 0);
+        assert!(is_right || id & LETTER > 0, "message {id} of {name} has {seen:?}"); // a letter has those of where it died
+    }
+
+    /// Whether a message that came back arrives too soon, or as if it had come back less often.
+    pub(super) fn is_premature(&self, arrival: &Arrival) -> bool {
+        let &Arrival { id, queue: name, counts: seen, .. } = arrival;
+        let returned = &self.copies[&(id, name)].returned;
+        let (acquired, delivered) = (returned.counts.acquired + 1, returned.counts.delivered + u32::from(returned.has_failed));
+        counts(name) && (seen.acquired < acquired || seen.delivered < delivered || returned.not_before > self.now)
+    }
+
+    /// A client has it.
+    pub(super) fn note_counts(&mut self, arrival: &Arrival) {
+        let returned = &mut self.copy(arrival.id, arrival.queue).returned;
+        returned.counts = arrival.counts;
+        (returned.has_failed, returned.not_before) = (false, 0);
+    }
+
+    /// The broker stops in the middle of what it does, and counts anew.
+    pub(super) fn count_anew(&mut self) {
+        let doomed: Vec<(MessageId, Name)> =
+            self.copies.keys().filter(|(_, name)| counts(name)).filter(|&&(id, name)| self.may_have_failed(id, name)).copied().collect();
+        self.copies.values_mut().for_each(|copy| copy.returned = Returned { is_doomed: copy.returned.is_doomed, ..Returned::default() });
+        doomed.into_iter().for_each(|(id, name)| self.copy(id, name).returned.is_doomed = true);
+    }
+}
