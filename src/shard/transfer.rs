@@ -18,8 +18,9 @@ pub struct Transfers(Slab<Transfer>);
 /// One message.
 struct Transfer {
     leaving: Leaving,
-    /// How many times somebody is still to say that it has it.
-    waits: usize,
+    /// How many times somebody is to say that it has it, once that is known; and how many times that was.
+    waits: Option<usize>,
+    heard: usize,
     /// Which parts of it were refused.
     refused: Vec<usize>,
 }
@@ -43,16 +44,20 @@ impl Shard {
     /// Takes a message from a queue here to others. `send` publishes it, and says how many times the hold, or one of its parts, will be told that some
     /// have it.
     pub(super) fn transfer(&mut self, leaving: Leaving, send: impl FnOnce(&mut Shard, Hold) -> usize) {
-        let at = self.transfers.0.insert(Transfer { leaving, waits: 1, refused: Vec::new() });
-        let waits = send(self, Hold::own(Own::Transfer, at));
-        self.transfers.0[at].waits += waits;
-        self.on_transfer_accepted(at);
+        let at = self.transfers.0.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new() });
+        let waits = send(self, Hold::own(Own::Transfer, at)); // somebody here may say so at once
+        self.transfers.0[at].waits = Some(waits);
+        self.end_transfer(at);
     }
 
     /// One of those who were to have a message has it.
     pub(super) fn on_transfer_accepted(&mut self, at: usize) {
-        self.transfers.0[at].waits -= 1;
-        if self.transfers.0[at].waits > 0 {
+        self.transfers.0[at].heard += 1;
+        self.end_transfer(at);
+    }
+
+    fn end_transfer(&mut self, at: usize) {
+        if self.transfers.0[at].waits != Some(self.transfers.0[at].heard) {
             return;
         }
         let Transfer { leaving, refused, .. } = self.transfers.0.remove(at);
