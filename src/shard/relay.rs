@@ -114,6 +114,11 @@ impl Shard {
     /// Shard 0: a message from shard `from`.
     pub(super) fn on_relay(&mut self, from: ShardId, relay: &Relay, message: &MessageView<'_>) {
         let &Relay { publisher, vhost, mandatory, is_awaited, copies, is_dead, passed, .. } = relay;
+        if let Some(hold) = publisher.filter(|_| is_dead)
+            && self.keeper(from, copies).finds_nobody(vhost, message)
+        {
+            return self.tell_relayed(from, Relayed { hold, is_awaited, is_refused: true });
+        }
         let mut routes = std::mem::take(&mut self.routes);
         let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
         let message = MessageView { properties: passed.properties.as_deref().unwrap_or(message.properties), ..*message };
@@ -152,11 +157,16 @@ impl Shard {
     fn end_if_done(&mut self, at: usize) {
         if self.relays.waiting[at].queues == 0 {
             let Waiting { from, relayed, .. } = self.relays.waiting.remove(at);
-            if from == self.id {
-                self.on_relayed(relayed);
-            } else {
-                self.link(from).stage(Mail::Relayed(relayed));
-            }
+            self.tell_relayed(from, relayed);
+        }
+    }
+
+    /// Shard 0: the publisher's shard hears what became of a message that it had relayed.
+    fn tell_relayed(&mut self, from: ShardId, relayed: Relayed) {
+        if from == self.id {
+            self.on_relayed(relayed);
+        } else {
+            self.link(from).stage(Mail::Relayed(relayed));
         }
     }
 
