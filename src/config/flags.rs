@@ -151,7 +151,7 @@ pub struct Flags {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = number::<u16, 0, 65_535>)]
     pub heartbeat: u16,
 
-    /// Longest time that a consumer of a quorum queue may keep a message unacknowledged, in milliseconds; 0 is no limit
+    /// Longest time that a delivery of a quorum queue may stay unacknowledged, in milliseconds; 0 is no limit
     #[arg(long, value_name = "MS", default_value = "1800000", value_parser = number::<u64, 0, { limits::EXPIRATION_MS_MAX }>)]
     pub consumer_timeout: u64,
 

@@ -122,6 +122,16 @@ pub struct Receipt {
     pub entry: Entry,
 }
 
+/// Where deliveries came from: the queue, and the consumer that they went to, or `None` for those that were fetched.
+pub type Origin = (QueueAddr, Option<ConsumerId>);
+
+impl Receipt {
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
+        (self.queue, self.consumer)
+    }
+}
+
 /// What becomes of a delivered message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {

@@ -4,7 +4,8 @@ use super::mail::{Answer, Ask, Got, Mail, Question, Removal, Told};
 use super::order::Remover;
 use super::{Shard, local_queue};
 use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
-use crate::broker::queue::{Consumer, Purged};
+use crate::broker::queue::{Consumer, Purged, Queue};
+use crate::config::Config;
 use crate::contract::{Code, Command, Fault, Notice, Outcome, Receipt, Target};
 use crate::message::MessageView;
 
@@ -33,9 +34,8 @@ impl Shard {
             }
             Question::Consume { index, no_ack, exclusive, prefetch, arguments } => {
                 let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, arguments.priority);
-                let may_be_late = queue.rules.quorum && !no_ack;
-                let timeout_ms = arguments.timeout.or(queue.rules.consumer_timeout_ms).or(self.config.consumer_timeout_ms);
-                self.on_consume(from, id, consumer, exclusive, timeout_ms.filter(|_| may_be_late));
+                let timeout_ms = timeout_ms(queue, no_ack, arguments.timeout, &self.config);
+                self.on_consume(from, id, consumer, exclusive, timeout_ms);
             }
             Question::Cancel(consumer) => {
                 queue.consumers.cancel(consumer);
@@ -86,7 +86,7 @@ impl Shard {
 
     pub(super) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Shard { queues, arena, .. } = self;
+        let Shard { queues, arena, config, .. } = self;
         let Some(queue) = local_queue(queues, id) else { return self.tell(from, Answer::Retry) };
         let Some(entry) = queue.pop() else {
             let is_empty = queue.is_empty();
@@ -95,13 +95,14 @@ impl Shard {
         queue.discount(arena.view(entry.message).body.bytes().len());
         let remaining = count(queue.len());
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
-        let got = Got { receipt, no_ack, remaining, at: 0 };
+        let timeout_ms = timeout_ms(queue, no_ack, None, config);
+        let got = Got { receipt, no_ack, remaining, timeout_ms, at: 0 };
         let message = self.arena.view(entry.message);
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
         let message = MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message };
         if from.conn.shard == home {
             match self.conns.touch(from.conn.conn).filter(|conn| !conn.ending) {
-                Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, &message),
+                Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, timeout_ms, &message),
                 None => return self.settle_here(id, None, std::iter::once(entry), Outcome::Undelivered), // it went while the log was read
             }
             self.end_request(from.conn.conn);
@@ -118,7 +119,8 @@ impl Shard {
     pub(super) fn on_got(&mut self, to: ChannelAddr, got: &Got, message: &MessageView<'_>) {
         match self.live(to.conn.conn) {
             Some(conn) => {
-                conn.session.deliver_get(got.receipt.queue, got.receipt.entry, got.remaining, message);
+                let &Got { receipt, remaining, timeout_ms, .. } = got;
+                conn.session.deliver_get(receipt.queue, receipt.entry, remaining, timeout_ms, message);
                 self.end_request(to.conn.conn);
             }
             None if got.no_ack => {}
@@ -178,6 +180,12 @@ impl Shard {
     fn queue_vhost(&self, id: QueueId) -> Box<str> {
         self.catalog.queue(id).map(|info| self.catalog.vhost_name(info.vhost).into()).unwrap_or_default()
     }
+}
+
+/// How long a delivery may stay unsettled (row S14): as the consumer says, or the queue, or the configuration. Only quorum queues have such a time.
+fn timeout_ms(queue: &Queue, no_ack: bool, argument: Option<u64>, config: &Config) -> Option<u64> {
+    let may_be_late = queue.rules.quorum && !no_ack;
+    argument.or(queue.rules.consumer_timeout_ms).or(config.consumer_timeout_ms).filter(|_| may_be_late)
 }
 
 /// The answer for a queue that is going: its consumers went with it; anything else is for the catalog to say.

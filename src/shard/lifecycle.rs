@@ -124,14 +124,14 @@ impl Shard {
         }
     }
 
-    /// A consumer here has kept a delivery for too long: all that it has goes back (row S14).
+    /// A consumer here, or a channel, has kept a delivery for too long: all that it has goes back (row S14).
     pub(super) fn on_late(&mut self, id: ConnId, late: &Late) {
         let Some(conn) = self.live(id) else { return };
         log::warn!("{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
-        let GivenUp { receipts, is_cancelled } = conn.session.give_up(late);
+        let GivenUp { receipts, cancelled } = conn.session.give_up(late);
         self.settle_all(&receipts, Outcome::Requeued);
-        if is_cancelled {
-            self.leave(late.place.0, late.place.1);
+        if let Some(consumer) = cancelled {
+            self.leave(late.origin.0, consumer);
         }
     }
 

@@ -338,6 +338,8 @@ pub struct Got {
     pub no_ack: bool,
     /// Messages that remain ready.
     pub remaining: u32,
+    /// How long the channel may keep it.
+    pub timeout_ms: Option<u64>,
     /// The record in the block.
     pub at: u32,
 }

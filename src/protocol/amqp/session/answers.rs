@@ -82,7 +82,7 @@ impl Session {
                 let tag = added.tag.clone();
                 self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
                 if let Some(timeout_ms) = timeout_ms {
-                    self.set_deadline(number, index, (queue, consumer), timeout_ms);
+                    self.time_consumer(number, index, (queue, consumer), timeout_ms);
                 }
             }
             (Notice::Replying(name), Reply::Consuming { index }) => {
@@ -102,8 +102,8 @@ impl Session {
         }
     }
 
-    /// The answer to a basic.get that found a message: `remaining` others are ready in `queue`.
-    pub fn deliver_get(&mut self, queue: QueueAddr, entry: Entry, remaining: u32, message: &MessageView<'_>) {
+    /// The answer to a basic.get that found a message: `remaining` others are ready in `queue`, and the channel may keep it for so long.
+    pub fn deliver_get(&mut self, queue: QueueAddr, entry: Entry, remaining: u32, timeout_ms: Option<u64>, message: &MessageView<'_>) {
         let Pending { channel: number, reply, .. } = self.unpark();
         let Some(channel) = self.channels.find_mut(number) else {
             return;
@@ -112,6 +112,9 @@ impl Session {
             Reply::Got { no_ack: true } => channel.unacked.skip(),
             _ => channel.unacked.push(Receipt { queue, consumer: None, entry }),
         };
+        if let Some(timeout_ms) = timeout_ms {
+            self.time_fetched(number, queue, timeout_ms);
+        }
         if self.stage == Stage::Running {
             write_get_ok(number, tag, entry.redelivered(), message.route.wire(), remaining, self.output.bytes_mut());
             write_content(number, self.client.frame_max, message.properties, message.body, &mut self.output);

@@ -6,7 +6,7 @@ use super::consumers::Consumers;
 use super::transaction::Transaction;
 use super::unacked::Unacked;
 use crate::base::quota::Place;
-use crate::contract::RouteCache;
+use crate::contract::{Origin, Receipts, RouteCache};
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -88,6 +88,20 @@ impl Channel {
         let was_full = self.is_full();
         change(self);
         was_full && !self.is_full()
+    }
+
+    /// The lowest tag of a delivery from there that is not settled, or whose transaction has not been committed.
+    pub fn oldest(&self, origin: Origin) -> Option<u64> {
+        let held = if let Mode::Tx(transaction) = &self.mode { transaction.oldest(origin) } else { None };
+        self.unacked.oldest(origin).into_iter().chain(held).min()
+    }
+
+    /// Takes those deliveries out.
+    pub fn give_back(&mut self, origin: Origin) -> Receipts {
+        if let Mode::Tx(transaction) = &mut self.mode {
+            self.unacked.restore(transaction.unsettle(origin));
+        }
+        self.unacked.give_back(origin)
     }
 }
 

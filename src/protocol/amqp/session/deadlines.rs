@@ -1,8 +1,9 @@
-//! How long consumers may keep what they got (row S14).
+//! How long consumers may keep what they got, and channels what they fetched (row S14).
 //!
 //! No delivery has a timer, and none is noted down with its time. Some times per timeout each consumer that has one is looked at, and the channel's
 //! next delivery tag is marked with the time: what has a lower tag was delivered before. So a delivery is late when the oldest one has a lower tag
-//! than the mark that is as old as the timeout. That is noticed an eighth of the timeout afterwards at the latest.
+//! than the mark that is as old as the timeout. That is noticed an eighth of the timeout afterwards at the latest. What a channel fetches from one queue
+//! is looked at like one consumer's, from the first message on until all are settled.
 //!
 //! ```text
 //! marks   [10:00 tag 7] [10:05 tag 12] [10:10 tag 12] …     at 10:40 with 30 minutes: late is what is below tag 12
@@ -11,29 +12,30 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::contract::{Code, Receipts};
+use crate::contract::{Code, Origin, Receipts};
 use crate::protocol::amqp::method::basic;
 
-/// The timeout of one consumer.
+/// The timeout of one consumer, or of what is fetched from one queue.
 #[derive(Debug)]
 pub struct Deadline {
     channel: u16,
     generation: u32,
-    index: u32,
-    place: (QueueAddr, ConsumerId),
+    origin: Origin,
+    /// The consumer's number on its channel.
+    index: Option<u32>,
     timeout_ms: u64,
     /// When, and the channel's next delivery tag then.
     marks: VecDeque<(u64, u64)>,
 }
 
-/// A consumer that has kept a delivery for too long.
+/// A consumer, or a channel, that has kept a delivery for too long.
 #[derive(Debug)]
 pub struct Late {
-    /// Its channel.
+    /// The channel.
     pub channel: u16,
-    /// Where it consumes.
-    pub place: (QueueAddr, ConsumerId),
-    index: u32,
+    /// Where the delivery came from.
+    pub origin: Origin,
+    index: Option<u32>,
     timeout_ms: u64,
 }
 
@@ -43,14 +45,27 @@ pub struct GivenUp {
     /// All that it had and not settled.
     pub receipts: Receipts,
     /// It is no consumer any more, and its queue does not know yet.
-    pub is_cancelled: bool,
+    pub cancelled: Option<ConsumerId>,
 }
 
 impl Session {
     /// A consumer has a timeout.
-    pub(super) fn set_deadline(&mut self, number: u16, index: u32, place: (QueueAddr, ConsumerId), timeout_ms: u64) {
-        let (generation, timeout_ms) = (self.generation(number), timeout_ms.max(1));
-        self.deadlines.push(Deadline { channel: number, generation, index, place, timeout_ms, marks: VecDeque::new() });
+    pub(super) fn time_consumer(&mut self, number: u16, index: u32, (queue, consumer): (QueueAddr, ConsumerId), timeout_ms: u64) {
+        self.set_deadline(number, Some(index), (queue, Some(consumer)), timeout_ms);
+    }
+
+    /// What was fetched from a queue has a timeout, which holds also for what is fetched there while something of it is unsettled.
+    pub(super) fn time_fetched(&mut self, number: u16, queue: QueueAddr, timeout_ms: u64) {
+        let (origin, generation) = ((queue, None), self.generation(number));
+        let is_its = |known: &Deadline| (known.channel, known.generation, known.origin) == (number, generation, origin);
+        if !self.deadlines.iter().rev().any(is_its) {
+            self.set_deadline(number, None, origin, timeout_ms);
+        }
+    }
+
+    fn set_deadline(&mut self, channel: u16, index: Option<u32>, origin: Origin, timeout_ms: u64) {
+        let (generation, timeout_ms) = (self.generation(channel), timeout_ms.max(1));
+        self.deadlines.push(Deadline { channel, generation, origin, index, timeout_ms, marks: VecDeque::new() });
         self.deadlines_due = Some(0);
     }
 
@@ -69,8 +84,9 @@ impl Session {
     fn check_deadline(&mut self, deadline: &mut Deadline, now: u64) -> bool {
         let (number, generation) = (deadline.channel, deadline.generation);
         let Some(channel) = self.open_channel(number).filter(|channel| channel.generation == generation) else { return false };
-        let oldest = channel.unacked.oldest(deadline.place);
-        if oldest.is_none() && channel.consumers.find(deadline.index).is_none() {
+        let oldest = channel.oldest(deadline.origin);
+        let is_there = |index| channel.consumers.find(index).is_some();
+        if oldest.is_none() && !deadline.index.is_some_and(is_there) {
             return false;
         }
         if deadline.due().is_none_or(|due| due <= now) {
@@ -78,21 +94,22 @@ impl Session {
         }
         let is_late = oldest.is_some_and(|tag| tag < deadline.late_before(now));
         if is_late {
-            let &mut Deadline { channel, place, index, timeout_ms, .. } = deadline;
-            self.announcements.push_back(Announcement::Late(Late { channel, place, index, timeout_ms }));
+            let &mut Deadline { channel, origin, index, timeout_ms, .. } = deadline;
+            self.announcements.push_back(Announcement::Late(Late { channel, origin, index, timeout_ms }));
         }
         !is_late
     }
 
     /// After [`Event::Late`]: the consumer gives back all that it has, and is cancelled. If the client does not understand that, or has cancelled it
-    /// already, the channel is closed. The tags of what is given back may still be settled, to no effect.
+    /// already, or if no consumer but the channel itself is late, the channel is closed. The tags of what is given back may still be settled, to no
+    /// effect.
     pub fn give_up(&mut self, late: &Late) -> GivenUp {
         let notify = self.client.cancel_notify;
         let Some(channel) = self.open_channel(late.channel) else {
-            return GivenUp { receipts: Receipts::default(), is_cancelled: false };
+            return GivenUp { receipts: Receipts::default(), cancelled: None };
         };
-        let receipts = channel.unacked.give_back(late.place);
-        let cancelled = if notify { channel.consumers.remove(late.index) } else { None };
+        let receipts = channel.give_back(late.origin);
+        let cancelled = late.index.filter(|_| notify).and_then(|index| channel.consumers.remove(index));
         let relieved = channel.relieve(|channel| channel.volume -= receipts.consumed());
         self.announce_relief(late.channel, relieved);
         match &cancelled {
@@ -108,7 +125,7 @@ impl Session {
                 self.fail(late.channel, (0, 0), Fault::new(Code::PreconditionFailed, text));
             }
         }
-        GivenUp { receipts, is_cancelled: cancelled.is_some() }
+        GivenUp { receipts, cancelled: cancelled.and(late.origin.1) }
     }
 }
 
@@ -139,8 +156,8 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_timeout_is_late() {
-        let place = (QueueAddr { home: ShardId(0), queue: QueueId(Key::default()) }, ConsumerId::default());
-        let mut deadline = Deadline { channel: 1, generation: 0, index: 0, place, timeout_ms: 800, marks: VecDeque::new() };
+        let origin = (QueueAddr { home: ShardId(0), queue: QueueId(Key::default()) }, None);
+        let mut deadline = Deadline { channel: 1, generation: 0, origin, index: None, timeout_ms: 800, marks: VecDeque::new() };
         assert_eq!(deadline.due(), None);
         (0..8).for_each(|n| deadline.marks.push_back((n * 100, n + 1)));
         assert_eq!((deadline.due(), deadline.late_before(799)), (Some(800), 0));

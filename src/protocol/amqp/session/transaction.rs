@@ -3,7 +3,7 @@
 use super::assembly::Assembled;
 use super::unacked::Taker;
 use crate::base::ids::{ConsumerId, QueueAddr};
-use crate::contract::{Entry, Outcome, Receipt};
+use crate::contract::{Entry, Origin, Outcome, Receipt};
 
 /// The buffer of a channel between tx.select and tx.commit, or between two commits.
 #[derive(Debug, Default)]
@@ -26,6 +26,17 @@ impl Transaction {
     /// What is settled so waits for the commit.
     pub fn settling(&mut self, outcome: Outcome) -> impl Taker {
         Settling { settles: &mut self.settles, outcome }
+    }
+
+    /// The lowest tag of what is settled and came from there.
+    pub fn oldest(&self, origin: Origin) -> Option<u64> {
+        self.settles.iter().filter(|(_, receipt, _)| receipt.origin() == origin).map(|(tag, ..)| *tag).min()
+    }
+
+    /// What came from there is not settled by this transaction.
+    pub fn unsettle(&mut self, origin: Origin) -> Vec<(u64, Receipt)> {
+        let its = self.settles.extract_if(.., |(_, receipt, _)| receipt.origin() == origin);
+        its.map(|(tag, receipt, _)| (tag, receipt)).collect()
     }
 
     /// How many of the settled deliveries had come to consumers: they count towards the channel's prefetch until the commit.

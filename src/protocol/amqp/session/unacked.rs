@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::GIVEN_BACK_MAX;
-use crate::contract::{Entry, Receipt, Receipts, Tags};
+use crate::contract::{Entry, Origin, Receipt, Receipts, Tags};
 
 /// The window.
 #[derive(Debug)]
@@ -124,15 +124,15 @@ impl Unacked {
         self.next_tag
     }
 
-    /// The lowest tag of a message that came from one queue to one consumer.
-    pub fn oldest(&self, (queue, consumer): (QueueAddr, ConsumerId)) -> Option<u64> {
-        let mut messages = self.unsettled().filter(|(_, receipt)| (receipt.queue, receipt.consumer) == (queue, Some(consumer)));
+    /// The lowest tag of a message that came from one queue to one consumer, or was fetched from it.
+    pub fn oldest(&self, origin: Origin) -> Option<u64> {
+        let mut messages = self.unsettled().filter(|(_, receipt)| receipt.origin() == origin);
         messages.next().map(|(tag, _)| tag)
     }
 
-    /// Takes out all messages that came from one queue to one consumer. Their tags are no mistake if they are settled later.
-    pub fn give_back(&mut self, (queue, consumer): (QueueAddr, ConsumerId)) -> Receipts {
-        let is_its = |receipt: &Receipt| (receipt.queue, receipt.consumer) == (queue, Some(consumer));
+    /// Takes out all messages that came from one queue to one consumer, or were fetched from it. Their tags are no mistake if they are settled later.
+    pub fn give_back(&mut self, origin: Origin) -> Receipts {
+        let is_its = |receipt: &Receipt| receipt.origin() == origin;
         let (its, others): (Vec<_>, Vec<_>) = self.unsettled().partition(|(_, receipt)| is_its(receipt));
         let mut receipts = Receipts::default();
         its.iter().for_each(|&(_, receipt)| receipts.push(receipt));
@@ -369,9 +369,9 @@ mod tests {
         let mut window = window(2);
         (3..=6).for_each(|n| assert_eq!(window.push(Receipt { consumer: Some(consumer), ..receipt(n) }), n));
         window.push(receipt(7));
-        let queue = receipt(0).queue;
-        assert_eq!((window.oldest((queue, consumer)), window.give_back((queue, consumer)).len()), (Some(3), 4));
-        assert_eq!((window.oldest((queue, consumer)), window.next_tag()), (None, 8));
+        let origin = (receipt(0).queue, Some(consumer));
+        assert_eq!((window.oldest(origin), window.give_back(origin).len()), (Some(3), 4));
+        assert_eq!((window.oldest(origin), window.next_tag()), (None, 8));
         assert_eq!(settle(&mut window, 4, false), Some(vec![]));
         assert_eq!(settle(&mut window, 4, false), None, "once");
         assert_eq!(settle(&mut window, 5, true), Some(vec![1, 2]));

@@ -105,7 +105,7 @@ fn a_message_can_be_fetched() {
     for no_ack in [false, true] {
         peer.send(1, basic::Get { queue: "q", no_ack, ..Default::default() });
         assert_eq!(peer.request, Some(Request::Get { queue: "q".into(), no_ack }));
-        peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 4, &message(b"m"));
+        peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 4, None, &message(b"m"));
     }
     peer.send(1, basic::Get { queue: "q", ..Default::default() });
     peer.answer(Notice::Empty);
@@ -159,14 +159,14 @@ fn who_asks_and_never_reads_is_stalled() {
     for _ in 0..40 {
         peer.send(1, basic::Get { queue: "q", no_ack: true, ..Default::default() });
         if peer.session.is_parked() {
-            peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 1, &message(&body));
+            peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 1, None, &message(&body));
         }
     }
     assert!(peer.session.is_stalled());
     let gets = |peer: &mut Peer| peer.said().iter().filter(|said| said.contains("get-ok")).count();
     assert_eq!(gets(&mut peer), 32);
     peer.run();
-    peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 1, &message(&body));
+    peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 1, None, &message(&body));
     assert_eq!(gets(&mut peer), 1);
 }
 

@@ -90,7 +90,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
         Some(Request::Consume { .. }) => Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default(), timeout_ms: None },
         Some(Request::Get { .. }) if rng.below(2) == 0 => Notice::Empty,
         Some(Request::Get { .. }) => {
-            peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 0, &message(b"m"));
+            peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 0, None, &message(b"m"));
             return peer.run();
         }
         Some(Request::Cancel { .. }) => Notice::Done,
