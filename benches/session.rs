@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringmq::base::ids::{ConnAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use ringmq::base::outgoing::Outgoing;
-use ringmq::base::quota::Quota;
 use ringmq::config::Config;
 use ringmq::contract::{Entry, Notice, Outcome, Receipts, Request, Tags, VhostId};
 use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp, Table};
@@ -17,7 +16,7 @@ use ringmq::protocol::amqp::content::write_content;
 use ringmq::protocol::amqp::frame::PROTOCOL_HEADER;
 use ringmq::protocol::amqp::method::argument::Octets;
 use ringmq::protocol::amqp::method::{basic, channel, confirm, connection};
-use ringmq::protocol::amqp::session::{Contents, Event, Session};
+use ringmq::protocol::amqp::session::{ChannelQuotas, Contents, Event, Session};
 
 /// Messages that are delivered, or published, before the clock starts.
 const WINDOWS: [u64; 2] = [100, 10_000];
@@ -63,7 +62,7 @@ impl Peer {
             match event {
                 Event::Starved => break,
                 Event::Login(_) => self.session.logged_in(true),
-                Event::OpenVhost(_) => self.session.opened(Ok((VhostId(0), Quota::default()))),
+                Event::OpenVhost(_) => self.session.opened(Ok((VhostId(0), ChannelQuotas::default()))),
                 Event::Request { request: Request::Consume { index, .. }, .. } => {
                     self.consumer = index;
                     self.session.answer(Notice::Consuming { queue: queue(), consumer: ConsumerId::default(), timeout_ms: None });

@@ -149,6 +149,7 @@ mod tests {
             ("--max-message-size 1g", "from 1 to 512MiB"),
             ("--log loud", "off, error, warn"),
             ("--heartbeat", "--heartbeat"),
+            ("--max-channels 0", "from 1 to 4294967295"),
             ("--consumer-timeout soon", "from 0 to"),
             ("--memory-high-watermark 1.5", "from 0 to 1, such as 0.6, or a size"),
             ("--disk-free-limit much", "such as 50MB"),
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn settings_are_flags_in_other_words() {
-        let settings = "listeners.tcp.default = 5673\nheartbeat = 7\nmax_connections = 9\nframe_max = 64KB\ndisk_free_limit.relative = 1.5\n\
+        let settings = "listeners.tcp.default = 5673\nheartbeat = 7\nmax_connections = 9\nchannel_max_per_node = 8\nframe_max = 64KB\ndisk_free_limit.relative = 1.5\n\
                         tcp_listen_options.nodelay = false\ntcp_listen_options.backlog = 128\nhandshake_timeout = 20000\nlog.console.level = warning";
         let (config, warnings) = run_with("", settings).expect("a configuration");
         let expected = Config {
@@ -201,6 +202,7 @@ mod tests {
             cpus: vec![0, 1, 2, 3],
             heartbeat: 7,
             max_connections: 9,
+            max_channels: Some(8),
             frame_max: 64 << 10,
             disk_free_limit: Watermark::Fraction(1.5),
             tcp_nodelay: false,

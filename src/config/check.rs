@@ -43,6 +43,7 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         max_message_size: args.max_message_size,
         trust_client_deaths: !args.ignore_client_deaths,
         max_connections: args.max_connections,
+        max_channels: args.max_channels,
         loopback_users: args.loopback_users.0,
         memory_high_watermark: args.memory_high_watermark,
         disk_free_limit: args.disk_free_limit,

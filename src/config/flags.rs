@@ -163,6 +163,10 @@ pub struct Flags {
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number::<usize, 1, 10_000_000>)]
     pub max_connections: usize,
 
+    /// Most channels at a time, all connections together; one more is refused [default: no limit]
+    #[arg(long, value_name = "N", value_parser = number::<u32, 1, { u32::MAX as u64 }>)]
+    pub max_channels: Option<u32>,
+
     /// Users who may log in over loopback only, separated by commas; none: all may from everywhere
     #[arg(long, value_name = "NAMES", default_value = "guest", value_parser = names)]
     pub loopback_users: Names,

@@ -68,6 +68,8 @@ pub struct Config {
     pub max_message_size: usize,
     /// Most connections of the whole broker.
     pub max_connections: usize,
+    /// Most channels of the whole broker; none: as many as are wanted.
+    pub max_channels: Option<u32>,
     /// Users who may log in over loopback only.
     pub loopback_users: Vec<String>,
     /// Memory beyond which publishers are blocked.
@@ -174,6 +176,7 @@ impl Default for Config {
             trust_client_deaths: true,
             max_message_size: 16 << 20,
             max_connections: 100_000,
+            max_channels: None,
             loopback_users: vec!["guest".into()],
             memory_high_watermark: Watermark::Fraction(0.6),
             disk_free_limit: Watermark::Bytes(50_000_000),

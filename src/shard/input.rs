@@ -19,7 +19,7 @@ use crate::broker::access;
 use crate::broker::exchange::Chance;
 use crate::broker::router::{self, Publisher};
 use crate::contract::{Fault, Outcome, Receipt, RouteSet};
-use crate::protocol::amqp::session::{BodyLoan, Contents, Event, Login, Publish};
+use crate::protocol::amqp::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
 
 impl Shard {
     /// Bytes from the socket. The shard keeps what it needs of them.
@@ -200,10 +200,10 @@ impl Shard {
     fn on_open_vhost(&mut self, id: ConnId, name: &str) {
         let Some(conn) = self.conns.touch(id) else { return };
         log::info!("{} -> {}: user '{}' opens vhost '{name}'", conn.peer, conn.local, conn.user().name);
-        let opened = access::open_vhost(&self.catalog, &self.opened_connections, conn.user(), name);
+        let opened = access::open_vhost(&self.catalog, &self.quotas.opened_connections, conn.user(), name);
         conn.session.opened(opened.map(|(vhost, channels, stay)| {
             conn.stay = Some(stay);
-            (vhost, channels)
+            (vhost, ChannelQuotas { of_user: channels, in_broker: self.quotas.channels.clone() })
         }));
     }
 

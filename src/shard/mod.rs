@@ -90,9 +90,9 @@ pub use turn::Turn;
 pub struct Shard {
     id: ShardId,
     config: Arc<Config>,
-    /// Connections of the whole broker, and those of them that have opened a virtual host.
+    /// Connections of the whole broker.
     connection_count: Arc<AtomicUsize>,
-    opened_connections: Quota,
+    quotas: BrokerQuotas,
     /// The broker's alarms, and those of them that the connections here know of.
     alarms: Arc<Alarms>,
     known_alarms: AlarmSet,
@@ -223,9 +223,16 @@ pub enum Deed {
 struct Common {
     config: Arc<Config>,
     connection_count: Arc<AtomicUsize>,
-    opened_connections: Quota,
+    quotas: BrokerQuotas,
     alarms: Arc<Alarms>,
     founding: [Change; 3],
+}
+
+/// How many connections that have opened a virtual host, and channels, the broker may have.
+#[derive(Clone, Default)]
+struct BrokerQuotas {
+    opened_connections: Quota,
+    channels: Quota,
 }
 
 /// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
@@ -234,11 +241,12 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let common = Common {
         config: config.clone(),
         connection_count: Arc::default(),
-        opened_connections: Quota::default(),
+        quotas: BrokerQuotas::default(),
         alarms: Arc::default(),
         founding: Change::of_a_new_broker(),
     };
-    common.opened_connections.set_max(u32::try_from(config.max_connections).ok());
+    common.quotas.opened_connections.set_max(u32::try_from(config.max_connections).ok());
+    common.quotas.channels.set_max(config.max_channels);
     let mut seeds = Rng::seeded(seed);
     let mut shards: Vec<Shard> = (0..count).map(|id| Shard::new(ShardId(id), &common, seeds.next_u64())).collect();
     for low in 0..count as usize {
@@ -305,12 +313,12 @@ pub fn restore(shards: &mut [Shard], found: Found) {
 
 impl Shard {
     fn new(id: ShardId, common: &Common, seed: u64) -> Shard {
-        let Common { config, connection_count, opened_connections, alarms, founding } = common;
+        let Common { config, connection_count, quotas, alarms, founding } = common;
         let (rng, reply_key) = seeded(seed);
         Shard {
             id,
             connection_count: connection_count.clone(),
-            opened_connections: opened_connections.clone(),
+            quotas: quotas.clone(),
             alarms: alarms.clone(),
             known_alarms: AlarmSet::default(),
             reply_key,

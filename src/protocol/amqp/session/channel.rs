@@ -5,8 +5,9 @@ use super::confirms::Confirms;
 use super::consumers::Consumers;
 use super::transaction::Transaction;
 use super::unacked::Unacked;
-use crate::base::quota::Place;
-use crate::contract::{Origin, Receipts, RouteCache};
+use crate::base::quota::{Place, Quota};
+use crate::contract::{Code, Fault, Origin, Receipts, RouteCache};
+use crate::protocol::amqp::NODE;
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -35,8 +36,36 @@ pub struct Channel {
     pub last_queue: Box<str>,
     /// Where its last message went.
     pub route_cache: RouteCache,
-    /// Its place among its user's channels, for as long as it is in the table.
-    pub _place: Option<Place>,
+    /// Its places among the channels of its user and of the broker, for as long as it is in the table.
+    pub _places: Option<Places>,
+}
+
+/// How many channels there may be.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelQuotas {
+    /// Of the user.
+    pub of_user: Quota,
+    /// Of the broker.
+    pub in_broker: Quota,
+}
+
+/// What a channel takes of them.
+pub type Places = [Place; 2];
+
+impl ChannelQuotas {
+    /// Takes the places of a channel of this user.
+    pub fn take(&self, user: &[u8]) -> Result<Places, Fault> {
+        let refused = |text| Fault::new(Code::NotAllowed, text);
+        let of_user = self.of_user.take().map_err(|max| {
+            let user = String::from_utf8_lossy(user);
+            refused(format!("number of channels opened for user '{user}' has reached the maximum allowed user limit of {max}"))
+        })?;
+        let in_broker = self
+            .in_broker
+            .take()
+            .map_err(|max| refused(format!("number of channels opened on node '{NODE}' has reached the maximum allowed limit of {max}")))?;
+        Ok([of_user, in_broker])
+    }
 }
 
 /// A channel's consumer of replies (row S15).
@@ -135,7 +164,7 @@ impl Channels {
     }
 
     /// Opens a channel whose number is free.
-    pub fn open(&mut self, number: u16, place: Place) {
+    pub fn open(&mut self, number: u16, places: Places) {
         let at = usize::from(number) / PAGE;
         if at >= self.pages.len() {
             self.pages.resize_with(at + 1, || None);
@@ -143,7 +172,7 @@ impl Channels {
         let page = self.pages[at].get_or_insert_with(|| Box::new(std::array::from_fn(|_| None)));
         let before = page[usize::from(number) % PAGE].replace(Box::new(Channel {
             generation: self.opened,
-            _place: Some(place),
+            _places: Some(places),
             ..Channel::default()
         }));
         assert!(before.is_none(), "only a free number is opened");
@@ -170,18 +199,31 @@ const PAGE: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::quota::Quota;
 
     #[test]
     fn any_number_can_be_a_channel() {
         let mut channels = Channels::default();
         for number in [1, 65535, 31, 32] {
-            channels.open(number, Quota::default().take().expect("there is no limit"));
+            channels.open(number, ChannelQuotas::default().take(b"u").expect("there is no limit"));
             assert!(channels.find(number).is_some());
         }
         assert_eq!((channels.len(), channels.numbers()), (4, vec![1, 31, 32, 65535]));
         assert!(channels.remove(32).is_some() && channels.remove(32).is_none() && channels.find(33).is_none());
         assert_eq!(channels.numbers(), [1, 31, 65535]);
+    }
+
+    #[test]
+    fn the_limit_of_the_user_is_told_before_that_of_the_broker() {
+        let quotas = ChannelQuotas::default();
+        let refusal = || quotas.take(b"u").map(|_| ()).map_err(|fault| fault.text);
+        quotas.in_broker.set_max(Some(1));
+        let first = quotas.take(b"u");
+        assert_eq!(refusal(), Err("number of channels opened on node 'ringmq' has reached the maximum allowed limit of 1".into()));
+        assert_eq!(quotas.of_user.taken(), 1, "its place is given back");
+        quotas.of_user.set_max(Some(1));
+        assert_eq!(refusal(), Err("number of channels opened for user 'u' has reached the maximum allowed user limit of 1".into()));
+        drop(first);
+        assert_eq!(refusal(), Ok(()));
     }
 
     #[test]

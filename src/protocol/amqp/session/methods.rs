@@ -54,14 +54,10 @@ impl Session {
             let text = format!("number of channels opened ({count}) has reached the negotiated channel_max ({max})");
             return self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
         }
-        match (self.channel_quota.take(), method) {
-            (Err(max), _) => {
-                let user = String::from_utf8_lossy(&self.client.user);
-                let text = format!("number of channels opened for user '{user}' has reached the maximum allowed user limit of {max}");
-                self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
-            }
-            (Ok(place), Method::ChannelOpen(_)) => {
-                self.channels.open(number, place);
+        match (self.channel_quotas.take(&self.client.user), method) {
+            (Err(fault), _) => self.fail(0, (0, 0), fault),
+            (Ok(places), Method::ChannelOpen(_)) => {
+                self.channels.open(number, places);
                 channel::OpenOk::default().write(number, self.output.bytes_mut());
             }
             _ => self.fail(0, self.method, Fault::new(Code::ChannelError, "expected 'channel.open'")),

@@ -40,6 +40,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use assembly::Assembled;
+pub use channel::ChannelQuotas;
 pub use deadlines::{GivenUp, Late};
 pub use delivery::Delivery;
 pub use event::{Contents, Ended, Event, Login, Publish, Room};
@@ -49,7 +50,6 @@ pub use transaction::Transaction;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::limits::OUTPUT_SIZE_STALL;
 use crate::base::outgoing::Outgoing;
-use crate::base::quota::Quota;
 use crate::base::rng::Rng;
 use crate::config::Config;
 use crate::contract::{Fault, RouteCache, VhostId};
@@ -75,7 +75,7 @@ pub struct Session {
     vhost: VhostId,
     vhost_name: Box<str>,
     channels: Channels,
-    channel_quota: Quota,
+    channel_quotas: ChannelQuotas,
     /// The method that is being carried out: a close frame names it.
     method: MethodIds,
     /// What must be answered before the next poll.
@@ -156,7 +156,7 @@ impl Session {
             vhost: VhostId::default(),
             vhost_name: Box::default(),
             channels: Channels::default(),
-            channel_quota: Quota::default(),
+            channel_quotas: ChannelQuotas::default(),
             method: (0, 0),
             parked: None,
             announcements: VecDeque::new(),

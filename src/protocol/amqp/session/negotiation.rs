@@ -11,6 +11,7 @@ use super::*;
 use crate::base::limits::{FRAME_SIZE_INITIAL, FRAME_SIZE_MIN};
 use crate::contract::Code;
 use crate::message::{ErlangBinary, Table, TableBuilder, TableRef, Value};
+use crate::protocol::amqp::NODE;
 use crate::protocol::amqp::frame::PROTOCOL_HEADER;
 use crate::protocol::amqp::method::{Method, MethodError, connection};
 
@@ -181,15 +182,15 @@ impl Session {
         self.stage = Stage::Opening;
     }
 
-    /// Whether [`Event::OpenVhost`] is accepted; then also the quota of the user's channels.
-    pub fn opened(&mut self, opened: Result<(VhostId, Quota), Fault>) {
+    /// Whether [`Event::OpenVhost`] is accepted; then also how many channels there may be.
+    pub fn opened(&mut self, opened: Result<(VhostId, ChannelQuotas), Fault>) {
         assert!(matches!(self.parked.take(), Some(Parked::Vhost)), "a virtual host was asked for");
         if self.stage != Stage::Opening {
             return;
         }
         match opened {
-            Ok((vhost, channel_quota)) => {
-                (self.vhost, self.channel_quota) = (vhost, channel_quota);
+            Ok((vhost, channel_quotas)) => {
+                (self.vhost, self.channel_quotas) = (vhost, channel_quotas);
                 self.stage = Stage::Running;
                 self.keepalive.start_heartbeats(self.client.heartbeat);
                 connection::OpenOk::default().write(0, self.output.bytes_mut());
@@ -276,7 +277,7 @@ fn server_properties(config: &Config) -> Table {
     let capabilities = CAPABILITIES.iter().fold(TableBuilder::new(), |table, name| table.bool(name, true)).build();
     TableBuilder::new()
         .table("capabilities", &capabilities)
-        .text("cluster_name", "ringmq")
+        .text("cluster_name", NODE)
         .text("copyright", "Copyright (c) the RingMQ authors.")
         .text("information", "Licensed under the Apache License 2.0.")
         .text("platform", "Rust")

@@ -102,7 +102,7 @@ impl Peer {
             }
             Happened::Vhost(name) => {
                 let missing = Fault::new(Code::NotAllowed, format!("vhost {name} not found"));
-                self.session.opened(if &*name == "/" { Ok((VhostId(0), Quota::default())) } else { Err(missing) });
+                self.session.opened(if &*name == "/" { Ok((VhostId(0), ChannelQuotas::default())) } else { Err(missing) });
                 self.events.push(format!("vhost {name}"));
             }
             Happened::Assembled => {
