@@ -111,7 +111,7 @@ mod tests {
     fn run_with(line: &str, settings: &str) -> Result<(Config, Warnings), String> {
         let words = ["ringmq"].into_iter().chain(line.split_whitespace()).map(OsString::from);
         match parse(words)? {
-            Asked::Run(invocation) => invocation.configure(&conf::parse(settings, "f")?, &[0, 1, 2, 3]),
+            Asked::Run(invocation) => invocation.configure(&conf::settings(settings)?, &[0, 1, 2, 3]),
             Asked::Perform(task) => Err(format!("{task:?}")),
             Asked::Print(text) => Err(text),
         }

@@ -1,13 +1,33 @@
-//! RabbitMQ's configuration format (`rabbitmq.conf`): text → settings in their order.
+//! RabbitMQ's configuration format (`rabbitmq.conf`): text → settings in their order, and the files to be read between them.
 //!
 //! ```text
 //! # a comment
 //! listeners.tcp.local = 127.0.0.1:5672   # another
 //! default_pass        = 'a # b'          quotes keep what would begin a comment
 //! loopback_users.first\.last = true      \. is a dot inside a name
+//! default_pass        = $(<secret)       what a file holds
+//! include conf.d/*.conf                  the settings of other files stand here
 //! ```
 //!
-//! A line holds a setting, a comment or nothing; anything else is refused, as RabbitMQ does.
+//! A line holds a setting, an include, a comment or nothing; anything else is refused, as RabbitMQ does. Paths are relative to the file.
+
+/// A line that says something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// It sets something.
+    Setting(Setting),
+    /// It stands for the settings of files.
+    Include(Include),
+}
+
+/// Files whose settings are meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Include {
+    /// Their path; `*` in the last name stands for any letters.
+    pub pattern: String,
+    /// The file and line that says so.
+    pub place: String,
+}
 
 /// One setting, not understood yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,27 +40,40 @@ pub struct Setting {
     pub place: String,
 }
 
+impl Setting {
+    /// The file whose text is the value.
+    pub fn value_file(&self) -> Option<&str> {
+        self.value.strip_prefix("$(<")?.strip_suffix(')').map(str::trim)
+    }
+}
+
 /// Reads the text of a file; `name` is the file's, for messages.
 ///
 /// # Errors
 /// One sentence: which line is none.
-pub fn parse(text: &str, name: &str) -> Result<Vec<Setting>, String> {
-    let mut settings = Vec::new();
+pub fn parse(text: &str, name: &str) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let place = format!("{name}:{number}");
         let line = line.trim_matches(BLANK);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match setting(line) {
-            Some((key, value)) => settings.push(Setting { key, value, place }),
-            None if line.starts_with("include ") => {
-                return Err(format!("{place}: files are not included by others: give each with --config"));
-            }
-            None => return Err(format!("{place} is no setting: write KEY = VALUE")),
-        }
+        lines.push(match (setting(line), included(line)) {
+            (Some((key, value)), _) => Line::Setting(Setting { key, value, place }),
+            (None, Some(pattern)) => Line::Include(Include { pattern: pattern.to_owned(), place }),
+            (None, None) => return Err(format!("{place} is no setting: write KEY = VALUE, or include PATH")),
+        });
     }
-    Ok(settings)
+    Ok(lines)
+}
+
+/// The path behind `include`: RabbitMQ takes letters, digits and some signs.
+fn included(line: &str) -> Option<&str> {
+    let path = line.strip_prefix("include")?.strip_prefix(BLANK)?;
+    let path = path.split('#').next().unwrap_or_default().trim_matches(BLANK);
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*/".contains(&byte);
+    (!path.is_empty() && path.bytes().all(legal)).then_some(path)
 }
 
 fn setting(line: &str) -> Option<(Vec<String>, String)> {
@@ -65,6 +98,16 @@ fn unquoted(value: &str) -> Option<String> {
 
 const BLANK: [char; 2] = [' ', '\t'];
 
+/// The settings of a file `f` that includes no others.
+#[cfg(test)]
+pub fn settings(text: &str) -> Result<Vec<Setting>, String> {
+    let only = |line| match line {
+        Line::Setting(setting) => setting,
+        Line::Include(include) => panic!("{include:?}"),
+    };
+    parse(text, "f").map(|lines| lines.into_iter().map(only).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +115,7 @@ mod tests {
     /// Keys with `.` and values with `=` between them.
     fn read(text: &str) -> Result<Vec<String>, String> {
         let show = |setting: Setting| format!("{}={}", setting.key.join("/"), setting.value);
-        parse(text, "f").map(|settings| settings.into_iter().map(show).collect())
+        settings(text).map(|settings| settings.into_iter().map(show).collect())
     }
 
     #[test]
@@ -103,15 +146,38 @@ mod tests {
     fn what_is_no_setting_is_refused_by_its_line() {
         for line in ["a . b = 1", "a =", "a", "a = #b", "a:b = 1", "a = 'x' y", "= b", "a. = b", ".a = b", "a..b = 1", "ä = 1"] {
             let refusal = read(&format!("x = 1\n{line}\n"));
-            assert_eq!(refusal, Err("f:2 is no setting: write KEY = VALUE".into()), "{line}");
+            assert_eq!(refusal, Err("f:2 is no setting: write KEY = VALUE, or include PATH".into()), "{line}");
         }
-        assert_eq!(read("include conf.d/*.conf"), Err("f:1: files are not included by others: give each with --config".into()));
-        assert!(read("include = 1").is_ok());
+    }
+
+    #[test]
+    fn includes_are_read_as_rabbitmq_reads_them() {
+        for (line, path) in [
+            ("include conf.d/*.conf", "conf.d/*.conf"),
+            ("  include\t/a/b-c_d.conf # why", "/a/b-c_d.conf"),
+            ("include a#b", "a"),
+            ("include a ", "a"),
+        ] {
+            let include = Include { pattern: path.into(), place: "f:1".into() };
+            assert_eq!(parse(line, "f"), Ok(vec![Line::Include(include)]), "{line}");
+        }
+        for line in ["include", "include ", "include #a", "include a b", "include a?.conf", "includes a", "include 'a'"] {
+            assert!(parse(line, "f").is_err(), "{line}");
+        }
+        assert_eq!(read("include = 1"), Ok(vec!["include=1".into()]));
+    }
+
+    #[test]
+    fn a_value_may_be_a_file() {
+        let file = |text: &str| settings(text).expect("a setting")[0].value_file().map(str::to_owned);
+        assert_eq!(file("a = $(<secret)"), Some("secret".into()));
+        assert_eq!(file("a = $(< /run/a b ) # why"), Some("/run/a b".into()));
+        assert_eq!((file("a = $(secret)"), file("a = x$(<secret)"), file("a = '$(<secret'")), (None, None, None));
     }
 
     #[test]
     fn a_setting_knows_its_line() {
-        let settings = parse("\n# c\na = 1\n", "/etc/rabbitmq.conf").expect("a setting");
-        assert_eq!(settings[0].place, "/etc/rabbitmq.conf:3");
+        let lines = parse("\n# c\na = 1\n", "/etc/rabbitmq.conf").expect("a setting");
+        assert!(matches!(&lines[0], Line::Setting(setting) if setting.place == "/etc/rabbitmq.conf:3"));
     }
 }

@@ -173,7 +173,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Defaults, String> {
         let mut defaults = Defaults::default();
-        conf::parse(text, "f")?.iter().try_for_each(|setting| defaults.take(setting).unwrap_or_else(|| Err("another".into())))?;
+        conf::settings(text)?.iter().try_for_each(|setting| defaults.take(setting).unwrap_or_else(|| Err("another".into())))?;
         Ok(defaults)
     }
 

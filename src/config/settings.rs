@@ -1,7 +1,7 @@
 //! Settings in RabbitMQ's words → flags of ours.
 //!
 //! ```text
-//! file, environment ─ conf::parse ─▶ Setting ─ known? ─▶ flag=value ─▶ read like the command line
+//! files, environment ─ conf::parse ─▶ Setting ─ known? ─▶ flag=value ─▶ read like the command line
 //!                                              └ no: a warning
 //! ```
 //!
@@ -262,7 +262,7 @@ mod tests {
 
     /// The flags of some lines, or the refusal.
     fn read(text: &str) -> Result<String, String> {
-        let (given, _, warnings) = flags(&conf::parse(text, "f")?)?;
+        let (given, _, warnings) = flags(&conf::settings(text)?)?;
         assert_eq!(warnings, Warnings::new());
         Ok(given.into_iter().map(|given| given.argument).collect::<Vec<_>>().join(" "))
     }
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_told_and_left_out() {
         let text = "heartbeat = 1\n\nssl_options.password = encrypted:x\nlisteners.tcp.a.b = 1\nqueue_leader_locator = balanced";
-        let (given, _, warnings) = flags(&conf::parse(text, "f").expect("settings")).expect("nothing wrong");
+        let (given, _, warnings) = flags(&conf::settings(text).expect("settings")).expect("nothing wrong");
         assert_eq!(given.len(), 1);
         let expected = ["f:3: ssl_options.password", "f:4: listeners.tcp.a.b", "f:5: queue_leader_locator"];
         assert_eq!(warnings, expected.map(|place| format!("{place} means nothing to this broker and is left out")));

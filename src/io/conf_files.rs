@@ -1,25 +1,25 @@
-//! Reads configuration files: one by one, or all `*.conf` of a directory in the order of their names.
+//! Reads configuration files: one by one, or all `*.conf` of a directory in the order of their names; and the files that these include or take values
+//! from.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
 use super::storage::unusable;
-use crate::config::conf::{self, Setting};
+use crate::config::conf::{self, Include, Line, Setting};
 
 /// The settings in these files and directories, in order.
 ///
 /// # Errors
 /// One sentence: a file cannot be read, or one of its lines is no setting.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Setting>, StartError> {
-    let mut settings = Vec::new();
+    let mut reader = Reader::default();
     for path in paths {
-        for file in files(path, "conf")? {
-            let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
-            settings.extend(conf::parse(&text, &file.display().to_string()).map_err(StartError)?);
-        }
+        files(path, "conf")?.iter().try_for_each(|file| reader.read(file))?;
     }
-    Ok(settings)
+    Ok(reader.settings)
 }
 
 /// The file of this name, which may lack its extension; or of a directory, all files with the extension, sorted by name.
@@ -31,11 +31,89 @@ pub fn files(path: &Path, extension: &str) -> Result<Vec<PathBuf>, StartError> {
         let extended = path.with_added_extension(extension);
         return Ok(vec![if !path.exists() && extended.exists() { extended } else { path.to_owned() }]);
     }
-    let list = || fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-    let mut files = list().map_err(|error| unusable(path, &error))?;
+    let mut files = list(path)?;
     files.retain(|file| file.extension().is_some_and(|found| found == extension));
-    files.sort();
     Ok(files)
+}
+
+/// What is in a directory, sorted by name.
+fn list(directory: &Path) -> Result<Vec<PathBuf>, StartError> {
+    let entries = fs::read_dir(directory).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let mut paths: Vec<PathBuf> = entries.map_err(|error| unusable(directory, &error))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Follows what files include.
+#[derive(Default)]
+struct Reader {
+    settings: Vec<Setting>,
+    /// The file that is read, and those that include it.
+    open: Vec<PathBuf>,
+}
+
+impl Reader {
+    fn read(&mut self, file: &Path) -> Result<(), StartError> {
+        let text = fs::read_to_string(file).map_err(|error| unusable(file, &error))?;
+        let lines = conf::parse(&text, &file.display().to_string()).map_err(StartError)?;
+        self.open.push(file.canonicalize().map_err(|error| unusable(file, &error))?);
+        let beside = file.parent().unwrap_or(Path::new(""));
+        for line in lines {
+            match line {
+                Line::Setting(setting) => self.settings.push(with_value(setting, beside)?),
+                Line::Include(include) => self.include(&include, beside)?,
+            }
+        }
+        self.open.pop();
+        Ok(())
+    }
+
+    fn include(&mut self, include: &Include, beside: &Path) -> Result<(), StartError> {
+        for file in included(&beside.join(&include.pattern))? {
+            if file.canonicalize().is_ok_and(|path| self.open.contains(&path)) {
+                return Err(StartError(format!(
+                    "{}: {} would be read for ever, because it includes itself",
+                    include.place,
+                    file.display()
+                )));
+            }
+            self.read(&file)?;
+        }
+        Ok(())
+    }
+}
+
+/// The files that a pattern means, sorted by name; as in RabbitMQ there may be none.
+fn included(pattern: &Path) -> Result<Vec<PathBuf>, StartError> {
+    let (Some(directory), Some(name)) = (pattern.parent(), pattern.file_name()) else { return Ok(Vec::new()) };
+    let directory = if directory == Path::new("") { Path::new(".") } else { directory };
+    if fs::metadata(directory).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
+    let mut files = list(directory)?;
+    files.retain(|file| file.file_name().is_some_and(|found| matches(name, found)));
+    Ok(files)
+}
+
+/// Whether a name is one that `*.conf` means.
+fn matches(pattern: &OsStr, name: &OsStr) -> bool {
+    let parts: Vec<&[u8]> = pattern.as_encoded_bytes().split(|&byte| byte == b'*').collect();
+    let [first, middle @ .., last] = &parts[..] else { return pattern == name };
+    let rest = name.as_encoded_bytes().strip_prefix(*first).and_then(|rest| rest.strip_suffix(*last));
+    let find = |rest: &mut &[u8], part: &&[u8]| {
+        let at = (0..=rest.len()).find(|&at| rest[at..].starts_with(part))?;
+        *rest = &rest[at + part.len()..];
+        Some(())
+    };
+    rest.is_some_and(|mut rest| middle.iter().all(|part| find(&mut rest, part).is_some()))
+}
+
+/// The setting with what the file holds that it names, without a line's end.
+fn with_value(setting: Setting, beside: &Path) -> Result<Setting, StartError> {
+    let Some(file) = setting.value_file().map(|name| beside.join(name)) else { return Ok(setting) };
+    let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
+    let value = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(Setting { value: value.to_owned(), ..setting })
 }
 
 #[cfg(test)]
@@ -43,21 +121,94 @@ mod tests {
     use super::*;
     use crate::io::process;
 
+    /// A fresh directory, removed at the end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Scratch {
+            Scratch(std::env::temp_dir().join(format!("ringmq-conf-{:016x}", u64::from_ne_bytes(process::random()))))
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            let path = self.0.join(name);
+            fs::create_dir_all(path.parent().expect("it is in our directory")).expect("a directory of ours");
+            fs::write(path, text).expect("a directory of ours");
+        }
+
+        /// The values of a file or directory, in order.
+        fn values(&self, name: &str) -> Result<String, String> {
+            let settings = read(&[self.0.join(name)]).map_err(|error| error.0)?;
+            Ok(settings.into_iter().map(|setting| setting.value).collect())
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
     #[test]
     fn a_directory_is_read_in_the_order_of_its_names() {
-        let scratch = std::env::temp_dir().join(format!("ringmq-conf-{:016x}", u64::from_ne_bytes(process::random())));
-        let write = |name: &str, text: &str| fs::write(scratch.join(name), text).expect("a directory of ours");
-        fs::create_dir(&scratch).expect("a fresh name");
-        write("20.conf", "b = 2");
-        write("10.conf", "a = 1\nb = 1");
-        write("10.conf.bak", "nonsense");
-        let read_values = |path: &Path| read(&[path.to_owned()]).map(|settings| settings.into_iter().map(|s| s.value).collect::<String>());
-        assert_eq!(read_values(&scratch), Ok("112".into()));
-        assert_eq!(read_values(&scratch.join("20")), Ok("2".into()), "the extension may be left out");
-        assert!(read_values(&scratch.join("30")).expect_err("no such file").0.contains("30 cannot be used"));
-        write("30.conf", "\nnonsense");
-        let place = scratch.join("30.conf:2");
-        assert_eq!(read_values(&scratch), Err(StartError(format!("{} is no setting: write KEY = VALUE", place.display()))));
-        fs::remove_dir_all(&scratch).expect("ours");
+        let scratch = Scratch::new();
+        scratch.write("20.conf", "b = 2");
+        scratch.write("10.conf", "a = 1\nb = 1");
+        scratch.write("10.conf.bak", "nonsense");
+        assert_eq!(scratch.values(""), Ok("112".into()));
+        assert_eq!(scratch.values("20"), Ok("2".into()), "the extension may be left out");
+        assert!(scratch.values("30").expect_err("no such file").contains("30 cannot be used"));
+        scratch.write("30.conf", "\nnonsense");
+        let place = scratch.0.join("30.conf:2");
+        assert_eq!(scratch.values(""), Err(format!("{} is no setting: write KEY = VALUE, or include PATH", place.display())));
+    }
+
+    #[test]
+    fn files_are_included_where_they_are_named() {
+        let scratch = Scratch::new();
+        scratch.write("main.conf", "a = 1\ninclude conf.d/*.conf\ninclude missing.conf\ninclude missing/*\na = 2");
+        scratch.write("conf.d/20.conf", "a = 5\ninclude sub/x.conf");
+        scratch.write("conf.d/10.conf", "a = 4");
+        scratch.write("conf.d/10.bak", "nonsense");
+        scratch.write("conf.d/sub/x.conf", "a = 6");
+        assert_eq!(scratch.values("main.conf"), Ok("14562".into()));
+        scratch.write("twice.conf", "include conf.d/10.conf\ninclude ./conf.d/10.conf");
+        assert_eq!(scratch.values("twice.conf"), Ok("44".into()));
+        scratch.write("absolute.conf", &format!("include {}", scratch.0.join("conf.d/1*").display()));
+        let refusal = scratch.values("absolute.conf").expect_err("a file that is none");
+        assert!(refusal.ends_with("10.bak:1 is no setting: write KEY = VALUE, or include PATH"), "{refusal}");
+    }
+
+    #[test]
+    fn who_includes_itself_is_told() {
+        let scratch = Scratch::new();
+        scratch.write("a.conf", "include b.conf");
+        scratch.write("b.conf", "x = 1\ninclude ./a.conf");
+        let (b, a) = (scratch.0.join("b.conf:2"), scratch.0.join("a.conf"));
+        let expected = format!("{}: {} would be read for ever, because it includes itself", b.display(), a.display());
+        assert_eq!(scratch.values("a.conf"), Err(expected));
+    }
+
+    #[test]
+    fn values_come_from_files() {
+        let scratch = Scratch::new();
+        scratch.write("conf.d/a.conf", "a = $(<../secret)\nb = $(<two)");
+        scratch.write("secret", "p w\n");
+        scratch.write("conf.d/two", "x\n\n");
+        assert_eq!(scratch.values("conf.d/a.conf"), Ok("p wx\n".into()));
+        scratch.write("b.conf", "a = $(<none)");
+        assert!(scratch.values("b.conf").expect_err("no such file").contains("none cannot be used"));
+    }
+
+    #[test]
+    fn a_star_is_any_letters() {
+        let is = |pattern: &str, name: &str| matches(pattern.as_ref(), name.as_ref());
+        for (pattern, name) in
+            [("*.conf", "a.conf"), ("*.conf", ".conf"), ("*", "x"), ("a*b*c", "abc"), ("a*b*c", "axbxbxc"), ("x", "x"), ("a**", "a")]
+        {
+            assert!(is(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("*.conf", "a.config"), ("a*a", "a"), ("a*b*c", "acb"), ("a*b*c", "ac"), ("x", "xx"), ("*x", "")] {
+            assert!(!is(pattern, name), "{pattern} {name}");
+        }
     }
 }

@@ -114,7 +114,7 @@ mod tests {
 
     fn defaults(text: &str) -> Defaults {
         let mut defaults = Defaults::default();
-        for setting in conf::parse(text, "f").expect("settings") {
+        for setting in conf::settings(text).expect("settings") {
             defaults.take(&setting).expect("a default").expect("in order");
         }
         defaults
