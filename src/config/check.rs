@@ -60,6 +60,7 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         },
         defaults: Defaults::default(),
         definitions: args.definitions,
+        skip_unchanged_definitions: args.skip_unchanged_definitions,
         log: args.log,
         product: args.product,
         product_version: args.product_version,

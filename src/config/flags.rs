@@ -193,6 +193,10 @@ pub struct Flags {
     #[arg(long, value_name = "PATH")]
     pub definitions: Vec<PathBuf>,
 
+    /// Do not import definitions that are what was imported last: what was deleted since stays so
+    #[arg(long)]
+    pub skip_unchanged_definitions: bool,
+
     /// The user of a new broker [env: RABBITMQ_DEFAULT_USER]
     #[arg(long, value_name = "NAME", default_value = "guest")]
     pub default_user: String,

@@ -86,6 +86,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// Definitions to come on top of what there is.
     pub definitions: Vec<PathBuf>,
+    /// Leave out the definitions if they are what was imported last.
+    pub skip_unchanged_definitions: bool,
     /// How much is logged.
     pub log: log::LevelFilter,
     /// `product` of the server-properties.
@@ -185,6 +187,7 @@ impl Default for Config {
             founding: Founding::default(),
             defaults: Defaults::default(),
             definitions: Vec::new(),
+            skip_unchanged_definitions: false,
             log: log::LevelFilter::Info,
             product: "RingMQ".into(),
             product_version: "4.3.6".into(),

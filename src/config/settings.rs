@@ -40,6 +40,8 @@ enum Form {
     OrInfinity(&'static str),
     /// A port of every address, or an address and a port.
     Listener,
+    /// The flag is there if this is true.
+    If,
     /// The flag is there if this is false.
     Unless,
     /// A level of RabbitMQ's log.
@@ -122,6 +124,7 @@ impl Form {
             Form::Multiple => format!("{:?}", real(text).ok_or("give a multiple of the memory, such as 1.5")?),
             Form::OrInfinity(most) => if text == "infinity" { most } else { text }.to_owned(),
             Form::Listener => listener(text)?,
+            Form::If => return boolean(text).map(|truth| truth.then(String::new)),
             Form::Unless => return boolean(text).map(|truth| (!truth).then(String::new)),
             Form::Level => level(text)?.to_owned(),
             Form::Source => return source(text).map(|()| None),
@@ -248,6 +251,7 @@ const KNOWN: &[(&str, &str, Form)] = &[
     ("load_definitions", "definitions", Form::Same),
     ("management.load_definitions", "definitions", Form::Same),
     ("definitions.local.path", "definitions", Form::Same),
+    ("definitions.skip_if_unchanged", "skip-unchanged-definitions", Form::If),
     ("definitions.import_backend", "definitions", Form::Source),
 ];
 
@@ -327,6 +331,8 @@ mod tests {
             ("product.version = 1", "--product-version=1"),
             ("load_definitions = /a.json", "--definitions=/a.json"),
             ("management.load_definitions = /a.json", "--definitions=/a.json"),
+            ("definitions.skip_if_unchanged = true", "--skip-unchanged-definitions"),
+            ("definitions.skip_if_unchanged = false", ""),
             ("definitions.import_backend = local_filesystem\ndefinitions.local.path = /a", "--definitions=/a"),
             ("default_user = ann\ndefault_pass = a#b\ndefault_pass = 'a#b'", "--default-user=ann --default-pass=a#b"),
             ("loopback_users.guest = true\nloopback_users = none", "--loopback-users="),

@@ -14,13 +14,15 @@ use crate::broker::catalog::{BindingView, Catalog, ExchangeInfo, QueueInfo, User
 use crate::config::Config;
 use crate::contract::{Limit, PolicyKind, PolicySpec};
 
-/// What exists, but for what belongs to a connection and what every virtual host has.
+/// What exists, but for what belongs to a connection, what every virtual host has, and what a broker keeps for itself.
 pub fn export(catalog: &Catalog) -> Definitions {
+    let mut administration = administration(catalog);
+    administration.global_parameters.retain(|parameter| !parameter.name.starts_with("internal"));
     Definitions {
         queues: catalog.queues().filter(|queue| queue.owner.is_none() && queue.delays.is_none()).map(|info| queue(catalog, info)).collect(),
         exchanges: catalog.exchanges().filter(|exchange| !is_reserved(&exchange.spec.name)).map(|info| exchange(catalog, info)).collect(),
         bindings: catalog.bindings().filter(|view| lasts(catalog, view)).map(|view| binding(catalog, &view)).collect(),
-        ..administration(catalog)
+        ..administration
     }
 }
 

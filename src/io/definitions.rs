@@ -4,16 +4,20 @@
 //! storage::find ─ Found ─ found a new broker ─ files ─ definitions::import ─▶ Found; the catalog written anew, in one piece
 //! ```
 //!
-//! A crash leaves the catalog as it was before or as it is behind all files.
+//! A crash leaves the catalog as it was before or as it is behind all files. A hash of the files stands in the catalog, so that they can be left alone
+//! while they are the same: what operators have deleted since stays so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use super::storage::{self, unusable};
 use super::{StartError, conf_files, data_dir::DataDir, process};
 use crate::base::limits;
 use crate::broker::catalog::{Catalog, Change, Saved, defaults};
 use crate::config::{Config, Founding};
+use crate::contract::Command;
 use crate::definitions::{self, Definitions, Homes, Imported};
 use crate::shard::Found;
 
@@ -31,12 +35,7 @@ pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
     if is_new {
         found.catalog = if config.definitions.is_empty() { founding(config) } else { Vec::new() };
     }
-    let mut changed = is_new;
-    for path in &config.definitions {
-        for file in conf_files::files(path, "json")? {
-            changed |= load_file(config, found, &file)?;
-        }
-    }
+    let changed = load_files(config, found)? || is_new;
     if is_new && Catalog::restored(&found.catalog).users().next().is_none() {
         log::warn!("the definitions name no user: nobody can log in");
     }
@@ -83,10 +82,44 @@ pub fn import(data_dir: PathBuf, file: PathBuf, available: usize) -> Result<(), 
     loaded
 }
 
+/// Whether the files have changed anything.
+fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
+    let mut files = Vec::new();
+    for path in &config.definitions {
+        for file in conf_files::files(path, "json")? {
+            let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
+            files.push((file, text));
+        }
+    }
+    let hash = config.skip_unchanged_definitions.then(|| hash(&files));
+    let is_known = |hash: &String| Catalog::restored(&found.catalog).global_parameters().any(|known| known == (HASH, &**hash));
+    if hash.as_ref().is_some_and(is_known) {
+        log::info!("the definitions are those that were imported before, and are left alone");
+        return Ok(false);
+    }
+    let mut changed = hash.is_some();
+    for (file, text) in &files {
+        changed |= load_file(config, found, file, text)?;
+    }
+    let note = hash.map(|hash| Change::command(Command::PutGlobalParameter { name: HASH.into(), value: hash.into() }));
+    found.catalog.extend(note.map(Saved::Change));
+    Ok(changed)
+}
+
+/// Tells files from others: the value of a global parameter.
+fn hash(files: &[(PathBuf, String)]) -> String {
+    let mut hash = Sha256::new();
+    for (_, text) in files {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    }
+    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
 /// Whether the file has changed anything.
-fn load_file(config: &Config, found: &mut Found, file: &Path) -> Result<bool, StartError> {
-    let text = fs::read_to_string(file).map_err(|error| unusable(file, &error))?;
-    let steps = Definitions::read(&text).and_then(|definitions| definitions.steps());
+fn load_file(config: &Config, found: &mut Found, file: &Path, text: &str) -> Result<bool, StartError> {
+    let steps = Definitions::read(text).and_then(|definitions| definitions.steps());
     let steps = steps.map_err(|why| StartError(format!("{}: {why}", file.display())))?;
     let mut catalog = Catalog::restored(&found.catalog);
     let homes = Homes { shards: config.shards, next_number: found.next_number() };
@@ -97,6 +130,9 @@ fn load_file(config: &Config, found: &mut Found, file: &Path) -> Result<bool, St
     found.catalog.extend(changes);
     Ok(changed)
 }
+
+/// The global parameter with the hash of the definitions that were imported last. As in RabbitMQ, exports leave out parameters that begin like it.
+const HASH: &str = "internal_imported_definitions_hash";
 
 #[cfg(test)]
 mod tests {
@@ -181,6 +217,39 @@ mod tests {
         let file = scratch.file("v.json", r#"{"vhosts": [{"name": "v"}, {"name": "/"}]}"#);
         start(&Config { definitions: vec![file], ..config });
         assert_eq!(vhosts("u"), ["/", "v"]);
+    }
+
+    #[test]
+    fn unchanged_definitions_are_left_alone_if_wanted() {
+        let scratch = Scratch::new();
+        scratch.file("d/10.json", USER);
+        let start = |skip_unchanged_definitions, definition: &str| {
+            scratch.file("d/20.json", definition);
+            let config = Config {
+                data_dir: scratch.data(),
+                definitions: vec![scratch.0.join("d")],
+                skip_unchanged_definitions,
+                ..Config::default()
+            };
+            let _ours = DataDir::open(&config.data_dir).expect("free");
+            let mut found = storage::find(&config).expect("readable");
+            load(&config, &mut found).expect("loaded");
+            found
+        };
+        let queue = |name: &str| format!(r#"{{"queues": [{{"name": "{name}", "vhost": "v"}}]}}"#);
+        let delete = |mut found: Found| {
+            let user = Command::DeleteUser { name: "u".into() };
+            found.catalog.push(Saved::Change(Change::command(user)));
+            storage::write_catalog(&scratch.data(), &mut found).expect("written");
+        };
+        delete(start(true, &queue("a")));
+        start(true, &queue("a"));
+        assert_eq!(names(&scratch.data()), (vec![], vec!["a".into()]), "the user stays deleted");
+        delete(start(true, &queue("b")));
+        assert_eq!(names(&scratch.data()), (vec![], vec!["a".into(), "b".into()]));
+        start(false, &queue("b"));
+        assert_eq!(names(&scratch.data()).0, ["u"]);
+        assert!(!export(&scratch.data()).expect("a data directory").contains(HASH));
     }
 
     #[test]
