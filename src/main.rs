@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ringmq::base::limits::HANDSHAKES_MAX;
 use ringmq::config::Config;
 use ringmq::config::args::{self, Asked, Invocation};
+use ringmq::config::conf::Setting;
 use ringmq::config::flags::{Definitions, Task};
 use ringmq::config::settings::{self, Warnings};
 use ringmq::io::data_dir::DataDir;
@@ -42,16 +43,23 @@ fn refuse(sentence: &str) -> ExitCode {
 
 /// The command line together with configuration files and the environment.
 fn configure(invocation: &Invocation) -> Result<(Config, Warnings), StartError> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let mut paths = invocation.config_paths();
-    if paths.is_empty() {
-        paths.extend(variable("RABBITMQ_CONFIG_FILE").map(PathBuf::from));
-    }
-    let mut settings = conf_files::read(&paths)?;
+    let mut settings = read_settings(invocation.config_paths())?;
     settings.extend(settings::from_environment(variable));
     let (mut config, warnings) = invocation.configure(&settings, &affinity::available()).map_err(StartError)?;
     config.transient_memory = Some(monitor::transient_memory(&config));
     Ok((config, warnings))
+}
+
+/// The settings of these files, or else of that which the environment names.
+fn read_settings(mut paths: Vec<PathBuf>) -> Result<Vec<Setting>, StartError> {
+    if paths.is_empty() {
+        paths.extend(variable("RABBITMQ_CONFIG_FILE").map(PathBuf::from));
+    }
+    conf_files::read(&paths)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
@@ -92,9 +100,10 @@ fn perform(task: Definitions) -> Result<(), StartError> {
             }
             Ok(())
         }
-        Definitions::Import { data_dir, file } => {
+        Definitions::Import { data_dir, config, file } => {
             env_logger::Builder::new().filter_level(log::LevelFilter::Info).format_timestamp(None).init();
-            definitions::import(data_dir, file, affinity::available().len())
+            let (_, defaults, _) = settings::flags(&read_settings(config)?).map_err(StartError)?;
+            definitions::import(data_dir, file, defaults, affinity::available().len())
         }
     }
 }

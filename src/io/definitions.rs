@@ -16,6 +16,7 @@ use super::storage::{self, unusable};
 use super::{StartError, conf_files, data_dir::DataDir, process};
 use crate::base::limits;
 use crate::broker::catalog::{Catalog, Change, Saved, defaults};
+use crate::config::defaults::Defaults;
 use crate::config::{Config, Founding};
 use crate::contract::Command;
 use crate::definitions::{self, Definitions, Homes, Imported};
@@ -65,15 +66,15 @@ pub fn export(data_dir: &Path) -> Result<String, StartError> {
     Ok(definitions::export(&catalog).write())
 }
 
-/// Has in a data directory what a file, or the files of a directory, define.
+/// Has in a data directory what a file, or the files of a directory, define; new virtual hosts get these defaults.
 ///
 /// # Errors
 /// One sentence: the directory is in use, or something cannot be read or written, or is not what it should be.
-pub fn import(data_dir: PathBuf, file: PathBuf, available: usize) -> Result<(), StartError> {
+pub fn import(data_dir: PathBuf, file: PathBuf, defaults: Defaults, available: usize) -> Result<(), StartError> {
     let _ours = DataDir::open(&data_dir)?;
     let in_use = storage::shard_directories(&data_dir)?.last().map_or(0, |shard| usize::from(shard.0) + 1);
     let shards = in_use.max(available).clamp(1, limits::SHARDS_MAX.into()) as u16;
-    let config = Config { data_dir, shards, definitions: vec![file], ..Config::default() };
+    let config = Config { data_dir, shards, defaults, definitions: vec![file], ..Config::default() };
     let mut found = storage::find(&config)?;
     let loaded = load(&config, &mut found);
     if let Some(stop) = &found.stopped {
@@ -137,7 +138,7 @@ const HASH: &str = "internal_imported_definitions_hash";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::defaults::{DefaultUser, Defaults};
+    use crate::config::defaults::DefaultUser;
     use crate::shard::Stop;
 
     /// A fresh path, removed at the end.
@@ -171,6 +172,10 @@ mod tests {
         (defined.users.into_iter().map(|user| user.name).collect(), defined.queues.into_iter().map(|queue| queue.name).collect())
     }
 
+    fn add(scratch: &Scratch, file: PathBuf, available: usize) -> Result<(), StartError> {
+        import(scratch.data(), file, Defaults::default(), available)
+    }
+
     const USER: &str = r#"{"users": [{"name": "u", "tags": ""}], "vhosts": [{"name": "v"}]}"#;
 
     #[test]
@@ -179,9 +184,9 @@ mod tests {
         scratch.file("d/10.json", USER);
         let queue = |name: &str| format!(r#"{{"queues": [{{"name": "{name}", "vhost": "v"}}]}}"#);
         scratch.file("d/20.json", &queue("a"));
-        import(scratch.data(), scratch.0.join("d"), 2).expect("imported");
+        add(&scratch, scratch.0.join("d"), 2).expect("imported");
         assert_eq!(names(&scratch.data()), (vec!["u".into()], vec!["a".into()]));
-        import(scratch.data(), scratch.file("more.json", &queue("b")), 2).expect("imported");
+        add(&scratch, scratch.file("more.json", &queue("b")), 2).expect("imported");
         assert_eq!(names(&scratch.data()), (vec!["u".into()], vec!["a".into(), "b".into()]));
     }
 
@@ -215,8 +220,11 @@ mod tests {
         let vhosts = |user: &str| permissions().into_iter().filter(|one| one.user == user).map(|one| one.vhost).collect::<Vec<_>>();
         assert_eq!(vhosts("u"), ["/"]);
         let file = scratch.file("v.json", r#"{"vhosts": [{"name": "v"}, {"name": "/"}]}"#);
-        start(&Config { definitions: vec![file], ..config });
+        start(&Config { definitions: vec![file], ..config.clone() });
         assert_eq!(vhosts("u"), ["/", "v"]);
+        let file = scratch.file("w.json", r#"{"vhosts": [{"name": "w"}, {"name": "/"}]}"#);
+        import(scratch.data(), file, config.defaults, 1).expect("imported");
+        assert_eq!(vhosts("u"), ["/", "v", "w"]);
     }
 
     #[test]
@@ -255,10 +263,10 @@ mod tests {
     #[test]
     fn a_file_that_is_wrong_changes_nothing() {
         let scratch = Scratch::new();
-        import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
+        add(&scratch, scratch.file("user.json", USER), 1).expect("imported");
         scratch.file("d/10.json", r#"{"queues": [{"name": "q", "vhost": "v"}]}"#);
         scratch.file("d/20.json", r#"{"queues": [{"name": "p"}]}"#);
-        let refusal = import(scratch.data(), scratch.0.join("d"), 1).expect_err("the second file");
+        let refusal = add(&scratch, scratch.0.join("d"), 1).expect_err("the second file");
         assert!(refusal.0.ends_with("20.json: queue 'p': missing field `vhost`"), "{refusal}");
         assert_eq!(names(&scratch.data()), (vec!["u".into()], vec![]));
     }
@@ -266,10 +274,10 @@ mod tests {
     #[test]
     fn an_import_leaves_the_note_of_the_last_stop() {
         let scratch = Scratch::new();
-        import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
+        add(&scratch, scratch.file("user.json", USER), 1).expect("imported");
         let stop = Stop { delivered: vec![(1, 2, 3)], counts: vec![(1, 2, 4, 3)] };
         storage::write_stop(&scratch.data(), &stop).expect("written");
-        import(scratch.data(), scratch.file("user.json", USER), 1).expect("imported");
+        add(&scratch, scratch.file("user.json", USER), 1).expect("imported");
         let config = Config { data_dir: scratch.data(), ..Config::default() };
         assert_eq!(storage::find(&config).expect("readable").stopped, Some(stop));
     }

@@ -136,6 +136,11 @@ fn definitions_move_from_one_directory_to_another() {
     assert!(again.status.success() && !text(&again.stderr).contains("left out"), "{again:?}");
     let printed = task(&["export"], &other, None);
     assert_eq!(text(&printed.stdout), fs::read_to_string(&out).expect("written"));
+    let configuration = directory.join("rabbitmq.conf");
+    fs::write(&configuration, "default_users.ops.vhost_pattern = ^shop").expect("ours");
+    let third = directory.join("third");
+    assert!(task(&["import", "--config", configuration.to_str().expect("text")], &third, Some(&out)).status.success());
+    assert!(text(&task(&["export"], &third, None).stdout).contains(r#""name": "ops""#), "new virtual hosts get what the configuration says");
     let nowhere = task(&["export"], &directory.join("nowhere"), None);
     assert!(!nowhere.status.success() && text(&nowhere.stderr).contains("is no data directory"), "{nowhere:?}");
     fs::write(&out, r#"{"queues": [{"name": "q"}]}"#).expect("ours");
