@@ -48,7 +48,18 @@ pub struct DefaultPolicy {
     /// What it is for: `all`, if nothing is said.
     pub apply_to: Option<String>,
     /// What it says, in a policy's words.
-    pub definition: BTreeMap<String, u64>,
+    pub definition: BTreeMap<String, DefaultTerm>,
+}
+
+/// What a policy says of one thing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DefaultTerm {
+    /// How much or how many.
+    Number(u64),
+    /// A word.
+    Text(String),
+    /// Several.
+    Names(Vec<String>),
 }
 
 /// A user.
@@ -78,6 +89,9 @@ impl Defaults {
         match &setting.key.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["default_limits", "vhosts", id, key] => self.limits.entry((*id).to_owned()).or_default().take(key, value),
             ["default_policies", "operator", id, key] => self.policies.entry((*id).to_owned()).or_default().take(key, value),
+            ["default_policies", "operator", id, "classic_queues", key] => {
+                self.policies.entry((*id).to_owned()).or_default().take_for_classic(key, value)
+            }
             ["default_users", name, key] => self.users.entry((*name).to_owned()).or_default().take(key, value),
             _ => None,
         }
@@ -111,7 +125,23 @@ impl DefaultPolicy {
             "max_length_bytes" | "max_in_memory_bytes" => byte_size(value).filter(|&size| size > 0).ok_or_else(|| SIZE.to_owned()),
             _ => return None,
         };
-        Some(number.map(|number| _ = self.definition.insert(key.replace('_', "-"), number)))
+        Some(number.map(|number| self.say(key, DefaultTerm::Number(number))))
+    }
+
+    /// What means something to classic queues alone.
+    fn take_for_classic(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
+        let term = match key {
+            "ha_mode" | "ha_sync_mode" => DefaultTerm::Text(value.to_owned()),
+            "ha_params" => value.parse().map_or_else(|_| DefaultTerm::Names(names(value)), DefaultTerm::Number),
+            "queue_version" => return Some(positive(value).map(|version| self.say(key, DefaultTerm::Number(version.into())))),
+            _ => return None,
+        };
+        self.say(key, term);
+        Some(Ok(()))
+    }
+
+    fn say(&mut self, key: &str, term: DefaultTerm) {
+        self.definition.insert(key.replace('_', "-"), term);
     }
 }
 
@@ -124,7 +154,7 @@ impl DefaultUser {
             "write" => &mut self.write,
             "read" => &mut self.read,
             "tags" => {
-                self.tags = value.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+                self.tags = names(value);
                 return Some(Ok(()));
             }
             _ => return None,
@@ -136,6 +166,11 @@ impl DefaultUser {
 fn text(field: &mut Option<String>, value: &str) -> Result<(), String> {
     *field = Some(value.to_owned());
     Ok(())
+}
+
+/// Those between commas.
+fn names(value: &str) -> Vec<String> {
+    value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn positive(value: &str) -> Result<u32, String> {
@@ -183,17 +218,21 @@ mod tests {
                     default_policies.operator.p.vhost_pattern = ^v\ndefault_policies.operator.p.queue_pattern = ^q\n\
                     default_policies.operator.p.apply_to = classic_queues\ndefault_policies.operator.p.expires = 1h\n\
                     default_policies.operator.p.max_length_bytes = 2KB\ndefault_policies.operator.p.delivery_limit = 7\n\
+                    default_policies.operator.p.classic_queues.ha_mode = nodes\ndefault_policies.operator.p.classic_queues.ha_params = a, b\n\
+                    default_policies.operator.p.classic_queues.queue_version = 2\n\
                     default_users.u.password = x\ndefault_users.u.tags = a, b\ndefault_users.u.read = ^r";
         let limits = [
             ("a", DefaultLimits { vhosts: Some("^a".into()), max_connections: Some(3), max_queues: None }),
             ("b", DefaultLimits { max_queues: Some(2), ..DefaultLimits::default() }),
         ];
-        let definition = [("expires", 3_600_000), ("max-length-bytes", 2048), ("delivery-limit", 7)];
+        let numbers = [("expires", 3_600_000), ("max-length-bytes", 2048), ("delivery-limit", 7), ("queue-version", 2)];
+        let texts = [("ha-mode", DefaultTerm::Text("nodes".into())), ("ha-params", DefaultTerm::Names(vec!["a".into(), "b".into()]))];
+        let definition = numbers.map(|(key, number)| (key, DefaultTerm::Number(number))).into_iter().chain(texts);
         let policy = DefaultPolicy {
             vhosts: Some("^v".into()),
             queues: Some("^q".into()),
             apply_to: Some("classic_queues".into()),
-            definition: definition.map(|(key, value)| (key.to_owned(), value)).into(),
+            definition: definition.map(|(key, term)| (key.to_owned(), term)).collect(),
         };
         let tags = vec!["a".into(), "b".into()];
         let user = DefaultUser { password: Some("x".into()), tags, read: Some("^r".into()), ..DefaultUser::default() };
@@ -214,11 +253,11 @@ mod tests {
             "default_policies.operator.p.max_length_bytes = 1TB",
             "default_policies.operator.p.expires = soon",
             "default_policies.operator.p.message_ttl = 1y",
+            "default_policies.operator.p.classic_queues.queue_version = x",
         ] {
             assert!(read(line).is_err_and(|why| why.starts_with("give ")), "{line}");
         }
-        for line in ["default_users.u = 1", "default_users.u.foo = 1", "default_policies.operator.p.classic_queues.ha_mode = all", "a = 1"]
-        {
+        for line in ["default_users.u = 1", "default_users.u.foo = 1", "default_policies.operator.p.classic_queues.expires = 1h", "a = 1"] {
             assert_eq!(read(line), Err("another".into()), "{line}");
         }
     }

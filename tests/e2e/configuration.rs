@@ -140,7 +140,10 @@ fn definitions_move_from_one_directory_to_another() {
     fs::write(&configuration, "default_users.ops.vhost_pattern = ^shop").expect("ours");
     let third = directory.join("third");
     assert!(task(&["import", "--config", configuration.to_str().expect("text")], &third, Some(&out)).status.success());
-    assert!(text(&task(&["export"], &third, None).stdout).contains(r#""name": "ops""#), "new virtual hosts get what the configuration says");
+    assert!(
+        text(&task(&["export"], &third, None).stdout).contains(r#""name": "ops""#),
+        "new virtual hosts get what the configuration says"
+    );
     let nowhere = task(&["export"], &directory.join("nowhere"), None);
     assert!(!nowhere.status.success() && text(&nowhere.stderr).contains("is no data directory"), "{nowhere:?}");
     fs::write(&out, r#"{"queues": [{"name": "q"}]}"#).expect("ours");

@@ -5,7 +5,7 @@ use super::{Catalog, Change, Verdict};
 use crate::base::ids::ShardId;
 use crate::broker::access::{Pattern, SALT};
 use crate::broker::policy::Policy;
-use crate::config::defaults::{DefaultPolicy, DefaultUser, Defaults};
+use crate::config::defaults::{DefaultPolicy, DefaultTerm, DefaultUser, Defaults};
 use crate::contract::{Command, Password, Permissions, PolicyKind, PolicySpec, UserSpec, VhostLimits};
 use crate::message::TableBuilder;
 
@@ -82,10 +82,11 @@ fn is_for(pattern: &Option<String>, vhost: &str) -> bool {
 }
 
 fn spec(name: &str, policy: &DefaultPolicy) -> PolicySpec {
-    let definition = policy
-        .definition
-        .iter()
-        .fold(TableBuilder::new(), |definition, (key, &value)| definition.long(key, i64::try_from(value).unwrap_or(i64::MAX)));
+    let definition = policy.definition.iter().fold(TableBuilder::new(), |definition, (key, term)| match term {
+        &DefaultTerm::Number(number) => definition.long(key, i64::try_from(number).unwrap_or(i64::MAX)),
+        DefaultTerm::Text(text) => definition.text(key, text),
+        DefaultTerm::Names(names) => definition.array(key, |array| names.iter().fold(array, |array, name| array.text(name))),
+    });
     PolicySpec {
         name: name.into(),
         pattern: policy.queues.as_deref().unwrap_or(".*").into(),
@@ -124,6 +125,8 @@ mod tests {
                             default_policies.operator.p.vhost_pattern = ^dev\ndefault_policies.operator.p.queue_pattern = ^q\n\
                             default_policies.operator.p.message_ttl = 1s\ndefault_policies.operator.other.vhost_pattern = ^prod\n\
                             default_policies.operator.other.expires = 1h\n\
+                            default_policies.operator.other.classic_queues.ha_params = a,b\n\
+                            default_policies.operator.other.classic_queues.ha_mode = nodes\n\
                             default_users.u.vhost_pattern = ^dev\ndefault_users.u.password = x\ndefault_users.u.read = ^r";
 
     #[test]
@@ -137,6 +140,10 @@ mod tests {
         assert_eq!(["dev1", "dev2", "prod", "x"].map(&mut make), [4, 3, 2, 1]);
         let vhost = |name| catalog.vhost(catalog.vhost_by_name(name).expect("made"));
         assert_eq!(["dev1", "x"].map(|name| vhost(name).limits.max_queues), [Some(5), Some(9)]);
+        let definition = vhost("prod").policies.specs().next().expect("one").1.definition.clone();
+        let nodes = TableBuilder::new().long("expires", 3_600_000).text("ha-mode", "nodes");
+        let nodes = nodes.array("ha-params", |array| array.text("a").text("b"));
+        assert_eq!(definition, nodes.build());
         let policies = |name| vhost(name).policies.specs().map(|(kind, spec)| (kind, spec.name.to_string())).collect::<Vec<_>>();
         assert_eq!(policies("dev1"), [(PolicyKind::Operator, "p".to_owned())]);
         assert_eq!(policies("prod"), [(PolicyKind::Operator, "other".to_owned())]);
@@ -150,6 +157,10 @@ mod tests {
         for (line, why) in [
             ("default_limits.vhosts.a.pattern = (", "default_limits.vhosts.a.pattern should be regular expression but is invalid: "),
             ("default_policies.operator.p.vhost_pattern = (", "default_policies.operator.p.vhost_pattern should be"),
+            (
+                "default_policies.operator.p.classic_queues.queue_version = 3",
+                "default_policies.operator.p: 3 is not a valid queue-version value",
+            ),
             ("default_policies.operator.p.apply_to = foo", "default_policies.operator.p: "),
             ("default_users.u.write = (", "default_users.u.write should be regular expression"),
         ] {
