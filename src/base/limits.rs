@@ -142,6 +142,10 @@ pub const ACCEPT_BACKOFF_MS: u64 = 100;
 pub const ADDRESS_TAKEN_MS: u64 = 500;
 /// How long connections have to say goodbye when the broker ends, milliseconds.
 pub const SHUTDOWN_MS: u64 = 4_000;
+/// How long definitions may take to be fetched, milliseconds.
+pub const FETCH_MS: u64 = 60_000;
+/// Octets of definitions that are fetched.
+pub const FETCH_SIZE_MAX: u64 = 512 << 20;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);

@@ -155,6 +155,7 @@ mod tests {
             ("--disk-free-limit much", "such as 50MB"),
             ("--handshake-timeout 10", "from 1000 to 3600000"),
             ("--tcp-congestion=", "such as cubic or bbr"),
+            ("--definitions-cert a", "belong together"),
             ("--no-such-thing", "ringmq --help"),
             ("--no-pin --cpus 0", "cannot be used with"),
             ("--ring-entries 64 --recv-buffers 1024", "fewer buffers or more entries"),

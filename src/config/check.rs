@@ -1,9 +1,11 @@
 //! The second step of the command line: the relations between values, and the checked [`Config`].
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::defaults::Defaults;
 use super::flags::Flags;
+use super::source::ClientTls;
 use super::values::CpuList;
 use super::{Config, Congestion, Founding};
 use crate::base::limits;
@@ -60,11 +62,24 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         },
         defaults: Defaults::default(),
         definitions: args.definitions,
+        definitions_tls: ClientTls {
+            ca: args.definitions_ca,
+            identity: identity(args.definitions_cert, args.definitions_key)?,
+            is_trusted: args.definitions_no_verify,
+        },
         skip_unchanged_definitions: args.skip_unchanged_definitions,
         log: args.log,
         product: args.product,
         product_version: args.product_version,
     })
+}
+
+/// A certificate is worth nothing without its key.
+fn identity(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, String> {
+    if certificate.is_some() != key.is_some() {
+        return Err("a certificate and its key belong together: give --definitions-cert and --definitions-key".to_owned());
+    }
+    Ok(certificate.zip(key))
 }
 
 /// `[::]` takes IPv4 as well, so it is in the way of every IPv4 address on the same port.

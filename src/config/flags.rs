@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
+use super::source::Source;
 use super::values::{CpuList, Names, address, congestion, cpu_list, durability, frame_max, level, names, number, power_of_two, size};
 use super::watermark::Watermark;
 use super::{Congestion, Durability};
@@ -192,10 +194,26 @@ pub struct Flags {
     #[arg(long, value_name = "N", default_value = "4096", value_parser = number::<u16, 1, 65_535>)]
     pub backlog: u16,
 
-    /// Definitions in RabbitMQ's JSON that come on top of what there is: a file, or a directory of *.json files; may be repeated. A new broker has what
-    /// they say and nothing else: not the user and the virtual host of the flags --default-…
+    /// Definitions in RabbitMQ's JSON that come on top of what there is: a file, a directory of *.json files, or where a web server has them (https://…);
+    /// may be repeated. A new broker has what they say and nothing else: not the user and the virtual host of the flags --default-…
+    #[arg(long, value_name = "PATH|URL", value_parser = OsStringValueParser::new().map(Source::from))]
+    pub definitions: Vec<Source>,
+
+    /// Certificates (PEM) of those who may vouch for such a server [default: those that Mozilla trusts]
     #[arg(long, value_name = "PATH")]
-    pub definitions: Vec<PathBuf>,
+    pub definitions_ca: Option<PathBuf>,
+
+    /// Certificate (PEM) to show to such a server
+    #[arg(long, value_name = "PATH")]
+    pub definitions_cert: Option<PathBuf>,
+
+    /// Its key (PEM)
+    #[arg(long, value_name = "PATH")]
+    pub definitions_key: Option<PathBuf>,
+
+    /// Take such a server for what it says it is
+    #[arg(long)]
+    pub definitions_no_verify: bool,
 
     /// Do not import definitions that are what was imported last: what was deleted since stays so
     #[arg(long)]

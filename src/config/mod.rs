@@ -6,6 +6,7 @@ pub mod conf;
 pub mod defaults;
 pub mod flags;
 pub mod settings;
+pub mod source;
 mod values;
 pub mod watermark;
 
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use defaults::Defaults;
+use source::{ClientTls, Source};
 use watermark::Watermark;
 
 /// How the broker runs. Made once at start from the command line and configuration files, then shared read-only.
@@ -85,7 +87,9 @@ pub struct Config {
     /// What every new virtual host gets.
     pub defaults: Defaults,
     /// Definitions to come on top of what there is.
-    pub definitions: Vec<PathBuf>,
+    pub definitions: Vec<Source>,
+    /// How servers are met that they are fetched from.
+    pub definitions_tls: ClientTls,
     /// Leave out the definitions if they are what was imported last.
     pub skip_unchanged_definitions: bool,
     /// How much is logged.
@@ -187,6 +191,7 @@ impl Default for Config {
             founding: Founding::default(),
             defaults: Defaults::default(),
             definitions: Vec::new(),
+            definitions_tls: ClientTls::default(),
             skip_unchanged_definitions: false,
             log: log::LevelFilter::Info,
             product: "RingMQ".into(),

@@ -46,8 +46,14 @@ enum Form {
     Unless,
     /// A level of RabbitMQ's log.
     Level,
-    /// From where definitions come: we know files.
-    Source,
+    /// From where definitions come: from files, or from a web server.
+    Backend,
+    /// The flag is there with this value if definitions come from files.
+    FromFiles,
+    /// The same if they come from a web server.
+    FromServer,
+    /// The flag is there if no peer is to be verified.
+    NoVerify,
     /// `KEY.NAME = true`, for each name of a list.
     Names,
     /// `none`: the list is empty.
@@ -127,7 +133,11 @@ impl Form {
             Form::If => return boolean(text).map(|truth| truth.then(String::new)),
             Form::Unless => return boolean(text).map(|truth| (!truth).then(String::new)),
             Form::Level => level(text)?.to_owned(),
-            Form::Source => return source(text).map(|()| None),
+            Form::Backend => return check_backend(text, settings).map(|()| None),
+            Form::FromFiles if is_from_server(settings) => return Ok(None),
+            Form::FromServer if !is_from_server(settings) => return Ok(None),
+            Form::FromFiles | Form::FromServer => text.to_owned(),
+            Form::NoVerify => return no_verify(text).map(|truth| truth.then(String::new)),
             Form::Names => boolean(text).map(|_| names_beside(setting, settings))?,
             Form::NoNames if text == "none" => String::new(),
             Form::NoNames => return Err("give none, or a name behind a dot and true".to_owned()),
@@ -207,13 +217,28 @@ fn level(text: &str) -> Result<&'static str, String> {
     }
 }
 
-fn source(text: &str) -> Result<(), String> {
+fn no_verify(text: &str) -> Result<bool, String> {
     match text {
-        "local_filesystem" | "local" | "rabbitmq_definitions_import_local_filesystem" | "rabbit_definitions_import_local_filesystem" => {
-            Ok(())
-        }
-        _ => Err("definitions are read from files only: give local_filesystem, and the path as definitions.local.path".to_owned()),
+        "verify_peer" => Ok(false),
+        "verify_none" => Ok(true),
+        _ => Err("give verify_peer or verify_none".to_owned()),
     }
+}
+
+fn check_backend(text: &str, settings: &[Setting]) -> Result<(), String> {
+    if SERVERS.contains(&text) {
+        let has_url = settings.iter().any(|setting| is("definitions.https.url", &setting.key));
+        return has_url.then_some(()).ok_or_else(|| "give also definitions.https.url".to_owned());
+    }
+    FILES.contains(&text).then_some(()).ok_or_else(|| {
+        "give local_filesystem, with the path as definitions.local.path, or https, with the URL as definitions.https.url".to_owned()
+    })
+}
+
+/// Whether the last word on it is that definitions come from a web server.
+fn is_from_server(settings: &[Setting]) -> bool {
+    let backend = settings.iter().rfind(|setting| is("definitions.import_backend", &setting.key));
+    backend.is_some_and(|backend| SERVERS.contains(&&*backend.value))
 }
 
 /// Keys, their flags, and how their values are written; `*` stands for a name that does not matter.
@@ -250,10 +275,20 @@ const KNOWN: &[(&str, &str, Form)] = &[
     ("default_permissions.read", "default-read", Form::Same),
     ("load_definitions", "definitions", Form::Same),
     ("management.load_definitions", "definitions", Form::Same),
-    ("definitions.local.path", "definitions", Form::Same),
+    ("definitions.local.path", "definitions", Form::FromFiles),
+    ("definitions.https.url", "definitions", Form::FromServer),
+    ("definitions.tls.cacertfile", "definitions-ca", Form::Same),
+    ("definitions.tls.certfile", "definitions-cert", Form::Same),
+    ("definitions.tls.keyfile", "definitions-key", Form::Same),
+    ("definitions.tls.verify", "definitions-no-verify", Form::NoVerify),
     ("definitions.skip_if_unchanged", "skip-unchanged-definitions", Form::If),
-    ("definitions.import_backend", "definitions", Form::Source),
+    ("definitions.import_backend", "definitions", Form::Backend),
 ];
+
+/// RabbitMQ's names for where definitions come from.
+const FILES: [&str; 4] =
+    ["local_filesystem", "local", "rabbitmq_definitions_import_local_filesystem", "rabbit_definitions_import_local_filesystem"];
+const SERVERS: [&str; 4] = ["https", "http", "rabbitmq_definitions_import_http", "rabbit_definitions_import_https"];
 
 /// Variables and the keys that they set.
 const VARIABLES: [(&str, &str); 3] =
@@ -334,6 +369,15 @@ mod tests {
             ("definitions.skip_if_unchanged = true", "--skip-unchanged-definitions"),
             ("definitions.skip_if_unchanged = false", ""),
             ("definitions.import_backend = local_filesystem\ndefinitions.local.path = /a", "--definitions=/a"),
+            (
+                "definitions.import_backend = https\ndefinitions.local.path = /a\ndefinitions.https.url = https://h/a",
+                "--definitions=https://h/a",
+            ),
+            ("definitions.https.url = https://h/a\ndefinitions.local.path = /a", "--definitions=/a"),
+            ("definitions.tls.cacertfile = /a.pem", "--definitions-ca=/a.pem"),
+            ("definitions.tls.certfile = /a.pem\ndefinitions.tls.keyfile = /k", "--definitions-cert=/a.pem --definitions-key=/k"),
+            ("definitions.tls.verify = verify_none", "--definitions-no-verify"),
+            ("definitions.tls.verify = verify_peer", ""),
             ("default_user = ann\ndefault_pass = a#b\ndefault_pass = 'a#b'", "--default-user=ann --default-pass=a#b"),
             ("loopback_users.guest = true\nloopback_users = none", "--loopback-users="),
             ("loopback_users.guest = false", "--loopback-users="),
@@ -376,7 +420,9 @@ mod tests {
             ("loopback_users = guest", "f:1: loopback_users: give none, or a name behind a dot and true"),
             ("default_user_tags.a = yes", "f:1: default_user_tags.a: give true or false"),
             ("log.console.level = loud", "f:1: log.console.level: give debug, info, notice"),
-            ("definitions.import_backend = https", "f:1: definitions.import_backend: definitions are read from files only"),
+            ("definitions.import_backend = https", "f:1: definitions.import_backend: give also definitions.https.url"),
+            ("definitions.import_backend = aws", "f:1: definitions.import_backend: give local_filesystem, with the path as"),
+            ("definitions.tls.verify = true", "f:1: definitions.tls.verify: give verify_peer or verify_none"),
             ("product.name = encrypted:abc", "f:1: product.name is encrypted, and there is no key for it here"),
         ] {
             let refusal = read(line).expect_err(line);

@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::fetch::fetch;
 use super::storage::{self, unusable};
 use super::{StartError, conf_files, data_dir::DataDir, process};
 use crate::base::limits;
 use crate::broker::catalog::{Catalog, Change, Saved, defaults};
 use crate::config::defaults::Defaults;
+use crate::config::source::{ClientTls, Source};
 use crate::config::{Config, Founding};
 use crate::contract::Command;
 use crate::definitions::{self, Definitions, Homes, Imported};
@@ -74,7 +76,7 @@ pub fn import(data_dir: PathBuf, file: PathBuf, defaults: Defaults, available: u
     let _ours = DataDir::open(&data_dir)?;
     let in_use = storage::shard_directories(&data_dir)?.last().map_or(0, |shard| usize::from(shard.0) + 1);
     let shards = in_use.max(available).clamp(1, limits::SHARDS_MAX.into()) as u16;
-    let config = Config { data_dir, shards, defaults, definitions: vec![file], ..Config::default() };
+    let config = Config { data_dir, shards, defaults, definitions: vec![Source::Path(file)], ..Config::default() };
     let mut found = storage::find(&config)?;
     let loaded = load(&config, &mut found);
     if let Some(stop) = &found.stopped {
@@ -86,11 +88,8 @@ pub fn import(data_dir: PathBuf, file: PathBuf, defaults: Defaults, available: u
 /// Whether the files have changed anything.
 fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
     let mut files = Vec::new();
-    for path in &config.definitions {
-        for file in conf_files::files(path, "json")? {
-            let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
-            files.push((file, text));
-        }
+    for source in &config.definitions {
+        files.extend(read(source, &config.definitions_tls)?);
     }
     let hash = config.skip_unchanged_definitions.then(|| hash(&files));
     let is_known = |hash: &String| Catalog::restored(&found.catalog).global_parameters().any(|known| known == (HASH, &**hash));
@@ -107,8 +106,22 @@ fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
     Ok(changed)
 }
 
+/// The texts of a source, each with where it comes from.
+fn read(source: &Source, tls: &ClientTls) -> Result<Vec<(String, String)>, StartError> {
+    match source {
+        Source::Path(path) => conf_files::files(path, "json")?
+            .into_iter()
+            .map(|file| match fs::read_to_string(&file) {
+                Ok(text) => Ok((file.display().to_string(), text)),
+                Err(error) => Err(unusable(&file, &error)),
+            })
+            .collect(),
+        Source::Url(url) => Ok(vec![(source.to_string(), fetch(url, tls)?)]),
+    }
+}
+
 /// Tells files from others: the value of a global parameter.
-fn hash(files: &[(PathBuf, String)]) -> String {
+fn hash(files: &[(String, String)]) -> String {
     let mut hash = Sha256::new();
     for (_, text) in files {
         hash.update(text.len().to_le_bytes());
@@ -119,14 +132,14 @@ fn hash(files: &[(PathBuf, String)]) -> String {
 }
 
 /// Whether the file has changed anything.
-fn load_file(config: &Config, found: &mut Found, file: &Path, text: &str) -> Result<bool, StartError> {
+fn load_file(config: &Config, found: &mut Found, file: &str, text: &str) -> Result<bool, StartError> {
     let steps = Definitions::read(text).and_then(|definitions| definitions.steps());
-    let steps = steps.map_err(|why| StartError(format!("{}: {why}", file.display())))?;
+    let steps = steps.map_err(|why| StartError(format!("{file}: {why}")))?;
     let mut catalog = Catalog::restored(&found.catalog);
     let homes = Homes { shards: config.shards, next_number: found.next_number() };
     let Imported { changes, present, left_out } = definitions::import(&mut catalog, steps, homes, &config.defaults, process::random);
-    log::info!("{}: objects new or changed: {}, there already: {present}", file.display(), changes.len());
-    left_out.iter().for_each(|why| log::warn!("{}: {why}", file.display()));
+    log::info!("{file}: objects new or changed: {}, there already: {present}", changes.len());
+    left_out.iter().for_each(|why| log::warn!("{file}: {why}"));
     let changed = !changes.is_empty();
     found.catalog.extend(changes);
     Ok(changed)
@@ -220,7 +233,7 @@ mod tests {
         let vhosts = |user: &str| permissions().into_iter().filter(|one| one.user == user).map(|one| one.vhost).collect::<Vec<_>>();
         assert_eq!(vhosts("u"), ["/"]);
         let file = scratch.file("v.json", r#"{"vhosts": [{"name": "v"}, {"name": "/"}]}"#);
-        start(&Config { definitions: vec![file], ..config.clone() });
+        start(&Config { definitions: vec![Source::Path(file)], ..config.clone() });
         assert_eq!(vhosts("u"), ["/", "v"]);
         let file = scratch.file("w.json", r#"{"vhosts": [{"name": "w"}, {"name": "/"}]}"#);
         import(scratch.data(), file, config.defaults, 1).expect("imported");
@@ -235,7 +248,7 @@ mod tests {
             scratch.file("d/20.json", definition);
             let config = Config {
                 data_dir: scratch.data(),
-                definitions: vec![scratch.0.join("d")],
+                definitions: vec![Source::Path(scratch.0.join("d"))],
                 skip_unchanged_definitions,
                 ..Config::default()
             };

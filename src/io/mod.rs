@@ -1,7 +1,7 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
 //! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`memory`], [`spin`], [`listener`]
-//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, [`rehome`] moves it between shards, [`conf_files`] and [`definitions`] are files that operators write, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
+//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, [`rehome`] moves it between shards, [`conf_files`] and [`definitions`] are files that operators write, [`fetch`] gets them from elsewhere, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
 //! itself registered, looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a
 //! plain one.
 //!
@@ -18,6 +18,7 @@ pub mod direct;
 pub mod disk;
 pub mod disk_worker;
 pub mod driver;
+pub mod fetch;
 pub mod listener;
 pub mod memory;
 pub mod monitor;
