@@ -1,6 +1,7 @@
 //! What every new virtual host gets: settings that have a name of their own in the middle of their key, and so are no flags (row PO9).
 //!
 //! ```text
+//! default_queue_type = quorum                                the type of queues that are declared without one, unless the virtual host is made with one
 //! default_limits.vhosts.small.pattern = ^dev                 limits: of several groups whose pattern is found in the virtual host's name, the
 //! default_limits.vhosts.small.max_connections = 10           first one counts, by the order of their names
 //! default_policies.operator.ttl.vhost_pattern = ^dev         operator policies: all that are for it
@@ -16,9 +17,11 @@ use std::collections::BTreeMap;
 use super::conf::Setting;
 use super::settings::byte_size;
 
-/// All of it, by name.
+/// All of it; groups by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Defaults {
+    /// The type of queues.
+    pub queue_type: Option<String>,
     /// Limits.
     pub limits: BTreeMap<String, DefaultLimits>,
     /// Operator policies.
@@ -87,6 +90,7 @@ impl Defaults {
     pub fn take(&mut self, setting: &Setting) -> Option<Result<(), String>> {
         let value = &*setting.value;
         match &setting.key.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["default_queue_type"] => Some(queue_type(value).map(|kind| self.queue_type = Some(kind.to_owned()))),
             ["default_limits", "vhosts", id, key] => self.limits.entry((*id).to_owned()).or_default().take(key, value),
             ["default_policies", "operator", id, key] => self.policies.entry((*id).to_owned()).or_default().take(key, value),
             ["default_policies", "operator", id, "classic_queues", key] => {
@@ -163,6 +167,15 @@ impl DefaultUser {
     }
 }
 
+/// RabbitMQ also knows types by its modules.
+fn queue_type(value: &str) -> Result<&'static str, String> {
+    match value {
+        "classic" | "rabbit_classic_queue" => Ok("classic"),
+        "quorum" | "rabbit_quorum_queue" => Ok("quorum"),
+        _ => Err("give classic or quorum".to_owned()),
+    }
+}
+
 fn text(field: &mut Option<String>, value: &str) -> Result<(), String> {
     *field = Some(value.to_owned());
     Ok(())
@@ -214,7 +227,7 @@ mod tests {
 
     #[test]
     fn groups_are_read() {
-        let text = "default_limits.vhosts.b.max_queues = 2\ndefault_limits.vhosts.a.pattern = ^a\ndefault_limits.vhosts.a.max_connections = 3\n\
+        let text = "default_queue_type = rabbit_quorum_queue\ndefault_limits.vhosts.b.max_queues = 2\ndefault_limits.vhosts.a.pattern = ^a\ndefault_limits.vhosts.a.max_connections = 3\n\
                     default_policies.operator.p.vhost_pattern = ^v\ndefault_policies.operator.p.queue_pattern = ^q\n\
                     default_policies.operator.p.apply_to = classic_queues\ndefault_policies.operator.p.expires = 1h\n\
                     default_policies.operator.p.max_length_bytes = 2KB\ndefault_policies.operator.p.delivery_limit = 7\n\
@@ -237,6 +250,7 @@ mod tests {
         let tags = vec!["a".into(), "b".into()];
         let user = DefaultUser { password: Some("x".into()), tags, read: Some("^r".into()), ..DefaultUser::default() };
         let expected = Defaults {
+            queue_type: Some("quorum".into()),
             limits: limits.map(|(id, limits)| (id.to_owned(), limits)).into(),
             policies: [("p".to_owned(), policy)].into(),
             users: [("u".to_owned(), user)].into(),
@@ -247,6 +261,7 @@ mod tests {
     #[test]
     fn wrong_values_and_other_keys_are_told() {
         for line in [
+            "default_queue_type = stream",
             "default_limits.vhosts.a.max_queues = -1",
             "default_limits.vhosts.a.max_queues = 0",
             "default_policies.operator.p.max_length_bytes = 0",

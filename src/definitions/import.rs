@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::export::administration;
 use super::steps::Step;
 use crate::base::ids::ShardId;
+use crate::broker::catalog::defaults::completed;
 use crate::broker::catalog::{Catalog, Saved, Verdict};
 use crate::config::defaults::Defaults;
 use crate::contract::{Command, Password};
@@ -42,6 +43,7 @@ pub fn import(
         administration(catalog).steps().expect("what is there can be").into_iter().map(|step| (step.object, step.command)).collect();
     let mut imported = Imported::default();
     for Step { object, command } in steps {
+        let command = completed(command, defaults);
         if present.get(&object).is_some_and(|present| is_met(&command, present)) {
             imported.present += 1;
             continue;
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_has_no_place_is_left_out() {
-        let mut catalog = Catalog::made_by(&Change::founding(&Founding { vhost: "v".into(), ..Founding::default() }, *b"salt"));
+        let mut catalog = Catalog::made_by(&Change::founding(&Founding { vhost: "v".into(), ..Founding::default() }, None, *b"salt"));
         let text = r#"{"permissions": [{"user": "nobody", "vhost": "v", "configure": "", "write": "", "read": ""},
                                        {"user": "guest", "vhost": "v", "configure": "(", "write": "", "read": ""}],
                        "queues": [{"name": "q", "vhost": "nowhere"}, {"name": "amq.gen-1", "vhost": "v"}],

@@ -50,7 +50,7 @@ pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
 
 /// The virtual host and the user of a new broker, and what the virtual host gets by default.
 fn founding(config: &Config) -> Vec<Saved> {
-    let founding = Change::founding(&config.founding, process::random());
+    let founding = Change::founding(&config.founding, config.defaults.queue_type.as_deref(), process::random());
     let added = Catalog::made_by(&founding).add_defaults(&config.founding.vhost, &config.defaults, process::random);
     founding.into_iter().chain(added).map(Saved::Change).collect()
 }
@@ -222,7 +222,8 @@ mod tests {
     fn virtual_hosts_that_are_new_get_their_defaults() {
         let scratch = Scratch::new();
         let users = [("u".to_owned(), DefaultUser::default())].into();
-        let config = Config { data_dir: scratch.data(), defaults: Defaults { users, ..Defaults::default() }, ..Config::default() };
+        let defaults = Defaults { users, queue_type: Some("quorum".into()), ..Defaults::default() };
+        let config = Config { data_dir: scratch.data(), defaults, ..Config::default() };
         let start = |config: &Config| {
             let _ours = DataDir::open(&config.data_dir).expect("free");
             load(config, &mut storage::find(config).expect("readable")).expect("loaded");
@@ -238,6 +239,9 @@ mod tests {
         let file = scratch.file("w.json", r#"{"vhosts": [{"name": "w"}, {"name": "/"}]}"#);
         import(scratch.data(), file, config.defaults, 1).expect("imported");
         assert_eq!(vhosts("u"), ["/", "v", "w"]);
+        let defined = Definitions::read(&export(&scratch.data()).expect("a data directory")).expect("we wrote it");
+        let types: Vec<_> = defined.vhosts.into_iter().map(|vhost| vhost.metadata.default_queue_type).collect();
+        assert_eq!(types, [const { "quorum" }; 3].map(|kind| Some(kind.to_owned())));
     }
 
     #[test]

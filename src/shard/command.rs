@@ -8,12 +8,13 @@ use super::order::{Waiter, Wish};
 use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::access::SALT;
 use crate::broker::catalog::Verdict;
+use crate::broker::catalog::defaults::completed;
 use crate::contract::{Command, Fault, VhostId};
 
 impl Shard {
     /// Takes an operator's command; [`next_decision`](Self::next_decision) answers it by the number returned here. A turn is to follow.
     pub fn command(&mut self, command: Command) -> u64 {
-        let command = self.hashed(command);
+        let command = completed(self.hashed(command), &self.config.defaults);
         let ticket = self.commands;
         self.commands += 1;
         self.order(Wish::Command(command), Waiter::Command(ticket));

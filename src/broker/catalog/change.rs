@@ -95,18 +95,19 @@ impl Change {
 
     /// What makes a new broker of nothing: the virtual host `/`, and guest, who may do everything in it.
     pub fn of_a_new_broker() -> [Change; 3] {
-        Change::founding(&Founding::default(), *GUEST_SALT)
+        Change::founding(&Founding::default(), None, *GUEST_SALT)
     }
 
-    /// What makes a broker with one virtual host and one user of nothing.
-    pub fn founding(founding: &Founding, salt: [u8; 4]) -> [Change; 3] {
+    /// What makes a broker with one virtual host and one user of nothing; queues there are of this type if they are declared without one.
+    pub fn founding(founding: &Founding, queue_type: Option<&str>, salt: [u8; 4]) -> [Change; 3] {
         let Founding { vhost, user, password, tags, configure, write, read } = founding;
         let password = Some(Password::Hashed(PasswordHash::new(Hashing::default(), salt, password.as_bytes())));
         let tags = Some(tags.iter().map(|tag| tag.as_str().into()).collect());
         let permissions = Permissions { configure: configure.as_str().into(), write: write.as_str().into(), read: read.as_str().into() };
         let (vhost, user): (Box<str>, Box<str>) = (vhost.as_str().into(), user.as_str().into());
+        let (name, default_queue_type) = (vhost.clone(), queue_type.map(Into::into));
         [
-            Command::PutVhost(VhostSpec { name: vhost.clone(), description: "Default virtual host".into(), ..VhostSpec::default() }),
+            Command::PutVhost(VhostSpec { name, description: "Default virtual host".into(), default_queue_type, ..VhostSpec::default() }),
             Command::PutUser(UserSpec { name: user.clone(), password, tags }),
             Command::SetPermissions { vhost, user, permissions },
         ]

@@ -32,6 +32,15 @@ pub fn check(defaults: &Defaults) -> Result<(), String> {
     Ok(())
 }
 
+/// An operator's command with what it does not say. As in RabbitMQ a virtual host gets the type also if it was made with another one.
+pub fn completed(mut command: Command, defaults: &Defaults) -> Command {
+    if let Command::PutVhost(spec) = &mut command {
+        let by_default = || defaults.queue_type.as_deref().map(Into::into);
+        spec.default_queue_type = spec.default_queue_type.take().or_else(by_default);
+    }
+    command
+}
+
 impl Catalog {
     /// The virtual host that a change is about to make, if it is one.
     pub fn new_vhost(&self, change: &Change) -> Option<Box<str>> {
@@ -150,6 +159,18 @@ mod tests {
         let user = catalog.user_by_name("u").expect("made");
         assert!(user.password.is_of(b"x"));
         assert_eq!(user.access.len(), 2);
+    }
+
+    #[test]
+    fn a_virtual_host_has_a_type_of_queues() {
+        let typed = |kind: Option<&str>, settings| {
+            let spec = VhostSpec { name: "v".into(), default_queue_type: kind.map(Into::into), ..VhostSpec::default() };
+            let Command::PutVhost(spec) = completed(Command::PutVhost(spec), &defaults(settings)) else { panic!("the same command") };
+            spec.default_queue_type
+        };
+        assert_eq!(typed(None, "default_queue_type = quorum").as_deref(), Some("quorum"));
+        assert_eq!(typed(Some("classic"), "default_queue_type = quorum").as_deref(), Some("classic"));
+        assert_eq!(typed(None, ""), None);
     }
 
     #[test]
