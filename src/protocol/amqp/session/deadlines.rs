@@ -95,7 +95,7 @@ impl Session {
         let is_late = oldest.is_some_and(|tag| tag < deadline.late_before(now));
         if is_late {
             let &mut Deadline { channel, origin, index, timeout_ms, .. } = deadline;
-            self.announcements.push_back(Announcement::Late(Late { channel, origin, index, timeout_ms }));
+            self.announcements.push_back(Announcement::Late(Box::new(Late { channel, origin, index, timeout_ms })));
         }
         !is_late
     }

@@ -69,8 +69,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
     },
-    /// A consumer has kept a delivery for too long: [`super::Session::give_up`].
-    Late(Late),
+    /// A consumer, or a channel, has kept a delivery for too long: [`super::Session::give_up`]. It is rare, and must not make every event larger.
+    Late(Box<Late>),
     /// The client publishes while an alarm is on: its socket is not to be read, nor the session polled, until [`super::Session::on_alarms`] says so.
     Blocked,
     /// The connection is over: [`super::Session::end`], then, when all that is cleaned up, [`super::Session::released`]; parked until

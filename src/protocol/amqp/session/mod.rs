@@ -139,7 +139,7 @@ enum Farewell {
 enum Announcement {
     ChannelEnded(u16),
     Relieved(u16),
-    Late(Late),
+    Late(Box<Late>),
     Blocked,
     Closing(Option<Fault>),
 }
