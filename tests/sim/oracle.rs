@@ -229,7 +229,7 @@ impl Oracle {
             Op::Recover => self.give_back_all(at),
             Op::Cancel(tag) => {
                 if let Some(queue) = self.consumers.get(tag).map(|consumer| consumer.queue) {
-                    self.queue(queue).leaves += 1;
+                    self.count_leave(queue);
                 }
             }
             Op::Close => self.end_channel(at),

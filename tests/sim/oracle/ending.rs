@@ -62,9 +62,8 @@ impl Oracle {
         let got = self.channels[at].pending.iter().filter_map(|(op, _)| if let Op::Get { queue, .. } = op { Some(*queue) } else { None });
         let queues: Vec<Name> = consumed.chain(got).collect();
         queues.into_iter().for_each(|name| {
-            let queue = self.queue(name);
-            queue.had_returns = true;
-            queue.leaves += 1;
+            self.queue(name).had_returns = true;
+            self.count_leave(name);
         });
         for (id, name, _) in held.into_values() {
             if self.copies[&(id, name)].state == State::Held(at) {

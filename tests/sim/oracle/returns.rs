@@ -10,7 +10,7 @@ use crate::queues::{self, counts, failures_max};
 pub struct Returned {
     /// What its last receiver saw.
     counts: Counts,
-    /// How often it may have failed since the last crash, as far as clients know; and how many consumers had left the queue before.
+    /// How often it may have failed since the last crash, as far as clients know; and how many consumers had left the queue when that was known.
     failures: u32,
     leaves_before: u32,
     /// It may have failed too often before a crash.
@@ -44,7 +44,13 @@ impl Oracle {
         (returned.has_failed, returned.not_before) = (has_failed, not_before);
     }
 
-    /// Whether a message may have failed more often than its queue allows: with consumers that left, nobody knows what was on its way to them.
+    /// A consumer leaves the queue, and nobody knows what was on its way to it: that has failed.
+    pub(super) fn count_leave(&mut self, name: Name) {
+        let is_at_rest = self.is_at_rest;
+        self.queue(name).leaves += u32::from(!is_at_rest);
+    }
+
+    /// Whether a message may have failed more often than its queue allows.
     pub(super) fn may_have_failed(&self, id: MessageId, name: Name) -> bool {
         let Some(most) = failures_max(name) else { return false };
         let Some(copy) = self.copies.get(&(id, name)) else { return false };
@@ -70,8 +76,10 @@ impl Oracle {
 
     /// A client has it.
     pub(super) fn note_counts(&mut self, arrival: &Arrival) {
+        let leaves_before = self.queue(arrival.queue).leaves;
         let returned = &mut self.copy(arrival.id, arrival.queue).returned;
-        returned.counts = arrival.counts;
+        (returned.counts, returned.leaves_before) = (arrival.counts, leaves_before);
+        returned.failures = if counts(arrival.queue) { arrival.counts.delivered } else { 0 };
         (returned.has_failed, returned.not_before) = (false, 0);
     }
 
