@@ -120,7 +120,7 @@ impl Meter {
     /// Ends the measurement with the last interval.
     pub fn finish(self, copies: u64) -> Report {
         let total = between(&self.begin, &self.begin, &self.last, &self.histograms);
-        Report { command: std::env::args().collect(), copies, total, intervals: self.intervals, ..Report::default() }
+        Report { command: std::env::args().skip(1).collect(), copies, total, intervals: self.intervals, ..Report::default() }
     }
 }
 
