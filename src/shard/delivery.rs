@@ -11,7 +11,7 @@ use crate::base::limits::{QUEUE_BUDGET, SPILL_MIN};
 use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Target, split_place};
-use crate::message::{Content, MessageRef, MessageView, Properties, Route, Stamp};
+use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
 use crate::protocol::amqp::session::{Delivery, Room};
 
 /// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
@@ -117,8 +117,7 @@ impl Shard {
     /// Whether the queue has not had a message like the next one (row D30).
     fn is_first_of_its_kind(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
         let Some(queue) = local_queue(&mut self.queues, id) else { return true };
-        let headers = Properties::trusted(batch.contents[0].properties).headers().unwrap_or_default();
-        queue.is_first_of_its_kind(batch.level, headers, self.now)
+        queue.is_first_of_its_kind(batch.level, batch.contents[0].properties, self.now)
     }
 
     fn has_extras(&mut self, id: QueueId) -> bool {

@@ -34,9 +34,9 @@ pub use settings::{DeadLetter, Overflow, Settings};
 
 use crate::base::ids::QueueId;
 use crate::base::ids::TimerId;
-use crate::broker::deduplication::Deduplication;
+use crate::broker::deduplication::{Deduplication, Wanted};
 use crate::contract::{Entry, Outcome, split_place};
-use crate::message::TableRef;
+use crate::message::Properties;
 
 use earlier_ttls::EarlierTtls;
 use levels::Levels;
@@ -154,10 +154,11 @@ impl Queue {
         self.settings().is_some_and(|settings| settings.rejects() && settings.is_exceeded(length, bytes))
     }
 
-    /// Whether a message with these headers, which is the next of its level, is no duplicate of an earlier one. It is remembered.
-    pub fn is_first_of_its_kind(&mut self, level: u8, headers: TableRef<'_>, now: u64) -> bool {
+    /// Whether a message with these properties, which is the next of its level, is no duplicate of an earlier one. It is remembered.
+    pub fn is_first_of_its_kind(&mut self, level: u8, properties: &[u8], now: u64) -> bool {
         let place = self.level(level).next();
-        self.deduplication().is_none_or(|deduplication| deduplication.passes_into(place, headers, now))
+        let Some(deduplication) = self.deduplication() else { return true };
+        deduplication.passes_into(place, Properties::trusted(properties).headers().unwrap_or_default(), now)
     }
 
     /// What it knows duplicates by, if it drops them.
@@ -176,8 +177,8 @@ impl Queue {
     pub fn reads_ahead(&self) -> bool {
         let matters = |settings: &Settings| {
             let Settings { message_ttl, dead_letter, max_length_bytes, deduplication, .. } = settings;
-            let is_known = deduplication.as_ref().is_none_or(|wanted| !wanted.is_by_content());
-            message_ttl.is_some() || dead_letter.is_some() || max_length_bytes.is_some() || !is_known
+            let is_by_content = deduplication.as_ref().is_some_and(Wanted::is_by_content);
+            message_ttl.is_some() || dead_letter.is_some() || max_length_bytes.is_some() || is_by_content
         };
         self.settings().is_some_and(matters)
     }
