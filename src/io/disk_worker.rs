@@ -119,7 +119,7 @@ impl Hand {
     fn try_to(&mut self, job: Job) {
         let result = match &job {
             Job::Create(segment) => self.create(*segment).map(|()| Some(Finished::Created(*segment))),
-            Job::Index(indexing) => self.index(indexing).map(|indexed| Some(Finished::Indexed(indexed))),
+            Job::Index(indexing) => write_index(&self.directory, indexing).map(|indexed| Some(Finished::Indexed(indexed))),
             Job::Compact(compaction) => self.compact(compaction).map(Some),
             Job::Delete(segment) => self.delete(*segment).map(|()| None),
             Job::Catalog(op) => self.write_catalog(op).map(|()| Some(Finished::Catalog)),
@@ -162,12 +162,6 @@ impl Hand {
         fs::rename(path, &spare)?;
         self.spare.push(spare);
         Ok(())
-    }
-
-    fn index(&self, indexing: &Indexing) -> io::Result<Indexed> {
-        let (place, bytes, indexed) = indexing.run();
-        write_at(&segment_path(&self.directory, indexing.segment), place, bytes.blocks())?;
-        Ok(indexed)
     }
 
     fn compact(&self, compaction: &Compaction) -> io::Result<Finished> {
@@ -230,6 +224,13 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| drop(fs::remove_file(&draft)))?;
     fs::rename(&draft, path)?;
     sync_directory(path.parent().expect("a file stands in a directory"))
+}
+
+/// Writes the index of a segment whose file is in this directory.
+pub fn write_index(directory: &Path, indexing: &Indexing) -> io::Result<Indexed> {
+    let (place, bytes, indexed) = indexing.run();
+    write_at(&segment_path(directory, indexing.segment), place, bytes.blocks())?;
+    Ok(indexed)
 }
 
 /// Writes to a place of a file that is there, until the disk has it.

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::StartError;
 use super::disk::{segment_path, shard_directory};
-use super::disk_worker::{catalog_path, fill, sync_directory, write_at};
+use super::disk_worker::{catalog_path, fill, sync_directory, write_at, write_index};
 use super::storage::{self, unusable};
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
@@ -132,11 +132,7 @@ fn perform(directory: &Path, store: &mut Store, mut take: impl FnMut(u64, &Messa
                 write_at(&segment_path(directory, write.segment), write.place, write.buffer.blocks())?;
                 store.on_written(write);
             }
-            Op::Index(indexing) => {
-                let (place, bytes, indexed) = indexing.run();
-                write_at(&segment_path(directory, indexing.segment), place, bytes.blocks())?;
-                store.on_indexed(indexed);
-            }
+            Op::Index(indexing) => store.on_indexed(write_index(directory, &indexing)?),
             Op::Read(reader, segment, place, len) => {
                 let mut bytes = Aligned::zeroed(len);
                 storage::read_into(&segment_path(directory, segment), place, bytes.blocks_mut())?;
