@@ -51,8 +51,8 @@ pub enum Definitions {
         /// The data directory; created if missing
         #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
         data_dir: PathBuf,
-        /// Configuration in RabbitMQ's format that says what new virtual hosts get (default_limits, default_policies, default_users); may be repeated
-        /// [default: RABBITMQ_CONFIG_FILE of the environment]
+        /// Configuration in RabbitMQ's format that says what new virtual hosts get (default_queue_type, default_limits, default_policies, default_users);
+        /// may be repeated [default: RABBITMQ_CONFIG_FILE of the environment]
         #[arg(long, value_name = "PATH")]
         config: Vec<PathBuf>,
         /// The definitions: a file, or a directory of *.json files

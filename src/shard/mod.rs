@@ -14,8 +14,8 @@
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
-//! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that remember; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the
-//! sockets; [`turn`] the order of it all.
+//! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
+//! remember; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;

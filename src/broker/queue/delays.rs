@@ -1,11 +1,13 @@
 //! The messages that an exchange delays, until each is due (rows X20, N3). They wait in a queue of the exchange's own, which nobody consumes from.
 //!
 //! ```text
-//! far    deadlines: (due, sequence) …          only the log has them: 16 bytes for each, or as good as none for those in a row
-//!          │ fetched from there, some seconds before; while memory is short, when they are due
-//! near   (due, sequence) → entry …             in memory
-//!          │ due
-//!          ▼ routed by the exchange; once all their queues have them, the log lets go of them
+//! far        deadlines: (due, sequence) …      only the log has them: 16 bytes for each, or as good as none for those in a row
+//!              │ some seconds before; while memory is short, when they are due
+//! gathered   sequence …                        some in each turn, until they are worth a way through the log
+//!              │ fetched from there
+//! near       (due, sequence, entry) …          in memory
+//!              │ due
+//!              ▼ routed by the exchange; once all their queues have them, the log lets go of them
 //! ```
 //!
 //! So the memory that they take is bounded by their number alone, whatever their size and however long they wait.
