@@ -37,28 +37,24 @@ fn group_limit(line: &str, mount: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::scratch::Scratch;
 
     #[test]
     fn the_lowest_limit_up_to_the_root_holds() {
-        let mount = std::env::temp_dir().join(format!("ringmq-cgroup-{:016x}", u64::from_ne_bytes(process::random())));
-        let write = |file: &str, text: &str| {
-            let path = mount.join(file);
-            fs::create_dir_all(path.parent().expect("a file stands in a directory")).expect("created");
-            fs::write(path, text).expect("written");
-        };
+        let scratch = Scratch::new();
+        let write = |file: &str, text: &str| _ = scratch.file(file, text);
         write("a/memory.max", "1000\n");
         write("a/b/memory.max", "max\n");
         write("a/c/memory.max", "10\n");
         write("memory/memory.limit_in_bytes", "9223372036854771712\n");
         write("memory/d/memory.limit_in_bytes", "2000\n");
-        let limit = |line| group_limit(line, &mount);
+        let limit = |line| group_limit(line, scratch.path());
         assert_eq!(limit("0::/a/b"), Some(1000));
         assert_eq!(limit("0::/a/c"), Some(10));
         assert_eq!(limit("0::/"), None);
         assert_eq!(limit("7:cpu,memory:/d"), Some(2000));
         assert_eq!(limit("7:memory:/not/seen/here"), Some(9_223_372_036_854_771_712));
         assert_eq!((limit("7:cpu:/d"), limit("nothing")), (None, None));
-        fs::remove_dir_all(&mount).expect("removed");
     }
 
     #[test]

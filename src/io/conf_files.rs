@@ -119,84 +119,63 @@ fn with_value(setting: Setting, beside: &Path) -> Result<Setting, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::process;
+    use crate::io::scratch::Scratch;
 
-    /// A fresh directory, removed at the end.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new() -> Scratch {
-            Scratch(std::env::temp_dir().join(format!("ringmq-conf-{:016x}", u64::from_ne_bytes(process::random()))))
-        }
-
-        fn write(&self, name: &str, text: &str) {
-            let path = self.0.join(name);
-            fs::create_dir_all(path.parent().expect("it is in our directory")).expect("a directory of ours");
-            fs::write(path, text).expect("a directory of ours");
-        }
-
-        /// The values of a file or directory, in order.
-        fn values(&self, name: &str) -> Result<String, String> {
-            let settings = read(&[self.0.join(name)]).map_err(|error| error.0)?;
-            Ok(settings.into_iter().map(|setting| setting.value).collect())
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    /// The values of a file or directory, in order.
+    fn values(scratch: &Scratch, name: &str) -> Result<String, String> {
+        let settings = read(&[scratch.join(name)]).map_err(|error| error.0)?;
+        Ok(settings.into_iter().map(|setting| setting.value).collect())
     }
 
     #[test]
     fn a_directory_is_read_in_the_order_of_its_names() {
         let scratch = Scratch::new();
-        scratch.write("20.conf", "b = 2");
-        scratch.write("10.conf", "a = 1\nb = 1");
-        scratch.write("10.conf.bak", "nonsense");
-        assert_eq!(scratch.values(""), Ok("112".into()));
-        assert_eq!(scratch.values("20"), Ok("2".into()), "the extension may be left out");
-        assert!(scratch.values("30").expect_err("no such file").contains("30 cannot be used"));
-        scratch.write("30.conf", "\nnonsense");
-        let place = scratch.0.join("30.conf:2");
-        assert_eq!(scratch.values(""), Err(format!("{} is no setting: write KEY = VALUE, or include PATH", place.display())));
+        scratch.file("20.conf", "b = 2");
+        scratch.file("10.conf", "a = 1\nb = 1");
+        scratch.file("10.conf.bak", "nonsense");
+        assert_eq!(values(&scratch, ""), Ok("112".into()));
+        assert_eq!(values(&scratch, "20"), Ok("2".into()), "the extension may be left out");
+        assert!(values(&scratch, "30").expect_err("no such file").contains("30 cannot be used"));
+        scratch.file("30.conf", "\nnonsense");
+        let place = scratch.join("30.conf:2");
+        assert_eq!(values(&scratch, ""), Err(format!("{} is no setting: write KEY = VALUE, or include PATH", place.display())));
     }
 
     #[test]
     fn files_are_included_where_they_are_named() {
         let scratch = Scratch::new();
-        scratch.write("main.conf", "a = 1\ninclude conf.d/*.conf\ninclude missing.conf\ninclude missing/*\na = 2");
-        scratch.write("conf.d/20.conf", "a = 5\ninclude sub/x.conf");
-        scratch.write("conf.d/10.conf", "a = 4");
-        scratch.write("conf.d/10.bak", "nonsense");
-        scratch.write("conf.d/sub/x.conf", "a = 6");
-        assert_eq!(scratch.values("main.conf"), Ok("14562".into()));
-        scratch.write("twice.conf", "include conf.d/10.conf\ninclude ./conf.d/10.conf");
-        assert_eq!(scratch.values("twice.conf"), Ok("44".into()));
-        scratch.write("absolute.conf", &format!("include {}", scratch.0.join("conf.d/1*").display()));
-        let refusal = scratch.values("absolute.conf").expect_err("a file that is none");
+        scratch.file("main.conf", "a = 1\ninclude conf.d/*.conf\ninclude missing.conf\ninclude missing/*\na = 2");
+        scratch.file("conf.d/20.conf", "a = 5\ninclude sub/x.conf");
+        scratch.file("conf.d/10.conf", "a = 4");
+        scratch.file("conf.d/10.bak", "nonsense");
+        scratch.file("conf.d/sub/x.conf", "a = 6");
+        assert_eq!(values(&scratch, "main.conf"), Ok("14562".into()));
+        scratch.file("twice.conf", "include conf.d/10.conf\ninclude ./conf.d/10.conf");
+        assert_eq!(values(&scratch, "twice.conf"), Ok("44".into()));
+        scratch.file("absolute.conf", &format!("include {}", scratch.join("conf.d/1*").display()));
+        let refusal = values(&scratch, "absolute.conf").expect_err("a file that is none");
         assert!(refusal.ends_with("10.bak:1 is no setting: write KEY = VALUE, or include PATH"), "{refusal}");
     }
 
     #[test]
     fn who_includes_itself_is_told() {
         let scratch = Scratch::new();
-        scratch.write("a.conf", "include b.conf");
-        scratch.write("b.conf", "x = 1\ninclude ./a.conf");
-        let (b, a) = (scratch.0.join("b.conf:2"), scratch.0.join("a.conf"));
+        scratch.file("a.conf", "include b.conf");
+        scratch.file("b.conf", "x = 1\ninclude ./a.conf");
+        let (b, a) = (scratch.join("b.conf:2"), scratch.join("a.conf"));
         let expected = format!("{}: {} would be read for ever, because it includes itself", b.display(), a.display());
-        assert_eq!(scratch.values("a.conf"), Err(expected));
+        assert_eq!(values(&scratch, "a.conf"), Err(expected));
     }
 
     #[test]
     fn values_come_from_files() {
         let scratch = Scratch::new();
-        scratch.write("conf.d/a.conf", "a = $(<../secret)\nb = $(<two)");
-        scratch.write("secret", "p w\n");
-        scratch.write("conf.d/two", "x\n\n");
-        assert_eq!(scratch.values("conf.d/a.conf"), Ok("p wx\n".into()));
-        scratch.write("b.conf", "a = $(<none)");
-        assert!(scratch.values("b.conf").expect_err("no such file").contains("none cannot be used"));
+        scratch.file("conf.d/a.conf", "a = $(<../secret)\nb = $(<two)");
+        scratch.file("secret", "p w\n");
+        scratch.file("conf.d/two", "x\n\n");
+        assert_eq!(values(&scratch, "conf.d/a.conf"), Ok("p wx\n".into()));
+        scratch.file("b.conf", "a = $(<none)");
+        assert!(values(&scratch, "b.conf").expect_err("no such file").contains("none cannot be used"));
     }
 
     #[test]

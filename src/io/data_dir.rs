@@ -104,27 +104,12 @@ fn unusable(path: &Path, error: &io::Error) -> StartError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A fresh path, removed at the end.
-    struct Scratch(std::path::PathBuf);
-
-    impl Scratch {
-        fn new() -> Scratch {
-            let name = format!("ringmq-data-dir-{:016x}", u64::from_ne_bytes(process::random()));
-            Scratch(std::env::temp_dir().join(name))
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::io::scratch::Scratch;
 
     #[test]
     fn the_identity_survives_and_the_lock_does_not() {
         let scratch = Scratch::new();
-        let path = scratch.0.join("deep/down");
+        let path = scratch.join("deep/down");
         let first = DataDir::open(&path).expect("created");
         let refusal = DataDir::open(&path).expect_err("locked").to_string();
         assert!(refusal.contains("in use by another broker"), "{refusal}");
@@ -142,10 +127,10 @@ mod tests {
     #[test]
     fn what_is_no_directory_and_no_identity_is_refused() {
         let scratch = Scratch::new();
-        drop(DataDir::open(&scratch.0).expect("created"));
-        fs::write(scratch.0.join("node-id"), "me").expect("written");
-        assert!(DataDir::open(&scratch.0).expect_err("no identity").to_string().contains("32 hexadecimal digits"));
-        let below_a_file = scratch.0.join("node-id/dir");
+        drop(DataDir::open(scratch.path()).expect("created"));
+        fs::write(scratch.join("node-id"), "me").expect("written");
+        assert!(DataDir::open(scratch.path()).expect_err("no identity").to_string().contains("32 hexadecimal digits"));
+        let below_a_file = scratch.join("node-id/dir");
         assert!(DataDir::open(&below_a_file).expect_err("no directory").to_string().contains("cannot be created"));
     }
 }

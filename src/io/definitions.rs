@@ -152,32 +152,11 @@ const HASH: &str = "internal_imported_definitions_hash";
 mod tests {
     use super::*;
     use crate::config::defaults::DefaultUser;
+    use crate::io::scratch::Scratch;
     use crate::shard::Stop;
 
-    /// A fresh path, removed at the end.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new() -> Scratch {
-            Scratch(std::env::temp_dir().join(format!("ringmq-definitions-{:016x}", u64::from_ne_bytes(process::random()))))
-        }
-
-        fn file(&self, name: &str, text: &str) -> PathBuf {
-            let path = self.0.join(name);
-            fs::create_dir_all(path.parent().expect("it is in our directory")).expect("a directory of ours");
-            fs::write(&path, text).expect("a directory of ours");
-            path
-        }
-
-        fn data(&self) -> PathBuf {
-            self.0.join("data")
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn data(scratch: &Scratch) -> PathBuf {
+        scratch.join("data")
     }
 
     fn names(data_dir: &Path) -> (Vec<String>, Vec<String>) {
@@ -186,7 +165,7 @@ mod tests {
     }
 
     fn add(scratch: &Scratch, file: PathBuf, available: usize) -> Result<(), StartError> {
-        import(scratch.data(), file, Defaults::default(), available)
+        import(data(scratch), file, Defaults::default(), available)
     }
 
     const USER: &str = r#"{"users": [{"name": "u", "tags": ""}], "vhosts": [{"name": "v"}]}"#;
@@ -197,25 +176,25 @@ mod tests {
         scratch.file("d/10.json", USER);
         let queue = |name: &str| format!(r#"{{"queues": [{{"name": "{name}", "vhost": "v"}}]}}"#);
         scratch.file("d/20.json", &queue("a"));
-        add(&scratch, scratch.0.join("d"), 2).expect("imported");
-        assert_eq!(names(&scratch.data()), (vec!["u".into()], vec!["a".into()]));
+        add(&scratch, scratch.join("d"), 2).expect("imported");
+        assert_eq!(names(&data(&scratch)), (vec!["u".into()], vec!["a".into()]));
         add(&scratch, scratch.file("more.json", &queue("b")), 2).expect("imported");
-        assert_eq!(names(&scratch.data()), (vec!["u".into()], vec!["a".into(), "b".into()]));
+        assert_eq!(names(&data(&scratch)), (vec!["u".into()], vec!["a".into(), "b".into()]));
     }
 
     #[test]
     fn a_new_broker_is_founded_as_configured() {
         let scratch = Scratch::new();
         let founding = Founding { user: "ann".into(), vhost: "w".into(), ..Founding::default() };
-        let config = |founding| Config { data_dir: scratch.data(), founding, ..Config::default() };
+        let config = |founding| Config { data_dir: data(&scratch), founding, ..Config::default() };
         let restart = |config: Config| {
             let _ours = DataDir::open(&config.data_dir).expect("free");
             load(&config, &mut storage::find(&config).expect("readable")).expect("loaded");
         };
         restart(config(founding));
-        assert_eq!(names(&scratch.data()).0, ["ann"]);
+        assert_eq!(names(&data(&scratch)).0, ["ann"]);
         restart(config(Founding { user: "bob".into(), ..Founding::default() }));
-        assert_eq!(names(&scratch.data()).0, ["ann"], "it is no new broker any more");
+        assert_eq!(names(&data(&scratch)).0, ["ann"], "it is no new broker any more");
     }
 
     #[test]
@@ -223,23 +202,23 @@ mod tests {
         let scratch = Scratch::new();
         let users = [("u".to_owned(), DefaultUser::default())].into();
         let defaults = Defaults { users, queue_type: Some("quorum".into()), ..Defaults::default() };
-        let config = Config { data_dir: scratch.data(), defaults, ..Config::default() };
+        let config = Config { data_dir: data(&scratch), defaults, ..Config::default() };
         let start = |config: &Config| {
             let _ours = DataDir::open(&config.data_dir).expect("free");
             load(config, &mut storage::find(config).expect("readable")).expect("loaded");
         };
-        let permissions = || Definitions::read(&export(&scratch.data()).expect("a data directory")).expect("we wrote it").permissions;
+        let permissions = || Definitions::read(&export(&data(&scratch)).expect("a data directory")).expect("we wrote it").permissions;
         start(&config);
-        assert_eq!(names(&scratch.data()).0, ["guest", "u"]);
+        assert_eq!(names(&data(&scratch)).0, ["guest", "u"]);
         let vhosts = |user: &str| permissions().into_iter().filter(|one| one.user == user).map(|one| one.vhost).collect::<Vec<_>>();
         assert_eq!(vhosts("u"), ["/"]);
         let file = scratch.file("v.json", r#"{"vhosts": [{"name": "v"}, {"name": "/"}]}"#);
         start(&Config { definitions: vec![Source::Path(file)], ..config.clone() });
         assert_eq!(vhosts("u"), ["/", "v"]);
         let file = scratch.file("w.json", r#"{"vhosts": [{"name": "w"}, {"name": "/"}]}"#);
-        import(scratch.data(), file, config.defaults, 1).expect("imported");
+        import(data(&scratch), file, config.defaults, 1).expect("imported");
         assert_eq!(vhosts("u"), ["/", "v", "w"]);
-        let defined = Definitions::read(&export(&scratch.data()).expect("a data directory")).expect("we wrote it");
+        let defined = Definitions::read(&export(&data(&scratch)).expect("a data directory")).expect("we wrote it");
         let types: Vec<_> = defined.vhosts.into_iter().map(|vhost| vhost.metadata.default_queue_type).collect();
         assert_eq!(types, [const { "quorum" }; 3].map(|kind| Some(kind.to_owned())));
     }
@@ -251,8 +230,8 @@ mod tests {
         let start = |skip_unchanged_definitions, definition: &str| {
             scratch.file("d/20.json", definition);
             let config = Config {
-                data_dir: scratch.data(),
-                definitions: vec![Source::Path(scratch.0.join("d"))],
+                data_dir: data(&scratch),
+                definitions: vec![Source::Path(scratch.join("d"))],
                 skip_unchanged_definitions,
                 ..Config::default()
             };
@@ -265,16 +244,16 @@ mod tests {
         let delete = |mut found: Found| {
             let user = Command::DeleteUser { name: "u".into() };
             found.catalog.push(Saved::Change(Change::command(user)));
-            storage::write_catalog(&scratch.data(), &mut found).expect("written");
+            storage::write_catalog(&data(&scratch), &mut found).expect("written");
         };
         delete(start(true, &queue("a")));
         start(true, &queue("a"));
-        assert_eq!(names(&scratch.data()), (vec![], vec!["a".into()]), "the user stays deleted");
+        assert_eq!(names(&data(&scratch)), (vec![], vec!["a".into()]), "the user stays deleted");
         delete(start(true, &queue("b")));
-        assert_eq!(names(&scratch.data()), (vec![], vec!["a".into(), "b".into()]));
+        assert_eq!(names(&data(&scratch)), (vec![], vec!["a".into(), "b".into()]));
         start(false, &queue("b"));
-        assert_eq!(names(&scratch.data()).0, ["u"]);
-        assert!(!export(&scratch.data()).expect("a data directory").contains(HASH));
+        assert_eq!(names(&data(&scratch)).0, ["u"]);
+        assert!(!export(&data(&scratch)).expect("a data directory").contains(HASH));
     }
 
     #[test]
@@ -283,9 +262,9 @@ mod tests {
         add(&scratch, scratch.file("user.json", USER), 1).expect("imported");
         scratch.file("d/10.json", r#"{"queues": [{"name": "q", "vhost": "v"}]}"#);
         scratch.file("d/20.json", r#"{"queues": [{"name": "p"}]}"#);
-        let refusal = add(&scratch, scratch.0.join("d"), 1).expect_err("the second file");
+        let refusal = add(&scratch, scratch.join("d"), 1).expect_err("the second file");
         assert!(refusal.0.ends_with("20.json: queue 'p': missing field `vhost`"), "{refusal}");
-        assert_eq!(names(&scratch.data()), (vec!["u".into()], vec![]));
+        assert_eq!(names(&data(&scratch)), (vec!["u".into()], vec![]));
     }
 
     #[test]
@@ -293,9 +272,9 @@ mod tests {
         let scratch = Scratch::new();
         add(&scratch, scratch.file("user.json", USER), 1).expect("imported");
         let stop = Stop { delivered: vec![(1, 2, 3)], counts: vec![(1, 2, 4, 3)] };
-        storage::write_stop(&scratch.data(), &stop).expect("written");
+        storage::write_stop(&data(&scratch), &stop).expect("written");
         add(&scratch, scratch.file("user.json", USER), 1).expect("imported");
-        let config = Config { data_dir: scratch.data(), ..Config::default() };
+        let config = Config { data_dir: data(&scratch), ..Config::default() };
         assert_eq!(storage::find(&config).expect("readable").stopped, Some(stop));
     }
 }

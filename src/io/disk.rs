@@ -268,16 +268,16 @@ const OPEN_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::scratch::Scratch;
     use std::io::Read;
 
     #[test]
     fn a_segment_that_is_being_rewritten_is_read_as_it_was() {
-        let directory = std::env::temp_dir().join(format!("ringmq-files-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a directory");
-        let (path, other) = (segment_path(&directory, 7), directory.join("other"));
-        std::fs::write(&path, "old").expect("a file");
-        let mut files =
-            Files { directory: directory.clone(), mode: Mode { direct: false, sync: false }, open: Map::default(), rewritten: None };
+        let scratch = Scratch::new();
+        let path = segment_path(scratch.path(), 7);
+        std::fs::create_dir(scratch.path()).and_then(|()| std::fs::write(&path, "old")).expect("ours");
+        let directory = scratch.path().to_owned();
+        let mut files = Files { directory, mode: Mode { direct: false, sync: false }, open: Map::default(), rewritten: None };
         let read = |files: &mut Files| {
             let mut text = String::new();
             (&*files.get(7)).read_to_string(&mut text).expect("it can be read");
@@ -285,10 +285,9 @@ mod tests {
         };
         files.keep(7);
         files.open.clear();
-        std::fs::write(&other, "new").and_then(|()| std::fs::rename(&other, &path)).expect("it is replaced");
+        std::fs::rename(scratch.file("other", "new"), &path).expect("it is replaced");
         assert_eq!(read(&mut files), "old");
         files.let_go();
         assert_eq!(read(&mut files), "new");
-        std::fs::remove_dir_all(&directory).expect("it is ours");
     }
 }

@@ -68,26 +68,25 @@ mod tests {
     use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
     use super::*;
-    use crate::io::process;
+    use crate::io::scratch::Scratch;
 
-    /// A certificate that vouches for itself, in files that are removed at the end.
+    /// A certificate that vouches for itself, and its files.
     struct Identity {
         key: rcgen::CertifiedKey<rcgen::KeyPair>,
-        directory: PathBuf,
+        files: Scratch,
     }
 
     impl Identity {
         fn new() -> Identity {
             let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-            let directory = std::env::temp_dir().join(format!("ringmq-fetch-{:016x}", u64::from_ne_bytes(process::random())));
-            fs::create_dir(&directory).expect("a fresh name");
-            fs::write(directory.join("cert.pem"), key.cert.pem()).expect("ours");
-            fs::write(directory.join("key.pem"), key.signing_key.serialize_pem()).expect("ours");
-            Identity { key, directory }
+            let files = Scratch::new();
+            files.file("cert.pem", &key.cert.pem());
+            files.file("key.pem", &key.signing_key.serialize_pem());
+            Identity { key, files }
         }
 
         fn files(&self) -> (PathBuf, PathBuf) {
-            (self.directory.join("cert.pem"), self.directory.join("key.pem"))
+            (self.files.join("cert.pem"), self.files.join("key.pem"))
         }
 
         /// The TLS of a server with this certificate, which wants the same one of its clients if it is `strict`.
@@ -104,12 +103,6 @@ mod tests {
             };
             let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.signing_key.serialize_der()));
             Arc::new(builder.with_single_cert(vec![self.key.cert.der().clone()], key).expect("they belong together"))
-        }
-    }
-
-    impl Drop for Identity {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.directory);
         }
     }
 
@@ -176,6 +169,6 @@ mod tests {
             |ca: Option<&PathBuf>, identity| tls_config(&ClientTls { ca: ca.cloned(), identity, is_trusted: false }).expect_err("no").0;
         assert_eq!(refusal(Some(&key), None), format!("{} has no certificate in PEM", key.display()));
         assert_eq!(refusal(None, Some((cert.clone(), cert.clone()))), format!("{} has no private key in PEM", cert.display()));
-        assert!(refusal(Some(&identity.directory.join("none")), None).contains("none cannot be used"));
+        assert!(refusal(Some(&identity.files.join("none")), None).contains("none cannot be used"));
     }
 }

@@ -1,9 +1,10 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
 //! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`memory`], [`spin`], [`listener`]
-//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, [`rehome`] moves it between shards, [`conf_files`] and [`definitions`] are files that operators write, [`fetch`] gets them from elsewhere, and [`token`] is how a completion says whom it is for. Descriptors are plain ones: with the ring
-//! itself registered, looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection can only be asked of a
-//! plain one.
+//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, [`rehome`] moves it
+//! between shards, [`conf_files`] and [`definitions`] are files that operators write, [`fetch`] gets them from elsewhere, and [`token`] is how a
+//! completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few nanoseconds per
+//! operation, and the addresses of a connection can only be asked of a plain one.
 //!
 //! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters, and one for the [`monitor`].
 
@@ -26,6 +27,8 @@ pub mod process;
 pub mod receive;
 pub mod rehome;
 pub mod ring;
+#[cfg(test)]
+mod scratch;
 pub mod send;
 pub mod signal;
 pub mod socket;

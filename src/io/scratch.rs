@@ -1,0 +1,40 @@
+//! A directory of a test's own, removed at its end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::process;
+
+/// The directory; it is made with the first file in it.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A path that nobody has.
+    pub fn new() -> Scratch {
+        Scratch(std::env::temp_dir().join(format!("ringmq-test-{:016x}", u64::from_ne_bytes(process::random()))))
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where something of this name is in it.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A file with this text.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.join(name);
+        fs::create_dir_all(path.parent().expect("it is in our directory")).expect("a directory of ours");
+        fs::write(&path, text).expect("a directory of ours");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
