@@ -59,7 +59,7 @@ fn rotate(c: &mut Criterion) {
         c.bench_function(&format!("queue/serve_settle_{count}"), |b| {
             b.iter(|| {
                 let id = consumers.next().expect("all have room").0;
-                consumers.on_delivered(id, 1);
+                consumers.on_delivered(id, 1, 0);
                 black_box(consumers.on_settled(id, 1))
             });
         });

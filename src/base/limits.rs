@@ -45,6 +45,14 @@ pub const TABLE_DEPTH_MAX: usize = 64;
 /// Output waiting for one connection's socket beyond which its consumers get nothing more, bytes. Two turns of a flood: what finds no room
 /// takes the way through queue and arena (measured: with one turn 1 KiB bodies lose 18 %, those of 16 KiB 28 %; four are no better).
 pub const OUTPUT_SIZE_MAX: usize = 448 << 10;
+/// What queues of other shards may send to a consumer before it has room for more, bytes: as much as a turn writes, twice, as it takes two turns to hear.
+pub const CREDIT_BYTES_MAX: usize = 1 << 20;
+/// The same where a channel has many consumers, which share [`CREDIT_CHANNEL_BYTES`].
+pub const CREDIT_BYTES_MIN: usize = 16 << 10;
+/// What the consumers of one channel share of such credit, bytes.
+pub const CREDIT_CHANNEL_BYTES: usize = 2 << 20;
+/// Messages that a queue asks for at a time where the channel of a consumer on another shard counts them.
+pub const CREDIT_MESSAGES_MAX: usize = 64;
 /// Output waiting for one connection beyond which its input is not looked at, bytes. Deliveries stop long before; only who asks (basic.get,
 /// mandatory publishes) and never reads comes here. Much larger, because a client may well write before it reads.
 pub const OUTPUT_SIZE_STALL: usize = 32 << 20;
@@ -149,6 +157,7 @@ pub const FETCH_SIZE_MAX: u64 = 512 << 20;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
+const _: () = assert!(CREDIT_BYTES_MIN <= CREDIT_BYTES_MAX && CREDIT_BYTES_MAX <= CREDIT_CHANNEL_BYTES);
 const _: () = assert!(RING_SLOTS.is_power_of_two());
 const _: () = assert!(ARENA_CHUNK_SIZE.is_multiple_of(ARENA_SEGMENT_SIZE));
 const _: () = assert!(BODY_RESERVE_MAX <= MESSAGE_SIZE_CAP);

@@ -6,6 +6,7 @@
 //! values that such calls share.
 
 mod command;
+mod credit;
 mod fault;
 mod policy;
 mod receipts;
@@ -16,6 +17,7 @@ mod route;
 pub use command::{
     Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
 };
+pub use credit::{Credit, Grant, Window, cost};
 pub use fault::{Code, Fault, Scope};
 pub use policy::{PolicyKind, PolicySpec};
 pub use receipts::{Receipts, Tags};
@@ -143,8 +145,6 @@ pub enum Outcome {
     Requeued,
     /// The same, and its consumer has failed: it has rejected the message, or its channel ended.
     Failed,
-    /// Back to its place, unmarked: it never reached the consumer.
-    Undelivered,
 }
 
 /// Whom a queue delivers to.

@@ -115,6 +115,8 @@ pub enum Request {
         prefetch: u32,
         /// Its channel limits the unsettled deliveries of all its consumers together.
         limited: bool,
+        /// What a queue on another shard may send at first, bytes (see [`super::Credit`]).
+        window: u32,
         /// The x-arguments.
         arguments: Table,
     },

@@ -6,7 +6,7 @@ use super::{Shard, local_queue};
 use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
 use crate::broker::queue::{Consumer, Purged, Queue};
 use crate::config::Config;
-use crate::contract::{Code, Command, Fault, Notice, Outcome, Receipt, Target};
+use crate::contract::{Code, Command, Credit, Fault, Notice, Outcome, Receipt, Target};
 use crate::message::MessageView;
 
 impl Shard {
@@ -32,8 +32,10 @@ impl Shard {
                     self.tell(from, Answer::Notice(Notice::Failed(fault)));
                 }
             }
-            Question::Consume { index, no_ack, exclusive, prefetch, arguments } => {
-                let consumer = Consumer::new(Target { channel: from, index }, no_ack, prefetch, arguments.priority);
+            Question::Consume { index, no_ack, exclusive, prefetch, window, metered, arguments } => {
+                let credit = (from.conn.shard != self.id).then(|| Credit::new(window, metered));
+                let target = Target { channel: from, index };
+                let consumer = Consumer::new(target, no_ack, prefetch, arguments.priority).with_credit(credit);
                 let timeout_ms = timeout_ms(queue, no_ack, arguments.timeout, &self.config);
                 self.on_consume(from, id, consumer, exclusive, timeout_ms);
             }
@@ -103,7 +105,7 @@ impl Shard {
         if from.conn.shard == home {
             match self.conns.touch(from.conn.conn).filter(|conn| !conn.ending) {
                 Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, timeout_ms, &message),
-                None => return self.settle_here(id, None, std::iter::once(entry), Outcome::Undelivered), // it went while the log was read
+                None => return self.settle_here(id, None, std::iter::once(entry), Outcome::Failed), // it went while the log was read
             }
             self.end_request(from.conn.conn);
         } else {
@@ -124,7 +126,8 @@ impl Shard {
                 self.end_request(to.conn.conn);
             }
             None if got.no_ack => {}
-            None => self.settle(got.receipt.queue, None, &[got.receipt.entry], Outcome::Undelivered),
+            // Flagged, as in RabbitMQ: others may have got later ones meanwhile.
+            None => self.settle(got.receipt.queue, None, &[got.receipt.entry], Outcome::Failed),
         }
     }
 

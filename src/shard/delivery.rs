@@ -2,26 +2,18 @@
 
 use super::conn::WaitingConsumer;
 use super::conns::Conns;
+use super::credit::grant_or_wait;
 use super::lifetime::has_expiration;
 use super::link::Link;
 use super::mail::{Deliver, Mail};
 use super::{Shard, local_queue};
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
-use crate::base::limits::{QUEUE_BUDGET, SPILL_MIN};
+use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr, QueueId, ShardId};
+use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET, SPILL_MIN};
 use crate::broker::arena::{Holders, Run};
 use crate::broker::queue::Queue;
-use crate::contract::{Entry, Outcome, Target, split_place};
+use crate::contract::{Entry, Outcome, Target, cost, split_place};
 use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
 use crate::protocol::amqp::session::{Delivery, Room};
-
-/// A remote consumer that sent a delivery back: until it is served again with this epoch, older deliveries are sent back too.
-pub struct RemoteHold {
-    /// It has no room, or its queue has not stopped serving it yet.
-    parked: bool,
-    /// Its queue has stopped serving it, and nothing is under way any more.
-    is_quiet: bool,
-    epoch: u32,
-}
 
 /// Whom a queue serves next.
 #[derive(Clone, Copy)]
@@ -30,7 +22,8 @@ struct Served {
     consumer: ConsumerId,
     target: Target,
     no_ack: bool,
-    epoch: u32,
+    /// Bytes that it may get, if it is on another shard.
+    credit: usize,
 }
 
 /// What a look at the next consumer found.
@@ -54,6 +47,9 @@ enum Sink<'s, 'm> {
 struct Away<'s, 'm> {
     link: &'s mut Link,
     deliver: Deliver,
+    /// Bytes that may be sent, and that were.
+    credit: usize,
+    spent: usize,
     /// Route and properties of the last one.
     last: Option<(Route<'m>, &'m [u8])>,
 }
@@ -151,8 +147,9 @@ impl Shard {
             sink.deliver(if was_delivered { entry.returned() } else { entry }, &batch.message(from + done));
             done += 1;
         }
+        let spent = sink.spent();
         queue.change(batch.level, |level| level.pass(done));
-        queue.consumers.on_delivered(served.consumer, done);
+        queue.consumers.on_delivered(served.consumer, done, spent);
         if served.no_ack && batch.is_logged {
             self.logging.gone(slot, split_place(first).1, done);
         }
@@ -208,11 +205,15 @@ impl Shard {
                 queue = local_queue(&mut self.queues, id).expect("just seen");
             }
             if at_hand == 0 {
+                self.return_unused(id);
                 return false;
             }
             match next(queue, &mut self.conns, &mut self.links, self.id) {
                 Next::Serve(served) => budget -= self.serve(id, served, budget),
-                Next::Nobody => return false,
+                Next::Nobody => {
+                    self.return_unused(id);
+                    return false;
+                }
                 Next::LinkFull => {
                     self.blocked_queues.push(id);
                     return false;
@@ -243,8 +244,9 @@ impl Shard {
             }
             done += 1;
         }
+        let spent = sink.spent();
         queue.discount(bytes);
-        queue.consumers.on_delivered(served.consumer, done);
+        queue.consumers.on_delivered(served.consumer, done, spent);
         let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
         Shard::log_settled(&mut self.store, queue, released);
         self.over = over;
@@ -260,129 +262,56 @@ impl Shard {
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
-        queue.consumers.on_delivered(served.consumer, 1);
+        let spent = sink.spent();
+        queue.consumers.on_delivered(served.consumer, 1, spent);
         if served.no_ack {
             self.drop_settled(id, &[entry]);
         }
         1
     }
 
-    /// Deliveries from a queue on shard `home`.
-    pub(super) fn on_deliver<'a>(
-        &mut self,
-        home: ShardId,
-        deliver: &Deliver,
-        mut messages: impl Iterator<Item = (Entry, MessageView<'a>)>,
-    ) {
-        let is_usual = self.remote_holds.is_empty()
-            && self.conns.get(deliver.conn).is_some_and(|conn| conn.room(deliver.channel, deliver.index) == Room::Yes);
-        if is_usual {
-            let conn = self.conns.touch(deliver.conn).expect("it has room");
-            let mut delivery = conn.session.delivery(deliver.channel, deliver.index);
-            while delivery.has_room() {
-                let Some((entry, message)) = messages.next() else { return };
-                delivery.deliver(entry, &message);
+    /// Deliveries from a queue on shard `home`: it has the consumer's credit, so there is room, unless the consumer is gone.
+    pub(super) fn on_deliver<'a>(&mut self, home: ShardId, deliver: &Deliver, messages: impl Iterator<Item = (Entry, MessageView<'a>)>) {
+        let &Deliver { conn: id, queue, consumer, index, channel, no_ack, count, .. } = deliver;
+        if self.conns.get(id).is_none_or(|conn| conn.room(channel, index) == Room::Gone) {
+            if !no_ack {
+                let link = self.link(home);
+                // Flagged, as in RabbitMQ.
+                messages.for_each(|(entry, _)| link.settle(queue, Some(consumer), &[entry], Outcome::Failed));
             }
+            return;
         }
-        messages.for_each(|(entry, message)| self.deliver_or_send_back(home, deliver, entry, &message));
-    }
-
-    /// One delivery from a queue on shard `home`, which may find no room.
-    fn deliver_or_send_back(&mut self, home: ShardId, deliver: &Deliver, entry: Entry, message: &MessageView<'_>) {
-        let queue = QueueAddr { home, queue: deliver.queue };
-        let out_of_turn = self.is_out_of_turn(deliver);
-        match self.conns.get(deliver.conn).map_or(Room::Gone, |conn| conn.room(deliver.channel, deliver.index)) {
-            Room::Gone if deliver.no_ack => return,
-            // Flagged, as in RabbitMQ.
-            Room::Gone => return self.link(home).settle(deliver.queue, Some(deliver.consumer), &[entry], Outcome::Failed),
-            Room::Yes if deliver.no_ack || !out_of_turn => {}
-            _ => {
-                let is_new = self.hold_remote(deliver, queue);
-                if !deliver.no_ack {
-                    return self.link(home).stage(Mail::SentBack(deliver.queue, deliver.consumer, entry, deliver.epoch));
-                }
-                if is_new {
-                    self.link(home).stage(Mail::Park(deliver.queue, deliver.consumer));
-                }
-            }
+        let conn = self.conns.touch(id).expect("it is there, or its room would be gone");
+        let mut delivery = conn.session.delivery(channel, index);
+        let mut bytes = 0;
+        for (entry, message) in messages {
+            bytes += cost(&message);
+            delivery.deliver(entry, &message);
         }
-        let conn = self.conns.touch(deliver.conn).expect("it is there, or its room would be gone");
-        conn.session.delivery(deliver.channel, deliver.index).deliver(entry, message);
-    }
-
-    /// Whether a delivery was sent before its consumer was unparked.
-    fn is_out_of_turn(&mut self, deliver: &Deliver) -> bool {
-        if self.remote_holds.is_empty() {
-            return false;
+        if conn.session.on_arrived(channel, index, count, bytes) {
+            let waiting = WaitingConsumer { channel, index, queue: QueueAddr { home, queue }, consumer };
+            grant_or_wait(conn, self.links[home.0 as usize].as_mut().expect("it was sent by it"), waiting);
         }
-        match self.remote_holds.get(&(deliver.queue, deliver.consumer)) {
-            Some(hold) if hold.parked || hold.epoch != deliver.epoch => true,
-            Some(_) => {
-                self.remote_holds.remove(&(deliver.queue, deliver.consumer));
-                false
-            }
-            None => false,
-        }
-    }
-
-    /// Remembers that a remote consumer waits for room here. False if that is known.
-    fn hold_remote(&mut self, deliver: &Deliver, queue: QueueAddr) -> bool {
-        let &Deliver { channel, index, consumer, .. } = deliver;
-        let is_new = !self.remote_holds.contains_key(&(deliver.queue, consumer));
-        if is_new && let Some(conn) = self.conns.get_mut(deliver.conn) {
-            self.remote_holds
-                .insert((deliver.queue, consumer), RemoteHold { parked: true, is_quiet: false, epoch: deliver.epoch.wrapping_add(1) });
-            conn.waiting.push(WaitingConsumer { channel, index, queue, consumer });
-        }
-        is_new
-    }
-
-    /// A remote queue does not serve a consumer here any more: once there is room, it may again.
-    pub(super) fn on_parked(&mut self, conn: ConnId, queue: QueueId, consumer: ConsumerId) {
-        if let Some(hold) = self.remote_holds.get_mut(&(queue, consumer)) {
-            hold.is_quiet = true;
-            recheck_waiting(self, conn);
-        }
-    }
-
-    /// A consumer left: nothing of it is awaited any more.
-    pub(super) fn forget_hold(&mut self, queue: QueueId, consumer: ConsumerId) {
-        self.remote_holds.remove(&(queue, consumer));
-    }
-}
-
-/// Room came back to a connection: its consumers that found none are served again, and those that were cancelled meanwhile forgotten.
-pub(super) fn recheck_waiting(shard: &mut Shard, id: ConnId) {
-    let Some(conn) = shard.conns.get_mut(id).filter(|conn| !conn.waiting.is_empty()) else { return };
-    let mut over = Vec::new();
-    let is_quiet = |one: &WaitingConsumer| shard.remote_holds.get(&(one.queue.queue, one.consumer)).is_none_or(|hold| hold.is_quiet);
-    for one in std::mem::take(&mut conn.waiting) {
-        match conn.room(one.channel, one.index) {
-            Room::ChannelFull | Room::OutputFull => conn.waiting.push(one),
-            Room::Yes if !is_quiet(&one) => conn.waiting.push(one),
-            room => over.push((one.queue, one.consumer, room)),
-        }
-    }
-    for (queue, consumer, room) in over {
-        if room == Room::Gone {
-            shard.forget_hold(queue.queue, consumer);
-            continue;
-        }
-        if let Some(hold) = shard.remote_holds.get_mut(&(queue.queue, consumer)) {
-            hold.parked = false;
-        }
-        shard.unpark(queue, consumer);
     }
 }
 
 /// The next consumer with room; those without are parked on the way.
 fn next(queue: &mut Queue, conns: &mut Conns, links: &mut [Option<Link>], here: ShardId) -> Next {
     while let Some((consumer, found)) = queue.consumers.next() {
-        let served = Served { queue: queue.id, consumer, target: found.target, no_ack: found.no_ack, epoch: found.epoch };
+        let credit = found.credit.map_or(0, |credit| credit.bytes());
+        let served = Served { queue: queue.id, consumer, target: found.target, no_ack: found.no_ack, credit };
         let addr = served.target.channel.conn;
         if addr.shard != here {
-            let link = links[addr.shard.0 as usize].as_ref().expect("every other shard has a link");
-            return if link.has_room() { Next::Serve(served) } else { Next::LinkFull };
+            let link = links[addr.shard.0 as usize].as_mut().expect("every other shard has a link");
+            if !link.has_room() {
+                return Next::LinkFull;
+            }
+            if !found.credit.is_some_and(|credit| credit.must_ask()) {
+                return Next::Serve(served);
+            }
+            link.stage(Mail::Want(served.target, queue.at_hand().clamp(1, CREDIT_MESSAGES_MAX) as u32));
+            queue.consumers.ask(consumer);
+            continue;
         }
         let Some(conn) = conns.get_mut(addr.conn) else {
             queue.consumers.park(consumer);
@@ -400,15 +329,15 @@ fn next(queue: &mut Queue, conns: &mut Conns, links: &mut [Option<Link>], here: 
 
 /// Opens the way to a consumer that has room.
 fn open_sink<'s, 'm>(conns: &'s mut Conns, links: &'s mut [Option<Link>], here: ShardId, served: Served) -> Sink<'s, 'm> {
-    let Served { queue, consumer, target, epoch, no_ack } = served;
+    let Served { queue, consumer, target, credit, no_ack } = served;
     let Target { channel: ChannelAddr { conn, channel }, index } = target;
     if conn.shard == here {
         let conn = conns.touch(conn.conn).expect("a consumer with room is connected");
         return Sink::Here(conn.session.delivery(channel, index));
     }
     let link = links[conn.shard.0 as usize].as_mut().expect("every other shard has a link");
-    let deliver = Deliver { conn: conn.conn, queue, consumer, index, epoch, at: 0, count: 1, channel, no_ack };
-    Sink::There(Away { link, deliver, last: None })
+    let deliver = Deliver { conn: conn.conn, queue, consumer, index, at: 0, count: 1, channel, no_ack };
+    Sink::There(Away { link, deliver, credit, spent: 0, last: None })
 }
 
 impl<'m> Sink<'_, 'm> {
@@ -416,7 +345,15 @@ impl<'m> Sink<'_, 'm> {
     fn has_room(&self) -> bool {
         match self {
             Sink::Here(delivery) => delivery.has_room(),
-            Sink::There(away) => away.link.has_room(),
+            Sink::There(away) => away.spent < away.credit && away.link.has_room(),
+        }
+    }
+
+    /// What was sent of the credit of a consumer on another shard, bytes.
+    fn spent(&self) -> usize {
+        match self {
+            Sink::Here(_) => 0,
+            Sink::There(away) => away.spent,
         }
     }
 
@@ -427,6 +364,7 @@ impl<'m> Sink<'_, 'm> {
             Sink::There(away) => {
                 let repeats = away.last.is_some_and(|(route, properties)| message.shares_head(route, properties));
                 away.last = Some((message.route, message.properties));
+                away.spent += cost(message);
                 away.link.deliver(message, repeats, entry, away.deliver);
             }
         }

@@ -9,7 +9,7 @@
 //! again when it is resumed.
 
 use super::Shard;
-use super::delivery::recheck_waiting;
+use super::credit::recheck_waiting;
 use super::dispatch::Published;
 use super::lifecycle::Last;
 use super::outbox::set_paused;
@@ -135,6 +135,7 @@ impl Shard {
             Event::Commit { channel } => self.on_commit(id, channel),
             Event::Staged { channel } => self.on_staged(id, channel),
             Event::Relieved { .. } => recheck_waiting(self, id),
+            Event::Metered { channel } => self.on_metered(id, channel),
             Event::Late(late) => self.on_late(id, &late),
             Event::Blocked => self.pause(id),
             Event::ChannelEnded { channel } => self.end_channel(id, channel),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
+use super::credit::recheck_waiting;
 use super::mail::Mail;
 use super::order::{Remover, Waiter, Wish};
 use super::{Deed, Shard};
@@ -140,7 +141,6 @@ impl Shard {
         if queue.home == self.id {
             self.on_leave(queue.queue, consumer);
         } else {
-            self.forget_hold(queue.queue, consumer);
             self.link(queue.home).stage(Mail::Leave(queue.queue, consumer));
         }
     }
@@ -207,9 +207,7 @@ impl Shard {
         let Target { channel, index } = target;
         let Some(conn) = self.live(channel.conn.conn) else { return };
         conn.waiting.retain(|one| (one.channel, one.index) != (channel.channel, index));
-        if let Some((queue, consumer)) = conn.session.consumer(channel.channel, index) {
-            conn.session.consumer_gone(channel.channel, index);
-            self.forget_hold(queue.queue, consumer);
-        }
+        conn.session.consumer_gone(channel.channel, index);
+        recheck_waiting(self, channel.conn.conn);
     }
 }

@@ -7,11 +7,8 @@
 //!         ◀── Accepted (confirm) ──      ◀── Settled (ack, nack, back) ──
 //! ```
 //!
-//! **Sent back.** A delivery that arrives at a connection without room is sent back: it returns to its place, and the consumer is parked. So are
-//! those that were under way behind it; they carry the consumer's epoch (how often it was unparked). The queue's home says `Parked` when the first
-//! one is back. Whoever reads that has read all that was under way, so all of it is back when the `Unpark` behind it arrives: only then is the
-//! consumer served again, and order per consumer holds. A delivery that needs no settling is gone from its queue: it is written to the
-//! connection all the same, and `Park` keeps more from coming; what was under way is bounded by the ring.
+//! **Credit.** A queue gives a message out only if the consumer's shard has granted room for it ([`Credit`](crate::contract::Credit)): every delivery
+//! that arrives is written to its connection, and order per consumer holds. Only what finds its consumer gone returns to its place, marked redelivered.
 
 use std::sync::Arc;
 
@@ -19,7 +16,7 @@ use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, Key, QueueId, ShardId};
 use crate::broker::catalog::{Asker, Change, ConsumerArguments};
-use crate::contract::{Command, Entry, Fault, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
+use crate::contract::{Command, Fault, Grant, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 
 /// One item of a ring between two shards.
 pub enum Mail {
@@ -37,20 +34,20 @@ pub enum Mail {
     LookFor(Box<(ChannelAddr, VhostId, ReplyConsumer, Box<str>)>),
     /// Messages for a consumer.
     Deliver(Deliver),
-    /// A delivery that found no room, and the consumer's epoch that it was sent with.
-    SentBack(QueueId, ConsumerId, Entry, u32),
     /// Settled deliveries.
     Settled(Settled),
     /// Messages that their queues have: who waits, and from its sequence number on how many.
     Accepted(Box<[(Hold, u32)]>),
     /// A queue has refused this message; it is among those in [`Accepted`](Mail::Accepted) behind.
     Refused(Hold),
-    /// A consumer's connection has no room: stop serving it.
-    Park(QueueId, ConsumerId),
-    /// The consumer of this connection is not served any more.
-    Parked(ConnId, QueueId, ConsumerId),
-    /// A parked consumer has room again.
-    Unpark(QueueId, ConsumerId),
+    /// A consumer has room for more.
+    Grant(QueueId, ConsumerId, Grant),
+    /// A queue has so many messages for a consumer, whose channel counts them.
+    Want(Target, u32),
+    /// A queue does not need so many of the messages that it was granted for a consumer.
+    Unused(Target, u32),
+    /// A consumer's channel begins to count messages: the queue must ask from now on.
+    Meter(QueueId, ConsumerId),
     /// A consumer's channel ended.
     Leave(QueueId, ConsumerId),
     /// Say [`Synced`](Mail::Synced) for this connection: what it sent before is read then.
@@ -240,8 +237,6 @@ pub struct Deliver {
     pub consumer: ConsumerId,
     /// The consumer's index in its channel.
     pub index: u32,
-    /// The consumer's epoch.
-    pub epoch: u32,
     /// The first entry in the block.
     pub at: u32,
     /// How many there are, behind one another.
@@ -301,6 +296,10 @@ pub enum Question {
         exclusive: bool,
         /// Unsettled deliveries at most; 0 is no limit.
         prefetch: u32,
+        /// What a consumer on another shard is granted, bytes.
+        window: u32,
+        /// Its channel counts messages.
+        metered: bool,
         /// What its arguments say.
         arguments: ConsumerArguments,
     },

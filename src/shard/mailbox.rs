@@ -74,12 +74,12 @@ impl Shard {
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
             }
-            Mail::SentBack(queue, consumer, entry, epoch) => self.on_sent_back(queue, consumer, entry, epoch),
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
             Mail::Refused(hold) => self.on_refused(hold),
-            Mail::Park(queue, consumer) => self.on_park(queue, consumer),
-            Mail::Parked(conn, queue, consumer) => self.on_parked(conn, queue, consumer),
-            Mail::Unpark(queue, consumer) => self.on_unpark(queue, consumer),
+            Mail::Grant(queue, consumer, grant) => self.on_grant(queue, consumer, grant),
+            Mail::Want(target, messages) => self.on_wanted(target, messages),
+            Mail::Unused(target, messages) => self.on_unused(target, messages),
+            Mail::Meter(queue, consumer) => self.on_meter(queue, consumer),
             Mail::Leave(queue, consumer) => self.on_leave(queue, consumer),
             Mail::Sync(conn) => self.link(from).stage(Mail::Synced(conn)),
             Mail::Synced(conn) => self.on_synced(conn),

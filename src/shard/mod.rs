@@ -11,7 +11,8 @@
 //!              └ request ─▶ ask / order ─ mail ┘
 //! ```
 //!
-//! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`settle`] acks;
+//! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
+//! [`settle`] acks;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
 //! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
@@ -22,6 +23,7 @@ mod block;
 mod command;
 mod conn;
 mod conns;
+mod credit;
 mod dead_letter;
 mod delay;
 mod delivery;
@@ -51,8 +53,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use slab::Slab;
 
 use crate::base::alarms::{AlarmSet, Alarms};
-use crate::base::hash::Map;
-use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::HANDSHAKES_MAX;
 use crate::base::outgoing::Outgoing;
 use crate::base::quota::Quota;
@@ -74,7 +75,6 @@ use crate::store::{Op, Store};
 use conn::Conn;
 use conns::Conns;
 use dead_letter::Unburied;
-use delivery::RemoteHold;
 use durability::{LogWait, Logging};
 use lifetime::Timer;
 use link::Link;
@@ -123,8 +123,6 @@ pub struct Shard {
     links: Vec<Option<Link>>,
     /// Whose mail is read first in the next turn.
     first_peer: u16,
-    /// Remote consumers of connections here that sent a delivery back.
-    remote_holds: Map<(QueueId, ConsumerId), RemoteHold>,
     /// Mail for queues whose declaration has not arrived here yet.
     early: Vec<Early>,
     /// What waits for a decision of shard 0, by ticket.
@@ -340,7 +338,6 @@ impl Shard {
             bell: Arc::default(),
             links: (0..config.shards).map(|_| None).collect(),
             first_peer: 0,
-            remote_holds: Map::default(),
             early: Vec::new(),
             waiters: Slab::new(),
             pending: VecDeque::new(),

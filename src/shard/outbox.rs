@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::conn::Conn;
-use super::delivery::recheck_waiting;
+use super::credit::recheck_waiting;
 use super::{Deed, Shard};
 use crate::base::ids::ConnId;
 use crate::base::outgoing::Outgoing;

@@ -125,9 +125,9 @@ fn question(request: &Request) -> Question {
         Request::DeclareQueue(_) | Request::CheckQueue { .. } => Question::Counts,
         Request::PurgeQueue { .. } => Question::Purge,
         Request::DeleteQueue { if_unused, if_empty, .. } => Question::Delete { if_unused, if_empty },
-        Request::Consume { index, no_ack, exclusive, prefetch, ref arguments, .. } => {
+        Request::Consume { index, no_ack, exclusive, prefetch, limited, window, ref arguments, .. } => {
             let arguments = ConsumerArguments::of(arguments);
-            Question::Consume { index, no_ack, exclusive, prefetch, arguments }
+            Question::Consume { index, no_ack, exclusive, prefetch, window, metered: limited && !no_ack, arguments }
         }
         Request::Get { no_ack, .. } => Question::Get { no_ack },
         Request::DeclareExchange(_)

@@ -1,7 +1,6 @@
 //! Settling: what consumers say of the messages that they got. Messages of one queue and consumer that stand in a row are settled together.
 
 use super::Shard;
-use super::mail::Mail;
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
 use crate::broker::arena::Arena;
 use crate::broker::dead_letter::Reason;
@@ -53,8 +52,6 @@ impl Shard {
                 Shard::log_settled(&mut self.store, queue, released);
             }
             Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
-            Outcome::Undelivered if is_special => self.take_back(id, entries),
-            Outcome::Undelivered => entries.for_each(|entry| requeue(queue, &self.arena, entry)),
         }
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
         if let Some(consumer) = consumer {
@@ -84,41 +81,6 @@ impl Shard {
             return self.take_back(id, back.into_iter());
         };
         back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
-    }
-
-    /// A delivery that its connection could not take, sent with the consumer's `epoch`: it returns to its place, and the consumer waits for
-    /// [`Mail::Unpark`], unless that came first.
-    pub(super) fn on_sent_back(&mut self, id: QueueId, consumer: ConsumerId, entry: Entry, epoch: u32) {
-        if self.queue_mut(id).is_some_and(|queue| queue.consumers.get(consumer).is_some_and(|found| found.epoch == epoch)) {
-            self.on_park(id, consumer);
-        }
-        self.settle_here(id, Some(consumer), std::iter::once(entry), Outcome::Undelivered);
-    }
-
-    /// A consumer on another shard has no room. Its shard hears once when it is not served any more.
-    pub(super) fn on_park(&mut self, id: QueueId, consumer: ConsumerId) {
-        let Some(queue) = self.queue_mut(id) else { return };
-        if queue.consumers.park(consumer)
-            && let Some(found) = queue.consumers.get(consumer)
-        {
-            let to = found.target.channel.conn;
-            self.link(to.shard).stage(Mail::Parked(to.conn, id, consumer));
-        }
-    }
-
-    /// Tells a queue that its consumer can take messages again.
-    pub(super) fn unpark(&mut self, queue: QueueAddr, consumer: ConsumerId) {
-        if queue.home != self.id {
-            return self.link(queue.home).stage(Mail::Unpark(queue.queue, consumer));
-        }
-        self.on_unpark(queue.queue, consumer);
-    }
-
-    /// A consumer of a queue here can take messages again.
-    pub(super) fn on_unpark(&mut self, id: QueueId, consumer: ConsumerId) {
-        if self.queue_mut(id).is_some_and(|queue| queue.consumers.unpark(consumer)) {
-            self.mark_queue(id);
-        }
     }
 }
 

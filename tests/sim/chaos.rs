@@ -9,7 +9,7 @@ mod restart;
 use std::collections::BTreeMap;
 
 use ringmq::base::alarms::Alarm;
-use ringmq::base::limits::OUTPUT_SIZE_MAX;
+use ringmq::base::limits::{CREDIT_CHANNEL_BYTES, OUTPUT_SIZE_MAX};
 use ringmq::config::Config;
 
 use crate::choice::{Dice, hash_binding, letter_binding};
@@ -87,9 +87,7 @@ impl<'h> Chaos<'h> {
             hoards: dice.one_in(4),
             returns: dice.one_in(3),
         };
-        let is_bouncy = shards > 1;
-        let mut oracle = Oracle::new(is_bouncy);
-        oracle.is_loose = is_bouncy && (faults.stalls || faults.global_prefetch);
+        let mut oracle = Oracle::new();
         oracle.logs_all = !faults.no_ack;
         let queue_memory = dice.pick(&[256 << 20, 1 << 20, 64 << 10]);
         let mut cluster = Cluster::new(Config { shards, queue_memory, ..Config::default() }, seed);
@@ -445,5 +443,6 @@ const CHANNELS: u16 = 2;
 const OUTBOX_MAX: usize = 1 << 20;
 /// The largest message of a run and its frames.
 const MESSAGE_MAX: usize = 160_000;
-const OUTPUT_BOUND: usize = OUTPUT_SIZE_MAX + MESSAGE_MAX;
+/// What one send may be: also what queues of other shards may send before they hear that there is no room. (A consumer's share is that of when it came.)
+const OUTPUT_BOUND: usize = OUTPUT_SIZE_MAX + MESSAGE_MAX + CHANNELS as usize * 3 * CREDIT_CHANNEL_BYTES;
 const REST_MAX: usize = 2_000;

@@ -1,6 +1,6 @@
 //! Memory under pressure: a reader that stalls and a publisher that floods cost what the limits say, and nothing is lost once they go on.
 
-use ringmq::base::limits::{ARENA_CHUNK_SIZE, MAIL_BYTES_MAX, OUTPUT_SIZE_MAX, PARKED_INPUT_MAX};
+use ringmq::base::limits::{ARENA_CHUNK_SIZE, CREDIT_BYTES_MAX, MAIL_BYTES_MAX, OUTPUT_SIZE_MAX, PARKED_INPUT_MAX};
 use ringmq::config::Config;
 
 use crate::exact::handshake;
@@ -28,7 +28,7 @@ fn a_reader_that_stalls_holds_no_more_than_its_limit() {
         let ready: usize = reply.split(' ').nth(2).and_then(|count| count.parse().ok()).expect("queue.declare-ok has a count");
         let delivered = (COUNT as usize - ready) * BODY;
         // One send is under way while as much again may be written behind it; what was on its way from another shard comes on top.
-        let limit = 2 * OUTPUT_SIZE_MAX + if shards > 1 { MAIL_BYTES_MAX } else { 0 } + 2 * BODY;
+        let limit = 2 * OUTPUT_SIZE_MAX + if shards > 1 { CREDIT_BYTES_MAX } else { 0 } + 2 * BODY;
         assert!(delivered <= limit, "{shards} shards, no_ack {no_ack}: {delivered} bytes went to a reader that does not read");
         let got = read_all(&mut cluster, reader).into_iter().filter(|saw| matches!(saw, Saw::Delivered { .. })).count();
         assert_eq!(got, COUNT as usize, "{shards} shards, no_ack {no_ack}");

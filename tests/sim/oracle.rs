@@ -49,10 +49,6 @@ pub struct Oracle {
     suspicions: Vec<Suspicion>,
     /// Nothing is under way between shards: who goes now takes nothing along.
     pub is_at_rest: bool,
-    /// Deliveries may return unseen to their place, so that order holds per queue only.
-    pub is_bouncy: bool,
-    /// They may do so at any time, not only when a consumer goes.
-    pub is_loose: bool,
     /// Nobody consumes without acknowledgements, so that every persistent message reaches the disk.
     pub logs_all: bool,
     /// How many times all shards have taken a turn.
@@ -194,8 +190,8 @@ impl Channel {
 
 impl Oracle {
     /// An observer of a new broker.
-    pub fn new(is_bouncy: bool) -> Oracle {
-        Oracle { topology: Topology::new(), is_bouncy, ..Oracle::default() }
+    pub fn new() -> Oracle {
+        Oracle { topology: Topology::new(), ..Oracle::default() }
     }
 
     /// A client opens a channel.

@@ -5,7 +5,8 @@
 //! ```text
 //! listed    in the rotation of its priority: it can take a message
 //! full      in_flight == prefetch; a settle lists it again
-//! parked    its connection or channel has no room, or its shard sent a delivery back; `unpark` lists it again
+//! parked    its connection or channel has no room; `unpark` lists it again. On another shard: its credit is used up, or messages are asked for;
+//!           `grant` lists it again
 //! ```
 //!
 //! Where a single one is active, the others are not listed, whatever room they have (see [`SingleActive`]).
@@ -17,7 +18,7 @@ use super::single_active::SingleActive;
 use crate::base::ids::{ConsumerId, Key};
 use crate::base::ready_list::ReadyList;
 use crate::base::slots::Slots;
-use crate::contract::Target;
+use crate::contract::{Credit, Grant, Target};
 
 /// One consumer, as its queue sees it.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub struct Consumer {
     pub no_ack: bool,
     /// x-priority: higher is served first.
     pub priority: i32,
-    /// How often the consumer was unparked: tells deliveries sent before from those sent after (see `shard::mail`).
-    pub epoch: u32,
+    /// What may be sent to it, if it is on another shard.
+    pub credit: Option<Credit>,
     prefetch: u32,
     in_flight: u32,
     parked: bool,
@@ -40,11 +41,16 @@ pub struct Consumer {
 impl Consumer {
     /// A consumer with room for `prefetch` unsettled deliveries; 0 is no limit.
     pub fn new(target: Target, no_ack: bool, prefetch: u32, priority: i32) -> Consumer {
-        Consumer { target, no_ack, priority, prefetch, epoch: 0, in_flight: 0, parked: false, joined: 0 }
+        Consumer { target, no_ack, priority, prefetch, credit: None, in_flight: 0, parked: false, joined: 0 }
+    }
+
+    /// The same on another shard: it is given what its credit allows.
+    pub fn with_credit(self, credit: Option<Credit>) -> Consumer {
+        Consumer { credit, ..self }
     }
 
     fn has_room(&self) -> bool {
-        !self.parked && self.room() > 0
+        !self.parked && self.room() > 0 && self.credit.is_none_or(|credit| credit.is_open())
     }
 
     /// How many more messages it may have unsettled.
@@ -63,6 +69,8 @@ pub struct Consumers {
     /// Quorum queues overlook that a consumer wants to be alone.
     overlooks_exclusive: bool,
     single: Option<Box<SingleActive>>,
+    /// Some of them are on other shards and have channels that count their messages.
+    are_metered: bool,
 }
 
 impl Consumers {
@@ -80,6 +88,7 @@ impl Consumers {
         }
         self.exclusive = exclusive;
         let priority = consumer.priority;
+        self.are_metered |= consumer.credit.is_some_and(|credit| credit.must_ask());
         consumer.joined = self.single.as_ref().map_or(0, |single| single.joined());
         let id = self.table.insert(consumer);
         if let Some(single) = &mut self.single {
@@ -108,7 +117,7 @@ impl Consumers {
             single.remove(id, consumer.priority, consumer.joined, expected);
         }
         if self.table.is_empty() {
-            self.exclusive = false;
+            (self.exclusive, self.are_metered) = (false, false);
             self.rotations.clear();
         }
         self.elect();
@@ -125,7 +134,7 @@ impl Consumers {
         }
     }
 
-    /// The next one to be served: [`on_delivered`](Self::on_delivered) or [`park`](Self::park) follows, or it stays the next.
+    /// The next one to be served: [`on_delivered`](Self::on_delivered), [`park`](Self::park) or [`ask`](Self::ask) follows, or it stays the next.
     pub fn next(&self) -> Option<(ConsumerId, &Consumer)> {
         let slot = self.rotations.iter().find_map(|(_, rotation)| rotation.front())?;
         let id = self.table.key_at(slot).expect("a listed consumer is in the table");
@@ -137,12 +146,20 @@ impl Consumers {
     pub fn turns(&self, id: ConsumerId, wanted: usize) -> usize {
         let consumer = self.table.get(id).expect("a consumer stays while it is served");
         let takes_turns = self.rotations.iter().any(|(priority, rotation)| *priority == consumer.priority && !rotation.is_single());
-        if takes_turns { wanted.min(1) } else { wanted.min(consumer.room()) }
+        if takes_turns {
+            wanted.min(1)
+        } else {
+            wanted.min(consumer.room()).min(consumer.credit.map_or(usize::MAX, |credit| credit.messages()))
+        }
     }
 
-    /// The consumer that [`next`](Self::next) gave got `count` messages: it goes to the end of the rotation if it has room for another.
-    pub fn on_delivered(&mut self, id: ConsumerId, count: usize) {
+    /// The consumer that [`next`](Self::next) gave got `count` messages, which took so many bytes of its credit if it is on another shard: it goes
+    /// to the end of the rotation if it has room for another.
+    pub fn on_delivered(&mut self, id: ConsumerId, count: usize, bytes: usize) {
         let consumer = self.table.get_mut(id).expect("a consumer stays while it is served");
+        if let Some(credit) = &mut consumer.credit {
+            credit.spend(count, bytes);
+        }
         if !consumer.no_ack {
             consumer.in_flight += count as u32;
         }
@@ -155,20 +172,50 @@ impl Consumers {
         }
     }
 
-    /// The consumer cannot take a message for now: it leaves the rotation. False if it could not before.
-    pub fn park(&mut self, id: ConsumerId) -> bool {
-        let Some(consumer) = self.table.get_mut(id) else { return false };
-        let was_parked = std::mem::replace(&mut consumer.parked, true);
+    /// The consumer cannot take a message for now: it leaves the rotation.
+    pub fn park(&mut self, id: ConsumerId) {
+        self.unlist(id, |consumer| consumer.parked = true);
+    }
+
+    /// The consumer on another shard is asked for messages: it leaves the rotation until the [`grant`](Self::grant).
+    pub fn ask(&mut self, id: ConsumerId) {
+        self.unlist(id, |consumer| consumer.credit.iter_mut().for_each(Credit::ask));
+    }
+
+    fn unlist(&mut self, id: ConsumerId, change: impl FnOnce(&mut Consumer)) {
+        let Some(consumer) = self.table.get_mut(id) else { return };
+        change(consumer);
         let priority = consumer.priority;
         self.rotation(priority).remove(Key::from(id).slot);
-        !was_parked
+    }
+
+    /// The shard of a consumer lets it have more. True if it can be served now.
+    pub fn grant(&mut self, id: ConsumerId, grant: Grant) -> bool {
+        let Some(credit) = self.table.get_mut(id).and_then(|consumer| consumer.credit.as_mut()) else { return false };
+        credit.add(grant);
+        self.list(id)
+    }
+
+    /// The channel of a consumer on another shard begins to count messages.
+    pub fn meter(&mut self, id: ConsumerId) {
+        let Some(credit) = self.table.get_mut(id).and_then(|consumer| consumer.credit.as_mut()) else { return };
+        credit.meter();
+        self.are_metered = true;
+    }
+
+    /// Takes back from all consumers what they may have of messages that are not there: whose, and how many.
+    pub fn take_unused(&mut self) -> SmallVec<[(Target, u32); 4]> {
+        if !self.are_metered {
+            return SmallVec::new();
+        }
+        let unused = self.table.iter_mut().filter_map(|(_, consumer)| Some((consumer.target, consumer.credit.as_mut()?.take_unused())));
+        unused.filter(|&(_, messages)| messages > 0).collect()
     }
 
     /// A parked consumer can take messages again. True if it can be served now.
     pub fn unpark(&mut self, id: ConsumerId) -> bool {
         let Some(consumer) = self.table.get_mut(id).filter(|consumer| consumer.parked) else { return false };
         consumer.parked = false;
-        consumer.epoch = consumer.epoch.wrapping_add(1);
         self.list(id)
     }
 
@@ -254,7 +301,7 @@ mod tests {
 
     fn serve(consumers: &mut Consumers) -> Option<u32> {
         let (id, index) = consumers.next().map(|(id, consumer)| (id, consumer.target.index))?;
-        consumers.on_delivered(id, 1);
+        consumers.on_delivered(id, 1, 0);
         Some(index)
     }
 
@@ -293,7 +340,7 @@ mod tests {
     fn who_is_alone_is_served_in_a_row() {
         let mut consumers = Consumers::default();
         let id = consumers.add(consumer(0, 5, 0), false).expect("not exclusive");
-        consumers.on_delivered(id, 2);
+        consumers.on_delivered(id, 2, 0);
         assert_eq!((consumers.turns(id, 2), consumers.turns(id, 9)), (2, 3));
         let other = consumers.add(consumer(1, 0, 0), false).expect("not exclusive");
         assert_eq!((consumers.turns(id, 9), consumers.turns(other, 9), consumers.turns(other, 0)), (1, 1, 0));

@@ -133,7 +133,7 @@ mod tests {
         for (kind, failed, returned) in [("all", true, true), ("failed", true, false), ("returned", false, true)] {
             let retry = retry(kind, 5, None).expect("it is asked for");
             let waits = |outcome| retry.delay(outcome, 1).is_some();
-            assert_eq!((waits(Outcome::Failed), waits(Outcome::Requeued), waits(Outcome::Undelivered)), (failed, returned, false));
+            assert_eq!((waits(Outcome::Failed), waits(Outcome::Requeued), waits(Outcome::Acked)), (failed, returned, false));
         }
         assert!(retry("disabled", 5, None).is_none() && retry("odd", 5, None).is_none() && retry("all", -1, None).is_none());
         assert!(retry("all", 0, Some(5)).is_none() && Retry::of(&Terms::of(TableRef::EMPTY)).is_none());

@@ -33,8 +33,7 @@ impl Oracle {
         if is_first {
             *last = sequence.max(*last);
         }
-        let strict = !self.is_loose && (!self.is_bouncy || !may_be_back);
-        assert!(!is_first || in_order || !strict, "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}");
+        assert!(!is_first || in_order, "message {id} overtook a later one of channel {publisher} on the way to consumer {tag}");
         if is_single_active(queue) {
             self.check_active(tag, queue);
         }

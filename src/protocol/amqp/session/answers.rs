@@ -71,7 +71,7 @@ impl Session {
         match (notice, reply) {
             (Notice::Failed(fault), reply) => {
                 if let Reply::Consuming { index } = reply {
-                    channel.consumers.remove(index);
+                    channel.remove_consumer(index);
                 }
                 self.fail(number, method, fault);
             }
@@ -91,7 +91,10 @@ impl Session {
                 self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
             }
             (Notice::Done, Reply::Cancelled { index }) => {
-                let consumer = channel.consumers.remove(index).expect("a consumer stays until its cancel is answered");
+                let was_full = channel.is_full();
+                let consumer = channel.remove_consumer(index).expect("a consumer stays until its cancel is answered");
+                let relieved = was_full && !channel.is_full();
+                self.announce_relief(number, relieved);
                 self.reply(number, nowait, basic::CancelOk { consumer_tag: &consumer.tag });
             }
             (Notice::QueueDeclared { name, messages: message_count, consumers: consumer_count }, Reply::QueueDeclared) => {

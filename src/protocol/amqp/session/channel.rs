@@ -2,7 +2,7 @@
 
 use super::assembly::Assembly;
 use super::confirms::Confirms;
-use super::consumers::Consumers;
+use super::consumers::{Consumer, Consumers};
 use super::transaction::Transaction;
 use super::unacked::Unacked;
 use crate::base::quota::{Place, Quota};
@@ -24,6 +24,8 @@ pub struct Channel {
     pub volume: u32,
     /// How many may: basic.qos with `global`. 0 is no limit.
     pub volume_max: u32,
+    /// How many messages queues on other shards may send beside the volume (see [`crate::contract::Window`]).
+    pub lent: u32,
     /// basic.qos without `global`: the limit of each consumer to come. 0 is no limit.
     pub prefetch: u16,
     /// Its consumers.
@@ -109,7 +111,20 @@ impl Channel {
     /// Whether its consumers have as many unsettled deliveries as they may have together.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.volume_max != 0 && self.volume >= self.volume_max
+        self.room() == 0
+    }
+
+    /// How many more deliveries its consumers may have unsettled together.
+    #[inline]
+    pub fn room(&self) -> u32 {
+        if self.volume_max == 0 { u32::MAX } else { self.volume_max.saturating_sub(self.volume.saturating_add(self.lent)) }
+    }
+
+    /// Takes a consumer out. What was lent to its queue is free again.
+    pub fn remove_consumer(&mut self, index: u32) -> Option<Consumer> {
+        let consumer = self.consumers.remove(index)?;
+        self.lent -= consumer.window.lent();
+        Some(consumer)
     }
 
     /// Lets `change` lower the volume or its limit; the answer is whether the channel was full and is so no more.

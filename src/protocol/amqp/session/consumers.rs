@@ -8,6 +8,7 @@ use slab::Slab;
 use crate::base::hash::Map;
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::CHANNEL_CONSUMERS_MAX;
+use crate::contract::Window;
 use crate::protocol::amqp::deliver::DeliverPrefix;
 
 /// The table.
@@ -28,6 +29,8 @@ pub struct Consumer {
     pub no_ack: bool,
     /// Where it consumes; `None` while it is being set up.
     pub place: Option<(QueueAddr, ConsumerId)>,
+    /// What its queue may send, if that is on another shard.
+    pub window: Window,
     generation: u16,
 }
 
@@ -40,7 +43,8 @@ impl Consumers {
     /// Adds a consumer with a new tag on `channel`; `generation` sets it apart from earlier ones. The answer is its index.
     pub fn insert(&mut self, channel: u16, tag: &str, no_ack: bool, generation: u16) -> u32 {
         assert!(self.slots.len() < CHANNEL_CONSUMERS_MAX, "the caller has checked the limit");
-        let consumer = Consumer { tag: tag.into(), prefix: DeliverPrefix::new(channel, tag), no_ack, place: None, generation };
+        let (prefix, window) = (DeliverPrefix::new(channel, tag), Window::new(self.slots.len() + 1));
+        let consumer = Consumer { tag: tag.into(), prefix, no_ack, place: None, window, generation };
         let slot = u32::try_from(self.slots.insert(consumer)).expect("a table of limited size");
         let index = u32::from(generation) << 16 | slot;
         self.tags.insert(tag.into(), index);
@@ -76,6 +80,11 @@ impl Consumers {
     /// Where they all consume, in the order of their slots.
     pub fn places(&self) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.slots.iter().filter_map(|(_, consumer)| consumer.place)
+    }
+
+    /// Where those of them consume that acknowledge.
+    pub fn acking_places(&self) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
+        self.slots.iter().filter(|(_, consumer)| !consumer.no_ack).filter_map(|(_, consumer)| consumer.place)
     }
 }
 

@@ -109,7 +109,7 @@ impl Session {
             return GivenUp { receipts: Receipts::default(), cancelled: None };
         };
         let receipts = channel.give_back(late.origin);
-        let cancelled = late.index.filter(|_| notify).and_then(|index| channel.consumers.remove(index));
+        let cancelled = late.index.filter(|_| notify).and_then(|index| channel.remove_consumer(index));
         let relieved = channel.relieve(|channel| channel.volume -= receipts.consumed());
         self.announce_relief(late.channel, relieved);
         match &cancelled {

@@ -49,7 +49,7 @@ impl<'m> Delivery<'_, 'm> {
     /// Whether there is room for another message.
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.output.len() < OUTPUT_SIZE_MAX && (self.consumer.no_ack || self.volume_max == 0 || *self.volume < self.volume_max)
+        self.output.len() < OUTPUT_SIZE_MAX && (self.consumer.no_ack || *self.volume < self.volume_max)
     }
 
     /// Delivers a message.

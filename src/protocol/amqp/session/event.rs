@@ -69,6 +69,12 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
     },
+    /// A channel counts the unsettled deliveries of all its consumers together from now on: queues on other shards must ask before they send to those
+    /// that acknowledge ([`super::Session::acking_consumers`]).
+    Metered {
+        /// The channel.
+        channel: u16,
+    },
     /// A consumer, or a channel, has kept a delivery for too long: [`super::Session::give_up`]. It is rare, and must not make every event larger.
     Late(Box<Late>),
     /// The client publishes while an alarm is on: its socket is not to be read, nor the session polled, until [`super::Session::on_alarms`] says so.

@@ -78,6 +78,7 @@ impl Session {
         Some(match self.announcements.pop_front()? {
             Announcement::ChannelEnded(channel) => Event::ChannelEnded { channel },
             Announcement::Relieved(channel) => Event::Relieved { channel },
+            Announcement::Metered(channel) => Event::Metered { channel },
             Announcement::Late(late) => Event::Late(late),
             Announcement::Blocked => {
                 self.block();

@@ -86,6 +86,9 @@ impl Session {
             Method::AccessRequest(_) => access::RequestOk { ticket: 1 }.write(number, out),
             Method::BasicQos(qos) => {
                 let relieved = channel.set_prefetch(qos)?;
+                if channel.volume_max > 0 && channel.consumers.len() > 0 {
+                    self.announcements.push_back(Announcement::Metered(number));
+                }
                 basic::QosOk {}.write(number, out);
                 self.announce_relief(number, relieved);
             }

@@ -19,6 +19,7 @@ mod channel;
 mod closing;
 mod confirms;
 mod consumers;
+mod credit;
 mod deadlines;
 mod delivery;
 mod event;
@@ -139,6 +140,7 @@ enum Farewell {
 enum Announcement {
     ChannelEnded(u16),
     Relieved(u16),
+    Metered(u16),
     Late(Box<Late>),
     Blocked,
     Closing(Option<Fault>),
@@ -228,6 +230,11 @@ impl Session {
     /// Where all consumers of a channel consume.
     pub fn consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.places())
+    }
+
+    /// Where those of them consume that acknowledge.
+    pub fn acking_consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
+        self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.acking_places())
     }
 
     /// What a channel remembers of its last route. The channel is that of the publish in hand.

@@ -32,13 +32,14 @@ impl Session {
         let frame_max = self.client.frame_max;
         let number = channel;
         let channel = self.channels.find_mut(number).expect("the consumer is there");
-        let Channel { consumers, unacked, volume, volume_max, .. } = channel;
+        let volume_max = channel.volume.saturating_add(channel.room());
+        let Channel { consumers, unacked, volume, .. } = channel;
         let consumer = consumers.find(index).expect("the consumer is there");
         if !consumer.no_ack {
             let (queue, id) = consumer.place.expect("a queue delivers after it has taken the consumer");
             unacked.open_run(queue, Some(id));
         }
-        Delivery { consumer, unacked, volume, volume_max: *volume_max, output: &mut self.output, channel: number, frame_max, last: None }
+        Delivery { consumer, unacked, volume, volume_max, output: &mut self.output, channel: number, frame_max, last: None }
     }
 
     /// Where replies to what a channel publishes are to be sent, if it waits for them.
@@ -127,7 +128,7 @@ impl Session {
         if self.is_cancelling(channel, index) {
             return;
         }
-        let Some(consumer) = self.open_channel(channel).and_then(|channel| channel.consumers.remove(index)) else {
+        let Some(consumer) = self.open_channel(channel).and_then(|channel| channel.remove_consumer(index)) else {
             return;
         };
         if self.client.cancel_notify {

@@ -116,7 +116,8 @@ impl Session {
         }
         let prefetch = if no_ack { 0 } else { channel.prefetch.into() };
         let (limited, arguments) = (channel.volume_max > 0, arguments.to_owned());
-        Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, arguments }, Reply::Consuming { index }, nowait))
+        let window = channel.consumers.find(index).expect("it was just added").window.size();
+        Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, window, arguments }, Reply::Consuming { index }, nowait))
     }
 
     /// Cancelling what is not there succeeds at once, and so does the consumer of replies: no queue has it.

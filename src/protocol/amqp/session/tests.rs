@@ -238,6 +238,7 @@ impl Happened {
             Event::Commit { channel } => Happened::Said(format!("commit {channel}")),
             Event::ChannelEnded { channel } => Happened::ChannelEnded(channel),
             Event::Relieved { channel } => Happened::Said(format!("relieved {channel}")),
+            Event::Metered { channel } => Happened::Said(format!("metered {channel}")),
             Event::Late(late) => Happened::Said(format!("late {}", late.channel)),
             Event::Blocked => Happened::Said("blocked".into()),
             Event::Closing(fault) => Happened::Closing(fault.map_or("as asked".into(), |fault| format!("{:?}", fault.code))),

@@ -1,0 +1,45 @@
+//! What queues on other shards may send to consumers here (see [`crate::contract::Credit`]).
+
+use super::Session;
+use crate::base::limits::OUTPUT_SIZE_MAX;
+use crate::contract::Grant;
+
+impl Session {
+    /// Messages of a queue on another shard arrived for a consumer, and were delivered. Whether more is to be granted to the queue.
+    #[inline]
+    pub fn on_arrived(&mut self, channel: u16, index: u32, messages: u32, bytes: usize) -> bool {
+        let Some(channel) = self.channels.find_mut(channel) else { return false };
+        let Some(consumer) = channel.consumers.find_mut(index) else { return false };
+        channel.lent -= consumer.window.on_arrived(messages, bytes);
+        consumer.window.is_due()
+    }
+
+    /// A queue on another shard asks for so many messages for a consumer. Whether that is to be answered, or waits with something else already.
+    pub fn on_wanted(&mut self, channel: u16, index: u32, messages: u32) -> bool {
+        let consumer = self.channels.find_mut(channel).and_then(|channel| channel.consumers.find_mut(index));
+        consumer.is_some_and(|consumer| {
+            consumer.window.on_wanted(messages);
+            consumer.window.is_due()
+        })
+    }
+
+    /// A queue on another shard does not need so many messages that it was granted for a consumer.
+    pub fn on_unused(&mut self, channel: u16, index: u32, messages: u32) {
+        let Some(channel) = self.channels.find_mut(channel) else { return };
+        let Some(consumer) = channel.consumers.find_mut(index) else { return };
+        channel.lent -= consumer.window.on_unused(messages);
+    }
+
+    /// What a queue on another shard may send to a consumer now beside what it may anyway, as far as there is room; and whether something
+    /// waits for room, when this is to be called again.
+    pub fn grant(&mut self, channel: u16, index: u32) -> (Grant, bool) {
+        let has_room = self.output.len() < OUTPUT_SIZE_MAX;
+        let nothing = (Grant::default(), false);
+        let Some(channel) = self.channels.find_mut(channel) else { return nothing };
+        let room = channel.room();
+        let Some(consumer) = channel.consumers.find_mut(index) else { return nothing };
+        let (grant, waits) = consumer.window.grant(has_room, room);
+        channel.lent += grant.messages;
+        (grant, waits)
+    }
+}
