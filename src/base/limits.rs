@@ -45,6 +45,16 @@ pub const TABLE_DEPTH_MAX: usize = 64;
 /// Output waiting for one connection's socket beyond which its consumers get nothing more, bytes. Two turns of a flood: what finds no room
 /// takes the way through queue and arena (measured: with one turn 1 KiB bodies lose 18 %, those of 16 KiB 28 %; four are no better).
 pub const OUTPUT_SIZE_MAX: usize = 448 << 10;
+/// Output waiting for one connection beyond which who floods its queue is held, bytes: what one receive brings still fits in.
+pub const OUTPUT_SIZE_TIGHT: usize = OUTPUT_SIZE_MAX / 2;
+/// How long the pace of a queue is measured, and how long publishers are held at most before it is looked at again, milliseconds.
+pub const FLOW_WINDOW_MS: u64 = 10;
+/// What a queue must deliver in that time for its publishers to be held, bytes: 26 MB in a second, more than RabbitMQ takes of small messages.
+pub const FLOW_BYTES_MIN: u64 = 256 << 10;
+/// What a queue must deliver for each publisher that may bring more, bytes: twice what one receive brings, so that the queue becomes shorter.
+pub const FLOW_RELEASE_BYTES: u64 = 384 << 10;
+/// What a connection must bring at a time to be held, bytes: a flood, not a message now and then.
+pub const FLOW_INPUT_MIN: usize = 16 << 10;
 /// What queues of other shards may send to a consumer before it has room for more, bytes: as much as a turn writes, twice, as it takes two turns to hear.
 pub const CREDIT_BYTES_MAX: usize = 1 << 20;
 /// The same where a channel has many consumers, which share [`CREDIT_CHANNEL_BYTES`].

@@ -27,6 +27,7 @@ pub struct Grant {
 /// What a queue may still send to a consumer on another shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Credit {
+    window: u32,
     /// Below 0: the last message was larger than what was left.
     bytes: i64,
     /// `None`: they are not counted.
@@ -55,7 +56,7 @@ pub fn cost(message: &MessageView<'_>) -> usize {
 impl Credit {
     /// All of a window of so many bytes; `metered`: messages are counted, and none is granted yet.
     pub fn new(window: u32, metered: bool) -> Credit {
-        Credit { bytes: window.into(), messages: metered.then_some(0), asked: false }
+        Credit { window, bytes: window.into(), messages: metered.then_some(0), asked: false }
     }
 
     /// From now on messages are counted.
@@ -66,6 +67,11 @@ impl Credit {
     /// Whether a message may be sent, or must at least be asked for.
     pub fn is_open(&self) -> bool {
         self.bytes > 0 && !self.asked
+    }
+
+    /// Whether less than half of the window is left.
+    pub fn is_tight(&self) -> bool {
+        self.bytes < i64::from(self.window / 2)
     }
 
     /// Whether messages must be asked for before one is sent.

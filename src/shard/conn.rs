@@ -36,6 +36,8 @@ pub struct Conn {
     pub waits_for_log: bool,
     /// The request whose queue was asked, to be run again should the queue be gone.
     pub asked: Option<Request>,
+    /// It floods a queue whose consumers have no room: its socket is not read for a while (see [`flow`](super::flow)). What has arrived is.
+    pub is_held: bool,
     /// `input` is being parsed further up the call stack.
     pub feeding: bool,
     /// The driver was asked not to read the socket.
@@ -86,6 +88,7 @@ impl Conn {
             waits_for_memory: false,
             waits_for_log: false,
             asked: None,
+            is_held: false,
             feeding: false,
             paused: false,
             sending: false,

@@ -147,9 +147,12 @@ impl Shard {
             sink.deliver(if was_delivered { entry.returned() } else { entry }, &batch.message(from + done));
             done += 1;
         }
-        let spent = sink.spent();
+        let (spent, is_tight) = (sink.spent(), sink.is_tight());
         queue.change(batch.level, |level| level.pass(done));
-        queue.consumers.on_delivered(served.consumer, done, spent);
+        queue.on_delivered(served.consumer, done, spent);
+        if is_tight {
+            self.flow.press(QueueAddr { home: self.id, queue: id });
+        }
         if served.no_ack && batch.is_logged {
             self.logging.gone(slot, split_place(first).1, done);
         }
@@ -187,6 +190,9 @@ impl Shard {
                 }
             });
             self.memory_short |= self.arena.is_short();
+        }
+        if !queue.consumers.is_empty() {
+            self.flow.press(QueueAddr { home: self.id, queue: id });
         }
         if queue.consumers.any_ready() {
             self.mark_queue(id);
@@ -246,7 +252,7 @@ impl Shard {
         }
         let spent = sink.spent();
         queue.discount(bytes);
-        queue.consumers.on_delivered(served.consumer, done, spent);
+        queue.on_delivered(served.consumer, done, spent);
         let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
         Shard::log_settled(&mut self.store, queue, released);
         self.over = over;
@@ -263,7 +269,7 @@ impl Shard {
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
         let spent = sink.spent();
-        queue.consumers.on_delivered(served.consumer, 1, spent);
+        queue.on_delivered(served.consumer, 1, spent);
         if served.no_ack {
             self.drop_settled(id, &[entry]);
         }
@@ -349,11 +355,19 @@ impl<'m> Sink<'_, 'm> {
         }
     }
 
-    /// What was sent of the credit of a consumer on another shard, bytes.
+    /// What was sent, bytes; to a consumer on another shard as its credit counts them.
     fn spent(&self) -> usize {
         match self {
-            Sink::Here(_) => 0,
+            Sink::Here(delivery) => delivery.written(),
             Sink::There(away) => away.spent,
+        }
+    }
+
+    /// Whether there is room for little more.
+    fn is_tight(&self) -> bool {
+        match self {
+            Sink::Here(delivery) => delivery.is_tight(),
+            Sink::There(away) => away.spent > away.credit / 2,
         }
     }
 

@@ -234,6 +234,7 @@ impl Shard {
                 let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
                 link.publish(queues, route, stamp, contents, hold);
                 self.link_full |= !link.has_room();
+                routes.iter().filter(|queue| queue.home == peer).for_each(|&queue| self.flow.press_remote(queue));
             }
         }
         remote

@@ -34,6 +34,7 @@ impl Shard {
             }
             if conn.input.is_empty() {
                 let used = self.feed(id, bytes);
+                self.note_flood(id, bytes.len());
                 return self.keep(id, &bytes[used..]);
             }
             if bytes.is_empty() {
@@ -78,7 +79,7 @@ impl Shard {
     /// A connection whose reason to wait has ended goes on with what it kept.
     pub(super) fn resume_input(&mut self, id: ConnId) {
         self.feed_kept(id);
-        if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_parked()) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_parked() && !conn.is_held) {
             set_paused(&mut self.deeds, conn, id, false);
         }
     }

@@ -48,6 +48,10 @@ pub enum Mail {
     Unused(Target, u32),
     /// A consumer's channel begins to count messages: the queue must ask from now on.
     Meter(QueueId, ConsumerId),
+    /// A queue has no room for a flood: its publishers are to be held.
+    Press(QueueId),
+    /// It has room again.
+    Ease(QueueId),
     /// A consumer's channel ended.
     Leave(QueueId, ConsumerId),
     /// Say [`Synced`](Mail::Synced) for this connection: what it sent before is read then.

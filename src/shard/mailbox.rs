@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::block::{Records, settled_entries};
 use super::mail::{Mail, Publish, Settled};
 use super::{Deed, Shard};
-use crate::base::ids::{QueueId, ShardId};
+use crate::base::ids::{QueueAddr, QueueId, ShardId};
 
 /// Mail for a queue that is not declared here yet, with the block and the shared body that it refers to.
 pub type Early = (ShardId, Bytes, Option<Bytes>, Mail);
@@ -80,6 +80,8 @@ impl Shard {
             Mail::Want(target, messages) => self.on_wanted(target, messages),
             Mail::Unused(target, messages) => self.on_unused(target, messages),
             Mail::Meter(queue, consumer) => self.on_meter(queue, consumer),
+            Mail::Press(queue) => self.on_press(QueueAddr { home: from, queue }),
+            Mail::Ease(queue) => self.on_ease(QueueAddr { home: from, queue }),
             Mail::Leave(queue, consumer) => self.on_leave(queue, consumer),
             Mail::Sync(conn) => self.link(from).stage(Mail::Synced(conn)),
             Mail::Synced(conn) => self.on_synced(conn),
@@ -108,6 +110,7 @@ impl Shard {
             Mail::Publish(Publish { queue, hold, at, count }) => {
                 let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
                 let must_last = self.on_posted(queue, messages);
+                self.note_flood_from(from);
                 for at in std::mem::take(&mut self.refusals) {
                     if let Some(hold) = hold {
                         self.link(from).stage(Mail::Refused(hold.behind(at)));

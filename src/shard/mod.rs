@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
-//! [`settle`] acks;
+//! [`flow`] floods; [`settle`] acks;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
 //! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
@@ -29,6 +29,7 @@ mod delay;
 mod delivery;
 mod dispatch;
 mod durability;
+mod flow;
 mod input;
 mod lifecycle;
 mod lifetime;
@@ -76,6 +77,7 @@ use conn::Conn;
 use conns::Conns;
 use dead_letter::Unburied;
 use durability::{LogWait, Logging};
+use flow::Flow;
 use lifetime::Timer;
 use link::Link;
 use mailbox::Early;
@@ -142,6 +144,7 @@ pub struct Shard {
     /// Connections parked because memory is being prepared.
     memory_waiters: Vec<ConnId>,
     dirty_queues: ReadyList,
+    flow: Flow,
     /// Queues whose next consumer is behind a link without room.
     blocked_queues: Vec<QueueId>,
     /// Queues here that have more messages than they may have.
@@ -349,6 +352,7 @@ impl Shard {
             mail_waiters: Vec::new(),
             memory_waiters: Vec::new(),
             dirty_queues: ReadyList::default(),
+            flow: Flow::default(),
             blocked_queues: Vec::new(),
             overfull: ReadyList::default(),
             sweep: Sweep::default(),

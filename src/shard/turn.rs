@@ -32,6 +32,7 @@ impl Shard {
         self.free_purged();
         self.seal_log();
         self.flush_output();
+        self.follow_flow();
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
         let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty() || !self.overfull.is_empty() || self.is_sweeping();
@@ -41,7 +42,7 @@ impl Shard {
             || self.conns.any_dirty()
             || self.can_bury()
             || self.can_release();
-        let due = [self.timers.next_due(), self.trim_memory(), self.log_due].into_iter().flatten().min();
+        let due = [self.timers.next_due(), self.trim_memory(), self.log_due, self.flow.due()].into_iter().flatten().min();
         Turn { again, due }
     }
 

@@ -109,10 +109,10 @@ pub fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
 }
 
 /// A message of [`BODY`] bytes.
-fn message(number: u32) -> Publish {
+pub fn message(number: u32) -> Publish {
     Publish { id: 5 + number * 97, key: "q0", ..Publish::default() }
 }
 
 const COUNT: u32 = 1000;
-const BODY: usize = 20_000;
-const FRAME: usize = 131_072;
+pub const BODY: usize = 20_000;
+pub const FRAME: usize = 131_072;

@@ -13,6 +13,7 @@ mod chaos;
 mod choice;
 mod delays;
 mod exact;
+mod flow;
 mod history;
 mod levels;
 mod limits;

@@ -16,6 +16,7 @@ mod delays;
 mod earlier_ttls;
 mod level;
 mod levels;
+mod pace;
 mod retry;
 mod returns;
 mod rules;
@@ -27,13 +28,13 @@ pub use deadlines::Deadlines;
 pub use delays::Delays;
 pub use level::{Level, Purged};
 pub use levels::{Priorities, priority};
+pub use pace::Pace;
 pub use retry::{Held, Retry};
 pub use returns::Counts;
 pub use rules::{Rules, lasts};
 pub use settings::{DeadLetter, Overflow, Settings};
 
-use crate::base::ids::QueueId;
-use crate::base::ids::TimerId;
+use crate::base::ids::{ConsumerId, QueueId, TimerId};
 use crate::broker::deduplication::{Deduplication, Wanted};
 use crate::contract::{Entry, Outcome, split_place};
 use crate::message::Properties;
@@ -53,6 +54,8 @@ pub struct Queue {
     pub rules: Rules,
     /// Bytes of the bodies of ready messages, but for those that a restart has found and nobody has read yet.
     pub ready_bytes: u64,
+    /// How fast it delivers.
+    pub pace: Pace,
     levels: Levels,
     /// What came back, if that is counted; it goes before everything that is ready.
     returns: Option<Box<Returns>>,
@@ -88,7 +91,7 @@ impl Queue {
     pub fn new(id: QueueId, rules: Rules) -> Queue {
         let levels = Levels::new(Level::new(rules.priorities.usual, 0, 0, 0));
         let returns = rules.counts.then(|| Box::new(Returns::new(rules.delivery_limit)));
-        Queue { id, consumers: Consumers::new(&rules), rules, ready_bytes: 0, levels, returns, extras: None }
+        Queue { id, consumers: Consumers::new(&rules), rules, ready_bytes: 0, pace: Pace::default(), levels, returns, extras: None }
     }
 
     /// Its promises, if it makes any.
@@ -333,6 +336,13 @@ impl Queue {
         }
         self.ready_bytes = 0;
         self.levels.purge()
+    }
+
+    /// A consumer got so many messages of so many bytes.
+    #[inline]
+    pub fn on_delivered(&mut self, consumer: ConsumerId, messages: usize, bytes: usize) {
+        self.pace.on_delivered(bytes);
+        self.consumers.on_delivered(consumer, messages, bytes);
     }
 
     /// How many messages can be taken before the log must be read.

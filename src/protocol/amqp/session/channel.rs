@@ -202,6 +202,11 @@ impl Channels {
         Some(channel)
     }
 
+    /// Whether one of them is such.
+    pub fn any(&self, mut is_such: impl FnMut(&Channel) -> bool) -> bool {
+        self.pages.iter().flatten().flat_map(|page| page.iter().flatten()).any(|channel| is_such(channel))
+    }
+
     /// The numbers in use, ascending.
     pub fn numbers(&self) -> Vec<u16> {
         (0..=u16::MAX).take(self.pages.len() * PAGE).filter(|&number| self.find(number).is_some()).collect()

@@ -10,7 +10,7 @@
 
 use super::consumers::Consumer;
 use super::unacked::Unacked;
-use crate::base::limits::OUTPUT_SIZE_MAX;
+use crate::base::limits::{OUTPUT_SIZE_MAX, OUTPUT_SIZE_TIGHT};
 use crate::base::outgoing::Outgoing;
 use crate::contract::Entry;
 use crate::message::{Body, MessageView, Route};
@@ -26,6 +26,8 @@ pub struct Delivery<'s, 'm> {
     pub(super) volume: &'s mut u32,
     pub(super) volume_max: u32,
     pub(super) output: &'s mut Outgoing,
+    /// What waited there before.
+    pub(super) start: usize,
     pub(super) channel: u16,
     pub(super) frame_max: u32,
     /// The head of the last delivery, if another may be made from it.
@@ -50,6 +52,18 @@ impl<'m> Delivery<'_, 'm> {
     #[inline]
     pub fn has_room(&self) -> bool {
         self.output.len() < OUTPUT_SIZE_MAX && (self.consumer.no_ack || *self.volume < self.volume_max)
+    }
+
+    /// Bytes that were written so far.
+    #[inline]
+    pub fn written(&self) -> usize {
+        self.output.len() - self.start
+    }
+
+    /// Whether there is room for little more.
+    #[inline]
+    pub fn is_tight(&self) -> bool {
+        self.output.len() >= OUTPUT_SIZE_TIGHT
     }
 
     /// Delivers a message.

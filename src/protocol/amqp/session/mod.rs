@@ -222,6 +222,16 @@ impl Session {
         &mut self.output
     }
 
+    /// Bytes that wait for the socket.
+    pub fn output_len(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Whether one of its channels has a consumer.
+    pub fn has_consumers(&self) -> bool {
+        self.channels.any(|channel| channel.consumers.len() > 0)
+    }
+
     /// Where a consumer of an open channel consumes.
     pub fn consumer(&self, channel: u16, index: u32) -> Option<(QueueAddr, ConsumerId)> {
         self.channels.find(channel)?.consumers.find(index)?.place

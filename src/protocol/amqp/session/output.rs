@@ -39,7 +39,17 @@ impl Session {
             let (queue, id) = consumer.place.expect("a queue delivers after it has taken the consumer");
             unacked.open_run(queue, Some(id));
         }
-        Delivery { consumer, unacked, volume, volume_max, output: &mut self.output, channel: number, frame_max, last: None }
+        Delivery {
+            consumer,
+            unacked,
+            volume,
+            volume_max,
+            start: self.output.len(),
+            output: &mut self.output,
+            channel: number,
+            frame_max,
+            last: None,
+        }
     }
 
     /// Where replies to what a channel publishes are to be sent, if it waits for them.

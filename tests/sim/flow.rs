@@ -1,0 +1,121 @@
+//! Flow control: a flood waits for consumers that keep up, and for nobody else.
+
+use ringmq::base::limits::{FLOW_BYTES_MIN, FLOW_WINDOW_MS, OUTPUT_SIZE_MAX};
+use ringmq::config::Config;
+
+use crate::limits::{BODY, FRAME, join, message, read_all, say};
+use crate::op::{Op, Saw, saw};
+use crate::support::broker::Conn;
+use crate::support::client::Incoming;
+use crate::support::cluster::Cluster;
+
+#[test]
+fn a_flood_is_read_no_faster_than_its_consumer_takes_it() {
+    for (shards, home, away) in [(1, 0, 0), (2, 0, 1), (2, 1, 0)] {
+        let mut flood = Flood::new(shards, home, away);
+        for _ in 0..FLOW_WINDOW_MS * 3 {
+            flood.pass_millisecond(FAST);
+        }
+        let before = flood.sent;
+        for _ in 0..ROUNDS {
+            flood.pass_millisecond(FAST);
+            let behind = (flood.sent - flood.received) * BODY;
+            assert!(behind <= BEHIND_MAX, "{shards} shards, queue on {home}: {behind} bytes wait for a consumer that keeps up");
+        }
+        let sent = (flood.sent - before) * BODY;
+        assert!(sent >= ROUNDS * FAST / 2, "{shards} shards, queue on {home}: {sent} bytes were read while the consumer took more");
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_slow_consumer() {
+    for (shards, home, away) in [(1, 0, 0), (2, 0, 1), (2, 1, 0)] {
+        let mut flood = Flood::new(shards, home, away);
+        // What fits into the outputs is delivered at any pace.
+        (0..FLOW_WINDOW_MS * 3).for_each(|_| flood.pass_millisecond(SLOW));
+        for _ in 0..ROUNDS {
+            flood.pass_millisecond(SLOW);
+            assert!(!flood.is_held(), "{shards} shards, queue on {home}: the publisher waits");
+        }
+    }
+}
+
+#[test]
+fn a_consumer_that_stops_holds_nobody_for_long() {
+    let mut flood = Flood::new(1, 0, 0);
+    while !flood.is_held() {
+        flood.pass_millisecond(FAST);
+    }
+    (0..2 * FLOW_WINDOW_MS).for_each(|_| flood.pass_millisecond(0));
+    for _ in 0..ROUNDS {
+        flood.pass_millisecond(0);
+        assert!(!flood.is_held(), "the publisher waits for a consumer that does not read");
+    }
+}
+
+#[test]
+fn who_consumes_over_the_same_connection_is_not_held() {
+    let mut flood = Flood::new(1, 0, 0);
+    say(&mut flood.cluster, flood.publisher, &Op::DeclareQueue("q1"));
+    say(&mut flood.cluster, flood.publisher, &Op::Consume { queue: "q1", tag: 2, no_ack: false, exclusive: false, priority: 0 });
+    for _ in 0..ROUNDS {
+        flood.pass_millisecond(FAST);
+        assert!(!flood.is_held(), "its acknowledgements would wait, too");
+    }
+}
+
+/// A publisher that writes whenever it may, and a consumer.
+struct Flood {
+    cluster: Cluster,
+    publisher: Conn,
+    consumer: Conn,
+    incoming: Incoming,
+    sent: usize,
+    received: usize,
+}
+
+impl Flood {
+    /// With the queue on shard `home`, where the publisher is, too, unless the consumer is; both are elsewhere if there are two shards.
+    fn new(shards: u16, home: usize, publisher_at: usize) -> Flood {
+        let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+        let (publisher, consumer) = (join(&mut cluster, publisher_at), join(&mut cluster, usize::from(shards) - 1 - publisher_at));
+        let owner = join(&mut cluster, home);
+        say(&mut cluster, owner, &Op::DeclareQueue("q0"));
+        read_all(&mut cluster, owner);
+        say(&mut cluster, consumer, &Op::Consume { queue: "q0", tag: 1, no_ack: true, exclusive: false, priority: 0 });
+        read_all(&mut cluster, consumer);
+        Flood { cluster, publisher, consumer, incoming: Incoming::default(), sent: 0, received: 0 }
+    }
+
+    fn is_held(&self) -> bool {
+        self.cluster.is_paused(self.publisher)
+    }
+
+    /// The publisher writes more than any consumer reads, if it is read; the consumer reads so many bytes.
+    fn pass_millisecond(&mut self, reads: usize) {
+        self.cluster.set_clock(self.cluster.now() + 1);
+        if !self.is_held() {
+            let messages = (0..PER_WRITE).map(|at| message((self.sent + at) as u32)).collect();
+            self.cluster.write(self.publisher, &Op::Publish(messages).encode(1, FRAME - 8));
+            self.sent += PER_WRITE;
+        }
+        self.cluster.settle();
+        let mut left = reads;
+        while left > 0 && self.cluster.unread(self.consumer) > 0 {
+            let bytes = self.cluster.read(self.consumer, left);
+            left -= bytes.len();
+            let events = self.incoming.feed(&bytes).into_iter().map(|(_, event)| saw(event));
+            self.received += events.filter(|saw| matches!(saw, Saw::Delivered { .. })).count();
+            self.cluster.settle();
+        }
+    }
+}
+
+/// Messages in one write.
+const PER_WRITE: usize = 10;
+/// Bytes that a consumer takes in a millisecond: four times, and a tenth of, what makes a queue fast.
+const FAST: usize = (4 * FLOW_BYTES_MIN / FLOW_WINDOW_MS) as usize;
+const SLOW: usize = (FLOW_BYTES_MIN / FLOW_WINDOW_MS / 10) as usize;
+const ROUNDS: usize = 60;
+/// What may be on its way: outputs, here and on the way from another shard, and some writes of the publisher.
+const BEHIND_MAX: usize = 4 * OUTPUT_SIZE_MAX + 4 * PER_WRITE * BODY;
