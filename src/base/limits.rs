@@ -98,6 +98,10 @@ pub const RING_SLOTS: usize = 2048;
 pub const QUEUE_BUDGET: usize = 1024;
 /// Dead messages that are published again in one turn.
 pub const BURY_BUDGET: usize = 256;
+/// How often the log is told of messages that were dropped because they went in a circle, milliseconds.
+pub const CYCLES_TOLD_MS: u64 = 1000;
+/// Queues that it is told of by name each time.
+pub const CYCLES_TOLD_MAX: usize = 10;
 /// When a dead message tries again that nobody took and that may not get lost, milliseconds.
 pub const BURY_AGAIN_MS: u64 = 1000;
 /// How long before it is due a delayed message is fetched from the log, milliseconds: reading many takes a while.

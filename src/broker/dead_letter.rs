@@ -7,10 +7,12 @@
 //!
 //! Rows DL1 to DL7, and RabbitMQ 4.3 in what they leave open: the headers are sorted by their names, and a name that stands twice keeps its first
 //! value. RabbitMQ does not believe an x-death that a client has sent; here it counts on (row P11), because retries in clients rely on it.
+//! But it makes no cycle: a client that publishes a message again with the headers that it got wants it to take the same way again. Entries of
+//! deaths since the last publish stand in front of those that the client told, and the message's stamp says how many they are.
 
 use std::collections::BTreeMap;
 
-use crate::message::{MessageView, Properties, Table, TableBuilder, TableRef, Value, flag, replace_headers};
+use crate::message::{MessageView, Properties, Stamp, Table, TableBuilder, TableRef, Value, flag, replace_headers};
 
 /// Why a message died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +46,7 @@ type Station = (Box<[u8]>, Box<[u8]>);
 pub struct Dead {
     /// Its new properties.
     pub properties: Vec<u8>,
-    /// Queues and reasons of its deaths, the latest first.
+    /// Queues and reasons of its deaths since it was published, the latest first.
     history: Vec<Station>,
 }
 
@@ -68,19 +70,25 @@ impl Dead {
         let knows = trusts_client || message.stamp.has_died();
         let mut deaths = if knows { earlier(headers) } else { Vec::new() };
         let is_first = deaths.is_empty();
-        let same = deaths.iter().position(|entry| entry_is(*entry, death));
+        let (same, known) = (deaths.iter().position(|entry| entry_is(*entry, death)), message.stamp.deaths());
+        let own = known + usize::from(same.is_none_or(|at| at >= known));
         let entry = same.map_or_else(|| new_entry(message, properties, death), |at| counted(deaths.remove(at)));
         deaths.insert(0, entry.view());
-        let history = history(&deaths);
+        let history = history(&deaths, own);
         let deaths = TableBuilder::new().array(DEATHS, |array| deaths.iter().fold(array, |array, entry| array.value(Value::Table(*entry))));
         let headers = with_death(headers, deaths.build().view(), message.route.exchange(), death, is_first);
         Dead { properties: replace_headers(message.properties, headers.view(), flag::EXPIRATION), history }
     }
 
-    /// A message that was made ready by [`new`](Dead::new) and has these properties.
-    pub fn again(properties: &[u8]) -> Dead {
-        let headers = Properties::trusted(properties).headers().unwrap_or_default();
-        Dead { properties: properties.to_vec(), history: history(&earlier(headers)) }
+    /// A message that was made ready by [`new`](Dead::new).
+    pub fn again(message: &MessageView<'_>) -> Dead {
+        let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
+        Dead { properties: message.properties.to_vec(), history: history(&earlier(headers), message.stamp.deaths()) }
+    }
+
+    /// What the broker knows of it from now on, if it knew that when it died.
+    pub fn stamp(&self, before: Stamp) -> Stamp {
+        before.died(self.history.len())
     }
 
     /// Whether it has come in a circle to `queue`: it died there before, and nobody has refused it since (row DL7).
@@ -90,10 +98,10 @@ impl Dead {
     }
 }
 
-/// Queues and reasons of deaths.
-fn history(deaths: &[TableRef<'_>]) -> Vec<Station> {
+/// Queues and reasons of the `own` latest deaths.
+fn history(deaths: &[TableRef<'_>], own: usize) -> Vec<Station> {
     let part = |entry: &TableRef<'_>, name| entry.find(name).and_then(Value::as_text).unwrap_or_default().into();
-    deaths.iter().map(|entry| (part(entry, "queue"), part(entry, "reason"))).collect()
+    deaths.iter().take(own).map(|entry| (part(entry, "queue"), part(entry, "reason"))).collect()
 }
 
 /// The entries of x-death, if it is what a broker writes.
@@ -161,7 +169,7 @@ const LAST_DEATH: [&str; 3] = ["x-last-death-exchange", "x-last-death-queue", "x
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Body, PropertiesBuilder, Route, Stamp};
+    use crate::message::{Body, PropertiesBuilder, Route};
 
     fn died(properties: &[u8], queue: &str, reason: Reason, stamp: Stamp, trusts_client: bool) -> Dead {
         let message = MessageView { route: Route::new(b"\x01e\x01k"), properties, stamp, body: Body::Slice(b"") };
@@ -180,10 +188,9 @@ mod tests {
 
     #[test]
     fn each_queue_and_reason_has_its_entry() {
-        let stamp = Stamp::at(5).died();
-        let first = died(Properties::NONE, "q", Reason::Expired, Stamp::NONE, false);
-        let second = died(&first.properties, "p", Reason::Rejected, stamp, false);
-        let third = died(&second.properties, "q", Reason::Expired, stamp, false);
+        let first = died(Properties::NONE, "q", Reason::Expired, Stamp::at(5), false);
+        let second = died(&first.properties, "p", Reason::Rejected, first.stamp(Stamp::at(5)), false);
+        let third = died(&second.properties, "q", Reason::Expired, second.stamp(Stamp::at(5)), false);
         assert_eq!(count(&third), [("q expired".into(), 2), ("p rejected".into(), 1)]);
         let headers = Properties::trusted(&third.properties).headers().expect("some");
         assert_eq!(headers.find("x-first-death-queue"), Some(Value::LongString(b"q")));
@@ -201,6 +208,27 @@ mod tests {
         let odd = TableBuilder::new().text(DEATHS, "odd").build();
         let odd = PropertiesBuilder { headers: Some(odd.view()), ..PropertiesBuilder::default() }.build();
         assert_eq!(count(&died(&odd, "q", Reason::Expired, Stamp::NONE, true)), [("q expired".into(), 1)]);
+    }
+
+    #[test]
+    fn only_deaths_since_the_last_publish_make_a_cycle() {
+        let first = died(Properties::NONE, "long", Reason::Expired, Stamp::at(5), true);
+        let second = died(&first.properties, "short", Reason::Expired, first.stamp(Stamp::at(5)), true);
+        assert!(second.is_cycle("long") && second.is_cycle("short"));
+        // Its consumer publishes it again with what it got.
+        let again = died(&second.properties, "long", Reason::Expired, Stamp::at(9), true);
+        assert_eq!(count(&again), [("long expired".into(), 2), ("short expired".into(), 1)]);
+        assert!(again.is_cycle("long") && !again.is_cycle("short"));
+        let last = died(&again.properties, "short", Reason::Expired, again.stamp(Stamp::at(9)), true);
+        assert_eq!(count(&last), [("short expired".into(), 2), ("long expired".into(), 2)]);
+        assert!(last.is_cycle("long") && last.is_cycle("short") && last.stamp(Stamp::NONE).deaths() == 2);
+        let message = MessageView {
+            route: Route::EMPTY,
+            properties: &last.properties,
+            stamp: again.stamp(Stamp::at(9)),
+            body: Body::Slice(b""),
+        };
+        assert!(Dead::again(&message).is_cycle("short") && !Dead::again(&message).is_cycle("long"));
     }
 
     #[test]

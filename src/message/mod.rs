@@ -180,15 +180,22 @@ impl Stamp {
         Stamp(self.0 & !TIME | time_ms & TIME)
     }
 
-    /// It has died in a queue.
+    /// It has died in a queue. So many entries at the front of the history in its headers are of deaths since it was published; those behind
+    /// them are what its publisher told.
     #[must_use]
-    pub fn died(self) -> Stamp {
-        Stamp(self.0 | DIED)
+    pub fn died(self, deaths: usize) -> Stamp {
+        let deaths = (deaths as u64).min(DEATHS_MAX) << DEATHS_SHIFT;
+        Stamp(self.0 & !(DEATHS_MAX << DEATHS_SHIFT) | deaths | DIED)
     }
 
     /// Whether it has: the history in its headers is ours.
     pub fn has_died(self) -> bool {
         self.0 & DIED != 0
+    }
+
+    /// How many entries of that history are of deaths since it was published.
+    pub fn deaths(self) -> usize {
+        (self.0 >> DEATHS_SHIFT & DEATHS_MAX) as usize
     }
 
     /// It has been delivered to a consumer before it came to its queue.
@@ -217,6 +224,9 @@ impl Stamp {
 const TIME: u64 = (1 << 48) - 1;
 const DIED: u64 = 1 << 63;
 const DELIVERED: u64 = 1 << 62;
+/// Between the time and the flags: 14 bits. (A log that was written before they were counted says 0 of all.)
+const DEATHS_SHIFT: u32 = 48;
+const DEATHS_MAX: u64 = (1 << 14) - 1;
 
 /// A message without its route: one of several that were published to the same place.
 #[derive(Clone, Copy, Debug)]

@@ -170,13 +170,13 @@ impl Shard {
     /// What is published of a dead message, and where to; none: nowhere.
     fn letter(&mut self, corpse: &Corpse) -> Option<Letter> {
         let &Corpse { queue, entry, reason, ref taken } = corpse;
+        let now = self.time_of_day();
         let info = self.catalog.queue(queue)?;
         let home = local_queue(&mut self.queues, queue)?;
         let target = home.settings()?.dead_letter.as_ref()?;
         let message = self.arena.view(entry.message);
         let counted = target.at_least_once.then(|| counted(home, entry, reason, message.properties)).flatten();
         let message = MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message };
-        let now = self.epoch_ms + self.now;
         let death = Death { queue: &info.spec.name, reason, time: now / 1000 };
         let dead = Dead::new(&message, &death, self.config.trust_client_deaths);
         let key = target.routing_key.as_deref().unwrap_or(message.route.key());
@@ -190,15 +190,21 @@ impl Shard {
         let way = Way { catalog: &self.catalog, keys, features: Features { headers, properties: Properties::trusted(&dead.properties) } };
         let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes);
         let found = routes.len();
-        let is_open = |queue: &QueueInfo| !dead.is_cycle(&queue.spec.name) && !taken.contains(&queue.addr.queue);
-        routes.retain(|addr| !is_remembered && self.catalog.queue(addr.queue).is_some_and(is_open));
+        let is_cycle = |queue: &QueueInfo| dead.is_cycle(&queue.spec.name);
+        let (catalog, mut cycles) = (&self.catalog, RouteSet::new());
+        if is_remembered {
+            routes.clear();
+        }
+        cycles.extend(routes.iter().copied().filter(|addr| catalog.queue(addr.queue).is_some_and(is_cycle)));
+        routes.retain(|addr| !cycles.contains(addr) && !taken.contains(&addr.queue));
         let is_through = routes.len() < found;
         let mut route = Vec::with_capacity(2 + target.exchange.len() + key.len());
         wire::put_shortstr(&mut route, &target.exchange);
         wire::put_shortstr(&mut route, key);
         let was_delivered = reason == Reason::Rejected || entry.redelivered();
         let stamp = if was_delivered { message.stamp.delivered() } else { message.stamp };
-        let (stamp, properties, at_least_once) = (stamp.died().renewed(now), dead.properties, target.at_least_once);
+        let (stamp, properties, at_least_once) = (dead.stamp(stamp).renewed(now), dead.properties, target.at_least_once);
+        self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
         Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_through })
     }
 

@@ -20,6 +20,8 @@ pub enum Timer {
     Queue(QueueId),
     /// That of dead messages which nobody took.
     Dead,
+    /// When the log is told of dead messages that went in a circle.
+    Cycles,
 }
 
 impl Shard {

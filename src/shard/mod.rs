@@ -13,7 +13,7 @@
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
 //! [`flow`] floods; [`settle`] acks;
-//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`delay`] what is delayed; [`transfer`] how
+//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
 //! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
 //! remember; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
@@ -24,6 +24,7 @@ mod command;
 mod conn;
 mod conns;
 mod credit;
+mod cycles;
 mod dead_letter;
 mod delay;
 mod delivery;
@@ -75,6 +76,7 @@ use crate::store::{Op, Store};
 
 use conn::Conn;
 use conns::Conns;
+use cycles::Cycles;
 use dead_letter::Unburied;
 use durability::{LogWait, Logging};
 use flow::Flow;
@@ -115,6 +117,7 @@ pub struct Shard {
     levelled_queues: usize,
     /// Messages that died and are to be published again.
     dead: Unburied,
+    cycles: Cycles,
     /// Delayed messages that are to be routed.
     due: VecDeque<(QueueId, Entry)>,
     transfers: Transfers,
@@ -335,6 +338,7 @@ impl Shard {
             special_queues: 0,
             levelled_queues: 0,
             dead: Unburied::default(),
+            cycles: Cycles::default(),
             due: VecDeque::new(),
             transfers: Transfers::default(),
             trim_due: 0,

@@ -21,7 +21,7 @@ use slab::Slab;
 use super::Shard;
 use super::dispatch::Published;
 use super::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
-use crate::base::ids::{ConnId, ShardId};
+use crate::base::ids::{ConnId, QueueAddr, ShardId};
 use crate::broker::catalog::Change;
 use crate::broker::dead_letter::Dead;
 use crate::broker::exchange::remembered::Memories;
@@ -123,8 +123,11 @@ impl Shard {
         let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
         let message = MessageView { properties: passed.properties.as_deref().unwrap_or(message.properties), ..*message };
         if is_dead {
-            let dead = Dead::again(message.properties);
-            routes.retain(|addr| self.catalog.queue(addr.queue).is_some_and(|queue| !dead.is_cycle(&queue.spec.name)));
+            let dead = Dead::again(&message);
+            let is_cycle = |addr: &QueueAddr| self.catalog.queue(addr.queue).is_some_and(|queue| dead.is_cycle(&queue.spec.name));
+            let cycles: RouteSet = routes.iter().copied().filter(is_cycle).collect();
+            routes.retain(|addr| !cycles.contains(addr));
+            self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
         }
         if let Some(hold) = publisher.filter(|_| mandatory && routes.is_empty() && !passed.is_duplicate) {
             let Hold { conn, channel, generation, .. } = hold;

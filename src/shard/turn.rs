@@ -80,6 +80,7 @@ impl Shard {
                 Timer::Conn(id) => self.on_timer(id),
                 Timer::Queue(id) => self.on_queue_timer(id),
                 Timer::Dead => self.on_dead_timer(),
+                Timer::Cycles => self.tell_cycles(),
             }
         }
     }
