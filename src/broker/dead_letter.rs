@@ -222,12 +222,8 @@ mod tests {
         let last = died(&again.properties, "short", Reason::Expired, again.stamp(Stamp::at(9)), true);
         assert_eq!(count(&last), [("short expired".into(), 2), ("long expired".into(), 2)]);
         assert!(last.is_cycle("long") && last.is_cycle("short") && last.stamp(Stamp::NONE).deaths() == 2);
-        let message = MessageView {
-            route: Route::EMPTY,
-            properties: &last.properties,
-            stamp: again.stamp(Stamp::at(9)),
-            body: Body::Slice(b""),
-        };
+        let message =
+            MessageView { route: Route::EMPTY, properties: &last.properties, stamp: again.stamp(Stamp::at(9)), body: Body::Slice(b"") };
         assert!(Dead::again(&message).is_cycle("short") && !Dead::again(&message).is_cycle("long"));
     }
 

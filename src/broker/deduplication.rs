@@ -140,7 +140,8 @@ impl Deduplication {
 
     fn expires(&self, headers: TableRef<'_>, now: u64) -> Option<u64> {
         let Scope::Last { ttl_ms, .. } = self.wanted.scope else { return None };
-        headers.find(TTL).and_then(as_number).or(ttl_ms).map(|ttl_ms| now.saturating_add(ttl_ms))
+        // `now` is rounded down: it counts from the next millisecond on, so as not to be forgotten early.
+        headers.find(TTL).and_then(as_number).or(ttl_ms).map(|ttl_ms| now.saturating_add(ttl_ms).saturating_add(ttl_ms.min(1)))
     }
 
     fn remember(&mut self, key: Arc<[u8]>, expires: Option<u64>) {
@@ -242,11 +243,11 @@ mod tests {
     fn a_value_is_forgotten_after_its_time() {
         let mut cache = cache(of_size(10).int(TTL, 100));
         assert!(
-            passes(&mut cache, Value::Long(1), 0) && !passes(&mut cache, Value::Long(1), 99) && passes(&mut cache, Value::Long(1), 100)
+            passes(&mut cache, Value::Long(1), 0) && !passes(&mut cache, Value::Long(1), 100) && passes(&mut cache, Value::Long(1), 101)
         );
-        assert!(!passes(&mut cache, Value::Long(1), 199));
+        assert!(!passes(&mut cache, Value::Long(1), 201));
         let mut own = |ttl, now| cache.passes(TableBuilder::new().text(HEADER, "x").int(TTL, ttl).build().view(), now);
-        assert!(own(5, 0) && !own(5, 4) && own(1000, 5) && !own(5, 1004) && own(5, 1005));
+        assert!(own(5, 0) && !own(5, 5) && own(1000, 6) && !own(5, 1006) && own(0, 1007) && own(5, 1007));
     }
 
     #[test]
@@ -325,7 +326,7 @@ mod tests {
                     None if model.len() == 8 => _ = model.remove(0),
                     None => {}
                 }
-                model.push((value, now + 20));
+                model.push((value, now + 21));
             }
             assert_eq!(passes(&mut cache, Value::Long(value), now), !is_seen);
             assert_eq!((cache.seen.len(), cache.order.len()), (model.len(), model.len()));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  ┌▶ 1 completions   on_accepted, on_bytes, on_sent, on_closed       as many as TURN_COMPLETIONS_MAX
-//!  │  2 turn(now)     mail, timers, deliveries                        the clock is read once
+//!  │  2 turn(now)     mail, timers, deliveries                        the clock is read once before each of the two
 //!  │  3 deeds         sends, pauses, closes, wakes                    staged in the ring, not yet submitted
 //!  │  4 receives      buffers that were read go back to the kernel; sockets with much to read get their turn
 //!  └─ 5 enter         one system call submits everything and collects what is complete; sleeps if there is nothing to do
@@ -123,9 +123,13 @@ impl<'r> Driver<'r> {
     pub fn run(mut self) -> Option<Shard> {
         while !self.is_over() {
             self.statistics.turn_begins();
+            let completions = self.ring.refresh().min(limits::TURN_COMPLETIONS_MAX);
             self.begin_turn();
-            let completions = self.complete();
+            self.complete(completions);
             self.expire();
+            if completions > 0 {
+                self.now = self.clock.now_ms(); // mail may be younger than the turn
+            }
             let turn = self.shard.turn(self.now);
             self.carry_out();
             self.sockets.receive_bulk(&mut self.shard, &self.pace, self.pools, &mut self.ring);
@@ -140,7 +144,7 @@ impl<'r> Driver<'r> {
         self.shard.is_log_at_rest().then_some(self.shard)
     }
 
-    /// Reads the clock, which also says how long the turn before has lasted, system call included.
+    /// Reads the clock, which also says how long the turn before has lasted, system call included. What the turn is told happened before.
     fn begin_turn(&mut self) {
         let begin = self.clock.now_us();
         let heard = std::mem::take(&mut self.heard).0;
@@ -151,14 +155,12 @@ impl<'r> Driver<'r> {
         self.shard.tell_time(self.now);
     }
 
-    /// Handles what is complete, in the order in which it completed; returns how much that was.
-    fn complete(&mut self) -> usize {
-        let count = self.ring.refresh().min(limits::TURN_COMPLETIONS_MAX);
+    /// Handles the first `count` that are complete, in the order in which they completed.
+    fn complete(&mut self, count: usize) {
         for _ in 0..count {
             let completion = self.ring.pop().expect("as many as were counted");
             self.on_completion(&completion);
         }
-        count
     }
 
     fn on_completion(&mut self, completion: &cqueue::Entry) {
@@ -282,7 +284,7 @@ impl<'r> Driver<'r> {
         if self.busy || self.finds_work() || !self.shard.prepare_sleep() {
             return;
         }
-        self.ring.wait(self.sleep_ms(turn.due));
+        self.ring.wait(self.sleep(turn.due));
         self.shard.awake();
     }
 
@@ -294,10 +296,10 @@ impl<'r> Driver<'r> {
     }
 
     /// Until the next timer of the shard or of its sockets; `None`: until something happens.
-    fn sleep_ms(&self, shard_due: Option<u64>) -> Option<u64> {
+    fn sleep(&self, shard_due: Option<u64>) -> Option<Duration> {
         let ending = self.stopping.as_ref().map(|_| self.now + STOPPING_LOOK_MS);
         let due = [shard_due, self.sockets.due(), self.listeners.due(), ending].into_iter().flatten().min()?;
-        Some(due.saturating_sub(self.clock.now_ms()))
+        Some(Duration::from_micros(due.saturating_mul(1000).saturating_sub(self.clock.now_us())))
     }
 
     fn begin_to_stop(&mut self) {

@@ -88,8 +88,9 @@ impl Broker {
         let alarm = Arc::new(Broadcast::new().map_err(no_eventfd)?);
         let monitor = Monitor::start(config, shards[0].alarms().clone(), alarm.clone())?;
         let (clock, mut seats, mut threads) = (Clock::start(), Vec::new(), Vec::new());
+        let epoch_ms = clock.epoch_ms();
         for (mut shard, listeners) in shards.into_iter().zip(bound.by_shard) {
-            shard.start_clock(clock.epoch_ms());
+            shard.start_clock(epoch_ms);
             let (seat, place) = seat(alarm.clone());
             let (config, stop) = (config.clone(), stop.clone());
             let name = format!("ringmq-{}", shard.id().0);

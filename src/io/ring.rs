@@ -7,6 +7,7 @@
 
 use std::ffi::CStr;
 use std::io;
+use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, Parameters, Probe, SubmissionQueue, Submitter, cqueue, opcode, squeue};
@@ -99,11 +100,11 @@ impl<'r> Ring<'r> {
         self.entered(result);
     }
 
-    /// The same, and sleeps until there is a completion or, if given, `timeout_ms` have passed.
-    pub fn wait(&mut self, timeout_ms: Option<u64>) {
+    /// The same, and sleeps until there is a completion or, if given, `timeout` has passed.
+    pub fn wait(&mut self, timeout: Option<Duration>) {
         self.submissions.sync();
         let staged = u32::try_from(self.submissions.len()).expect("a ring has fewer than 2^32 entries");
-        let timeout = timeout_ms.map(|ms| Timespec::from(std::time::Duration::from_millis(ms)));
+        let timeout = timeout.map(Timespec::from);
         let mut arguments = SubmitArgs::new();
         if let Some(timeout) = &timeout {
             arguments = arguments.timespec(timeout);
@@ -205,7 +206,7 @@ mod tests {
             // SAFETY: a NOP points to nothing.
             unsafe { ring.push(&opcode::Nop::new().build().user_data(number)) };
         }
-        ring.wait(Some(1000));
+        ring.wait(Some(Duration::from_secs(1)));
         ring.refresh();
         std::iter::from_fn(|| ring.pop()).map(|cqe| cqe.user_data()).collect()
     }
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(nops(1), [0]);
         let mut io_uring = open(64).expect("the kernel has what we need");
         let mut ring = Ring::new(&mut io_uring, true).expect("registered");
-        ring.wait(Some(2));
+        ring.wait(Some(Duration::from_millis(2)));
         assert!(!ring.has_completions());
     }
 }

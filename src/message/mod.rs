@@ -180,6 +180,12 @@ impl Stamp {
         Stamp(self.0 & !TIME | time_ms & TIME)
     }
 
+    /// Whether it says more than when.
+    #[inline]
+    pub fn is_more_than_time(self) -> bool {
+        self.0 & !TIME != 0
+    }
+
     /// It has died in a queue. So many entries at the front of the history in its headers are of deaths since it was published; those behind
     /// them are what its publisher told.
     #[must_use]

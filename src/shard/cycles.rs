@@ -43,7 +43,9 @@ impl Shard {
         for (queue, count) in told {
             let Some(info) = self.catalog.queue(queue) else { continue };
             let (name, vhost) = (info.spec.name.escape_debug(), self.catalog.vhost_name(info.vhost).escape_debug());
-            log::warn!("queue '{name}' in vhost '{vhost}': {count} dead messages came back where they had died, and were dropped as a cycle");
+            log::warn!(
+                "queue '{name}' in vhost '{vhost}': {count} dead messages came back where they had died, and were dropped as a cycle"
+            );
         }
         if others > 0 {
             log::warn!("{others} more queues: {of_others} dead messages came back where they had died, and were dropped as a cycle");

@@ -170,7 +170,7 @@ impl Shard {
     /// What is published of a dead message, and where to; none: nowhere.
     fn letter(&mut self, corpse: &Corpse) -> Option<Letter> {
         let &Corpse { queue, entry, reason, ref taken } = corpse;
-        let now = self.time_of_day();
+        let (now, start) = (self.time_of_day(), self.span_start_time());
         let info = self.catalog.queue(queue)?;
         let home = local_queue(&mut self.queues, queue)?;
         let target = home.settings()?.dead_letter.as_ref()?;
@@ -203,7 +203,7 @@ impl Shard {
         wire::put_shortstr(&mut route, key);
         let was_delivered = reason == Reason::Rejected || entry.redelivered();
         let stamp = if was_delivered { message.stamp.delivered() } else { message.stamp };
-        let (stamp, properties, at_least_once) = (dead.stamp(stamp).renewed(now), dead.properties, target.at_least_once);
+        let (stamp, properties, at_least_once) = (dead.stamp(stamp).renewed(start), dead.properties, target.at_least_once);
         self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
         Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_through })
     }

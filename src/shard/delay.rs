@@ -129,7 +129,7 @@ impl Shard {
         let message = self.arena.view(entry.message);
         let (route, body) = (message.route.wire().to_vec(), message.body.to_owned());
         let properties = without_delay(message.properties);
-        let stamp = message.stamp.renewed(self.time_of_day());
+        let stamp = message.stamp.renewed(self.span_start_time());
         let message = MessageView { route: Route::new(&route), properties: &properties, stamp, body: body.as_body() };
         let mut routes = RouteSet::new();
         let chance = Chance { rng: &mut self.rng, here: self.id };

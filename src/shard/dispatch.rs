@@ -134,7 +134,7 @@ impl Shard {
                 self.enqueue_here(route, stamp, contents, routes);
                 let generation = || self.conns.get(id).expect("who publishes is connected").session.generation(channel);
                 let hold = hold.map(|sequence| Hold { conn: id, channel, generation: generation(), sequence });
-                let queues = self.post(hold, route, Stamp::NONE, contents, routes);
+                let queues = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
                 self.hold_published(id, channel, published.hold, contents.len(), queues);
             }
         }
@@ -198,7 +198,8 @@ impl Shard {
         let (route, contents) = (message.route, [message.content()]);
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
         self.enqueue_here(route, stamp, &contents, routes);
-        let remote = self.post(hold, route, message.stamp, &contents, routes);
+        let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
+        let remote = self.post(hold, route, posted, &contents, routes);
         let must_last = self.log_taken(route, stamp, &contents);
         if let Some(hold) = hold.filter(|_| must_last) {
             self.await_durable(self.id, hold, 1);
@@ -216,10 +217,6 @@ impl Shard {
         }
         stored.clear();
         self.stored = stored;
-        if self.special_queues > 0 {
-            // Not before: what the first queue lets go at once is still to be given to the next.
-            routes.iter().filter(|queue| queue.home == here).for_each(|queue| self.trim(queue.queue));
-        }
     }
 
     /// Posts messages to those of their queues that live on other shards, one record per shard and message. The answer is how many queues that is.
@@ -331,7 +328,7 @@ impl Shard {
             };
             let alike = contents.iter().take_while(is_alike).count();
             let (alike, rest) = contents.split_at(if has_levels { count_same_level(&contents[..alike]) } else { alike });
-            let stamp = if stamp == Stamp::NONE { self.stamp(first) } else { stamp };
+            let stamp = self.stamp_posted(stamp, first);
             self.enqueue(queue, Batch::new(route, stamp, alike));
             must_last |= self.log_taken(route, stamp, alike);
             contents = rest;

@@ -75,10 +75,14 @@ impl Shard {
         }
     }
 
-    /// Logs a batch as its queues have taken it. Whether the publisher's confirm must wait for the disk.
+    /// Logs a batch as its queues have taken it, and lets them get rid of what may not stay. Whether the publisher's confirm must wait for the disk.
     #[inline]
     pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
-        !self.logging.placed.is_empty() && self.log(route, stamp, contents)
+        let must_last = !self.logging.placed.is_empty() && self.log(route, stamp, contents);
+        if !self.fresh.is_empty() {
+            self.shed_fresh();
+        }
+        must_last
     }
 
     fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {

@@ -2,12 +2,15 @@
 //!
 //! Each such queue has one timer, for the earliest of its deadlines. A message whose time comes while a consumer has it expires when it comes back;
 //! one that only the log has expires when it is read, and a queue whose messages may expire is read as far as memory allows.
+//!
+//! Nothing ends early: the shard's time was read when the turn began and is rounded down, so what is to last for a while counts from the next
+//! millisecond on ([`Shard::span_start`]). What may not wait at all is gone before anybody else can ask for it, but not before the log has it.
 
 use super::{Shard, local_queue};
 use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use crate::broker::dead_letter::Reason;
-use crate::broker::queue::{Overflow, Queue, Retry, Settings};
+use crate::broker::queue::{Extras, Overflow, Queue, Retry, Settings};
 use crate::contract::{Entry, Outcome};
 use crate::message::{MessageView, Properties, Stamp};
 
@@ -31,15 +34,33 @@ impl Shard {
         self.epoch_ms + self.now
     }
 
+    /// The first millisecond, in the shard's time, that is not before what happens now: whatever lasts for a while counts from there.
+    #[inline]
+    pub(super) fn span_start(&self) -> u64 {
+        self.now + 1
+    }
+
+    /// The same, as a time of day.
+    #[inline]
+    pub(super) fn span_start_time(&self) -> u64 {
+        self.time_of_day() + 1
+    }
+
     /// What messages that are published now are stamped with.
     #[inline]
     pub(super) fn stamp(&self, properties: &[u8]) -> Stamp {
-        if self.special_queues > 0 || has_expiration(properties) { Stamp::at(self.time_of_day()) } else { Stamp::NONE }
+        self.stamp_posted(Stamp::at(self.span_start_time()), properties)
+    }
+
+    /// The stamp of a message that another shard has stamped, as far as anybody here wants to know.
+    #[inline]
+    pub(super) fn stamp_posted(&self, stamp: Stamp, properties: &[u8]) -> Stamp {
+        if self.special_queues > 0 || stamp.is_more_than_time() || has_expiration(properties) { stamp } else { Stamp::NONE }
     }
 
     /// A queue has these promises from now on.
     pub(super) fn promise(&mut self, id: QueueId, settings: Settings) {
-        let now = self.now;
+        let now = self.span_start();
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let was_special = queue.extras.is_some();
         if !was_special && settings == Settings::default() || !queue.promise(settings, now) {
@@ -86,10 +107,7 @@ impl Shard {
     pub(super) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let Some(deadline) = deadline(queue, last, message) else { return };
-        if queue.extras.is_none() {
-            self.special_queues += 1;
-        }
-        queue.extras().deadlines.push(deadline, first, last);
+        extras(&mut self.special_queues, queue).deadlines.push(deadline, first, last);
         queue.sweep_deadlines();
         self.set_queue_timer(id);
     }
@@ -107,10 +125,7 @@ impl Shard {
                 self.die(id, *entry, Reason::Expired);
                 continue;
             }
-            if queue.extras.is_none() {
-                self.special_queues += 1;
-            }
-            queue.extras().deadlines.push(deadline, entry.place(), entry.place());
+            extras(&mut self.special_queues, queue).deadlines.push(deadline, entry.place(), entry.place());
         }
         self.set_queue_timer(id);
         self.trim(id);
@@ -130,7 +145,7 @@ impl Shard {
             queue.ready_bytes += message.body.bytes().len() as u64;
             queue.requeue(entry);
             if let Some(deadline) = deadline {
-                queue.extras().deadlines.push(deadline, entry.place(), entry.place());
+                extras(&mut self.special_queues, queue).deadlines.push(deadline, entry.place(), entry.place());
             }
         }
         self.set_queue_timer(id);
@@ -139,13 +154,13 @@ impl Shard {
 
     /// A message that came back waits before it is ready again, if the queue delays it (row D24). Its time to live goes on.
     pub(super) fn retry_later(&mut self, id: QueueId, entry: Entry, retry: Retry, outcome: Outcome) {
-        let now = self.time_of_day();
+        let (now, start) = (self.time_of_day(), self.span_start_time());
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let failures = queue.counts(entry).map_or(0, |counts| counts.delivered);
         let deadline = deadline(queue, entry.place(), &self.arena.view(entry.message));
         match retry.delay(outcome, failures) {
             Some(delay) if deadline.is_none_or(|deadline| deadline > now) => {
-                queue.extras().held.hold(now.saturating_add(delay), entry);
+                queue.extras().held.hold(start.saturating_add(delay), entry);
                 deadline.into_iter().for_each(|deadline| queue.extras().deadlines.push(deadline, entry.place(), entry.place()));
                 self.set_queue_timer(id);
             }
@@ -187,24 +202,47 @@ impl Shard {
 
     /// Somebody uses the queue (row D11).
     pub(super) fn touch_queue(&mut self, id: QueueId) {
-        let now = self.now;
+        let start = self.span_start();
         if let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) {
-            extras.unused_since = now;
+            extras.unused_since = start;
             self.set_queue_timer(id);
         }
     }
 
-    /// A queue's time has come: for some of its messages, or for itself.
-    pub(super) fn on_queue_timer(&mut self, id: QueueId) {
-        let (now, time) = (self.now, self.time_of_day());
+    /// Messages whose deadline is at `time` or before die, some at a time.
+    fn expire(&mut self, id: QueueId, time: u64) {
         for _ in 0..EXPIRE_BUDGET {
-            let Some(queue) = local_queue(&mut self.queues, id) else { return };
-            let Some(place) = queue.extras().deadlines.pop(time) else { break };
+            let extras = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut());
+            let Some(place) = extras.and_then(|extras| extras.deadlines.pop(time)) else { return };
+            let queue = local_queue(&mut self.queues, id).expect("it has a deadline");
             if let Some(entry) = queue.take(place) {
                 queue.discount(self.arena.view(entry.message).body.bytes().len());
                 self.die(id, entry, Reason::Expired);
             }
         }
+    }
+
+    /// Messages came to queues here, and the log has those that it should: what may not wait at all dies, unless a consumer can have it at once,
+    /// and what is too much goes.
+    pub(super) fn shed_fresh(&mut self) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for id in fresh.drain(..) {
+            let Some(queue) = local_queue(&mut self.queues, id) else { continue };
+            if queue.extras.as_ref().is_some_and(|extras| extras.deadlines.next() == Some(AT_ONCE)) {
+                if queue.can_deliver() {
+                    self.deliver_queue(id); // others are before it
+                }
+                self.expire(id, AT_ONCE);
+            }
+            self.trim(id);
+        }
+        self.fresh = fresh;
+    }
+
+    /// A queue's time has come: for some of its messages, or for itself.
+    pub(super) fn on_queue_timer(&mut self, id: QueueId) {
+        let (now, time) = (self.now, self.time_of_day());
+        self.expire(id, time);
         self.on_delays_timer(id);
         self.retry_held(id, time);
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
@@ -258,12 +296,21 @@ pub fn has_expiration(properties: &[u8]) -> bool {
     Properties::trusted(properties).has_any(crate::message::flag::EXPIRATION)
 }
 
+/// What a queue keeps beside its messages, from now on; it is one of the special ones then.
+fn extras<'q>(special_queues: &mut usize, queue: &'q mut Queue) -> &'q mut Extras {
+    *special_queues += usize::from(queue.extras.is_none());
+    queue.extras()
+}
+
 /// When a message expires in this queue, milliseconds since 1970: the shorter one of its own time and the queue's (row D12).
 fn deadline(queue: &Queue, place: u64, message: &MessageView<'_>) -> Option<u64> {
     let time = message.stamp.time_ms()?;
     let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    own.into_iter().chain(queue.ttl(place)).min().map(|wait: u64| time.saturating_add(wait))
+    own.into_iter().chain(queue.ttl(place)).min().map(|wait: u64| if wait == 0 { AT_ONCE } else { time.saturating_add(wait) })
 }
+
+/// The deadline of what may not wait at all.
+const AT_ONCE: u64 = 0;
 
 /// When a queue goes if nobody uses it until then, in the shard's time.
 fn unused_until(queue: &Queue) -> Option<u64> {

@@ -163,6 +163,8 @@ pub struct Shard {
     receipts: Receipts,
     over: Vec<Entry>,
     stored: Vec<Option<MessageRef>>,
+    /// Queues that were just given messages which may not stay.
+    fresh: Vec<QueueId>,
     /// Makes the names that replies are sent to.
     reply_key: [u8; 16],
     /// A queue has refused the message that is being published.
@@ -367,6 +369,7 @@ impl Shard {
             receipts: Receipts::default(),
             over: Vec::new(),
             stored: Vec::new(),
+            fresh: Vec::new(),
             refused: false,
             refusals: Vec::new(),
             link_full: false,

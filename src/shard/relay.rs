@@ -211,7 +211,7 @@ impl Shard {
             Dest::Queue(queue) => routes.push(queue),
             Dest::Exchange(id) => _ = self.keeper(self.id, true).route_from(id, message, &mut routes),
         }
-        let stamp = if message.stamp == Stamp::NONE { Stamp::NONE } else { message.stamp.renewed(self.time_of_day()) };
+        let stamp = if message.stamp == Stamp::NONE { Stamp::NONE } else { message.stamp.renewed(self.span_start_time()) };
         self.forward(None, &MessageView { stamp, ..*message }, &routes);
         self.relays.is_congested |= std::mem::take(&mut self.link_full);
         self.refused = false;

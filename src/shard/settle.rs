@@ -1,11 +1,11 @@
 //! Settling: what consumers say of the messages that they got. Messages of one queue and consumer that stand in a row are settled together.
 
 use super::Shard;
+use super::lifetime::has_expiration;
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
-use crate::broker::arena::Arena;
 use crate::broker::dead_letter::Reason;
-use crate::broker::queue::Queue;
 use crate::contract::{Entry, Outcome, Receipts, Tags};
+use crate::message::Stamp;
 
 impl Shard {
     /// basic.ack, nack, reject.
@@ -73,7 +73,7 @@ impl Shard {
     fn give_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>, outcome: Outcome) {
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
         if queue.extras.is_none() && !queue.rules.counts {
-            return entries.for_each(|entry| requeue(queue, &self.arena, entry.returned()));
+            return self.take_back_plainly(id, entries.map(Entry::returned));
         }
         let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
         dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
@@ -82,10 +82,22 @@ impl Shard {
         };
         back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
     }
-}
 
-/// A message is ready again at its place.
-fn requeue(queue: &mut Queue, arena: &Arena, entry: Entry) {
-    queue.ready_bytes += arena.view(entry.message).body.bytes().len() as u64;
-    queue.requeue(entry);
+    /// Messages come back to a plain queue. Of those that bring their own time to live it knows no deadline yet: they went straight to a consumer.
+    fn take_back_plainly(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
+        let mut expiring = Vec::new();
+        for entry in entries {
+            let message = self.arena.view(entry.message);
+            if message.stamp != Stamp::NONE && has_expiration(message.properties) {
+                expiring.push(entry);
+                continue;
+            }
+            queue.ready_bytes += message.body.bytes().len() as u64;
+            queue.requeue(entry);
+        }
+        if !expiring.is_empty() {
+            self.take_back(id, expiring.into_iter());
+        }
+    }
 }

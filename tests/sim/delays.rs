@@ -1,4 +1,5 @@
 //! Delayed messages to the millisecond: none comes before it is due and none later, over restarts and crashes at rest, and when memory is short.
+//! (A shard's time is rounded down, so a delay counts from the next millisecond on.)
 
 use std::collections::BTreeMap;
 
@@ -78,7 +79,7 @@ fn an_exchange_may_go_while_its_messages_leave_it() {
         let messages: Vec<Publish> =
             (0..COUNT).map(|number| Publish { exchange: "w0", delay: Some(5), ..message(12 + 97 * number, "a") }).collect();
         say(&mut run.cluster, run.client, &Op::Publish(messages));
-        run.cluster.set_clock(run.cluster.now() + 5);
+        run.cluster.set_clock(run.cluster.now() + 6);
         let left = run.messages();
         while run.messages() == left {
             (0..run.cluster.shard_count()).for_each(|shard| run.cluster.turn(shard));
@@ -101,7 +102,7 @@ fn a_crash_while_they_leave_loses_none_and_repeats_some_once() {
         let messages: Vec<Publish> =
             (0..COUNT / 10).map(|number| Publish { exchange: "w0", delay, persistent: true, ..message(12 + 97 * number, "a") }).collect();
         say(&mut run.cluster, run.client, &Op::Publish(messages));
-        run.cluster.pass_time(2 * crate::LOGS_REST_MS - 1);
+        run.cluster.pass_time(2 * crate::LOGS_REST_MS);
         let slowness = run.dice.pick(&[1, 3, 10]);
         run.cluster.set_slowness(slowness, 1);
         for _ in 0..run.dice.below(100) {
@@ -135,7 +136,7 @@ fn short_of_memory_what_cannot_leave_is_not_read() {
     for number in 0..COUNT {
         say(&mut run.cluster, run.client, &Op::Publish(vec![large(number)]));
     }
-    run.cluster.pass_time(999);
+    run.cluster.pass_time(1000);
     run.cluster.set_clock(run.cluster.now() + 1);
     // The queue's shard is late: it takes no turn.
     for _ in 0..1000 {
@@ -199,7 +200,7 @@ impl Run {
             let (delay, persistent) = (1 + self.dice.below(longest), !self.dice.one_in(3));
             let message = Publish { delay: Some(delay), persistent, exchange, ..message(id, "a") };
             say(&mut self.cluster, self.client, &Op::Publish(vec![message]));
-            self.expected.insert(id, (now + delay, persistent && is_durable(exchange)));
+            self.expected.insert(id, (now + 1 + delay, persistent && is_durable(exchange)));
             self.published += 1;
         }
     }
@@ -257,7 +258,7 @@ impl Run {
 
     /// Everything becomes due, and nothing remains.
     fn finish(&mut self) {
-        self.wait(DELAY_MAX + self.late);
+        self.wait(DELAY_MAX + 1 + self.late);
         assert!(self.expected.is_empty(), "the last is due");
         for name in ["q0", "q2"] {
             say(&mut self.cluster, self.client, &Op::DeleteQueue { name, if_unused: false, if_empty: false });

@@ -295,7 +295,7 @@ impl Oracle {
         if channel.confirms {
             channel.unconfirmed.insert(sequence, publish.id);
         }
-        let (delayed, crashes) = (publish.delay.map(|delay| Delayed::new(self.now + delay)), self.crashes);
+        let (delayed, crashes) = (publish.delay.map(|delay| Delayed::new(self.now + 1 + delay)), self.crashes);
         let message = Message { one_of, delayed, crashes, ..Message::new(publish.clone(), at, sequence, least) };
         self.messages.insert(publish.id, message);
         self.waiting.extend(publish.delay.map(|_| publish.id));

@@ -15,7 +15,7 @@ pub struct Delayed {
 impl Delayed {
     /// A message waits in this exchange, and comes out of it once without a delay.
     pub fn add(&mut self, now: u64, exchange: Name, message: &Message) {
-        let due = now + message.publish.delay.expect("it asks for that");
+        let due = now + 1 + message.publish.delay.expect("it asks for that"); // the millisecond may be almost over
         let publish = Publish { exchange, delay: None, mandatory: false, ..message.publish.clone() };
         self.waiting.insert((due, self.added), Message { publish, ..message.clone() });
         self.added += 1;

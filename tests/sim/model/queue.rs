@@ -107,7 +107,7 @@ impl Queue {
         if name == SEEN && self.known.len() == SEEN_MAX {
             self.known.remove(0);
         }
-        let expires = if name == SEEN { now + SEEN_MS } else { u64::MAX };
+        let expires = if name == SEEN { now + 1 + SEEN_MS } else { u64::MAX };
         self.known.push(Known { value, place: message.place, expires });
         true
     }

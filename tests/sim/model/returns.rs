@@ -35,7 +35,7 @@ impl Model {
             return self.die(held, false);
         }
         match queues::retry_delay(name, has_failed, failures) {
-            Some(delay) => queue.wait(now + delay, held.message),
+            Some(delay) => queue.wait(now + 1 + delay, held.message),
             None => queue.requeue(name, held.message),
         }
         self.trim(name);

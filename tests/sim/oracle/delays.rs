@@ -60,7 +60,7 @@ impl Oracle {
         let message = self.messages.get_mut(&id).expect("it was published");
         message.is_routed = true;
         if let Some(delayed) = &mut message.delayed {
-            delayed.latest = delayed.latest.or(message.publish.delay.map(|delay| self.now + delay));
+            delayed.latest = delayed.latest.or(message.publish.delay.map(|delay| self.now + 1 + delay));
         }
     }
 
@@ -68,7 +68,7 @@ impl Oracle {
     pub(super) fn delay_from_now(&mut self, ids: &[MessageId]) {
         for id in ids {
             let message = self.messages.get_mut(id).expect("it was published");
-            message.delayed = message.publish.delay.map(|delay| Delayed::new(self.now + delay));
+            message.delayed = message.publish.delay.map(|delay| Delayed::new(self.now + 1 + delay));
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Deadline {
     /// The consumer's number on its channel.
     index: Option<u32>,
     timeout_ms: u64,
-    /// When, and the channel's next delivery tag then.
+    /// When at the latest, and the channel's next delivery tag then.
     marks: VecDeque<(u64, u64)>,
 }
 
@@ -90,7 +90,8 @@ impl Session {
             return false;
         }
         if deadline.due().is_none_or(|due| due <= now) {
-            deadline.marks.push_back((now, channel.unacked.next_tag()));
+            // `now` is rounded down: what has a lower tag was delivered before the next millisecond.
+            deadline.marks.push_back((now + 1, channel.unacked.next_tag()));
         }
         let is_late = oldest.is_some_and(|tag| tag < deadline.late_before(now));
         if is_late {
