@@ -96,8 +96,14 @@ pub const MAIL_BLOCK_SIZE: usize = 64 << 10;
 pub const RING_SLOTS: usize = 2048;
 /// Messages that one queue delivers in one turn before it goes to the tail.
 pub const QUEUE_BUDGET: usize = 1024;
-/// Dead messages that are published again in one turn.
+/// Copies and settlements of one transaction in one turn; a smaller one is done at once.
+pub const COMMIT_SHARE: usize = 1024;
+/// The same of all transactions together.
+pub const COMMIT_BUDGET: usize = 2048;
+/// Dead messages, or delayed ones, that are published again in one turn.
 pub const BURY_BUDGET: usize = 256;
+/// Queues that dead messages are given to in one turn.
+pub const BURY_QUEUES_BUDGET: usize = 1024;
 /// How often the log is told of messages that were dropped because they went in a circle, milliseconds.
 pub const CYCLES_TOLD_MS: u64 = 1000;
 /// Queues that it is told of by name each time.
@@ -172,6 +178,7 @@ pub const FETCH_SIZE_MAX: u64 = 512 << 20;
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
 const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
 const _: () = assert!(CREDIT_BYTES_MIN <= CREDIT_BYTES_MAX && CREDIT_BYTES_MAX <= CREDIT_CHANNEL_BYTES);
+const _: () = assert!(BURY_BUDGET <= BURY_QUEUES_BUDGET);
 const _: () = assert!(RING_SLOTS.is_power_of_two());
 const _: () = assert!(ARENA_CHUNK_SIZE.is_multiple_of(ARENA_SEGMENT_SIZE));
 const _: () = assert!(BODY_RESERVE_MAX <= MESSAGE_SIZE_CAP);

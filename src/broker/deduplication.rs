@@ -14,8 +14,10 @@
 //! passes. A full cache forgets its oldest value. Values that have expired stand until they are the oldest, or come again: no timer looks for them.
 //! Equal are values of one type with the same content; all widths of integers are one type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
+
+use hashbrown::hash_map;
 
 use crate::base::hash::Map;
 use crate::contract::{Code, ExchangeSpec, Fault};
@@ -50,6 +52,20 @@ struct Seen {
     number: u64,
     /// None: never.
     expires: Option<u64>,
+}
+
+/// What a cache has known and nobody needs: a million values are not freed in one go.
+pub struct Forgotten {
+    seen: hash_map::IntoIter<Arc<[u8]>, Seen>,
+    order: btree_map::IntoIter<u64, Arc<[u8]>>,
+}
+
+impl Forgotten {
+    /// Frees up to `count` values. Whether there were so many.
+    pub fn free(&mut self, count: usize) -> bool {
+        let keys = self.order.by_ref().take(count).count();
+        self.seen.by_ref().take(count).count().max(keys) == count
+    }
 }
 
 impl Wanted {
@@ -121,12 +137,14 @@ impl Deduplication {
         }
     }
 
-    /// The queue was purged.
-    pub fn forget_all(&mut self) {
-        if self.wanted.is_by_content() {
-            self.seen.clear();
-            self.order.clear();
-        }
+    /// The queue was purged: the answer is what was known, if that was of what the queue had.
+    pub fn purge(&mut self) -> Option<Forgotten> {
+        self.wanted.is_by_content().then(|| self.forget_all())
+    }
+
+    /// Knows nothing any more. The answer is what was known.
+    pub fn forget_all(&mut self) -> Forgotten {
+        Forgotten { seen: std::mem::take(&mut self.seen).into_iter(), order: std::mem::take(&mut self.order).into_iter() }
     }
 
     fn make_room(&mut self) {
@@ -272,8 +290,9 @@ mod tests {
         cache.learn(2001, headers(-1).view());
         cache.forget(2000); // it was there already
         assert!(!passes(&mut cache, 2002, 1) && !passes(&mut cache, 2002, -1));
-        cache.forget_all();
+        let mut forgotten = cache.purge().expect("it goes with what the queue had");
         assert!(cache.seen.is_empty() && cache.order.is_empty() && passes(&mut cache, 1001, 1));
+        assert!((0..9).all(|_| forgotten.free(100)) && !forgotten.free(200) && !forgotten.free(1), "some at a time");
     }
 
     #[test]
@@ -286,7 +305,7 @@ mod tests {
         let headers = TableBuilder::new().text(HEADER, "v").build();
         assert!(cache.passes_into(5, headers.view(), 0));
         (0..9).for_each(|place| cache.forget(place));
-        cache.forget_all();
+        assert!(cache.purge().is_none());
         assert!(!cache.passes_into(6, headers.view(), 0));
         assert_eq!(Wanted::by_queue(of_size(7).bool(NAME, false).build().view()), None);
         assert_eq!(check_queue(of_size(0).build().view()), Ok(()));

@@ -163,6 +163,7 @@ impl Shard {
     /// Drops what is ready; what is delivered and unsettled stays so.
     pub(super) fn purge(&mut self, id: QueueId) -> u32 {
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
+        self.forgotten.extend(queue.forget_duplicates(false));
         let purged = queue.purge();
         let messages = count(purged.iter().map(Purged::count).sum());
         for level in purged {

@@ -46,6 +46,10 @@ pub struct Conn {
     pub sending: bool,
     /// Output ended: what is left is sent, then the socket is closed.
     pub ending: bool,
+    /// A part of a tx.commit is still to be done.
+    pub is_committing: bool,
+    /// Its peer was gone when that was so: it ends when all of it is done.
+    pub is_lost: bool,
     /// Messages of a tx.commit that remote queues have not accepted yet.
     pub commit_pending: usize,
     /// A queue has refused a message of the tx.commit.
@@ -93,6 +97,8 @@ impl Conn {
             paused: false,
             sending: false,
             ending: false,
+            is_committing: false,
+            is_lost: false,
             commit_pending: 0,
             commit_failed: false,
             relayed: 0,
@@ -128,6 +134,6 @@ impl Conn {
 
     /// Whether the consumer `index` of `channel` can be given a message.
     pub fn room(&self, channel: u16, index: u32) -> Room {
-        if self.ending { Room::Gone } else { self.session.can_take(channel, index) }
+        if self.ending || self.is_lost { Room::Gone } else { self.session.can_take(channel, index) }
     }
 }

@@ -5,6 +5,8 @@
 //!                                     └ no dead-letter exchange: gone                            └▶ then the log lets go of the old place
 //! ```
 //!
+//! A letter to more queues than a turn has time for is given to some at a time, before the next one begins.
+//!
 //! The log has the message in its new place before it lets go of the old one, so a crash may leave it in both, but loses none whose new queue
 //! lives on this shard. (What goes to another shard is under way for a moment, as in RabbitMQ.) A queue whose strategy is at-least-once keeps each
 //! until all of its new queues have it, and tries again as long as there is none, or one refuses it (row D16).
@@ -16,7 +18,7 @@ use super::mail::Hold;
 use super::transfer::Leaving;
 use super::{Shard, local_queue};
 use crate::base::ids::{QueueAddr, QueueId};
-use crate::base::limits::{BURY_AGAIN_MS, BURY_BUDGET};
+use crate::base::limits::{BURY_AGAIN_MS, BURY_BUDGET, BURY_QUEUES_BUDGET};
 use crate::broker::arena::Holders;
 use crate::broker::catalog::QueueInfo;
 use crate::broker::dead_letter::{Dead, Death, Reason};
@@ -41,6 +43,8 @@ pub struct Corpse {
 #[derive(Default)]
 pub struct Unburied {
     next: VecDeque<Corpse>,
+    /// The one before them, if only some of its queues have it.
+    begun: Option<Begun>,
     /// Those that nobody took, and when they try again.
     later: VecDeque<(u64, Corpse)>,
 }
@@ -59,6 +63,21 @@ struct Letter {
     at_least_once: bool,
     /// It need not go to all queues where it leads: there it comes from, or there it is.
     is_through: bool,
+}
+
+/// A letter to more queues than a turn has time for.
+struct Begun {
+    queue: QueueId,
+    entry: Entry,
+    letter: Letter,
+    /// How many of its queues have it.
+    at: usize,
+}
+
+impl Unburied {
+    fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.begun.is_none()
+    }
 }
 
 impl Letter {
@@ -86,24 +105,23 @@ impl Shard {
 
     /// Publishes the dead again, within a budget, and only while the log and the links to other shards have room.
     pub(super) fn bury_dead(&mut self) {
-        for _ in 0..BURY_BUDGET {
-            if self.dead.next.is_empty() || !self.has_room_to_forward() {
-                return;
-            }
-            self.bury_next();
+        let (mut letters, mut queues) = (0, 0);
+        while letters < BURY_BUDGET && queues < BURY_QUEUES_BUDGET && self.can_bury() {
+            letters += 1;
+            queues += self.bury_next(BURY_QUEUES_BUDGET - queues);
         }
     }
 
     /// The same for all that died in queues that are about to go.
     pub(super) fn bury_all(&mut self) {
-        while !self.dead.next.is_empty() {
-            self.bury_next();
+        while !self.dead.is_empty() {
+            self.bury_next(usize::MAX);
         }
     }
 
     /// Whether there are dead to be published again, and room for them.
     pub(super) fn can_bury(&self) -> bool {
-        !self.dead.next.is_empty() && self.has_room_to_forward()
+        !self.dead.is_empty() && self.has_room_to_forward()
     }
 
     /// Whether the log and the links to other shards have room for what is published again.
@@ -111,26 +129,50 @@ impl Shard {
         !self.store.is_congested() && !self.transfers.is_full() && self.links.iter().flatten().all(|link| link.has_room())
     }
 
-    fn bury_next(&mut self) {
-        let Some(corpse) = self.dead.next.pop_front() else { return };
+    /// Publishes a dead message again, to at most `most` queues for now. The answer is to how many.
+    fn bury_next(&mut self, most: usize) -> usize {
+        if let Some(begun) = self.dead.begun.take() {
+            return self.go_on_burying(begun, most);
+        }
+        let Some(corpse) = self.dead.next.pop_front() else { return 0 };
         let (queue, entry) = (corpse.queue, corpse.entry);
         match self.letter(&corpse) {
-            Some(letter) if letter.at_least_once && letter.finds_nobody() => self.bury_later(corpse),
+            Some(letter) if letter.at_least_once && letter.finds_nobody() => {
+                self.bury_later(corpse);
+                0
+            }
             Some(letter) if letter.at_least_once => {
                 let leaving = Leaving::Dead(corpse, letter.routes.clone());
-                self.transfer(leaving, |shard, hold| shard.send_letter(queue, entry, &letter, Some(hold)));
+                self.transfer(leaving, |shard, hold| shard.send_letter(queue, entry, &letter, &letter.routes, Some(hold)));
+                letter.routes.len()
             }
-            letter => {
-                letter.iter().for_each(|letter| _ = self.send_letter(queue, entry, letter, None));
+            Some(letter) => self.go_on_burying(Begun { queue, entry, letter, at: 0 }, most),
+            None => {
                 self.let_go(queue, entry);
+                0
             }
         }
     }
 
-    /// Publishes a dead message again. The answer is how many times `hold`, or its part for one of the queues, will be told that some have it.
-    fn send_letter(&mut self, queue: QueueId, entry: Entry, letter: &Letter, hold: Option<Hold>) -> usize {
+    /// Gives a letter to at most `most` more of its queues; after the last one, its old place goes. The answer is to how many.
+    fn go_on_burying(&mut self, mut begun: Begun, most: usize) -> usize {
+        let Begun { queue, entry, ref letter, at } = begun;
+        let end = letter.routes.len().min(at.saturating_add(most));
+        self.send_letter(queue, entry, letter, &letter.routes[at..end], None);
+        if end == letter.routes.len() {
+            self.let_go(queue, entry);
+        } else {
+            begun.at = end;
+            self.dead.begun = Some(begun);
+        }
+        end - at
+    }
+
+    /// Publishes a dead message again, to these of its queues. The answer is how many times `hold`, or its part for one of the queues, will be told
+    /// that some have it.
+    fn send_letter(&mut self, queue: QueueId, entry: Entry, letter: &Letter, routes: &[QueueAddr], hold: Option<Hold>) -> usize {
         let body = self.arena.view(entry.message).body.to_owned();
-        let Letter { route, properties, stamp, routes, .. } = letter;
+        let Letter { route, properties, stamp, .. } = letter;
         let message = MessageView { route: Route::new(route), properties, stamp: *stamp, body: body.as_body() };
         match (self.catalog.queue(queue), hold) {
             (Some(info), _) if letter.is_remembered => {

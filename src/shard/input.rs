@@ -18,7 +18,7 @@ use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::access;
 use crate::broker::exchange::Chance;
 use crate::broker::router::{self, Publisher};
-use crate::contract::{Fault, Outcome, Receipt, RouteSet};
+use crate::contract::{Fault, Outcome, RouteSet};
 use crate::protocol::amqp::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
 
 impl Shard {
@@ -207,28 +207,6 @@ impl Shard {
             conn.stay = Some(stay);
             (vhost, ChannelQuotas { of_user: channels, in_broker: self.quotas.channels.clone() })
         }));
-    }
-
-    /// tx.commit: what the transaction kept is published and settled now; the answer waits until remote queues have their part.
-    fn on_commit(&mut self, id: ConnId, channel: u16) {
-        let Some(conn) = self.conns.touch(id) else { return };
-        let transaction = conn.session.take_transaction(channel);
-        for message in &transaction.publishes {
-            let (mandatory, view) = (message.mandatory, message.view());
-            let published = Published { channel, mandatory, hold: Some(0), route: view.route, contents: &[view.content()] };
-            if message.is_remembered {
-                self.publish_remembered(id, &published);
-            } else {
-                self.spread_routed(id, &published, &message.reply_names, &message.routes);
-            }
-        }
-        for (_, Receipt { queue, consumer, entry }, outcome) in transaction.settles {
-            self.settle(queue, consumer, &[entry], outcome);
-        }
-        if self.store.is_dirty() {
-            self.await_log(id, channel, 0, 1); // what was settled, too
-        }
-        self.end_commit(id);
     }
 }
 

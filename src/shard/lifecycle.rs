@@ -27,8 +27,12 @@ pub enum Last {
 }
 
 impl Shard {
-    /// The peer is gone: nothing can be sent any more.
+    /// The peer is gone: nothing can be sent any more. A transaction that it is committing goes on to its end.
     pub fn on_closed(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.is_committing) {
+            conn.is_lost = true;
+            return;
+        }
         self.end_session(id);
         self.close(id);
     }
@@ -183,7 +187,8 @@ impl Shard {
         let ready = self.queue_mut(id).map_or(0, |queue| queue.len()); // what waits for its next try is not counted
         self.purge(id);
         let slot = Key::from(id).slot;
-        let queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
+        let mut queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
+        self.forgotten.extend(queue.forget_duplicates(true));
         self.forget_timer(&queue);
         self.levelled_queues -= usize::from(queue.rules.priorities.has_levels());
         self.dirty_queues.remove(slot);

@@ -63,6 +63,9 @@ impl Shard {
         let now = self.span_start();
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let was_special = queue.extras.is_some();
+        if queue.settings().is_some_and(|before| before.deduplication != settings.deduplication) {
+            self.forgotten.extend(queue.forget_duplicates(true));
+        }
         if !was_special && settings == Settings::default() || !queue.promise(settings, now) {
             return;
         }

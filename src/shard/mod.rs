@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
-//! [`flow`] floods; [`settle`] acks;
+//! [`flow`] floods; [`settle`] acks; [`commit`] transactions;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
 //! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
@@ -21,6 +21,7 @@
 mod ask;
 mod block;
 mod command;
+mod commit;
 mod conn;
 mod conns;
 mod credit;
@@ -65,6 +66,7 @@ use crate::base::spsc::Doorbell;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
 use crate::broker::catalog::{Catalog, Change, Saved};
+use crate::broker::deduplication::Forgotten;
 use crate::broker::known_routes::KnownRoutes;
 use crate::broker::queue::{Purged, Queue};
 use crate::config::Config;
@@ -74,6 +76,7 @@ use crate::store::catalog_log::{CatalogLog, CatalogOp};
 use crate::store::format::{Counted, Range, is_fleeting, split_number};
 use crate::store::{Op, Store};
 
+use commit::Commit;
 use conn::Conn;
 use conns::Conns;
 use cycles::Cycles;
@@ -121,6 +124,8 @@ pub struct Shard {
     /// Delayed messages that are to be routed.
     due: VecDeque<(QueueId, Entry)>,
     transfers: Transfers,
+    /// Transactions of which a part is still to be done.
+    committing: VecDeque<Commit>,
     /// When some of the arena's excess memory goes back next.
     trim_due: u64,
     bell: Arc<Doorbell>,
@@ -156,6 +161,8 @@ pub struct Shard {
     sweep: Sweep,
     /// Purged messages whose places in the arena are still to be freed, some each turn.
     purged: VecDeque<Purged>,
+    /// By what queues and exchanges knew duplicates, which is still to be freed, some each turn.
+    forgotten: VecDeque<Forgotten>,
     deeds: VecDeque<Deed>,
     /// Working memory of the publish, delivery and settle paths.
     routes: RouteSet,
@@ -343,6 +350,7 @@ impl Shard {
             cycles: Cycles::default(),
             due: VecDeque::new(),
             transfers: Transfers::default(),
+            committing: VecDeque::new(),
             trim_due: 0,
             bell: Arc::default(),
             links: (0..config.shards).map(|_| None).collect(),
@@ -363,6 +371,7 @@ impl Shard {
             overfull: ReadyList::default(),
             sweep: Sweep::default(),
             purged: VecDeque::new(),
+            forgotten: VecDeque::new(),
             deeds: VecDeque::new(),
             routes: RouteSet::new(),
             unfinished: Vec::new(),

@@ -25,6 +25,7 @@ impl Shard {
         self.go_on_sweeping();
         self.fire_timers();
         self.resume_parked();
+        self.go_on_committing();
         self.trim_overfull();
         self.bury_dead();
         self.release_due();
@@ -35,11 +36,16 @@ impl Shard {
         self.follow_flow();
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
-        let queues_wait = !self.dirty_queues.is_empty() || !self.purged.is_empty() || !self.overfull.is_empty() || self.is_sweeping();
+        let queues_wait = !self.dirty_queues.is_empty()
+            || !self.purged.is_empty()
+            || !self.forgotten.is_empty()
+            || !self.overfull.is_empty()
+            || self.is_sweeping();
         let again = !self.resumed.is_empty()
             || queues_wait
             || !self.retries.is_empty()
             || self.conns.any_dirty()
+            || self.can_commit()
             || self.can_bury()
             || self.can_release();
         let due = [self.timers.next_due(), self.trim_memory(), self.log_due, self.flow.due()].into_iter().flatten().min();
@@ -143,8 +149,11 @@ impl Shard {
         self.unfinished = unfinished;
     }
 
-    /// Frees the places of purged messages, within a budget: ten million at once would hold everybody up.
+    /// Frees the places of purged messages, and what duplicates were known by, within a budget: ten million at once would hold everybody up.
     fn free_purged(&mut self) {
+        if self.forgotten.front_mut().is_some_and(|forgotten| !forgotten.free(PURGE_BUDGET)) {
+            self.forgotten.pop_front();
+        }
         for _ in 0..PURGE_BUDGET {
             let Some(purged) = self.purged.front_mut() else { return };
             match purged.pop() {

@@ -9,6 +9,7 @@
 //! as fit into some seconds. `RINGMQ_SIM_LINES=100000` prints more of a failed run's history. `RINGMQ_SIM_ADDR=host:port` holds the model of the exact runs against a real broker: it has to agree with RabbitMQ.
 
 mod alarms;
+mod budget;
 mod chaos;
 mod choice;
 mod delays;

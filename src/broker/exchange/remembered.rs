@@ -10,7 +10,7 @@
 use super::{History, Kept};
 use crate::base::hash::Map;
 use crate::base::ids::ExchangeId;
-use crate::broker::deduplication::{self, Deduplication, Wanted};
+use crate::broker::deduplication::{self, Deduplication, Forgotten, Wanted};
 use crate::contract::ExchangeSpec;
 use crate::message::{MessageView, TableRef};
 
@@ -41,9 +41,10 @@ impl Memories {
         history.into_iter().flat_map(History::messages)
     }
 
-    /// Forgets the exchanges that are not `there` any more.
-    pub fn retain(&mut self, there: impl Fn(ExchangeId) -> bool) {
-        self.0.retain(|&id, _| there(id));
+    /// Forgets the exchanges that are not `there` any more. The answer is by what they knew duplicates.
+    pub fn retain(&mut self, there: impl Fn(ExchangeId) -> bool) -> impl Iterator<Item = Forgotten> {
+        let gone = self.0.extract_if(move |&id, _| !there(id));
+        gone.filter_map(|(_, remembered)| remembered.deduplication.map(|mut deduplication| deduplication.forget_all()))
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
             assert!(!memories.passes(id(slot), &spec, &message, headers.view(), 0));
             assert!(memories.passes(id(slot), &spec, &message, TableRef::EMPTY, 0));
         }
-        memories.retain(|kept| kept == id(2));
+        assert_eq!(memories.retain(|kept| kept == id(2)).count(), 1);
         assert_eq!((memories.history(id(1)).count(), memories.history(id(2)).count()), (0, 2));
     }
 }

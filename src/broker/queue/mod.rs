@@ -35,7 +35,7 @@ pub use rules::{Rules, lasts};
 pub use settings::{DeadLetter, Overflow, Settings};
 
 use crate::base::ids::{ConsumerId, QueueId, TimerId};
-use crate::broker::deduplication::{Deduplication, Wanted};
+use crate::broker::deduplication::{Deduplication, Forgotten, Wanted};
 use crate::contract::{Entry, Outcome, split_place};
 use crate::message::Properties;
 
@@ -321,6 +321,12 @@ impl Queue {
         }
     }
 
+    /// What it knew duplicates by, as far as that goes with its messages; with the queue itself, all of it.
+    pub fn forget_duplicates(&mut self, is_over: bool) -> Option<Forgotten> {
+        let deduplication = self.deduplication()?;
+        if is_over { Some(deduplication.forget_all()) } else { deduplication.purge() }
+    }
+
     /// Takes out all messages that are ready for delivery, level by level.
     pub fn purge(&mut self) -> Vec<Purged> {
         while let Some(entry) = self.returns.as_mut().and_then(|returns| returns.pop()) {
@@ -329,7 +335,6 @@ impl Queue {
         }
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
-            extras.deduplication.iter_mut().for_each(Deduplication::forget_all);
             let held = std::mem::take(&mut extras.held);
             let delayed = extras.delays.iter_mut().flat_map(Delays::clear).chain(held.iter());
             delayed.for_each(|entry| self.levels.change(entry.level(), |level| level.requeue(entry)));
