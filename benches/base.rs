@@ -75,7 +75,7 @@ fn slots(c: &mut Criterion) {
 }
 
 fn ready_list(c: &mut Criterion) {
-    let mut ready = ReadyList::new();
+    let mut ready = ReadyList::default();
     (0..100).for_each(|slot| assert!(ready.push_back(slot)));
     c.bench_function("ready_list/rotate", |b| b.iter(|| ready.rotate()));
 }

@@ -5,17 +5,28 @@
 //! ```
 //!
 //! A doubly linked list whose links stand in a vector by slot number, so a slot finds its neighbours without a search. A queue
-//! turns its ready consumers with it (take the front, put it at the back), a shard remembers its dirty queues and connections.
+//! turns its ready consumers with it (take the front, put it at the back; its priorities share the links, see
+//! [`Rotation`]), a shard remembers its dirty queues and connections.
 //!
 //! Invariant: following `next` from `head` and `prev` from `tail` visits the same slots; every other slot's links are absent.
 
-/// The rotation. Memory grows to the largest slot number ever put in, 8 bytes each.
-#[derive(Clone, Debug)]
+/// A rotation with links of its own. Memory grows to the largest slot number ever put in, 8 bytes each.
+#[derive(Clone, Debug, Default)]
 pub struct ReadyList {
+    rotation: Rotation,
+    links: Links,
+}
+
+/// One of several rotations that share their links: a slot is in at most one of them, and whoever asks knows which.
+#[derive(Clone, Copy, Debug)]
+pub struct Rotation {
     head: u32,
     tail: u32,
-    links: Vec<Link>,
 }
+
+/// The neighbours of each slot in its rotation.
+#[derive(Clone, Debug, Default)]
+pub struct Links(Vec<Link>);
 
 #[derive(Clone, Copy, Debug)]
 struct Link {
@@ -24,12 +35,55 @@ struct Link {
 }
 
 impl ReadyList {
-    /// An empty rotation; allocates nothing.
-    pub const fn new() -> Self {
-        ReadyList { head: END, tail: END, links: Vec::new() }
+    /// Whether nobody is in.
+    pub fn is_empty(&self) -> bool {
+        self.rotation.is_empty()
     }
 
+    /// Whether `slot` is in.
+    #[inline]
+    pub fn contains(&self, slot: u32) -> bool {
+        self.links.contains(slot)
+    }
+
+    /// Who is next, left where it is.
+    #[inline]
+    pub fn front(&self) -> Option<u32> {
+        self.rotation.front()
+    }
+
+    /// Puts `slot` at the back, unless it is in already: then it keeps its place. Returns whether it is new.
+    pub fn push_back(&mut self, slot: u32) -> bool {
+        self.rotation.push_back(slot, &mut self.links)
+    }
+
+    /// Takes out who is next.
+    #[inline]
+    pub fn pop_front(&mut self) -> Option<u32> {
+        self.rotation.pop_front(&mut self.links)
+    }
+
+    /// Moves who is next to the back and returns it.
+    #[inline]
+    pub fn rotate(&mut self) -> Option<u32> {
+        self.rotation.rotate(&mut self.links)
+    }
+
+    /// Takes `slot` out, wherever it stands. Returns whether it was in.
+    pub fn remove(&mut self, slot: u32) -> bool {
+        self.rotation.remove(slot, &mut self.links)
+    }
+
+    /// Everyone, from the next to the last.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        let next = |&slot: &u32| standing(self.links.0[slot as usize].next);
+        std::iter::successors(self.front(), next)
+    }
+}
+
+impl Rotation {
     /// Whether nobody is in.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.head == END
     }
@@ -40,12 +94,6 @@ impl ReadyList {
         self.head == self.tail && self.head != END
     }
 
-    /// Whether `slot` is in.
-    #[inline]
-    pub fn contains(&self, slot: u32) -> bool {
-        self.links.get(slot as usize).is_some_and(|link| link.prev != ABSENT)
-    }
-
     /// Who is next, left where it is.
     #[inline]
     pub fn front(&self) -> Option<u32> {
@@ -53,81 +101,91 @@ impl ReadyList {
     }
 
     /// Puts `slot` at the back, unless it is in already: then it keeps its place. Returns whether it is new.
-    pub fn push_back(&mut self, slot: u32) -> bool {
+    pub fn push_back(&mut self, slot: u32, links: &mut Links) -> bool {
         assert!(slot < ABSENT, "the two highest numbers are marks");
-        let new = !self.contains(slot);
+        let new = !links.contains(slot);
         if new {
-            self.make_link(slot);
-            self.link_back(slot);
+            links.make(slot);
+            self.link_back(slot, links);
         }
         new
     }
 
     /// Takes out who is next.
     #[inline]
-    pub fn pop_front(&mut self) -> Option<u32> {
+    pub fn pop_front(&mut self, links: &mut Links) -> Option<u32> {
         let slot = self.front()?;
-        self.unlink(slot);
+        self.unlink(slot, links);
         Some(slot)
     }
 
     /// Moves who is next to the back and returns it.
     #[inline]
-    pub fn rotate(&mut self) -> Option<u32> {
-        let slot = self.pop_front()?;
-        self.link_back(slot);
+    pub fn rotate(&mut self, links: &mut Links) -> Option<u32> {
+        let slot = self.pop_front(links)?;
+        self.link_back(slot, links);
         Some(slot)
     }
 
     /// Takes `slot` out, wherever it stands. Returns whether it was in.
-    pub fn remove(&mut self, slot: u32) -> bool {
-        let present = self.contains(slot);
+    pub fn remove(&mut self, slot: u32, links: &mut Links) -> bool {
+        let present = links.contains(slot);
         if present {
-            self.unlink(slot);
+            self.unlink(slot, links);
         }
         present
     }
 
-    /// Everyone, from the next to the last.
-    pub fn iter(&self) -> impl Iterator<Item = u32> {
-        let next = |&slot: &u32| standing(self.links[slot as usize].next);
-        std::iter::successors(self.front(), next)
-    }
-
-    fn make_link(&mut self, slot: u32) {
-        let needed = slot as usize + 1;
-        if self.links.len() < needed {
-            self.links.resize(needed, NOT_IN);
-        }
-    }
-
-    fn link_back(&mut self, slot: u32) {
+    #[inline]
+    fn link_back(&mut self, slot: u32, links: &mut Links) {
         let prev = self.tail;
-        self.links[slot as usize] = Link { prev, next: END };
-        *self.next_of(prev) = slot;
+        links.0[slot as usize] = Link { prev, next: END };
+        *self.next_of(prev, links) = slot;
         self.tail = slot;
     }
 
-    fn unlink(&mut self, slot: u32) {
-        let Link { prev, next } = std::mem::replace(&mut self.links[slot as usize], NOT_IN);
-        *self.next_of(prev) = next;
-        *self.prev_of(next) = prev;
+    #[inline]
+    fn unlink(&mut self, slot: u32, links: &mut Links) {
+        let Link { prev, next } = std::mem::replace(&mut links.0[slot as usize], NOT_IN);
+        *self.next_of(prev, links) = next;
+        *self.prev_of(next, links) = prev;
     }
 
     /// Where the follower of `slot` is noted; the end's follower is the head.
-    fn next_of(&mut self, slot: u32) -> &mut u32 {
-        if slot == END { &mut self.head } else { &mut self.links[slot as usize].next }
+    fn next_of<'l>(&'l mut self, slot: u32, links: &'l mut Links) -> &'l mut u32 {
+        if slot == END { &mut self.head } else { &mut links.0[slot as usize].next }
     }
 
     /// Where the one before `slot` is noted; before the end comes the tail.
-    fn prev_of(&mut self, slot: u32) -> &mut u32 {
-        if slot == END { &mut self.tail } else { &mut self.links[slot as usize].prev }
+    fn prev_of<'l>(&'l mut self, slot: u32, links: &'l mut Links) -> &'l mut u32 {
+        if slot == END { &mut self.tail } else { &mut links.0[slot as usize].prev }
     }
 }
 
-impl Default for ReadyList {
+/// Nobody is in.
+impl Default for Rotation {
     fn default() -> Self {
-        Self::new()
+        Rotation { head: END, tail: END }
+    }
+}
+
+impl Links {
+    /// Whether `slot` is in one of the rotations.
+    #[inline]
+    pub fn contains(&self, slot: u32) -> bool {
+        self.0.get(slot as usize).is_some_and(|link| link.prev != ABSENT)
+    }
+
+    /// Bytes of memory.
+    pub fn size(&self) -> usize {
+        size_of_val(&*self.0)
+    }
+
+    fn make(&mut self, slot: u32) {
+        let needed = slot as usize + 1;
+        if self.0.len() < needed {
+            self.0.resize(needed, NOT_IN);
+        }
     }
 }
 
@@ -149,7 +207,7 @@ mod tests {
     use crate::base::rng::Rng;
 
     fn list(slots: &[u32]) -> ReadyList {
-        let mut list = ReadyList::new();
+        let mut list = ReadyList::default();
         slots.iter().for_each(|&slot| assert!(list.push_back(slot)));
         list
     }
@@ -177,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn rotations_over_the_same_links_do_not_mix() {
+        let (mut links, mut odd, mut even) = (Links::default(), Rotation::default(), Rotation::default());
+        for slot in 0..6 {
+            let rotation = if slot % 2 == 0 { &mut even } else { &mut odd };
+            assert!(rotation.push_back(slot, &mut links));
+        }
+        assert!(odd.remove(3, &mut links) && !links.contains(3));
+        let turns: Vec<_> = (0..3).filter_map(|_| odd.rotate(&mut links)).collect();
+        assert_eq!((turns, even.pop_front(&mut links)), (vec![1, 5, 1], Some(0)));
+        assert_eq!((odd.front(), even.front(), odd.is_single()), (Some(5), Some(2), false));
+    }
+
+    #[test]
     fn it_behaves_like_a_deque() {
         for seed in 0..20 {
             run_against_model(&mut Rng::seeded(seed));
@@ -184,7 +255,7 @@ mod tests {
     }
 
     fn run_against_model(rng: &mut Rng) {
-        let (mut ready, mut model) = (ReadyList::new(), VecDeque::new());
+        let (mut ready, mut model) = (ReadyList::default(), VecDeque::new());
         for _ in 0..2000 {
             let slot = u32::try_from(rng.below(12)).expect("below 12");
             let present = model.contains(&slot);

@@ -13,10 +13,10 @@
 
 use smallvec::SmallVec;
 
+use super::rotations::Rotations;
 use super::rules::Rules;
 use super::single_active::SingleActive;
 use crate::base::ids::{ConsumerId, Key};
-use crate::base::ready_list::ReadyList;
 use crate::base::slots::Slots;
 use crate::contract::{Credit, Grant, Target};
 
@@ -63,8 +63,7 @@ impl Consumer {
 #[derive(Default)]
 pub struct Consumers {
     table: Slots<ConsumerId, Consumer>,
-    /// Rotations of listed consumers by descending priority.
-    rotations: SmallVec<[(i32, ReadyList); 1]>,
+    rotations: Rotations,
     exclusive: bool,
     /// Quorum queues overlook that a consumer wants to be alone.
     overlooks_exclusive: bool,
@@ -91,6 +90,7 @@ impl Consumers {
         self.are_metered |= consumer.credit.is_some_and(|credit| credit.must_ask());
         consumer.joined = self.single.as_ref().map_or(0, |single| single.joined());
         let id = self.table.insert(consumer);
+        self.rotations.join(priority);
         if let Some(single) = &mut self.single {
             single.join(id, priority);
         }
@@ -112,13 +112,12 @@ impl Consumers {
 
     fn remove(&mut self, id: ConsumerId, expected: u32) -> Option<Consumer> {
         let consumer = self.table.remove(id)?;
-        self.rotation(consumer.priority).remove(Key::from(id).slot);
+        self.rotations.leave(consumer.priority, Key::from(id).slot);
         if let Some(single) = &mut self.single {
             single.remove(id, consumer.priority, consumer.joined, expected);
         }
         if self.table.is_empty() {
             (self.exclusive, self.are_metered) = (false, false);
-            self.rotations.clear();
         }
         self.elect();
         Some(consumer)
@@ -136,7 +135,7 @@ impl Consumers {
 
     /// The next one to be served: [`on_delivered`](Self::on_delivered), [`park`](Self::park) or [`ask`](Self::ask) follows, or it stays the next.
     pub fn next(&self) -> Option<(ConsumerId, &Consumer)> {
-        let slot = self.rotations.iter().find_map(|(_, rotation)| rotation.front())?;
+        let slot = self.rotations.front()?;
         let id = self.table.key_at(slot).expect("a listed consumer is in the table");
         self.table.get(id).map(|consumer| (id, consumer))
     }
@@ -145,11 +144,10 @@ impl Consumers {
     /// as many as it has room for.
     pub fn turns(&self, id: ConsumerId, wanted: usize) -> usize {
         let consumer = self.table.get(id).expect("a consumer stays while it is served");
-        let takes_turns = self.rotations.iter().any(|(priority, rotation)| *priority == consumer.priority && !rotation.is_single());
-        if takes_turns {
-            wanted.min(1)
-        } else {
+        if self.rotations.is_alone(consumer.priority) {
             wanted.min(consumer.room()).min(consumer.credit.map_or(usize::MAX, |credit| credit.messages()))
+        } else {
+            wanted.min(1)
         }
     }
 
@@ -164,11 +162,10 @@ impl Consumers {
             consumer.in_flight += count as u32;
         }
         let (has_room, priority) = (consumer.has_room(), consumer.priority);
-        let rotation = self.rotation(priority);
         if has_room {
-            rotation.rotate();
+            self.rotations.rotate(priority);
         } else {
-            rotation.remove(Key::from(id).slot);
+            self.rotations.unlist(priority, Key::from(id).slot);
         }
     }
 
@@ -186,7 +183,7 @@ impl Consumers {
         let Some(consumer) = self.table.get_mut(id) else { return };
         change(consumer);
         let priority = consumer.priority;
-        self.rotation(priority).remove(Key::from(id).slot);
+        self.rotations.unlist(priority, Key::from(id).slot);
     }
 
     /// The shard of a consumer lets it have more. True if it can be served now.
@@ -260,7 +257,7 @@ impl Consumers {
 
     /// Whether one of them can take a message.
     pub fn any_ready(&self) -> bool {
-        self.rotations.iter().any(|(_, rotation)| !rotation.is_empty())
+        self.rotations.any_ready()
     }
 
     /// Lists a consumer that can take a message, unless it is another's turn. Whether it is listed.
@@ -268,24 +265,12 @@ impl Consumers {
         let Some(consumer) = self.table.get(id).filter(|consumer| consumer.has_room()) else { return false };
         let is_its_turn = self.single.as_ref().is_none_or(|single| single.is_served(id));
         let (slot, priority) = (Key::from(id).slot, consumer.priority);
-        let rotation = self.rotation(priority);
-        if !is_its_turn {
-            rotation.remove(slot);
-        } else if !rotation.contains(slot) {
-            rotation.push_back(slot);
+        if is_its_turn {
+            self.rotations.list(priority, slot);
+        } else {
+            self.rotations.unlist(priority, slot);
         }
         is_its_turn
-    }
-
-    fn rotation(&mut self, priority: i32) -> &mut ReadyList {
-        let at = match self.rotations.binary_search_by(|(other, _)| priority.cmp(other)) {
-            Ok(at) => at,
-            Err(at) => {
-                self.rotations.insert(at, (priority, ReadyList::default()));
-                at
-            }
-        };
-        &mut self.rotations[at].1
     }
 }
 

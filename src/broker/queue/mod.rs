@@ -19,6 +19,7 @@ mod levels;
 mod pace;
 mod retry;
 mod returns;
+mod rotations;
 mod rules;
 mod settings;
 mod single_active;
