@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ringmq::base::limits::HANDSHAKES_MAX;
 use ringmq::config::Config;
 use ringmq::config::args::{self, Asked, Invocation};
 use ringmq::config::conf::Setting;
@@ -66,7 +65,7 @@ fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     env_logger::Builder::new().filter_level(config.log).format_timestamp_millis().init();
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let signals = EndSignals::block();
-    let descriptors = process::raise_descriptor_limit();
+    process::raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir)?;
     let mut shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
     shard::keep_secrets(&mut shards, process::random);
@@ -75,7 +74,6 @@ fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     shard::restore(&mut shards, found);
     let broker = Broker::start(&config, shards)?;
     announce(&config, &data_dir, &broker);
-    check_descriptors(&config, descriptors);
     let signal = signals.wait();
     log::info!("{signal}: closing connections");
     signals.unblock();
@@ -132,14 +130,6 @@ fn announce(config: &Config, data_dir: &DataDir, broker: &Broker) {
     }
 }
 
-/// Connections beyond the process's descriptors wait unaccepted, which nobody would guess from the outside.
-fn check_descriptors(config: &Config, limit: u64) {
-    let connections = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_FOR_OURSELVES);
-    if connections < config.max_connections + HANDSHAKES_MAX {
-        log::info!("{connections} connections at most, by the process's limit of {limit} descriptors (ulimit -Hn)");
-    }
-}
-
 /// A panic is a bug, and a shard that went on without its peer would hang clients: end at once, also in builds that unwind.
 fn abort_on_panic() {
     let print = std::panic::take_hook();
@@ -148,6 +138,3 @@ fn abort_on_panic() {
         std::process::abort();
     }));
 }
-
-/// Rings, listeners, logs and the like.
-const DESCRIPTORS_FOR_OURSELVES: usize = 64;

@@ -166,6 +166,10 @@ pub const SOCKET_FLUSH_MS: u64 = 5_000;
 pub const SOCKET_LINGER_MS: u64 = 1_000;
 /// How long accepting pauses when the process is out of descriptors or memory, milliseconds.
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
+/// How long nothing more is said of connections that cannot be accepted, milliseconds.
+pub const ACCEPT_REPORT_MS: u64 = 10_000;
+/// How often work of the log that found no descriptor is tried again, milliseconds.
+pub const DISK_RETRY_MS: u64 = 200;
 /// How long a starting broker tries to get a taken address, milliseconds: that of one just killed is free some 15 ms later.
 pub const ADDRESS_TAKEN_MS: u64 = 500;
 /// How long connections have to say goodbye when the broker ends, milliseconds.

@@ -37,6 +37,11 @@ impl Quota {
         taken.map(|_| Place(self.0.clone())).map_err(|_| max)
     }
 
+    /// How many places there are.
+    pub fn max(&self) -> u32 {
+        self.0.max.load(Ordering::Relaxed)
+    }
+
     /// How many places are taken.
     pub fn taken(&self) -> u32 {
         self.0.taken.load(Ordering::Relaxed)

@@ -7,7 +7,10 @@
 //!
 //! Files are opened with O_DIRECT and O_DSYNC: what is written is on the disk when the write completes, and takes no memory of the system's. With
 //! `--durability os` neither, and what is written has only reached the system. A file system without O_DIRECT (tmpfs) does without.
+//!
+//! If a file cannot be opened because no descriptor is left, it and all that comes after it waits: a shortage must not end the process.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -20,6 +23,7 @@ use std::sync::mpsc::{Receiver, channel};
 use io_uring::{opcode, types};
 use slab::Slab;
 
+use super::descriptors;
 use super::disk_worker::{Finished, Job, Worker};
 use super::process;
 use super::ring::Ring;
@@ -29,6 +33,7 @@ use crate::base::alarms::Alarms;
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::ShardId;
+use crate::base::limits::DISK_RETRY_MS;
 use crate::config::{Config, Durability};
 use crate::store::catalog_log::CatalogOp;
 use crate::store::{Op, Reader, Write};
@@ -47,6 +52,9 @@ pub struct Disk {
     files: Files,
     /// What the ring is doing.
     operations: Slab<Operation>,
+    /// What waits for a descriptor, in order, and when it is tried again.
+    waiting: VecDeque<Op>,
+    retry_at: Option<u64>,
     bell: Arc<Bell>,
     worker: Worker,
     catalog_worker: Worker,
@@ -58,6 +66,7 @@ struct Files {
     directory: PathBuf,
     mode: Mode,
     open: Map<u32, Rc<File>>,
+    open_max: usize,
     /// The segment that is being rewritten, as it was: until the shard hears that it was, what it reads there is where it was.
     rewritten: Option<(u32, Rc<File>)>,
 }
@@ -82,11 +91,11 @@ pub enum Done {
 }
 
 impl Disk {
-    /// The files of a shard.
+    /// The files of a shard, of which it keeps so many open.
     ///
     /// # Errors
     /// The directory cannot be written to, or the system has no descriptor or no thread left.
-    pub fn open(shard: ShardId, config: &Config, alarms: &Arc<Alarms>) -> io::Result<Disk> {
+    pub fn open(shard: ShardId, config: &Config, open_max: usize, alarms: &Arc<Alarms>) -> io::Result<Disk> {
         let data_dir = &config.data_dir;
         let directory = shard_directory(data_dir, shard);
         std::fs::create_dir_all(&directory)?;
@@ -96,8 +105,9 @@ impl Disk {
         let name = |what| format!("ringmq-{what}-{}", shard.0);
         let worker = Worker::start(name("disk"), directory.clone(), alarms.clone(), sender.clone(), bell.clone())?;
         let catalog_worker = Worker::start(name("catalog"), data_dir.clone(), alarms.clone(), sender, bell.clone())?;
-        let files = Files { directory, mode, open: Map::default(), rewritten: None };
-        Ok(Disk { files, operations: Slab::new(), bell, worker, catalog_worker, finished })
+        let files = Files { directory, mode, open: Map::default(), open_max, rewritten: None };
+        let (operations, waiting) = (Slab::new(), VecDeque::new());
+        Ok(Disk { files, operations, waiting, retry_at: None, bell, worker, catalog_worker, finished })
     }
 
     /// Starts to listen to the threads beside.
@@ -110,8 +120,42 @@ impl Disk {
         !self.operations.is_empty()
     }
 
-    /// Begins an operation.
-    pub fn start(&mut self, op: Op, ring: &mut Ring<'_>) {
+    /// Begins an operation, or puts it behind those that wait.
+    pub fn start(&mut self, op: Op, now: u64, ring: &mut Ring<'_>) {
+        self.waiting.push_back(op);
+        if self.retry_at.is_none() {
+            self.go_on(now, ring);
+        }
+    }
+
+    /// Tries again what waits, once its time has come.
+    pub fn expire(&mut self, now: u64, ring: &mut Ring<'_>) {
+        if self.retry_at.is_some_and(|due| due <= now) {
+            self.go_on(now, ring);
+        }
+    }
+
+    /// When [`Disk::expire`] has something to do next.
+    pub fn due(&self) -> Option<u64> {
+        self.retry_at
+    }
+
+    fn go_on(&mut self, now: u64, ring: &mut Ring<'_>) {
+        let waited = self.retry_at.take().is_some();
+        while let Some(op) = self.waiting.pop_front() {
+            if needed(&op).is_some_and(|segment| !self.files.is_to_be_had(segment)) {
+                if !waited {
+                    log::warn!("no descriptor is left for the log in {}: it waits", self.files.directory.display());
+                }
+                self.waiting.push_front(op);
+                self.retry_at = Some(now + DISK_RETRY_MS);
+                return;
+            }
+            self.begin(op, ring);
+        }
+    }
+
+    fn begin(&mut self, op: Op, ring: &mut Ring<'_>) {
         match op {
             Op::Write(write) => {
                 let file = self.files.get(write.segment);
@@ -197,22 +241,36 @@ impl Disk {
 }
 
 impl Files {
-    /// The file of a segment.
-    fn get(&mut self, segment: u32) -> Rc<File> {
-        if let Some((_, file)) = self.rewritten.as_ref().filter(|(rewritten, _)| *rewritten == segment) {
-            return file.clone();
+    /// Opens the file of a segment, if it is not open. False: there is no descriptor for it.
+    fn is_to_be_had(&mut self, segment: u32) -> bool {
+        if self.found(segment).is_some() {
+            return true;
         }
-        if let Some(file) = self.open.get(&segment) {
-            return file.clone();
-        }
-        if self.open.len() >= OPEN_MAX {
+        if self.open.len() >= self.open_max {
             self.open.clear();
         }
         let path = segment_path(&self.directory, segment);
-        let file = self.mode.open(&path).unwrap_or_else(|error| process::fail(&format!("{} cannot be opened: {error}", path.display())));
-        let file = Rc::new(file);
-        self.open.insert(segment, file.clone());
-        file
+        let mut opened = self.mode.open(&path);
+        if opened.as_ref().is_err_and(descriptors::are_used_up) {
+            self.open.clear(); // perhaps one of those will do
+            opened = self.mode.open(&path);
+        }
+        match opened {
+            Ok(file) => _ = self.open.insert(segment, Rc::new(file)),
+            Err(error) if descriptors::are_used_up(&error) => return false,
+            Err(error) => process::fail(&format!("{} cannot be opened: {error}", path.display())),
+        }
+        true
+    }
+
+    /// The file of a segment, which [`Files::is_to_be_had`].
+    fn get(&self, segment: u32) -> Rc<File> {
+        self.found(segment).expect("it was just opened").clone()
+    }
+
+    fn found(&self, segment: u32) -> Option<&Rc<File>> {
+        let rewritten = self.rewritten.as_ref().filter(|(rewritten, _)| *rewritten == segment);
+        rewritten.map(|(_, file)| file).or_else(|| self.open.get(&segment))
     }
 
     /// A segment is going to be rewritten: another file will have its name.
@@ -262,8 +320,15 @@ pub fn segment_path(directory: &Path, segment: u32) -> PathBuf {
     directory.join(format!("{segment:010}.log"))
 }
 
-/// Files that a shard keeps open.
-const OPEN_MAX: usize = 128;
+/// The segment whose file must be open for an operation to begin.
+fn needed(op: &Op) -> Option<u32> {
+    match op {
+        Op::Write(write) => Some(write.segment),
+        Op::Read(_, segment, ..) => Some(*segment),
+        Op::Compact(compaction) => Some(compaction.segment),
+        Op::Create(_) | Op::Index(_) | Op::Delete(_) => None,
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -277,12 +342,14 @@ mod tests {
         let path = segment_path(scratch.path(), 7);
         std::fs::create_dir(scratch.path()).and_then(|()| std::fs::write(&path, "old")).expect("ours");
         let directory = scratch.path().to_owned();
-        let mut files = Files { directory, mode: Mode { direct: false, sync: false }, open: Map::default(), rewritten: None };
+        let mut files = Files { directory, mode: Mode { direct: false, sync: false }, open: Map::default(), open_max: 8, rewritten: None };
         let read = |files: &mut Files| {
+            assert!(files.is_to_be_had(7));
             let mut text = String::new();
             (&*files.get(7)).read_to_string(&mut text).expect("it can be read");
             text
         };
+        assert!(files.is_to_be_had(7));
         files.keep(7);
         files.open.clear();
         std::fs::rename(scratch.file("other", "new"), &path).expect("it is replaced");

@@ -4,7 +4,8 @@
 //! A segment is made of zeros before it is used, because writing where nothing was ever written would cost a commit of the file system's journal for
 //! each write. Deleted ones are used again as they are: what they hold names another segment, and is refused.
 //!
-//! A full disk raises the alarm and is waited for: segments become free as messages are consumed. Any other failure ends the process.
+//! A full disk raises the alarm and is waited for: segments become free as messages are consumed. So are descriptors, if none is left. Any
+//! other failure ends the process. A job that waits is done again from its start, so what cannot be done twice opens all its files first.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -16,11 +17,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
+use super::descriptors;
 use super::disk::segment_path;
 use super::process;
 use super::wake::Bell;
 use crate::base::alarms::{Alarm, Alarms};
-use crate::base::limits::LOG_SEGMENT_SIZE;
+use crate::base::limits::{self, LOG_SEGMENT_SIZE};
 use crate::store::catalog_log::CatalogOp;
 use crate::store::compact::{Compacted, Compaction};
 use crate::store::index::{Indexed, Indexing};
@@ -64,6 +66,8 @@ struct Hand {
     alarms: Arc<Alarms>,
     /// It has raised the alarm.
     is_full: bool,
+    /// It has said that no descriptor is left.
+    is_without_descriptor: bool,
     jobs: Receiver<Job>,
     /// What waits for room on the disk.
     waiting: VecDeque<Job>,
@@ -81,8 +85,18 @@ impl Worker {
     /// The system has no thread left.
     pub fn start(name: String, directory: PathBuf, alarms: Arc<Alarms>, finished: Sender<Finished>, bell: Arc<Bell>) -> io::Result<Worker> {
         let (sender, jobs) = mpsc::channel();
-        let hand =
-            Hand { directory, alarms, is_full: false, jobs, waiting: VecDeque::new(), finished, bell, spare: Vec::new(), catalog: None };
+        let hand = Hand {
+            directory,
+            alarms,
+            is_full: false,
+            is_without_descriptor: false,
+            jobs,
+            waiting: VecDeque::new(),
+            finished,
+            bell,
+            spare: Vec::new(),
+            catalog: None,
+        };
         thread::Builder::new().name(name).spawn(move || hand.work())?;
         Ok(Worker { jobs: sender })
     }
@@ -99,7 +113,7 @@ impl Hand {
             let next = if self.waiting.is_empty() {
                 self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                self.jobs.recv_timeout(FULL_RETRY)
+                self.jobs.recv_timeout(RETRY)
             };
             match next {
                 Ok(job) => self.waiting.push_back(job),
@@ -109,8 +123,11 @@ impl Hand {
             for job in std::mem::take(&mut self.waiting) {
                 self.try_to(job);
             }
-            if self.waiting.is_empty() && std::mem::take(&mut self.is_full) {
-                self.alarms.set(Alarm::DiskFull, false);
+            if self.waiting.is_empty() {
+                self.is_without_descriptor = false;
+                if std::mem::take(&mut self.is_full) {
+                    self.alarms.set(Alarm::DiskFull, false);
+                }
             }
         }
     }
@@ -135,6 +152,12 @@ impl Hand {
             Err(error) if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded => {
                 self.is_full = true;
                 self.alarms.set(Alarm::DiskFull, true);
+                self.waiting.push_back(job);
+            }
+            Err(error) if descriptors::are_used_up(&error) => {
+                if !std::mem::replace(&mut self.is_without_descriptor, true) {
+                    log::warn!("no descriptor is left for the log in {}: it waits", self.directory.display());
+                }
                 self.waiting.push_back(job);
             }
             Err(error) => process::fail(&format!("the log in {} cannot be kept: {error}", self.directory.display())),
@@ -216,6 +239,7 @@ pub fn catalog_path(directory: &Path, generation: u32) -> PathBuf {
 /// Writes a file under another name first, so that a crash leaves the old one or the new one.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("new");
+    let directory = File::open(path.parent().expect("a file stands in a directory"))?;
     let write = || {
         let mut file = File::create(&draft)?;
         file.write_all(bytes)?;
@@ -223,7 +247,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     };
     write().inspect_err(|_| drop(fs::remove_file(&draft)))?;
     fs::rename(&draft, path)?;
-    sync_directory(path.parent().expect("a file stands in a directory"))
+    directory.sync_all()
 }
 
 /// Writes the index of a segment whose file is in this directory.
@@ -257,7 +281,7 @@ pub fn fill(path: &Path, len: usize) -> io::Result<()> {
 
 /// Files of deleted segments that are kept.
 const SPARE_MAX: usize = 2;
-/// How often room is looked for on a full disk.
-const FULL_RETRY: Duration = Duration::from_millis(200);
+/// How often room is looked for on a full disk, or a descriptor.
+const RETRY: Duration = Duration::from_millis(limits::DISK_RETRY_MS);
 /// Bytes of one write of zeros.
 const FILL_PIECE: usize = 1 << 20;

@@ -36,6 +36,7 @@ use super::statistics::Statistics;
 use super::token::Token;
 use super::wake::{Broadcast, Peers, Stop};
 use crate::base::limits;
+use crate::base::quota::{Place, Quota};
 use crate::shard::{Deed, Shard, Turn};
 
 /// What a driver works with besides its shard and its ring.
@@ -52,6 +53,8 @@ pub struct Surroundings<'r> {
     pub pools: &'r mut Pools,
     /// Where connections come from.
     pub listeners: Vec<TcpListener>,
+    /// How many there may be, by the descriptors.
+    pub places: Quota,
     /// The files of the log.
     pub disk: Disk,
     /// How long to look for work before sleeping.
@@ -93,7 +96,7 @@ struct Stopping {
 impl<'r> Driver<'r> {
     /// Starts to listen.
     pub fn new(shard: Shard, mut ring: Ring<'r>, around: Surroundings<'r>) -> Driver<'r> {
-        let listeners = Listeners::open(around.listeners, &mut ring);
+        let listeners = Listeners::open(around.listeners, around.places, &mut ring);
         around.stop.watch(&mut ring);
         around.disk.watch(&mut ring);
         around.alarm.watch(&mut ring);
@@ -172,8 +175,8 @@ impl<'r> Driver<'r> {
                 self.tell(event);
             }
             Token::Accept(listener) => {
-                if let Some(stream) = self.listeners.on_accept(listener, result, more, self.now, &mut self.ring) {
-                    self.on_connection(stream);
+                if let Some((stream, place)) = self.listeners.on_accept(listener, result, more, self.now, &mut self.ring) {
+                    self.on_connection(stream, place);
                 }
             }
             Token::Stop => self.begin_to_stop(),
@@ -231,7 +234,7 @@ impl<'r> Driver<'r> {
     }
 
     /// A connection that is refused, or whose peer is gone already, is closed by dropping it.
-    fn on_connection(&mut self, stream: TcpStream) {
+    fn on_connection(&mut self, stream: TcpStream, place: Place) {
         if self.stopping.is_some() {
             return;
         }
@@ -241,7 +244,7 @@ impl<'r> Driver<'r> {
         // The shard may give it the id of a connection that it has just closed: that one's socket must let go of it first.
         self.carry_out();
         if let Some(conn) = self.shard.on_accepted(self.now, plain(peer), plain(local)) {
-            self.sockets.open(stream, conn, self.now, &mut self.ring);
+            self.sockets.open(stream, place, conn, self.now, &mut self.ring);
         }
     }
 
@@ -256,6 +259,7 @@ impl<'r> Driver<'r> {
     fn expire(&mut self) {
         self.sockets.expire(self.now, &mut self.ring);
         self.listeners.expire(self.now, &mut self.ring);
+        self.disk.expire(self.now, &mut self.ring);
     }
 
     fn carry_out(&mut self) {
@@ -267,7 +271,7 @@ impl<'r> Driver<'r> {
                 Deed::Close(conn) => self.sockets.close(conn, self.now, &mut self.ring),
                 Deed::Wake(shard) => self.peers.wake(shard, &mut self.ring),
                 Deed::Prepare(address, len) => memory::prepare(address, len, &mut self.ring),
-                Deed::Log(op) => self.disk.start(op, &mut self.ring),
+                Deed::Log(op) => self.disk.start(op, self.now, &mut self.ring),
                 Deed::Catalog(op) => self.disk.start_catalog(op),
                 Deed::Fail(sentence) => process::fail(&sentence),
             }
@@ -298,7 +302,7 @@ impl<'r> Driver<'r> {
     /// Until the next timer of the shard or of its sockets; `None`: until something happens.
     fn sleep(&self, shard_due: Option<u64>) -> Option<Duration> {
         let ending = self.stopping.as_ref().map(|_| self.now + STOPPING_LOOK_MS);
-        let due = [shard_due, self.sockets.due(), self.listeners.due(), ending].into_iter().flatten().min()?;
+        let due = [shard_due, self.sockets.due(), self.listeners.due(), self.disk.due(), ending].into_iter().flatten().min()?;
         Some(Duration::from_micros(due.saturating_mul(1000).saturating_sub(self.clock.now_us())))
     }
 

@@ -19,6 +19,7 @@ use super::StartError;
 use super::ring::Ring;
 use super::token::Token;
 use crate::base::limits;
+use crate::base::quota::{Place, Quota};
 use crate::config::{Config, Congestion};
 
 /// What [`bind`] has bound.
@@ -36,8 +37,10 @@ pub struct Listeners {
     retry_at: Option<u64>,
     /// Which listeners wait for that.
     resting: Vec<u32>,
-    /// The error is in the log already.
-    reported: bool,
+    /// How many connections there may be.
+    places: Quota,
+    /// Until then nothing more is said of connections that cannot be taken.
+    quiet_until: u64,
 }
 
 /// Binds every address of the configuration once per shard. No address: 127.0.0.1:5672, and [::1]:5672 where there is IPv6; where there is none,
@@ -69,23 +72,25 @@ pub fn bind(config: &Config, shards: usize) -> Result<Bound, StartError> {
 
 impl Listeners {
     /// Starts accepting from all of them.
-    pub fn open(list: Vec<TcpListener>, ring: &mut Ring<'_>) -> Listeners {
-        let listeners = Listeners { list, retry_at: None, resting: Vec::new(), reported: false };
+    pub fn open(list: Vec<TcpListener>, places: Quota, ring: &mut Ring<'_>) -> Listeners {
+        let listeners = Listeners { list, retry_at: None, resting: Vec::new(), places, quiet_until: 0 };
         (0..).zip(&listeners.list).for_each(|(number, listener)| arm(number, listener, ring));
         listeners
     }
 
-    /// A listener's completion: a connection, or `None` if there is none to take. `more`: the listener goes on accepting by itself.
-    pub fn on_accept(&mut self, number: u32, result: i32, more: bool, now: u64, ring: &mut Ring<'_>) -> Option<TcpStream> {
+    /// A listener's completion: a connection and its place, or `None` if there is none to take. One that finds no place is closed at once.
+    /// `more`: the listener goes on accepting by itself.
+    pub fn on_accept(&mut self, number: u32, result: i32, more: bool, now: u64, ring: &mut Ring<'_>) -> Option<(TcpStream, Place)> {
         // SAFETY: a descriptor that a completed accept returns is new and nobody else's.
         let stream = (result >= 0).then(|| unsafe { TcpStream::from_raw_fd(result) });
-        self.reported &= stream.is_none();
         match self.list.get(number as usize) {
             Some(listener) if !more && stream.is_some() => arm(number, listener, ring),
             Some(_) if !more => self.rest(number, result, now),
             _ => {}
         }
-        stream
+        let stream = stream?;
+        let place = self.places.take().map_err(|max| self.report(now, &format!("there are {max} connections, more are refused")));
+        Some((stream, place.ok()?))
     }
 
     /// Accepts again from those that had to rest, once their time has come.
@@ -113,11 +118,16 @@ impl Listeners {
     }
 
     fn rest(&mut self, number: u32, result: i32, now: u64) {
-        if !std::mem::replace(&mut self.reported, true) {
-            log::warn!("cannot accept connections for the moment: {}", io::Error::from_raw_os_error(-result));
-        }
+        self.report(now, &format!("cannot accept connections for the moment: {}", io::Error::from_raw_os_error(-result)));
         self.retry_at.get_or_insert(now + limits::ACCEPT_BACKOFF_MS);
         self.resting.push(number);
+    }
+
+    fn report(&mut self, now: u64, what: &str) {
+        if self.quiet_until <= now {
+            log::warn!("{what}");
+            self.quiet_until = now + limits::ACCEPT_REPORT_MS;
+        }
     }
 }
 

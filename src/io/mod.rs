@@ -2,7 +2,7 @@
 //!
 //! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`memory`], [`spin`], [`listener`]
 //! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, [`rehome`] moves it
-//! between shards, [`conf_files`] and [`definitions`] are files that operators write, [`fetch`] gets them from elsewhere, and [`token`] is how a
+//! between shards, [`descriptors`] shares out what the process may open, [`conf_files`] and [`definitions`] are files that operators write, [`fetch`] gets them from elsewhere, and [`token`] is how a
 //! completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few nanoseconds per
 //! operation, and the addresses of a connection can only be asked of a plain one.
 //!
@@ -15,6 +15,7 @@ pub mod clock;
 pub mod conf_files;
 pub mod data_dir;
 pub mod definitions;
+pub mod descriptors;
 pub mod direct;
 pub mod disk;
 pub mod disk_worker;
@@ -46,11 +47,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::base::limits::HANDSHAKES_MAX;
 use crate::config::Config;
 use crate::shard::Shard;
 use clock::Clock;
+use descriptors::Descriptors;
 use disk::Disk;
 use driver::{Driver, Surroundings};
+use listener::Bound;
 use monitor::Monitor;
 use receive::Pools;
 use ring::Ring;
@@ -83,6 +87,7 @@ impl Broker {
     /// One sentence that says what is in the way; then nothing runs.
     pub fn start(config: &Arc<Config>, shards: Vec<Shard>) -> Result<Broker, StartError> {
         let bound = listener::bind(config, shards.len())?;
+        let descriptors = share_out_descriptors(config, &bound)?;
         let no_eventfd = |error| StartError(format!("no eventfd is to be had: {error}"));
         let stop = Arc::new(Stop::new(shards.len()).map_err(no_eventfd)?);
         let alarm = Arc::new(Broadcast::new().map_err(no_eventfd)?);
@@ -91,7 +96,7 @@ impl Broker {
         let epoch_ms = clock.epoch_ms();
         for (mut shard, listeners) in shards.into_iter().zip(bound.by_shard) {
             shard.start_clock(epoch_ms);
-            let (seat, place) = seat(alarm.clone());
+            let (seat, place) = seat(alarm.clone(), descriptors.clone());
             let (config, stop) = (config.clone(), stop.clone());
             let name = format!("ringmq-{}", shard.id().0);
             let serve = move || serve(shard, &config, clock, stop, listeners, &place);
@@ -130,11 +135,23 @@ struct Place {
     ring: Sender<Result<RawFd, StartError>>,
     peers: Receiver<Peers>,
     alarm: Arc<Broadcast>,
+    descriptors: Descriptors,
 }
 
-fn seat(alarm: Arc<Broadcast>) -> (Seat, Place) {
+fn seat(alarm: Arc<Broadcast>, descriptors: Descriptors) -> (Seat, Place) {
     let ((ring_in, ring_out), (peers_in, peers_out)) = (channel(), channel());
-    (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out, alarm })
+    (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out, alarm, descriptors })
+}
+
+/// Connections beyond the process's descriptors are refused, which nobody would guess from the outside.
+fn share_out_descriptors(config: &Config, bound: &Bound) -> Result<Descriptors, StartError> {
+    let limit = process::raise_descriptor_limit();
+    let descriptors = Descriptors::share_out(limit, bound.by_shard.len(), bound.addresses.len())?;
+    let connections = descriptors.sockets.max();
+    if u64::from(connections) < (config.max_connections + HANDSHAKES_MAX) as u64 {
+        log::info!("{connections} connections at most, by the process's limit of {limit} descriptors (ulimit -Hn)");
+    }
+    Ok(descriptors)
 }
 
 /// Waits for the rings of all shards and tells each of all. If one fails, nobody is told anything, and all end.
@@ -177,12 +194,23 @@ fn try_serve(
         ring.submitter().register_iowq_aff(&affinity::set_of(others)).map_err(unprepared)?;
     }
     let unusable = |error| StartError(format!("the log in {} cannot be kept: {error}", config.data_dir.display()));
-    let disk = Disk::open(shard.id(), config, shard.alarms()).map_err(unusable)?;
+    let Descriptors { sockets, files } = place.descriptors.clone();
+    let disk = Disk::open(shard.id(), config, files, shard.alarms()).map_err(unusable)?;
     place.ring.send(Ok(fd)).expect("the starting thread waits");
     let Ok(peers) = place.peers.recv() else { return Ok(None) };
     let spin = Duration::from_micros(config.spin_us.into());
     let alarm = place.alarm.clone();
-    let around = Surroundings { clock, peers, stop, alarm, pools: &mut pools, listeners, disk, spin };
+    let around = Surroundings {
+        clock,
+        peers,
+        stop,
+        alarm,
+        pools: &mut pools,
+        listeners,
+        places: sockets,
+        disk,
+        spin,
+    };
     Ok(Driver::new(shard, ring, around).run())
 }
 

@@ -31,6 +31,7 @@ use super::token::Token;
 use crate::base::ids::{ConnId, Key};
 use crate::base::limits;
 use crate::base::outgoing::Outgoing;
+use crate::base::quota::Place;
 use crate::base::slots::Slots;
 use crate::protocol::amqp::session::BodyLoan;
 use crate::shard::Shard;
@@ -69,6 +70,8 @@ pub enum Event {
 
 struct Socket {
     stream: TcpStream,
+    /// Its descriptor's; given back after that is closed.
+    _place: Place,
     conn: ConnId,
     phase: Phase,
     peer: Peer,
@@ -116,9 +119,21 @@ enum Receive {
 
 impl Sockets {
     /// Takes over an accepted socket and starts to read it.
-    pub fn open(&mut self, stream: TcpStream, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
+    pub fn open(&mut self, stream: TcpStream, place: Place, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
         let (phase, peer, way, receive) = (Phase::Open, Peer::Here, Way::Trickle, Receive::Off);
-        let id = self.table.insert(Socket { stream, conn, phase, peer, paused: false, way, brought: 0, receive, direct: None, send: None });
+        let id = self.table.insert(Socket {
+            stream,
+            _place: place,
+            conn,
+            phase,
+            peer,
+            paused: false,
+            way,
+            brought: 0,
+            receive,
+            direct: None,
+            send: None,
+        });
         let slot = conn.0.slot as usize;
         if slot >= self.by_conn.len() {
             self.by_conn.resize(slot + 1, SocketId::default());

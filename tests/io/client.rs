@@ -68,6 +68,27 @@ impl Client {
         self.send(&publish(1, &method, &content, FRAME_MAX as usize - 8));
     }
 
+    /// Declares a durable queue, and has persistent messages to it confirmed.
+    pub fn confirm_durable(&mut self, queue: &str) {
+        self.call(1, "queue.declare", &[("queue", Value::text(queue)), ("durable", Value::Bool(true))]);
+        self.expect("queue.declare-ok");
+        self.call(1, "confirm.select", &[]);
+        self.expect("confirm.select-ok");
+    }
+
+    /// Publishes a persistent message to a queue.
+    pub fn publish_persistent(&mut self, queue: &str, body: &[u8]) {
+        let method = Method::new("basic.publish", &[("routing_key", Value::text(queue))]).expect("a method of the list");
+        let properties = vec![("delivery_mode".to_owned(), Value::number(2u8))];
+        let content = Content { properties, body: body.to_vec(), ..Content::default() };
+        self.send(&publish(1, &method, &content, FRAME_MAX as usize - 8));
+    }
+
+    /// Waits until so many publishes are confirmed.
+    pub fn await_confirms(&mut self, count: u32) {
+        while self.expect("basic.ack").field("delivery_tag") != Some(&Value::number(u64::from(count))) {}
+    }
+
     /// The body of the next delivery.
     pub fn delivery(&mut self) -> Vec<u8> {
         match self.next() {

@@ -1,7 +1,7 @@
 //! The program: its arguments, its data directory, its signals.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -32,12 +32,27 @@ struct Running {
 
 impl Running {
     fn start(scratch: &Scratch) -> Running {
-        let mut child = command(scratch, "127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("the program");
+        Running::launch(command(scratch, "127.0.0.1:0"))
+    }
+
+    fn launch(mut command: Command) -> Running {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let line = lines.find_map(|line| line.ok().filter(|line| line.contains("listening"))).expect("it says where it listens");
         let address = line.rsplit(' ').next().expect("an address").parse().expect("an address");
         std::thread::spawn(move || lines.for_each(drop));
         Running { child, address }
+    }
+
+    /// Descriptors that it has open.
+    fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a process of ours").count()
+    }
+
+    /// From now on it may open no more than so many; how many it has does not matter.
+    fn limit_descriptors(&self, limit: usize) {
+        let status = Command::new("prlimit").args([format!("--pid={}", self.child.id()), format!("--nofile={limit}:")]).status();
+        assert!(status.expect("util-linux is there").success());
     }
 
     fn signal(&self, signal: i32) {
@@ -64,6 +79,14 @@ impl Drop for Running {
 fn command(scratch: &Scratch, listen: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringmq"));
     command.arg("--data-dir").arg(&scratch.0).args(["--listen", listen, "--shards", "2", "--no-pin"]);
+    command
+}
+
+/// The same with a limit of descriptors.
+fn limited_command(scratch: &Scratch, descriptors: usize) -> Command {
+    let unlimited = command(scratch, "127.0.0.1:0");
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={descriptors}")).arg(unlimited.get_program()).args(unlimited.get_args());
     command
 }
 
@@ -120,3 +143,46 @@ fn the_second_signal_ends_it_at_once() {
     let mut rest = Vec::new();
     let _ = client.stream().read_to_end(&mut rest);
 }
+
+#[test]
+fn connections_leave_the_descriptors_that_the_log_needs() {
+    const LIMIT: usize = 200;
+    let scratch = Scratch::new("descriptors");
+    let running = Running::launch(limited_command(&scratch, LIMIT));
+    let mut publisher = Client::open(running.address);
+    publisher.confirm_durable("log");
+    let silent: Vec<TcpStream> = (0..2 * LIMIT).filter_map(|_| TcpStream::connect(running.address).ok()).collect();
+    // Segment after segment, each in a file of its own.
+    (1..=60).for_each(|count| {
+        publisher.publish_persistent("log", &[7; 1 << 20]);
+        publisher.await_confirms(count);
+    });
+    assert!(running.descriptors() + SPARE_MIN <= LIMIT, "{} descriptors of {LIMIT} are in use", running.descriptors());
+    drop(silent);
+    let is_served = || std::panic::catch_unwind(|| Client::open(running.address)).is_ok();
+    let end = Instant::now() + Duration::from_secs(5);
+    while !is_served() {
+        assert!(Instant::now() < end, "places are not given back");
+    }
+}
+
+#[test]
+fn a_log_without_descriptors_waits_for_some() {
+    let scratch = Scratch::new("no-descriptors");
+    let running = Running::start(&scratch);
+    let mut publisher = Client::open(running.address);
+    publisher.confirm_durable("log");
+    running.limit_descriptors(5);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_secs(1));
+            running.limit_descriptors(1000);
+        });
+        // Meanwhile the publisher is not read.
+        (0..60).for_each(|_| publisher.publish_persistent("log", &[7; 1 << 20]));
+    });
+    publisher.await_confirms(60);
+}
+
+/// Descriptors that are left for what the broker opens now and then, at least.
+const SPARE_MIN: usize = 8;
