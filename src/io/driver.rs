@@ -179,6 +179,10 @@ impl<'r> Driver<'r> {
                     self.on_connection(stream, place);
                 }
             }
+            Token::HangUp(key) => {
+                let event = self.sockets.on_hang_up(SocketId(key), result, self.now, &mut self.ring);
+                self.tell(event);
+            }
             Token::Stop => self.begin_to_stop(),
             // The turn looks what it is.
             Token::Alarm if more => {}
@@ -267,6 +271,7 @@ impl<'r> Driver<'r> {
             match deed {
                 Deed::Send(conn, batch) => self.sockets.send(conn, batch, &mut self.ring),
                 Deed::Pause(conn) => self.sockets.pause(conn, true, self.now, &mut self.ring),
+                Deed::Watch(conn) => self.sockets.watch(conn, self.now, &mut self.ring),
                 Deed::Resume(conn) => self.sockets.pause(conn, false, self.now, &mut self.ring),
                 Deed::Close(conn) => self.sockets.close(conn, self.now, &mut self.ring),
                 Deed::Wake(shard) => self.peers.wake(shard, &mut self.ring),

@@ -10,7 +10,8 @@
 //! Closing takes three steps, because a socket that is closed with unread bytes sends a reset, which may overtake our last frames, and
 //! because a buffer that the kernel still reads or fills must not be freed. While flushing and lingering, what arrives is thrown away.
 //!
-//! A socket has at most two operations in flight: one receive (see [`receive`](super::receive)) and one send. Whatever happens,
+//! A socket has at most three operations in flight: one receive (see [`receive`](super::receive)), one send, and one that waits for the peer's
+//! end where the shard wants to know of it although it does not read (while an alarm is on). Whatever happens,
 //! [`Sockets::settle`] looks at the state and does what follows from it; there is no other place where a socket's phase moves on or its
 //! receive is started or stopped, except that bulk receives are begun by [`Sockets::receive_bulk`], some per turn.
 //!
@@ -24,6 +25,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use io_uring::opcode;
 
 use super::direct::Direct;
+use super::hang_up::{End, Watch};
 use super::receive::{self, BULK_MIN, BULK_PER_TURN, Pace, Pools, Way};
 use super::ring::Ring;
 use super::send::{Gather, Sending};
@@ -76,6 +78,7 @@ struct Socket {
     phase: Phase,
     peer: Peer,
     paused: bool,
+    watch: Watch,
     /// How it is read next, and what the last receive brought, bytes.
     way: Way,
     brought: usize,
@@ -128,6 +131,7 @@ impl Sockets {
             phase,
             peer,
             paused: false,
+            watch: Watch::default(),
             way,
             brought: 0,
             receive,
@@ -159,8 +163,30 @@ impl Sockets {
     /// Stops (`true`) or restarts reading a connection. Bytes on their way may still arrive.
     pub fn pause(&mut self, conn: ConnId, paused: bool, now: u64, ring: &mut Ring<'_>) {
         let id = self.id_of(conn);
-        self.table[id].paused = paused;
+        let socket = &mut self.table[id];
+        socket.paused = paused;
+        socket.watch.is_wanted &= paused;
         self.settle(id, now, ring);
+    }
+
+    /// Waits for the peer's end, though a paused connection is not read. What it has sent before is given up then.
+    pub fn watch(&mut self, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
+        let id = self.id_of(conn);
+        let socket = &mut self.table[id];
+        socket.watch.is_wanted = socket.paused;
+        self.settle(id, now, ring);
+    }
+
+    /// The wait for the peer's end is over.
+    pub fn on_hang_up(&mut self, id: SocketId, result: i32, now: u64, ring: &mut Ring<'_>) -> Event {
+        let socket = &mut self.table[id];
+        let before = socket.peer;
+        match socket.watch.on_ended(result) {
+            Some(End::Lost) => socket.peer = Peer::Lost,
+            Some(End::Finished) if before == Peer::Here => socket.peer = Peer::Finished,
+            _ => {}
+        }
+        self.settle_and_report(id, before, now, ring)
     }
 
     /// Closes a connection in good order; its id is free from now on.
@@ -305,6 +331,8 @@ impl Sockets {
                 _ => {}
             }
         }
+        let may_end = socket.phase == Phase::Open && socket.peer == Peer::Here;
+        socket.watch.steer(may_end, id, socket.fd(), ring);
         if socket.steer(id, ring) {
             self.waiting.push_back(id);
         }
@@ -385,7 +413,7 @@ impl Socket {
 
     /// Whether nothing refers to the socket any more.
     fn is_over(&self) -> bool {
-        self.phase == Phase::Ending && self.send.is_none() && self.receive == Receive::Off
+        self.phase == Phase::Ending && self.send.is_none() && self.receive == Receive::Off && self.watch.is_off()
     }
 
     fn fd(&self) -> RawFd {
@@ -406,7 +434,7 @@ impl From<SocketId> for Key {
 }
 
 /// Asks the kernel to end the operation; its own completion then says that it is over.
-fn cancel(token: Token, ring: &mut Ring<'_>) {
+pub(super) fn cancel(token: Token, ring: &mut Ring<'_>) {
     let cancel = opcode::AsyncCancel::new(token.encode()).build().user_data(Token::Ignore.encode());
     // SAFETY: the operation points to nothing.
     unsafe { ring.push(&cancel.flags(io_uring::squeue::Flags::SKIP_SUCCESS)) };

@@ -17,6 +17,8 @@ pub enum Token {
     Recv(Way, Key),
     /// A socket has sent.
     Send(Key),
+    /// The peer of a socket that is not read has gone.
+    HangUp(Key),
     /// Another shard has mail for us.
     Wake,
     /// The broker is to end.
@@ -42,6 +44,7 @@ impl Token {
             Token::Recv(Way::Bulk, key) => pack(BULK, key),
             Token::Recv(Way::Direct, key) => pack(DIRECT, key),
             Token::Send(key) => pack(SEND, key),
+            Token::HangUp(key) => pack(HANG_UP, key),
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
             Token::Alarm => pack(ALARM, Key::default()),
@@ -61,6 +64,7 @@ impl Token {
             BULK => Token::Recv(Way::Bulk, key),
             DIRECT => Token::Recv(Way::Direct, key),
             SEND => Token::Send(key),
+            HANG_UP => Token::HangUp(key),
             WAKE => Token::Wake,
             STOP => Token::Stop,
             ALARM => Token::Alarm,
@@ -92,6 +96,7 @@ const PREPARE: u64 = 9;
 const DISK: u64 = 10;
 const BELL: u64 = 11;
 const ALARM: u64 = 12;
+const HANG_UP: u64 = 13;
 
 #[cfg(test)]
 mod tests {
@@ -100,9 +105,12 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_went() {
         let keys = [(0, 0), (1, u32::MAX), (SLOT_MASK, 7)].map(|(slot, generation)| Key { slot, generation });
-        let with_keys = keys
-            .into_iter()
-            .flat_map(|key| [Way::Trickle, Way::Bulk, Way::Direct].map(|way| Token::Recv(way, key)).into_iter().chain([Token::Send(key)]));
+        let with_keys = keys.into_iter().flat_map(|key| {
+            [Way::Trickle, Way::Bulk, Way::Direct]
+                .map(|way| Token::Recv(way, key))
+                .into_iter()
+                .chain([Token::Send(key), Token::HangUp(key)])
+        });
         let others = [Token::Accept(3), Token::Wake, Token::Stop, Token::Alarm, Token::Prepare, Token::Disk(5), Token::Bell, Token::Ignore];
         for token in with_keys.chain(others) {
             assert_eq!(Token::decode(token.encode()), token);

@@ -4,7 +4,7 @@
 //! [`turn`](Shard::turn), and carries out the [`Deed`]s that it asks for. Whatever crosses to another shard is [`mail`].
 //!
 //! ```text
-//!              on_accepted on_bytes on_sent on_closed                     Deed::{Send, Pause, Resume, Close, Wake, Prepare}
+//!              on_accepted on_bytes on_sent on_closed                     Deed::{Send, Pause, Resume, Close, Wake, …}
 //! driver ───────────────────────────────────────────▶ shard ──────────────────────────────────────────────────▶ driver
 //!            input ─▶ dispatch ─▶ router ─▶ queue ─▶ delivery ─▶ outbox
 //!              │                              ▲
@@ -214,6 +214,8 @@ pub enum Deed {
     Send(ConnId, Outgoing),
     /// Stop reading the socket. Bytes that still arrive are passed on.
     Pause(ConnId),
+    /// Say [`Shard::on_closed`] when the peer of a paused connection has gone, whatever it has sent before; until the next resume.
+    Watch(ConnId),
     /// Read it again.
     Resume(ConnId),
     /// The connection is over and its id is free: let a send under way end, then close the socket.

@@ -57,10 +57,14 @@ impl Shard {
     }
 }
 
-/// Asks the driver to stop or to go on reading a connection's socket, if it is not so already.
+/// Asks the driver to stop or to go on reading a connection's socket, if it is not so already. A pause during an alarm may last for hours, so the
+/// peer's end must be noticed all the same: it may hold queues for itself alone.
 pub(super) fn set_paused(deeds: &mut VecDeque<Deed>, conn: &mut Conn, id: ConnId, paused: bool) {
     if conn.paused != paused {
         conn.paused = paused;
         deeds.push_back(if paused { Deed::Pause(id) } else { Deed::Resume(id) });
+        if paused && conn.session.is_alarmed() {
+            deeds.push_back(Deed::Watch(id));
+        }
     }
 }

@@ -71,9 +71,12 @@ impl Shard {
             return;
         }
         for id in self.conns.ids() {
-            if self.conns.get_mut(id).is_some_and(|conn| conn.session.on_alarms(alarms)) {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            if conn.session.on_alarms(alarms) {
                 self.conns.touch(id);
                 self.resumed.push_back(id);
+            } else if conn.paused && !alarms.is_empty() {
+                self.deeds.push_back(Deed::Watch(id));
             }
         }
     }

@@ -80,5 +80,37 @@ fn blocked_clients_are_told_when_the_broker_ends() {
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }
 
+#[test]
+fn blocked_clients_that_die_behind_what_they_have_sent_are_noticed() {
+    let (broker, alarms, _data) = start();
+    let exclusive = |n: usize| [("queue", Value::text(format!("mine-{n}"))), ("exclusive", Value::Bool(true))];
+    let mut clients: Vec<Client> = (0..12).map(|_| Client::open(broker.addresses()[0])).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.call(1, "queue.declare", &exclusive(n));
+        client.expect("queue.declare-ok");
+    }
+    alarms.set(Alarm::DiskFull, true);
+    thread::sleep(NOTICED);
+    for client in &mut clients {
+        client.publish("nowhere", b"one");
+        client.expect("connection.blocked");
+        client.publish("nowhere", &[7; 300_000]);
+    }
+    for (n, client) in clients.into_iter().enumerate() {
+        if n % 2 == 0 {
+            client.reset();
+        }
+    }
+    let mut heir = Client::open(broker.addresses()[0]);
+    for n in 0..12 {
+        let end = Instant::now() + Duration::from_secs(3);
+        while !heir.declares(&exclusive(n)) {
+            assert!(Instant::now() < end, "mine-{n} is still held by a client that is gone");
+        }
+    }
+    drop(heir);
+    broker.stop();
+}
+
 /// After this time every shard knows of an alarm.
 const NOTICED: Duration = Duration::from_millis(600);

@@ -123,6 +123,26 @@ impl Client {
         self.events.pop_front()
     }
 
+    /// Declares a queue. False: it is another connection's; then the channel is opened anew.
+    pub fn declares(&mut self, fields: &[(&str, Value)]) -> bool {
+        self.call(1, "queue.declare", fields);
+        match self.next() {
+            Some(Event::Method(got, _)) if got.name == "queue.declare-ok" => true,
+            Some(Event::Method(got, _)) if got.name == "channel.close" => {
+                self.call(1, "channel.close-ok", &[]);
+                self.call(1, "channel.open", &[]);
+                self.expect("channel.open-ok");
+                false
+            }
+            other => panic!("no answer to queue.declare but {other:?}"),
+        }
+    }
+
+    /// Ends the connection by a reset, as the kernel does for a process that dies with unread input.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a TCP socket");
+    }
+
     /// Bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the broker reads");

@@ -8,6 +8,7 @@ use crate::op::{Op, Publish};
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{Event, Incoming};
 use crate::support::cluster::Cluster;
+use crate::support::value::Value;
 use crate::support::wire::{self, Method};
 
 #[test]
@@ -45,6 +46,45 @@ fn a_blocked_connection_hears_of_the_brokers_end() {
         cluster.send(publisher, &wire::method_frame(0, &close_ok));
         assert!(cluster.closed(publisher), "its answer is read");
     }
+}
+
+#[test]
+fn a_blocked_connection_that_dies_is_noticed_and_gives_back_what_it_holds() {
+    for shards in [1, 2] {
+        let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+        let (publisher, other) = (join(&mut cluster), join(&mut cluster));
+        let fields = [("queue", Value::text("mine")), ("exclusive", Value::Bool(true))];
+        cluster.send(publisher, &wire::method_frame(1, &Method::new("queue.declare", &fields).expect("the list knows it")));
+        cluster.drain(publisher);
+        cluster.set_alarm(Alarm::Memory, true);
+        (0..10).for_each(|number| cluster.send(publisher, &message(number)));
+        assert!(cluster.is_paused(publisher) && cluster.held(publisher) > 0, "data stand before the end");
+        assert!(cluster.hang_up(publisher), "the shard wants to know");
+        cluster.settle();
+        cluster.send(other, &wire::method_frame(1, &Method::new("queue.declare", &fields).expect("the list knows it")));
+        assert_eq!(names(&mut cluster, other), ["queue.declare-ok"], "it is free");
+    }
+}
+
+#[test]
+fn a_connection_that_is_paused_when_an_alarm_comes_is_watched_from_then_on() {
+    let mut cluster = Cluster::new(Config { shards: 2, ..Config::default() }, 1);
+    let (owner, publisher) = (cluster.connect_to(1).expect("there are few"), cluster.connect_to(0).expect("there are few"));
+    for conn in [owner, publisher] {
+        cluster.send(conn, &handshake(FRAME));
+        cluster.send(conn, &Op::Open.encode(1, FRAME - 8));
+    }
+    cluster.send(owner, &Op::DeclareQueue("q0").encode(1, FRAME - 8));
+    cluster.drain(publisher);
+    while !cluster.is_paused(publisher) {
+        cluster.write(publisher, &message(200)); // the queue's shard is late: it takes no turn
+        cluster.turn(0);
+    }
+    assert!(!cluster.hang_up(publisher), "what it has sent is still wanted");
+    cluster.raise(Alarm::Memory, true);
+    cluster.turn(0);
+    assert!(cluster.hang_up(publisher));
+    cluster.settle();
 }
 
 /// A broker with an alarm, and a connection that has published a message of which all but the header waits.

@@ -68,6 +68,8 @@ struct Connection {
     /// The send under way and how much of it was read.
     outgoing: Option<(Outgoing, Vec<u8>, usize)>,
     paused: bool,
+    /// The shard wants to hear of the client's end, although it does not read.
+    watched: bool,
     /// The shard has forgotten the connection.
     over: bool,
     /// The client has hung up.
@@ -178,7 +180,16 @@ impl Cluster {
         let id = self.shards[shard].shard.on_accepted(self.now, peer, local)?;
         let conn = self.connections.len();
         assert_eq!(self.by_id.insert((shard, id), conn), None, "an id in use was given again");
-        self.connections.push(Connection { shard, id, held: Vec::new(), outgoing: None, paused: false, over: false, gone: false });
+        self.connections.push(Connection {
+            shard,
+            id,
+            held: Vec::new(),
+            outgoing: None,
+            paused: false,
+            watched: false,
+            over: false,
+            gone: false,
+        });
         Some(conn)
     }
 
@@ -238,6 +249,17 @@ impl Cluster {
             self.shards[shard].shard.on_closed(id);
             self.carry_out(shard);
         }
+    }
+
+    /// The client dies behind what it has written: a shard that reads comes to the end, one that is paused only hears of it if it wants to.
+    /// Whether it has.
+    pub fn hang_up(&mut self, conn: Conn) -> bool {
+        let connection = &self.connections[conn];
+        let is_heard = connection.over || connection.watched || !connection.paused;
+        if is_heard {
+            self.reset(conn);
+        }
+        is_heard
     }
 
     /// Whether the broker closed this connection and the client has read all of it.
@@ -340,6 +362,7 @@ impl Cluster {
             match deed {
                 Deed::Send(id, outgoing) => self.on_send(shard, id, outgoing),
                 Deed::Pause(id) => self.set_paused(shard, id, true),
+                Deed::Watch(id) => self.watch(shard, id),
                 Deed::Resume(id) => self.set_paused(shard, id, false),
                 Deed::Close(id) => {
                     let conn = self.by_id.remove(&(shard, id)).expect("only a connection that is there is closed");
@@ -407,10 +430,17 @@ impl Cluster {
         }
     }
 
+    fn watch(&mut self, shard: usize, id: ConnId) {
+        if let Some(&conn) = self.by_id.get(&(shard, id)) {
+            assert!(self.connections[conn].paused, "who is read needs no watch");
+            self.connections[conn].watched = true;
+        }
+    }
+
     fn set_paused(&mut self, shard: usize, id: ConnId, paused: bool) {
         let Some(&conn) = self.by_id.get(&(shard, id)) else { return };
         assert_ne!(self.connections[conn].paused, paused, "asked twice for the same");
-        self.connections[conn].paused = paused;
+        (self.connections[conn].paused, self.connections[conn].watched) = (paused, false);
         if !paused {
             let held = std::mem::take(&mut self.connections[conn].held);
             self.write(conn, &held);

@@ -119,7 +119,7 @@ impl Yard {
                 }
                 Deed::Pause(id) => self.set_paused(shard, id, true),
                 Deed::Resume(id) => self.set_paused(shard, id, false),
-                Deed::Wake(_) => {}
+                Deed::Wake(_) | Deed::Watch(_) => {}
                 Deed::Prepare(..) => self.shards[shard].on_prepared(),
                 Deed::Log(_) => {} // nothing durable is measured here
                 Deed::Catalog(_) => self.shards[shard].on_catalog_written(),

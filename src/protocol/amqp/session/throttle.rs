@@ -41,9 +41,14 @@ impl Session {
         self.throttle.blocked
     }
 
+    /// Whether an alarm is on, as far as the connection knows.
+    pub fn is_alarmed(&self) -> bool {
+        !self.throttle.alarms.is_empty()
+    }
+
     /// A part of a message's content has arrived.
     pub(super) fn on_content(&mut self) {
-        if !self.throttle.alarms.is_empty() && self.stage == Stage::Running {
+        if self.is_alarmed() && self.stage == Stage::Running {
             self.announcements.push_back(Announcement::Blocked);
         }
     }
