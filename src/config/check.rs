@@ -50,6 +50,7 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         memory_high_watermark: args.memory_high_watermark,
         disk_free_limit: args.disk_free_limit,
         handshake_ms: args.handshake_timeout,
+        send_timeout_ms: args.send_timeout,
         backlog: args.backlog,
         founding: Founding {
             vhost: args.default_vhost,

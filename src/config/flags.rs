@@ -190,6 +190,10 @@ pub struct Flags {
     #[arg(long, value_name = "MILLIS", default_value = "10000", value_parser = number::<u64, 1_000, 3_600_000>)]
     pub handshake_timeout: u64,
 
+    /// Milliseconds for which a client may take nothing of what is sent to it, 1000 to 3600000; then its connection is closed
+    #[arg(long, value_name = "MILLIS", default_value = "30000", value_parser = number::<u64, 1_000, 3_600_000>)]
+    pub send_timeout: u64,
+
     /// Connections that the kernel completes before a shard accepts them, for each listener, 1 to 65535
     #[arg(long, value_name = "N", default_value = "4096", value_parser = number::<u16, 1, 65_535>)]
     pub backlog: u16,

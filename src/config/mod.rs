@@ -80,6 +80,8 @@ pub struct Config {
     pub disk_free_limit: Watermark,
     /// From a connection's arrival to connection.open, milliseconds.
     pub handshake_ms: u64,
+    /// How long a client may take nothing of what is sent to it, milliseconds.
+    pub send_timeout_ms: u64,
     /// Connections that the kernel completes before a shard accepts them, for each listener.
     pub backlog: u16,
     /// What a new broker has, unless definitions say so.
@@ -187,6 +189,7 @@ impl Default for Config {
             memory_high_watermark: Watermark::Fraction(0.6),
             disk_free_limit: Watermark::Bytes(50_000_000),
             handshake_ms: 10_000,
+            send_timeout_ms: 30_000,
             backlog: 4096,
             founding: Founding::default(),
             defaults: Defaults::default(),

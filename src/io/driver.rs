@@ -57,6 +57,8 @@ pub struct Surroundings<'r> {
     pub places: Quota,
     /// The files of the log.
     pub disk: Disk,
+    /// How long a peer may take nothing of what is sent to it.
+    pub send_timeout_ms: u64,
     /// How long to look for work before sleeping.
     pub spin: Duration,
 }
@@ -107,7 +109,7 @@ impl<'r> Driver<'r> {
             ring,
             pools: around.pools,
             listeners,
-            sockets: Sockets::default(),
+            sockets: Sockets::new(around.send_timeout_ms),
             disk: around.disk,
             peers: around.peers,
             stop: around.stop,
@@ -262,6 +264,9 @@ impl<'r> Driver<'r> {
 
     fn expire(&mut self) {
         self.sockets.expire(self.now, &mut self.ring);
+        while let Some(event) = self.sockets.next_stuck(self.now, &mut self.ring) {
+            self.tell(event);
+        }
         self.listeners.expire(self.now, &mut self.ring);
         self.disk.expire(self.now, &mut self.ring);
     }
@@ -269,7 +274,7 @@ impl<'r> Driver<'r> {
     fn carry_out(&mut self) {
         while let Some(deed) = self.shard.next_deed() {
             match deed {
-                Deed::Send(conn, batch) => self.sockets.send(conn, batch, &mut self.ring),
+                Deed::Send(conn, batch) => self.sockets.send(conn, batch, self.now, &mut self.ring),
                 Deed::Pause(conn) => self.sockets.pause(conn, true, self.now, &mut self.ring),
                 Deed::Watch(conn) => self.sockets.watch(conn, self.now, &mut self.ring),
                 Deed::Resume(conn) => self.sockets.pause(conn, false, self.now, &mut self.ring),

@@ -1,6 +1,6 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
-//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`hang_up`], [`memory`], [`spin`], [`listener`]
+//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`patience`], [`hang_up`], [`memory`], [`spin`], [`listener`]
 //! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] is what a restart finds of it, [`rehome`] moves it
 //! between shards, [`descriptors`] shares out what the process may open, [`conf_files`] and [`definitions`] are files that operators write, [`fetch`] gets them from elsewhere, and [`token`] is how a
 //! completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few nanoseconds per
@@ -25,6 +25,7 @@ pub mod hang_up;
 pub mod listener;
 pub mod memory;
 pub mod monitor;
+pub mod patience;
 pub mod process;
 pub mod receive;
 pub mod rehome;
@@ -210,6 +211,7 @@ fn try_serve(
         listeners,
         places: sockets,
         disk,
+        send_timeout_ms: config.send_timeout_ms,
         spin,
     };
     Ok(Driver::new(shard, ring, around).run())

@@ -26,6 +26,7 @@ use io_uring::opcode;
 
 use super::direct::Direct;
 use super::hang_up::{End, Watch};
+use super::patience::{Patience, Progress};
 use super::receive::{self, BULK_MIN, BULK_PER_TURN, Pace, Pools, Way};
 use super::ring::Ring;
 use super::send::{Gather, Sending};
@@ -39,7 +40,6 @@ use crate::protocol::amqp::session::BodyLoan;
 use crate::shard::Shard;
 
 /// All sockets of a shard.
-#[derive(Default)]
 pub struct Sockets {
     table: Slots<SocketId, Socket>,
     /// By slot of the connection's id.
@@ -51,6 +51,7 @@ pub struct Sockets {
     /// When Flushing and Lingering end, soonest first: each lasts the same time for all. Entries may be outdated.
     flushing: VecDeque<(u64, SocketId)>,
     lingering: VecDeque<(u64, SocketId)>,
+    patience: Patience,
     /// Boxes, because the kernel reads a gather in place while its send moves.
     #[expect(clippy::vec_box)]
     spare: Vec<Box<Gather>>,
@@ -85,6 +86,7 @@ struct Socket {
     receive: Receive,
     direct: Option<Box<Direct>>,
     send: Option<Sending>,
+    progress: Progress,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +123,20 @@ enum Receive {
 }
 
 impl Sockets {
+    /// None yet; a peer that takes nothing for so long will be let go.
+    pub fn new(send_timeout_ms: u64) -> Sockets {
+        Sockets {
+            table: Slots::default(),
+            by_conn: Vec::new(),
+            waiting: VecDeque::new(),
+            bulks: 0,
+            flushing: VecDeque::new(),
+            lingering: VecDeque::new(),
+            patience: Patience::new(send_timeout_ms),
+            spare: Vec::new(),
+        }
+    }
+
     /// Takes over an accepted socket and starts to read it.
     pub fn open(&mut self, stream: TcpStream, place: Place, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
         let (phase, peer, way, receive) = (Phase::Open, Peer::Here, Way::Trickle, Receive::Off);
@@ -137,6 +153,7 @@ impl Sockets {
             receive,
             direct: None,
             send: None,
+            progress: Progress::default(),
         });
         let slot = conn.0.slot as usize;
         if slot >= self.by_conn.len() {
@@ -152,11 +169,12 @@ impl Sockets {
     }
 
     /// Starts to send a batch. One at a time per connection.
-    pub fn send(&mut self, conn: ConnId, batch: Outgoing, ring: &mut Ring<'_>) {
+    pub fn send(&mut self, conn: ConnId, batch: Outgoing, now: u64, ring: &mut Ring<'_>) {
         let id = self.id_of(conn);
         let socket = &mut self.table[id];
         assert!(socket.send.is_none(), "the shard sends one batch at a time");
         socket.send = Some(Sending::new(batch));
+        self.patience.begin(id, &mut socket.progress, now);
         self.submit_send(id, ring);
     }
 
@@ -266,6 +284,21 @@ impl Sockets {
         self.settle_and_report(id, before, now, ring)
     }
 
+    /// Lets the next peer go that has taken nothing for too long, if there is one.
+    pub fn next_stuck(&mut self, now: u64, ring: &mut Ring<'_>) -> Option<Event> {
+        while let Some(id) = self.patience.next(now) {
+            let Some(socket) = self.table.get_mut(id).filter(|socket| socket.phase == Phase::Open) else { continue };
+            let (fd, is_sending) = (socket.fd(), socket.send.is_some());
+            if self.patience.is_over(id, &mut socket.progress, fd, is_sending, now) {
+                let peer = socket.stream.peer_addr().map_or("a peer".into(), |peer| peer.to_string());
+                log::warn!("{peer} reads nothing of what is sent to it: the connection is closed");
+                let before = std::mem::replace(&mut socket.peer, Peer::Lost);
+                return Some(self.settle_and_report(id, before, now, ring));
+            }
+        }
+        None
+    }
+
     /// Gives up sockets whose time to flush or to linger is over.
     pub fn expire(&mut self, now: u64, ring: &mut Ring<'_>) {
         while let Some(id) = pop_due(&mut self.flushing, now) {
@@ -276,15 +309,16 @@ impl Sockets {
         }
     }
 
-    /// When [`Sockets::expire`] has something to do next.
+    /// When [`Sockets::expire`] or [`Sockets::next_stuck`] has something to do next.
     pub fn due(&self) -> Option<u64> {
         let fronts = [self.flushing.front(), self.lingering.front()];
-        fronts.into_iter().flatten().map(|&(due, _)| due).min()
+        fronts.into_iter().flatten().map(|&(due, _)| due).chain(self.patience.due()).min()
     }
 
     fn finish_send(&mut self, id: SocketId, now: u64, ring: &mut Ring<'_>) -> Event {
         let socket = &mut self.table[id];
         let batch = socket.send.take().expect("a completed send was in flight").finish(&mut self.spare);
+        socket.progress.sends = socket.progress.sends.wrapping_add(1);
         let event = if socket.phase == Phase::Open { Event::Sent(socket.conn, batch) } else { Event::Nothing };
         self.settle(id, now, ring);
         event

@@ -134,7 +134,7 @@ fn address(broker: &Broker) -> String {
     authority.to_owned()
 }
 
-const FLAGS: [&str; 29] = [
+const FLAGS: [&str; 30] = [
     "--config",
     "--definitions",
     "--default-user",
@@ -143,6 +143,7 @@ const FLAGS: [&str; 29] = [
     "--default-vhost",
     "--loopback-users",
     "--handshake-timeout",
+    "--send-timeout",
     "--backlog",
     "--listen",
     "--shards",

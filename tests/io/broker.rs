@@ -110,6 +110,25 @@ fn a_consumer_that_pauses_gets_everything() {
 }
 
 #[test]
+fn a_client_that_reads_nothing_is_let_go_and_what_it_held_comes_back() {
+    let broker = Running::start(Config { send_timeout_ms: 400, ..Config::default() });
+    let mut owner = Client::open(broker.address());
+    owner.consume("other"); // a client that is only quiet stays
+    let mut silent = Client::open(broker.address());
+    silent.call(1, "queue.declare", &[("queue", Value::text("held")), ("exclusive", Value::Bool(true))]);
+    silent.expect("queue.declare-ok");
+    silent.call(1, "basic.consume", &[("queue", Value::text("held"))]);
+    let body = random_bytes(&mut Rng::seeded(1), 1 << 20);
+    (0..12).for_each(|_| owner.publish("held", &body));
+    let end = Instant::now() + Duration::from_secs(5);
+    while !owner.declares(&[("queue", Value::text("held"))]) {
+        assert!(Instant::now() < end, "it still has its queue");
+        thread::sleep(Duration::from_millis(50));
+    }
+    drop(silent);
+}
+
+#[test]
 fn the_last_words_to_a_client_that_talks_on_are_not_lost_to_a_reset() {
     let broker = Running::start(Config::default());
     for _ in 0..50 {
