@@ -168,6 +168,10 @@ pub const SOCKET_LINGER_MS: u64 = 1_000;
 pub const ACCEPT_BACKOFF_MS: u64 = 100;
 /// How long nothing more is said of connections that cannot be accepted, milliseconds.
 pub const ACCEPT_REPORT_MS: u64 = 10_000;
+/// How often a shard looks whether it is quiet, and, while memory is short, gives back what it does not use, milliseconds.
+pub const UPKEEP_MS: u64 = 1000;
+/// Completions in this time up to which a shard is quiet, count.
+pub const UPKEEP_QUIET_MAX: usize = 100;
 /// How often work of the log that found no descriptor is tried again, milliseconds.
 pub const DISK_RETRY_MS: u64 = 200;
 /// How long a starting broker tries to get a taken address, milliseconds: that of one just killed is free some 15 ms later.

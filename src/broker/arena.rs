@@ -169,6 +169,11 @@ impl Arena {
         self.memory.trim();
     }
 
+    /// All the memory that is not in use is excess, until there is a burst again.
+    pub fn give_back(&mut self) {
+        self.memory.give_back();
+    }
+
     /// Whether nobody should let more messages wait until memory is prepared.
     #[inline]
     pub fn is_short(&self) -> bool {

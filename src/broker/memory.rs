@@ -11,7 +11,8 @@
 //! milliseconds where a hypervisor has to find it first. A shard that did this itself would keep all its connections waiting. So it says in
 //! time which memory it is going to use, and its driver has the kernel prepare it beside the shard's work. Who publishes faster than memory
 //! can be had waits ([`Memory::is_short`]); everybody else goes on. For the same reason memory that was used goes back to the system little by
-//! little: who has had a deep queue is likely to have one again.
+//! little: who has had a deep queue is likely to have one again. All of it goes, and soon, when the shard is quiet or memory is short
+//! ([`Memory::give_back`]).
 
 use std::ops::{Deref, DerefMut};
 
@@ -36,7 +37,6 @@ pub enum Block {
 pub type Wish = (usize, usize);
 
 /// The chunks that are not in use.
-#[derive(Default)]
 pub struct Memory {
     /// Touched before, or prepared.
     ready: Vec<Box<Chunk>>,
@@ -45,12 +45,21 @@ pub struct Memory {
     /// The wish has not been told yet.
     wish: Option<Wish>,
     in_use: usize,
+    /// Chunks that are ready and no excess, until there is a burst again.
+    kept: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory { ready: Vec::new(), preparing: None, wish: None, in_use: 0, kept: ARENA_CHUNKS_KEPT }
+    }
 }
 
 impl Memory {
     /// A chunk to use: one that is ready, or else one that will be touched as it is used.
     pub fn take(&mut self) -> Box<Chunk> {
         self.in_use += 1;
+        self.kept = ARENA_CHUNKS_KEPT;
         let chunk = self.ready.pop().unwrap_or_else(bytemuck::allocation::zeroed_box);
         self.prepare_ahead();
         chunk
@@ -64,13 +73,19 @@ impl Memory {
 
     /// Whether more is kept than is worth it for ever, so that [`Memory::trim`] should be called some times per second.
     pub fn has_excess(&self) -> bool {
-        self.ready.len() > ARENA_CHUNKS_KEPT
+        self.ready.len() > self.kept
     }
 
-    /// Gives a small part of the excess back to the system.
+    /// Gives a part of the excess back to the system.
     pub fn trim(&mut self) {
-        let excess = self.ready.len().saturating_sub(ARENA_CHUNKS_KEPT);
-        self.ready.truncate(self.ready.len() - excess.div_ceil(TRIM_SHARE));
+        let excess = self.ready.len().saturating_sub(self.kept);
+        let share = if self.kept == 0 { TRIM_SHARE_QUIET } else { TRIM_SHARE };
+        self.ready.truncate(self.ready.len() - excess.div_ceil(share));
+    }
+
+    /// There is no next burst in sight: from now on all that is ready is excess.
+    pub fn give_back(&mut self) {
+        self.kept = 0;
     }
 
     /// What is to be prepared, if there is something new; [`Memory::on_prepared`] follows.
@@ -132,6 +147,8 @@ impl DerefMut for Block {
 
 /// The part of the excess that goes back at a time. (With a trim every 50 ms half of it is back after nine seconds.)
 const TRIM_SHARE: usize = 256;
+/// The same if nothing is to be kept: half of it is back after 300 ms.
+const TRIM_SHARE_QUIET: usize = 8;
 
 const _: () = assert!(align_of::<Chunk>() == ARENA_CHUNK_SIZE && size_of::<Chunk>() == ARENA_CHUNK_SIZE);
 
@@ -181,5 +198,19 @@ mod tests {
         assert_eq!(memory.kept(), ARENA_CHUNKS_KEPT * ARENA_CHUNK_SIZE);
         memory.trim();
         assert_eq!(memory.kept(), ARENA_CHUNKS_KEPT * ARENA_CHUNK_SIZE);
+    }
+
+    #[test]
+    fn all_goes_back_soon_if_it_is_to() {
+        let mut memory = Memory::default();
+        let chunks: Vec<_> = (0..300).map(|_| memory.take()).collect();
+        chunks.into_iter().for_each(|chunk| memory.give(chunk));
+        memory.on_prepared();
+        memory.give_back();
+        let trims = std::iter::from_fn(|| memory.has_excess().then(|| memory.trim())).count();
+        assert!(memory.kept() == 0 && trims < 60, "{trims} trims");
+        let chunk = memory.take();
+        memory.give(chunk);
+        assert!(!memory.has_excess(), "it is kept for the next time");
     }
 }

@@ -26,7 +26,7 @@ use super::direct::Brought;
 use super::disk::{Disk, Done};
 use super::disk_worker::Finished;
 use super::listener::Listeners;
-use super::memory;
+use super::memory::{self, Upkeep};
 use super::process;
 use super::receive::{Pace, Pools, Way};
 use super::ring::Ring;
@@ -86,6 +86,7 @@ pub struct Driver<'r> {
     heard: (usize, Option<SocketId>),
     spin: Spin,
     statistics: Statistics,
+    upkeep: Upkeep,
 }
 
 /// The end has begun.
@@ -121,6 +122,7 @@ impl<'r> Driver<'r> {
             busy: false,
             heard: (0, None),
             spin: Spin::new(around.spin),
+            upkeep: Upkeep::default(),
         }
     }
 
@@ -131,6 +133,7 @@ impl<'r> Driver<'r> {
             let completions = self.ring.refresh().min(limits::TURN_COMPLETIONS_MAX);
             self.begin_turn();
             self.complete(completions);
+            self.upkeep.count(completions, self.now);
             self.expire();
             if completions > 0 {
                 self.now = self.clock.now_ms(); // mail may be younger than the turn
@@ -269,6 +272,10 @@ impl<'r> Driver<'r> {
         }
         self.listeners.expire(self.now, &mut self.ring);
         self.disk.expire(self.now, &mut self.ring);
+        if self.upkeep.is_time(self.now, self.shard.alarms().get().low_on_memory()) {
+            self.shard.give_memory_back();
+            memory::give_back();
+        }
     }
 
     fn carry_out(&mut self) {
@@ -312,7 +319,10 @@ impl<'r> Driver<'r> {
     /// Until the next timer of the shard or of its sockets; `None`: until something happens.
     fn sleep(&self, shard_due: Option<u64>) -> Option<Duration> {
         let ending = self.stopping.as_ref().map(|_| self.now + STOPPING_LOOK_MS);
-        let due = [shard_due, self.sockets.due(), self.listeners.due(), self.disk.due(), ending].into_iter().flatten().min()?;
+        let due = [shard_due, self.sockets.due(), self.listeners.due(), self.disk.due(), self.upkeep.due(), ending]
+            .into_iter()
+            .flatten()
+            .min()?;
         Some(Duration::from_micros(due.saturating_mul(1000).saturating_sub(self.clock.now_us())))
     }
 

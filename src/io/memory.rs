@@ -1,4 +1,9 @@
-//! The memory of the process: an allocator that gives huge pages to who asks for them, and their preparation beside a shard's work.
+//! The memory of the process: an allocator that gives huge pages to who asks for them, their preparation beside a shard's work, and the return
+//! of what is not used any more.
+//!
+//! mimalloc keeps what was freed for the next allocation, and looks for memory to return only when it allocates. After a burst that would be never,
+//! and the memory alarm, which goes by what the process has, would stay on with nothing in the broker. So a shard that has become quiet returns
+//! what its thread does not use, and while memory is short every shard does, once per second ([`Upkeep`]).
 
 use std::alloc::{GlobalAlloc, Layout};
 
@@ -7,6 +12,7 @@ use mimalloc::MiMalloc;
 
 use super::ring::Ring;
 use super::token::Token;
+use crate::base::limits::{UPKEEP_MS, UPKEEP_QUIET_MAX};
 
 /// The program's allocator: mimalloc, except for what is aligned like a huge page. That is mapped by itself, is one if the system has any, and
 /// goes back to the system at once.
@@ -101,6 +107,55 @@ pub fn prepare(address: usize, len: usize, ring: &mut Ring<'_>) {
     unsafe { ring.push(&prepare.build().user_data(Token::Prepare.encode())) };
 }
 
+/// Returns all memory to the system that this thread has freed, and what others have returned to the allocator.
+pub fn give_back() {
+    // SAFETY: the function may be called by any thread at any time.
+    unsafe { mi_collect(true) };
+}
+
+unsafe extern "C" {
+    /// mimalloc's: frees what the calling thread holds on to; if `force`, returns all free memory to the system.
+    fn mi_collect(force: bool);
+}
+
+/// Decides when a shard gives back memory that it does not use: when it has become quiet, and all the time while memory is short.
+#[derive(Debug, Default)]
+pub struct Upkeep {
+    /// The next look; none: nothing has happened since it was quiet.
+    due: Option<u64>,
+    /// Completions since the last look.
+    completions: usize,
+    /// It was quiet at the last look.
+    quiet: bool,
+}
+
+impl Upkeep {
+    /// So much was complete in a turn.
+    #[inline]
+    pub fn count(&mut self, completions: usize, now: u64) {
+        self.completions += completions;
+        if completions > 0 && self.due.is_none() {
+            self.due = Some(now + UPKEEP_MS);
+        }
+    }
+
+    /// When to look next.
+    pub fn due(&self) -> Option<u64> {
+        self.due
+    }
+
+    /// Whether memory is to be given back now.
+    pub fn is_time(&mut self, now: u64, is_short: bool) -> bool {
+        if self.due.is_none_or(|due| due > now) {
+            return false;
+        }
+        let quiet = std::mem::take(&mut self.completions) <= UPKEEP_QUIET_MAX;
+        let is_at_rest = std::mem::replace(&mut self.quiet, quiet) && quiet;
+        self.due = (!is_at_rest || is_short).then_some(now + UPKEEP_MS);
+        is_at_rest || is_short
+    }
+}
+
 /// The size of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 
@@ -141,6 +196,25 @@ mod tests {
 
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, HUGE_PAGE).expect("a layout")
+    }
+
+    #[test]
+    fn a_shard_that_has_become_quiet_gives_back_once() {
+        let mut upkeep = Upkeep::default();
+        assert!(upkeep.due().is_none() && !upkeep.is_time(0, true));
+        upkeep.count(1000, 5);
+        let times: Vec<u64> = (0..20_000).filter(|&now| upkeep.is_time(now, false)).collect();
+        assert_eq!((times, upkeep.due()), (vec![5 + 3 * UPKEEP_MS], None));
+    }
+
+    #[test]
+    fn while_memory_is_short_it_is_given_back_again_and_again() {
+        let mut upkeep = Upkeep::default();
+        let times = (0..10 * UPKEEP_MS).filter(|&now| {
+            upkeep.count(10, now);
+            upkeep.is_time(now, true)
+        });
+        assert_eq!(times.count(), 9);
     }
 
     #[test]

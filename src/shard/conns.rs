@@ -67,6 +67,11 @@ impl Conns {
         }
     }
 
+    /// Gives back the memory that is kept for the next output.
+    pub fn give_back(&mut self) {
+        self.spare = Vec::new();
+    }
+
     /// All ids, for what concerns every connection.
     pub fn ids(&self) -> Vec<ConnId> {
         self.table.iter().map(|(id, _)| id).collect()

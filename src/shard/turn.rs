@@ -4,6 +4,7 @@ use super::lifetime::Timer;
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::{ARENA_TRIM_MS, PURGE_BUDGET};
+use crate::contract::Receipts;
 
 /// What the driver needs to know after a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +63,17 @@ impl Shard {
             self.arena.trim();
         }
         Some(self.trim_due)
+    }
+
+    /// The shard is quiet, or memory is short: it gives back what it has kept for the next burst; of the arena's in the turns to come.
+    pub fn give_memory_back(&mut self) {
+        self.arena.give_back();
+        self.conns.give_back();
+        self.store.give_back();
+        (self.over, self.stored, self.receipts) = (Vec::new(), Vec::new(), Receipts::default());
+        self.due.shrink_to(0);
+        self.log_waits.shrink_to(0);
+        self.deeds.shrink_to(0);
     }
 
     /// Tells the connections which alarms are on, if that has changed; those that were blocked go on when none is.

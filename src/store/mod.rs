@@ -283,6 +283,11 @@ impl Store {
         self.writer.durable()
     }
 
+    /// Gives back the memory that is kept for the next writes.
+    pub fn give_back(&mut self) {
+        self.writer.give_back();
+    }
+
     /// Whether anything that was appended or settled is not on the disk yet.
     pub fn is_dirty(&self) -> bool {
         self.writer.staged() > 0 || !self.settled.is_empty()

@@ -138,6 +138,11 @@ impl Writer {
         Some(write)
     }
 
+    /// Gives back the buffers that are kept for the next batches.
+    pub fn give_back(&mut self) {
+        self.spare = Vec::new();
+    }
+
     /// The write is on the disk.
     pub fn on_written(&mut self, write: Write) {
         assert!(self.writing, "a write ends that was begun");

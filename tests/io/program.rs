@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::support::value::Value;
 
 /// A directory of its own, removed at the end.
 struct Scratch(PathBuf);
@@ -47,6 +48,13 @@ impl Running {
     /// Descriptors that it has open.
     fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a process of ours").count()
+    }
+
+    /// Its memory, bytes.
+    fn memory(&self) -> usize {
+        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("a process of ours");
+        let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
+        pages * 4096
     }
 
     /// From now on it may open no more than so many; how many it has does not matter.
@@ -182,6 +190,39 @@ fn a_log_without_descriptors_waits_for_some() {
         (0..60).for_each(|_| publisher.publish_persistent("log", &[7; 1 << 20]));
     });
     publisher.await_confirms(60);
+}
+
+#[test]
+fn memory_goes_back_after_a_burst() {
+    let scratch = Scratch::new("memory");
+    let running = Running::start(&scratch);
+    let mut client = Client::open(running.address);
+    client.call(1, "queue.declare", &[("queue", Value::text("burst"))]);
+    client.expect("queue.declare-ok");
+    client.call(1, "confirm.select", &[]);
+    client.expect("confirm.select-ok");
+    let before = running.memory();
+    for is_consumed in [true, false] {
+        (0..200).for_each(|_| client.publish("burst", &[7; 1 << 20]));
+        (0..10).for_each(|_| client.publish("burst", &[7; 16 << 20]));
+        (0..200_000).for_each(|_| client.publish("burst", &[7; 100]));
+        client.await_confirms(if is_consumed { 200_210 } else { 400_420 });
+        assert!(running.memory() > before + (300 << 20), "all of it is in memory");
+        if is_consumed {
+            let mut consumer = Client::open(running.address);
+            consumer.call(1, "basic.consume", &[("queue", Value::text("burst")), ("no_ack", Value::Bool(true))]);
+            consumer.expect("basic.consume-ok");
+            (0..200_210).for_each(|_| _ = consumer.delivery());
+        } else {
+            client.call(1, "queue.delete", &[("queue", Value::text("burst"))]);
+            client.expect("queue.delete-ok");
+        }
+        let end = Instant::now() + Duration::from_secs(10);
+        while running.memory() > before + (30 << 20) {
+            assert!(Instant::now() < end, "{} MiB of memory are in use, before it were {}", running.memory() >> 20, before >> 20);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
 }
 
 /// Descriptors that are left for what the broker opens now and then, at least.
