@@ -135,10 +135,12 @@ impl Shard {
         ShardId((self.ledger.made % u64::from(self.config.shards)) as u16)
     }
 
-    /// Shard 0: the others hear of the changes that the disk has. (Before, no publisher of theirs may be promised anything on the strength of them.)
+    /// Shard 0: the others hear of the changes that the disk has, and so does the log here: what it has of a queue must not be known before the queue
+    /// is. (Before, no publisher of theirs may be promised anything on the strength of them.)
     pub(super) fn on_catalog_durable(&mut self) {
         let durable = self.catalog_log.durable();
         while let Some((_, change)) = self.unheard.pop_front_if(|(record, _)| *record <= durable) {
+            change.number().inspect(|number| self.store.know_below(number + 1));
             for link in self.links.iter_mut().flatten() {
                 link.stage(Mail::Apply(change.clone()));
             }

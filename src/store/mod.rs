@@ -70,6 +70,8 @@ pub struct Store {
     ops: VecDeque<Op>,
     /// What is damaged is left out instead of refused.
     accept_loss: bool,
+    /// The catalog's files have every queue of a lower number: nothing is written of others.
+    known: u64,
     /// Something came to the disk or was dropped: dead segments may be found.
     has_news: bool,
     /// Working memory of `append`.
@@ -131,6 +133,7 @@ impl Store {
             retiring: Retiring::default(),
             ops: VecDeque::new(),
             accept_loss: false,
+            known: u64::MAX,
             has_news: true,
             placements: Vec::new(),
         }
@@ -204,6 +207,16 @@ impl Store {
         self.found.keys().copied()
     }
 
+    /// Queues of this number or a higher one of which a restart has found messages that live: number, a segment that has some, and how many.
+    pub fn found_from(&self, number: u64) -> impl Iterator<Item = (u64, u32, u64)> {
+        let is_asked_for = move |queue: u64| !format::is_fleeting(queue) && format::split_number(queue).0 >= number;
+        self.found.iter().filter(move |(queue, _)| is_asked_for(**queue)).filter_map(|(&queue, log)| {
+            let living = log.extents.iter().filter(|extent| extent.live > 0);
+            let count = living.clone().map(|extent| u64::from(extent.live)).sum();
+            Some((queue, living.into_iter().next()?.segment, count))
+        })
+    }
+
     /// Whether a restart has found anything of the queue of this number.
     pub fn has_found(&self, number: u64) -> bool {
         self.found.contains_key(&number)
@@ -243,6 +256,7 @@ impl Store {
             gained += more;
             if is_new {
                 self.segments.has_queue(segment, placed.slot);
+                self.writer.has_queue(if format::is_fleeting(log.number) { 0 } else { format::split_number(log.number).0 });
             }
         }
         self.segments.added(&self.placements, contents.len() as u32, flags & TRANSIENT != 0, (at, len as u32), gained);
@@ -309,6 +323,11 @@ impl Store {
         (self.segments.size(), self.segments.live_bytes())
     }
 
+    /// The catalog's files have, from now on, every queue of a lower number than this; before this is said, all that there are.
+    pub fn know_below(&mut self, number: u64) {
+        self.known = number;
+    }
+
     /// Whether a write is under way.
     pub fn is_writing(&self) -> bool {
         self.writer.is_writing()
@@ -338,7 +357,7 @@ impl Store {
             self.begin_batch();
             self.close_batch();
         }
-        if let Some(write) = self.writer.next(|segment| self.segments.is_ready(segment)) {
+        if let Some(write) = self.writer.next(|write| self.segments.is_ready(write.segment) && write.newest_queue < self.known) {
             self.ops.push_back(Op::Write(write));
         }
     }

@@ -25,6 +25,8 @@ pub struct Write {
     pub buffer: Aligned,
     /// The number of the batch that this is.
     pub batch: u64,
+    /// The highest number of a queue that got its first message in the segment here; the catalog's files must have it before.
+    pub newest_queue: u64,
 }
 
 /// The writes of a log.
@@ -35,6 +37,7 @@ pub struct Writer {
     buffer: Aligned,
     /// Its number.
     number: u64,
+    newest_queue: u64,
     closed: VecDeque<Write>,
     closed_bytes: usize,
     writing: bool,
@@ -49,6 +52,7 @@ impl Default for Writer {
             place: 0,
             buffer: Aligned::default(),
             number: 1,
+            newest_queue: 0,
             closed: VecDeque::new(),
             closed_bytes: 0,
             writing: false,
@@ -117,6 +121,11 @@ impl Writer {
         (self.segment, at, self.buffer.extend(len))
     }
 
+    /// The batch that fills has messages of a queue that had none in the segment.
+    pub fn has_queue(&mut self, number: u64) {
+        self.newest_queue = self.newest_queue.max(number);
+    }
+
     /// Closes the batch that fills, if there is one.
     pub fn close(&mut self, segments: &mut Segments) {
         if self.buffer.is_empty() {
@@ -127,13 +136,14 @@ impl Writer {
         format::write_batch(buffer.blocks_mut(), self.segment, self.number);
         segments.grow(buffer.len() as u64);
         self.closed_bytes += buffer.len();
-        self.closed.push_back(Write { segment: self.segment, place: self.place, buffer, batch: self.number });
+        let newest_queue = std::mem::take(&mut self.newest_queue);
+        self.closed.push_back(Write { segment: self.segment, place: self.place, buffer, batch: self.number, newest_queue });
         self.number += 1;
     }
 
-    /// The next write, if the file of its segment is ready. Until it is on the disk there is no other.
-    pub fn next(&mut self, is_ready: impl Fn(u32) -> bool) -> Option<Write> {
-        let write = self.closed.pop_front_if(|write| is_ready(write.segment))?;
+    /// The next write, if it may be done already. Until it is on the disk there is no other.
+    pub fn next(&mut self, may_be_done: impl Fn(&Write) -> bool) -> Option<Write> {
+        let write = self.closed.pop_front_if(|write| may_be_done(write))?;
         self.writing = true;
         Some(write)
     }

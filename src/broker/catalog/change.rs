@@ -84,6 +84,15 @@ impl Change {
         }
     }
 
+    /// The number of the durable queue that it makes.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            Change::DeclareQueue { spec, number, .. } if spec.durable => Some(*number),
+            Change::DeclareExchange { spec, room: Some(Room { number, .. }), .. } if spec.durable => Some(*number),
+            _ => None,
+        }
+    }
+
     /// A durable queue that it makes gets the next number.
     pub fn numbered(mut self, next: &mut u64) -> Change {
         if let Some((_, number)) = self.place() {
