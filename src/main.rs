@@ -71,9 +71,10 @@ fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     shard::keep_secrets(&mut shards, process::random);
     let mut found = storage::find(&config)?;
     definitions::load(&config, &mut found)?;
+    let node_id = data_dir.node_id()?;
     shard::restore(&mut shards, found);
     let broker = Broker::start(&config, shards)?;
-    announce(&config, &data_dir, &broker);
+    announce(&config, &node_id, &broker);
     let signal = signals.wait();
     log::info!("{signal}: closing connections");
     signals.unblock();
@@ -121,9 +122,9 @@ fn report(result: Result<(), StartError>) -> ExitCode {
     }
 }
 
-fn announce(config: &Config, data_dir: &DataDir, broker: &Broker) {
+fn announce(config: &Config, node_id: &str, broker: &Broker) {
     let pinned = if config.cpus.is_empty() { "not pinned".into() } else { format!("on CPUs {:?}", config.cpus) };
-    log::info!("RingMQ {} node {} in {}", env!("CARGO_PKG_VERSION"), data_dir.node_id(), config.data_dir.display());
+    log::info!("RingMQ {} node {} in {}", env!("CARGO_PKG_VERSION"), node_id, config.data_dir.display());
     log::info!("{} shards, {pinned}", config.shards);
     for address in broker.addresses() {
         log::info!("listening for AMQP 0-9-1 on {address}");

@@ -94,7 +94,7 @@ pub struct Flags {
     #[arg(long, value_name = "sync|os", default_value = "sync", value_parser = durability)]
     pub durability: Durability,
 
-    /// Start although the log is damaged, and lose what is
+    /// Start although files of the data directory are damaged or missing, without what they held
     #[arg(long)]
     pub accept_log_loss: bool,
 

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! lock       empty; locked (flock) while a broker runs, so that a second one on the same directory is refused
-//! node-id    32 hexadecimal digits, drawn when the directory is first used: the broker's identity across restarts
+//! node-id    32 hexadecimal digits, drawn when a broker is founded, once its catalog is there: its identity across restarts
 //! ```
 
 use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StartError;
 use super::process;
@@ -18,7 +18,7 @@ use super::process;
 #[derive(Debug)]
 pub struct DataDir {
     _lock: File,
-    node_id: String,
+    node_id: PathBuf,
 }
 
 impl DataDir {
@@ -29,13 +29,15 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<DataDir, StartError> {
         fs::create_dir_all(path).map_err(|error| StartError(format!("data directory {} cannot be created: {error}", path.display())))?;
         let lock = lock(path)?;
-        let node_id = node_id(&path.join("node-id"))?;
-        Ok(DataDir { _lock: lock, node_id })
+        Ok(DataDir { _lock: lock, node_id: path.join("node-id") })
     }
 
-    /// Who this broker is, across restarts.
-    pub fn node_id(&self) -> &str {
-        &self.node_id
+    /// Who this broker is, across restarts. It is drawn if nobody has asked before.
+    ///
+    /// # Errors
+    /// One sentence if it cannot be read or written.
+    pub fn node_id(&self) -> Result<String, StartError> {
+        node_id(&self.node_id)
     }
 }
 
@@ -72,7 +74,7 @@ fn node_id(path: &Path) -> Result<String, StartError> {
     match fs::read_to_string(path) {
         Ok(text) if is_node_id(text.trim_end()) => Ok(text.trim_end().to_string()),
         Ok(_) => Err(StartError(format!(
-            "{} does not hold 32 hexadecimal digits: restore it, or delete it to start as a new node",
+            "{} does not hold 32 hexadecimal digits: restore it, or delete it to have a new one drawn",
             path.display()
         ))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -113,9 +115,9 @@ mod tests {
         let first = DataDir::open(&path).expect("created");
         let refusal = DataDir::open(&path).expect_err("locked").to_string();
         assert!(refusal.contains("in use by another broker"), "{refusal}");
-        let id = first.node_id().to_string();
+        let id = first.node_id();
         drop(first);
-        assert_eq!(DataDir::open(&path).expect("free again").node_id(), id);
+        assert!(id.is_ok() && DataDir::open(&path).expect("free again").node_id() == id);
     }
 
     #[test]
@@ -127,9 +129,9 @@ mod tests {
     #[test]
     fn what_is_no_directory_and_no_identity_is_refused() {
         let scratch = Scratch::new();
-        drop(DataDir::open(scratch.path()).expect("created"));
+        let data_dir = DataDir::open(scratch.path()).expect("created");
         fs::write(scratch.join("node-id"), "me").expect("written");
-        assert!(DataDir::open(scratch.path()).expect_err("no identity").to_string().contains("32 hexadecimal digits"));
+        assert!(data_dir.node_id().expect_err("no identity").to_string().contains("32 hexadecimal digits"));
         let below_a_file = scratch.join("node-id/dir");
         assert!(DataDir::open(&below_a_file).expect_err("no directory").to_string().contains("cannot be created"));
     }

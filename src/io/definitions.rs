@@ -4,7 +4,7 @@
 //! storage::find ─ Found ─ found a new broker ─ files ─ definitions::import ─▶ Found; the catalog written anew, in one piece
 //! ```
 //!
-//! A crash leaves the catalog as it was before or as it is behind all files. A hash of the files stands in the catalog, so that they can be left alone
+//! A new broker is founded in the same way: its catalog is there before its name is. A crash leaves the catalog as it was before or as it is behind all files. A hash of the files stands in the catalog, so that they can be left alone
 //! while they are the same: what operators have deleted since stays so.
 
 use std::fs;
@@ -14,12 +14,12 @@ use sha2::{Digest, Sha256};
 
 use super::fetch::fetch;
 use super::storage::{self, unusable};
-use super::{StartError, conf_files, data_dir::DataDir, process};
+use super::{StartError, catalog_files, conf_files, data_dir::DataDir, process};
 use crate::base::limits;
 use crate::broker::catalog::{Catalog, Change, Saved, defaults};
+use crate::config::Config;
 use crate::config::defaults::Defaults;
 use crate::config::source::{ClientTls, Source};
-use crate::config::{Config, Founding};
 use crate::contract::Command;
 use crate::definitions::{self, Definitions, Homes, Imported};
 use crate::shard::Found;
@@ -32,9 +32,6 @@ use crate::shard::Found;
 pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
     let is_new = found.catalog_log.is_empty();
     defaults::check(&config.defaults).map_err(StartError)?;
-    if is_new && config.definitions.is_empty() && config.founding == Founding::default() && config.defaults.is_empty() {
-        return Ok(());
-    }
     if is_new {
         found.catalog = if config.definitions.is_empty() { founding(config) } else { Vec::new() };
     }
@@ -43,7 +40,7 @@ pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
         log::warn!("the definitions name no user: nobody can log in");
     }
     if changed {
-        storage::write_catalog(&config.data_dir, found).map_err(|error| unusable(&config.data_dir, &error))?;
+        storage::write_catalog(&config.data_dir, found)?;
     }
     Ok(())
 }
@@ -64,7 +61,7 @@ pub fn export(data_dir: &Path) -> Result<String, StartError> {
         return Err(StartError(format!("{} is no data directory: give the one of a broker", data_dir.display())));
     }
     let _ours = DataDir::open(data_dir)?;
-    let catalog = Catalog::restored(&storage::find_catalog(data_dir)?.0);
+    let catalog = Catalog::restored(&catalog_files::read(data_dir, false)?.records);
     Ok(definitions::export(&catalog).write())
 }
 
@@ -151,6 +148,7 @@ const HASH: &str = "internal_imported_definitions_hash";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Founding;
     use crate::config::defaults::DefaultUser;
     use crate::io::scratch::Scratch;
     use crate::shard::Stop;

@@ -75,7 +75,8 @@ struct Hand {
     bell: Arc<Bell>,
     /// Files of deleted segments, to be used again.
     spare: Vec<PathBuf>,
-    catalog: Option<(u32, File)>,
+    /// The open copies of the catalog's log, and their generation.
+    catalog: Option<(u32, [File; 2])>,
 }
 
 impl Worker {
@@ -206,34 +207,44 @@ impl Hand {
     fn write_catalog(&mut self, op: &CatalogOp) -> io::Result<()> {
         match op {
             CatalogOp::Append(generation, bytes) => {
-                let file = match &mut self.catalog {
-                    Some((open, file)) if open == generation => file,
-                    catalog => {
-                        let file = File::options().append(true).create(true).open(catalog_path(&self.directory, *generation))?;
-                        sync_directory(&self.directory)?;
-                        &mut catalog.insert((*generation, file)).1
-                    }
+                let files = match &mut self.catalog {
+                    Some((open, files)) if open == generation => files,
+                    catalog => &mut catalog.insert((*generation, open_catalog(&self.directory, *generation)?)).1,
                 };
-                let before = file.metadata()?.len();
-                // What was written of it would stand in front of the next try.
-                file.write_all(bytes).inspect_err(|_| drop(file.set_len(before)))?;
-                file.sync_data()
+                append(files, bytes)
             }
             CatalogOp::Replace(generation, bytes) => {
-                write_whole(&catalog_path(&self.directory, *generation), bytes)?;
                 self.catalog = None;
-                fs::remove_file(catalog_path(&self.directory, generation - 1)).or_else(|error| match error.kind() {
-                    io::ErrorKind::NotFound => Ok(()),
-                    _ => Err(error),
+                catalog_paths(&self.directory, *generation).iter().try_for_each(|path| write_whole(path, bytes))?;
+                catalog_paths(&self.directory, generation - 1).iter().try_for_each(|old| match fs::remove_file(old) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
                 })
             }
         }
     }
 }
 
-/// A file of the catalog's log.
-pub fn catalog_path(directory: &Path, generation: u32) -> PathBuf {
-    directory.join(format!("catalog-{generation}"))
+fn open_catalog(directory: &Path, generation: u32) -> io::Result<[File; 2]> {
+    let open = |path| File::options().append(true).create(true).open(path);
+    let [one, other] = catalog_paths(directory, generation).map(open);
+    let files = [one?, other?];
+    sync_directory(directory)?;
+    Ok(files)
+}
+
+/// Appends to both copies; none keeps a part of what found no room, which would stand in front of the next try.
+fn append(files: &mut [File; 2], bytes: &[u8]) -> io::Result<()> {
+    let [one, other] = &*files;
+    let before = [one.metadata()?.len(), other.metadata()?.len()];
+    let written = files.iter_mut().try_for_each(|file| file.write_all(bytes));
+    written.inspect_err(|_| files.iter().zip(before).for_each(|(file, before)| drop(file.set_len(before))))?;
+    files.iter().try_for_each(File::sync_data)
+}
+
+/// The two copies of the catalog's log.
+pub fn catalog_paths(directory: &Path, generation: u32) -> [PathBuf; 2] {
+    ["a", "b"].map(|copy| directory.join(format!("catalog-{generation}.{copy}")))
 }
 
 /// Writes a file under another name first, so that a crash leaves the old one or the new one.

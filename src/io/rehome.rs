@@ -1,7 +1,7 @@
 //! Fewer shards than before: queues of shards that are no more get a new home, and their messages move to its log.
 //!
 //! ```text
-//! 1  numbers for the moved queues are set aside           in the catalog's log
+//! 1  numbers for the moved queues are set aside           in the catalog's log, written anew
 //! 2  their messages are copied, under the new numbers     to the logs of the new homes
 //! 3  the catalog is written anew with homes and numbers   from here on the copies count
 //! 4  the logs of the shards that are no more are deleted
@@ -10,13 +10,13 @@
 //! A crash before 3 leaves copies under numbers that nobody will ever know, which the next start drops; one behind it leaves logs of queues
 //! that live elsewhere. More shards than before need nothing: queues stay where they are, new ones live everywhere.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::StartError;
 use super::disk::{segment_path, shard_directory};
-use super::disk_worker::{catalog_path, fill, sync_directory, write_at, write_index};
+use super::disk_worker::{fill, sync_directory, write_at, write_index};
 use super::storage::{self, unusable};
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
@@ -26,7 +26,6 @@ use crate::broker::catalog::{Catalog, Saved};
 use crate::config::Config;
 use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
-use crate::store::catalog_log;
 use crate::store::format::{level_number, split_number};
 use crate::store::{Op, Opened, Placed, Store};
 
@@ -46,11 +45,11 @@ struct Copied {
     body: Vec<u8>,
 }
 
-/// Moves the queues of shards that `config` does not have any more.
+/// Moves the queues of shards that `config` does not have any more. The catalog has given queues numbers below `next_number`.
 ///
 /// # Errors
 /// One sentence: a file cannot be read or written.
-pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(), StartError> {
+pub fn rehome(config: &Config, found: &mut Found, next_number: u64) -> Result<(), StartError> {
     let gone = storage::shard_directories(&config.data_dir)?.into_iter().filter(|shard| shard.0 >= config.shards);
     let gone: Vec<ShardId> = gone.collect();
     if gone.is_empty() {
@@ -67,14 +66,12 @@ pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(),
             (queue.addr.home, Move { from: queue.number, to, home })
         })
         .collect();
-    let next = Saved::NextNumber(first + moves.len() as u64);
-    let record = catalog_log::records(generation, [next.encode(&catalog)].iter());
-    append(&catalog_path(&config.data_dir, generation), &record).map_err(failed)?;
-    found.catalog.push(next);
+    found.catalog.push(Saved::NextNumber(first + moves.len() as u64));
+    storage::write_catalog(&config.data_dir, found)?;
     for &shard in &gone {
         let own: Vec<&Move> = moves.iter().filter(|(home, _)| *home == shard).map(|(_, one)| one).collect();
         log::info!("shard {} is no more: {} queues move", shard.0, own.len());
-        let mut source = storage::find_store(config, shard)?;
+        let mut source = storage::find_store(config, shard, next_number)?;
         let mut levels: Map<u64, Vec<u8>> = Map::default();
         source.found().map(split_number).for_each(|(queue, level)| levels.entry(queue).or_default().push(level));
         for one in own {
@@ -85,7 +82,7 @@ pub fn rehome(config: &Config, found: &mut Found, generation: u32) -> Result<(),
     }
     let moves: Map<u64, Move> = moves.into_iter().map(|(_, one)| (one.from, one)).collect();
     rename(found, &moves);
-    storage::write_catalog(&config.data_dir, found).map_err(failed)?;
+    storage::write_catalog(&config.data_dir, found)?;
     gone.iter().try_for_each(|&shard| fs::remove_dir_all(shard_directory(&config.data_dir, shard))).map_err(failed)
 }
 
@@ -161,10 +158,4 @@ fn rename(found: &mut Found, moves: &Map<u64, Move>) {
         let (queue, level) = split_number(*number);
         *number = moves.get(&queue).map_or(*number, |one| level_number(one.to, level));
     }
-}
-
-fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options().append(true).create(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -1,10 +1,14 @@
 //! What the data directory holds when the broker starts.
 //!
 //! ```text
-//! catalog-G          the catalog's log, generation G
+//! catalog-G.a, .b    two copies of the catalog's log, generation G (see `catalog_files`)
 //! stopped            which messages were delivered and came back, and how often, written when the broker stops in an orderly way
 //! shard-S/           the log of shard S: NNNNNNNNNN.log; *.spare, *.new: leftovers, deleted
+//! *.damaged          what a start with --accept-log-loss went on without: nothing reads it
 //! ```
+//!
+//! What is damaged or missing stops the start, with everything left as it is, and so do messages of queues that the catalog ought to know and does
+//! not: the log has messages of a queue only when the catalog's files have the queue.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,32 +16,34 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
+use super::catalog_files::{self, FoundCatalog};
 use super::disk::{segment_path, shard_directory};
-use super::disk_worker::{catalog_path, sync_directory, write_whole};
+use super::disk_worker::{sync_directory, write_whole};
 use super::rehome::rehome;
 use crate::base::ids::ShardId;
-use crate::broker::catalog::{Catalog, Saved};
+use crate::broker::catalog::Saved;
 use crate::config::Config;
 use crate::shard::{Found, Shard, Stop};
 use crate::store::Store;
-use crate::store::catalog_log::{self, CatalogLog, CatalogOp};
 use crate::store::format::{self, COUNTED, HEADER, Kind, SETTLED};
 use crate::store::recover::{Recovered, recover};
 
 /// Reads what there is for the shards of `config`.
 ///
 /// # Errors
-/// One sentence: a file cannot be read, or is damaged.
+/// One sentence: a file cannot be read, is damaged, or is missing.
 pub fn find(config: &Config) -> Result<Found, StartError> {
-    let (catalog, generation, len) = find_catalog(&config.data_dir)?;
+    let FoundCatalog { records: catalog, log: catalog_log, .. } = catalog_files::find(&config.data_dir, config.accept_log_loss)?;
+    let next_number = catalog.iter().map(Saved::next_number).max().unwrap_or(1);
     let stores: Result<Vec<Store>, StartError> = std::thread::scope(|scope| {
-        let find = |shard| scope.spawn(move || find_store(config, ShardId(shard)));
+        let find = |shard| scope.spawn(move || find_store(config, ShardId(shard), next_number));
         let threads: Vec<_> = (0..config.shards).map(find).collect();
         threads.into_iter().map(|thread| thread.join().expect("a panic ends the process")).collect()
     });
-    let (catalog_log, stopped) = (CatalogLog::new(generation, len), find_stop(&config.data_dir)?);
-    let mut found = Found { catalog, catalog_log, stores: stores?, stopped };
-    rehome(config, &mut found, generation)?;
+    let stores = stores?;
+    let stopped = find_stop(&config.data_dir)?;
+    let mut found = Found { catalog, catalog_log, stores, stopped };
+    rehome(config, &mut found, next_number)?;
     Ok(found)
 }
 
@@ -88,58 +94,26 @@ fn read_stop(records: &[u8]) -> Option<Stop> {
     Some(Stop { delivered: format::read_ranges(delivered.payload).collect(), counts: counts.unwrap_or_default() })
 }
 
-/// The catalog's records, the generation of its log, and how long that is.
+/// Writes what was found of the catalog as a new log, in one piece, and deletes the old one.
 ///
 /// # Errors
-/// One sentence: the log cannot be read, or was written by a newer version.
-pub fn find_catalog(data_dir: &Path) -> Result<(Vec<Saved>, u32, u64), StartError> {
-    let generations = list(data_dir, |name| name.strip_prefix("catalog-")?.parse::<u32>().ok())?;
-    let Some(&(generation, ref path)) = generations.last() else {
-        return Ok((Saved::read(std::iter::empty()).expect("nothing is unknown in nothing"), 1, 0));
-    };
-    let bytes = fs::read(path).map_err(|error| unusable(path, &error))?;
-    let (payloads, len) = catalog_log::read(&bytes, generation);
-    let records = Saved::read(payloads.into_iter());
-    let records = records.ok_or_else(|| StartError(format!("{} was written by a newer version: start that one", path.display())))?;
-    if len < bytes.len() as u64 {
-        log::warn!("{}: the tail of a write that a crash tore is cut off at byte {len}", path.display());
-        let cut = || File::options().write(true).open(path)?.set_len(len);
-        cut().map_err(|error| unusable(path, &error))?;
-    }
-    for (old, _) in &generations[..generations.len() - 1] {
-        remove(&catalog_path(data_dir, *old))?;
-    }
-    Ok((records, generation, len))
+/// One sentence: it cannot be written.
+pub fn write_catalog(data_dir: &Path, found: &mut Found) -> Result<(), StartError> {
+    let next_number = found.next_number();
+    catalog_files::write(data_dir, &found.catalog, next_number, &mut found.catalog_log)
 }
 
-/// Writes what was found of the catalog as a new log, in one piece.
+/// A shard's log. The catalog has given queues numbers below `next_number`.
 ///
 /// # Errors
-/// It cannot be written.
-pub fn write_catalog(data_dir: &Path, found: &mut Found) -> io::Result<()> {
-    let catalog = Catalog::restored(&found.catalog);
-    let next_number = Saved::NextNumber(found.next_number()).encode(&catalog);
-    let records: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain([next_number]).collect();
-    let CatalogOp::Replace(generation, bytes) = found.catalog_log.replace(&records) else { unreachable!("a new log replaces the old one") };
-    write_whole(&catalog_path(data_dir, generation), &bytes)?;
-    found.catalog_log.on_written();
-    fs::remove_file(catalog_path(data_dir, generation - 1)).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    })
-}
-
-/// A shard's log.
-///
-/// # Errors
-/// One sentence: a file cannot be read, or is damaged.
-pub fn find_store(config: &Config, shard: ShardId) -> Result<Store, StartError> {
+/// One sentence: a file cannot be read, is damaged, or has messages of queues that the catalog has lost.
+pub fn find_store(config: &Config, shard: ShardId, next_number: u64) -> Result<Store, StartError> {
     let directory = shard_directory(&config.data_dir, shard);
     fs::create_dir_all(&directory).map_err(|error| unusable(&directory, &error))?;
     for (_, leftover) in list(&directory, |name| (name.ends_with(".spare") || name.ends_with(".new")).then_some(0))? {
         remove(&leftover)?;
     }
-    let paths = list(&directory, |name| name.strip_suffix(".log")?.parse::<u32>().ok())?;
+    let paths = list(&directory, segment_number)?;
     let mut files = Vec::new();
     for (number, path) in &paths {
         files.push((*number, fs::metadata(path).map_err(|error| unusable(path, &error))?.len()));
@@ -147,7 +121,7 @@ pub fn find_store(config: &Config, shard: ShardId) -> Result<Store, StartError> 
     let mut read = |segment, place, len| read_part(&segment_path(&directory, segment), place, len);
     let Recovered { store, empty, torn, damaged } = recover(&files, config.accept_log_loss, &mut read).map_err(|trouble| {
         let path = segment_path(&directory, trouble.segment());
-        StartError(format!("{}: {trouble}; --accept-log-loss starts without what is damaged", path.display()))
+        StartError(format!("{}: {trouble}; put the file back from a backup, or start with {ACCEPT} what is damaged", path.display()))
     })?;
     empty.iter().try_for_each(|&segment| remove(&segment_path(&directory, segment)))?;
     for (segment, place) in torn {
@@ -157,11 +131,50 @@ pub fn find_store(config: &Config, shard: ShardId) -> Result<Store, StartError> 
     for (segment, place) in damaged {
         log::error!("{}: damaged at byte {place}; what was there is lost", segment_path(&directory, segment).display());
     }
+    for (queue, segment, count) in store.found_from(next_number) {
+        let path = segment_path(&directory, segment);
+        let what = format!("{}: {count} messages of a queue (number {queue}) that the catalog has lost", path.display());
+        if !config.accept_log_loss {
+            return Err(StartError(format!("{what}; put the catalog's files back from a backup, or start with {ACCEPT} these messages")));
+        }
+        log::error!("{what} are lost");
+    }
     Ok(store)
 }
 
+/// What shows that a broker has used a directory.
+///
+/// # Errors
+/// One sentence: the directory cannot be read.
+pub fn sign_of_use(data_dir: &Path) -> Result<Option<PathBuf>, StartError> {
+    let node_id = data_dir.join("node-id");
+    if node_id.exists() {
+        return Ok(Some(node_id));
+    }
+    for shard in shard_directories(data_dir)? {
+        if let Some((_, log)) = list(&shard_directory(data_dir, shard), segment_number)?.into_iter().next() {
+            return Ok(Some(log));
+        }
+    }
+    Ok(None)
+}
+
+fn segment_number(name: &str) -> Option<u32> {
+    name.strip_suffix(".log")?.parse().ok()
+}
+
+/// Has a damaged file out of the way, but keeps it.
+pub fn set_aside(path: &Path) -> Result<(), StartError> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    fs::rename(path, aside).map_err(|error| unusable(path, &error))
+}
+
 /// What in a directory `parse` knows, in order.
-fn list(directory: &Path, parse: impl Fn(&str) -> Option<u32>) -> Result<Vec<(u32, PathBuf)>, StartError> {
+///
+/// # Errors
+/// One sentence: the directory cannot be read.
+pub fn list(directory: &Path, parse: impl Fn(&str) -> Option<u32>) -> Result<Vec<(u32, PathBuf)>, StartError> {
     let read = || {
         let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
         let known = entries.iter().filter_map(|entry| Some((parse(entry.file_name().to_str()?)?, entry.path())));
@@ -204,10 +217,16 @@ pub fn read_into(path: &Path, place: u64, bytes: &mut [u8]) -> io::Result<usize>
     Ok(done)
 }
 
-fn remove(path: &Path) -> Result<(), StartError> {
+/// Deletes a file.
+///
+/// # Errors
+/// One sentence: it cannot be deleted.
+pub fn remove(path: &Path) -> Result<(), StartError> {
     fs::remove_file(path).map_err(|error| unusable(path, &error))
 }
 
+/// What the sentence about a damaged file ends with.
+pub const ACCEPT: &str = "--accept-log-loss, which goes on without";
 const STOPPED: &str = "stopped";
 
 /// A sentence about a file.

@@ -324,6 +324,7 @@ pub fn restore(shards: &mut [Shard], found: Found) {
     }
     shards[0].catalog_log = found.catalog_log;
     shards[0].next_queue_number = next_number;
+    shards[0].store.know_below(next_number);
 }
 
 impl Shard {
@@ -387,7 +388,7 @@ impl Shard {
             memory_short: false,
             log_full: false,
             store: Store::new(1),
-            catalog_log: CatalogLog::new(1, 0),
+            catalog_log: CatalogLog::new(1, 0, 0),
             log_due: None,
             log_waits: VecDeque::new(),
             log_waiters: Vec::new(),

@@ -1,16 +1,29 @@
-//! The catalog's own log: its changes in the order in which they were made, in one file, which is written anew when most of it is history.
+//! The catalog's own log: its changes in the order in which they were made, in two files of the same bytes, which are written anew when most of
+//! them is history.
 //!
 //! It stands beside the logs of the shards because it is small and needed first: the broker serves as soon as it is read. Shard 0, who orders the
-//! changes, writes it. File `catalog-G` (G: the generation) is records of kind `catalog` (see [`format`](super::format)); what does not check at its
-//! end is the tail of a write that a crash tore.
+//! changes, writes it: files `catalog-G.a` and `catalog-G.b` (G: the generation), records of kind `catalog` (see [`format`](super::format)).
+//!
+//! ```text
+//! a   [write 0: all there was when the file was begun][write 1][write 2]
+//! b   [write 0                                       ][write 1][wri          a write is over when both have it; then the next one begins
+//! ```
+//!
+//! **Reading** ([`read`]): each record is taken from the copy in which it is whole, so damage loses nothing that the other copy has. Where neither
+//! has one, it is the tail of a write that a crash tore, if it can be: nothing of a later write stands behind it, write 0 (which comes under another
+//! name and is renamed) is over, and both copies were whole until there. Anything else is damage. A file is never begun by a crash: a broker is
+//! founded by one, before it has a name.
 
-use super::format::{self, HEADER, Kind};
+use super::format::{self, HEADER, Kind, LAST};
 
 /// The log of the catalog, on shard 0.
 pub struct CatalogLog {
     generation: u32,
-    /// Records that wait for the disk.
+    /// Records that wait for the disk, and where the last one begins.
     staged: Vec<u8>,
+    last_at: usize,
+    /// The number of the next write of the file.
+    write: u16,
     /// How many records were made, and how many of them the disk has.
     made: u64,
     durable: u64,
@@ -21,24 +34,25 @@ pub struct CatalogLog {
     begun_with: u64,
 }
 
-/// What the driver is asked to do, one at a time; [`CatalogLog::on_written`] follows.
+/// What the driver is asked to do with both copies, one at a time; [`CatalogLog::on_written`] follows when it is done with both.
 #[derive(PartialEq, Eq, Debug)]
 pub enum CatalogOp {
-    /// Append to the file of this generation, and have it on the disk.
+    /// Append to the files of this generation, and have it on the disk.
     Append(u32, Vec<u8>),
-    /// Write the file of this generation; when it is on the disk, delete that of the one before.
+    /// Write the files of this generation; when they are on the disk, delete those of the one before.
     Replace(u32, Vec<u8>),
 }
 
 impl CatalogLog {
-    /// Goes on behind a file of this generation and size.
-    pub fn new(generation: u32, size: u64) -> CatalogLog {
-        CatalogLog { generation, staged: Vec::new(), made: 0, durable: 0, writing: None, size, begun_with: size }
+    /// Goes on behind files of this generation and size, whose next write has this number.
+    pub fn new(generation: u32, size: u64, write: u16) -> CatalogLog {
+        CatalogLog { generation, staged: Vec::new(), last_at: 0, write, made: 0, durable: 0, writing: None, size, begun_with: size }
     }
 
     /// Adds a record.
     pub fn append(&mut self, payload: &[u8]) {
-        put(&mut self.staged, self.generation, payload);
+        self.last_at = self.staged.len();
+        put(&mut self.staged, (self.generation, self.write), 0, payload);
         self.made += 1;
     }
 
@@ -67,12 +81,12 @@ impl CatalogLog {
         self.writing.is_none() && self.size > HISTORY_MIN.max(2 * self.begun_with)
     }
 
-    /// Begins a new file with these records, which say all that is to be known, changes that are not on the disk yet included.
+    /// Begins new files with these records, which say all that is to be known, changes that are not on the disk yet included.
     pub fn replace(&mut self, records: &[Vec<u8>]) -> CatalogOp {
         self.generation += 1;
         self.staged.clear();
-        let bytes = self::records(self.generation, records.iter());
-        self.writing = Some(self.made);
+        let bytes = self::records(self.generation, 0, records.iter().map(Vec::as_slice));
+        (self.writing, self.write) = (Some(self.made), 1);
         (self.size, self.begun_with) = (bytes.len() as u64, bytes.len() as u64);
         CatalogOp::Replace(self.generation, bytes)
     }
@@ -82,9 +96,11 @@ impl CatalogLog {
         if self.writing.is_some() || self.staged.is_empty() {
             return None;
         }
-        self.writing = Some(self.made);
-        self.size += self.staged.len() as u64;
-        Some(CatalogOp::Append(self.generation, std::mem::take(&mut self.staged)))
+        let mut bytes = std::mem::take(&mut self.staged);
+        format::seal(&mut bytes[self.last_at..], self.generation, Kind::Catalog, LAST, self.write);
+        (self.writing, self.write) = (Some(self.made), self.write.wrapping_add(1));
+        self.size += bytes.len() as u64;
+        Some(CatalogOp::Append(self.generation, bytes))
     }
 
     /// The write is on the disk.
@@ -93,28 +109,173 @@ impl CatalogLog {
     }
 }
 
-/// The payloads of a file of this generation, in order, and how many bytes they take: what stands behind is to be cut off.
-pub fn read(bytes: &[u8], generation: u32) -> (Vec<&[u8]>, u64) {
-    let (mut payloads, mut at) = (Vec::new(), 0);
-    while let Some(record) = format::open(&bytes[at..], generation).filter(|record| record.kind == Kind::Catalog) {
-        payloads.push(record.payload);
-        at += record.size();
-    }
-    (payloads, at as u64)
+/// What the copies of a generation hold together.
+#[derive(PartialEq, Eq, Debug, Default)]
+pub struct Read<'a> {
+    /// The payloads of the records, in order.
+    pub payloads: Vec<&'a [u8]>,
+    /// For each copy that is there: where it first is not as it should be.
+    pub faults: [Option<Fault>; 2],
+    /// Where something was that no copy has any more.
+    pub lost: Vec<u64>,
+    /// How much of the files that is, and the number of the next write.
+    pub size: u64,
+    /// The number of the next write.
+    pub next_write: u16,
 }
 
-/// Records of a file of this generation.
-pub fn records<'a>(generation: u32, payloads: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+/// Where a copy is not as it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The place in the file.
+    pub place: u64,
+    /// It is in the last write, and may be the work of a crash.
+    pub may_be_torn: bool,
+}
+
+/// A whole record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Entry<'a> {
+    write: u16,
+    is_last: bool,
+    payload: &'a [u8],
+}
+
+/// Reads the copies of a generation; none: it is not there, or cannot be read.
+pub fn read(copies: [Option<&[u8]>; 2], generation: u32) -> Read<'_> {
+    Reading { copies, generation, at: 0, before: None, is_begun: false, faults: [None; 2] }.run()
+}
+
+/// The way through both copies.
+struct Reading<'a> {
+    copies: [Option<&'a [u8]>; 2],
+    generation: u32,
+    at: usize,
+    /// The record before this place.
+    before: Option<Entry<'a>>,
+    /// The first write is over.
+    is_begun: bool,
+    /// For each copy: the place of its first fault, and the write that it is in.
+    faults: [Option<(usize, u16)>; 2],
+}
+
+impl<'a> Reading<'a> {
+    fn run(mut self) -> Read<'a> {
+        let mut read = Read::default();
+        loop {
+            if let Some(entry) = self.entry() {
+                read.payloads.push(entry.payload);
+                self.at += HEADER + entry.payload.len();
+                self.is_begun |= entry.is_last;
+                self.before = Some(entry);
+                continue;
+            }
+            if self.copies.iter().flatten().all(|copy| copy.len() <= self.at) && self.is_begun {
+                break;
+            }
+            let is_torn = self.may_be_torn();
+            self.note_fault();
+            if is_torn {
+                break;
+            }
+            read.lost.push(self.at as u64);
+            let Some(next) = self.places_behind().next() else { break };
+            self.at = next;
+        }
+        let last = self.before.map_or(0, |before| before.write);
+        let fault = |(place, write)| Fault { place: place as u64, may_be_torn: write == last || write == self.filling() };
+        read.faults = self.faults.map(|first| first.map(fault));
+        (read.size, read.next_write) = (self.at as u64, last.wrapping_add(1));
+        read
+    }
+
+    /// The record here, from a copy that has it.
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let found = self.copies.map(|copy| open(copy?, self.at, self.generation));
+        let entry = match found {
+            [Some(one), Some(other)] if one != other => None,
+            [one, other] => one.or(other),
+        }?;
+        let at = self.at;
+        let lacking = self.faults.iter_mut().zip(self.copies).zip(found).filter(|((_, copy), found)| copy.is_some() && found.is_none());
+        lacking.for_each(|((fault, _), _)| _ = fault.get_or_insert((at, entry.write)));
+        Some(entry)
+    }
+
+    /// The write that the next record here would be of.
+    fn filling(&self) -> u16 {
+        self.before.map_or(0, |before| before.write.wrapping_add(before.is_last.into()))
+    }
+
+    /// Whether what is not whole here can be the tail of a write that a crash tore.
+    fn may_be_torn(&self) -> bool {
+        let filling = self.filling();
+        let was_whole_before = |fault: &Option<(usize, u16)>| fault.is_none_or(|(_, write)| write == filling);
+        let were_whole = self.copies.iter().all(Option::is_some) && self.faults.iter().all(was_whole_before);
+        let is_later = |place| {
+            let behind = self.copies.iter().flatten().filter_map(|copy| open(copy, place, self.generation));
+            behind.into_iter().any(|entry| entry.write.wrapping_sub(filling).cast_signed() > 0)
+        };
+        self.is_begun && were_whole && !self.places_behind().any(is_later)
+    }
+
+    /// What stands here is whole in no copy.
+    fn note_fault(&mut self) {
+        let (at, write) = (self.at, self.filling());
+        let longer = self.faults.iter_mut().zip(self.copies).filter(|(_, copy)| copy.is_some_and(|copy| copy.len() > at));
+        longer.for_each(|(fault, _)| _ = fault.get_or_insert((at, write)));
+    }
+
+    /// Where whole records stand behind this place.
+    fn places_behind(&self) -> impl Iterator<Item = usize> {
+        let end = self.copies.iter().flatten().map(|copy| copy.len()).max().unwrap_or(0);
+        let is_entry = |place: &usize| self.copies.iter().flatten().any(|copy| open(copy, *place, self.generation).is_some());
+        (self.at + 1..end).filter(is_entry)
+    }
+}
+
+fn open(copy: &[u8], at: usize, generation: u32) -> Option<Entry<'_>> {
+    let record = format::open(copy.get(at..)?, generation).filter(|record| record.kind == Kind::Catalog)?;
+    Some(Entry { write: record.extra, is_last: record.flags & LAST != 0, payload: record.payload })
+}
+
+/// Reads a file of version 2: one copy, whose writes are not numbered. What does not check at its end is a torn tail.
+pub fn read_one(bytes: &[u8], generation: u32) -> Read<'_> {
+    let (mut read, mut at) = (Read::default(), 0);
+    while at < bytes.len() || read.payloads.is_empty() {
+        if let Some(entry) = open(bytes, at, generation) {
+            read.payloads.push(entry.payload);
+            at += HEADER + entry.payload.len();
+            continue;
+        }
+        let next = (at + 1..bytes.len()).find(|&place| open(bytes, place, generation).is_some());
+        read.faults[0].get_or_insert(Fault { place: at as u64, may_be_torn: next.is_none() && at > 0 });
+        if next.is_some() || at == 0 {
+            read.lost.push(at as u64);
+        }
+        let Some(next) = next else { break };
+        at = next;
+    }
+    read.size = at as u64;
+    read
+}
+
+/// Records of a file of this generation, as one write.
+pub fn records<'a>(generation: u32, write: u16, payloads: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    payloads.for_each(|payload| put(&mut bytes, generation, payload));
+    let mut payloads = payloads.peekable();
+    while let Some(payload) = payloads.next() {
+        let flags = if payloads.peek().is_none() { LAST } else { 0 };
+        put(&mut bytes, (generation, write), flags, payload);
+    }
     bytes
 }
 
-fn put(bytes: &mut Vec<u8>, generation: u32, payload: &[u8]) {
+fn put(bytes: &mut Vec<u8>, (generation, write): (u32, u16), flags: u8, payload: &[u8]) {
     let begin = bytes.len();
     bytes.resize(begin + HEADER, 0);
     bytes.extend_from_slice(payload);
-    format::seal(&mut bytes[begin..], generation, Kind::Catalog, 0, 0);
+    format::seal(&mut bytes[begin..], generation, Kind::Catalog, flags, write);
 }
 
 /// A file smaller than this is left alone, bytes.
@@ -124,9 +285,11 @@ const HISTORY_MIN: u64 = 1 << 20;
 mod tests {
     use super::*;
 
+    const NO_FAULTS: [Option<Fault>; 2] = [None; 2];
+
     #[test]
     fn records_are_durable_once_their_write_is() {
-        let mut log = CatalogLog::new(3, 0);
+        let mut log = CatalogLog::new(3, 0, 0);
         assert_eq!(log.next_op(), None);
         log.append(b"one");
         let Some(CatalogOp::Append(3, first)) = log.next_op() else { panic!("something is staged") };
@@ -134,16 +297,92 @@ mod tests {
         assert_eq!((log.next_op(), log.made(), log.durable()), (None, 2, 0));
         log.on_written();
         assert_eq!(log.durable(), 1);
+        log.append(b"three");
         let Some(CatalogOp::Append(3, second)) = log.next_op() else { panic!("something is staged") };
-        let file = [first, second, b"torn".to_vec()].concat();
-        let (payloads, len) = read(&file, 3);
-        assert_eq!((payloads, len), (vec![&b"one"[..], b"two"], file.len() as u64 - 4));
-        assert!(read(&file, 4).0.is_empty());
+        let file = [first, second].concat();
+        let whole = read([Some(&file), Some(&file)], 3);
+        assert_eq!((&whole.payloads, whole.faults, whole.size, whole.next_write), (&PAYLOADS.to_vec(), NO_FAULTS, file.len() as u64, 2));
+        assert!(whole.lost.is_empty() && read([Some(&file), Some(&file)], 4).lost == [0]);
+    }
+
+    const PAYLOADS: [&[u8]; 3] = [b"one", b"two", b"three"];
+
+    /// Three writes; the last one has two records.
+    fn file() -> (Vec<u8>, Vec<&'static [u8]>, usize) {
+        let writes: [&[&[u8]]; 3] = [&[b"all", b"there was"], &[b"second"], &[b"third", b"and last"]];
+        let file =
+            |writes: &[&[&[u8]]]| (0..).zip(writes).flat_map(|(at, write)| records(7, at, write.iter().copied())).collect::<Vec<_>>();
+        (file(&writes), writes.concat(), file(&writes[..2]).len())
+    }
+
+    #[test]
+    fn what_one_copy_has_outlives_any_damage_of_the_other() {
+        let (whole, payloads, last_write) = file();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (at % 8);
+            let mut cases = vec![flipped.clone(), whole[..at].to_vec(), [&whole[..at], &vec![0; whole.len() - at]].concat()];
+            flipped.truncate(at + 1);
+            cases.push(flipped);
+            for damaged in cases.iter().filter(|&damaged| *damaged != whole) {
+                for copies in [[damaged, &whole], [&whole, damaged]] {
+                    let read = read(copies.map(|copy| Some(&**copy)), 7);
+                    assert_eq!((&read.payloads, read.lost.len(), read.next_write), (&payloads, 0, 3), "byte {at}");
+                    let fault = read.faults.into_iter().flatten().next().expect("a fault");
+                    assert!(fault.place <= at as u64 && (fault.place < last_write as u64 || fault.may_be_torn));
+                }
+            }
+        }
+        let alone = read([None, Some(&whole)], 7);
+        assert_eq!((alone.payloads, alone.faults, alone.lost.len()), (payloads, NO_FAULTS, 0));
+    }
+
+    #[test]
+    fn a_torn_write_is_told_from_damage_of_both_copies() {
+        let (whole, payloads, last_write) = file();
+        for at in 0..whole.len() {
+            let zeros = [&whole[..at], &vec![0; whole.len() - at]].concat();
+            let read = read([Some(&zeros), Some(&zeros[..at.max(last_write)])], 7);
+            assert!(payloads.starts_with(&read.payloads));
+            // Write 0 is never torn; behind it nothing is left that tells how many there were.
+            assert_eq!(read.lost.is_empty(), at >= 2 * HEADER + payloads[..2].concat().len(), "byte {at}");
+            let mut flipped = whole.clone();
+            flipped[at] ^= 4;
+            let read = self::read([Some(&flipped), Some(&flipped)], 7);
+            assert_eq!(read.lost.is_empty(), at >= last_write, "byte {at}");
+            assert!(at >= last_write || read.payloads.ends_with(&payloads[3..]), "what is behind is found");
+            assert!(!self::read([None, Some(&flipped)], 7).lost.is_empty(), "one copy alone may not be cut");
+        }
+    }
+
+    #[test]
+    fn a_write_may_be_torn_in_the_middle() {
+        let (whole, payloads, last_write) = file();
+        let mut torn = whole.clone();
+        torn[last_write..last_write + HEADER].fill(0);
+        let read = read([Some(&torn), Some(&whole[..last_write])], 7);
+        assert_eq!((read.payloads, read.lost.len(), read.size), (payloads[..3].to_vec(), 0, last_write as u64));
+    }
+
+    #[test]
+    fn a_file_of_the_version_before_is_read() {
+        let mut file: Vec<u8> = Vec::new();
+        let places = PAYLOADS.map(|payload| {
+            put(&mut file, (7, 0), 0, payload);
+            file.len()
+        });
+        assert_eq!((read_one(&file, 7).payloads, read_one(&file, 7).faults), (PAYLOADS.to_vec(), NO_FAULTS));
+        let torn = read_one(&file[..file.len() - 1], 7);
+        assert_eq!((torn.payloads.len(), torn.lost.len(), torn.size), (2, 0, places[1] as u64));
+        file[places[0] + HEADER] ^= 1;
+        assert_eq!(read_one(&file, 7).lost, [places[0] as u64]);
+        assert_eq!(read_one(&file, 7).payloads, [PAYLOADS[0], PAYLOADS[2]]);
+        assert_eq!(read_one(b"", 7).lost, [0]);
     }
 
     #[test]
     fn history_is_left_behind() {
-        let mut log = CatalogLog::new(1, 0);
+        let mut log = CatalogLog::new(1, 0, 0);
         let record = vec![7; 100_000];
         for _ in 0..20 {
             log.append(&record);
@@ -153,7 +392,7 @@ mod tests {
         assert!(log.is_long());
         log.append(b"part of the new file");
         let CatalogOp::Replace(2, bytes) = log.replace(&[b"all".to_vec()]) else { panic!("the next generation") };
-        assert_eq!(read(&bytes, 2).0, [b"all"]);
+        assert_eq!(read([Some(&bytes), None], 2).payloads, [b"all"]);
         assert!(log.next_op().is_none() && !log.is_long());
         log.on_written();
         assert_eq!(log.durable(), log.made());

@@ -1,10 +1,13 @@
-//! The log's file format, version 2. All numbers are little-endian.
+//! The log's file format, version 3. All numbers are little-endian.
 //!
 //! ```text
-//! segment   [batch][batch][batch]…  …zeros…  [index][trailer]        files shard-S/NNNNNNNNNN.log, in the order of their numbers
+//! segment   [head][batch][batch][batch]…  …zeros…  [index][trailer]   files shard-S/NNNNNNNNNN.log, in the order of their numbers
+//! head      [head record][zeros to the end of the block]             the first block of 4,096 bytes, from the file's birth on
 //! batch     [batch record][record][record]…[zeros to the end of the block]      one write; begins at a block of 4,096 bytes
 //! record    0          4          8              12       13        14          16
 //!           [crc u32]  [len u32]  [segment u32]  [kind]   [flags]   [extra u16] [payload]
+//! list      [list record]                                             file shard-S/segments: the segments that must be there
+//! catalog   [record][record]…                                         files catalog-G.a and catalog-G.b: two copies (see `catalog_log`)
 //! ```
 //!
 //! `len` counts the whole record. `crc` is CRC-32C of everything behind it. `segment` is the number of the file, so that what a recycled file
@@ -19,25 +22,39 @@
 //! 3 settled    n × [queue u64][first u64][last u64]      messages that are gone: acknowledged, dropped, purged
 //! 4 index      what the segment holds (see `index`)
 //! 5 trailer    [place of the index u64]                  the last TRAILER bytes of a sealed segment's file
-//! 6 catalog    a change of the catalog, in the catalog's own file (`segment` is that file's generation)
+//! 6 catalog    a change of the catalog, in the catalog's own files (`segment` is their generation); `extra` counts the writes of the file from 0,
+//!              flag 1: the last record of its write
 //! 7 counts     n × [queue u64][sequence u64][acquired u32][delivered u32]      how often messages came back: what an orderly stop notes, beside
 //!              them a record of kind 3 for those that were delivered
+//! 16 head      [shard u32][first batch u64]              whose segment it is; once it was compacted, the first batch that its only one stands for, else 0
+//! 17 list      n × [segment u32]                         in order; `segment` is the number of the shard
 //! ```
 //!
 //! **Torn tail.** A batch is written when the one before is on the disk. So what does not check can only be in the last batch: there it is the
 //! tail of a write that a crash tore, was promised to nobody, and is cut off with the rest of that batch. If a valid batch of a higher number
-//! follows, it is damage.
+//! follows, it is damage. So that one does, a log that has nothing more to write closes with a batch that says nothing: a *mark*, which promises
+//! nothing itself. (Until then, some milliseconds, damage in the last batch cannot be told from a torn tail.) Batches are numbered without gaps
+//! across segments, so that one that goes on where the one before ends proves that whole.
+//!
+//! **What must be there.** A segment's file is made whole, with its head, under another name, and then listed, before anything is written to it; it
+//! leaves the list, under another name, before it is deleted. So a listed file that is missing, shorter than it was made, without a head or with that
+//! of another is damage; and one that is not listed holds nothing, or does not belong there.
+//!
+//! **Version 2** had neither heads nor lists nor marks, and one copy of the catalog, `catalog-G`. Its directories are taken up; its segments stay
+//! as they are until they are compacted.
 //!
 //! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
-//! either while the log knows of them. So the order of records does not matter for what is settled.
+//! either while the log knows of them. So the order of records does not matter for what is settled. Messages of a queue are written when the
+//! catalog's files have its declaration: a number that the catalog never gave away is one that it has lost.
 //!
 //! **Levels** of a queue, one per priority, are queues of their own here: the level stands in bits 48 to 55 of the number. Bit 63 says that the
 //! queue does not survive a restart.
 
+use crate::base::aligned::BLOCK;
 use crate::message::{Body, Content, MessageView, Route, head_len, read_head, write_head};
 
-/// The version of the format; batches carry it as `extra`.
-pub const VERSION: u16 = 2;
+/// The version of the format; heads and batches carry it as `extra`.
+pub const VERSION: u16 = 3;
 /// Bytes of a record without its payload.
 pub const HEADER: usize = 16;
 /// Bytes of a batch record.
@@ -61,10 +78,14 @@ pub enum Kind {
     Trailer = 5,
     Catalog = 6,
     Counts = 7,
+    Head = 16,
+    List = 17,
 }
 
 /// The messages do not survive a restart.
 pub const TRANSIENT: u8 = 1;
+/// The record is the last one of its write.
+pub const LAST: u8 = 1;
 
 /// A record whose checksum is right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,16 +127,69 @@ pub fn open(bytes: &[u8], segment: u32) -> Option<Record<'_>> {
     is_right.then(|| Record { kind, flags: header[13], extra: u16::from_le_bytes([header[14], header[15]]), payload: &record[HEADER..] })
 }
 
+/// The record at the front of `bytes`, if it is whole, and the segment that it is of.
+pub fn open_any(bytes: &[u8]) -> Option<(u32, Record<'_>)> {
+    let segment = u32_at(bytes.first_chunk::<HEADER>()?, 8);
+    open(bytes, segment).map(|record| (segment, record))
+}
+
 fn kind(byte: u8) -> Option<Kind> {
-    [Kind::Batch, Kind::Messages, Kind::Settled, Kind::Index, Kind::Trailer, Kind::Catalog, Kind::Counts]
+    [Kind::Batch, Kind::Messages, Kind::Settled, Kind::Index, Kind::Trailer, Kind::Catalog, Kind::Counts, Kind::Head, Kind::List]
         .into_iter()
         .find(|&kind| kind as u8 == byte)
 }
 
 /// What a batch record says: the batch's number and its length in bytes.
 pub fn read_batch(record: Record<'_>) -> Option<(u64, u32)> {
-    let is_batch = record.kind == Kind::Batch && record.extra == VERSION && record.payload.len() == BATCH - HEADER;
+    let is_known = (VERSION_BEFORE..=VERSION).contains(&record.extra);
+    let is_batch = record.kind == Kind::Batch && is_known && record.payload.len() == BATCH - HEADER;
     is_batch.then(|| (u64_at(record.payload, 0), u32_at(record.payload, 8)))
+}
+
+/// Whose segment a file is, as its head says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// The number of the shard.
+    pub shard: u16,
+    /// The first batch that its only one stands for, if the segment was compacted; else 0.
+    pub first_batch: u64,
+}
+
+impl Head {
+    /// The head of a segment that is as long as it was made.
+    pub fn of(shard: u16) -> Head {
+        Head { shard, first_batch: 0 }
+    }
+
+    /// The first block of a segment's file.
+    pub fn block(self, segment: u32) -> Vec<u8> {
+        let mut block = vec![0; BLOCK];
+        block[HEADER..HEADER + 4].copy_from_slice(&u32::from(self.shard).to_le_bytes());
+        block[HEADER + 4..HEAD].copy_from_slice(&self.first_batch.to_le_bytes());
+        seal(&mut block[..HEAD], segment, Kind::Head, 0, VERSION);
+        block
+    }
+
+    /// What a head says.
+    pub fn read(record: Record<'_>) -> Option<Head> {
+        let is_head = record.kind == Kind::Head && record.extra == VERSION && record.payload.len() == HEAD - HEADER;
+        let shard = is_head.then(|| u16::try_from(u32_at(record.payload, 0)).ok())??;
+        Some(Head { shard, first_batch: u64_at(record.payload, 4) })
+    }
+}
+
+/// The file that lists the segments of a shard.
+pub fn list(shard: u16, segments: impl Iterator<Item = u32>) -> Vec<u8> {
+    let mut file = vec![0; HEADER];
+    segments.for_each(|segment| file.extend_from_slice(&segment.to_le_bytes()));
+    seal(&mut file, shard.into(), Kind::List, 0, VERSION);
+    file
+}
+
+/// The segments that such a file lists, if it is whole and of this shard.
+pub fn read_list(file: &[u8], shard: u16) -> Option<Vec<u32>> {
+    let record = open(file, shard.into()).filter(|record| record.kind == Kind::List && record.size() == file.len())?;
+    record.payload.len().is_multiple_of(4).then(|| record.payload.chunks_exact(4).map(|number| u32_at(number, 0)).collect())
 }
 
 /// Writes the batch record to the front of its batch.
@@ -271,6 +345,10 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// Where the level stands in a number.
 const LEVEL_AT: u32 = 48;
+/// The version before, which is read, too.
+const VERSION_BEFORE: u16 = 2;
+/// Bytes of a head record.
+const HEAD: usize = HEADER + 12;
 /// In the numbers of queues that do not survive a restart.
 const FLEETING: u64 = 1 << 63;
 
@@ -323,6 +401,17 @@ mod tests {
         write_batch(&mut batch, 3, 77);
         assert_eq!(read_batch(open(&batch, 3).expect("it is whole")), Some((77, 8192)));
         assert_eq!(read_batch(open(&messages(), 7).expect("it is whole")), None);
+    }
+
+    #[test]
+    fn a_head_and_a_list_say_whose_they_are() {
+        let head = Head { shard: 3, first_batch: 1 << 40 };
+        let block = head.block(9);
+        assert_eq!((block.len(), open_any(&block).map(|(segment, record)| (segment, Head::read(record)))), (BLOCK, Some((9, Some(head)))));
+        let file = list(3, [4, 5, 9].into_iter());
+        assert_eq!((read_list(&file, 3), read_list(&file, 2)), (Some(vec![4, 5, 9]), None));
+        assert!((0..file.len()).all(|len| read_list(&file[..len], 3).is_none()));
+        assert_eq!(read_list(&list(0, std::iter::empty()), 0), Some(Vec::new()));
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Index {
                 }
             }
             Kind::Settled => format::read_ranges(record.payload).for_each(|range| self.settle(range)),
-            Kind::Batch | Kind::Index | Kind::Trailer | Kind::Catalog | Kind::Counts => {}
+            Kind::Batch | Kind::Index | Kind::Trailer | Kind::Catalog | Kind::Counts | Kind::Head | Kind::List => {}
         }
     }
 }

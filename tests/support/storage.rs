@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ringmq::base::rng::Rng;
-use ringmq::broker::catalog::Saved;
+use ringmq::broker::catalog::{Catalog, Saved};
 use ringmq::shard::{Found, Stop};
 use ringmq::store::Store;
 use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
@@ -12,10 +12,10 @@ use ringmq::store::recover::recover;
 
 use super::disk::Disk;
 
-/// The files of the catalog's log, by generation, and what is under way.
+/// The two copies of the catalog's log, by generation, and what is under way.
 #[derive(Default)]
 pub struct CatalogDisk {
-    files: BTreeMap<u32, Vec<u8>>,
+    files: BTreeMap<u32, [Option<Vec<u8>>; 2]>,
     under_way: Option<CatalogOp>,
 }
 
@@ -33,44 +33,87 @@ impl CatalogDisk {
     /// Carries out what is under way; true: the log is to be told.
     pub fn complete(&mut self) -> bool {
         match self.under_way.take() {
-            Some(CatalogOp::Append(generation, bytes)) => self.files.entry(generation).or_default().extend(bytes),
-            Some(CatalogOp::Replace(generation, bytes)) => self.files = BTreeMap::from([(generation, bytes)]),
+            Some(CatalogOp::Append(generation, bytes)) => self.append(generation, [&bytes, &bytes]),
+            Some(CatalogOp::Replace(generation, bytes)) => self.begin(generation, bytes),
             None => return false,
         }
         true
     }
 
-    /// The machine stops: some of what was to be appended is there, or all of it; of a new file all or nothing, and the old one beside it.
+    fn append(&mut self, generation: u32, bytes: [&[u8]; 2]) {
+        let copies = self.files.get_mut(&generation).expect("its files were begun").iter_mut().flatten();
+        copies.zip(bytes).for_each(|(copy, bytes)| copy.extend(bytes));
+    }
+
+    fn begin(&mut self, generation: u32, bytes: Vec<u8>) {
+        self.files = BTreeMap::from([(generation, [Some(bytes.clone()), Some(bytes)])]);
+    }
+
+    /// The machine stops: each copy has some of what was to be appended, or all of it; of new files there may be none, one or both, and the old ones
+    /// beside them.
     pub fn crash(&mut self, rng: &mut Rng) {
         match self.under_way.take() {
-            Some(CatalogOp::Append(generation, mut bytes)) => {
-                bytes.truncate(rng.below(1 + bytes.len() as u64) as usize);
-                if rng.below(3) == 0 && !bytes.is_empty() {
-                    let gap = rng.below(bytes.len() as u64) as usize;
-                    bytes[gap..].fill(0); // the file has grown, and the data has not come
-                }
-                self.files.entry(generation).or_default().extend(bytes);
+            Some(CatalogOp::Append(generation, bytes)) => {
+                let [one, other] = [torn(&bytes, rng), torn(&bytes, rng)];
+                self.append(generation, [&one, &other]);
             }
-            Some(CatalogOp::Replace(generation, bytes)) if rng.below(2) == 0 => _ = self.files.insert(generation, bytes),
-            _ => {}
+            Some(CatalogOp::Replace(generation, bytes)) => match rng.below(3) {
+                0 => {}
+                1 => _ = self.files.insert(generation, [Some(bytes), None]),
+                _ => _ = self.files.insert(generation, [Some(bytes.clone()), Some(bytes)]),
+            },
+            None => {}
         }
     }
 
-    /// The newest generation, its tail cut off if it is torn; older ones are deleted.
+    /// The newest files, written anew if a crash has come in between; older ones are deleted. A new broker is founded.
     fn find(&mut self) -> (Vec<Saved>, CatalogLog) {
-        let (generation, mut bytes) = self.files.pop_last().unwrap_or((1, Vec::new()));
-        let (payloads, len) = catalog_log::read(&bytes, generation);
-        let records = Saved::read(payloads.into_iter()).expect("this version wrote it");
-        bytes.truncate(len as usize);
-        self.files = BTreeMap::from([(generation, bytes)]);
-        (records, CatalogLog::new(generation, len))
+        let Some((generation, copies)) = self.files.pop_last() else {
+            let founding = Catalog::restored(&Saved::read(std::iter::empty()).expect("nothing is unknown in nothing")).snapshot();
+            return self.write_anew(1, founding.iter().map(Vec::as_slice).collect());
+        };
+        let read = catalog_log::read(copies.each_ref().map(Option::as_deref), generation);
+        assert!(read.lost.is_empty(), "a crash was taken for damage");
+        if read.faults != [None; 2] || copies.contains(&None) {
+            return self.write_anew(generation + 1, read.payloads);
+        }
+        let (records, log) = (saved(&read.payloads), CatalogLog::new(generation, read.size, read.next_write));
+        self.files = BTreeMap::from([(generation, copies)]);
+        (records, log)
+    }
+
+    fn write_anew(&mut self, generation: u32, payloads: Vec<&[u8]>) -> (Vec<Saved>, CatalogLog) {
+        let bytes = catalog_log::records(generation, 0, payloads.iter().copied());
+        let log = CatalogLog::new(generation, bytes.len() as u64, 1);
+        self.begin(generation, bytes);
+        (saved(&payloads), log)
     }
 }
 
-/// What a restart finds on the disks: one for each shard, and the catalog's; and what an orderly stop has noted.
+fn saved(payloads: &[&[u8]]) -> Vec<Saved> {
+    Saved::read(payloads.iter().copied()).expect("this version wrote it")
+}
+
+/// What may be there of bytes that were being appended: their beginning, perhaps without what the file has already grown by.
+fn torn(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = bytes[..rng.below(1 + bytes.len() as u64) as usize].to_vec();
+    if rng.below(3) == 0 && !bytes.is_empty() {
+        let gap = rng.below(bytes.len() as u64) as usize;
+        let end = gap + rng.below((bytes.len() - gap) as u64 + 1) as usize;
+        bytes[gap..end].fill(0);
+    }
+    bytes
+}
+
+/// What a restart finds on the disks: one for each shard, and the catalog's; and what an orderly stop has noted. The logs have no messages of queues
+/// that the catalog never heard of.
 pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk, stopped: Option<Stop>) -> Found {
     let (catalog, catalog_log) = catalog.find();
-    Found { catalog, catalog_log, stores: disks.map(find_store).collect(), stopped }
+    let next_number = catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    let stores: Vec<Store> = disks.map(find_store).collect();
+    let unknown: Vec<_> = stores.iter().flat_map(|store| store.found_from(next_number)).collect();
+    assert!(unknown.is_empty(), "queue, segment, messages of what the catalog has lost: {unknown:?}");
+    Found { catalog, catalog_log, stores, stopped }
 }
 
 fn find_store(disk: &mut Disk) -> Store {

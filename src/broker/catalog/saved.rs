@@ -116,13 +116,30 @@ impl QueueInfo {
 impl Saved {
     /// Reads a log; none if there is a record that this version does not know. What a new broker has comes first, unless the log says otherwise.
     pub fn read<'a>(records: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Saved>> {
+        Saved::read_each(records, &Change::of_a_new_broker(), |saved| saved.map(Some))
+    }
+
+    /// Reads what there is of a log that has lost records: what makes no sense without them is left out. If it has lost its beginning, nobody knows
+    /// what a new broker had, and nobody is let in for that: there is the virtual host alone.
+    pub fn read_rest<'a>(records: impl Iterator<Item = &'a [u8]>, is_headless: bool) -> Vec<Saved> {
+        let founding = Change::of_a_new_broker();
+        let founding = if is_headless { &founding[..1] } else { &founding };
+        Saved::read_each(records, founding, Some).expect("none is refused")
+    }
+
+    /// Reads records; `judge` may leave one out or refuse all that it is a part of.
+    fn read_each<'a>(
+        records: impl Iterator<Item = &'a [u8]>,
+        founding: &[Change],
+        judge: impl Fn(Option<Saved>) -> Option<Option<Saved>>,
+    ) -> Option<Vec<Saved>> {
         let mut records = records.peekable();
         let is_all = |record: &&[u8]| Saved::decode(record, &Catalog::made_by(&[])) == Some(Saved::All);
-        let founding = if records.next_if(is_all).is_some() { Vec::new() } else { Change::of_a_new_broker().into() };
-        let mut names = Catalog::made_by(&founding); // virtual hosts come and go along the log
-        let mut all: Vec<Saved> = founding.into_iter().map(Saved::Change).collect();
+        let founding = if records.next_if(is_all).is_some() { &[] } else { founding };
+        let mut names = Catalog::made_by(founding); // virtual hosts come and go along the log
+        let mut all: Vec<Saved> = founding.iter().cloned().map(Saved::Change).collect();
         for record in records {
-            let saved = Saved::decode(record, &names)?;
+            let Some(saved) = judge(Saved::decode(record, &names))? else { continue };
             if let Saved::Change(Change::Command(..)) = saved {
                 names.restore(&saved);
             }
@@ -311,6 +328,21 @@ mod tests {
         let again = restored(&records);
         assert_eq!((again.queues().count(), again.exchanges().count(), again.bindings().count()), (0, 7, 0));
         assert!(catalog.save(&Change::DeleteExchange { vhost: VHOST, name: "passing".into() }).is_none());
+    }
+
+    #[test]
+    fn what_is_left_of_a_log_lets_nobody_in() {
+        let records = filled().snapshot();
+        let users = |records: &[Saved]| Catalog::restored(records).users().count();
+        let all = Saved::read(records.iter().map(Vec::as_slice)).expect("known");
+        for lost in 0..records.len() {
+            let rest = records.iter().enumerate().filter(|(at, _)| *at != lost).map(|(_, record)| &**record);
+            let rest = Saved::read_rest(rest, lost == 0);
+            assert!(users(&rest) <= users(&all), "record {lost}");
+            let again = Catalog::restored(&rest).snapshot();
+            assert!(Saved::read(again.iter().map(Vec::as_slice)).is_some());
+        }
+        assert_eq!(users(&Saved::read_rest(std::iter::empty(), true)), 0);
     }
 
     #[test]
