@@ -16,7 +16,7 @@
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
 //! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
-//! remember; [`lifecycle`] how connections and queues end; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
+//! remember; [`lifecycle`] how connections and queues end; [`restart`] how they begin again; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
 
 mod ask;
 mod block;
@@ -44,6 +44,7 @@ mod policies;
 mod relay;
 mod reply;
 mod request;
+mod restart;
 mod settle;
 mod transfer;
 mod turn;
@@ -56,7 +57,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use slab::Slab;
 
 use crate::base::alarms::{AlarmSet, Alarms};
-use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueId, ShardId};
 use crate::base::limits::HANDSHAKES_MAX;
 use crate::base::outgoing::Outgoing;
 use crate::base::quota::Quota;
@@ -65,7 +66,7 @@ use crate::base::rng::Rng;
 use crate::base::spsc::Doorbell;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
-use crate::broker::catalog::{Catalog, Change, Saved};
+use crate::broker::catalog::{Catalog, Change};
 use crate::broker::deduplication::Forgotten;
 use crate::broker::known_routes::KnownRoutes;
 use crate::broker::queue::{Purged, Queue};
@@ -73,7 +74,6 @@ use crate::config::Config;
 use crate::contract::{Entry, Fault, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
-use crate::store::format::{Counted, Range, is_fleeting, split_number};
 use crate::store::{Op, Store};
 
 use commit::Commit;
@@ -91,6 +91,7 @@ use policies::Sweep;
 use relay::Relays;
 use transfer::Transfers;
 
+pub use restart::{Found, Stop, restore};
 pub use turn::Turn;
 
 /// One event loop's share of the broker.
@@ -277,54 +278,6 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
 /// Gives each shard a key of its own that nobody can work out from the names that it makes otherwise.
 pub fn keep_secrets(shards: &mut [Shard], random: impl Fn() -> [u8; 16]) {
     shards.iter_mut().for_each(|shard| shard.reply_key = random());
-}
-
-/// What a restart has found.
-pub struct Found {
-    /// The records of the catalog's log, oldest first.
-    pub catalog: Vec<Saved>,
-    /// That log, ready to go on.
-    pub catalog_log: CatalogLog,
-    /// The log of each shard, ready to go on.
-    pub stores: Vec<Store>,
-    /// What the stop has noted, if the broker stopped in an orderly way.
-    pub stopped: Option<Stop>,
-}
-
-/// What an orderly stop notes for the next start ([`Shard::note_stop`]), of all shards; the log names messages so.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Stop {
-    /// Messages in durable queues that were delivered and came back.
-    pub delivered: Vec<Range>,
-    /// How often they did, where that is counted.
-    pub counts: Vec<Counted>,
-}
-
-impl Found {
-    /// The first number that no queue has had. A log may know a queue that the catalog's log does not know yet, or no more: its number must not come
-    /// to mean another one.
-    pub fn next_number(&self) -> u64 {
-        let in_logs = self.stores.iter().flat_map(Store::found).filter(|&number| !is_fleeting(number));
-        self.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| split_number(number).0 + 1)).max().unwrap_or(1)
-    }
-}
-
-/// Shards that have just been made by [`cluster`] go on where a restart has found them.
-pub fn restore(shards: &mut [Shard], found: Found) {
-    let next_number = found.next_number();
-    for (shard, store) in shards.iter_mut().zip(found.stores) {
-        shard.store = store;
-        shard.store.found_delivered(found.stopped.as_ref().map(|stop| &*stop.delivered));
-        shard.catalog = Catalog::restored(&found.catalog);
-        let here = shard.id;
-        let queues: Vec<QueueAddr> = shard.catalog.queues().map(|queue| queue.addr).filter(|queue| queue.home == here).collect();
-        queues.into_iter().for_each(|queue| shard.create_queue(queue));
-        found.stopped.iter().for_each(|stop| shard.go_on_counting(&stop.counts));
-        shard.store.close_unknown();
-    }
-    shards[0].catalog_log = found.catalog_log;
-    shards[0].next_queue_number = next_number;
-    shards[0].store.know_below(next_number);
 }
 
 impl Shard {

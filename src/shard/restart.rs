@@ -1,0 +1,56 @@
+//! What outlives the process, from the shards' side: what a stop notes, and how shards that were just made go on where a restart has found them.
+
+use super::Shard;
+use crate::base::ids::QueueAddr;
+use crate::broker::catalog::{Catalog, Saved};
+use crate::store::Store;
+use crate::store::catalog_log::CatalogLog;
+use crate::store::format::{Counted, Range, is_fleeting, split_number};
+
+/// What a restart has found.
+pub struct Found {
+    /// The records of the catalog's log, oldest first.
+    pub catalog: Vec<Saved>,
+    /// That log, ready to go on.
+    pub catalog_log: CatalogLog,
+    /// The log of each shard, ready to go on.
+    pub stores: Vec<Store>,
+    /// What the stop has noted, if the broker stopped in an orderly way.
+    pub stopped: Option<Stop>,
+}
+
+/// What an orderly stop notes for the next start ([`Shard::note_stop`]), of all shards; the log names messages so.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stop {
+    /// Messages in durable queues that were delivered and came back.
+    pub delivered: Vec<Range>,
+    /// How often they did, where that is counted.
+    pub counts: Vec<Counted>,
+}
+
+impl Found {
+    /// The first number that no queue has had. A log may know a queue that the catalog's log does not know yet, or no more: its number must not come
+    /// to mean another one.
+    pub fn next_number(&self) -> u64 {
+        let in_logs = self.stores.iter().flat_map(Store::found).filter(|&number| !is_fleeting(number));
+        self.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| split_number(number).0 + 1)).max().unwrap_or(1)
+    }
+}
+
+/// Shards that have just been made by [`cluster`] go on where a restart has found them.
+pub fn restore(shards: &mut [Shard], found: Found) {
+    let next_number = found.next_number();
+    for (shard, store) in shards.iter_mut().zip(found.stores) {
+        shard.store = store;
+        shard.store.found_delivered(found.stopped.as_ref().map(|stop| &*stop.delivered));
+        shard.catalog = Catalog::restored(&found.catalog);
+        let here = shard.id;
+        let queues: Vec<QueueAddr> = shard.catalog.queues().map(|queue| queue.addr).filter(|queue| queue.home == here).collect();
+        queues.into_iter().for_each(|queue| shard.create_queue(queue));
+        found.stopped.iter().for_each(|stop| shard.go_on_counting(&stop.counts));
+        shard.store.close_unknown();
+    }
+    shards[0].catalog_log = found.catalog_log;
+    shards[0].next_queue_number = next_number;
+    shards[0].store.know_below(next_number);
+}
