@@ -12,6 +12,7 @@ mod alarms;
 mod budget;
 mod chaos;
 mod choice;
+mod credit;
 mod delays;
 mod durations;
 mod exact;
