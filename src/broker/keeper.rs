@@ -5,7 +5,7 @@
 
 use super::catalog::{Catalog, ExchangeInfo};
 use super::exchange::remembered::Memories;
-use super::exchange::{Chance, Features};
+use super::exchange::{Chance, Features, RoutingKeys};
 use super::publish_rules::CarbonCopies;
 use super::router::{Way, keep_each_once};
 use crate::base::ids::ExchangeId;
@@ -86,7 +86,7 @@ impl Keeper<'_> {
         let properties = Properties::trusted(message.properties);
         let headers = properties.headers().unwrap_or_default();
         let copies = self.copies(headers);
-        let keys = || std::iter::once(message.route.key()).chain(copies.keys());
+        let keys = RoutingKeys::new(message.route.key(), copies.keys());
         let Keeper { catalog, memories, chance, .. } = self;
         Way { catalog, keys, features: Features { headers, properties } }.walk(start, chance, |exchange| visit(memories, exchange), out);
     }

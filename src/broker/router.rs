@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 
 use super::access::User;
 use super::catalog::{Catalog, ExchangeInfo, Resource, Right, Walk};
-use super::exchange::{Chance, Dest, Features, Matcher, delay};
+use super::exchange::{Chance, Dest, Features, Matcher, RoutingKeys, delay};
 use super::publish_rules::{CarbonCopies, check_expiration, check_user_id};
 use crate::base::ids::ExchangeId;
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
@@ -42,12 +42,16 @@ pub struct Routed {
     /// Whether exchange and routing key alone led to these queues, so that they are those of every message with the same two that
     /// [`needs_checks`] lets pass.
     pub cacheable: bool,
+    /// The same together with the headers, for every message with the same that [`check_known_headers`] lets pass.
+    pub cacheable_by_headers: bool,
     /// An exchange on the way remembers: these queues do not count, a [`Keeper`](super::keeper::Keeper) finds those that do. It takes BCC out, too.
     pub is_remembered: bool,
     /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see, and replies need an address.
     pub properties: Option<Vec<u8>>,
     /// Names in CC and BCC that lead to channels which wait for replies.
     pub reply_names: Vec<Vec<u8>>,
+    /// How much the exchanges on the way had to look at: keys, bindings, headers, and the queues that were found.
+    pub looked_at: usize,
 }
 
 /// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
@@ -76,6 +80,16 @@ pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<
     Ok(copies.is_empty())
 }
 
+/// The same for a message with a table of headers for which a route is remembered.
+pub fn check_known_headers(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Result<bool, Fault> {
+    if wants_replies(properties) {
+        return Ok(false);
+    }
+    properties.expiration().map_or(Ok(()), check_expiration)?;
+    check_claim(catalog, user, properties)?;
+    Ok(true)
+}
+
 /// Checks a message and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
 pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
     out.clear();
@@ -90,23 +104,25 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     let properties = Properties::trusted(message.properties);
     let addressed = wants_replies(properties).then(|| address(message.properties, reply_name)).transpose()?;
     let (headers, copies) = check_properties(properties)?;
-    let keys = || std::iter::once(message.route.key()).chain(copies.keys());
+    let keys = RoutingKeys::new(message.route.key(), copies.keys());
     if let Matcher::Topic(_) = exchange.matcher {
-        keys().try_for_each(|key| catalog.permit_topic(user.id, vhost, Right::Write, &exchange.spec.name, key))?;
+        keys.all().try_for_each(|key| catalog.permit_topic(user.id, vhost, Right::Write, &exchange.spec.name, key))?;
     }
     check_claim(catalog, user, properties)?;
-    let (mut is_by_key, mut is_remembered) = (true, false);
-    if name.is_empty() {
-        out.extend(keys().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
+    let (mut is_by_key, mut is_by_headers, mut is_remembered) = (true, true, false);
+    let looked_at = if name.is_empty() {
+        out.extend(keys.distinct().filter_map(|key| catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
+        keys.count()
     } else {
         let way = Way { catalog, keys, features: Features { headers, properties } };
         let visit = |exchange: &ExchangeInfo| {
             is_by_key &= exchange.matcher.is_by_key() && exchange.room.is_none();
+            is_by_headers &= exchange.matcher.is_by_headers() && exchange.room.is_none();
             is_remembered |= exchange.remembers;
             true
         };
-        way.walk(exchange.id, chance, visit, out);
-    }
+        way.walk(exchange.id, chance, visit, out)
+    };
     keep_each_once(out);
     let own = addressed.as_deref().unwrap_or(message.properties);
     let is_for_clients = |queue| catalog.queue(queue).is_none_or(|queue| queue.delays.is_none());
@@ -114,7 +130,9 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     let properties = if copies.has_blind() && is_seen { Some(copies.without_blind(own, headers)) } else { addressed };
     let names = copies.keys().filter(|key| name.is_empty() && is_reply_name(key));
     let reply_names = names.map(<[u8]>::to_vec).collect();
-    Ok(Routed { cacheable: copies.is_empty() && is_by_key && !is_remembered, is_remembered, properties, reply_names })
+    let may_be_cached = copies.is_empty() && !is_remembered;
+    let (cacheable, cacheable_by_headers) = (may_be_cached && is_by_key, may_be_cached && is_by_headers);
+    Ok(Routed { cacheable, cacheable_by_headers, is_remembered, properties, reply_names, looked_at })
 }
 
 /// Finds the queues of a message that the exchange `from` has delayed, from there on. It comes without its delay, and was checked before.
@@ -123,8 +141,8 @@ pub fn route_on(catalog: &Catalog, from: ExchangeId, message: &MessageView<'_>, 
     let properties = Properties::trusted(message.properties);
     let headers = properties.headers().unwrap_or_default();
     let copies = CarbonCopies::of(headers).unwrap_or_default();
-    let way =
-        Way { catalog, keys: || std::iter::once(message.route.key()).chain(copies.keys()), features: Features { headers, properties } };
+    let keys = RoutingKeys::new(message.route.key(), copies.keys());
+    let way = Way { catalog, keys, features: Features { headers, properties } };
     let mut is_remembered = false;
     let visit = |exchange: &ExchangeInfo| {
         is_remembered |= exchange.remembers && exchange.id != from;
@@ -158,23 +176,23 @@ fn check_claim(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Re
 }
 
 /// What a message goes by from exchange to exchange.
-pub struct Way<'a, F> {
+pub struct Way<'a> {
     /// What exists.
     pub catalog: &'a Catalog,
-    /// Its routing keys: its own, then CC and BCC.
-    pub keys: F,
+    /// Its routing keys.
+    pub keys: RoutingKeys<'a>,
     /// What else of it decides.
     pub features: Features<'a>,
 }
 
-impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
+impl Way<'_> {
     /// Finds the queues of a dead message that goes to the exchange `name`; there are none if that is missing. (Row DL6: whoever declared the queue
     /// was asked for the right to do so, and an internal exchange takes it.) Whether an exchange on the way remembers.
-    pub fn route_dead(&self, vhost: VhostId, name: &[u8], mut chance: Chance<'_>, out: &mut RouteSet) -> bool {
+    pub fn route_dead(self, vhost: VhostId, name: &[u8], mut chance: Chance<'_>, out: &mut RouteSet) -> bool {
         let mut is_remembered = false;
         out.clear();
         if name.is_empty() {
-            out.extend((self.keys)().filter_map(|key| self.catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
+            out.extend(self.keys.distinct().filter_map(|key| self.catalog.queue_by_key(vhost, key)).map(|queue| queue.addr));
         } else if let Some(exchange) = self.catalog.exchange_by_name(vhost, name) {
             let visit = |exchange: &ExchangeInfo| {
                 is_remembered |= exchange.remembers;
@@ -186,15 +204,17 @@ impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
         is_remembered
     }
 
-    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says whether the message goes on from there.
+    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says whether the message goes on from there. The answer
+    /// is how much there was to look at.
     pub(super) fn walk(
         &self,
         start: ExchangeId,
         chance: &mut Chance<'_>,
         mut visit: impl FnMut(&ExchangeInfo) -> bool,
         out: &mut RouteSet,
-    ) {
+    ) -> usize {
         let catalog = self.catalog;
+        let mut looked_at = 0;
         let walk = catalog.start_walk();
         let mut ahead: SmallVec<[ExchangeId; 8]> = SmallVec::new();
         visit_first(catalog, start, walk, &mut ahead);
@@ -207,17 +227,20 @@ impl<'k, K: Iterator<Item = &'k [u8]>, F: Fn() -> K> Way<'_, F> {
                 continue;
             }
             let mut matched = false;
-            exchange.matcher.matching((self.keys)(), self.features, chance, &mut |dest| {
-                matched = true;
-                match dest {
-                    Dest::Queue(queue) => out.push(queue),
-                    Dest::Exchange(id) => visit_first(catalog, id, walk, &mut ahead),
-                }
-            });
+            looked_at += self.keys.count()
+                + exchange.matcher.matching(&self.keys, self.features, chance, &mut |dest| {
+                    matched = true;
+                    match dest {
+                        Dest::Queue(queue) if out.last() == Some(&queue) => {}
+                        Dest::Queue(queue) => out.push(queue),
+                        Dest::Exchange(id) => visit_first(catalog, id, walk, &mut ahead),
+                    }
+                });
             if !matched && let Some(alternate) = catalog.alternate(exchange) {
                 visit_first(catalog, alternate.id, walk, &mut ahead);
             }
         }
+        looked_at + out.len()
     }
 }
 

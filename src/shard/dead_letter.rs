@@ -22,7 +22,7 @@ use crate::base::limits::{BURY_AGAIN_MS, BURY_BUDGET, BURY_QUEUES_BUDGET};
 use crate::broker::arena::Holders;
 use crate::broker::catalog::QueueInfo;
 use crate::broker::dead_letter::{Dead, Death, Reason};
-use crate::broker::exchange::{Chance, Features};
+use crate::broker::exchange::{Chance, Features, RoutingKeys};
 use crate::broker::queue::{Counts, Queue};
 use crate::broker::router::Way;
 use crate::contract::{Entry, NOWHERE, RouteSet};
@@ -227,7 +227,7 @@ impl Shard {
         let carbon = headers.find("CC").filter(|_| copies).and_then(Value::as_array);
         let carbon = carbon.into_iter().flatten().filter_map(Value::as_text);
         let mut routes = RouteSet::new();
-        let keys = || std::iter::once(key).chain(carbon.clone());
+        let keys = RoutingKeys::new(key, carbon);
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let way = Way { catalog: &self.catalog, keys, features: Features { headers, properties: Properties::trusted(&dead.properties) } };
         let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes);

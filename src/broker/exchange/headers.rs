@@ -6,14 +6,24 @@
 //! message {type: pdf, size: 9}                             hash(draft)     -> [ … ]     binding all
 //! ```
 //!
-//! A binding can only match a message that has one of its anchors: the hash of a name and a value that it wants, or of a name whose
-//! value is hard to hash or does not matter. So a message looks up its own few headers instead of comparing itself with every
-//! binding. Hashes only choose candidates, the comparison decides.
+//! A binding can only match a message that has one of its anchors: the hash of a name and a value
+//! that it wants, or of a name whose value is hard to hash or does not matter. So a message looks
+//! up its own few headers instead of comparing itself with every binding. Hashes only choose
+//! candidates, the comparison decides.
 //!
-//! The rules are RabbitMQ's: `all` (also without x-match) and `any` overlook names that begin with `x-`, `all-with-x` and
-//! `any-with-x` overlook only `x-match`; a void argument asks that the header is there; values are equal as in [`same_value`]; of
-//! headers with one name, the last counts. No argument to compare: `all` matches every message, `any` none.
+//! A message's headers are sorted once, each name once; a binding's arguments are sorted by name,
+//! too. So a candidate is compared by going through both side by side, and because it is compared
+//! at most once per message, the cost is that of reading the candidates.
+//!
+//! The rules are RabbitMQ's: `all` (also without x-match) and `any` overlook names that begin with
+//! `x-`, `all-with-x` and `any-with-x` overlook only `x-match`; a void argument asks that the
+//! header is there; values are equal as in [`same_value`]; of headers with one name, the last
+//! counts. No argument to compare: `all` matches every message, `any` none.
+//!
+//! Invariant: a binding stands in the list of each of its anchors (in `always` if it is an "all"
+//! binding without any), where it says.
 
+use std::cell::Cell;
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
@@ -21,7 +31,6 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::Dest;
-use crate::base::hash::Map;
 use crate::contract::{Code, Fault};
 use crate::message::{ErlangBinary, Table, TableRef, Value};
 
@@ -31,10 +40,22 @@ pub struct Headers {
     bindings: Slab<Binding>,
     /// Places in `bindings` by arguments and destination.
     index: HashTable<usize>,
-    anchors: Map<u64, Vec<usize>>,
+    anchors: HashTable<Anchor>,
+    /// Anchors that are names without values.
+    names: usize,
     /// `all` bindings without anything to compare: they match everything.
     always: Vec<usize>,
     hasher: foldhash::fast::RandomState,
+    /// Number of the latest message: marks of earlier ones are void.
+    message: Cell<u64>,
+}
+
+/// What bindings ask for, by its hash, and their places.
+#[derive(Debug)]
+struct Anchor {
+    hash: u64,
+    is_name: bool,
+    places: Vec<usize>,
 }
 
 struct Binding {
@@ -43,8 +64,10 @@ struct Binding {
     /// How many bindings have these arguments and destination: they may differ in their keys.
     copies: u32,
     mode: Mode,
-    /// The anchors under which it stands.
-    anchors: SmallVec<[u64; 1]>,
+    /// The anchors under which it stands, ascending, and where in their lists.
+    anchors: SmallVec<[(u64, usize); 1]>,
+    /// The message that was compared with it last.
+    compared: Cell<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,21 +82,27 @@ struct Mode {
     with_x: bool,
 }
 
+/// The headers of a message by name, each name once.
+type Sorted<'m> = SmallVec<[(&'m [u8], Value<'m>); 16]>;
+
 impl Headers {
-    /// Adds a binding.
+    /// Adds a binding. Its arguments are in their canonical form.
     pub fn bind(&mut self, arguments: &Table, dest: Dest) {
         if let Some(at) = self.find(arguments, dest) {
             self.bindings[at].copies += 1;
             return;
         }
         let mode = Mode::of(arguments.view());
-        let anchors = self.choose_anchors(arguments.view(), mode);
         let at = self.bindings.vacant_key();
-        if mode.quantity == Quantity::All && anchors.is_empty() {
-            self.always.push(at);
-        }
-        anchors.iter().for_each(|&anchor| self.anchors.entry(anchor).or_default().push(at));
-        self.bindings.insert(Binding { arguments: arguments.clone(), dest, copies: 1, mode, anchors });
+        let chosen = self.choose_anchors(arguments.view(), mode);
+        let anchors = match (mode.quantity, &chosen[..]) {
+            (Quantity::All, []) => {
+                self.always.push(at);
+                [(ALWAYS, self.always.len() - 1)].into()
+            }
+            (_, chosen) => chosen.iter().map(|&(hash, is_name)| (hash, self.stand_under(hash, is_name, at))).collect(),
+        };
+        self.bindings.insert(Binding { arguments: arguments.clone(), dest, copies: 1, mode, anchors, compared: Cell::new(0) });
         let Headers { bindings, index, hasher, .. } = self;
         index.insert_unique(identity(hasher, arguments, dest), at, |&at| identity(hasher, &bindings[at].arguments, bindings[at].dest));
     }
@@ -87,22 +116,34 @@ impl Headers {
         }
     }
 
-    /// Whose arguments the headers satisfy.
-    pub fn matching(&self, headers: TableRef<'_>, found: &mut impl FnMut(Dest)) {
+    /// Whose arguments the headers satisfy. The answer is how much that looked at: headers, and
+    /// arguments of candidates.
+    pub fn matching(&self, headers: TableRef<'_>, found: &mut impl FnMut(Dest)) -> usize {
         self.always.iter().for_each(|&at| found(self.bindings[at].dest));
         if self.anchors.is_empty() {
-            return;
+            return 0;
         }
-        for (name, value) in headers.iter() {
-            let named = self.anchors.get(&self.name_anchor(name));
-            let valued = self.value_anchor(name, value, HEADER_SECOND).and_then(|anchor| self.anchors.get(&anchor));
-            for &at in named.into_iter().chain(valued).flatten() {
+        let sorted = sort(headers);
+        self.message.set(self.message.get() + 1);
+        let mut looked_at = sorted.len();
+        for &(name, value) in &sorted {
+            let named = if self.names > 0 { self.places(self.name_anchor(name)) } else { &[] };
+            let valued = self.value_anchor(name, value, HEADER_SECOND).map_or(&[][..], |anchor| self.places(anchor));
+            for &at in named.iter().chain(valued) {
                 let binding = &self.bindings[at];
-                if binding.matches(headers) {
+                if binding.compared.replace(self.message.get()) == self.message.get() {
+                    continue;
+                }
+                if binding.matches(&sorted, &mut looked_at) {
                     found(binding.dest);
                 }
             }
         }
+        looked_at
+    }
+
+    fn places(&self, anchor: u64) -> &[usize] {
+        self.anchors.find(anchor, |found| found.hash == anchor).map_or(&[], |found| &found.places)
     }
 
     fn find(&self, arguments: &Table, dest: Dest) -> Option<usize> {
@@ -110,53 +151,110 @@ impl Headers {
         self.index.find(identity(&self.hasher, arguments, dest), same).copied()
     }
 
+    /// Puts the binding `at` into the list of an anchor; the answer is where it stands there.
+    fn stand_under(&mut self, hash: u64, is_name: bool, at: usize) -> usize {
+        let entry = self.anchors.entry(hash, |anchor| anchor.hash == hash, |anchor| anchor.hash);
+        let mut anchor = entry.or_insert_with(|| {
+            self.names += usize::from(is_name);
+            Anchor { hash, is_name, places: Vec::new() }
+        });
+        anchor.get_mut().places.push(at);
+        anchor.get().places.len() - 1
+    }
+
     fn remove(&mut self, at: usize) {
         let binding = self.bindings.remove(at);
         let entry = self.index.find_entry(identity(&self.hasher, &binding.arguments, binding.dest), |&place| place == at);
         entry.expect("every binding is in the index").remove();
-        self.always.retain(|&place| place != at);
-        for anchor in binding.anchors {
-            let places = self.anchors.get_mut(&anchor).expect("a binding stands under its anchors");
-            places.retain(|&place| place != at);
-            if places.is_empty() {
-                self.anchors.remove(&anchor);
+        if let [(ALWAYS, stands)] = binding.anchors[..] {
+            return leave(&mut self.always, stands, ALWAYS, &mut self.bindings);
+        }
+        for (hash, stands) in binding.anchors {
+            let entry = self.anchors.find_entry(hash, |anchor| anchor.hash == hash);
+            let mut anchor = entry.expect("a binding stands under its anchors");
+            leave(&mut anchor.get_mut().places, stands, hash, &mut self.bindings);
+            if anchor.get().places.is_empty() {
+                self.names -= usize::from(anchor.remove().0.is_name);
             }
         }
     }
 
-    /// Every anchor for `any`, the one with the fewest bindings for `all`.
-    fn choose_anchors(&self, arguments: TableRef<'_>, mode: Mode) -> SmallVec<[u64; 1]> {
-        let mut all: Vec<u64> = mode.compared(arguments).map(|(name, wanted)| self.anchor(name, wanted)).collect();
+    /// Every anchor for `any`, the one with the fewest bindings for `all`; ascending, and whether
+    /// each is a name without a value.
+    fn choose_anchors(&self, arguments: TableRef<'_>, mode: Mode) -> Vec<(u64, bool)> {
+        let mut all: Vec<_> = mode.compared(arguments).map(|(name, wanted)| self.anchor(name, wanted)).collect();
         if mode.quantity == Quantity::Any {
             all.sort_unstable();
-            all.dedup();
-            return all.into();
+            all.dedup_by_key(|&mut (hash, _)| hash);
+            return all;
         }
-        all.into_iter().min_by_key(|anchor| self.anchors.get(anchor).map_or(0, Vec::len)).into_iter().collect()
+        all.into_iter().min_by_key(|&(hash, _)| self.places(hash).len()).into_iter().collect()
     }
 
-    /// What every header that satisfies this argument has in common.
-    fn anchor(&self, name: &[u8], wanted: Value<'_>) -> u64 {
-        self.value_anchor(name, wanted, ARGUMENT_SECOND).unwrap_or_else(|| self.name_anchor(name))
+    /// What every header that satisfies this argument has in common; whether that is only its name.
+    fn anchor(&self, name: &[u8], wanted: Value<'_>) -> (u64, bool) {
+        match self.value_anchor(name, wanted, ARGUMENT_SECOND) {
+            Some(hash) => (hash, false),
+            None => (self.name_anchor(name), true),
+        }
     }
 
     fn name_anchor(&self, name: &[u8]) -> u64 {
-        self.hasher.hash_one(name)
+        self.hasher.hash_one(name).max(ALWAYS + 1)
     }
 
     /// `None` for values that have no simple form to hash.
     fn value_anchor(&self, name: &[u8], value: Value<'_>, second: i128) -> Option<u64> {
-        match value {
-            Value::LongString(bytes) | Value::Binary(bytes) => Some(self.hasher.hash_one((name, bytes))),
-            _ => integer(value, second).map(|number| self.hasher.hash_one((name, number))),
-        }
+        let hash = match value {
+            Value::LongString(bytes) | Value::Binary(bytes) => self.hasher.hash_one((name, bytes)),
+            _ => self.hasher.hash_one((name, integer(value, second)?)),
+        };
+        Some(hash.max(ALWAYS + 1))
     }
 }
 
+/// Takes the binding at `stands` out of the list of an anchor; the last one takes its place.
+fn leave(places: &mut Vec<usize>, stands: usize, anchor: u64, bindings: &mut Slab<Binding>) {
+    places.swap_remove(stands);
+    if let Some(&moved) = places.get(stands) {
+        let anchors = &mut bindings[moved].anchors;
+        let found = anchors.binary_search_by_key(&anchor, |&(hash, _)| hash).expect("it stands under this anchor");
+        anchors[found].1 = stands;
+    }
+}
+
+/// Sorts headers by name, of those with one name the last one.
+fn sort(headers: TableRef<'_>) -> Sorted<'_> {
+    let mut sorted: Sorted<'_> = headers.iter().collect();
+    if !sorted.is_sorted_by(|left, right| left.0 < right.0) {
+        sorted.reverse(); // now the first one counts
+        sorted.sort_by_key(|&(name, _)| name);
+        sorted.dedup_by_key(|&mut (name, _)| name);
+    }
+    sorted
+}
+
+/// How many of the sorted headers stand before the name: looks near the front first, for the next
+/// argument's is mostly there.
+fn count_before(headers: &[(&[u8], Value<'_>)], name: &[u8]) -> usize {
+    let mut end = 1;
+    while end <= headers.len() && headers[end - 1].0 < name {
+        end *= 2;
+    }
+    let (start, end) = (end / 2, end.min(headers.len()));
+    start + headers[start..end].partition_point(|&(key, _)| key < name)
+}
+
 impl Binding {
-    fn matches(&self, headers: TableRef<'_>) -> bool {
+    /// Compares it with sorted headers; `looked_at` counts its arguments.
+    fn matches(&self, mut headers: &[(&[u8], Value<'_>)], looked_at: &mut usize) -> bool {
         let mut compared = self.mode.compared(self.arguments.view());
-        let satisfied = |(name, wanted)| satisfies(headers, name, wanted);
+        let satisfied = |(name, wanted): (&[u8], Value<'_>)| {
+            *looked_at += 1;
+            headers = &headers[count_before(headers, name)..];
+            let header = headers.first().filter(|&&(key, _)| key == name);
+            header.is_some_and(|&(_, value)| wanted == Value::Void || same_value(wanted, value))
+        };
         match self.mode.quantity {
             Quantity::All => compared.all(satisfied),
             Quantity::Any => compared.any(satisfied),
@@ -200,13 +298,8 @@ fn invalid_type(name: &str, value: impl std::fmt::Display) -> String {
     format!("Invalid x-match field type {name} (value {value}); expected longstr")
 }
 
-/// Whether the last header of this name is what the argument wants.
-fn satisfies(headers: TableRef<'_>, name: &[u8], wanted: Value<'_>) -> bool {
-    let last = headers.iter().filter(|&(key, _)| key == name).last();
-    last.is_some_and(|(_, value)| wanted == Value::Void || same_value(wanted, value))
-}
-
-/// Equality of values in RabbitMQ's headers exchange: by what they mean, whatever the width of their type.
+/// Equality of values in RabbitMQ's headers exchange: by what they mean, whatever the width of
+/// their type.
 fn same_value(wanted: Value<'_>, value: Value<'_>) -> bool {
     match value {
         Value::Timestamp(_) => integer(wanted, ARGUMENT_SECOND) == integer(value, HEADER_SECOND),
@@ -226,9 +319,12 @@ fn identity(hasher: &foldhash::fast::RandomState, arguments: &Table, dest: Dest)
     hasher.hash_one((arguments, dest))
 }
 
-/// RabbitMQ compares a header's timestamp in milliseconds but an argument's in seconds, so that the two never match (sic).
+/// RabbitMQ compares a header's timestamp in milliseconds but an argument's in seconds, so that the
+/// two never match (sic).
 const HEADER_SECOND: i128 = 1000;
 const ARGUMENT_SECOND: i128 = 1;
+/// Stands for the anchor of bindings that match everything.
+const ALWAYS: u64 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -241,7 +337,7 @@ mod tests {
         let mut bindings = Headers::default();
         bindings.bind(&arguments.build().view().canonical(), queue(1));
         let headers = headers.build();
-        !collect(|found| bindings.matching(headers.view(), found)).is_empty()
+        !collect(|found| _ = bindings.matching(headers.view(), found)).is_empty()
     }
 
     fn table() -> TableBuilder {
@@ -295,18 +391,49 @@ mod tests {
         assert!(matches(table().int("a", 2), twice()) && !matches(table().int("a", 1), twice()));
     }
 
+    /// Each header and each argument of a candidate is looked at once, whatever their types.
+    #[test]
+    fn many_arguments_cost_no_more_than_to_read_them() {
+        const MANY: usize = 15_000;
+        let numbered =
+            |table: TableBuilder, value: Value<'_>| (0..MANY).fold(table, |table, n| table.value(format!("name-{n}"), value)).build();
+        for value in [Value::SignedInt(1), Value::Bool(true), Value::LongString(b"text"), Value::Void] {
+            let mut bindings = Headers::default();
+            for matching in ["all", "any", "all-with-x", "any-with-x"] {
+                bindings.bind(&numbered(mode(matching), value).view().canonical(), queue(1));
+            }
+            for sent in [value, Value::Bool(false)] {
+                let headers = numbered(table(), sent);
+                let looked_at = bindings.matching(headers.view(), &mut |_| {});
+                assert!(looked_at <= (1 + 4) * MANY, "{value:?}, {sent:?}: looked {looked_at} times");
+            }
+            let one = table().value("name-14999", value).build();
+            assert!(bindings.matching(one.view(), &mut |_| {}) <= 1 + 4 * MANY);
+        }
+    }
+
+    #[test]
+    fn a_message_looks_only_at_bindings_that_want_its_rarest_pair() {
+        let mut bindings = Headers::default();
+        let wanted = |n: usize| table().int("a", n as i32).int("b", 1).int("c", 2).build().view().canonical();
+        (0..10_000).for_each(|n| bindings.bind(&wanted(n), queue(n as u32)));
+        assert!(bindings.matching(wanted(7_000).view(), &mut |dest| assert_eq!(dest, queue(7_000))) <= 3 + 3 * 3);
+        (0..10_000).for_each(|n| bindings.unbind(&wanted(n), queue(n as u32)));
+        assert!(bindings.anchors.is_empty());
+    }
+
     #[test]
     fn a_destination_stays_until_its_last_binding_goes() {
         let (mut bindings, all, any) = (Headers::default(), table().int("a", 1).build(), mode("any").int("a", 1).int("b", 2).build());
         let arguments = [&all, &all, &any, &Table::empty()];
         arguments.iter().for_each(|arguments| bindings.bind(arguments, queue(1)));
-        assert_eq!(collect(|found| bindings.matching(all.view(), found)), [queue(1); 3]);
+        assert_eq!(collect(|found| _ = bindings.matching(all.view(), found)), [queue(1); 3]);
         for (n, arguments) in arguments.iter().enumerate() {
-            assert!(!collect(|found| bindings.matching(all.view(), found)).is_empty(), "{n}");
+            assert!(!collect(|found| _ = bindings.matching(all.view(), found)).is_empty(), "{n}");
             bindings.unbind(arguments, queue(1));
         }
-        assert!(collect(|found| bindings.matching(all.view(), found)).is_empty());
-        assert!(bindings.anchors.is_empty() && bindings.index.is_empty() && bindings.always.is_empty());
+        assert!(collect(|found| _ = bindings.matching(all.view(), found)).is_empty());
+        assert!(bindings.anchors.is_empty() && bindings.index.is_empty() && bindings.always.is_empty() && bindings.names == 0);
     }
 
     #[test]
@@ -356,7 +483,7 @@ mod tests {
             all.iter().enumerate().for_each(|(n, arguments)| bindings.bind(arguments, queue(n as u32)));
             while let Some(last) = all.len().checked_sub(1) {
                 let headers = random_table(&mut rng, false);
-                let found = collect(|found| bindings.matching(headers.view(), found));
+                let found = collect(|found| _ = bindings.matching(headers.view(), found));
                 for (n, arguments) in all.iter().enumerate() {
                     assert_eq!(found.contains(&queue(n as u32)), naive(arguments, &headers), "{arguments:?} {headers:?}");
                 }

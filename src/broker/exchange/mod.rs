@@ -16,8 +16,10 @@ mod direct;
 mod fanout;
 mod headers;
 mod history;
+mod keys;
 mod members;
 mod modulus_hash;
+mod places;
 mod random;
 pub mod remembered;
 mod topic;
@@ -29,6 +31,7 @@ pub use direct::Direct;
 pub use fanout::Fanout;
 pub use headers::{Headers, check_binding};
 pub use history::{History, Kept};
+pub use keys::RoutingKeys;
 pub use modulus_hash::ModulusHash;
 pub use random::{Chance, Random};
 pub use topic::Topic;
@@ -173,24 +176,20 @@ impl Matcher {
         }
     }
 
-    /// Where a message goes that has these routing keys (its own, then CC and BCC) and features.
+    /// Where a message goes that has these routing keys and features. The answer is how much that looked at: nodes of a trie, headers and what is
+    /// compared with them.
     #[inline]
-    pub fn matching<'k>(
-        &self,
-        mut keys: impl Iterator<Item = &'k [u8]>,
-        features: Features<'_>,
-        chance: &mut Chance<'_>,
-        found: &mut impl FnMut(Dest),
-    ) {
+    pub fn matching(&self, keys: &RoutingKeys<'_>, features: Features<'_>, chance: &mut Chance<'_>, found: &mut impl FnMut(Dest)) -> usize {
         match self {
-            Matcher::Direct(direct) => keys.for_each(|key| direct.matching(key, found)),
+            Matcher::Direct(direct) => keys.distinct().for_each(|key| direct.matching(key, found)),
             Matcher::Fanout(fanout) => fanout.matching(found),
-            Matcher::Topic(topic) => keys.for_each(|key| topic.matching(key, found)),
-            Matcher::Headers(bindings) => bindings.matching(features.headers, found),
-            Matcher::ConsistentHash(hash) => _ = keys.next().and_then(|key| hash.matching(key, features)).map(found),
-            Matcher::ModulusHash(hash) => _ = hash.matching(keys).map(found),
+            Matcher::Topic(topic) => return topic.matching(keys.distinct(), found),
+            Matcher::Headers(bindings) => return bindings.matching(features.headers, found),
+            Matcher::ConsistentHash(hash) => _ = hash.matching(keys.own(), features).map(found),
+            Matcher::ModulusHash(hash) => _ = hash.matching(keys.all()).map(found),
             Matcher::Random(random) => _ = random.matching(chance).map(found),
         }
+        0
     }
 
     /// Whether the routing keys alone tell the destinations: no header, no property and no chance.
@@ -200,6 +199,11 @@ impl Matcher {
             Matcher::Headers(_) | Matcher::Random(_) => false,
             Matcher::ConsistentHash(hash) => hash.is_by_key(),
         }
+    }
+
+    /// Whether they do together with the headers.
+    pub fn is_by_headers(&self) -> bool {
+        matches!(self, Matcher::Headers(_)) || self.is_by_key()
     }
 }
 
