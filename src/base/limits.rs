@@ -22,8 +22,14 @@ pub const ARENA_CHUNKS_AHEAD: usize = 4;
 pub const ARENA_CHUNKS_KEPT: usize = 8;
 /// How often some of those beyond them go back to the system, milliseconds.
 pub const ARENA_TRIM_MS: u64 = 50;
-/// Routes that a shard remembers for publishers that use many routing keys, count (up to 150 bytes each).
+/// Routes that a shard remembers for publishers that use many routing keys, count (of one queue, up to 150 bytes each).
 pub const KNOWN_ROUTES_MAX: usize = 8192;
+/// The same in bytes: a route may lead to many queues.
+pub const KNOWN_ROUTES_SIZE_MAX: usize = 8 << 20;
+/// Bytes of a route that is remembered; it has some 80,000 queues.
+pub const KNOWN_ROUTE_SIZE_MAX: usize = 1 << 20;
+/// Queues of a route that a channel remembers; more are remembered by the shard alone.
+pub const ROUTE_CACHE_QUEUES_MAX: usize = 64;
 /// Connections beyond `--max-connections` that are accepted, to be told that they are too many when they open a virtual host; more are closed at once.
 pub const HANDSHAKES_MAX: usize = 256;
 /// Steps back that a pattern of a permission or a policy may take, count (some milliseconds); then it does not match.

@@ -1,16 +1,22 @@
-//! What the router has found before: queues by exchange and routing key, for publishers that use many keys in turn.
+//! What the router has found before: queues by exchange and routing key, for publishers that use
+//! many keys in turn.
 //!
-//! An answer holds for one user in one virtual host, whose permission to publish there was checked when it was found, and while the catalog's version
-//! stands. When the table is full it starts over: who uses more keys than it holds gains
-//! nothing from any order of forgetting, and who uses fewer never notices.
+//! An answer holds for one user in one virtual host, whose permission to publish there was checked
+//! when it was found, and while the catalog's version stands. When the table is full, by number or
+//! by bytes, it starts over: who uses more keys than it holds gains nothing from any order of
+//! forgetting, and who uses fewer never notices. A route to so many queues that few such routes
+//! would fill the table is not remembered: beside that many copies of a message it costs nothing to
+//! find them again.
+//!
+//! Invariant: `bytes` is the sum of the answers' sizes.
 
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::base::ids::UserId;
-use crate::base::limits::KNOWN_ROUTES_MAX;
+use crate::base::ids::{QueueAddr, UserId};
+use crate::base::limits::{KNOWN_ROUTE_SIZE_MAX, KNOWN_ROUTES_MAX, KNOWN_ROUTES_SIZE_MAX};
 use crate::contract::{RouteSet, VhostId};
 
 /// The table of one shard.
@@ -18,6 +24,7 @@ use crate::contract::{RouteSet, VhostId};
 pub struct KnownRoutes {
     version: u64,
     table: HashTable<Known>,
+    bytes: usize,
     hasher: foldhash::fast::RandomState,
 }
 
@@ -31,7 +38,8 @@ struct Known {
 }
 
 impl KnownRoutes {
-    /// The queues of messages to `route` (exchange and routing key in wire form) under the catalog's `version`, if they were remembered.
+    /// The queues of messages to `route` (exchange and routing key in wire form) under the
+    /// catalog's `version`, if they were remembered.
     #[inline]
     pub fn find(&self, version: u64, publisher: Publisher, route: &[u8]) -> Option<&RouteSet> {
         if self.version != version {
@@ -42,11 +50,16 @@ impl KnownRoutes {
 
     /// Remembers what [`find`](Self::find) has not found.
     pub fn remember(&mut self, version: u64, publisher: Publisher, route: &[u8], queues: &RouteSet) {
-        if self.version != version || self.table.len() == KNOWN_ROUTES_MAX {
-            self.table.clear();
-            self.version = version;
+        let size = size(route, queues);
+        if size > KNOWN_ROUTE_SIZE_MAX {
+            return;
         }
-        let known = Known { publisher, route: route.into(), queues: queues.clone() };
+        if self.version != version || self.table.len() == KNOWN_ROUTES_MAX || self.bytes + size > KNOWN_ROUTES_SIZE_MAX {
+            self.table.clear();
+            (self.version, self.bytes) = (version, 0);
+        }
+        self.bytes += size;
+        let known = Known { publisher, route: route.into(), queues: RouteSet::from_slice(queues) };
         let KnownRoutes { table, hasher, .. } = self;
         table.insert_unique(hash(hasher, publisher, route), known, |known| hash(hasher, known.publisher, &known.route));
     }
@@ -61,6 +74,12 @@ impl Known {
     fn is(&self, publisher: Publisher, route: &[u8]) -> bool {
         self.publisher == publisher && self.route[..] == *route
     }
+}
+
+/// Bytes that an answer takes.
+fn size(route: &[u8], queues: &RouteSet) -> usize {
+    let own = if queues.spilled() { queues.len() * size_of::<QueueAddr>() } else { 0 };
+    size_of::<Known>() + route.len() + own
 }
 
 #[inline]
@@ -96,6 +115,22 @@ mod tests {
             (routes.find(2, publisher(0, 0), b"\x00\x01a"), routes.find(2, publisher(0, 0), b"\x00\x01b")),
             (None, Some(&queues(3)))
         );
+    }
+
+    #[test]
+    fn routes_to_many_queues_do_not_fill_the_memory() {
+        let mut routes = KnownRoutes::default();
+        let addr = |slot| QueueAddr { home: ShardId(0), queue: QueueId(Key { slot, generation: 0 }) };
+        let many: RouteSet = (0..2_000).map(addr).collect();
+        for key in 0..4_000u32 {
+            routes.remember(1, publisher(0, 0), &key.to_be_bytes(), &many);
+            assert_eq!(routes.find(1, publisher(0, 0), &key.to_be_bytes()), Some(&many));
+            let bytes: usize = routes.table.iter().map(|known| known.queues.capacity() * size_of::<QueueAddr>()).sum();
+            assert!(bytes <= KNOWN_ROUTES_SIZE_MAX, "{key}: {bytes}");
+        }
+        let very_many: RouteSet = (0..200_000).map(addr).collect();
+        routes.remember(1, publisher(0, 0), b"", &very_many);
+        assert_eq!(routes.find(1, publisher(0, 0), b""), None, "it would take the place of all others");
     }
 
     #[test]

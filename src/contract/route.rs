@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::base::ids::QueueAddr;
+use crate::base::limits::ROUTE_CACHE_QUEUES_MAX;
 
 /// The queues of one message, each once.
 pub type RouteSet = SmallVec<[QueueAddr; 4]>;
@@ -23,8 +24,11 @@ impl RouteCache {
         (self.version == version && self.route[..] == *route).then_some(&self.queues)
     }
 
-    /// Remembers the answer for `route` under catalog `version` (from 1; 0 is "nothing remembered").
+    /// Remembers the answer for `route` under catalog `version` (from 1; 0 is "nothing remembered"), unless it is long.
     pub fn remember(&mut self, version: u64, route: &[u8], queues: &RouteSet) {
+        if queues.len() > ROUTE_CACHE_QUEUES_MAX {
+            return;
+        }
         self.version = version;
         self.route.clear();
         self.route.extend_from_slice(route);
