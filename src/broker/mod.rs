@@ -8,6 +8,7 @@ pub mod deduplication;
 pub mod exchange;
 #[cfg(test)]
 mod fixture;
+pub mod header_routes;
 pub mod keeper;
 pub mod known_routes;
 pub mod memory;

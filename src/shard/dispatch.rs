@@ -10,7 +10,7 @@ use crate::broker::exchange::Chance;
 use crate::broker::queue::{Settings, lasts, priority};
 use crate::broker::router::{self, Publisher};
 use crate::contract::{Code, Fault, Notice, ReplyName};
-use crate::message::{Content, MessageView, Route, Stamp};
+use crate::message::{Content, MessageView, Properties, Route, Stamp};
 use crate::protocol::amqp::session::Contents;
 
 /// Messages published in a row to the same place, and what their publisher wants to hear of them.
@@ -59,18 +59,29 @@ impl Shard {
         let cache = conn.session.route_cache(published.channel);
         if let Some(found) = cache.find(version, route) {
             self.routes.clone_from(found);
-        } else if let Some(found) = self.known_routes.find(version, publisher, route) {
+        } else if let Some(found) = self.known_routes.by_key.find(version, publisher, route) {
             self.routes.clone_from(found);
             if published.contents.len() > 1 {
                 cache.remember(version, route, found);
             }
         } else {
-            return Ok(0);
+            return self.remembers_headers(id, published).map(usize::from);
         }
         if plain > 0 {
             return Ok(plain);
         }
         router::check_known(&self.catalog, conn.user(), published.contents[0].properties).map(usize::from)
+    }
+
+    /// Whether the first of the messages goes where the shard remembers for its headers, too. Its queues are in `routes`.
+    fn remembers_headers(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<bool, Fault> {
+        let conn = self.conns.get(id).expect("who publishes is connected");
+        let properties = Properties::trusted(published.contents[0].properties);
+        let Some(headers) = properties.headers() else { return Ok(false) };
+        let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
+        let Some(found) = self.known_routes.by_headers.find(version, publisher, route, headers.wire()) else { return Ok(false) };
+        self.routes.clone_from(found);
+        router::check_known_headers(&self.catalog, conn.user(), properties)
     }
 
     /// One message by the router, which may also rewrite its properties. It is remembered if its queues depend on exchange and key alone.
@@ -89,8 +100,11 @@ impl Shard {
             return Ok(1);
         }
         let (version, route) = (self.catalog.version(), published.route.wire());
-        if routed.cacheable && self.known_routes.find(version, publisher, route).is_none() {
-            self.known_routes.remember(version, publisher, route, &self.routes);
+        if routed.cacheable && self.known_routes.by_key.find(version, publisher, route).is_none() {
+            self.known_routes.by_key.remember(version, publisher, route, &self.routes);
+        } else if routed.cacheable_by_headers {
+            let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
+            self.known_routes.by_headers.remember(version, publisher, route, headers.wire(), &self.routes);
         }
         let routes = std::mem::take(&mut self.routes);
         let properties = routed.properties.as_deref().unwrap_or(message.properties);

@@ -68,7 +68,7 @@ use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
 use crate::broker::catalog::{Catalog, Change};
 use crate::broker::deduplication::Forgotten;
-use crate::broker::known_routes::KnownRoutes;
+use crate::broker::header_routes::RouteMemory;
 use crate::broker::queue::{Purged, Queue};
 use crate::config::Config;
 use crate::contract::{Entry, Fault, Receipts, RouteSet};
@@ -110,7 +110,7 @@ pub struct Shard {
     catalog: Catalog,
     /// The queues that live here, by slot of their id.
     queues: Vec<Option<Box<Queue>>>,
-    known_routes: KnownRoutes,
+    known_routes: RouteMemory,
     arena: Arena,
     timers: TimerWheel<Timer>,
     /// The time of day when the shard's time was 0, milliseconds since 1970.
@@ -296,7 +296,7 @@ impl Shard {
             conns: Conns::default(),
             catalog: Catalog::made_by(founding),
             queues: Vec::new(),
-            known_routes: KnownRoutes::default(),
+            known_routes: RouteMemory::default(),
             arena: Arena::default(),
             timers: TimerWheel::new(0),
             epoch_ms: 0,
