@@ -100,6 +100,12 @@ pub const MAIL_BYTES_MAX: usize = 4 << 20;
 pub const MAIL_BLOCK_SIZE: usize = 64 << 10;
 /// Slots of a ring between two shards; a power of two.
 pub const RING_SLOTS: usize = 2048;
+/// Steps of work (some 300 ns each, see `shard::work`) of each kind in a turn; what is beyond waits for the next turns.
+pub const TURN_STEPS_MAX: usize = 8192;
+/// Steps of one connection before the next one has its turn.
+pub const SHARE_STEPS_MAX: usize = 2048;
+/// Queues that messages for very many queues are given to in one go: each go keeps a copy of the messages.
+pub const SPREAD_QUEUES_MIN: usize = 128;
 /// Messages that one queue delivers in one turn before it goes to the tail.
 pub const QUEUE_BUDGET: usize = 1024;
 /// Copies and settlements of one transaction in one turn; a smaller one is done at once.
@@ -193,6 +199,7 @@ const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL
 const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
 const _: () = assert!(CREDIT_BYTES_MIN <= CREDIT_BYTES_MAX && CREDIT_BYTES_MAX <= CREDIT_CHANNEL_BYTES);
 const _: () = assert!(BURY_BUDGET <= BURY_QUEUES_BUDGET);
+const _: () = assert!(SHARE_STEPS_MAX <= TURN_STEPS_MAX);
 const _: () = assert!(RING_SLOTS.is_power_of_two());
 const _: () = assert!(ARENA_CHUNK_SIZE.is_multiple_of(ARENA_SEGMENT_SIZE));
 const _: () = assert!(BODY_RESERVE_MAX <= MESSAGE_SIZE_CAP);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::lifecycle::Last;
+use super::spread::Spread;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, TimerId};
 use crate::broker::access::{Stay, User};
 use crate::broker::catalog::Asker;
@@ -34,6 +35,10 @@ pub struct Conn {
     pub waits_for_memory: bool,
     /// The disk must take what waits for it before more comes.
     pub waits_for_log: bool,
+    /// It has had its share of this turn and goes on in a later one.
+    pub waits_for_turn: bool,
+    /// What it has published to more queues than a share could serve.
+    pub spread: Option<Box<Spread>>,
     /// The request whose queue was asked, to be run again should the queue be gone.
     pub asked: Option<Request>,
     /// It floods a queue whose consumers have no room: its socket is not read for a while (see [`flow`](super::flow)). What has arrived is.
@@ -48,7 +53,7 @@ pub struct Conn {
     pub ending: bool,
     /// A part of a tx.commit is still to be done.
     pub is_committing: bool,
-    /// Its peer was gone when that was so: it ends when all of it is done.
+    /// Its peer was gone when that was so, or when it waited for its turn: it ends when all that had arrived is done.
     pub is_lost: bool,
     /// Messages of a tx.commit that remote queues have not accepted yet.
     pub commit_pending: usize,
@@ -91,6 +96,8 @@ impl Conn {
             waits_for_link: false,
             waits_for_memory: false,
             waits_for_log: false,
+            waits_for_turn: false,
+            spread: None,
             asked: None,
             is_held: false,
             feeding: false,
@@ -125,10 +132,10 @@ impl Conn {
         Asker { home: addr.shard, conn: Some(addr), user: Some(self.user().id) }
     }
 
-    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for the end of an alarm, or for the
-    /// client to read. Each is ended by one event.
+    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for its turn, for the end of an alarm,
+    /// or for the client to read. Each is ended by one event.
     pub fn is_parked(&self) -> bool {
-        let waits = self.waits_for_link || self.waits_for_memory || self.waits_for_log;
+        let waits = self.waits_for_link || self.waits_for_memory || self.waits_for_log || self.waits_for_turn;
         waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked() || self.session.is_stalled()
     }
 

@@ -124,9 +124,12 @@ impl Shard {
         !self.dead.is_empty() && self.has_room_to_forward()
     }
 
-    /// Whether the log and the links to other shards have room for what is published again.
+    /// Whether the log and the links to other shards have room for what is published again, and the turn has work left for it.
     pub(super) fn has_room_to_forward(&self) -> bool {
-        !self.store.is_congested() && !self.transfers.is_full() && self.links.iter().flatten().all(|link| link.has_room())
+        !self.work.is_spent()
+            && !self.store.is_congested()
+            && !self.transfers.is_full()
+            && self.links.iter().flatten().all(|link| link.has_room())
     }
 
     /// Publishes a dead message again, to at most `most` queues for now. The answer is to how many.

@@ -5,7 +5,7 @@ use super::lifetime::has_expiration;
 use super::mail::{Hold, Own};
 use super::{Shard, local_queue};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
-use crate::base::limits::PUBLISH_RUN_MAX;
+use crate::base::limits::{PUBLISH_RUN_MAX, SHARE_STEPS_MAX};
 use crate::broker::exchange::Chance;
 use crate::broker::queue::{Settings, lasts, priority};
 use crate::broker::router::{self, Publisher};
@@ -28,27 +28,57 @@ pub struct Published<'b, 'm> {
     pub contents: &'b [Content<'m>],
 }
 
+/// Where messages go: their queues are in [`Shard::routes`].
+#[derive(Default)]
+pub struct Found {
+    /// How many of the messages go there.
+    pub count: usize,
+    /// The properties of the first one, if they are not its own.
+    pub properties: Option<Vec<u8>>,
+    /// The first one has gone where it should.
+    pub is_done: bool,
+    /// Somebody beside the queues has it.
+    pub is_received: bool,
+}
+
 impl Shard {
     /// Messages that a client publishes.
     pub(super) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
         while !published.contents.is_empty() {
             let plain = count_plain(published.contents);
-            let done = match self.remembers(id, &published, plain) {
-                Ok(0) => self.publish_one(id, &published.first(1)),
-                Ok(count) => {
-                    let routes = std::mem::take(&mut self.routes);
-                    self.spread(id, &published.first(count), &routes);
-                    self.routes = routes;
-                    Ok(count)
-                }
-                Err(fault) => Err(fault),
+            let found = match self.remembers(id, &published, plain) {
+                Ok(0) => self.route_one(id, &published),
+                known => known.map(|count| Found { count, ..Found::default() }),
             };
-            match done {
-                Ok(count) => published = published.behind(count),
+            match found {
+                Ok(found) if self.routes.len() > 1 && found.count * self.routes.len() > SHARE_STEPS_MAX => {
+                    return self.keep_spread(id, &published, &found);
+                }
+                Ok(found) => {
+                    self.spread_found(id, &published, &found);
+                    published = published.behind(found.count);
+                }
                 // It closes the channel, and what follows on it is ignored.
                 Err(fault) => return self.fault(id, published.channel, fault),
             }
         }
+    }
+
+    /// Gives messages to the queues that were found for them.
+    #[inline]
+    pub(super) fn spread_found(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) {
+        if found.is_done {
+            return;
+        }
+        let routes = std::mem::take(&mut self.routes);
+        match &found.properties {
+            None => self.spread(id, &published.first(found.count).received(found.is_received), &routes),
+            Some(properties) => {
+                let contents = &[Content { properties, ..published.contents[0] }];
+                self.spread(id, &Published { contents, ..*published }.received(found.is_received), &routes);
+            }
+        }
+        self.routes = routes;
     }
 
     /// How many of the messages go where the channel or the shard remembers; `plain` of them need no checks. Their queues are in `routes`.
@@ -85,7 +115,7 @@ impl Shard {
     }
 
     /// One message by the router, which may also rewrite its properties. It is remembered if its queues depend on exchange and key alone.
-    fn publish_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<usize, Fault> {
+    fn route_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<Found, Fault> {
         let message = published.contents[0].sent_to(published.route);
         let conn = self.conns.get(id).expect("who publishes is connected");
         let publisher = conn.publisher();
@@ -93,11 +123,11 @@ impl Shard {
         let reply_name = conn.session.reply_name(published.channel);
         let mut asking = Publisher { vhost: publisher.0, user: conn.user(), reply_name, chance };
         let routed = router::route(&self.catalog, &mut asking, &message, &mut self.routes)?;
+        self.work.spend(routed.looked_at / LOOKS_PER_STEP);
         if routed.is_remembered {
             let properties = routed.properties.as_deref().unwrap_or(message.properties);
             let contents = &[Content { properties, ..published.contents[0] }];
-            self.publish_remembered(id, &Published { contents, ..*published });
-            return Ok(1);
+            return Ok(self.find_remembered(id, &Published { contents, ..*published }));
         }
         let (version, route) = (self.catalog.version(), published.route.wire());
         if routed.cacheable && self.known_routes.by_key.find(version, publisher, route).is_none() {
@@ -106,19 +136,21 @@ impl Shard {
             let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
             self.known_routes.by_headers.remember(version, publisher, route, headers.wire(), &self.routes);
         }
-        let routes = std::mem::take(&mut self.routes);
-        let properties = routed.properties.as_deref().unwrap_or(message.properties);
-        let published = Published { contents: &[Content { properties, ..published.contents[0] }], ..*published };
-        self.spread_routed(id, &published, &routed.reply_names, &routes);
-        self.routes = routes;
-        Ok(1)
+        let contents = [Content { properties: routed.properties.as_deref().unwrap_or(message.properties), ..published.contents[0] }];
+        self.reply_all(id, &Published { contents: &contents, ..*published }, &routed.reply_names);
+        Ok(Found { count: 1, properties: routed.properties, is_done: false, is_received: !routed.reply_names.is_empty() })
+    }
+
+    /// Gives a message to the channels that wait for it by one of these names.
+    fn reply_all(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>]) {
+        let published = published.received(!reply_names.is_empty());
+        reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
     }
 
     /// Gives a message to the channels that wait for it by one of these names, and to its queues.
     pub(super) fn spread_routed(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>], routes: &[QueueAddr]) {
-        let published = Published { mandatory: published.mandatory && reply_names.is_empty(), ..*published };
-        reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
-        self.spread(id, &published, routes);
+        self.reply_all(id, published, reply_names);
+        self.spread(id, &published.received(!reply_names.is_empty()), routes);
     }
 
     /// Gives messages to their queues, here and elsewhere: those at a time that each of the queues treats alike.
@@ -145,6 +177,7 @@ impl Shard {
             [] => return self.unroutable(id, published),
             [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, stamp, contents)),
             _ => {
+                self.work.spend(contents.len() * (routes.len() - 1));
                 self.enqueue_here(route, stamp, contents, routes);
                 let generation = || self.conns.get(id).expect("who publishes is connected").session.generation(channel);
                 let hold = hold.map(|sequence| Hold { conn: id, channel, generation: generation(), sequence });
@@ -182,14 +215,14 @@ impl Shard {
 
     /// A queue has refused a message: its publisher hears of it (row D14).
     fn tell_refused(&mut self, id: ConnId, published: &Published<'_, '_>) {
-        let conn = self.conns.get_mut(id).expect("who publishes is connected");
-        match published.hold {
-            Some(0) => conn.commit_failed = true,
-            Some(sequence) => {
+        let Some(sequence) = published.hold else { return };
+        let conn = self.conns.get_mut(id).expect("who waits is connected");
+        match sequence {
+            0 => conn.commit_failed = true,
+            _ => {
                 let generation = conn.session.generation(published.channel);
                 conn.session.refused(published.channel, generation, sequence);
             }
-            None => {}
         }
     }
 
@@ -209,6 +242,7 @@ impl Shard {
 
     /// Gives a message of nobody's here to its queues, here and elsewhere. The answer is how many times `hold` will be told that some have it.
     pub(super) fn forward(&mut self, hold: Option<Hold>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+        self.work.spend(routes.len());
         let (route, contents) = (message.route, [message.content()]);
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
         self.enqueue_here(route, stamp, &contents, routes);
@@ -387,16 +421,24 @@ impl Shard {
 
 impl Published<'_, '_> {
     /// The first `count` messages.
-    fn first(self, count: usize) -> Self {
+    pub(super) fn first(self, count: usize) -> Self {
         Published { contents: &self.contents[..count], ..self }
     }
 
     /// The messages behind the first `count`.
-    fn behind(self, count: usize) -> Self {
+    pub(super) fn behind(self, count: usize) -> Self {
         let hold = self.hold.map(|sequence| if sequence == 0 { 0 } else { sequence + count as u64 });
         Published { hold, contents: &self.contents[count..], ..self }
     }
+
+    /// The same; if somebody has the messages already, they do not go back to their publisher for want of a queue.
+    fn received(self, is_received: bool) -> Self {
+        Published { mandatory: self.mandatory && !is_received, ..self }
+    }
 }
+
+/// Nodes, keys or headers that a message's way looks at in about a step.
+pub const LOOKS_PER_STEP: usize = 8;
 
 /// How many messages there are in front of the first whose priority differs.
 fn count_same_level(contents: &[Content<'_>]) -> usize {

@@ -5,12 +5,12 @@
 //! socket ─▶ [me|frame|frame..]       completed with as few bytes as it needs
 //! ```
 //!
-//! A parked connection (it waits for an answer, for room in a link, or for the end of an alarm) keeps its bytes in `input` and takes them up
+//! A parked connection (it waits for an answer, for room in a link, for its turn, or for the end of an alarm) keeps its bytes in `input` and takes them up
 //! again when it is resumed.
 
 use super::Shard;
 use super::credit::recheck_waiting;
-use super::dispatch::Published;
+use super::dispatch::{LOOKS_PER_STEP, Published};
 use super::lifecycle::Last;
 use super::outbox::set_paused;
 use crate::base::ids::ConnId;
@@ -79,7 +79,11 @@ impl Shard {
     /// A connection whose reason to wait has ended goes on with what it kept.
     pub(super) fn resume_input(&mut self, id: ConnId) {
         self.feed_kept(id);
-        if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_parked() && !conn.is_held) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.is_lost {
+            return self.end_gone(id);
+        }
+        if !conn.is_parked() && !conn.is_held {
             set_paused(&mut self.deeds, conn, id, false);
         }
     }
@@ -101,7 +105,13 @@ impl Shard {
     fn feed(&mut self, id: ConnId, input: &[u8]) -> usize {
         let (mut at, mut contents) = (0, Contents::new());
         self.set_feeding(id, true);
+        self.work.begin_share();
+        self.go_on_spreading(id);
         while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_parked() && !conn.ending) {
+            if self.work.is_share_spent() {
+                self.wait_for_turn(id);
+                break;
+            }
             let (used, event) = conn.session.poll(&input[at..], &mut contents);
             at += used;
             match event {
@@ -168,6 +178,7 @@ impl Shard {
         let mut publisher = Publisher { vhost, user: &user, reply_name: reply_name.as_deref(), chance };
         match router::route(&self.catalog, &mut publisher, &staged.view(), &mut routes) {
             Ok(routed) => {
+                self.work.spend(routed.looked_at / LOOKS_PER_STEP);
                 staged.routes = routes;
                 (staged.reply_names, staged.is_remembered) = (routed.reply_names, routed.is_remembered);
                 routed.properties.inspect(|properties| staged.set_properties(properties));

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
+use super::conn::Conn;
 use super::credit::recheck_waiting;
 use super::mail::Mail;
 use super::order::{Remover, Waiter, Wish};
@@ -27,14 +28,25 @@ pub enum Last {
 }
 
 impl Shard {
-    /// The peer is gone: nothing can be sent any more. A transaction that it is committing goes on to its end.
+    /// The peer is gone: nothing can be sent any more. What it has sent is carried out to the end, if it waited only for its turn, or if it is a
+    /// transaction that is being committed.
     pub fn on_closed(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.is_committing) {
+        let goes_on = |conn: &&mut Conn| (conn.is_committing || conn.waits_for_turn) && !conn.ending;
+        if let Some(conn) = self.conns.get_mut(id).filter(goes_on) {
             conn.is_lost = true;
             return;
         }
         self.end_session(id);
         self.close(id);
+    }
+
+    /// A connection whose peer is gone was resumed: it ends, unless something else than its peer holds up what it has sent.
+    pub(super) fn end_gone(&mut self, id: ConnId) {
+        let goes_on = |conn: &Conn| conn.is_parked() && !conn.ending && !conn.session.is_blocked() && !conn.session.is_stalled();
+        if self.conns.get(id).is_some_and(|conn| !conn.is_committing && !goes_on(conn)) {
+            self.end_session(id);
+            self.close(id);
+        }
     }
 
     /// Every connection is told that the broker stops, and closed.

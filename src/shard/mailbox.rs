@@ -31,6 +31,9 @@ impl Shard {
         let link = self.link(peer);
         let (mut block, mut body) = (std::mem::take(&mut link.in_block), link.in_body.take());
         for _ in 0..available {
+            if self.work.is_spent() {
+                break; // the rest stays in the ring
+            }
             match self.link(peer).take().expect("counted as available") {
                 Mail::Block(next) => block = next,
                 Mail::Body(next) => body = Some(next),

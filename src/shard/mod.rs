@@ -11,7 +11,8 @@
 //!              └ request ─▶ ask / order ─ mail ┘
 //! ```
 //!
-//! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
+//! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`spread`] those to very many queues; [`work`] what a turn
+//! does; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
 //! [`flow`] floods; [`settle`] acks; [`commit`] transactions;
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
@@ -46,8 +47,10 @@ mod reply;
 mod request;
 mod restart;
 mod settle;
+mod spread;
 mod transfer;
 mod turn;
+mod work;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -90,6 +93,7 @@ use order::{Ledger, Pending, Waiter};
 use policies::Sweep;
 use relay::Relays;
 use transfer::Transfers;
+use work::Work;
 
 pub use restart::{Found, Stop, restore};
 pub use turn::Turn;
@@ -148,6 +152,7 @@ pub struct Shard {
     retries: Vec<ChannelAddr>,
     /// Connections whose parked input may go on.
     resumed: VecDeque<ConnId>,
+    work: Work,
     /// Connections parked because a link has no room.
     mail_waiters: Vec<ConnId>,
     /// Connections parked because memory is being prepared.
@@ -319,6 +324,7 @@ impl Shard {
             decisions: VecDeque::new(),
             retries: Vec::new(),
             resumed: VecDeque::new(),
+            work: Work::default(),
             mail_waiters: Vec::new(),
             memory_waiters: Vec::new(),
             dirty_queues: ReadyList::default(),

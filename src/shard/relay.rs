@@ -19,7 +19,7 @@
 use slab::Slab;
 
 use super::Shard;
-use super::dispatch::Published;
+use super::dispatch::{Found, Published};
 use super::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
 use crate::base::ids::{ConnId, QueueAddr, ShardId};
 use crate::broker::catalog::Change;
@@ -28,7 +28,7 @@ use crate::broker::exchange::remembered::Memories;
 use crate::broker::exchange::{Chance, Dest, Kept};
 use crate::broker::keeper::Keeper;
 use crate::contract::{RouteSet, VhostId};
-use crate::message::{Content, MessageView, Stamp};
+use crate::message::{MessageView, Stamp};
 
 /// Shard 0's part: what exchanges remember, and the relayed messages that queues on their way.
 #[derive(Default)]
@@ -61,20 +61,27 @@ impl Relays {
 }
 
 impl Shard {
-    /// One message of a publisher here, on whose way is an exchange that remembers.
-    pub(super) fn publish_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) {
+    /// One message of a publisher here, on whose way is an exchange that remembers: it is found on shard 0, and sent there from others.
+    pub(super) fn find_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) -> Found {
+        self.routes.clear();
         if self.id != ShardId::ORDERER {
-            return self.relay(id, published);
+            self.relay(id, published);
+            return Found { count: 1, is_done: true, ..Found::default() };
         }
         let mut routes = std::mem::take(&mut self.routes);
         let vhost = self.conns.get(id).expect("who publishes is connected").session.vhost();
         let message = published.contents[0].sent_to(published.route);
         let passed = self.keeper(self.id, true).route(vhost, &message, &mut routes);
-        if !(passed.is_duplicate && routes.is_empty()) {
-            let properties = passed.properties.as_deref().unwrap_or(message.properties);
-            self.spread(id, &Published { contents: &[Content { properties, ..published.contents[0] }], ..*published }, &routes);
-        }
         self.routes = routes;
+        let properties = passed.properties.unwrap_or_else(|| message.properties.to_vec());
+        let is_done = passed.is_duplicate && self.routes.is_empty();
+        Found { count: 1, properties: Some(properties), is_done, is_received: false }
+    }
+
+    /// The same for a message of a transaction, which goes to its queues at once.
+    pub(super) fn publish_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let found = self.find_remembered(id, published);
+        self.spread_found(id, published, &found);
     }
 
     /// Sends a message to shard 0, which routes it.

@@ -19,6 +19,7 @@ impl Shard {
     /// One turn, at `now` milliseconds. Afterwards the driver carries out the deeds.
     pub fn turn(&mut self, now: u64) -> Turn {
         self.now = now;
+        self.work.renew();
         self.follow_alarms();
         if !self.store.is_congested() && !self.relays.is_congested() {
             self.read_mail(); // else publishers of other shards would not notice that the disk, or another shard, is slow
@@ -27,7 +28,10 @@ impl Shard {
         self.fire_timers();
         self.resume_parked();
         self.go_on_committing();
+        self.work.renew();
+        self.serve_waiting();
         self.trim_overfull();
+        self.work.renew();
         self.bury_dead();
         self.release_due();
         self.serve_queues();
@@ -42,7 +46,9 @@ impl Shard {
             || !self.forgotten.is_empty()
             || !self.overfull.is_empty()
             || self.is_sweeping();
+        self.work.renew();
         let again = !self.resumed.is_empty()
+            || self.work.is_wanted()
             || queues_wait
             || !self.retries.is_empty()
             || self.conns.any_dirty()

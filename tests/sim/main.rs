@@ -31,6 +31,7 @@ mod routing;
 #[path = "../support/mod.rs"]
 mod support;
 mod topology;
+mod turns;
 
 use std::env;
 use std::fmt::Display;
