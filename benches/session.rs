@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ringmq::base::budget::Budgets;
 use ringmq::base::ids::{ConnAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use ringmq::base::outgoing::Outgoing;
 use ringmq::config::Config;
@@ -34,7 +35,7 @@ struct Peer {
 impl Peer {
     fn open() -> Peer {
         let addr = ConnAddr { shard: ShardId(0), conn: ConnId::default() };
-        let session = Session::new(Arc::new(Config::default()), addr, 1, 0);
+        let session = Session::new(Arc::new(Config::default()), Budgets::of_shard(1, None), addr, 1, 0);
         let mut peer = Peer { session, consumer: 0, last: 0, receipts: Receipts::default() };
         let properties = Table::empty();
         let start_ok =

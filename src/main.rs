@@ -46,6 +46,7 @@ fn configure(invocation: &Invocation) -> Result<(Config, Warnings), StartError> 
     settings.extend(settings::from_environment(variable));
     let (mut config, warnings) = invocation.configure(&settings, &affinity::available()).map_err(StartError)?;
     config.transient_memory = Some(monitor::transient_memory(&config));
+    config.memory_max = Some(monitor::memory_max(&config));
     Ok((config, warnings))
 }
 

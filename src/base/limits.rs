@@ -72,6 +72,15 @@ pub const CREDIT_MESSAGES_MAX: usize = 64;
 /// Output waiting for one connection beyond which its input is not looked at, bytes. Deliveries stop long before; only who asks (basic.get,
 /// mandatory publishes) and never reads comes here. Much larger, because a client may well write before it reads.
 pub const OUTPUT_SIZE_STALL: usize = 32 << 20;
+/// Output that waits for the sockets of one shard, bytes, or the shard's part of an eighth of the high watermark of memory if that is less. The
+/// limits of one connection shrink as it fills (see [`budget`](super::budget)).
+pub const OUTPUT_TOTAL_MAX: usize = 256 << 20;
+/// The part of the high watermark that output may take.
+pub const OUTPUT_MEMORY_PART: usize = 8;
+/// The part of what is left of it that one connection may fill.
+pub const OUTPUT_PART: usize = 8;
+/// Output that a connection may have waiting whatever others have, bytes.
+pub const OUTPUT_SIZE_MIN: usize = 16 << 10;
 /// Input kept for a parked connection beyond which its socket is not read, bytes.
 pub const PARKED_INPUT_MAX: usize = 256 << 10;
 /// Bytes handed to one send; more waits for its completion (measured: a body of 1 MiB in one send instead of four costs 30 % less).
@@ -88,8 +97,16 @@ pub const SILENT_CLOSE_MS: u64 = 3_000;
 pub const CHANNEL_CONSUMERS_MAX: usize = 1 << 16;
 /// Tags of messages taken back from late consumers that a channel remembers.
 pub const GIVEN_BACK_MAX: usize = 1 << 16;
-/// Messages that a transactional channel holds back until its commit, bytes.
+/// What a transactional channel holds back until its commit, bytes of memory.
 pub const TRANSACTION_SIZE_MAX: usize = 256 << 20;
+/// The same of all channels of one shard together, bytes, or the shard's part of a quarter of the high watermark of memory if that is less.
+pub const TRANSACTIONS_TOTAL_MAX: usize = 512 << 20;
+/// The part of the high watermark that uncommitted transactions may take.
+pub const TRANSACTIONS_MEMORY_PART: usize = 4;
+/// The part of what is left of it that one channel may hold.
+pub const TRANSACTION_PART: usize = 2;
+/// What a channel may hold back whatever others do, bytes.
+pub const TRANSACTION_SIZE_MIN: usize = 64 << 10;
 /// Buffers for messages that arrive in pieces are kept for the next one up to this size, bytes.
 pub const ASSEMBLY_KEEP_MAX: usize = 4 << 10;
 /// Mail staged for one peer beyond which publishers to it are parked and queues stop delivering to it, count.
@@ -196,7 +213,9 @@ pub const FETCH_MS: u64 = 60_000;
 pub const FETCH_SIZE_MAX: u64 = 512 << 20;
 
 const _: () = assert!(FRAME_SIZE_MIN <= FRAME_SIZE_INITIAL && FRAME_SIZE_INITIAL <= FRAME_SIZE_MAX);
-const _: () = assert!(OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
+const _: () = assert!(OUTPUT_SIZE_MIN < OUTPUT_SIZE_MAX && OUTPUT_SIZE_MAX < OUTPUT_SIZE_STALL);
+const _: () =
+    assert!(OUTPUT_TOTAL_MAX / OUTPUT_PART >= OUTPUT_SIZE_STALL && TRANSACTIONS_TOTAL_MAX / TRANSACTION_PART >= TRANSACTION_SIZE_MAX);
 const _: () = assert!(CREDIT_BYTES_MIN <= CREDIT_BYTES_MAX && CREDIT_BYTES_MAX <= CREDIT_CHANNEL_BYTES);
 const _: () = assert!(BURY_BUDGET <= BURY_QUEUES_BUDGET);
 const _: () = assert!(SHARE_STEPS_MAX <= TURN_STEPS_MAX);

@@ -4,6 +4,7 @@ pub mod alarms;
 pub mod aligned;
 pub mod ascending;
 pub mod base64url;
+pub mod budget;
 pub mod hash;
 pub mod ids;
 pub mod intervals;

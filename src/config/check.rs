@@ -28,6 +28,7 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         accept_log_loss: args.accept_log_loss,
         queue_memory: args.queue_memory,
         transient_memory: None,
+        memory_max: None,
         ring_entries: args.ring_entries,
         recv_buffers: args.recv_buffers,
         recv_buffer_size: args.recv_buffer_size,

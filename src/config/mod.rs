@@ -36,6 +36,8 @@ pub struct Config {
     pub queue_memory: usize,
     /// The same for transient messages, which only get there because memory is short; none: as for persistent ones.
     pub transient_memory: Option<usize>,
+    /// What the high watermark of memory is, bytes; none: not known.
+    pub memory_max: Option<usize>,
     /// Submission entries of a shard's ring, a power of two.
     pub ring_entries: u32,
     /// Small receive buffers of a shard, which its quiet connections share; a power of two.
@@ -167,6 +169,7 @@ impl Default for Config {
             accept_log_loss: false,
             queue_memory: 256 << 20,
             transient_memory: None,
+            memory_max: None,
             ring_entries: 1024,
             recv_buffers: 256,
             recv_buffer_size: 4 << 10,

@@ -65,11 +65,15 @@ impl Monitor {
     }
 }
 
+/// What the high watermark of memory is, bytes.
+pub fn memory_max(config: &Config) -> usize {
+    usize::try_from(config.memory_high_watermark.of(cgroup::memory_limit())).unwrap_or(usize::MAX)
+}
+
 /// How much memory the transient messages of a shard may take before queues leave them to the log: all of them together half of what would raise
 /// the alarm, for the alarm would block their publishers.
 pub fn transient_memory(config: &Config) -> usize {
-    let memory = config.memory_high_watermark.of(cgroup::memory_limit()) / 2 / u64::from(config.shards);
-    usize::try_from(memory).unwrap_or(usize::MAX).max(config.queue_memory)
+    (memory_max(config) / 2 / usize::from(config.shards)).max(config.queue_memory)
 }
 
 impl Watch {

@@ -13,6 +13,7 @@ use std::vec;
 
 use super::Shard;
 use super::dispatch::Published;
+use crate::base::budget::Held;
 use crate::base::ids::ConnId;
 use crate::base::limits::{COMMIT_BUDGET, COMMIT_SHARE};
 use crate::contract::{Outcome, Receipt};
@@ -26,12 +27,14 @@ pub struct Commit {
     /// How many of its queues have the first of them.
     at: usize,
     settles: vec::IntoIter<(u64, Receipt, Outcome)>,
+    /// Its part of the memory of all transactions, until it is through.
+    _held: Option<Held>,
 }
 
 impl Commit {
     fn new(conn: ConnId, channel: u16, transaction: Transaction) -> Commit {
-        let Transaction { publishes, settles, .. } = transaction;
-        Commit { conn, channel, publishes: publishes.into_iter(), at: 0, settles: settles.into_iter() }
+        let Transaction { publishes, settles, held, .. } = transaction;
+        Commit { conn, channel, publishes: publishes.into_iter(), at: 0, settles: settles.into_iter(), _held: held }
     }
 
     /// Whether one share is enough for it.

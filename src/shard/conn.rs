@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::lifecycle::Last;
 use super::spread::Spread;
+use crate::base::budget::{Budgets, Held};
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr, TimerId};
 use crate::broker::access::{Stay, User};
 use crate::broker::catalog::Asker;
@@ -49,6 +50,12 @@ pub struct Conn {
     pub paused: bool,
     /// A send is under way.
     pub sending: bool,
+    /// How many bytes that is.
+    pub in_flight: usize,
+    /// Output under way and output that waits, as a part of all that does.
+    pub output: Held,
+    /// So much output waits that nothing more is read; that ends when the socket takes some.
+    pub stalled: bool,
     /// Output ended: what is left is sent, then the socket is closed.
     pub ending: bool,
     /// A part of a tx.commit is still to be done.
@@ -84,9 +91,9 @@ pub struct WaitingConsumer {
 
 impl Conn {
     /// A connection that was just accepted.
-    pub fn new(config: &Arc<Config>, addr: ConnAddr, peer: SocketAddr, local: SocketAddr, seed: u64, now: u64) -> Conn {
+    pub fn new(config: &Arc<Config>, budgets: &Budgets, addr: ConnAddr, [peer, local]: [SocketAddr; 2], seed: u64, now: u64) -> Conn {
         Conn {
-            session: Session::new(config.clone(), addr, seed, now),
+            session: Session::new(config.clone(), budgets.clone(), addr, seed, now),
             user: None,
             stay: None,
             peer,
@@ -103,6 +110,9 @@ impl Conn {
             feeding: false,
             paused: false,
             sending: false,
+            in_flight: 0,
+            output: budgets.output.hold(),
+            stalled: false,
             ending: false,
             is_committing: false,
             is_lost: false,
@@ -135,8 +145,14 @@ impl Conn {
     /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for its turn, for the end of an alarm,
     /// or for the client to read. Each is ended by one event.
     pub fn is_parked(&self) -> bool {
-        let waits = self.waits_for_link || self.waits_for_memory || self.waits_for_log || self.waits_for_turn;
-        waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked() || self.session.is_stalled()
+        let waits = self.waits_for_link || self.waits_for_memory || self.waits_for_log || self.waits_for_turn || self.stalled;
+        waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked()
+    }
+
+    /// Counts the output that waits, or is under way, against the budget.
+    #[inline]
+    pub fn count_output(&mut self) {
+        self.output.set(self.in_flight + self.session.output_len());
     }
 
     /// Whether the consumer `index` of `channel` can be given a message.

@@ -1,25 +1,34 @@
 //! The connections of a shard, and which of them have something to send.
 
+use crate::base::budget::Budgets;
 use crate::base::ids::{ConnId, Key};
 use crate::base::limits::OUTPUT_SPARE_BUFFERS;
 use crate::base::outgoing::Outgoing;
 use crate::base::ready_list::ReadyList;
 use crate::base::slots::Slots;
+use crate::config::Config;
 
 use super::conn::Conn;
 
 /// Connections by id, the list of those that were written to in this turn, and warm buffers for their output.
-#[derive(Default)]
 pub struct Conns {
+    /// What they may hold together, and each of them of it.
+    pub budgets: Budgets,
     table: Slots<ConnId, Conn>,
     dirty: ReadyList,
     spare: Vec<Outgoing>,
 }
 
 impl Conns {
+    /// None yet.
+    pub fn new(config: &Config) -> Conns {
+        let budgets = Budgets::of_shard(config.shards, config.memory_max);
+        Conns { budgets, table: Slots::default(), dirty: ReadyList::default(), spare: Vec::new() }
+    }
+
     /// Adds a connection.
-    pub fn insert_with(&mut self, make: impl FnOnce(ConnId) -> Conn) -> ConnId {
-        self.table.insert_with(make)
+    pub fn insert_with(&mut self, make: impl FnOnce(ConnId, &Budgets) -> Conn) -> ConnId {
+        self.table.insert_with(|id| make(id, &self.budgets))
     }
 
     /// Takes a connection out; its id finds nothing from now on.

@@ -5,8 +5,8 @@
 //! socket ─▶ [me|frame|frame..]       completed with as few bytes as it needs
 //! ```
 //!
-//! A parked connection (it waits for an answer, for room in a link, for its turn, or for the end of an alarm) keeps its bytes in `input` and takes them up
-//! again when it is resumed.
+//! A parked connection (it waits for an answer, for room in a link, for its turn, for its client to read, or for the end of an alarm) keeps
+//! its bytes in `input` and takes them up again when it is resumed.
 
 use super::Shard;
 use super::credit::recheck_waiting;
@@ -112,6 +112,11 @@ impl Shard {
                 self.wait_for_turn(id);
                 break;
             }
+            if conn.session.is_stalled() {
+                conn.stalled = true;
+                set_paused(&mut self.deeds, conn, id, true);
+                break;
+            }
             let (used, event) = conn.session.poll(&input[at..], &mut contents);
             at += used;
             match event {
@@ -132,6 +137,7 @@ impl Shard {
     fn set_feeding(&mut self, id: ConnId, feeding: bool) {
         if let Some(conn) = self.conns.touch(id) {
             conn.feeding = feeding;
+            conn.count_output();
         }
     }
 
@@ -182,6 +188,7 @@ impl Shard {
                 staged.routes = routes;
                 (staged.reply_names, staged.is_remembered) = (routed.reply_names, routed.is_remembered);
                 routed.properties.inspect(|properties| staged.set_properties(properties));
+                conn.session.count_staged(channel);
             }
             Err(fault) => self.fault(id, channel, fault),
         }

@@ -298,7 +298,7 @@ impl Shard {
             reply_key,
             rng,
             now: 0,
-            conns: Conns::default(),
+            conns: Conns::new(config),
             catalog: Catalog::made_by(founding),
             queues: Vec::new(),
             known_routes: RouteMemory::default(),
@@ -380,7 +380,8 @@ impl Shard {
         }
         let (shard, seed) = (self.id, self.rng.next_u64());
         let config = &self.config;
-        let conn = self.conns.insert_with(|conn| Conn::new(config, ConnAddr { shard, conn }, peer, local, seed, now));
+        let make = |conn, budgets: &_| Conn::new(config, budgets, ConnAddr { shard, conn }, [peer, local], seed, now);
+        let conn = self.conns.insert_with(make);
         let timer = self.timers.set(now + self.config.handshake_ms, Timer::Conn(conn));
         let accepted = self.conns.get_mut(conn)?;
         accepted.timer = Some(timer);

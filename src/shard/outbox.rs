@@ -5,15 +5,22 @@ use std::collections::VecDeque;
 use super::conn::Conn;
 use super::credit::recheck_waiting;
 use super::{Deed, Shard};
+use crate::base::budget::Budgets;
 use crate::base::ids::ConnId;
 use crate::base::outgoing::Outgoing;
 
 impl Shard {
+    /// What the connections here may hold, and how much of it they do.
+    pub fn budgets(&self) -> &Budgets {
+        &self.conns.budgets
+    }
+
     /// A send is done: its buffer is used again, and what was written meanwhile is next.
     pub fn on_sent(&mut self, id: ConnId, batch: Outgoing) {
         self.conns.keep(batch, self.config.send_buffer_size);
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.sending = false;
+            (conn.sending, conn.in_flight) = (false, 0);
+            conn.count_output();
             if conn.ending || !conn.session.output_mut().is_empty() {
                 self.conns.touch(id);
             }
@@ -26,16 +33,16 @@ impl Shard {
             self.follow_timer(id);
             let Some(conn) = self.conns.get_mut(id) else { continue };
             conn.session.flush_confirms();
+            conn.count_output();
             if conn.sending {
                 continue; // its completion comes back here
             }
             let output = conn.session.output_mut();
             if !output.is_empty() {
-                let was_stalled = conn.session.is_stalled();
-                let batch = std::mem::take(conn.session.output_mut());
-                conn.sending = true;
+                let batch = std::mem::take(output);
+                (conn.sending, conn.in_flight) = (true, batch.len());
                 self.deeds.push_back(Deed::Send(id, batch));
-                if was_stalled {
+                if std::mem::take(&mut conn.stalled) {
                     self.resumed.push_back(id);
                 }
                 recheck_waiting(self, id);

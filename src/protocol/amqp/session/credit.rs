@@ -1,7 +1,6 @@
 //! What queues on other shards may send to consumers here (see [`crate::contract::Credit`]).
 
 use super::Session;
-use crate::base::limits::OUTPUT_SIZE_MAX;
 use crate::contract::Grant;
 
 impl Session {
@@ -33,7 +32,7 @@ impl Session {
     /// What a queue on another shard may send to a consumer now beside what it may anyway, as far as there is room; and whether something
     /// waits for room, when this is to be called again.
     pub fn grant(&mut self, channel: u16, index: u32) -> (Grant, bool) {
-        let has_room = self.output.len() < OUTPUT_SIZE_MAX;
+        let has_room = self.output.len() < self.output_max();
         let nothing = (Grant::default(), false);
         let Some(channel) = self.channels.find_mut(channel) else { return nothing };
         let room = channel.room();

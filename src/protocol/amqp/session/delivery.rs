@@ -10,7 +10,7 @@
 
 use super::consumers::Consumer;
 use super::unacked::Unacked;
-use crate::base::limits::{OUTPUT_SIZE_MAX, OUTPUT_SIZE_TIGHT};
+use crate::base::limits::OUTPUT_SIZE_TIGHT;
 use crate::base::outgoing::Outgoing;
 use crate::contract::Entry;
 use crate::message::{Body, MessageView, Route};
@@ -28,6 +28,7 @@ pub struct Delivery<'s, 'm> {
     pub(super) output: &'s mut Outgoing,
     /// What waited there before.
     pub(super) start: usize,
+    pub(super) output_max: usize,
     pub(super) channel: u16,
     pub(super) frame_max: u32,
     /// The head of the last delivery, if another may be made from it.
@@ -51,7 +52,7 @@ impl<'m> Delivery<'_, 'm> {
     /// Whether there is room for another message.
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.output.len() < OUTPUT_SIZE_MAX && (self.consumer.no_ack || *self.volume < self.volume_max)
+        self.output.len() < self.output_max && (self.consumer.no_ack || *self.volume < self.volume_max)
     }
 
     /// Bytes that were written so far.

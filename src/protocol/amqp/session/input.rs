@@ -4,7 +4,7 @@
 use super::assembly::{Assembly, Draft};
 use super::negotiation::GREETING_SIZE;
 use super::*;
-use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, PUBLISH_RUN_MAX, TRANSACTION_SIZE_MAX};
+use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, PUBLISH_RUN_MAX};
 use crate::contract::{Code, Outcome};
 use crate::message::{Body, Content, Properties, Route};
 use crate::protocol::amqp::acks::peek_acks;
@@ -352,12 +352,12 @@ impl Session {
                 message.confirm = Some(confirms.publish(1));
                 self.must_flush(number);
             }
-            Mode::Tx(transaction) if transaction.size + message.size() > TRANSACTION_SIZE_MAX => {
-                let text = format!("transaction is larger than {TRANSACTION_SIZE_MAX} bytes");
-                self.fail(number, PUBLISH, Fault::new(Code::ResourceError, text));
-                return None;
-            }
             Mode::Tx(transaction) => {
+                if let Some(max) = transaction.exceeds(&message) {
+                    let text = format!("transaction is larger than {max} bytes");
+                    self.fail(number, PUBLISH, Fault::new(Code::ResourceError, text));
+                    return None;
+                }
                 transaction.publish(message);
                 return Some(Event::Staged { channel: number });
             }
@@ -376,7 +376,14 @@ impl Session {
         self.spare.give(message);
     }
 
-    /// The message of [`Event::Staged`], to be given its queues.
+    /// The message of [`Event::Staged`] has its queues, which take memory.
+    pub fn count_staged(&mut self, channel: u16) {
+        if let Some(Mode::Tx(transaction)) = self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
+            transaction.count();
+        }
+    }
+
+    /// The message of [`Event::Staged`], to be given its queues. [`Session::count_staged`] follows.
     pub fn staged(&mut self, channel: u16) -> &mut Assembled {
         let last = match self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
             Some(Mode::Tx(transaction)) => transaction.publishes.last_mut(),

@@ -2,6 +2,7 @@
 
 use super::unacked::UnknownTag;
 use super::*;
+use crate::base::budget::Budget;
 use crate::contract::{Code, Outcome, Receipts, Tags};
 use crate::protocol::amqp::method::{Method, access, basic, channel, confirm, tx};
 
@@ -99,11 +100,11 @@ impl Session {
                 }
             }
             Method::TxSelect(_) => {
-                channel.select_tx()?;
+                channel.select_tx(&self.budgets.uncommitted)?;
                 tx::SelectOk {}.write(number, out);
             }
             Method::TxRollback(_) => {
-                channel.roll_back()?;
+                channel.roll_back(&self.budgets.uncommitted)?;
                 tx::RollbackOk {}.write(number, out);
             }
             _ => return Ok(false),
@@ -136,7 +137,11 @@ impl Session {
             return;
         };
         let known = match &mut channel.mode {
-            Mode::Tx(tx) => channel.unacked.settle(tags, &mut tx.settling(outcome)),
+            Mode::Tx(tx) => {
+                let known = channel.unacked.settle(tags, &mut tx.settling(outcome));
+                tx.count();
+                known
+            }
             _ => channel.unacked.settle(tags, out),
         };
         let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
@@ -159,11 +164,12 @@ impl Session {
 
     /// What [`Event::Commit`] commits: publishes first, then settles.
     pub fn take_transaction(&mut self, channel: u16) -> Transaction {
+        let budget = self.budgets.uncommitted.clone();
         let Some(found) = self.open_channel(channel) else {
             return Transaction::default();
         };
         let transaction = match &mut found.mode {
-            Mode::Tx(transaction) => std::mem::take(transaction),
+            Mode::Tx(transaction) => transaction.take(&budget),
             _ => Transaction::default(),
         };
         let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
@@ -200,21 +206,21 @@ impl Channel {
         Ok(())
     }
 
-    fn select_tx(&mut self) -> Result<(), Fault> {
+    fn select_tx(&mut self, budget: &Budget) -> Result<(), Fault> {
         match self.mode {
             Mode::Confirm(_) => return Err(Fault::new(Code::PreconditionFailed, "cannot switch from confirm to tx mode")),
-            Mode::Plain => self.mode = Mode::Tx(Transaction::default()),
+            Mode::Plain => self.mode = Mode::Tx(Transaction::new(budget)),
             Mode::Tx(_) => {}
         }
         Ok(())
     }
 
     /// tx.rollback: publishes are forgotten, settled deliveries are unsettled again.
-    fn roll_back(&mut self) -> Result<(), Fault> {
+    fn roll_back(&mut self, budget: &Budget) -> Result<(), Fault> {
         let Mode::Tx(transaction) = &mut self.mode else {
             return Err(not_transactional());
         };
-        let Transaction { settles, .. } = std::mem::take(transaction);
+        let Transaction { settles, .. } = transaction.take(budget);
         self.unacked.restore(settles.into_iter().map(|(tag, receipt, _)| (tag, receipt)));
         Ok(())
     }

@@ -48,8 +48,8 @@ pub use event::{Contents, Ended, Event, Login, Publish, Room};
 pub use loan::{BodyLoan, SEPARATOR};
 pub use transaction::Transaction;
 
+use crate::base::budget::Budgets;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
-use crate::base::limits::OUTPUT_SIZE_STALL;
 use crate::base::outgoing::Outgoing;
 use crate::base::rng::Rng;
 use crate::config::Config;
@@ -88,6 +88,7 @@ pub struct Session {
     assembled: Option<Assembled>,
     spare: Spare,
     output: Outgoing,
+    budgets: Budgets,
     keepalive: Keepalive,
     throttle: Throttle,
     rng: Rng,
@@ -148,7 +149,8 @@ enum Announcement {
 
 impl Session {
     /// A connection just accepted, `now` in milliseconds since start. `seed` makes the names that it gives.
-    pub fn new(config: Arc<Config>, addr: ConnAddr, seed: u64, now: u64) -> Session {
+    /// `budgets` are those of its shard.
+    pub fn new(config: Arc<Config>, budgets: Budgets, addr: ConnAddr, seed: u64, now: u64) -> Session {
         Session {
             keepalive: Keepalive::new(now, config.handshake_ms),
             config,
@@ -166,6 +168,7 @@ impl Session {
             assembled: None,
             spare: Spare::default(),
             output: Outgoing::default(),
+            budgets,
             throttle: Throttle::default(),
             rng: Rng::seeded(seed),
             consumer_generation: 0,
@@ -210,10 +213,11 @@ impl Session {
         self.parked.is_some()
     }
 
-    /// Whether the client asks for more and more and does not read what it gets. Then the session should not be polled, and nothing be
+    /// Whether the client asks for more and more and does not read what it gets, so that more output waits for it than one connection may have
+    /// now. Then the session should not be polled, and nothing be
     /// read from its socket, until the output was taken.
     pub fn is_stalled(&self) -> bool {
-        self.output.len() >= OUTPUT_SIZE_STALL
+        self.output.len() >= self.budgets.output.share()
     }
 
     /// What waits for the socket. The shard takes it whenever it can send.

@@ -20,7 +20,7 @@ impl Session {
         let Some((channel, consumer)) = found.and_then(|channel| Some((channel, channel.consumers.find(index)?))) else {
             return Room::Gone;
         };
-        if self.output.len() >= OUTPUT_SIZE_MAX {
+        if self.output.len() >= self.output_max() {
             return Room::OutputFull;
         }
         if channel.is_full() && !consumer.no_ack { Room::ChannelFull } else { Room::Yes }
@@ -29,7 +29,7 @@ impl Session {
     /// Opens the consumer at `index` of `channel` for deliveries, one or several in a row. It must be there ([`Session::can_take`]).
     #[inline]
     pub fn delivery<'m>(&mut self, channel: u16, index: u32) -> Delivery<'_, 'm> {
-        let frame_max = self.client.frame_max;
+        let (frame_max, output_max) = (self.client.frame_max, self.output_max());
         let number = channel;
         let channel = self.channels.find_mut(number).expect("the consumer is there");
         let volume_max = channel.volume.saturating_add(channel.room());
@@ -46,10 +46,17 @@ impl Session {
             volume_max,
             start: self.output.len(),
             output: &mut self.output,
+            output_max,
             channel: number,
             frame_max,
             last: None,
         }
+    }
+
+    /// Output beyond which nothing more is delivered.
+    #[inline]
+    pub(super) fn output_max(&self) -> usize {
+        OUTPUT_SIZE_MAX.min(self.budgets.output.share())
     }
 
     /// Where replies to what a channel publishes are to be sent, if it waits for them.
@@ -154,7 +161,7 @@ impl Session {
     /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers. The answer is when it wants to be called again.
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
         // Who is not read cannot be heard.
-        self.keepalive.received |= self.is_blocked();
+        self.keepalive.received |= self.is_blocked() || self.is_stalled();
         match self.keepalive.tick(now) {
             Tick::Quiet => {}
             Tick::Heartbeat => self.output.bytes_mut().extend_from_slice(&HEARTBEAT),

@@ -9,6 +9,7 @@ mod publishing;
 mod throttle;
 
 use super::*;
+use crate::base::budget::Budgets;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{OUTPUT_SIZE_MAX, PUBLISH_RUN_MAX, SHARED_BODY_MIN};
 use crate::contract::{Code, Entry, Notice, Outcome, Receipts, Request, Tags};
@@ -35,7 +36,7 @@ struct Peer {
 impl Peer {
     fn with(config: Config, piece: usize) -> Peer {
         let addr = ConnAddr { shard: ShardId(0), conn: ConnId(Key::default()) };
-        let session = Session::new(Arc::new(config), addr, 1, 0);
+        let session = Session::new(Arc::new(config), Budgets::of_shard(1, None), addr, 1, 0);
         Peer { session, input: Vec::new(), piece, events: Vec::new(), request: None, receipts: Receipts::default(), now: 0 }
     }
 

@@ -2,6 +2,7 @@
 
 use super::assembly::Assembled;
 use super::unacked::Taker;
+use crate::base::budget::{Budget, Held};
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::contract::{Entry, Origin, Outcome, Receipt};
 
@@ -12,15 +13,46 @@ pub struct Transaction {
     pub publishes: Vec<Assembled>,
     /// Settled deliveries, in the order in which the client settled them, with their delivery tags.
     pub settles: Vec<(u64, Receipt, Outcome)>,
-    /// Octets of `publishes`.
-    pub size: usize,
+    /// Memory of the messages of `publishes` but the last, which may still be changed, bytes.
+    messages_size: usize,
+    /// All of that as a part of what all channels hold.
+    pub held: Option<Held>,
 }
 
 impl Transaction {
+    /// An empty one, which holds memory of this budget.
+    pub fn new(budget: &Budget) -> Transaction {
+        Transaction { held: Some(budget.hold()), ..Transaction::default() }
+    }
+
+    /// Takes out what is to be committed or rolled back. It holds its memory until it is dropped.
+    pub fn take(&mut self, budget: &Budget) -> Transaction {
+        std::mem::replace(self, Transaction::new(budget))
+    }
+
+    /// Whether a message would make it hold more than one channel may now, which is the answer.
+    pub fn exceeds(&self, message: &Assembled) -> Option<usize> {
+        let max = self.held.as_ref()?.share();
+        (self.size() + size_of::<Assembled>() + message.heap_size() > max).then_some(max)
+    }
+
     /// A message waits for the commit.
     pub fn publish(&mut self, message: Assembled) {
-        self.size += message.size();
+        self.messages_size += self.publishes.last().map_or(0, Assembled::heap_size);
         self.publishes.push(message);
+        self.count();
+    }
+
+    /// Counts the memory that it holds.
+    pub fn count(&mut self) {
+        let size = self.size();
+        self.held.as_mut().into_iter().for_each(|held| held.set(size));
+    }
+
+    /// Bytes of memory.
+    fn size(&self) -> usize {
+        let last = self.publishes.last().map_or(0, Assembled::heap_size);
+        self.publishes.capacity() * size_of::<Assembled>() + self.messages_size + last + self.settles.capacity() * SETTLED_SIZE
     }
 
     /// What is settled so waits for the commit.
@@ -45,6 +77,9 @@ impl Transaction {
         u32::try_from(to_consumers.count()).expect("no more than were delivered")
     }
 }
+
+/// Bytes of one settled delivery.
+const SETTLED_SIZE: usize = size_of::<(u64, Receipt, Outcome)>();
 
 /// Keeps what is settled in one way.
 struct Settling<'t> {
