@@ -7,9 +7,9 @@
 //!
 //! A letter to more queues than a turn has time for is given to some at a time, before the next one begins.
 //!
-//! The log has the message in its new place before it lets go of the old one, so a crash may leave it in both, but loses none whose new queue
-//! lives on this shard. (What goes to another shard is under way for a moment, as in RabbitMQ.) A queue whose strategy is at-least-once keeps each
-//! until all of its new queues have it, and tries again as long as there is none, or one refuses it (row D16).
+//! The log has the message in its new place and lets go of the old one in the same batch, if both are on this shard: a crash leaves it in one of
+//! them. (What goes to another shard is under way for a moment, as in RabbitMQ.) A queue whose strategy is at-least-once keeps each
+//! until all of its new queues have it, see [`transfer`](super::transfer), and tries again as long as there is none, or one refuses it (row D16).
 
 use std::collections::VecDeque;
 
@@ -182,8 +182,14 @@ impl Shard {
                 self.relay_dead(info.vhost, &message, letter.copies, hold);
                 1
             }
-            (_, Some(hold)) => (0..).zip(routes).map(|(part, addr)| self.forward_dead(Some(hold.part(part)), &message, &[*addr])).sum(),
-            (_, None) => self.forward_dead(None, &message, routes),
+            (_, hold) => {
+                let waits = match hold {
+                    Some(hold) => self.hand_over(hold, true, &message, routes),
+                    None => self.forward(None, &message, routes),
+                };
+                (self.refused, self.link_full) = (false, false);
+                waits
+            }
         }
     }
 
@@ -251,18 +257,6 @@ impl Shard {
         let (stamp, properties, at_least_once) = (dead.stamp(stamp).renewed(start), dead.properties, target.at_least_once);
         self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
         Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_through })
-    }
-
-    /// Gives a dead message to queues here and elsewhere. Those that refuse it do not get it.
-    fn forward_dead(&mut self, hold: Option<Hold>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
-        let waits = self.forward(hold, message, routes);
-        self.link_full = false;
-        if std::mem::take(&mut self.refused)
-            && let Some(hold) = hold
-        {
-            self.on_refused(hold);
-        }
-        waits
     }
 
     /// A message that was in a queue here is gone.

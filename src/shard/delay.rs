@@ -150,14 +150,15 @@ impl Shard {
             );
             return 1;
         }
-        let waits = self.forward(Some(hold), &message, routes);
-        (self.refused, self.link_full) = (false, false);
+        let waits = self.hand_over(hold, true, &message, routes);
+        self.link_full = false;
         waits
     }
 }
 
 /// A message was read from the log, because it is soon due, or because a restart has found it. Then it is kept in memory if it is due by `horizon`.
-pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &MessageView<'_>, horizon: u64) {
+/// One that was due by `routed_until` may have been routed before a crash, and says so if it comes again.
+pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &MessageView<'_>, horizon: u64, routed_until: u64) {
     let level = queue.first().number();
     let is_found = queue.spilled() > 0;
     if is_found {
@@ -168,7 +169,9 @@ pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &Me
     if is_found && due > horizon {
         delays.put_off(due, sequence, sequence);
     } else {
-        delays.keep(due, Entry::new(level, sequence, arena.insert(message, Holders::One).logged()));
+        let stamp = if due <= routed_until { message.stamp.delivered() } else { message.stamp };
+        let held = arena.insert(&MessageView { stamp, ..*message }, Holders::One);
+        delays.keep(due, Entry::new(level, sequence, held.logged()));
     }
 }
 

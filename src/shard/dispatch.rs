@@ -178,7 +178,7 @@ impl Shard {
             [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, stamp, contents)),
             _ => {
                 self.work.spend(contents.len() * (routes.len() - 1));
-                self.enqueue_here(route, stamp, contents, routes);
+                self.enqueue_here(route, stamp, contents, routes, |_, _| {});
                 let generation = || self.conns.get(id).expect("who publishes is connected").session.generation(channel);
                 let hold = hold.map(|sequence| Hold { conn: id, channel, generation: generation(), sequence });
                 let queues = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
@@ -245,7 +245,7 @@ impl Shard {
         self.work.spend(routes.len());
         let (route, contents) = (message.route, [message.content()]);
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
-        self.enqueue_here(route, stamp, &contents, routes);
+        self.enqueue_here(route, stamp, &contents, routes, |_, _| {});
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
         let remote = self.post(hold, route, posted, &contents, routes);
         let must_last = self.log_taken(route, stamp, &contents);
@@ -255,13 +255,21 @@ impl Shard {
         remote + usize::from(must_last)
     }
 
-    /// Gives messages to those of their queues that live here.
-    fn enqueue_here(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], routes: &[QueueAddr]) {
+    /// Gives messages to those of their queues that live here; after each of them `then` hears which one it was.
+    pub(super) fn enqueue_here(
+        &mut self,
+        route: Route<'_>,
+        stamp: Stamp,
+        contents: &[Content<'_>],
+        routes: &[QueueAddr],
+        mut then: impl FnMut(&mut Shard, usize),
+    ) {
         let mut stored = std::mem::take(&mut self.stored);
         stored.resize(contents.len(), None);
         let here = self.id;
-        for queue in routes.iter().filter(|queue| queue.home == here) {
+        for (part, queue) in routes.iter().enumerate().filter(|(_, queue)| queue.home == here) {
             self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
+            then(self, part);
         }
         stored.clear();
         self.stored = stored;

@@ -187,7 +187,7 @@ impl Shard {
 
     /// A read of the log is done.
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
-        let horizon = self.horizon();
+        let (horizon, start) = (self.horizon(), self.epoch_ms);
         let Shard { store, arena, queues, .. } = self;
         let LevelAddr { queue: id, level } = reader.level();
         let mut queue = local_queue(queues, id);
@@ -195,7 +195,7 @@ impl Shard {
         let read = store.on_read(reader, bytes, |sequence, delivered, message| {
             if let Some(queue) = &mut queue {
                 if queue.is_delayed() {
-                    return take_up(queue, arena, sequence, message, horizon);
+                    return take_up(queue, arena, sequence, message, horizon, if delivered { start } else { 0 });
                 }
                 let entry = Entry::new(level, sequence, arena.insert(message, Holders::One).logged());
                 let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };

@@ -134,6 +134,14 @@ impl Link {
         }
     }
 
+    /// Stages a message for several queues; for each of them somebody else waits.
+    pub fn transfer(&mut self, queues: impl Iterator<Item = (QueueId, Hold)>, message: &MessageView<'_>) {
+        let (written, count) = self.write_run(message.route, message.stamp, &[message.content()]);
+        for (queue, hold) in queues {
+            self.stage_publish(Publish { queue, hold: Some(hold), at: written.at, count: count as u32 }, written, message.body);
+        }
+    }
+
     /// Writes as many messages as fit into one block and can be told of in one mail; the answer is where the first one stands, and how many.
     fn write_run(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> (Written, usize) {
         let (first, rest) = contents.split_first().expect("there is something to write");

@@ -1,15 +1,22 @@
 //! Messages on their way from a queue here to others: the old one keeps each until all of the others have it, on the disk if it must last there.
 //!
-//! A crash on the way may leave a message in both, and loses none.
+//! ```text
+//! all queues live here      [copy, for all of them][the original is settled]          one batch of the log: both or none
+//! some live elsewhere       their logs: [copy] ─▶ on the disk ─▶ accepted ─▶ here: [the original is settled]
+//! ```
+//!
+//! A crash loses none of them. It may leave a message in its old queue and in new ones only if some of these live on other shards; what comes
+//! again then says that it was delivered before.
 
 use slab::Slab;
 
 use super::Shard;
 use super::dead_letter::Corpse;
 use super::mail::{Hold, Own};
-use crate::base::ids::{QueueAddr, QueueId};
+use crate::base::ids::{QueueAddr, QueueId, ShardId};
 use crate::base::limits::TRANSFERS_MAX;
 use crate::contract::{Entry, RouteSet};
+use crate::message::{MessageView, Stamp};
 
 /// What is on its way.
 #[derive(Default)]
@@ -48,6 +55,45 @@ impl Shard {
         let waits = send(self, Hold::own(Own::Transfer, at)); // somebody here may say so at once
         self.transfers.0[at].waits = Some(waits);
         self.end_transfer(at);
+    }
+
+    /// Gives a message on its way to its queues, each of which is a part of it. The answer is how many times `hold` will be told that some have it;
+    /// its parts hear at once, or before, if they are refused. If the original `is_here` and all queues are, nobody need wait: what the log hears
+    /// next, the end of the original, comes to the disk together with the copy.
+    pub(super) fn hand_over(&mut self, hold: Hold, is_here: bool, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+        self.work.spend(routes.len());
+        let contents = [message.content()];
+        let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
+        self.enqueue_here(message.route, stamp, &contents, routes, |shard, part| {
+            if std::mem::take(&mut shard.refused) {
+                shard.on_refused(hold.part(part));
+            }
+        });
+        let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
+        let remote = self.hand_on(hold, &MessageView { stamp: posted, ..*message }, routes);
+        let must_wait = self.log_taken(message.route, stamp, &contents) && !(is_here && remote == 0);
+        if must_wait {
+            self.await_durable(self.id, hold, 1);
+        }
+        remote + usize::from(must_wait)
+    }
+
+    /// Gives it to those of its queues that live on other shards. The answer is how many that are.
+    fn hand_on(&mut self, hold: Hold, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+        let here = self.id;
+        let remote = routes.iter().filter(|queue| queue.home != here).count();
+        let peers = if remote == 0 { 0 } else { self.config.shards };
+        for peer in (0..peers).map(ShardId) {
+            let own = routes.iter().enumerate().filter(|(_, queue)| queue.home == peer && peer != here);
+            let mut own = own.map(|(part, queue)| (queue.queue, hold.part(part))).peekable();
+            if own.peek().is_some() {
+                let link = self.link(peer);
+                link.transfer(own, message);
+                let has_room = link.has_room();
+                self.link_full |= !has_room;
+            }
+        }
+        remote
     }
 
     /// One of those who were to have a message has it.

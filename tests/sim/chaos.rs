@@ -88,7 +88,7 @@ impl<'h> Chaos<'h> {
             returns: dice.one_in(3),
         };
         let mut oracle = Oracle::new();
-        oracle.logs_all = !faults.no_ack;
+        (oracle.logs_all, oracle.is_alone) = (!faults.no_ack, shards == 1);
         let queue_memory = dice.pick(&[256 << 20, 1 << 20, 64 << 10]);
         let mut cluster = Cluster::new(Config { shards, queue_memory, ..Config::default() }, seed);
         cluster.set_slowness(dice.pick(&[1, 1, 5, 30]), dice.pick(&[1, 5, 200]));

@@ -93,8 +93,7 @@ fn an_exchange_may_go_while_its_messages_leave_it() {
 }
 
 #[test]
-fn a_crash_while_they_leave_loses_none_and_repeats_some_once() {
-    let mut repeated = 0;
+fn a_crash_while_they_leave_loses_none_and_repeats_none_on_one_shard() {
     for seed in 0..60 {
         let mut run = Run::new(seed, Config::default().queue_memory, 0);
         run.ask(&Op::Cancel(1));
@@ -123,10 +122,10 @@ fn a_crash_while_they_leave_loses_none_and_repeats_some_once() {
         }
         assert_eq!(counts.len(), COUNT as usize / 10, "seed {seed}: some are lost");
         assert!(counts.values().all(|count| *count <= 2), "seed {seed}: {counts:?}");
-        repeated += counts.values().filter(|count| **count == 2).count();
+        let is_once = counts.values().all(|count| *count == 1);
+        assert!(is_once || run.cluster.shard_count() > 1, "seed {seed}: some come again");
         run.finish();
     }
-    assert!(repeated > 0, "no crash comes at the wrong time");
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub struct Oracle {
     suspicions: Vec<Suspicion>,
     /// Nothing is under way between shards: who goes now takes nothing along.
     pub is_at_rest: bool,
+    /// There is one shard: nothing is on its way between two.
+    pub is_alone: bool,
     /// Nobody consumes without acknowledgements, so that every persistent message reaches the disk.
     pub logs_all: bool,
     /// How many times all shards have taken a turn.
@@ -135,6 +137,8 @@ struct Copy {
     may_be_like_another: bool,
     /// It is settled, and that is on the disk.
     is_settled_for_good: bool,
+    /// A client has got it before a crash.
+    came_before: bool,
     /// A client has settled it, and does not have it.
     is_discarded: bool,
     returned: Returned,

@@ -1,6 +1,7 @@
 //! Messages that an exchange delays: none comes before it is due, or when its exchange was deleted before; each is routed once, by what exists then.
 //!
-//! A crash may let one that was due before be routed once more: at the worst it comes again to all of its queues.
+//! A crash may let one that was due before be routed once more: at the worst it comes again to all of its queues, and says so. It does not if all of
+//! them live on one shard and it is known that the disk has what became of it.
 
 use super::{Message, MessageId, Oracle};
 use crate::LOGS_REST_MS;
@@ -92,14 +93,15 @@ impl Oracle {
         gone.into_iter().for_each(|id| self.forget(id));
     }
 
-    /// A message comes to a client. Whether it may have come before.
-    pub(super) fn on_released(&mut self, id: MessageId) -> bool {
+    /// A message comes to a client from a queue. Whether it may have come before.
+    pub(super) fn on_released(&mut self, id: MessageId, name: Name) -> bool {
         let Some(delayed) = &self.messages[&id].delayed else { return false };
         assert!(delayed.due <= self.now, "message {id} comes {} ms before it is due", delayed.due - self.now);
         if !delayed.may_repeat {
             self.waiting.remove(&id);
         }
-        delayed.may_repeat
+        let is_through = self.is_alone && self.copies[&(id, name)].is_settled_for_good;
+        delayed.may_repeat && !is_through
     }
 
     /// The broker has stopped and starts again: what waits may not be there any more, or again.

@@ -1,6 +1,6 @@
 //! What arrives at clients, and what may explain it.
 
-use super::{Channel, ChannelId, Oracle, State, Suspicion};
+use super::{Channel, ChannelId, Copy, Oracle, State, Suspicion};
 use crate::op::{Counts, HASH, LETTER, MEMORY, MessageId, Name, Op};
 use crate::queues::{self, is_single_active};
 
@@ -87,9 +87,10 @@ impl Oracle {
         self.on_letter_came(id, name);
         self.check_counts(arrival);
         self.check_twins(id, name);
-        let may_repeat = self.on_released(id) || self.messages[&id].letter.as_ref().is_some_and(|letter| letter.may_repeat);
+        let may_repeat = self.on_released(id, name) || self.messages[&id].letter.as_ref().is_some_and(|letter| letter.may_repeat);
         let may_be_flagged = self.may_be_flagged(name);
-        let state = self.copies[&(id, name)].state;
+        let Copy { state, came_before, .. } = self.copies[&(id, name)];
+        assert!(redelivered || !came_before, "message {id} of {name} came before a crash, comes again and does not say so");
         let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
         if stale && !matches!(state, State::Unseen | State::Recovered) {
             return; // it went back before the client saw it, and others may have it already

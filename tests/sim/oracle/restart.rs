@@ -6,7 +6,7 @@
 //! everything else                       gone, but for what an exchange delays (see [`delays`](super::delays))
 //! ```
 //!
-//! That something is settled on the disk is known when the same channel has published a persistent message to the same queue later, and this was
+//! What a client has got before says so when it comes again. That something is settled on the disk is known when the same channel has published a persistent message to the same queue later, and this was
 //! confirmed: both go the same way, and into the same log.
 
 use super::{ChannelId, Oracle, State};
@@ -30,6 +30,7 @@ impl Oracle {
         self.topology.on_crash();
         for (&(id, queue), copy) in &mut self.copies {
             let message = &self.messages[&id];
+            copy.came_before |= copy.was_seen();
             copy.may_be_gone |= message.letter.is_none() && !(message.is_promised || self.is_at_rest && message.is_routed);
             copy.may_be_gone |= copy.returned.is_doomed();
             let lasts_where_it_waits = message.waits_durably(&self.topology);
