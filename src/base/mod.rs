@@ -11,6 +11,7 @@ pub mod intervals;
 pub mod limits;
 pub mod long_queue;
 pub mod outgoing;
+pub mod pieces;
 pub mod quota;
 pub mod ready_list;
 pub mod rng;

@@ -113,8 +113,10 @@ impl Shard {
             link.got(&message, from, got);
         }
         if no_ack {
-            self.drop_settled(id, &[entry]);
+            return self.drop_settled(id, &[entry]);
         }
+        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.rules.counts) else { return };
+        Shard::note_given_out(&mut self.store, queue, &[entry]);
     }
 
     /// A message that a session here asked for with basic.get.

@@ -153,8 +153,11 @@ impl Shard {
         if is_tight {
             self.flow.press(QueueAddr { home: self.id, queue: id });
         }
+        let sequence = split_place(first).1;
         if served.no_ack && batch.is_logged {
-            self.logging.gone(slot, split_place(first).1, done);
+            self.logging.gone(slot, sequence, done);
+        } else if batch.is_logged && queue.rules.counts {
+            self.store.count(slot, sequence, sequence + done as u64 - 1, (1, 1));
         }
         if served.no_ack
             && let Some(deduplication) = queue.deduplication()
@@ -238,14 +241,14 @@ impl Shard {
         let many = queue.consumers.turns(served.consumer, budget.min(queue.at_hand()));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut over = std::mem::take(&mut self.over);
-        let mut bytes = 0;
-        let mut done = 0;
+        let (mut bytes, mut done) = (0, 0);
+        let notes = served.no_ack || queue.rules.counts;
         while done < many && sink.has_room() {
             let entry = queue.pop().expect("no more are served than there are");
             let message = self.arena.view(entry.message);
             bytes += message.body.bytes().len();
             sink.deliver(entry, &message);
-            if served.no_ack {
+            if notes {
                 over.push(entry);
             }
             done += 1;
@@ -253,8 +256,13 @@ impl Shard {
         let spent = sink.spent();
         queue.discount(bytes);
         queue.on_delivered(served.consumer, done, spent);
-        let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
-        Shard::log_settled(&mut self.store, queue, released);
+        if served.no_ack {
+            let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
+            Shard::log_settled(&mut self.store, queue, released);
+        } else if notes {
+            Shard::note_given_out(&mut self.store, queue, &over);
+            over.clear();
+        }
         self.over = over;
         done
     }
@@ -272,6 +280,8 @@ impl Shard {
         queue.on_delivered(served.consumer, 1, spent);
         if served.no_ack {
             self.drop_settled(id, &[entry]);
+        } else {
+            Shard::note_given_out(&mut self.store, queue, &[entry]);
         }
         1
     }

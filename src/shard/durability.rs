@@ -21,7 +21,7 @@ use crate::message::{Content, Properties, Route, Stamp};
 use crate::store::compact::Compacted;
 use crate::store::format::{Counted, fleeting_number, level_number, split_number};
 use crate::store::index::Indexed;
-use crate::store::{Damage, Loaded, Opened, Placed, Reader, Store, Write};
+use crate::store::{Damage, Loaded, Opened, Past, Placed, Reader, Store, Write};
 
 /// Who waits until the disk has the log up to a batch, and the catalog up to a record.
 pub struct LogWait {
@@ -149,6 +149,26 @@ impl Shard {
         settle_run(store, queue, run);
     }
 
+    /// The log hears how often messages that their consumer, or somebody who fetched them, has now will have come back if the broker dies.
+    pub(super) fn note_given_out(store: &mut Store, queue: &Queue, entries: &[Entry]) {
+        for run in entries.chunk_by(|one, next| one.place() + 1 == next.place() && !one.redelivered() && !next.redelivered()) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            let Counts { acquired, delivered } = queue.counts(first).unwrap_or_default();
+            if first.message.is_logged() {
+                let slot = queue.level(first.level()).slot();
+                store.count(slot, first.sequence(), last.sequence(), (acquired + 1, delivered + 1));
+            }
+        }
+    }
+
+    /// The log hears how often messages came back.
+    pub(super) fn note_returned(store: &mut Store, queue: &Queue, entries: &[Entry]) {
+        for entry in entries.iter().filter(|entry| entry.message.is_logged()) {
+            let Counts { acquired, delivered } = queue.counts(*entry).unwrap_or_default();
+            store.count(queue.level(entry.level()).slot(), entry.sequence(), entry.sequence(), (acquired, delivered));
+        }
+    }
+
     /// Whether messages take more memory than this.
     pub(super) fn uses_more_than(&self, memory: usize) -> bool {
         self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > memory
@@ -191,14 +211,18 @@ impl Shard {
         let Shard { store, arena, queues, .. } = self;
         let LevelAddr { queue: id, level } = reader.level();
         let mut queue = local_queue(queues, id);
-        let mut timed = Vec::new();
-        let read = store.on_read(reader, bytes, |sequence, delivered, message| {
+        let (mut timed, mut doomed) = (Vec::new(), Vec::new());
+        let read = store.on_read(reader, bytes, |sequence, Past { was_delivered, returned }, message| {
             if let Some(queue) = &mut queue {
                 if queue.is_delayed() {
-                    return take_up(queue, arena, sequence, message, horizon, if delivered { start } else { 0 });
+                    return take_up(queue, arena, sequence, message, horizon, if was_delivered { start } else { 0 });
                 }
                 let entry = Entry::new(level, sequence, arena.insert(message, Holders::One).logged());
-                let entry = if delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
+                let entry = if was_delivered || message.stamp.was_delivered() { entry.returned() } else { entry };
+                let counts = returned.map(|(acquired, delivered)| Counts { acquired, delivered });
+                if counts.is_some_and(|counts| queue.recall(entry.place(), counts)) {
+                    doomed.push(entry);
+                }
                 if let Some(deduplication) = queue.deduplication() {
                     deduplication.learn(entry.place(), Properties::trusted(message.properties).headers().unwrap_or_default());
                 }
@@ -213,6 +237,7 @@ impl Shard {
             }
         });
         self.note_loaded(id, &timed);
+        doomed.into_iter().for_each(|entry| self.fail_for_good(id, entry));
         match read {
             Ok(Loaded { is_served, lost }) => {
                 if lost > 0 {

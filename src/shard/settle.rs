@@ -76,11 +76,23 @@ impl Shard {
             return self.take_back_plainly(id, entries.map(Entry::returned));
         }
         let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
+        if queue.rules.counts {
+            [&dead, &back].into_iter().for_each(|entries| Shard::note_returned(&mut self.store, queue, entries));
+        }
         dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
         let Some(retry) = super::local_queue(&mut self.queues, id).and_then(|queue| queue.settings()?.retry) else {
             return self.take_back(id, back.into_iter());
         };
         back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
+    }
+
+    /// A message that is in memory again had failed too often when the broker died (row D23).
+    pub(super) fn fail_for_good(&mut self, id: QueueId, entry: Entry) {
+        let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
+        if queue.take(entry.place()).is_some() {
+            queue.discount(self.arena.view(entry.message).body.bytes().len());
+            self.die(id, entry, Reason::DeliveryLimit);
+        }
     }
 
     /// Messages come back to a plain queue. Of those that bring their own time to live it knows no deadline yet: they went straight to a consumer.

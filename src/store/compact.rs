@@ -5,11 +5,11 @@
 //!
 //! **Settled elsewhere.** What a segment says to be settled may still stand in another one, and would be back after a restart if the word went.
 //! So a segment that is rewritten keeps the words that others need, and one in which nothing lives stays, and is rewritten like others if it takes
-//! too much room, until none needs them.
+//! too much room, until none needs them. So it is with what a segment says of how often messages came back, as long as that holds.
 
 use std::collections::VecDeque;
 
-use super::format::{self, BATCH, Kind, Messages, Range, SETTLED, TRANSIENT};
+use super::format::{self, BATCH, Kind, Messages, RETURNED, Range, Returned, SETTLED, TRANSIENT};
 use super::index::{self, Index, Section, Words};
 use super::loader::Damage;
 use super::{Op, Store, scan};
@@ -27,6 +27,8 @@ pub struct Compaction {
     keep: Map<u64, Vec<(u64, u64)>>,
     /// The same of what other segments hold though it may be settled here.
     needed: Map<u64, Vec<(u64, u64)>>,
+    /// Those of the segment's counts of returns that hold.
+    returns: Vec<Returned>,
     /// If the segment turns out to be damaged, it is left as it is.
     pub accept_loss: bool,
 }
@@ -52,7 +54,7 @@ impl Store {
     /// Finds what is dead, and carries out what has waited for the disk.
     pub(super) fn reclaim(&mut self) {
         while let Some(segment) = self.segments.next_dead() {
-            if self.needed(segment).next().is_some() {
+            if self.needed(segment).next().is_some() || !self.stated(segment).is_empty() {
                 self.segments.keep_words(segment);
                 continue;
             }
@@ -67,7 +69,8 @@ impl Store {
             let slots = self.segments.retire(segment).queues.clone();
             let mut needed: Map<u64, Vec<(u64, u64)>> = Map::default();
             self.needed(segment).for_each(|(queue, first, last)| needed.entry(queue).or_default().push((first, last)));
-            let compaction = Compaction { segment, keep: self.living(segment, &slots), needed, accept_loss: self.accept_loss };
+            let (keep, returns) = (self.living(segment, &slots), self.stated(segment));
+            let compaction = Compaction { segment, keep, needed, returns, accept_loss: self.accept_loss };
             self.retiring.0.push_back((self.position(), Op::Compact(Box::new(compaction))));
         }
         let is_clean = !self.is_dirty();
@@ -135,8 +138,8 @@ impl Compaction {
         let damage = |place| Damage { segment, place };
         let trailer = old.len().checked_sub(format::TRAILER).ok_or(damage(0))?;
         let place = index::read_trailer(&old[trailer..], segment).ok_or(damage(trailer as u64))?;
-        let record = old.get(place as usize..).and_then(|bytes| format::open(bytes, segment)).ok_or(damage(place))?;
-        let sealed = index::read(record, place).ok_or(damage(place))?;
+        let tail = old.get(place as usize..).and_then(|bytes| index::read_tail(bytes, segment, place));
+        let sealed = tail.ok_or(damage(place))?;
         let mut file = Aligned::default();
         file.extend(BATCH).fill(0);
         let mut index = Index::default();
@@ -151,6 +154,7 @@ impl Compaction {
         };
         scan::for_each_record(old, segment, sealed.end as usize, take).map_err(damage)?;
         self.say_again(words, &mut file, &mut index);
+        self.count_again(&mut file, &mut index);
         file.pad();
         format::write_batch(file.blocks_mut(), segment, sealed.batch);
         let (place, tail, sections) = index.seal(segment, file.len() as u32, sealed.batch, 0);
@@ -158,7 +162,7 @@ impl Compaction {
         file.extend(tail.len()).copy_from_slice(tail.bytes());
         let size = file.len() as u64;
         let sections = sections.into_iter().map(|section| (section, bytes[&section.queue])).collect();
-        Ok((file, Compacted { segment, size, sections, words: Words::of(&index.settled) }))
+        Ok((file, Compacted { segment, size, sections, words: Words::of(&index) }))
     }
 
     /// Copies what lives of a record: messages in a row that the same queues still hold stay together.
@@ -196,6 +200,16 @@ impl Compaction {
             format::write_ranges(&mut space[format::HEADER..], ranges);
             format::seal(space, self.segment, Kind::Settled, 0, 0);
         }
+    }
+
+    /// The counts of returns that hold.
+    fn count_again(&self, file: &mut Aligned, index: &mut Index) {
+        for returns in self.returns.chunks(LOG_RECORD_SIZE / RETURNED) {
+            let space = file.extend(format::HEADER + returns.len() * RETURNED);
+            format::write_returns(&mut space[format::HEADER..], returns);
+            format::seal(space, self.segment, Kind::Returns, 0, 0);
+        }
+        index.returns.clone_from(&self.returns);
     }
 
     fn keeps(&self, queue: u64, sequence: u64) -> bool {

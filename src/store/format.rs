@@ -26,6 +26,8 @@
 //!              flag 1: the last record of its write
 //! 7 counts     n × [queue u64][sequence u64][acquired u32][delivered u32]      how often messages came back: what an orderly stop notes, beside
 //!              them a record of kind 3 for those that were delivered
+//! 8 returns    n × [queue u64][first u64][last u64][acquired u32][delivered u32]      how often each of these messages has come back by the time of
+//!              the next start, if it is not settled before; what a later record says of a message takes the place of what an earlier one said
 //! 16 head      [shard u32][first batch u64]              whose segment it is; once it was compacted, the first batch that its only one stands for, else 0
 //! 17 list      n × [segment u32]                         in order; `segment` is the number of the shard
 //! ```
@@ -65,6 +67,8 @@ pub const TRAILER: usize = HEADER + 8;
 pub const SETTLED: usize = 24;
 /// Bytes of one message's counts.
 pub const COUNTED: usize = 24;
+/// Bytes of the counts of messages in a row.
+pub const RETURNED: usize = 32;
 
 /// What a record says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +82,7 @@ pub enum Kind {
     Trailer = 5,
     Catalog = 6,
     Counts = 7,
+    Returns = 8,
     Head = 16,
     List = 17,
 }
@@ -134,9 +139,20 @@ pub fn open_any(bytes: &[u8]) -> Option<(u32, Record<'_>)> {
 }
 
 fn kind(byte: u8) -> Option<Kind> {
-    [Kind::Batch, Kind::Messages, Kind::Settled, Kind::Index, Kind::Trailer, Kind::Catalog, Kind::Counts, Kind::Head, Kind::List]
-        .into_iter()
-        .find(|&kind| kind as u8 == byte)
+    [
+        Kind::Batch,
+        Kind::Messages,
+        Kind::Settled,
+        Kind::Index,
+        Kind::Trailer,
+        Kind::Catalog,
+        Kind::Counts,
+        Kind::Returns,
+        Kind::Head,
+        Kind::List,
+    ]
+    .into_iter()
+    .find(|&kind| kind as u8 == byte)
 }
 
 /// What a batch record says: the batch's number and its length in bytes.
@@ -333,6 +349,25 @@ pub fn read_counts(bytes: &[u8]) -> impl Iterator<Item = Counted> {
     bytes.chunks_exact(COUNTED).map(|one| (u64_at(one, 0), u64_at(one, 8), u32_at(one, 16), u32_at(one, 20)))
 }
 
+/// How often messages in a row came back: their queue's number, the first and the last sequence number; for any reason, and because a delivery
+/// failed.
+pub type Returned = (u64, u64, u64, (u32, u32));
+
+/// Writes such counts to `space`, [`RETURNED`] bytes each.
+pub fn write_returns(space: &mut [u8], returns: &[Returned]) {
+    for (space, &(queue, first, last, (acquired, delivered))) in space.chunks_exact_mut(RETURNED).zip(returns) {
+        write_ranges(&mut space[..SETTLED], &[(queue, first, last)]);
+        space[SETTLED..SETTLED + 4].copy_from_slice(&acquired.to_le_bytes());
+        space[SETTLED + 4..].copy_from_slice(&delivered.to_le_bytes());
+    }
+}
+
+/// The counts that [`write_returns`] has written.
+pub fn read_returns(bytes: &[u8]) -> impl Iterator<Item = Returned> {
+    let counts = |one: &[u8]| (u32_at(one, SETTLED), u32_at(one, SETTLED + 4));
+    bytes.chunks_exact(RETURNED).map(move |one| (u64_at(one, 0), u64_at(one, 8), u64_at(one, 16), counts(one)))
+}
+
 /// The number at byte `at`, which is there.
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(*bytes[at..].first_chunk().expect("the caller has looked"))
@@ -437,5 +472,9 @@ mod tests {
         let mut space = [0; 2 * COUNTED];
         write_counts(&mut space, &counts);
         assert!(read_counts(&space).eq(counts));
+        let returns = [(1, 2, 3, (4, 0)), (u64::MAX, 5, 7, (8, u32::MAX))];
+        let mut space = [0; 2 * RETURNED];
+        write_returns(&mut space, &returns);
+        assert!(read_returns(&space).eq(returns));
     }
 }

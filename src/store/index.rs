@@ -8,6 +8,8 @@
 //!                     place behind that of the record before, length, 2 × messages + (1 if transient), sequence number behind the last one
 //! ```
 //!
+//! What the segment's records of kind `returns` say stands behind the index in a record of that kind, if there is any.
+//!
 //! `section` is the place of a queue's section in the index record. So a restart reads some kilobytes of a segment instead of all of it, and a
 //! queue that lies in the log for the most part is found again section by section, without a thought per message in memory.
 
@@ -15,7 +17,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::format::{self, HEADER, Kind, Messages, Placement, Range, Record, SETTLED, TRAILER, u32_at, u64_at};
+use super::format::{self, HEADER, Kind, Messages, Placement, RETURNED, Range, Record, Returned, SETTLED, TRAILER, u32_at, u64_at};
 use crate::base::aligned::{Aligned, BLOCK};
 use crate::base::hash::Map;
 
@@ -50,6 +52,8 @@ pub struct Index {
     pub entries: Vec<Entry>,
     /// What was settled, ranges that touch joined.
     pub settled: Vec<Range>,
+    /// How often messages came back.
+    pub returns: Vec<Returned>,
 }
 
 /// What the index of a sealed segment says of one queue.
@@ -102,7 +106,8 @@ impl Index {
         let (mut directory, bodies) = self.sections();
         let fixed = FIXED + directory.len() * DIRECTORY + self.settled.len() * SETTLED;
         let len = HEADER + fixed + bodies.len();
-        let mut buffer = Aligned::zeroed((len + TRAILER).next_multiple_of(BLOCK));
+        let returns = if self.returns.is_empty() { 0 } else { HEADER + self.returns.len() * RETURNED };
+        let mut buffer = Aligned::zeroed((len + returns + TRAILER).next_multiple_of(BLOCK));
         let place = u64::from(end).next_multiple_of(BLOCK as u64).max(size.saturating_sub(buffer.len() as u64));
         let bytes = buffer.blocks_mut();
         let payload = &mut bytes[HEADER..len];
@@ -118,6 +123,10 @@ impl Index {
         format::write_ranges(&mut payload[fixed - self.settled.len() * SETTLED..fixed], &self.settled);
         payload[fixed..].copy_from_slice(&bodies);
         format::seal(&mut bytes[..len], segment, Kind::Index, 0, 0);
+        if returns > 0 {
+            format::write_returns(&mut bytes[len + HEADER..len + returns], &self.returns);
+            format::seal(&mut bytes[len..len + returns], segment, Kind::Returns, 0, 0);
+        }
         let trailer = bytes.len() - TRAILER;
         bytes[trailer + HEADER..].copy_from_slice(&place.to_le_bytes());
         format::seal(&mut bytes[trailer..], segment, Kind::Trailer, 0, 0);
@@ -183,7 +192,7 @@ impl Indexing {
     pub fn run(&self) -> (u64, Aligned, Indexed) {
         let (place, buffer, sections) = self.index.seal(self.segment, self.end, self.batch, self.size);
         let size = place + buffer.len() as u64;
-        (place, buffer, Indexed { segment: self.segment, size, sections, words: Words::of(&self.index.settled) })
+        (place, buffer, Indexed { segment: self.segment, size, sections, words: Words::of(&self.index) })
     }
 }
 
@@ -197,15 +206,20 @@ pub struct Words {
 }
 
 impl Words {
-    /// What a segment says that settles these.
-    pub fn of(settled: &[Range]) -> Words {
+    /// What a segment with this index says.
+    pub fn of(index: &Index) -> Words {
+        Words::new(&index.settled, index.returns.len())
+    }
+
+    /// What a segment says that settles these, and counts the returns of so many rows of messages.
+    pub fn new(settled: &[Range], returns: usize) -> Words {
         let mut hulls: Map<u64, (u64, u64)> = Map::default();
         for ranges in settled.chunk_by(|one, other| one.0 == other.0) {
             let hull = hulls.entry(ranges[0].0).or_insert((u64::MAX, 0));
             ranges.iter().for_each(|&(_, first, last)| *hull = (hull.0.min(first), hull.1.max(last)));
         }
         let hulls = hulls.into_iter().map(|(queue, (first, last))| (queue, first, last)).collect();
-        Words { hulls, bytes: 2 * (settled.len() * SETTLED) as u64 } // in the records, and in the index
+        Words { hulls, bytes: 2 * (settled.len() * SETTLED + returns * RETURNED) as u64 } // in the records, and in the index
     }
 }
 
@@ -220,6 +234,8 @@ pub struct Sealed {
     pub sections: Vec<Section>,
     /// What was settled.
     pub settled: Vec<Range>,
+    /// How often messages came back.
+    pub returns: Vec<Returned>,
 }
 
 /// The place of the index, from the last [`TRAILER`] bytes of the segment's file.
@@ -228,14 +244,23 @@ pub fn read_trailer(bytes: &[u8], segment: u32) -> Option<u64> {
     (record.payload.len() == TRAILER - HEADER).then(|| u64_at(record.payload, 0))
 }
 
+/// Reads what a segment's file holds from the index on, which stands at `place`.
+pub fn read_tail(bytes: &[u8], segment: u32, place: u64) -> Option<Sealed> {
+    let record = format::open(bytes, segment)?;
+    let behind = format::open(&bytes[record.size()..], segment).filter(|record| record.kind == Kind::Returns);
+    let returns = behind.into_iter().flat_map(|record| format::read_returns(record.payload)).collect();
+    read(record, place).map(|sealed| Sealed { returns, ..sealed })
+}
+
 /// Reads an index record that stands at `place` of its file.
-pub fn read(record: Record<'_>, place: u64) -> Option<Sealed> {
+fn read(record: Record<'_>, place: u64) -> Option<Sealed> {
     let payload = Some(record.payload).filter(|payload| record.kind == Kind::Index && payload.len() >= FIXED)?;
     let (queues, ranges) = (u32_at(payload, 12) as usize, u32_at(payload, 16) as usize);
     let directory = payload.get(FIXED..FIXED + queues * DIRECTORY)?;
     let settled = payload.get(FIXED + directory.len()..)?.get(..ranges * SETTLED)?;
     let sections = directory.chunks_exact(DIRECTORY).map(|bytes| read_section(bytes, place)).collect();
-    Some(Sealed { end: u32_at(payload, 0), batch: u64_at(payload, 4), sections, settled: format::read_ranges(settled).collect() })
+    let settled = format::read_ranges(settled).collect();
+    Some(Sealed { end: u32_at(payload, 0), batch: u64_at(payload, 4), sections, settled, returns: Vec::new() })
 }
 
 /// The entries of a queue's section.
@@ -323,6 +348,9 @@ mod tests {
             next[queue as usize] = first + u64::from(count);
             at += len + rng.below(4096) as u32;
             index.settle((queue, rng.below(100), 100 + rng.below(100)));
+            if rng.below(3) == 0 {
+                index.returns.push((queue, first, first, (1, rng.below(2) as u32)));
+            }
         }
         index
     }
@@ -338,8 +366,8 @@ mod tests {
             assert!(place >= u64::from(end) && place.is_multiple_of(BLOCK as u64) && bytes.len().is_multiple_of(BLOCK));
             assert!(round % 2 == 0 || place + bytes.len() as u64 == 64 << 20);
             assert_eq!(read_trailer(&bytes[bytes.len() - TRAILER..], 9), Some(place));
-            let sealed = read(format::open(bytes, 9).expect("whole"), place).expect("an index");
-            assert_eq!((sealed.end, sealed.batch, &sealed.settled), (end, 1234, &index.settled));
+            let sealed = read_tail(bytes, 9, place).expect("an index");
+            assert_eq!((sealed.end, sealed.batch, &sealed.settled, &sealed.returns), (end, 1234, &index.settled, &index.returns));
             assert_eq!(sealed.sections, directory);
             for section in directory {
                 let from = (section.place - place) as usize;

@@ -11,6 +11,7 @@
 use super::format::{self, Messages};
 use super::index::{self, Entry};
 use super::queue_log::{Cursor, QueueLog};
+use super::returns::Counts;
 use super::{Op, Store, around, part};
 use crate::base::aligned::Aligned;
 use crate::base::ascending::Ascending;
@@ -40,6 +41,15 @@ enum What {
     Section,
     /// The records of so many entries.
     Records(usize),
+}
+
+/// What is known of a message that comes back into memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Past {
+    /// It may have been delivered before a restart.
+    pub was_delivered: bool,
+    /// How often it came back before, if that is counted.
+    pub returned: Option<Counts>,
 }
 
 /// What a read has come to.
@@ -148,8 +158,7 @@ impl Store {
         self.ops.push_back(Op::Read(reader, segment, from, blocks));
     }
 
-    /// What a read has brought. The messages go to `take`, in order, with their sequence numbers and whether they may have been delivered before a
-    /// restart.
+    /// What a read has brought. The messages go to `take`, in order, with their sequence numbers and their past.
     ///
     /// # Errors
     /// The log is damaged.
@@ -157,7 +166,7 @@ impl Store {
         &mut self,
         reader: Reader,
         bytes: &Aligned,
-        mut take: impl FnMut(u64, bool, &MessageView<'_>),
+        mut take: impl FnMut(u64, Past, &MessageView<'_>),
     ) -> Result<Loaded, Damage> {
         let Reader { slot, queue, generation, segment, before, len, what, .. } = reader;
         let Some(log) = self.queues.get_mut(slot as usize).filter(|log| log.number == queue) else {
@@ -178,7 +187,11 @@ impl Store {
             }
             What::Records(count) => count,
         };
-        let QueueLog { cursor, wanted, next, settled, delivered, .. } = &mut **log;
+        let QueueLog { cursor, wanted, next, settled, delivered, stated, .. } = &mut **log;
+        let past = |sequence| {
+            let returned = stated.find(sequence).map(|(counts, _)| counts);
+            Past { was_delivered: delivered.contains(sequence), returned }
+        };
         let cursor = cursor.as_mut().expect("it stays as long as the generation");
         let entries = &cursor.entries[cursor.at..cursor.at + count];
         let (first, last) = (entries[0].at, entries[count - 1].last());
@@ -202,7 +215,7 @@ impl Store {
             match record.and_then(Messages::read) {
                 Some(messages) => {
                     for (sequence, content) in (entry.first..).zip(messages.contents()).filter(|&(sequence, _)| lives(sequence)) {
-                        take(sequence, delivered.contains(sequence), &MessageView { body: content.body, ..messages.head });
+                        take(sequence, past(sequence), &MessageView { body: content.body, ..messages.head });
                         brought += 1;
                     }
                 }

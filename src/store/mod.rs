@@ -11,7 +11,7 @@
 //! the disk remembers the number of the batch that fills ([`Store::position`]) and waits until [`Store::durable`] reaches it.
 //!
 //! Where to look: [`format`] what stands in the files; [`writer`] batches on their way to the disk; [`segment`] files and what lives in them;
-//! [`queue_log`] what the log holds of a queue; [`loader`] how it comes back; [`compact`] how dead messages go; [`recover`] what a restart finds.
+//! [`queue_log`] what the log holds of a queue; [`loader`] how it comes back; [`returns`] how often it did; [`compact`] how dead messages go; [`recover`] what a restart finds.
 
 pub mod catalog_log;
 pub mod compact;
@@ -20,11 +20,12 @@ pub mod index;
 mod loader;
 mod queue_log;
 pub mod recover;
+mod returns;
 mod scan;
 mod segment;
 mod writer;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use slab::Slab;
 
@@ -32,6 +33,7 @@ use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::LevelAddr;
 use crate::base::limits::{LOG_LAZY_SIZE, LOG_RECORD_SIZE, LOG_STAGED_MAX};
+use crate::base::pieces::Pieces;
 use crate::message::{Content, MessageView, Route, Stamp};
 
 use compact::{Compaction, Retiring};
@@ -41,7 +43,8 @@ use queue_log::QueueLog;
 use segment::Segments;
 use writer::Writer;
 
-pub use loader::{Damage, Loaded, Reader};
+pub use loader::{Damage, Loaded, Past, Reader};
+pub use returns::Counts;
 pub use writer::Write;
 
 /// The log of one shard.
@@ -50,6 +53,10 @@ pub struct Store {
     writer: Writer,
     /// What is settled since the last batch was closed.
     settled: Vec<Range>,
+    /// By slot: how often messages came back, as far as no record says it yet.
+    noted: BTreeMap<u32, Pieces<Counts>>,
+    /// Numbers of queues of which a record says how often messages came back.
+    counting: BTreeSet<u64>,
     /// By slot.
     queues: Slab<Box<QueueLog>>,
     /// Queue number → slot.
@@ -122,6 +129,8 @@ impl Store {
             segments: Segments::new(first_segment),
             writer: Writer::default(),
             settled: Vec::new(),
+            noted: BTreeMap::new(),
+            counting: BTreeSet::new(),
             queues: Slab::new(),
             slots: Map::default(),
             found: Map::default(),
@@ -175,7 +184,8 @@ impl Store {
         (log.number, log.level) = (number, level);
         let entry = self.queues.vacant_entry();
         let slot = entry.key() as u32;
-        let next = log.extents.back().map(|extent| extent.last).max(log.settled.last()).map_or(0, |last| last + 1);
+        let last = log.extents.back().map(|extent| extent.last).max(log.settled.last()).max(log.stated.last());
+        let next = last.map_or(0, |last| last + 1);
         let count = log.extents.iter().map(|extent| u64::from(extent.live)).sum();
         for extent in &log.extents {
             self.segments.has_queue(extent.segment, slot);
@@ -188,6 +198,7 @@ impl Store {
     /// A queue is put down: another may have the slot. What the log has of it stays.
     pub fn leave_queue(&mut self, slot: u32) {
         if let Some(log) = self.queues.try_remove(slot as usize) {
+            self.noted.remove(&slot);
             self.slots.remove(&log.number);
             self.found.insert(log.number, *log);
         }
@@ -196,6 +207,7 @@ impl Store {
     /// A queue is gone: so is all that the log has of it.
     pub fn close_queue(&mut self, slot: u32) {
         if let Some(log) = self.queues.try_remove(slot as usize) {
+            self.noted.remove(&slot);
             self.slots.remove(&log.number);
             self.drop_log(&log);
             self.has_news = true;
@@ -286,9 +298,9 @@ impl Store {
         }
     }
 
-    /// The batch that what was appended and settled last goes with. (Not one that is still empty: it may never be written.)
+    /// The batch that what was appended, settled and counted last goes with. (Not one that is still empty: it may never be written.)
     pub fn position(&self) -> u64 {
-        let fills = self.writer.end() > 0 || !self.settled.is_empty();
+        let fills = self.writer.end() > 0 || !self.settled.is_empty() || !self.noted.is_empty();
         if fills { self.writer.filling() } else { self.writer.filling() - 1 }
     }
 
@@ -304,7 +316,7 @@ impl Store {
 
     /// Whether anything that was appended or settled is not on the disk yet.
     pub fn is_dirty(&self) -> bool {
-        self.writer.staged() > 0 || !self.settled.is_empty()
+        self.writer.staged() > 0 || !self.settled.is_empty() || !self.noted.is_empty()
     }
 
     /// Whether there is nothing to be written, and nothing else to be done.
@@ -426,7 +438,7 @@ impl Store {
         }
     }
 
-    /// Closes the batch that fills, if there is one; what was settled meanwhile goes with it.
+    /// Closes the batch that fills, if there is one; what was settled and counted meanwhile goes with it.
     fn close_batch(&mut self) {
         if self.writer.end() == 0 {
             return;
@@ -436,6 +448,9 @@ impl Store {
             format::write_ranges(&mut space[format::HEADER..], ranges);
             format::seal(space, segment, format::Kind::Settled, 0, 0);
             ranges.iter().for_each(|&range| self.segments.settled(range));
+        }
+        if !self.noted.is_empty() {
+            self.write_returns();
         }
         self.writer.close(&mut self.segments);
     }

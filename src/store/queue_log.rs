@@ -13,9 +13,11 @@
 use std::collections::VecDeque;
 
 use super::index::{Entry, Section};
+use super::returns::Counts;
 use crate::base::ascending::Ascending;
 use crate::base::ids::LevelAddr;
 use crate::base::intervals::Intervals;
+use crate::base::pieces::Pieces;
 
 /// One queue's part of the log.
 #[derive(Debug, Default)]
@@ -28,6 +30,8 @@ pub struct QueueLog {
     pub extents: VecDeque<Extent>,
     /// Sequence numbers that are settled, as far as extents have them.
     pub settled: Intervals,
+    /// How often messages came back, as the log says it, and the segments that do; none that are settled.
+    pub stated: Pieces<(Counts, u32)>,
     /// Sequence numbers of messages that a restart has found and that may have been delivered before.
     pub delivered: Intervals,
     /// The sequence number of the first message that is not in memory; [`NONE`] after a purge, for what comes then may stay in memory, and a read
@@ -101,6 +105,9 @@ impl QueueLog {
     /// Messages `first` to `last`, all of which the log has and none of which were settled, are. Tells what each segment loses: messages, bytes.
     pub fn settle(&mut self, first: u64, last: u64, mut lost: impl FnMut(u32, u32, u64)) {
         self.settled.insert(first, last);
+        if !self.stated.is_empty() {
+            self.stated.remove(first, last);
+        }
         let from = self.extents.partition_point(|extent| extent.last < first);
         for extent in self.extents.iter_mut().skip(from).take_while(|extent| extent.first <= last) {
             let count = u32::try_from(last.min(extent.last) - first.max(extent.first) + 1).expect("an extent counts its messages so");
@@ -119,6 +126,7 @@ impl QueueLog {
         }
         (count > 0).then(|| {
             self.settled.insert(first, last);
+            self.stated.remove(first, last);
             self.go_on_from(NONE);
             (first, last)
         })
@@ -188,15 +196,27 @@ impl QueueLog {
 
     /// The ranges of an extent that are not settled.
     pub fn living(&self, extent: &Extent) -> Vec<(u64, u64)> {
-        let (mut living, mut from) = (Vec::new(), extent.first);
-        for (first, last) in self.settled.within(extent.first, extent.last) {
+        self.gaps(extent.first, extent.last)
+    }
+
+    /// The ranges from `first` to `last` that the log has and that are not settled.
+    pub fn unsettled(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
+        let from = self.extents.partition_point(|extent| extent.last < first);
+        let extents = self.extents.iter().skip(from).take_while(move |extent| extent.first <= last);
+        extents.flat_map(move |extent| self.gaps(first.max(extent.first), last.min(extent.last)))
+    }
+
+    /// The ranges from `first` to `last` that are not settled.
+    fn gaps(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let (mut living, mut from) = (Vec::new(), first);
+        for (first, last) in self.settled.within(first, last) {
             if first > from {
                 living.push((from, first - 1));
             }
             from = last + 1;
         }
-        if from <= extent.last {
-            living.push((from, extent.last));
+        if from <= last {
+            living.push((from, last));
         }
         living
     }

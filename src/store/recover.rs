@@ -11,12 +11,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::format::{self, Range, TRAILER};
-use super::index::{self, Entry, Index, Indexing, Sealed, Section};
+use super::format::{Range, Returned, TRAILER};
+use super::index::{self, Entry, Index, Indexing, Sealed, Section, Words};
 use super::queue_log::{Extent, QueueLog};
 use super::segment::Segment;
 use super::writer::Writer;
-use super::{Store, scan};
+use super::{Store, returns, scan};
 use crate::base::aligned::BLOCK;
 use crate::base::hash::Map;
 use crate::base::intervals::Intervals;
@@ -52,6 +52,7 @@ struct Held {
     end: u64,
     batch: u64,
     settled: Vec<Range>,
+    returns: Vec<Returned>,
     sections: Vec<Section>,
     /// Its entries, if it was not sealed.
     index: Option<Index>,
@@ -100,15 +101,19 @@ impl Recovery<'_> {
             return Ok(());
         };
         if let Some((torn, place)) = self.torn.last().copied().filter(|&(torn, _)| torn < number) {
-            // The segment behind could only be begun when that batch was whole.
-            self.damage(torn, place)?;
+            // The segment behind could only be begun when that batch was whole: if none is missing, it is the index that the crash tore.
+            let last = self.held.last().map(|held| held.batch);
+            if scanned.first != last.map(|last| last + 1) {
+                self.damage(torn, place)?;
+            }
             self.torn.pop();
         }
         match sealed {
             Some(sealed) if scanned.damaged.is_empty() && scanned.torn.is_none() => self.hold(number, size, sealed, None),
             _ => {
                 self.torn.extend(scanned.torn.map(|place| (number, place)));
-                let found = Sealed { end: scanned.end as u32, batch, sections: Vec::new(), settled: scanned.index.settled.clone() };
+                let (settled, returns) = (scanned.index.settled.clone(), scanned.index.returns.clone());
+                let found = Sealed { end: scanned.end as u32, batch, sections: Vec::new(), settled, returns };
                 self.hold(number, size, found, Some(scanned.index));
             }
         }
@@ -123,12 +128,12 @@ impl Recovery<'_> {
         let trailer = self.read(number, size - TRAILER as u64, TRAILER)?;
         let Some(place) = index::read_trailer(&trailer, number).filter(|&place| place < size) else { return Ok(None) };
         let bytes = self.read(number, place, (size - place) as usize)?;
-        Ok(format::open(&bytes, number).and_then(|record| index::read(record, place)))
+        Ok(index::read_tail(&bytes, number, place))
     }
 
     fn hold(&mut self, number: u32, size: u64, found: Sealed, index: Option<Index>) {
-        let Sealed { end, batch, sections, settled } = found;
-        self.held.push(Held { number, size, end: end.into(), batch, settled, sections, index });
+        let Sealed { end, batch, sections, settled, returns } = found;
+        self.held.push(Held { number, size, end: end.into(), batch, settled, returns, sections, index });
     }
 
     fn damage(&mut self, number: u32, place: u64) -> Result<(), Trouble> {
@@ -151,9 +156,12 @@ impl Recovery<'_> {
             logs.entry(queue).or_default().settled.insert(first, last);
         }
         store.writer = Writer::after(self.held.iter().map(|held| held.batch).max().unwrap_or(0));
+        let said = self.held.iter().map(|held| (held.number, held.returns.clone()));
+        let said: Vec<_> = said.flat_map(|(segment, returns)| returns.into_iter().map(move |returned| (segment, returned))).collect();
         for held in std::mem::take(&mut self.held) {
             self.take_up(held, &mut store, &mut logs)?;
         }
+        store.counting.extend(returns::find(&mut logs, said.into_iter()));
         logs.retain(|_, log| {
             let first = log.extents.front().map_or(u64::MAX, |extent| extent.first);
             let last = log.settled.last();
@@ -166,8 +174,8 @@ impl Recovery<'_> {
     }
 
     fn take_up(&mut self, held: Held, store: &mut Store, logs: &mut Map<u64, QueueLog>) -> Result<(), Trouble> {
-        let Held { number, size, end, batch, settled, mut sections, index } = held;
-        let mut segment = Segment::sealed(end, size, &settled);
+        let Held { number, size, end, batch, settled, returns, mut sections, index } = held;
+        let mut segment = Segment::sealed(end, size, Words::new(&settled, returns.len()));
         if let Some(index) = index {
             let index = Arc::new(index);
             sections = index.sections().0;

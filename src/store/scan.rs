@@ -11,7 +11,8 @@ pub struct Scanned {
     pub index: Index,
     /// Bytes of whole batches.
     pub end: u64,
-    /// Number of the last one, if there is any.
+    /// Numbers of the first and the last one, if there is any.
+    pub first: Option<u64>,
     pub batch: Option<u64>,
     /// Where the first thing stands that is not whole, though no batch behind it is.
     pub torn: Option<u64>,
@@ -34,6 +35,7 @@ pub fn scan(bytes: &[u8], segment: u32) -> Scanned {
             Ok(batch) => {
                 batch.records.iter().for_each(|&(place, record)| scanned.index.take(place as u32, record));
                 at += batch.len;
+                scanned.first = scanned.first.or(Some(batch.number));
                 (scanned.end, scanned.batch) = (at as u64, Some(batch.number));
             }
             Err(place) => match next_batch(bytes, at, segment, scanned.batch.unwrap_or(0)) {
@@ -95,6 +97,7 @@ impl Index {
                 }
             }
             Kind::Settled => format::read_ranges(record.payload).for_each(|range| self.settle(range)),
+            Kind::Returns => self.returns.extend(format::read_returns(record.payload)),
             Kind::Batch | Kind::Index | Kind::Trailer | Kind::Catalog | Kind::Counts | Kind::Head | Kind::List => {}
         }
     }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::format::{Placement, Range, SETTLED};
+use super::format::{Placement, RETURNED, Range, Returned, SETTLED};
 use super::index::{DIRECTORY, Entry, Index, Indexing, Words};
 use super::writer::Write;
 use crate::base::limits::LOG_SEGMENT_SIZE;
@@ -110,7 +110,8 @@ impl Segments {
     pub fn is_full(&self, filling: u64, len: usize, settled: usize) -> bool {
         let end = filling.max(self.list.get(&self.current).map_or(0, |segment| segment.end));
         let queues = self.list.get(&self.current).map_or(0, |segment| segment.queues.len());
-        let index = self.index.entries.len() * ENTRY_GUESS + (self.index.settled.len() + settled) * SETTLED + queues * DIRECTORY;
+        let words = (self.index.settled.len() + settled) * SETTLED + self.index.returns.len() * RETURNED;
+        let index = self.index.entries.len() * ENTRY_GUESS + words + queues * DIRECTORY;
         end > 0 && end + (len + settled * SETTLED + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
     }
 
@@ -131,6 +132,11 @@ impl Segments {
     /// A record in the current segment says so.
     pub fn settled(&mut self, range: Range) {
         self.index.settle(range);
+    }
+
+    /// A record in the current segment says how often messages came back.
+    pub fn returned(&mut self, returned: Returned) {
+        self.index.returns.push(returned);
     }
 
     /// A queue has an extent in this segment.
@@ -266,8 +272,8 @@ impl Segments {
 
 impl Segment {
     /// A segment that a restart has found sealed.
-    pub fn sealed(end: u64, size: u64, settled: &[Range]) -> Segment {
-        Segment { end, written: end, size, sealed: true, words: Words::of(settled), ..Segment::default() }
+    pub fn sealed(end: u64, size: u64, words: Words) -> Segment {
+        Segment { end, written: end, size, sealed: true, words, ..Segment::default() }
     }
 
     fn is_idle(&self) -> bool {

@@ -7,7 +7,7 @@ use ringmq::base::ids::{Key, LevelAddr, QueueId};
 use ringmq::base::rng::Rng;
 use ringmq::message::{Body, Content, MessageView, Route, Stamp};
 use ringmq::store::recover::recover;
-use ringmq::store::{Opened, Placed, Store};
+use ringmq::store::{Counts, Opened, Past, Placed, Store};
 
 use super::disk::{Disk, Done};
 
@@ -19,6 +19,17 @@ struct Message {
     batch: u64,
     /// The batch that says it is settled.
     settled: Option<u64>,
+    /// How often it came back, oldest first, each with the batch that says so.
+    counts: Vec<(u64, Counts)>,
+}
+
+impl Message {
+    /// Whether a restart may find it to have come back so often, when the disk has batch `durable`.
+    fn may_have(&self, found: Option<Counts>, durable: u64) -> bool {
+        let known = self.counts.iter().rposition(|(batch, _)| *batch <= durable);
+        let later = self.counts[known.unwrap_or(0)..].iter().map(|(_, counts)| Some(*counts));
+        later.chain(known.is_none().then_some(None)).any(|counts| counts == found)
+    }
 }
 
 type Id = (u32, u64);
@@ -31,7 +42,7 @@ pub struct Model {
     messages: BTreeMap<Id, Message>,
     next: [u64; QUEUES as usize],
     /// Messages that came back from the disk.
-    brought: BTreeMap<Id, Vec<u8>>,
+    brought: BTreeMap<Id, (Vec<u8>, Option<Counts>)>,
     /// Messages here and there that were asked for, and did not come yet.
     asked: BTreeSet<Id>,
 }
@@ -72,9 +83,10 @@ impl Model {
         let until = stop.map(|stop| self.disk.completed + stop);
         for _ in 0..steps {
             for _ in 0..self.rng.below(4) {
-                match self.rng.below(12) {
+                match self.rng.below(13) {
                     0..4 => self.settle_some(),
                     4 => self.fetch_some(),
+                    5 => self.count_some(),
                     _ => self.append(),
                 }
             }
@@ -116,7 +128,7 @@ impl Model {
         self.store.append(&placed, Route::new(b"\x00\x01q"), Stamp::NONE, &contents, transient);
         for (slot, body) in queues.iter().flat_map(|&slot| bodies.iter().map(move |body| (slot, body))) {
             let next = &mut self.next[slot as usize];
-            let message = Message { body: body.clone(), transient, batch: self.store.position(), settled: None };
+            let message = Message { body: body.clone(), transient, batch: self.store.position(), settled: None, counts: Vec::new() };
             self.messages.insert((slot, *next), message);
             *next += 1;
         }
@@ -142,6 +154,24 @@ impl Model {
         self.store.settle(id.0, id.1, id.1);
         let message = self.messages.get_mut(&id).expect("it is settled once");
         message.settled = Some(self.store.position());
+    }
+
+    /// Messages of a queue in a row, or most of them, are given out or come back.
+    fn count_some(&mut self) {
+        let slot = self.rng.below(QUEUES.into()) as u32;
+        let counts = (1 + self.rng.below(3) as u32, self.rng.below(2) as u32);
+        let next = self.next[slot as usize].max(1);
+        let (first, many) = (self.rng.below(next), self.rng.below(20));
+        let last = (first + many).min(next - 1);
+        let living = |message: &&mut Message| message.settled.is_none();
+        let mut said = false;
+        for message in self.messages.range_mut((slot, first)..=(slot, last)).map(|(_, message)| message).filter(living) {
+            if !said {
+                self.store.count(slot, first, last, counts);
+                said = true;
+            }
+            message.counts.push((self.store.position(), counts));
+        }
     }
 
     /// Asks for some living messages of a queue, here and there; what was asked for before has come, or was settled meanwhile.
@@ -256,17 +286,19 @@ impl Model {
             Done::Read(reader, bytes) => {
                 let brought = &mut self.brought;
                 let mut got = Vec::new();
-                let take = |sequence, _: bool, message: &MessageView<'_>| got.push((sequence, message.body.bytes().to_vec()));
+                let take = |sequence, past: Past, message: &MessageView<'_>| {
+                    got.push((sequence, (message.body.bytes().to_vec(), past.returned)));
+                };
                 let loaded = self.store.on_read(reader, &bytes, take).expect("nothing is damaged");
                 let slot = reader.level().queue.0.slot;
                 if self.store.is_fetching(slot) {
-                    for (sequence, body) in got {
+                    for (sequence, (body, _)) in got {
                         assert!(self.asked.remove(&(slot, sequence)), "{sequence} was not asked for");
                         assert_eq!(self.messages[&(slot, sequence)].body, body);
                     }
                     return self.store.fetch(slot, None, PIECE);
                 }
-                brought.extend(got.into_iter().map(|(sequence, body)| ((slot, sequence), body)));
+                brought.extend(got.into_iter().map(|(sequence, found)| ((slot, sequence), found)));
                 if loaded.is_served {
                     self.store.load(slot, 0, PIECE);
                 }
@@ -305,7 +337,11 @@ impl Model {
             let must = message.batch <= durable && !message.transient && message.settled.is_none();
             let must_not = message.transient || message.settled.is_some_and(|batch| batch <= durable);
             match self.brought.get(id) {
-                Some(body) => assert!(!must_not && *body == message.body, "{id:?} came back, or came back wrong"),
+                Some((body, counts)) => {
+                    assert!(!must_not && *body == message.body, "{id:?} came back, or came back wrong");
+                    let is_right = message.may_have(*counts, durable);
+                    assert!(is_right, "{id:?} came back {counts:?} times: {:?}, {durable} was durable", message.counts);
+                }
                 None => assert!(!must, "{id:?} of batch {} is lost, {durable} was durable", message.batch),
             }
         }
@@ -313,10 +349,10 @@ impl Model {
         for (&slot, &count) in counts {
             assert_eq!(self.brought.range((slot, 0)..=(slot, u64::MAX)).count() as u64, count, "queue {slot} was counted wrong");
         }
-        let brought: BTreeSet<Id> = self.brought.keys().copied().collect();
-        self.messages.retain(|id, _| brought.contains(id));
-        for message in self.messages.values_mut() {
+        self.messages.retain(|id, _| self.brought.contains_key(id));
+        for (id, message) in &mut self.messages {
             (message.batch, message.settled) = (0, None);
+            message.counts = self.brought[id].1.into_iter().map(|counts| (0, counts)).collect();
         }
     }
 }

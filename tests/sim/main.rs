@@ -12,6 +12,7 @@ mod alarms;
 mod budget;
 mod chaos;
 mod choice;
+mod counts;
 mod credit;
 mod delays;
 mod durations;

@@ -302,6 +302,11 @@ impl Queue {
         }
     }
 
+    /// The message at this place, which comes into memory, came back so often before a crash. Whether it has failed too often.
+    pub fn recall(&mut self, place: u64, counts: Counts) -> bool {
+        self.returns.as_mut().is_some_and(|returns| returns.recall(place, counts))
+    }
+
     /// Whether counts may go with the next message.
     pub fn counts_next(&self) -> bool {
         self.returns.as_ref().is_some_and(|returns| !returns.is_empty())

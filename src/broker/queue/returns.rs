@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Only messages that came back have an entry here: others pay nothing. An orderly stop notes the counts in the order of the returns, and the next
-//! start goes on with them: each message has its turn as soon as it is read from the log.
+//! start goes on with them: each message has its turn as soon as it is read from the log. After a crash, counts come from the log with their
+//! messages; one that a consumer had then has failed once more, as in RabbitMQ (see `store::returns` for what the log knows of that).
 
 use std::collections::BTreeMap;
 
@@ -118,6 +119,15 @@ impl Returns {
         self.counts.insert(place, Counted { counts, at });
     }
 
+    /// The message at this place came back so often before a crash, unless more is known of it; it is about to be in memory. Whether it has failed
+    /// too often.
+    pub fn recall(&mut self, place: u64, counts: Counts) -> bool {
+        if counts.acquired > 0 && !self.counts.contains_key(&place) {
+            self.go_on_counting(place, counts);
+        }
+        self.limit.is_some_and(|limit| counts.delivered > limit)
+    }
+
     fn next_return(&mut self) -> u64 {
         self.returned += 1;
         self.returned
@@ -206,5 +216,9 @@ mod tests {
         [3, 7].into_iter().for_each(|sequence| after.add(entry(sequence)));
         assert_eq!((after.pop(), after.pop()), (Some(entry(7)), Some(entry(3))));
         assert!(after.count(entry(7), Outcome::Failed) && !after.count(entry(3), Outcome::Failed));
+        assert!(!after.recall(entry(9).place(), Counts { acquired: 5, delivered: 1 }));
+        assert!(after.recall(entry(5).place(), Counts { acquired: 2, delivered: 2 }));
+        after.add(entry(9));
+        assert_eq!(after.pop().and_then(|entry| after.counts(entry)), Some(Counts { acquired: 5, delivered: 1 }));
     }
 }

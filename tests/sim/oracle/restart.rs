@@ -24,7 +24,7 @@ impl Oracle {
         }
         self.suspicions.clear();
         self.consumers.clear();
-        self.count_anew();
+        self.count_over_crash();
         self.repeat_letters();
         self.queues.clear();
         self.topology.on_crash();

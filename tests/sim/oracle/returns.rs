@@ -10,7 +10,7 @@ use crate::queues::{self, counts, failures_max};
 pub struct Returned {
     /// What its last receiver saw.
     counts: Counts,
-    /// How often it may have failed since the last crash, as far as clients know; and how many consumers had left the queue when that was known.
+    /// How often it may have failed, as far as clients know; and how many consumers had left the queue when that was known.
     failures: u32,
     leaves_before: u32,
     /// It may have failed too often before a crash.
@@ -83,11 +83,15 @@ impl Oracle {
         (returned.has_failed, returned.not_before) = (false, 0);
     }
 
-    /// The broker stops in the middle of what it does, and counts anew.
-    pub(super) fn count_anew(&mut self) {
-        let doomed: Vec<(MessageId, Name)> =
-            self.copies.keys().filter(|(_, name)| counts(name)).filter(|&&(id, name)| self.may_have_failed(id, name)).copied().collect();
-        self.copies.values_mut().for_each(|copy| copy.returned = Returned { is_doomed: copy.returned.is_doomed, ..Returned::default() });
-        doomed.into_iter().for_each(|(id, name)| self.copy(id, name).returned.is_doomed = true);
+    /// The broker stops in the middle of what it does: what somebody had, or what was on its way to somebody, has failed once more. What happened last
+    /// may not be known any more.
+    pub(super) fn count_over_crash(&mut self) {
+        for ((_, name), copy) in &mut self.copies {
+            let Some(most) = failures_max(name) else { continue };
+            let leaves = self.queues.get(name).map_or(0, |queue| queue.leaves);
+            let failures = copy.returned.failures + leaves - copy.returned.leaves_before + 1;
+            let is_doomed = copy.returned.is_doomed || failures > most;
+            copy.returned = Returned { failures, is_doomed, ..Returned::default() };
+        }
     }
 }
