@@ -165,14 +165,14 @@ impl Shard {
     /// Drops what is ready; what is delivered and unsettled stays so.
     pub(super) fn purge(&mut self, id: QueueId) -> u32 {
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
-        self.forgotten.extend(queue.forget_duplicates(false));
+        self.rubbish.forgotten.extend(queue.forget_duplicates(false));
         let purged = queue.purge();
         let messages = count(purged.iter().map(Purged::count).sum());
         for level in purged {
             self.store.settle_spilled(level.slot, level.spilled);
             Shard::log_settled(&mut self.store, queue, level.entries());
             if !level.is_freed() {
-                self.purged.push_back(level);
+                self.rubbish.purged.push_back(level);
             }
         }
         self.retry_getters(); // what they wait for will not come

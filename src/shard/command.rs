@@ -1,6 +1,8 @@
 //! What operators ask: their [`Command`]s take the way of all catalog [changes](super::order), and deleting a virtual host or a user ends what depends
 //! on it on every shard.
 
+use std::collections::VecDeque;
+
 use super::Shard;
 use super::conn::Conn;
 use super::mail::{Mail, Order, Removal};
@@ -11,12 +13,20 @@ use crate::broker::catalog::Verdict;
 use crate::broker::catalog::defaults::completed;
 use crate::contract::{Command, Fault, VhostId};
 
+/// Operators' commands that were given here.
+#[derive(Default)]
+pub struct Commands {
+    given: u64,
+    /// Those that are decided and whose answer was not taken yet.
+    pub decisions: VecDeque<(u64, Result<(), Fault>)>,
+}
+
 impl Shard {
     /// Takes an operator's command; [`next_decision`](Self::next_decision) answers it by the number returned here. A turn is to follow.
     pub fn command(&mut self, command: Command) -> u64 {
         let command = completed(self.hashed(command), &self.config.defaults);
-        let ticket = self.commands;
-        self.commands += 1;
+        let ticket = self.commands.given;
+        self.commands.given += 1;
         self.order(Wish::Command(command), Waiter::Command(ticket));
         ticket
     }
@@ -52,7 +62,7 @@ impl Shard {
 
     /// A command that was given here and is carried out on all shards and durable, or was refused.
     pub fn next_decision(&mut self) -> Option<(u64, Result<(), Fault>)> {
-        self.decisions.pop_front()
+        self.commands.decisions.pop_front()
     }
 
     /// A virtual host is gone from the catalog: so are its connections here, and its queues that live here.

@@ -31,7 +31,7 @@ impl Shard {
     /// A dead message does not come to these queues, where it died before.
     pub(super) fn note_cycles(&mut self, queues: impl IntoIterator<Item = QueueId>) {
         for queue in queues {
-            if self.cycles.note(queue) {
+            if self.dead.cycles.note(queue) {
                 self.timers.set(self.now + CYCLES_TOLD_MS, Timer::Cycles);
             }
         }
@@ -39,7 +39,7 @@ impl Shard {
 
     /// Tells the log what was dropped.
     pub(super) fn tell_cycles(&mut self) {
-        let (told, others, of_others) = self.cycles.take();
+        let (told, others, of_others) = self.dead.cycles.take();
         for (queue, count) in told {
             let Some(info) = self.catalog.queue(queue) else { continue };
             let (name, vhost) = (info.spec.name.escape_debug(), self.catalog.vhost_name(info.vhost).escape_debug());

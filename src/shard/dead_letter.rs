@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 
+use super::cycles::Cycles;
 use super::lifetime::Timer;
 use super::mail::Hold;
 use super::transfer::Leaving;
@@ -47,6 +48,8 @@ pub struct Unburied {
     begun: Option<Begun>,
     /// Those that nobody took, and when they try again.
     later: VecDeque<(u64, Corpse)>,
+    /// Those that went in a circle.
+    pub cycles: Cycles,
 }
 
 /// A dead message on its way: owned, because its old place goes.

@@ -99,8 +99,8 @@ impl Shard {
         if batch.is_logged || kept < count {
             self.note_taken(id, batch.level, count, kept, batch.is_logged);
         }
-        if is_special && self.fresh.last() != Some(&id) {
-            self.fresh.push(id);
+        if is_special && self.logging.fresh.last() != Some(&id) {
+            self.logging.fresh.push(id);
         }
     }
 

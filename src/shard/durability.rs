@@ -41,6 +41,8 @@ pub struct Logging {
     gone: Vec<(u32, u64, u64)>,
     /// Somebody's confirm depends on it.
     must_last: bool,
+    /// Queues that were just given messages which may not stay.
+    pub fresh: Vec<QueueId>,
 }
 
 impl Logging {
@@ -79,14 +81,14 @@ impl Shard {
     #[inline]
     pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
         let must_last = !self.logging.placed.is_empty() && self.log(route, stamp, contents);
-        if !self.fresh.is_empty() {
+        if !self.logging.fresh.is_empty() {
             self.shed_fresh();
         }
         must_last
     }
 
     fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
-        let Logging { placed, gone, must_last } = &mut self.logging;
+        let Logging { placed, gone, must_last, .. } = &mut self.logging;
         self.store.append(placed, route, stamp, contents, !*must_last);
         gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
         placed.clear();

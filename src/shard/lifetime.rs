@@ -64,7 +64,7 @@ impl Shard {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let was_special = queue.extras.is_some();
         if queue.settings().is_some_and(|before| before.deduplication != settings.deduplication) {
-            self.forgotten.extend(queue.forget_duplicates(true));
+            self.rubbish.forgotten.extend(queue.forget_duplicates(true));
         }
         if !was_special && settings == Settings::default() || !queue.promise(settings, now) {
             return;
@@ -228,7 +228,7 @@ impl Shard {
     /// Messages came to queues here, and the log has those that it should: what may not wait at all dies, unless a consumer can have it at once,
     /// and what is too much goes.
     pub(super) fn shed_fresh(&mut self) {
-        let mut fresh = std::mem::take(&mut self.fresh);
+        let mut fresh = std::mem::take(&mut self.logging.fresh);
         for id in fresh.drain(..) {
             let Some(queue) = local_queue(&mut self.queues, id) else { continue };
             if queue.extras.as_ref().is_some_and(|extras| extras.deadlines.next() == Some(AT_ONCE)) {
@@ -239,7 +239,7 @@ impl Shard {
             }
             self.trim(id);
         }
-        self.fresh = fresh;
+        self.logging.fresh = fresh;
     }
 
     /// A queue's time has come: for some of its messages, or for itself.

@@ -17,7 +17,7 @@
 //! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
 //! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
-//! remember; [`lifecycle`] how connections and queues end; [`restart`] how they begin again; [`outbox`] what goes to the sockets; [`turn`] the order of it all.
+//! remember; [`lifecycle`] how connections and queues end; [`restart`] how they begin again; [`outbox`] what goes to the sockets; [`rubbish`] what is freed; [`turn`] the order of it all.
 
 mod ask;
 mod block;
@@ -46,6 +46,7 @@ mod relay;
 mod reply;
 mod request;
 mod restart;
+mod rubbish;
 mod settle;
 mod spread;
 mod transfer;
@@ -70,19 +71,18 @@ use crate::base::spsc::Doorbell;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
 use crate::broker::catalog::{Catalog, Change};
-use crate::broker::deduplication::Forgotten;
 use crate::broker::header_routes::RouteMemory;
-use crate::broker::queue::{Purged, Queue};
+use crate::broker::queue::Queue;
 use crate::config::Config;
-use crate::contract::{Entry, Fault, Receipts, RouteSet};
+use crate::contract::{Entry, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
 use crate::store::{Op, Store};
 
+use command::Commands;
 use commit::Commit;
 use conn::Conn;
 use conns::Conns;
-use cycles::Cycles;
 use dead_letter::Unburied;
 use durability::{LogWait, Logging};
 use flow::Flow;
@@ -92,6 +92,7 @@ use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
 use policies::Sweep;
 use relay::Relays;
+use rubbish::Rubbish;
 use transfer::Transfers;
 use work::Work;
 
@@ -125,7 +126,6 @@ pub struct Shard {
     levelled_queues: usize,
     /// Messages that died and are to be published again.
     dead: Unburied,
-    cycles: Cycles,
     /// Delayed messages that are to be routed.
     due: VecDeque<(QueueId, Entry)>,
     transfers: Transfers,
@@ -146,8 +146,7 @@ pub struct Shard {
     pending: VecDeque<Pending>,
     ledger: Ledger,
     /// Operators' commands that were given here, and those of them that are decided and whose answer was not taken yet.
-    commands: u64,
-    decisions: VecDeque<(u64, Result<(), Fault>)>,
+    commands: Commands,
     /// Requests to try again in the next turn.
     retries: Vec<ChannelAddr>,
     /// Connections whose parked input may go on.
@@ -165,10 +164,7 @@ pub struct Shard {
     overfull: ReadyList,
     /// Where the walk through the queues here stands that find their policies anew.
     sweep: Sweep,
-    /// Purged messages whose places in the arena are still to be freed, some each turn.
-    purged: VecDeque<Purged>,
-    /// By what queues and exchanges knew duplicates, which is still to be freed, some each turn.
-    forgotten: VecDeque<Forgotten>,
+    rubbish: Rubbish,
     deeds: VecDeque<Deed>,
     /// Working memory of the publish, delivery and settle paths.
     routes: RouteSet,
@@ -176,8 +172,6 @@ pub struct Shard {
     receipts: Receipts,
     over: Vec<Entry>,
     stored: Vec<Option<MessageRef>>,
-    /// Queues that were just given messages which may not stay.
-    fresh: Vec<QueueId>,
     /// Makes the names that replies are sent to.
     reply_key: [u8; 16],
     /// A queue has refused the message that is being published.
@@ -308,7 +302,6 @@ impl Shard {
             special_queues: 0,
             levelled_queues: 0,
             dead: Unburied::default(),
-            cycles: Cycles::default(),
             due: VecDeque::new(),
             transfers: Transfers::default(),
             committing: VecDeque::new(),
@@ -320,8 +313,7 @@ impl Shard {
             waiters: Slab::new(),
             pending: VecDeque::new(),
             ledger: Ledger::default(),
-            commands: 0,
-            decisions: VecDeque::new(),
+            commands: Commands::default(),
             retries: Vec::new(),
             resumed: VecDeque::new(),
             work: Work::default(),
@@ -332,15 +324,13 @@ impl Shard {
             blocked_queues: Vec::new(),
             overfull: ReadyList::default(),
             sweep: Sweep::default(),
-            purged: VecDeque::new(),
-            forgotten: VecDeque::new(),
+            rubbish: Rubbish::default(),
             deeds: VecDeque::new(),
             routes: RouteSet::new(),
             unfinished: Vec::new(),
             receipts: Receipts::default(),
             over: Vec::new(),
             stored: Vec::new(),
-            fresh: Vec::new(),
             refused: false,
             refusals: Vec::new(),
             link_full: false,

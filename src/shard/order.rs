@@ -208,7 +208,7 @@ impl Shard {
             (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_decided(from, request),
             (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
-            (Waiter::Command(ticket), verdict) => self.decisions.push_back((ticket, verdict)),
+            (Waiter::Command(ticket), verdict) => self.commands.decisions.push_back((ticket, verdict)),
             (Waiter::QueueGone { remover, consumers }, _) => {
                 match remover {
                     Some((Remover::Session(to), messages)) => self.tell(to, Answer::Notice(Notice::MessagesGone { messages })),

@@ -201,7 +201,7 @@ impl Shard {
     /// Shard 0: a change was applied. Exchanges that went are forgotten; what is bound to a recent history gets its messages.
     pub(super) fn remember_change(&mut self, change: &Change) {
         let catalog = &self.catalog;
-        self.forgotten.extend(self.relays.memories.retain(|id| catalog.exchange(id).is_some()));
+        self.rubbish.forgotten.extend(self.relays.memories.retain(|id| catalog.exchange(id).is_some()));
         let Change::Bind { vhost, spec } = change else { return };
         let source = catalog.exchange_by_name(*vhost, spec.source.as_bytes()).filter(|source| source.remembers);
         let (Some(source), Some(dest)) = (source, catalog.dest(*vhost, spec.kind, &spec.destination)) else { return };

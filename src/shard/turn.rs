@@ -3,7 +3,7 @@
 use super::lifetime::Timer;
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
-use crate::base::limits::{ARENA_TRIM_MS, PURGE_BUDGET};
+use crate::base::limits::ARENA_TRIM_MS;
 use crate::contract::Receipts;
 
 /// What the driver needs to know after a turn.
@@ -35,17 +35,13 @@ impl Shard {
         self.bury_dead();
         self.release_due();
         self.serve_queues();
-        self.free_purged();
+        self.free_rubbish();
         self.seal_log();
         self.flush_output();
         self.follow_flow();
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
-        let queues_wait = !self.dirty_queues.is_empty()
-            || !self.purged.is_empty()
-            || !self.forgotten.is_empty()
-            || !self.overfull.is_empty()
-            || self.is_sweeping();
+        let queues_wait = !self.dirty_queues.is_empty() || !self.rubbish.is_empty() || !self.overfull.is_empty() || self.is_sweeping();
         self.work.renew();
         let again = !self.resumed.is_empty()
             || self.work.is_wanted()
@@ -168,20 +164,6 @@ impl Shard {
             self.dirty_queues.push_back(slot);
         });
         self.unfinished = unfinished;
-    }
-
-    /// Frees the places of purged messages, and what duplicates were known by, within a budget: ten million at once would hold everybody up.
-    fn free_purged(&mut self) {
-        if self.forgotten.front_mut().is_some_and(|forgotten| !forgotten.free(PURGE_BUDGET)) {
-            self.forgotten.pop_front();
-        }
-        for _ in 0..PURGE_BUDGET {
-            let Some(purged) = self.purged.front_mut() else { return };
-            match purged.pop() {
-                Some(entry) => self.arena.release(entry.message),
-                None => _ = self.purged.pop_front(),
-            }
-        }
     }
 
     /// One release store and at most one wake per peer; publishers and queues that waited for room go on.
