@@ -42,7 +42,7 @@ impl Shard {
 
     /// A connection whose peer is gone was resumed: it ends, unless something else than its peer holds up what it has sent.
     pub(super) fn end_gone(&mut self, id: ConnId) {
-        let goes_on = |conn: &Conn| conn.is_parked() && !conn.ending && !conn.session.is_blocked() && !conn.session.is_stalled();
+        let goes_on = |conn: &Conn| conn.is_parked() && !conn.ending && !conn.session.is_blocked() && !conn.stalled;
         if self.conns.get(id).is_some_and(|conn| !conn.is_committing && !goes_on(conn)) {
             self.end_session(id);
             self.close(id);
