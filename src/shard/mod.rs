@@ -263,7 +263,7 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     common.quotas.opened_connections.set_max(u32::try_from(config.max_connections).ok());
     common.quotas.channels.set_max(config.max_channels);
     let mut seeds = Rng::seeded(seed);
-    let mut shards: Vec<Shard> = (0..count).map(|id| Shard::new(ShardId(id), &common, seeds.next_u64())).collect();
+    let mut shards: Vec<Shard> = (0..count).map(|id| Shard::new(ShardId(id), &common, seeded(seeds.next_u64()))).collect();
     for low in 0..count as usize {
         for high in low + 1..count as usize {
             let (from_low, from_high) = Link::pair([shards[low].bell.clone(), shards[high].bell.clone()]);
@@ -280,9 +280,8 @@ pub fn keep_secrets(shards: &mut [Shard], random: impl Fn() -> [u8; 16]) {
 }
 
 impl Shard {
-    fn new(id: ShardId, common: &Common, seed: u64) -> Shard {
+    fn new(id: ShardId, common: &Common, (rng, reply_key): (Rng, [u8; 16])) -> Shard {
         let Common { config, connection_count, quotas, alarms, founding } = common;
-        let (rng, reply_key) = seeded(seed);
         Shard {
             id,
             connection_count: connection_count.clone(),
