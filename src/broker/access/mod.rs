@@ -9,7 +9,7 @@ pub use pattern::Pattern;
 use super::catalog::Catalog;
 use crate::base::ids::UserId;
 use crate::base::quota::{Place, Quota};
-use crate::contract::{Code, Fault, VhostId};
+use crate::contract::{Code, Fault, PasswordHash, VhostId};
 
 /// A user who has logged in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,6 +35,8 @@ pub enum Refusal {
     UnknownUser,
     /// Another password.
     WrongPassword,
+    /// No password at all, which is never the right one, whatever hash is stored.
+    BlankPassword,
     /// The user may connect from this host only.
     NotLoopback,
 }
@@ -44,6 +46,10 @@ impl Refusal {
     pub fn text(self, user: &str) -> String {
         match self {
             Refusal::UnknownUser | Refusal::WrongPassword => format!("user '{user}' - invalid credentials"),
+            Refusal::BlankPassword => format!(
+                "user '{user}' attempted to log in with a blank password, which is prohibited by the internal authN backend. \
+                 Change the password for the user to be non-blank."
+            ),
             Refusal::NotLoopback => format!("user '{user}' can only connect via localhost"),
         }
     }
@@ -51,7 +57,13 @@ impl Refusal {
 
 /// Logs a user in; users of the names in `confined` may not come from where the peer is.
 pub fn authenticate(catalog: &Catalog, user: &str, password: &[u8], confined: &[String]) -> Result<User, Refusal> {
-    let known = catalog.user_by_name(user).ok_or(Refusal::UnknownUser)?;
+    if password.is_empty() {
+        return Err(Refusal::BlankPassword);
+    }
+    let Some(known) = catalog.user_by_name(user) else {
+        PasswordHash::waste_time(password);
+        return Err(Refusal::UnknownUser);
+    };
     if !known.password.is_of(password) {
         return Err(Refusal::WrongPassword);
     }
@@ -87,7 +99,7 @@ pub fn open_vhost(catalog: &Catalog, connections: &Quota, user: &User, vhost: &s
 mod tests {
     use super::*;
     use crate::broker::catalog::Change;
-    use crate::contract::{Command, Permissions, UserLimits, UserSpec, VhostLimits, VhostSpec};
+    use crate::contract::{Command, Password, Permissions, UserLimits, UserSpec, VhostLimits, VhostSpec};
 
     fn command(catalog: &mut Catalog, command: Command) {
         catalog.apply(&Change::command(command));
@@ -102,6 +114,18 @@ mod tests {
         assert_eq!(authenticate(&catalog, "guest", b"guest", &confined), Err(Refusal::NotLoopback));
         assert_eq!(authenticate(&catalog, "Guest", b"guest", &[]), Err(Refusal::UnknownUser));
         assert_eq!(Refusal::NotLoopback.text("guest"), "user 'guest' can only connect via localhost");
+    }
+
+    #[test]
+    fn a_blank_password_is_never_right() {
+        let mut catalog = Catalog::new();
+        for password in [None, Some(Password::Hashed(Password::Plain(Box::default()).hashed(*b"salt")))] {
+            command(&mut catalog, Command::PutUser(UserSpec { name: "u".into(), password, ..UserSpec::default() }));
+            assert_eq!(authenticate(&catalog, "u", b"", &[]), Err(Refusal::BlankPassword));
+        }
+        assert_eq!(authenticate(&catalog, "nobody", b"", &[]), Err(Refusal::BlankPassword));
+        let text = Refusal::BlankPassword.text("u");
+        assert!(text.starts_with("user 'u' attempted to log in with a blank password, which is prohibited"), "{text}");
     }
 
     #[test]

@@ -26,6 +26,11 @@ impl PasswordHash {
         octets.len() == self.octets.len() && difference == 0
     }
 
+    /// Takes as long as comparing a password, so that the time of an answer does not tell which users there are.
+    pub(super) fn waste_time(password: &[u8]) {
+        std::hint::black_box(PasswordHash::new(Hashing::default(), [0; SALT], password));
+    }
+
     /// The hash as definitions have it, if it is one.
     pub fn from_base64(hashing: Hashing, text: &str) -> Option<PasswordHash> {
         STANDARD.decode(text).ok().map(|octets| PasswordHash { hashing, octets: octets.into() })
