@@ -39,7 +39,7 @@ impl Shard {
             }
             let output = conn.session.output_mut();
             if !output.is_empty() {
-                let batch = std::mem::take(output);
+                let batch = conn.session.take_output();
                 (conn.sending, conn.in_flight) = (true, batch.len());
                 self.deeds.push_back(Deed::Send(id, batch));
                 if std::mem::take(&mut conn.stalled) {

@@ -18,6 +18,7 @@ mod delays;
 mod durations;
 mod exact;
 mod flow;
+mod heartbeats;
 mod history;
 mod levels;
 mod limits;

@@ -2,14 +2,23 @@
 //!
 //! Nothing reads a clock per message. Input and output leave a mark, and a tick looks at the marks: every half heartbeat interval
 //! for what was sent, every whole one for what was received. A peer that was silent for two whole intervals is gone (RabbitMQ).
+//!
+//! A heartbeat leaves at every tick before which nothing else was sent since the one before, and at the first tick in any case. So a
+//! client never waits a whole interval for a sign of life: some that do, hang up. Octets count for the half in which they are first seen:
+//!
+//! ```text
+//! output   [ seen before: heartbeats, and what the last tick has counted | new: something was sent in this half ]
+//! ```
 
 /// The marks and the deadline.
 #[derive(Debug)]
 pub struct Keepalive {
     /// Something was received since the last look.
     pub received: bool,
-    /// Something was sent since the last look.
-    pub sent: bool,
+    /// Something but heartbeats was sent since the last tick.
+    sent: bool,
+    /// Octets at the front of the output that count no more.
+    seen: usize,
     /// Milliseconds between two ticks: half an interval. 0: no heartbeats.
     half_interval: u64,
     ticks: u32,
@@ -36,6 +45,7 @@ impl Keepalive {
         Keepalive {
             received: false,
             sent: false,
+            seen: 0,
             half_interval: 0,
             ticks: 0,
             silent_intervals: 0,
@@ -47,12 +57,29 @@ impl Keepalive {
     /// Heartbeats every `heartbeat` seconds from now on; 0 is none. The limit of the state before no longer holds.
     pub fn start_heartbeats(&mut self, heartbeat: u16) {
         self.half_interval = u64::from(heartbeat) * 500;
+        self.ticks = 0;
         self.allowance = Some(self.half_interval);
     }
 
     /// Seconds between heartbeats; 0 is none.
     pub fn heartbeat(&self) -> u64 {
         self.half_interval / 500
+    }
+
+    /// So many octets of output wait.
+    pub fn look_at_output(&mut self, len: usize) {
+        self.sent |= len > self.seen;
+        self.seen = len;
+    }
+
+    /// The output is so long, and nothing of it shows that something else than heartbeats was sent.
+    pub fn count_no_more(&mut self, len: usize) {
+        self.seen = len;
+    }
+
+    /// The output was taken; what is written next is new.
+    pub fn output_taken(&mut self) {
+        self.seen = 0;
     }
 
     /// The present state ends after `ms` milliseconds, and there are no heartbeats any more.
@@ -96,7 +123,9 @@ impl Keepalive {
         if self.silent_intervals == SILENT_INTERVALS_MAX {
             return Tick::Expired;
         }
-        if std::mem::take(&mut self.sent) { Tick::Quiet } else { Tick::Heartbeat }
+        // The first one in any case, as RabbitMQ: what was sent before may be half an interval old already.
+        let was_sent = std::mem::take(&mut self.sent) && self.ticks > 1;
+        if was_sent { Tick::Quiet } else { Tick::Heartbeat }
     }
 }
 
@@ -129,11 +158,26 @@ mod tests {
         let mut keepalive = Keepalive::new(0, 10_000);
         keepalive.start_heartbeats(10);
         assert_eq!((keepalive.tick(0), keepalive.due()), (Tick::Quiet, Some(5000)));
-        keepalive.sent = true;
         assert_eq!(keepalive.tick(4999), Tick::Quiet);
-        assert_eq!(keepalive.tick(5000), Tick::Quiet);
+        assert_eq!(keepalive.tick(5000), Tick::Heartbeat);
+        keepalive.look_at_output(1);
         keepalive.received = true;
-        assert_eq!((keepalive.tick(10_000), keepalive.due()), (Tick::Heartbeat, Some(15_000)));
+        assert_eq!((keepalive.tick(10_000), keepalive.due()), (Tick::Quiet, Some(15_000)));
+        assert_eq!(keepalive.tick(15_000), Tick::Heartbeat);
+    }
+
+    #[test]
+    fn octets_of_output_count_once() {
+        let mut keepalive = Keepalive::new(0, 10_000);
+        keepalive.start_heartbeats(10);
+        keepalive.look_at_output(20);
+        assert_eq!((keepalive.tick(0), keepalive.tick(5000)), (Tick::Quiet, Tick::Heartbeat), "the first in any case");
+        keepalive.look_at_output(20);
+        assert_eq!(keepalive.tick(10_000), Tick::Heartbeat, "nothing is new");
+        keepalive.output_taken();
+        keepalive.look_at_output(20);
+        keepalive.received = true;
+        assert_eq!(keepalive.tick(15_000), Tick::Quiet);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! answered yet) is not polled, nor is a *blocked* one (it publishes while an alarm is on); its input waits. Whatever ends a channel or
 //! the connection, and whoever noticed it, the shard learns of it in one way: the next poll says `ChannelEnded`, `Closing` or `Finished`.
 //!
-//! **Output** ([`Session::output_mut`]) is written in the order of the calls and is empty again when the shard has taken it.
+//! **Output** is written in the order of the calls and is empty again when the shard has taken it ([`Session::take_output`]).
 
 mod answers;
 mod assembly;
@@ -220,9 +220,8 @@ impl Session {
         self.output.len() >= self.budgets.output.share()
     }
 
-    /// What waits for the socket. The shard takes it whenever it can send.
+    /// What waits for the socket.
     pub fn output_mut(&mut self) -> &mut Outgoing {
-        self.keepalive.sent |= !self.output.is_empty();
         &mut self.output
     }
 
@@ -234,6 +233,13 @@ impl Session {
     /// Whether one of its channels has a consumer.
     pub fn has_consumers(&self) -> bool {
         self.channels.any(|channel| channel.consumers.len() > 0)
+    }
+
+    /// Takes what waits for the socket, to be sent.
+    pub fn take_output(&mut self) -> Outgoing {
+        self.keepalive.look_at_output(self.output.len());
+        self.keepalive.output_taken();
+        std::mem::take(&mut self.output)
     }
 
     /// Where a consumer of an open channel consumes.

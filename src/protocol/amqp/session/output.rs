@@ -162,13 +162,19 @@ impl Session {
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
         // Who is not read cannot be heard.
         self.keepalive.received |= self.is_blocked() || self.is_stalled();
+        self.keepalive.look_at_output(self.output.len());
         match self.keepalive.tick(now) {
             Tick::Quiet => {}
-            Tick::Heartbeat => self.output.bytes_mut().extend_from_slice(&HEARTBEAT),
+            Tick::Heartbeat => self.send_heartbeat(),
             Tick::Expired => self.on_expired(),
         }
         self.check_deadlines(now);
         [self.keepalive.due(), self.deadlines_due].into_iter().flatten().min()
+    }
+
+    fn send_heartbeat(&mut self) {
+        self.output.bytes_mut().extend_from_slice(&HEARTBEAT);
+        self.keepalive.count_no_more(self.output.len());
     }
 
     /// A channel's publisher has something to be told at the end of the turn.

@@ -165,9 +165,7 @@ impl Peer {
 
     /// What the session has written since, in words.
     fn said(&mut self) -> Vec<String> {
-        let out = self.session.output_mut();
-        let bytes = out.slices().collect::<Vec<_>>().concat();
-        out.clear();
+        let bytes = self.session.take_output().slices().collect::<Vec<_>>().concat();
         let mut said = Vec::new();
         let mut rest = &bytes[..];
         while !rest.is_empty() {
