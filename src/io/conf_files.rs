@@ -6,8 +6,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::StartError;
 use super::storage::unusable;
+use super::{StartError, text_file};
 use crate::config::conf::{self, Include, Line, Setting};
 
 /// The settings in these files and directories, in order.
@@ -54,7 +54,7 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, file: &Path) -> Result<(), StartError> {
-        let text = fs::read_to_string(file).map_err(|error| unusable(file, &error))?;
+        let text = text_file::read(file)?;
         let lines = conf::parse(&text, &file.display().to_string()).map_err(StartError)?;
         self.open.push(file.canonicalize().map_err(|error| unusable(file, &error))?);
         let beside = file.parent().unwrap_or(Path::new(""));
@@ -111,7 +111,7 @@ fn matches(pattern: &OsStr, name: &OsStr) -> bool {
 /// The setting with what the file holds that it names, without a line's end.
 fn with_value(setting: Setting, beside: &Path) -> Result<Setting, StartError> {
     let Some(file) = setting.value_file().map(|name| beside.join(name)) else { return Ok(setting) };
-    let text = fs::read_to_string(&file).map_err(|error| unusable(&file, &error))?;
+    let text = text_file::read(&file)?;
     let value = text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line));
     Ok(Setting { value: value.to_owned(), ..setting })
 }
@@ -134,6 +134,8 @@ mod tests {
         scratch.file("10.conf", "a = 1\nb = 1");
         scratch.file("10.conf.bak", "nonsense");
         assert_eq!(values(&scratch, ""), Ok("112".into()));
+        scratch.file("10.conf", "\u{feff}a = 1 \t\r\n\r\n \tb = 1\t\r\n# end");
+        assert_eq!(values(&scratch, ""), Ok("112".into()), "as editors leave it");
         assert_eq!(values(&scratch, "20"), Ok("2".into()), "the extension may be left out");
         assert!(values(&scratch, "30").expect_err("no such file").contains("30 cannot be used"));
         scratch.file("30.conf", "\nnonsense");
@@ -172,7 +174,7 @@ mod tests {
         let scratch = Scratch::new();
         scratch.file("conf.d/a.conf", "a = $(<../secret)\nb = $(<two)");
         scratch.file("secret", "p w\n");
-        scratch.file("conf.d/two", "x\n\n");
+        scratch.file("conf.d/two", "\u{feff}x\n\n");
         assert_eq!(values(&scratch, "conf.d/a.conf"), Ok("p wx\n".into()));
         scratch.file("b.conf", "a = $(<none)");
         assert!(values(&scratch, "b.conf").expect_err("no such file").contains("none cannot be used"));

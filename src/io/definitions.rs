@@ -7,14 +7,13 @@
 //! A new broker is founded in the same way: its catalog is there before its name is. A crash leaves the catalog as it was before or as it is behind all files. A hash of the files stands in the catalog, so that they can be left alone
 //! while they are the same: what operators have deleted since stays so.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::fetch::fetch;
-use super::storage::{self, unusable};
-use super::{StartError, catalog_files, conf_files, data_dir::DataDir, process};
+use super::storage;
+use super::{StartError, catalog_files, conf_files, data_dir::DataDir, process, text_file};
 use crate::base::limits;
 use crate::broker::catalog::{Catalog, Change, Saved, defaults};
 use crate::config::Config;
@@ -106,14 +105,10 @@ fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
 /// The texts of a source, each with where it comes from.
 fn read(source: &Source, tls: &ClientTls) -> Result<Vec<(String, String)>, StartError> {
     match source {
-        Source::Path(path) => conf_files::files(path, "json")?
-            .into_iter()
-            .map(|file| match fs::read_to_string(&file) {
-                Ok(text) => Ok((file.display().to_string(), text)),
-                Err(error) => Err(unusable(&file, &error)),
-            })
-            .collect(),
-        Source::Url(url) => Ok(vec![(source.to_string(), fetch(url, tls)?)]),
+        Source::Path(path) => {
+            conf_files::files(path, "json")?.into_iter().map(|file| Ok((file.display().to_string(), text_file::read(&file)?))).collect()
+        }
+        Source::Url(url) => Ok(vec![(source.to_string(), text_file::without_mark(&fetch(url, tls)?).to_owned())]),
     }
 }
 
@@ -176,6 +171,8 @@ mod tests {
         scratch.file("d/20.json", &queue("a"));
         add(&scratch, scratch.join("d"), 2).expect("imported");
         assert_eq!(names(&data(&scratch)), (vec!["u".into()], vec!["a".into()]));
+        scratch.file("d/20.json", &format!("\u{feff}\r\n\t{}\r\n\t", queue("a")));
+        add(&scratch, scratch.join("d"), 2).expect("imported as an editor left it");
         add(&scratch, scratch.file("more.json", &queue("b")), 2).expect("imported");
         assert_eq!(names(&data(&scratch)), (vec!["u".into()], vec!["a".into(), "b".into()]));
     }

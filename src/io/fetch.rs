@@ -1,14 +1,12 @@
 //! Fetches definitions from a web server, before there is a broker: a call that waits.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use super::StartError;
-use super::storage::unusable;
+use super::{StartError, text_file};
 use crate::base::limits::{FETCH_MS, FETCH_SIZE_MAX};
 use crate::config::source::{ClientTls, Source};
 
@@ -38,14 +36,14 @@ fn tls_config(tls: &ClientTls) -> Result<TlsConfig, StartError> {
 }
 
 fn identity(certificate: &Path, key: &Path) -> Result<ClientCert, StartError> {
-    let key_text = fs::read(key).map_err(|error| unusable(key, &error))?;
-    let private_key = PrivateKey::from_pem(&key_text).map_err(|_| StartError(format!("{} has no private key in PEM", key.display())))?;
+    let private_key = PrivateKey::from_pem(text_file::read(key)?.as_bytes())
+        .map_err(|_| StartError(format!("{} has no private key in PEM", key.display())))?;
     Ok(ClientCert::new_with_certs(&certificates(certificate)?, private_key))
 }
 
 fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, StartError> {
-    let text = fs::read(file).map_err(|error| unusable(file, &error))?;
-    let certificates = parse_pem(&text).filter_map(|item| match item {
+    let text = text_file::read(file)?;
+    let certificates = parse_pem(text.as_bytes()).filter_map(|item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),
         _ => None,
     });
@@ -80,7 +78,7 @@ mod tests {
         fn new() -> Identity {
             let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
             let files = Scratch::new();
-            files.file("cert.pem", &key.cert.pem());
+            files.file("cert.pem", &format!("\u{feff}{}", key.cert.pem()));
             files.file("key.pem", &key.signing_key.serialize_pem());
             Identity { key, files }
         }

@@ -2,7 +2,7 @@
 //!
 //! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`patience`], [`hang_up`], [`memory`], [`spin`], [`listener`]
 //! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] and [`catalog_files`] are what a restart finds of it, [`rehome`] moves it
-//! between shards, [`descriptors`] shares out what the process may open, [`conf_files`] and [`definitions`] are files that operators write, [`fetch`] gets them from elsewhere, and [`token`] is how a
+//! between shards, [`descriptors`] shares out what the process may open, [`conf_files`] and [`definitions`] are files that operators write, [`text_file`] reads them, [`fetch`] gets them from elsewhere, and [`token`] is how a
 //! completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few nanoseconds per
 //! operation, and the addresses of a connection can only be asked of a plain one.
 //!
@@ -39,6 +39,7 @@ pub mod socket;
 pub mod spin;
 pub mod statistics;
 pub mod storage;
+pub mod text_file;
 pub mod token;
 pub mod wake;
 
