@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ringmq::base::escaped::Escaped;
 use ringmq::config::Config;
 use ringmq::config::args::{self, Asked, Invocation};
 use ringmq::config::conf::Setting;
@@ -13,7 +14,7 @@ use ringmq::config::settings::{self, Warnings};
 use ringmq::io::data_dir::DataDir;
 use ringmq::io::memory::Allocator;
 use ringmq::io::signal::EndSignals;
-use ringmq::io::{Broker, StartError, affinity, conf_files, definitions, monitor, process, storage};
+use ringmq::io::{Broker, StartError, affinity, conf_files, definitions, logging, monitor, process, storage};
 use ringmq::shard;
 
 #[global_allocator]
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn refuse(sentence: &str) -> ExitCode {
-    eprintln!("ringmq: {sentence}");
+    eprintln!("ringmq: {}", Escaped(sentence));
     ExitCode::from(2)
 }
 
@@ -63,7 +64,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
-    env_logger::Builder::new().filter_level(config.log).format_timestamp_millis().init();
+    logging::start(config.log, true);
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let signals = EndSignals::block();
     process::raise_descriptor_limit();
@@ -101,7 +102,7 @@ fn perform(task: Definitions) -> Result<(), StartError> {
             Ok(())
         }
         Definitions::Import { data_dir, config, file } => {
-            env_logger::Builder::new().filter_level(log::LevelFilter::Info).format_timestamp(None).init();
+            logging::start(log::LevelFilter::Info, false);
             let (_, defaults, _) = settings::flags(&read_settings(config)?).map_err(StartError)?;
             definitions::import(data_dir, file, defaults, affinity::available().len())
         }
@@ -117,7 +118,7 @@ fn report(result: Result<(), StartError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringmq: {error}");
+            eprintln!("ringmq: {}", Escaped(error));
             ExitCode::FAILURE
         }
     }

@@ -207,6 +207,10 @@ pub const DISK_RETRY_MS: u64 = 200;
 pub const ADDRESS_TAKEN_MS: u64 = 500;
 /// How long connections have to say goodbye when the broker ends, milliseconds.
 pub const SHUTDOWN_MS: u64 = 4_000;
+/// How long lines of the log that are alike are counted before there is another one, milliseconds.
+pub const REPEATS_MS: u64 = 1_000;
+/// Peers whose lines in the log are counted each by itself, together with the places of the program that wrote them; those of more count as one's.
+pub const REPEATS_PEERS_MAX: usize = 1_024;
 /// How long definitions may take to be fetched, milliseconds.
 pub const FETCH_MS: u64 = 60_000;
 /// Octets of definitions that are fetched.

@@ -6,7 +6,7 @@
 //! completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few nanoseconds per
 //! operation, and the addresses of a connection can only be asked of a plain one.
 //!
-//! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters, and one for the [`monitor`].
+//! [`logging`] is what every line of the log goes through. [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters, and one for the [`monitor`].
 
 pub mod affinity;
 pub mod buffers;
@@ -24,6 +24,7 @@ pub mod driver;
 pub mod fetch;
 pub mod hang_up;
 pub mod listener;
+pub mod logging;
 pub mod memory;
 pub mod monitor;
 pub mod patience;

@@ -1,4 +1,5 @@
 //! Watches memory and disk on a thread of its own: sets the alarms, tells the shards when one has come or gone, and writes it into the log.
+//! Also has the log tell what it left out.
 //!
 //! An alarm that somebody else sets (the log, when it finds no room on the disk) is noticed here as well, so its setter wakes nobody.
 
@@ -51,6 +52,7 @@ impl Monitor {
         let work = move || {
             while stopped.recv_timeout(watch.pause()) == Err(RecvTimeoutError::Timeout) {
                 watch.look();
+                log::logger().flush(); // tells what was left out of it
             }
         };
         let thread = thread::Builder::new().name("ringmq-monitor".into()).spawn(work);

@@ -9,6 +9,7 @@
 //! its bytes in `input` and takes them up again when it is resumed.
 
 use super::Shard;
+use super::conn::Conn;
 use super::credit::recheck_waiting;
 use super::dispatch::{LOOKS_PER_STEP, Published};
 use super::lifecycle::Last;
@@ -18,7 +19,7 @@ use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::access;
 use crate::broker::exchange::Chance;
 use crate::broker::router::{self, Publisher};
-use crate::contract::{Fault, Outcome, RouteSet};
+use crate::contract::{Code, Fault, Outcome, RouteSet};
 use crate::protocol::amqp::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
 
 impl Shard {
@@ -157,6 +158,7 @@ impl Shard {
             Event::Blocked => self.pause(id),
             Event::ChannelEnded { channel } => self.end_channel(id, channel),
             Event::Closing(reason) => self.on_closing(id, reason),
+            Event::NoAmqp(what) => self.on_no_amqp(id, &what),
             Event::Finished => self.end_session(id),
         }
     }
@@ -196,11 +198,22 @@ impl Shard {
 
     /// The protocol ends the connection: what it held is cleaned up, then it says its last words.
     fn on_closing(&mut self, id: ConnId, reason: Option<Fault>) {
-        if let (Some(conn), Some(fault)) = (self.conns.get(id), reason) {
-            log::warn!("{} -> {}: {}", conn.peer, conn.local, fault.reply_text());
+        // Before the login only a refused one is a matter of access, and the log has it.
+        let is_told = |conn: &Conn, fault: &Fault| conn.user.is_none() && fault.code == Code::AccessRefused;
+        if let (Some(conn), Some(fault)) = (self.conns.get(id), reason)
+            && !is_told(conn, &fault)
+        {
+            log::warn!(peer:% = conn.peer.ip(); "{} -> {}: {}", conn.peer, conn.local, fault.reply_text());
         }
         let homes = self.release(id);
         self.sync(id, &homes, Last::Connection);
+    }
+
+    /// The client is none of ours; the session has told it what to speak, and is finished.
+    fn on_no_amqp(&mut self, id: ConnId, what: &str) {
+        if let Some(conn) = self.conns.get(id) {
+            log::warn!(peer:% = conn.peer.ip(); "{} -> {}: {what}", conn.peer, conn.local);
+        }
     }
 
     fn on_login(&mut self, id: ConnId, login: &Login) {
@@ -210,7 +223,8 @@ impl Shard {
         conn.user = match access::authenticate(&self.catalog, &user, &login.password, confined) {
             Ok(user) => Some(user),
             Err(refusal) => {
-                log::warn!("{} -> {}: {} login refused: {}", conn.peer, conn.local, login.mechanism, refusal.text(&user));
+                let (peer, why) = (conn.peer, refusal.text(&user));
+                log::warn!(peer:% = peer.ip(); "{peer} -> {}: {} login refused: {why}", conn.local, login.mechanism);
                 None
             }
         };
@@ -219,7 +233,8 @@ impl Shard {
 
     fn on_open_vhost(&mut self, id: ConnId, name: &str) {
         let Some(conn) = self.conns.touch(id) else { return };
-        log::info!("{} -> {}: user '{}' opens vhost '{name}'", conn.peer, conn.local, conn.user().name);
+        let (peer, user) = (conn.peer, &conn.user().name);
+        log::info!(peer:% = peer.ip(); "{peer} -> {}: user '{user}' opens vhost '{name}'", conn.local);
         let opened = access::open_vhost(&self.catalog, &self.quotas.opened_connections, conn.user(), name);
         conn.session.opened(opened.map(|(vhost, channels, stay)| {
             conn.stay = Some(stay);

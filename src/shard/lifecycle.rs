@@ -144,7 +144,7 @@ impl Shard {
     /// A consumer here, or a channel, has kept a delivery for too long: all that it has goes back (row S14).
     pub(super) fn on_late(&mut self, id: ConnId, late: &Late) {
         let Some(conn) = self.live(id) else { return };
-        log::warn!("{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
+        log::warn!(peer:% = conn.peer.ip(); "{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
         let GivenUp { receipts, cancelled } = conn.session.give_up(late);
         self.settle_all(&receipts, Outcome::Requeued);
         if let Some(consumer) = cancelled {

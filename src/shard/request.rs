@@ -105,7 +105,7 @@ impl Shard {
     /// The peer's mistake: the session tells it, and what it closes is cleaned up.
     pub(super) fn fault(&mut self, id: ConnId, channel: u16, fault: Fault) {
         if let Some(conn) = self.live(id) {
-            log::debug!("{}: channel {channel}: {}", conn.peer, fault.reply_text());
+            log::debug!(peer:% = conn.peer.ip(); "{}: channel {channel}: {}", conn.peer, fault.reply_text());
             conn.session.fault(channel, fault);
         }
     }

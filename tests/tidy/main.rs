@@ -57,6 +57,11 @@ fn unsafe_stands_where_it_may() {
 }
 
 #[test]
+fn peers_are_named_in_the_log() {
+    check(&["src/shard", "src/protocol"], rules::peers_are_named);
+}
+
+#[test]
 fn banned_calls_are_absent() {
     check(PRODUCT, rules::banned_calls);
 }

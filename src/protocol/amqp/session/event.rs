@@ -82,6 +82,8 @@ pub enum Event<'a> {
     /// The connection is over: [`super::Session::end`], then, when all that is cleaned up, [`super::Session::released`]; parked until
     /// then. The reason is `None` if the client closed it.
     Closing(Option<Fault>),
+    /// The peer does not speak our protocol; what it speaks instead, for the log. [`Event::Finished`] follows.
+    NoAmqp(Box<str>),
     /// Nothing more is wanted from the peer: send the output, then close the socket. [`super::Session::end`] tells what is left.
     Finished,
 }

@@ -61,7 +61,7 @@ impl Session {
         };
         match greeting {
             &PROTOCOL_HEADER | b"AMQP\x01\x01\x00\x09" => self.start(),
-            other => self.refuse_greeting(other),
+            other => return Step::Event(GREETING_SIZE, Event::NoAmqp(self.refuse_greeting(other))),
         }
         Step::Took(GREETING_SIZE)
     }
@@ -81,18 +81,18 @@ impl Session {
     }
 
     /// A later 0-x is offered 0-9-1, anything else what RabbitMQ 4 prefers: AMQP 1.0 with SASL.
-    fn refuse_greeting(&mut self, greeting: &[u8; GREETING_SIZE]) {
+    fn refuse_greeting(&mut self, greeting: &[u8; GREETING_SIZE]) -> Box<str> {
         let answer = match greeting {
             [b'A', b'M', b'Q', b'P', 0, 0, 9..=255, _] => PROTOCOL_HEADER,
             _ => *b"AMQP\x03\x01\x00\x00",
         };
-        match greeting {
-            [0x16, 0x03, _, _, _, 0x01, ..] => log::warn!("TLS client detected on non-TLS AMQP port"),
-            [b'G', b'E', b'T', b' ', ..] => log::warn!("HTTP GET request detected on AMQP port"),
-            _ => log::warn!("bad protocol header {}", ErlangBinary(greeting)),
-        }
         self.output.bytes_mut().extend_from_slice(&answer);
         self.stage = Stage::Finished;
+        match greeting {
+            [0x16, 0x03, _, _, _, 0x01, ..] => "TLS client detected on non-TLS AMQP port".into(),
+            [b'G', b'E', b'T', b' ', ..] => "HTTP GET request detected on AMQP port".into(),
+            _ => format!("bad protocol header {}", ErlangBinary(greeting)).into(),
+        }
     }
 
     /// A method on channel 0.

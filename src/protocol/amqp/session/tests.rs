@@ -241,6 +241,7 @@ impl Happened {
             Event::Late(late) => Happened::Said(format!("late {}", late.channel)),
             Event::Blocked => Happened::Said("blocked".into()),
             Event::Closing(fault) => Happened::Closing(fault.map_or("as asked".into(), |fault| format!("{:?}", fault.code))),
+            Event::NoAmqp(what) => Happened::Said(format!("no AMQP: {what}")),
             Event::Finished => Happened::Finished,
         }
     }

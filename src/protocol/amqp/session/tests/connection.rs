@@ -19,17 +19,17 @@ fn a_handshake_may_come_byte_by_byte() {
 
 #[test]
 fn other_protocols_are_refused_politely() {
-    for (greeting, answer) in [
-        (b"AMQP\x00\x00\x09\x02", "header [0, 0, 9, 1]"),
-        (b"AMQP\x00\x00\x0a\x00", "header [0, 0, 9, 1]"),
-        (b"AMQP\x01\x01\x08\x00", "header [3, 1, 0, 0]"),
-        (b"AMQP\x00\x01\x00\x00", "header [3, 1, 0, 0]"),
-        (b"GET / HT", "header [3, 1, 0, 0]"),
-        (b"\x16\x03\x01\x00\x50\x01ab", "header [3, 1, 0, 0]"),
+    for (greeting, answer, what) in [
+        (b"AMQP\x00\x00\x09\x02", "header [0, 0, 9, 1]", "bad protocol header <<65,77,81,80,0,0,9,2>>"),
+        (b"AMQP\x00\x00\x0a\x00", "header [0, 0, 9, 1]", "bad protocol header <<65,77,81,80,0,0,10,0>>"),
+        (b"AMQP\x01\x01\x08\x00", "header [3, 1, 0, 0]", "bad protocol header <<65,77,81,80,1,1,8,0>>"),
+        (b"AMQP\x00\x01\x00\x00", "header [3, 1, 0, 0]", "bad protocol header <<65,77,81,80,0,1,0,0>>"),
+        (b"GET / HT", "header [3, 1, 0, 0]", "HTTP GET request detected on AMQP port"),
+        (b"\x16\x03\x01\x00\x50\x01ab", "header [3, 1, 0, 0]", "TLS client detected on non-TLS AMQP port"),
     ] {
         let mut peer = Peer::with(Config::default(), usize::MAX);
         peer.feed(greeting);
-        assert_eq!((peer.said(), peer.happened()), (vec![answer.to_owned()], vec!["finished".to_owned()]));
+        assert_eq!((peer.said(), peer.happened()), (vec![answer.to_owned()], vec![format!("no AMQP: {what}"), "finished".to_owned()]));
     }
     let mut peer = Peer::with(Config::default(), usize::MAX);
     peer.feed(b"AMQP\x01\x01\x00\x09");
