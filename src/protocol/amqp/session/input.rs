@@ -6,7 +6,7 @@ use super::negotiation::GREETING_SIZE;
 use super::*;
 use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, PUBLISH_RUN_MAX};
 use crate::contract::{Code, Outcome};
-use crate::message::{Body, Content, Properties, Route};
+use crate::message::{Body, Content, Properties, PropertiesError, Route, TableError};
 use crate::protocol::amqp::acks::peek_acks;
 use crate::protocol::amqp::content::{self, ContentHeader};
 use crate::protocol::amqp::frame::{
@@ -296,8 +296,9 @@ impl Session {
             self.fail(0, PUBLISH, Fault::new(code, text));
             return None;
         }
-        if Properties::parse(header.properties).is_err() {
-            self.fail(0, (0, 0), Fault::new(Code::InternalError, ""));
+        if let Err(error) = Properties::parse(header.properties) {
+            let (method, fault) = unreadable(error);
+            self.fail(0, method, fault);
             return None;
         }
         let size_max = self.config.max_message_size as u64;
@@ -446,6 +447,16 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), (Code, String)> {
         return Err((Code::FrameError, text));
     }
     Ok(())
+}
+
+/// What a client is told of properties that cannot be read: RabbitMQ's answer, and the reason if it is one that RabbitMQ does not have.
+fn unreadable(error: PropertiesError) -> (MethodIds, Fault) {
+    match error {
+        PropertiesError::Headers(TableError::TooDeep) => {
+            (PUBLISH, Fault::new(Code::SyntaxError, format!("cannot decode properties: {error}")))
+        }
+        _ => ((0, 0), Fault::new(Code::InternalError, "")),
+    }
 }
 
 /// basic.publish
