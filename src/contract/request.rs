@@ -139,6 +139,21 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it may change the catalog.
+    pub fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Request::DeclareExchange(_)
+                | Request::DeleteExchange { .. }
+                | Request::Bind(_)
+                | Request::Unbind(_)
+                | Request::DeclareQueue(_)
+                | Request::DeleteQueue { .. }
+        )
+    }
+}
+
 /// What the broker tells a channel.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Notice {

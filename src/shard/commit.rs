@@ -132,5 +132,6 @@ impl Shard {
             return self.on_closed(id);
         }
         self.end_commit(id);
+        self.await_disk(id);
     }
 }

@@ -27,6 +27,7 @@ impl Shard {
     pub fn on_bytes(&mut self, id: ConnId, mut bytes: &[u8]) {
         while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending) {
             if conn.is_parked() {
+                conn.session.heard();
                 conn.input.extend_from_slice(bytes);
                 if conn.input.len() > PARKED_INPUT_MAX {
                     set_paused(&mut self.deeds, conn, id, true);

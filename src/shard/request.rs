@@ -18,7 +18,18 @@ impl Shard {
             return;
         }
         let from = ChannelAddr { conn: self.conn_addr(id), channel };
+        let is_change = request.is_change();
         self.run_request(from, request);
+        if is_change {
+            self.await_disk(id);
+        }
+    }
+
+    /// What the connection has asked for may have to be on the disk: if that is full, and there is no answer yet, it is told.
+    pub(super) fn await_disk(&mut self, id: ConnId) {
+        if let Some(conn) = self.live(id) {
+            conn.session.await_disk();
+        }
     }
 
     /// Carries a request out as far as this shard can. Called again when the catalog has moved on meanwhile.

@@ -86,10 +86,13 @@ impl Shard {
         }
         for id in self.conns.ids() {
             let Some(conn) = self.conns.get_mut(id) else { continue };
-            if conn.session.on_alarms(alarms) {
+            let (goes_on, paused) = (conn.session.on_alarms(alarms), conn.paused);
+            if !conn.session.output_mut().is_empty() {
                 self.conns.touch(id);
+            }
+            if goes_on {
                 self.resumed.push_back(id);
-            } else if conn.paused && !alarms.is_empty() {
+            } else if paused && !alarms.is_empty() {
                 self.deeds.push_back(Deed::Watch(id));
             }
         }
@@ -114,6 +117,9 @@ impl Shard {
         conn.timer = None;
         if conn.ending {
             return self.close(id);
+        }
+        if conn.paused {
+            conn.session.heard(); // who is not read cannot be
         }
         let due = conn.session.on_timer(self.now);
         self.set_timer(id, due);

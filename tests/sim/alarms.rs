@@ -87,6 +87,36 @@ fn a_connection_that_is_paused_when_an_alarm_comes_is_watched_from_then_on() {
     cluster.settle();
 }
 
+#[test]
+fn a_durable_declaration_on_a_full_disk_is_told_to_wait() {
+    for shards in [1, 2] {
+        let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+        let conn = join(&mut cluster);
+        cluster.set_full(true);
+        cluster.write(conn, &Op::DeclareQueue("d1").encode(1, FRAME - 8));
+        let early = some_turns(&mut cluster, conn);
+        assert_eq!(early, ["connection.blocked"], "{shards} shards");
+        cluster.write(conn, &Op::DeclareQueue("q0").encode(1, FRAME - 8));
+        assert_eq!((some_turns(&mut cluster, conn), cluster.is_paused(conn)), (vec![], false), "it is read, and told once");
+        cluster.set_full(false);
+        assert_eq!(names(&mut cluster, conn), ["connection.unblocked", "queue.declare-ok", "queue.declare-ok"]);
+        cluster.set_full(true);
+        cluster.write(conn, &Op::DeclareQueue("q0").encode(1, FRAME - 8));
+        assert_eq!(some_turns(&mut cluster, conn), ["queue.declare-ok"], "what is there need not wait");
+    }
+}
+
+/// What comes within some turns: with a full disk the shards never come to rest.
+fn some_turns(cluster: &mut Cluster, conn: Conn) -> Vec<String> {
+    let mut bytes = Vec::new();
+    for _ in 0..50 {
+        (0..cluster.shard_count()).for_each(|shard| cluster.turn(shard));
+        bytes.extend(cluster.read(conn, usize::MAX));
+    }
+    let events = Incoming::default().feed(&bytes);
+    events.iter().map(|(_, event): &(u16, Event)| event.name().to_owned()).collect()
+}
+
 /// A broker with an alarm, and a connection that has published a message of which all but the header waits.
 fn blocked(shards: u16) -> (Cluster, Conn) {
     let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);

@@ -55,6 +55,7 @@ impl Session {
     }
 
     fn unpark(&mut self) -> Pending {
+        self.end_wait();
         match self.parked.take() {
             Some(Parked::Request(pending)) => pending,
             other => panic!("an answer fits a request, not {other:?}"),

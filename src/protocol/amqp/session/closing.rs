@@ -114,7 +114,7 @@ impl Session {
         });
         self.stage = Stage::Ending(farewell);
         self.body_frame = None;
-        self.throttle.blocked = false;
+        (self.throttle.blocked, self.throttle.told) = (false, false);
         self.announcements.clear();
         self.announcements.push_back(Announcement::Closing(fault));
     }

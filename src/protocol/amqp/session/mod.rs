@@ -208,6 +208,11 @@ impl Session {
         self.stage == Stage::Running
     }
 
+    /// Something has come from the client, though the session is not polled for it.
+    pub fn heard(&mut self) {
+        self.keepalive.received = true;
+    }
+
     /// Whether something must be answered before the next poll.
     pub fn is_parked(&self) -> bool {
         self.parked.is_some()

@@ -6,9 +6,11 @@
 //! all alarms off  ▲                                                                                      │
 //!                 └───────────────────────── connection.unblocked ───────────────────────────────────────┘
 //! ```
+//!
+//! On a disk without any room also what is declared and committed waits. Its client is told so, too, until it has its answer; it is read as ever.
 
 use super::*;
-use crate::base::alarms::AlarmSet;
+use crate::base::alarms::{Alarm, AlarmSet};
 use crate::protocol::amqp::method::connection;
 
 /// What a connection knows of alarms.
@@ -18,6 +20,8 @@ pub struct Throttle {
     pub alarms: AlarmSet,
     /// It has published while one was on.
     pub blocked: bool,
+    /// connection.blocked was sent, or would have been.
+    pub told: bool,
 }
 
 impl Session {
@@ -25,14 +29,27 @@ impl Session {
     pub fn on_alarms(&mut self, alarms: AlarmSet) -> bool {
         self.throttle.alarms = alarms;
         if !alarms.is_empty() {
+            self.await_disk();
             return false;
         }
         self.announcements.retain(|one| !matches!(one, Announcement::Blocked));
         let was_blocked = std::mem::take(&mut self.throttle.blocked);
-        if was_blocked && self.client.blocked {
-            connection::Unblocked {}.write(0, self.output.bytes_mut());
-        }
+        self.tell_unblocked();
         was_blocked
+    }
+
+    /// The answer that the client waits for, if there is one, must be on the disk first. If that is full the client is told.
+    pub fn await_disk(&mut self) {
+        if self.throttle.alarms.has(Alarm::DiskFull) && matches!(self.parked, Some(Parked::Request(_))) {
+            self.tell_blocked();
+        }
+    }
+
+    /// The client has its answer.
+    pub(super) fn end_wait(&mut self) {
+        if !self.throttle.blocked {
+            self.tell_unblocked();
+        }
     }
 
     /// Whether the connection publishes while an alarm is on. Then nothing is read from it.
@@ -53,11 +70,22 @@ impl Session {
         }
     }
 
-    /// Tells the client, if it understands that.
+    /// The client publishes: it is told, and not read any more.
     pub(super) fn block(&mut self) {
         self.throttle.blocked = true;
-        if self.client.blocked {
+        self.tell_blocked();
+    }
+
+    /// Once, and if it understands that.
+    fn tell_blocked(&mut self) {
+        if !std::mem::replace(&mut self.throttle.told, true) && self.client.blocked {
             connection::Blocked { reason: reason(self.throttle.alarms) }.write(0, self.output.bytes_mut());
+        }
+    }
+
+    fn tell_unblocked(&mut self) {
+        if std::mem::take(&mut self.throttle.told) && self.client.blocked {
+            connection::Unblocked {}.write(0, self.output.bytes_mut());
         }
     }
 }
