@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::auth::Auth;
 use super::defaults::Defaults;
 use super::flags::Flags;
 use super::source::ClientTls;
@@ -47,6 +48,10 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         trust_client_deaths: !args.ignore_client_deaths,
         max_connections: args.max_connections,
         max_channels: args.max_channels,
+        auth: Auth {
+            mechanisms: args.auth_mechanisms.0,
+            anonymous: Some(args.anonymous_login_user).filter(|user| user != "none").map(|user| (user, args.anonymous_login_pass)),
+        },
         loopback_users: args.loopback_users.0,
         memory_high_watermark: args.memory_high_watermark,
         disk_free_limit: args.disk_free_limit,

@@ -7,7 +7,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use super::source::Source;
-use super::values::{CpuList, Names, address, congestion, cpu_list, durability, frame_max, level, names, number, power_of_two, size};
+use super::values::{CpuList, Mechanisms, Names, address, congestion, cpu_list, durability, frame_max, level, mechanisms, names};
+use super::values::{number, power_of_two, size};
 use super::watermark::Watermark;
 use super::{Congestion, Durability};
 use crate::base::limits;
@@ -172,6 +173,18 @@ pub struct Flags {
     /// Most channels at a time, all connections together; one more is refused [default: no limit]
     #[arg(long, value_name = "N", value_parser = number::<u32, 1, { u32::MAX as u64 }>)]
     pub max_channels: Option<u32>,
+
+    /// SASL mechanisms that clients may log in by, separated by commas, of ANONYMOUS, PLAIN and AMQPLAIN
+    #[arg(long, value_name = "NAMES", default_value = "ANONYMOUS,PLAIN,AMQPLAIN", value_parser = mechanisms)]
+    pub auth_mechanisms: Mechanisms,
+
+    /// The user that clients come in as which log in by ANONYMOUS; none: they cannot, and are not offered it
+    #[arg(long, value_name = "NAME", default_value = "guest")]
+    pub anonymous_login_user: String,
+
+    /// That user's password
+    #[arg(long, value_name = "PASSWORD", default_value = "guest")]
+    pub anonymous_login_pass: String,
 
     /// Users who may log in over loopback only, separated by commas; none: all may from everywhere
     #[arg(long, value_name = "NAMES", default_value = "guest", value_parser = names)]

@@ -1,6 +1,7 @@
 //! The checked, immutable configuration that every shard shares.
 
 pub mod args;
+pub mod auth;
 mod check;
 pub mod conf;
 pub mod defaults;
@@ -13,6 +14,7 @@ pub mod watermark;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use auth::Auth;
 use defaults::Defaults;
 use source::{ClientTls, Source};
 use watermark::Watermark;
@@ -74,6 +76,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Most channels of the whole broker; none: as many as are wanted.
     pub max_channels: Option<u32>,
+    /// How clients may log in.
+    pub auth: Auth,
     /// Users who may log in over loopback only.
     pub loopback_users: Vec<String>,
     /// Memory beyond which publishers are blocked.
@@ -188,6 +192,7 @@ impl Default for Config {
             max_message_size: 16 << 20,
             max_connections: 100_000,
             max_channels: None,
+            auth: Auth::default(),
             loopback_users: vec!["guest".into()],
             memory_high_watermark: Watermark::Fraction(0.6),
             disk_free_limit: Watermark::Bytes(50_000_000),

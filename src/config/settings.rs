@@ -8,6 +8,7 @@
 //! A setting is no second way to configure anything: it is the flag of [`KNOWN`] in RabbitMQ's notation, whose units differ from ours. Of two
 //! settings with one key the later one counts.
 
+use super::auth::Mechanism;
 use super::conf::Setting;
 use super::defaults::Defaults;
 use super::values;
@@ -58,6 +59,8 @@ enum Form {
     Names,
     /// `none`: the list is empty.
     NoNames,
+    /// `KEY.ANY = PLAIN`, for each mechanism of a list.
+    Mechanisms,
 }
 
 /// What is to be said of settings that mean nothing here.
@@ -87,6 +90,9 @@ pub fn flags(settings: &[Setting]) -> Result<(Vec<Given>, Defaults, Warnings), S
             warnings.push(format!("{}: {key} means nothing to this broker and is left out", setting.place));
             continue;
         };
+        if matches!(form, Form::Mechanisms) && Mechanism::named(&setting.value).is_none() {
+            warnings.push(format!("{}: {key}: there is no mechanism {} here", setting.place, setting.value));
+        }
         if settings[at + 1..].iter().any(|later| later.key == setting.key) || is_outdone(setting, settings) {
             continue;
         }
@@ -139,6 +145,7 @@ impl Form {
             Form::FromFiles | Form::FromServer => text.to_owned(),
             Form::NoVerify => return no_verify(text).map(|truth| truth.then(String::new)),
             Form::Names => boolean(text).map(|_| names_beside(setting, settings))?,
+            Form::Mechanisms => mechanisms_beside(setting, settings)?,
             Form::NoNames if text == "none" => String::new(),
             Form::NoNames => return Err("give none, or a name behind a dot and true".to_owned()),
         };
@@ -180,6 +187,9 @@ fn boolean(text: &str) -> Result<bool, String> {
 
 /// `5672` is that port of every address; the port is what follows the last colon, also behind a bare IPv6 address.
 fn listener(text: &str) -> Result<String, String> {
+    if text == "none" {
+        return Err("none would leave the broker without a listener, for it has no others: give a port, or leave the line out".to_owned());
+    }
     let wrong = || "give a port, or an IP address and a port, such as 5672, 127.0.0.1:5672 or ::1:5672".to_owned();
     if text.parse::<u16>().is_ok() {
         return Ok(format!("[::]:{text}"));
@@ -193,17 +203,30 @@ fn listener(text: &str) -> Result<String, String> {
 
 /// The names that are set beside this one, each by what was said last.
 fn names_beside(setting: &Setting, settings: &[Setting]) -> String {
+    let set = values_beside(setting, settings).into_iter().filter(|(_, value)| *value == "true");
+    set.map(|(name, _)| name).collect::<Vec<_>>().join(",")
+}
+
+/// The mechanisms beside this one that there are here. As in RabbitMQ others do not matter, while there is one that does.
+fn mechanisms_beside(setting: &Setting, settings: &[Setting]) -> Result<String, String> {
+    let known = values_beside(setting, settings).into_iter().filter_map(|(_, value)| Mechanism::named(value));
+    let names: Vec<&str> = known.map(Mechanism::name).collect();
+    if names.is_empty() { Err("give PLAIN, AMQPLAIN or ANONYMOUS".to_owned()) } else { Ok(names.join(",")) }
+}
+
+/// The last names of the keys beside this one, and what was said of each last.
+fn values_beside<'a>(setting: &Setting, settings: &'a [Setting]) -> Vec<(&'a str, &'a str)> {
     let (_, parents) = setting.key.split_last().expect("a key has a name");
-    let mut names: Vec<(&str, bool)> = Vec::new();
+    let mut values: Vec<(&str, &str)> = Vec::new();
     for other in settings {
         if let Some((name, others)) = other.key.split_last()
             && others == parents
         {
-            names.retain(|(known, _)| known != name);
-            names.push((name, other.value == "true"));
+            values.retain(|(known, _)| known != name);
+            values.push((name, &other.value));
         }
     }
-    names.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect::<Vec<_>>().join(",")
+    values
 }
 
 fn level(text: &str) -> Result<&'static str, String> {
@@ -265,6 +288,9 @@ const KNOWN: &[(&str, &str, Form)] = &[
     ("log.console.level", "log", Form::Level),
     ("product.name", "product", Form::Same),
     ("product.version", "product-version", Form::Same),
+    ("auth_mechanisms.*", "auth-mechanisms", Form::Mechanisms),
+    ("anonymous_login_user", "anonymous-login-user", Form::Same),
+    ("anonymous_login_pass", "anonymous-login-pass", Form::Same),
     ("loopback_users", "loopback-users", Form::NoNames),
     ("loopback_users.*", "loopback-users", Form::Names),
     ("default_user", "default-user", Form::Same),
@@ -381,6 +407,10 @@ mod tests {
             ("definitions.tls.verify = verify_none", "--definitions-no-verify"),
             ("definitions.tls.verify = verify_peer", ""),
             ("default_user = ann\ndefault_pass = a#b\ndefault_pass = 'a#b'", "--default-user=ann --default-pass=a#b"),
+            ("auth_mechanisms.1 = PLAIN", "--auth-mechanisms=PLAIN"),
+            ("anonymous_login_user = none", "--anonymous-login-user=none"),
+            ("anonymous_login_user = u\nanonymous_login_pass = p", "--anonymous-login-user=u --anonymous-login-pass=p"),
+            ("consumer_timeout = 3600000", "--consumer-timeout=3600000"),
             ("loopback_users.guest = true\nloopback_users = none", "--loopback-users="),
             ("loopback_users.guest = false", "--loopback-users="),
             ("default_vhost = v", "--default-vhost=v"),
@@ -408,9 +438,10 @@ mod tests {
     fn a_wrong_value_is_told_by_file_line_and_key() {
         for (line, sentence) in [
             (
-                "\nlisteners.tcp = none",
-                "f:2: listeners.tcp: give a port, or an IP address and a port, such as 5672, 127.0.0.1:5672 or ::1:5672",
+                "\nlisteners.tcp = none\nlisteners.tcp.1 = 5672",
+                "f:2: listeners.tcp: none would leave the broker without a listener, for it has no others: give a port, or leave the line out",
             ),
+            ("auth_mechanisms.1 = EXTERNAL", "f:1: auth_mechanisms.1: give PLAIN, AMQPLAIN or ANONYMOUS"),
             ("listeners.tcp.1 = localhost:5672", "f:1: listeners.tcp.1: give a port, or an IP address"),
             ("listeners.tcp.1 = unix:/run/r.sock:0", "f:1: listeners.tcp.1: give a port, or an IP address"),
             ("listeners.tcp.1 = 70000", "f:1: listeners.tcp.1: give a port, or an IP address"),
@@ -430,6 +461,14 @@ mod tests {
             let refusal = read(line).expect_err(line);
             assert!(refusal.starts_with(sentence), "{refusal}");
         }
+    }
+
+    #[test]
+    fn mechanisms_of_plugins_are_told_and_left_out() {
+        let text = "auth_mechanisms.1 = EXTERNAL\nauth_mechanisms.2 = PLAIN";
+        let (given, _, warnings) = flags(&conf::settings(text).expect("settings")).expect("one is known");
+        assert!(given.iter().all(|given| given.argument == "--auth-mechanisms=PLAIN") && !given.is_empty());
+        assert_eq!(warnings, ["f:1: auth_mechanisms.1: there is no mechanism EXTERNAL here"]);
     }
 
     #[test]

@@ -4,12 +4,17 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use super::auth::Mechanism;
 use super::{Congestion, Durability};
 use crate::base::limits;
 
 /// Names of one flag.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Names(pub Vec<String>);
+
+/// The mechanisms of one `--auth-mechanisms`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Mechanisms(pub Vec<Mechanism>);
 
 /// The CPUs of one `--cpus`.
 #[derive(Clone, PartialEq, Debug)]
@@ -83,6 +88,12 @@ pub fn bytes(text: &str) -> Option<u64> {
 pub fn names(text: &str) -> Result<Names, String> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty() && text != "none");
     Ok(Names(names.map(str::to_owned).collect()))
+}
+
+/// At least one, for else nobody could log in.
+pub fn mechanisms(text: &str) -> Result<Mechanisms, String> {
+    let known: Option<Vec<Mechanism>> = text.split(',').map(|name| Mechanism::named(name.trim())).collect();
+    known.map(Mechanisms).ok_or_else(|| "give some of ANONYMOUS, PLAIN and AMQPLAIN, separated by commas".to_string())
 }
 
 /// `"0,2-3"` → 0, 2, 3; each CPU once.

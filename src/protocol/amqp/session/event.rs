@@ -91,7 +91,7 @@ pub enum Event<'a> {
 /// Who a client says it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Login {
-    /// `PLAIN` or `AMQPLAIN`.
+    /// The SASL mechanism.
     pub mechanism: &'static str,
     /// The user's name; any bytes.
     pub user: Box<[u8]>,

@@ -30,6 +30,7 @@ mod methods;
 mod negotiation;
 mod output;
 mod requests;
+mod sasl;
 mod throttle;
 mod transaction;
 mod unacked;

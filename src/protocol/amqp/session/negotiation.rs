@@ -68,7 +68,7 @@ impl Session {
 
     fn start(&mut self) {
         let properties = server_properties(&self.config);
-        let mechanisms = MECHANISMS.join(" ");
+        let mechanisms = sasl::offer(&self.config.auth);
         let start = connection::Start {
             version_major: 0,
             version_minor: 9,
@@ -135,7 +135,7 @@ impl Session {
 
     fn on_start_ok<'a>(&mut self, start_ok: &connection::StartOk<'_>) -> Option<Event<'a>> {
         self.client.remember(start_ok.client_properties);
-        match login(start_ok.mechanism, start_ok.response) {
+        match sasl::login(&self.config.auth, start_ok.mechanism, start_ok.response) {
             Ok(login) => {
                 self.client.mechanism = login.mechanism;
                 self.client.user = login.user.clone();
@@ -248,31 +248,6 @@ fn check_limit(name: &str, (chosen, min, proposed): (u32, u32, u32)) -> Result<(
     Err(Fault::new(Code::NotAllowed, text))
 }
 
-/// Reads who the client says it is.
-fn login(mechanism: &str, response: &[u8]) -> Result<Login, Fault> {
-    let Some(known) = MECHANISMS.into_iter().find(|known| *known == mechanism) else {
-        return Err(Fault::new(Code::CommandInvalid, format!("unknown authentication mechanism '{mechanism}'")));
-    };
-    let read = if known == "PLAIN" { plain(response) } else { amqplain(response) };
-    let (user, password) = read.ok_or_else(|| Fault::new(Code::SyntaxError, format!("{known} response invalid")))?;
-    Ok(Login { mechanism: known, user: user.into(), password: password.into() })
-}
-
-/// `\0user\0password`. As RabbitMQ since 3.0, without an authorization identity in front.
-fn plain(response: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut fields = response.split(|&byte| byte == 0);
-    match (fields.next(), fields.next(), fields.next(), fields.next()) {
-        (Some([]), Some(user), Some(password), None) => Some((user, password)),
-        _ => None,
-    }
-}
-
-/// A table without its length in front.
-fn amqplain(response: &[u8]) -> Option<(&[u8], &[u8])> {
-    let table = TableRef::parse(response).ok()?;
-    Some((table.find("LOGIN")?.as_text()?, table.find("PASSWORD")?.as_text()?))
-}
-
 fn server_properties(config: &Config) -> Table {
     let capabilities = CAPABILITIES.iter().fold(TableBuilder::new(), |table, name| table.bool(name, true)).build();
     TableBuilder::new()
@@ -289,7 +264,6 @@ fn server_properties(config: &Config) -> Table {
 
 /// Octets of a protocol header.
 pub const GREETING_SIZE: usize = 8;
-const MECHANISMS: [&str; 2] = ["PLAIN", "AMQPLAIN"];
 /// RabbitMQ 4.3's.
 const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
@@ -306,23 +280,6 @@ const CAPABILITIES: [&str; 9] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_is_read_as_rabbitmq_reads_it() {
-        assert_eq!(plain(b"\0guest\0pass"), Some((&b"guest"[..], &b"pass"[..])));
-        assert_eq!(plain(b"\0\0"), Some((&b""[..], &b""[..])));
-        for bad in [&b""[..], b"guest", b"\0guest", b"me\0guest\0pass", b"\0a\0b\0c"] {
-            assert_eq!(plain(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn amqplain_is_a_bare_table() {
-        let table = TableBuilder::new().text("LOGIN", "u").text("PASSWORD", "p").build();
-        assert_eq!(amqplain(table.wire()), Some((&b"u"[..], &b"p"[..])));
-        assert_eq!(amqplain(TableBuilder::new().text("LOGIN", "u").build().wire()), None);
-        assert_eq!(amqplain(b"\x05LOG"), None);
-    }
 
     #[test]
     fn limits_are_checked_with_rabbitmqs_texts() {
