@@ -31,7 +31,7 @@ impl Shard {
     /// The peer is gone: nothing can be sent any more. What it has sent is carried out to the end, if it waited only for its turn, or if it is a
     /// transaction that is being committed.
     pub fn on_closed(&mut self, id: ConnId) {
-        let goes_on = |conn: &&mut Conn| (conn.is_committing || conn.waits_for_turn) && !conn.ending;
+        let goes_on = |conn: &&mut Conn| (conn.is_committing || conn.waits_for_turn || conn.spread.is_some()) && !conn.ending;
         if let Some(conn) = self.conns.get_mut(id).filter(goes_on) {
             conn.is_lost = true;
             return;

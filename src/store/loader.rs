@@ -188,10 +188,8 @@ impl Store {
             What::Records(count) => count,
         };
         let QueueLog { cursor, wanted, next, settled, delivered, stated, .. } = &mut **log;
-        let past = |sequence| {
-            let returned = stated.find(sequence).map(|(counts, _)| counts);
-            Past { was_delivered: delivered.contains(sequence), returned }
-        };
+        let returned = |sequence| stated.find(sequence).map(|(counts, _)| counts);
+        let past = |sequence| Past { was_delivered: delivered.contains(sequence), returned: returned(sequence) };
         let cursor = cursor.as_mut().expect("it stays as long as the generation");
         let entries = &cursor.entries[cursor.at..cursor.at + count];
         let (first, last) = (entries[0].at, entries[count - 1].last());
