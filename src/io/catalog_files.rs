@@ -26,7 +26,7 @@ pub struct FoundCatalog {
     pub records: Vec<Saved>,
     /// The log behind them.
     pub log: CatalogLog,
-    /// The files are of version 2, or there are none: the shards may have no lists of their segments either.
+    /// The files are of version 2, or there are none.
     pub is_unlisted: bool,
     /// They are to be written anew.
     is_faulty: bool,

@@ -1,12 +1,10 @@
 //! The log's file format, version 3. All numbers are little-endian.
 //!
 //! ```text
-//! segment   [head][batch][batch][batch]…  …zeros…  [index][trailer]   files shard-S/NNNNNNNNNN.log, in the order of their numbers
-//! head      [head record][zeros to the end of the block]             the first block of 4,096 bytes, from the file's birth on
+//! segment   [batch][batch][batch]…  …zeros…  [index][trailer]   files shard-S/NNNNNNNNNN.log, in the order of their numbers
 //! batch     [batch record][record][record]…[zeros to the end of the block]      one write; begins at a block of 4,096 bytes
 //! record    0          4          8              12       13        14          16
 //!           [crc u32]  [len u32]  [segment u32]  [kind]   [flags]   [extra u16] [payload]
-//! list      [list record]                                             file shard-S/segments: the segments that must be there
 //! catalog   [record][record]…                                         files catalog-G.a and catalog-G.b: two copies (see `catalog_log`)
 //! ```
 //!
@@ -28,22 +26,20 @@
 //!              them a record of kind 3 for those that were delivered
 //! 8 returns    n × [queue u64][first u64][last u64][acquired u32][delivered u32]      how often each of these messages has come back by the time of
 //!              the next start, if it is not settled before; what a later record says of a message takes the place of what an earlier one said
-//! 16 head      [shard u32][first batch u64]              whose segment it is; once it was compacted, the first batch that its only one stands for, else 0
-//! 17 list      n × [segment u32]                         in order; `segment` is the number of the shard
+//! 16 head      [shard u32][first batch u64]              whose segment a file is: kept for the first block of segments, nothing writes it yet
+//! 17 list      n × [segment u32]                         the segments that must be there: kept for a file of its own, nothing writes it yet
 //! ```
 //!
 //! **Torn tail.** A batch is written when the one before is on the disk. So what does not check can only be in the last batch: there it is the
 //! tail of a write that a crash tore, was promised to nobody, and is cut off with the rest of that batch. If a valid batch of a higher number
-//! follows, it is damage. So that one does, a log that has nothing more to write closes with a batch that says nothing: a *mark*, which promises
-//! nothing itself. (Until then, some milliseconds, damage in the last batch cannot be told from a torn tail.) Batches are numbered without gaps
-//! across segments, so that one that goes on where the one before ends proves that whole.
+//! follows in the segment, it is damage. The last batch of a segment was whole before the next segment was begun: if that one does not go on with the
+//! next number, what does not check before it is damage; if it does, it is the index that a crash tore.
 //!
-//! **What must be there.** A segment's file is made whole, with its head, under another name, and then listed, before anything is written to it; it
-//! leaves the list, under another name, before it is deleted. So a listed file that is missing, shorter than it was made, without a head or with that
-//! of another is damage; and one that is not listed holds nothing, or does not belong there.
+//! **What is not noticed**: damage in the very last batch, which looks like a torn tail; and a segment's file that is missing or empty, or holds
+//! another segment, because nothing says which segments there must be. Batches are numbered without gaps across segments.
 //!
-//! **Version 2** had neither heads nor lists nor marks, and one copy of the catalog, `catalog-G`. Its directories are taken up; its segments stay
-//! as they are until they are compacted.
+//! **Version 2** had one copy of the catalog, `catalog-G`; its batches differ in nothing but the version. Its directories are taken up, and its
+//! segments stay as they are until they are compacted.
 //!
 //! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
 //! either while the log knows of them. So the order of records does not matter for what is settled. Messages of a queue are written when the
