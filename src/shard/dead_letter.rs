@@ -9,17 +9,15 @@
 //!
 //! The log has the message in its new place and lets go of the old one in the same batch, if both are on this shard: a crash leaves it in one of
 //! them. (What goes to another shard is under way for a moment, as in RabbitMQ.) A queue whose strategy is at-least-once keeps each
-//! until all of its new queues have it, see [`transfer`](super::transfer), and tries again as long as there is none, or one refuses it (row D16).
+//! until all of its new queues have it, see [`transfer`](super::transfer), and tries again as long as there is none, or one refuses it (row D16), see
+//! [`unburied`](super::unburied). What exchanges remember passes them once: then it tries again with the queues that have refused it alone.
 
-use std::collections::VecDeque;
-
-use super::cycles::Cycles;
-use super::lifetime::Timer;
 use super::mail::Hold;
 use super::transfer::Leaving;
+use super::unburied::Awaited;
 use super::{Shard, local_queue};
 use crate::base::ids::{QueueAddr, QueueId};
-use crate::base::limits::{BURY_AGAIN_MS, BURY_BUDGET, BURY_QUEUES_BUDGET};
+use crate::base::limits::{BURY_BUDGET, BURY_QUEUES_BUDGET};
 use crate::broker::arena::Holders;
 use crate::broker::catalog::QueueInfo;
 use crate::broker::dead_letter::{Dead, Death, Reason};
@@ -35,21 +33,28 @@ pub struct Corpse {
     pub queue: QueueId,
     /// What it is there.
     pub entry: Entry,
-    reason: Reason,
+    /// Why.
+    pub reason: Reason,
     /// Queues that have it already, while others refuse it.
     pub taken: Vec<QueueId>,
+    /// It was routed where exchanges remember it, once and for all: to queues that have it, and to these, which refused it.
+    pub left: Option<Left>,
+    /// Its number among those that wait, and for whom it does; 0: it has not waited yet.
+    pub number: u64,
+    pub awaited: Vec<Awaited>,
+    /// It was counted as one that would come back where it died.
+    pub is_cycle_noted: bool,
+    /// It tries again because its turn has come among those that wait for this.
+    pub tried: Option<Awaited>,
 }
 
-/// Dead messages that are still where they died.
-#[derive(Default)]
-pub struct Unburied {
-    next: VecDeque<Corpse>,
-    /// The one before them, if only some of its queues have it.
-    begun: Option<Begun>,
-    /// Those that nobody took, and when they try again.
-    later: VecDeque<(u64, Corpse)>,
-    /// Those that went in a circle.
-    pub cycles: Cycles,
+/// What is left to do for a message that exchanges remember.
+#[derive(Clone)]
+pub struct Left {
+    /// The queues that do not have it yet.
+    pub queues: Vec<QueueAddr>,
+    /// Others have it.
+    pub is_taken: bool,
 }
 
 /// A dead message on its way: owned, because its old place goes.
@@ -69,18 +74,11 @@ struct Letter {
 }
 
 /// A letter to more queues than a turn has time for.
-struct Begun {
-    queue: QueueId,
-    entry: Entry,
+pub struct Begun {
+    corpse: Corpse,
     letter: Letter,
     /// How many of its queues have it.
     at: usize,
-}
-
-impl Unburied {
-    fn is_empty(&self) -> bool {
-        self.next.is_empty() && self.begun.is_none()
-    }
 }
 
 impl Letter {
@@ -94,7 +92,18 @@ impl Shard {
     pub(super) fn die(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
         let settings = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings());
         if settings.is_some_and(|settings| settings.dead_letter.is_some()) {
-            self.dead.next.push_back(Corpse { queue, entry, reason, taken: Vec::new() });
+            let (taken, awaited) = (Vec::new(), Vec::new());
+            self.dead.next.push_back(Corpse {
+                queue,
+                entry,
+                reason,
+                taken,
+                left: None,
+                number: 0,
+                awaited,
+                is_cycle_noted: false,
+                tried: None,
+            });
         } else {
             self.let_go(queue, entry);
         }
@@ -140,21 +149,16 @@ impl Shard {
         if let Some(begun) = self.dead.begun.take() {
             return self.go_on_burying(begun, most);
         }
-        let Some(corpse) = self.dead.next.pop_front() else { return 0 };
-        let (queue, entry) = (corpse.queue, corpse.entry);
-        match self.letter(&corpse) {
+        let Some(mut corpse) = self.dead.next.pop_front() else { return 0 };
+        match self.letter(&mut corpse) {
             Some(letter) if letter.at_least_once && letter.finds_nobody() => {
-                self.bury_later(corpse);
+                self.bury_later(corpse, vec![None]);
                 0
             }
-            Some(letter) if letter.at_least_once => {
-                let leaving = Leaving::Dead(corpse, letter.routes.clone());
-                self.transfer(leaving, |shard, hold| shard.send_letter(queue, entry, &letter, &letter.routes, Some(hold)));
-                letter.routes.len()
-            }
-            Some(letter) => self.go_on_burying(Begun { queue, entry, letter, at: 0 }, most),
+            Some(letter) if letter.at_least_once => self.send_at_least_once(corpse, letter),
+            Some(letter) => self.go_on_burying(Begun { corpse, letter, at: 0 }, most),
             None => {
-                self.let_go(queue, entry);
+                self.buried(corpse);
                 0
             }
         }
@@ -162,16 +166,28 @@ impl Shard {
 
     /// Gives a letter to at most `most` more of its queues; after the last one, its old place goes. The answer is to how many.
     fn go_on_burying(&mut self, mut begun: Begun, most: usize) -> usize {
-        let Begun { queue, entry, ref letter, at } = begun;
+        let Begun { ref corpse, ref letter, at } = begun;
         let end = letter.routes.len().min(at.saturating_add(most));
-        self.send_letter(queue, entry, letter, &letter.routes[at..end], None);
+        self.send_letter(corpse.queue, corpse.entry, letter, &letter.routes[at..end], None);
         if end == letter.routes.len() {
-            self.let_go(queue, entry);
+            self.buried(begun.corpse);
         } else {
             begun.at = end;
             self.dead.begun = Some(begun);
         }
         end - at
+    }
+
+    /// Publishes a dead message that its queue keeps until others have it. For a queue that others wait for it waits behind
+    /// them. The answer is to how many queues it goes.
+    fn send_at_least_once(&mut self, corpse: Corpse, mut letter: Letter) -> usize {
+        let (queue, entry) = (corpse.queue, corpse.entry);
+        let is_open = |addr: &QueueAddr| corpse.tried == Some(Some(*addr)) || !self.dead.awaits(*addr);
+        let (open, closed): (Vec<QueueAddr>, Vec<QueueAddr>) = letter.routes.iter().partition(|addr| is_open(addr));
+        letter.routes = RouteSet::from_vec(open);
+        let leaving = Leaving::Dead { corpse, routes: letter.routes.clone(), closed };
+        self.transfer(leaving, |shard, hold| shard.send_letter(queue, entry, &letter, &letter.routes, Some(hold)));
+        letter.routes.len()
     }
 
     /// Publishes a dead message again, to these of its queues. The answer is how many times `hold`, or its part for one of the queues, will be told
@@ -196,34 +212,9 @@ impl Shard {
         }
     }
 
-    /// A dead message that nobody has taken tries again after a while; a queue that is gone, or promises nothing any more, lets it go.
-    pub(super) fn bury_later(&mut self, corpse: Corpse) {
-        let Some(extras) = local_queue(&mut self.queues, corpse.queue).and_then(|queue| queue.extras.as_mut()) else {
-            return self.let_go(corpse.queue, corpse.entry);
-        };
-        extras.unburied += 1;
-        let due = self.now + BURY_AGAIN_MS;
-        if self.dead.later.is_empty() {
-            self.timers.set(due, Timer::Dead);
-        }
-        self.dead.later.push_back((due, corpse));
-    }
-
-    /// Dead messages that nobody took try again.
-    pub(super) fn on_dead_timer(&mut self) {
-        let now = self.now;
-        while let Some((_, corpse)) = self.dead.later.pop_front_if(|(due, _)| *due <= now) {
-            local_queue(&mut self.queues, corpse.queue).into_iter().for_each(|queue| queue.extras().unburied -= 1);
-            self.dead.next.push_back(corpse);
-        }
-        if let Some((due, _)) = self.dead.later.front() {
-            self.timers.set(*due, Timer::Dead);
-        }
-    }
-
     /// What is published of a dead message, and where to; none: nowhere.
-    fn letter(&mut self, corpse: &Corpse) -> Option<Letter> {
-        let &Corpse { queue, entry, reason, ref taken } = corpse;
+    fn letter(&mut self, corpse: &mut Corpse) -> Option<Letter> {
+        let &mut Corpse { queue, entry, reason, ref taken, ref left, ref mut is_cycle_noted, .. } = corpse;
         let (now, start) = (self.time_of_day(), self.span_start_time());
         let info = self.catalog.queue(queue)?;
         let home = local_queue(&mut self.queues, queue)?;
@@ -242,7 +233,14 @@ impl Shard {
         let keys = RoutingKeys::new(key, carbon);
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let way = Way { catalog: &self.catalog, keys, features: Features { headers, properties: Properties::trusted(&dead.properties) } };
-        let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes);
+        let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes) && left.is_none();
+        let rest = left.as_ref().map(|left| left.queues.iter().copied().filter(|addr| self.catalog.queue(addr.queue).is_some()));
+        if let (Some(rest), Some(left)) = (rest, left) {
+            let rest: RouteSet = rest.collect();
+            if left.is_taken || !rest.is_empty() {
+                routes = rest;
+            }
+        }
         let found = routes.len();
         let is_cycle = |queue: &QueueInfo| dead.is_cycle(&queue.spec.name);
         let (catalog, mut cycles) = (&self.catalog, RouteSet::new());
@@ -251,14 +249,16 @@ impl Shard {
         }
         cycles.extend(routes.iter().copied().filter(|addr| catalog.queue(addr.queue).is_some_and(is_cycle)));
         routes.retain(|addr| !cycles.contains(addr) && !taken.contains(&addr.queue));
-        let is_through = routes.len() < found;
+        let is_through = routes.len() < found || left.as_ref().is_some_and(|left| left.is_taken);
         let mut route = Vec::with_capacity(2 + target.exchange.len() + key.len());
         wire::put_shortstr(&mut route, &target.exchange);
         wire::put_shortstr(&mut route, key);
         let was_delivered = reason == Reason::Rejected || entry.redelivered();
         let stamp = if was_delivered { message.stamp.delivered() } else { message.stamp };
         let (stamp, properties, at_least_once) = (dead.stamp(stamp).renewed(start), dead.properties, target.at_least_once);
-        self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
+        if !cycles.is_empty() && !std::mem::replace(is_cycle_noted, true) {
+            self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
+        }
         Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_through })
     }
 

@@ -229,7 +229,7 @@ impl Shard {
     /// A queue of another shard has refused a message of a session here.
     pub(super) fn on_refused(&mut self, hold: Hold) {
         match hold.as_own() {
-            Some((Own::Relay, at)) => return self.on_relay_refused(at),
+            Some((Own::Relay, at)) => return self.on_relay_refused(at, hold.part_number()),
             Some((Own::Transfer, at)) => return self.on_transfer_refused(at, hold.part_number()),
             None => {}
         }

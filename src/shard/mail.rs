@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, Key, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, Key, QueueAddr, QueueId, ShardId};
 use crate::broker::catalog::{Asker, Change, ConsumerArguments};
 use crate::contract::{Command, Fault, Grant, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 
@@ -188,14 +188,18 @@ pub struct Relay {
 }
 
 /// What became of a relayed message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Relayed {
     /// Its publisher.
     pub hold: Hold,
     /// The publisher waits for this.
     pub is_awaited: bool,
-    /// A queue has refused it.
+    /// A queue has refused it, or a dead letter leads to none.
     pub is_refused: bool,
+    /// A queue has taken it.
+    pub is_taken: bool,
+    /// Those that have refused it.
+    pub refused: Box<[QueueAddr]>,
 }
 
 /// Replies on their way to the channel that waits for them.

@@ -14,7 +14,7 @@
 //! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`spread`] those to very many queues; [`work`] what a turn
 //! does; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
 //! [`flow`] floods; [`settle`] acks; [`commit`] transactions;
-//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
+//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`unburied`] what nobody takes then; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
 //! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
 //! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
 //! remember; [`lifecycle`] how connections and queues end; [`restart`] how they begin again; [`outbox`] what goes to the sockets; [`rubbish`] what is freed; [`turn`] the order of it all.
@@ -51,6 +51,7 @@ mod settle;
 mod spread;
 mod transfer;
 mod turn;
+mod unburied;
 mod work;
 
 use std::collections::VecDeque;
@@ -83,7 +84,6 @@ use command::Commands;
 use commit::Commit;
 use conn::Conn;
 use conns::Conns;
-use dead_letter::Unburied;
 use durability::{LogWait, Logging};
 use flow::Flow;
 use lifetime::Timer;
@@ -94,6 +94,7 @@ use policies::Sweep;
 use relay::Relays;
 use rubbish::Rubbish;
 use transfer::Transfers;
+use unburied::Unburied;
 use work::Work;
 
 pub use restart::{Found, Stop, restore};

@@ -19,6 +19,7 @@
 use slab::Slab;
 
 use super::Shard;
+use super::dead_letter::Left;
 use super::dispatch::{Found, Published};
 use super::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
 use crate::base::ids::{ConnId, QueueAddr, ShardId};
@@ -45,7 +46,12 @@ struct Waiting {
     from: ShardId,
     /// What the publisher will hear.
     relayed: Relayed,
-    queues: usize,
+    /// Its queues, and which of them have refused it.
+    routes: RouteSet,
+    refused: Vec<usize>,
+    /// How many are to say that they have it, once that is known; and how many have.
+    waits: Option<usize>,
+    heard: usize,
 }
 
 impl Relays {
@@ -124,7 +130,7 @@ impl Shard {
         if let Some(hold) = publisher.filter(|_| is_dead)
             && self.keeper(from, copies).finds_nobody(vhost, message)
         {
-            return self.tell_relayed(from, Relayed { hold, is_awaited, is_refused: true });
+            return self.tell_relayed(from, Relayed { hold, is_awaited, is_refused: true, is_taken: false, refused: Box::default() });
         }
         let mut routes = std::mem::take(&mut self.routes);
         let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
@@ -140,34 +146,41 @@ impl Shard {
             let Hold { conn, channel, generation, .. } = hold;
             self.link(from).give_back(&message, Returned { conn, channel, generation, at: 0 });
         }
-        let own = publisher.map(|_| Hold::own(Own::Relay, self.relays.waiting.vacant_key()));
-        let queues = self.forward(own, &message, &routes);
-        self.routes = routes;
-        self.relays.is_congested |= std::mem::take(&mut self.link_full);
-        let is_refused = std::mem::take(&mut self.refused);
-        if let Some(hold) = publisher {
-            let relayed = Relayed { hold, is_awaited, is_refused };
-            let at = self.relays.waiting.insert(Waiting { from, relayed, queues });
-            self.end_if_done(at);
+        match publisher {
+            Some(hold) => {
+                let relayed = Relayed { hold, is_awaited, is_refused: false, is_taken: false, refused: Box::default() };
+                let waiting = Waiting { from, relayed, routes: routes.clone(), refused: Vec::new(), waits: None, heard: 0 };
+                let at = self.relays.waiting.insert(waiting);
+                let is_here = from == self.id && hold.as_own().is_some();
+                let waits = self.hand_over(Hold::own(Own::Relay, at), is_here, &message, &routes);
+                self.relays.waiting[at].waits = Some(waits);
+                self.end_if_done(at);
+            }
+            None => _ = self.forward(None, &message, &routes),
         }
+        self.routes = routes;
+        self.refused = false;
+        self.relays.is_congested |= std::mem::take(&mut self.link_full);
     }
 
     /// Shard 0: a queue, or the disk, has a relayed message.
     pub(super) fn on_relay_accepted(&mut self, at: usize) {
-        self.relays.waiting[at].queues -= 1;
+        self.relays.waiting[at].heard += 1;
         self.end_if_done(at);
     }
 
-    /// Shard 0: a queue has refused a relayed message. (It accepts it next.)
-    pub(super) fn on_relay_refused(&mut self, at: usize) {
-        self.relays.waiting[at].relayed.is_refused = true;
+    /// Shard 0: a queue has refused its part of a relayed message. (It accepts it next.)
+    pub(super) fn on_relay_refused(&mut self, at: usize, part: usize) {
+        self.relays.waiting[at].refused.push(part);
     }
 
     /// Shard 0: the publisher of the relayed message `at` hears that all queues have it, once that is so.
     fn end_if_done(&mut self, at: usize) {
-        if self.relays.waiting[at].queues == 0 {
-            let Waiting { from, relayed, .. } = self.relays.waiting.remove(at);
-            self.tell_relayed(from, relayed);
+        if self.relays.waiting[at].waits == Some(self.relays.waiting[at].heard) {
+            let Waiting { from, relayed, routes, refused, .. } = self.relays.waiting.remove(at);
+            let (is_refused, is_taken) = (!refused.is_empty(), refused.len() < routes.len());
+            let refused = refused.into_iter().map(|part| routes[part]).collect();
+            self.tell_relayed(from, Relayed { is_refused, is_taken, refused, ..relayed });
         }
     }
 
@@ -182,9 +195,11 @@ impl Shard {
 
     /// All queues have a message that was relayed from here.
     pub(super) fn on_relayed(&mut self, relayed: Relayed) {
-        let Relayed { hold, is_awaited, is_refused } = relayed;
-        if is_awaited && is_refused {
-            self.on_refused(hold);
+        let Relayed { hold, is_awaited, is_refused, is_taken, refused } = relayed;
+        match hold.as_own() {
+            Some((_, at)) if is_refused => self.on_transfer_left(at, Left { queues: refused.into_vec(), is_taken }),
+            None if is_awaited && is_refused => self.on_refused(hold),
+            _ => {}
         }
         if is_awaited {
             self.on_accepted_by_queue(&[(hold, 1)]);

@@ -11,8 +11,9 @@
 use slab::Slab;
 
 use super::Shard;
-use super::dead_letter::Corpse;
+use super::dead_letter::{Corpse, Left};
 use super::mail::{Hold, Own};
+use super::unburied::Awaited;
 use crate::base::ids::{QueueAddr, QueueId, ShardId};
 use crate::base::limits::TRANSFERS_MAX;
 use crate::contract::{Entry, RouteSet};
@@ -30,6 +31,8 @@ struct Transfer {
     heard: usize,
     /// Which parts of it were refused.
     refused: Vec<usize>,
+    /// What became of it where exchanges remember it.
+    relayed: Option<Left>,
 }
 
 /// A message that leaves its queue, and why.
@@ -37,7 +40,14 @@ pub enum Leaving {
     /// It is gone once it has left; what a queue refuses is gone, too.
     Due(QueueId, Entry),
     /// It goes on trying until each of these queues has its part, or the exchange that remembers it all of it.
-    Dead(Corpse, RouteSet),
+    Dead {
+        /// The message.
+        corpse: Corpse,
+        /// The queues that are to take it now.
+        routes: RouteSet,
+        /// Those for which it has to wait.
+        closed: Vec<QueueAddr>,
+    },
 }
 
 impl Transfers {
@@ -51,7 +61,7 @@ impl Shard {
     /// Takes a message from a queue here to others. `send` publishes it, and says how many times the hold, or one of its parts, will be told that some
     /// have it.
     pub(super) fn transfer(&mut self, leaving: Leaving, send: impl FnOnce(&mut Shard, Hold) -> usize) {
-        let at = self.transfers.0.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new() });
+        let at = self.transfers.0.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new(), relayed: None });
         let waits = send(self, Hold::own(Own::Transfer, at)); // somebody here may say so at once
         self.transfers.0[at].waits = Some(waits);
         self.end_transfer(at);
@@ -106,15 +116,33 @@ impl Shard {
         if self.transfers.0[at].waits != Some(self.transfers.0[at].heard) {
             return;
         }
-        let Transfer { leaving, refused, .. } = self.transfers.0.remove(at);
-        match leaving {
-            Leaving::Dead(mut corpse, routes) if !refused.is_empty() => {
-                let has_it = |(part, addr): (usize, QueueAddr)| (!refused.contains(&part)).then_some(addr.queue);
-                corpse.taken.extend(routes.into_iter().enumerate().filter_map(has_it));
-                self.bury_later(corpse);
+        let Transfer { leaving, refused, relayed, .. } = self.transfers.0.remove(at);
+        let (mut corpse, routes, closed) = match leaving {
+            Leaving::Due(queue, entry) => return self.let_go(queue, entry),
+            Leaving::Dead { corpse, routes, closed } => (corpse, routes, closed),
+        };
+        let mut awaited: Vec<Awaited> = closed.into_iter().map(Some).collect();
+        for (part, addr) in routes.into_iter().enumerate() {
+            if refused.contains(&part) {
+                awaited.push(Some(addr));
+            } else {
+                corpse.taken.push(addr.queue);
             }
-            Leaving::Due(queue, entry) | Leaving::Dead(Corpse { queue, entry, .. }, _) => self.let_go(queue, entry),
         }
+        match relayed {
+            Some(left) if left.queues.is_empty() => awaited.push(None),
+            Some(left) => {
+                awaited.extend(left.queues.iter().copied().map(Some));
+                corpse.left = Some(left);
+            }
+            None => {}
+        }
+        if awaited.is_empty() { self.buried(corpse) } else { self.bury_later(corpse, awaited) }
+    }
+
+    /// Queues have refused a message that exchanges remember; none: it leads to no queue. (All that it leads to accept it next.)
+    pub(super) fn on_transfer_left(&mut self, at: usize, left: Left) {
+        self.transfers.0[at].relayed = Some(left);
     }
 
     /// One of them has refused it, or this part of it. (It accepts it next.)

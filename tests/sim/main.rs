@@ -20,6 +20,7 @@ mod exact;
 mod flow;
 mod heartbeats;
 mod history;
+mod letters;
 mod levels;
 mod limits;
 mod model;

@@ -12,7 +12,7 @@ use crate::op::{Binding, Name, Op, Place, Publish, Saw, Settle, consumer_name};
 use crate::policies::{Deed, Policies};
 use crate::queues::{is_quorum, is_single_active};
 use crate::routing;
-use letters::Letter;
+use letters::Dead;
 use queue::{Consumer, Message, Queue};
 
 /// The broker.
@@ -32,7 +32,7 @@ pub struct Model {
     /// Milliseconds since the start.
     pub now: u64,
     delayed: delays::Delayed,
-    dead: Vec<Letter>,
+    dead: Dead,
 }
 
 /// A channel.

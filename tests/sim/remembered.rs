@@ -146,7 +146,8 @@ fn frame(method: &str, names: &[(&str, &str)], arguments: &[(&str, Value)]) -> V
     wire::method_frame(1, &Method::new(method, &fields).expect("the list knows the method"))
 }
 
-fn ask(cluster: &mut Cluster, client: Conn, method: &str, names: &[(&str, &str)], arguments: &[(&str, Value)]) {
+/// Asks for something by a method, and sees that it is done.
+pub fn ask(cluster: &mut Cluster, client: Conn, method: &str, names: &[(&str, &str)], arguments: &[(&str, Value)]) {
     cluster.write(client, &frame(method, names, arguments));
     cluster.settle();
     let seen = read_all(cluster, client);

@@ -1,20 +1,41 @@
 //! Dead letters that their queue keeps until others have them: what finds no queue, or is refused by one, tries again every second.
+//! Those that a queue refuses wait for it in a row: its first one tries, and those behind go at once when it is taken. What comes to such a queue
+//! waits behind them.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{Held, Message, Model};
 use crate::op::{LETTER, Name, Publish};
 use crate::queues::{BURYING, LETTERS};
 
+/// Messages that died and are not where they are to be.
+#[derive(Default)]
+pub struct Dead {
+    letters: BTreeMap<u64, Letter>,
+    died: u64,
+    /// By the incarnation of the queue for which they wait.
+    rows: BTreeMap<u64, Row>,
+}
+
 /// A message that died.
-#[derive(Clone)]
-pub struct Letter {
+struct Letter {
     incarnation: u64,
     message: Message,
     /// A client has rejected it: then it may come back to where it died.
     is_rejected: bool,
     /// Who has it already: queues, and exchanges that delay it.
     taken: Vec<Name>,
-    /// When it tries again.
+    /// The queues for which it waits.
+    awaited: Vec<u64>,
+    /// When it tries again, if it does not wait for a queue.
+    due: Option<u64>,
+}
+
+/// Those that wait for a queue, and others that did.
+struct Row {
+    /// When the first one tries again.
     due: u64,
+    letters: VecDeque<u64>,
 }
 
 impl Model {
@@ -26,27 +47,54 @@ impl Model {
         }
         message.counts.acquired += u32::from(is_rejected);
         message.counts.delivered += u32::from(is_rejected);
-        self.dead.push(Letter { incarnation, message, is_rejected, taken: Vec::new(), due: self.now });
+        let letter = Letter { incarnation, message, is_rejected, taken: Vec::new(), awaited: Vec::new(), due: Some(self.now) };
+        self.dead.letters.insert(self.dead.died, letter);
+        self.dead.died += 1;
     }
 
     /// Those that are due go where they can.
     pub(super) fn bury(&mut self) {
-        let (due, later) = std::mem::take(&mut self.dead).into_iter().partition(|letter| letter.due <= self.now);
-        self.dead = later;
-        Vec::into_iter(due).for_each(|letter| self.bury_one(letter));
+        let now = self.now;
+        let letters = self.dead.letters.iter().filter(|(_, letter)| letter.due.is_some_and(|due| due <= now));
+        let letters: Vec<u64> = letters.map(|(number, _)| *number).collect();
+        letters.into_iter().for_each(|number| _ = self.bury_one(number, None));
+        let rows = self.dead.rows.iter().filter(|(_, row)| row.due <= now);
+        let rows: Vec<u64> = rows.map(|(queue, _)| *queue).collect();
+        rows.into_iter().for_each(|queue| self.bury_row(queue));
     }
 
     /// When the next one is due.
     pub(super) fn next_burial(&self) -> Option<u64> {
-        self.dead.iter().map(|letter| letter.due).min()
+        let letters = self.dead.letters.values().filter_map(|letter| letter.due);
+        letters.chain(self.dead.rows.values().map(|row| row.due)).min()
     }
 
     /// Those of a queue that is deleted are gone.
     pub(super) fn forget_dead(&mut self, incarnation: u64) {
-        self.dead.retain(|letter| letter.incarnation != incarnation);
+        self.dead.letters.retain(|_, letter| letter.incarnation != incarnation);
     }
 
-    fn bury_one(&mut self, mut letter: Letter) {
+    /// Those that wait for a queue try, until it refuses one.
+    fn bury_row(&mut self, queue: u64) {
+        while let Some(number) = self.dead.rows[&queue].letters.front().copied() {
+            let waits = self.dead.letters.get(&number).is_some_and(|letter| letter.awaited.contains(&queue));
+            if waits && self.bury_one(number, Some(queue)) {
+                self.row(queue).due = self.now + AGAIN_MS;
+                return;
+            }
+            self.row(queue).letters.pop_front();
+        }
+        self.dead.rows.remove(&queue);
+    }
+
+    fn row(&mut self, queue: u64) -> &mut Row {
+        let due = self.now + AGAIN_MS;
+        self.dead.rows.entry(queue).or_insert_with(|| Row { due, letters: VecDeque::new() })
+    }
+
+    /// One goes where it can. Whether it still waits for the queue that it has `tried`.
+    fn bury_one(&mut self, number: u64, tried: Option<u64>) -> bool {
+        let mut letter = self.dead.letters.remove(&number).expect("it waits");
         let died = &letter.message.publish;
         let publish = Publish { id: died.id | LETTER, exchange: LETTERS, mandatory: false, ..died.clone() };
         let (mut names, mut waits) = self.routes(&publish);
@@ -56,12 +104,26 @@ impl Model {
         waits.retain(|name| !letter.taken.contains(name));
         let arriving = Message { redelivered: true, written: letter.message.shown(), ..Message::new(&publish) };
         waits.iter().for_each(|exchange| self.delayed.add(self.now, exchange, &arriving));
-        let (taken, refused): (Vec<Name>, Vec<Name>) = names.into_iter().partition(|name| self.enqueue(name, arriving.clone()));
-        if finds_nobody || !refused.is_empty() {
-            letter.taken.extend(taken.into_iter().chain(waits));
-            letter.due = self.now + AGAIN_MS;
-            self.dead.push(letter);
+        letter.taken.extend(waits);
+        let others = std::mem::take(&mut letter.awaited);
+        for name in names {
+            let queue = self.queues[name].incarnation;
+            let is_open = tried == Some(queue) || !self.dead.rows.contains_key(&queue);
+            if is_open && self.enqueue(name, arriving.clone()) {
+                letter.taken.push(name);
+                continue;
+            }
+            letter.awaited.push(queue);
+            if tried != Some(queue) && !others.contains(&queue) {
+                self.row(queue).letters.push_back(number);
+            }
         }
+        let is_refused = tried.is_some_and(|queue| letter.awaited.contains(&queue));
+        letter.due = finds_nobody.then_some(self.now + AGAIN_MS);
+        if finds_nobody || !letter.awaited.is_empty() {
+            self.dead.letters.insert(number, letter);
+        }
+        is_refused
     }
 }
 
