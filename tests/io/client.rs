@@ -123,15 +123,26 @@ impl Client {
         self.events.pop_front()
     }
 
+    /// The next event that is not about an alarm: while the disk is full, who declares is told so until the answer.
+    fn next_answer(&mut self) -> Option<Event> {
+        loop {
+            match self.next() {
+                Some(Event::Method(got, _)) if matches!(&*got.name, "connection.blocked" | "connection.unblocked") => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Declares a queue. False: it is another connection's; then the channel is opened anew.
     pub fn declares(&mut self, fields: &[(&str, Value)]) -> bool {
         self.call(1, "queue.declare", fields);
-        match self.next() {
+        match self.next_answer() {
             Some(Event::Method(got, _)) if got.name == "queue.declare-ok" => true,
             Some(Event::Method(got, _)) if got.name == "channel.close" => {
                 self.call(1, "channel.close-ok", &[]);
                 self.call(1, "channel.open", &[]);
-                self.expect("channel.open-ok");
+                let opened = self.next_answer();
+                assert!(matches!(&opened, Some(Event::Method(got, _)) if got.name == "channel.open-ok"), "not {opened:?}");
                 false
             }
             other => panic!("no answer to queue.declare but {other:?}"),
