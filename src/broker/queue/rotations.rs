@@ -102,6 +102,9 @@ impl Rotations {
     /// Where the priority's rank is, or else belongs.
     #[inline]
     fn find(&self, priority: i32) -> Result<usize, usize> {
+        if self.ranks.first().is_some_and(|rank| rank.priority == priority) {
+            return Ok(0); // nearly all consumers have the same
+        }
         self.ranks.binary_search_by(|rank| priority.cmp(&rank.priority))
     }
 
