@@ -2,6 +2,7 @@
 //!
 //! Whoever is read says by the receive that the peer is gone. A publisher that an alarm blocks is not read, perhaps for hours, and its end stands
 //! behind what it has sent. The kernel tells nevertheless when it has arrived, by a poll: of both kinds, in good order (RDHUP) and a reset.
+//! An orderly end behind more than the receive window holds does not arrive; then the next heartbeat finds the peer gone, by a reset.
 
 use std::os::fd::RawFd;
 
