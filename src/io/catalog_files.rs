@@ -5,6 +5,7 @@
 //! one is damaged, cut short, gone, or torn by a crash        say so, and write both anew from what they hold together
 //! neither has what stood somewhere, or both are gone         refuse, and leave everything as it is; with --accept-log-loss go on with the rest
 //! version 2: one file                                        the same with one copy; write it anew as two
+//! version 3: logs may be without lists of their segments     write it anew once they have them
 //! ```
 //!
 //! What is written anew is a new generation, complete before the old one goes: a crash leaves one or the other. Files whose damage was accepted are
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use super::StartError;
 use super::disk_worker::{catalog_paths, write_whole};
+use super::log_files::Known;
 use super::storage::{ACCEPT, list, remove, set_aside, sign_of_use, unusable};
 use crate::broker::catalog::{Catalog, Saved};
 use crate::store::catalog_log::{self, CatalogLog, CatalogOp, Fault};
@@ -26,7 +28,7 @@ pub struct FoundCatalog {
     pub records: Vec<Saved>,
     /// The log behind them.
     pub log: CatalogLog,
-    /// The files are of version 2, or there are none.
+    /// The files are of a version that has no lists of segments, or there are none.
     pub is_unlisted: bool,
     /// They are to be written anew.
     is_faulty: bool,
@@ -51,9 +53,8 @@ pub fn read(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartErr
     let Some(copies) = newest(data_dir)? else { return begin(data_dir, accept_loss) };
     let Copies { generation, has_older, ref files } = copies;
     let bytes = |copy: usize| files.get(copy).and_then(|(_, bytes)| bytes.as_deref());
-    let is_unlisted = files.len() == 1;
     let read = match bytes(0) {
-        Some(only) if is_unlisted => catalog_log::read_one(only, generation),
+        Some(only) if files.len() == 1 => catalog_log::read_one(only, generation),
         _ => catalog_log::read([bytes(0), bytes(1)], generation),
     };
     for ((path, bytes), fault) in files.iter().zip(read.faults) {
@@ -74,7 +75,7 @@ pub fn read(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartErr
         None if read.lost.is_empty() => return Err(StartError(format!("{names}: written by a newer version; start that one"))),
         _ => Saved::read_rest(read.payloads.iter().copied(), is_headless),
     };
-    let is_damaged = !read.lost.is_empty();
+    let (is_damaged, is_unlisted) = (!read.lost.is_empty(), !read.is_listed);
     let is_torn = read.faults.iter().any(Option::is_some) || files.iter().any(|(_, bytes)| bytes.is_none());
     let log = CatalogLog::new(generation, read.size, read.next_write);
     Ok(FoundCatalog { records, log, is_unlisted, is_faulty: is_damaged || is_torn || is_unlisted, is_damaged })
@@ -109,27 +110,39 @@ fn begin(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartError>
     Ok(FoundCatalog { records, log: CatalogLog::new(0, 0, 0), is_unlisted: true, is_faulty: false, is_damaged: false })
 }
 
-/// Reads the catalog, has it in two whole copies, and deletes what is older.
-///
-/// # Errors
-/// The same, or it cannot be written.
-pub fn find(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartError> {
-    let mut found = read(data_dir, accept_loss)?;
-    let drafts = list(data_dir, |name| (name.starts_with(NAME) && name.ends_with(".new")).then_some(0))?;
-    drafts.iter().try_for_each(|(_, draft)| remove(draft))?;
-    let old = files(data_dir)?;
-    if found.is_faulty {
-        let next_number = found.records.iter().map(Saved::next_number).max().unwrap_or(1);
-        put(data_dir, &found.records, next_number, &mut found.log)?;
+impl FoundCatalog {
+    /// What concerns the logs.
+    pub fn known(&self) -> Known {
+        let homes = Catalog::restored(&self.records).queues().filter(|queue| queue.number > 0).map(|queue| queue.addr.home).collect();
+        Known { next_number: self.next_number(), is_unlisted: self.is_unlisted, homes }
     }
-    for (generation, path) in &old {
-        match old.last().is_some_and(|(newest, _)| generation == newest) {
-            true if found.is_damaged => set_aside(path)?,
-            true if !found.is_faulty => {}
-            _ => remove(path)?,
+
+    fn next_number(&self) -> u64 {
+        self.records.iter().map(Saved::next_number).max().unwrap_or(1)
+    }
+
+    /// Has the catalog in two whole copies, and deletes what is older.
+    ///
+    /// # Errors
+    /// One sentence: it cannot be written.
+    pub fn mend(&mut self, data_dir: &Path) -> Result<(), StartError> {
+        let found = self;
+        let drafts = list(data_dir, |name| (name.starts_with(NAME) && name.ends_with(".new")).then_some(0))?;
+        drafts.iter().try_for_each(|(_, draft)| remove(draft))?;
+        let old = files(data_dir)?;
+        if found.is_faulty {
+            let next_number = found.next_number();
+            put(data_dir, &found.records, next_number, &mut found.log)?;
         }
+        for (generation, path) in &old {
+            match old.last().is_some_and(|(newest, _)| generation == newest) {
+                true if found.is_damaged => set_aside(path)?,
+                true if !found.is_faulty => {}
+                _ => remove(path)?,
+            }
+        }
+        Ok(())
     }
-    Ok(found)
 }
 
 /// Writes records as new files, in one piece, and deletes the old ones.

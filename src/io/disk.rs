@@ -27,6 +27,7 @@ use super::descriptors;
 use super::disk_worker::{Finished, Job, Worker};
 use super::process;
 use super::ring::Ring;
+use super::segment_files::SegmentFiles;
 use super::token::Token;
 use super::wake::Bell;
 use crate::base::alarms::Alarms;
@@ -103,8 +104,9 @@ impl Disk {
         let (sender, finished) = channel();
         let bell = Arc::new(Bell::new()?);
         let name = |what| format!("ringmq-{what}-{}", shard.0);
-        let worker = Worker::start(name("disk"), directory.clone(), alarms.clone(), sender.clone(), bell.clone())?;
-        let catalog_worker = Worker::start(name("catalog"), data_dir.clone(), alarms.clone(), sender, bell.clone())?;
+        let segments = SegmentFiles::open(&directory, shard)?;
+        let worker = Worker::start(name("disk"), directory.clone(), Some(segments), alarms.clone(), sender.clone(), bell.clone())?;
+        let catalog_worker = Worker::start(name("catalog"), data_dir.clone(), None, alarms.clone(), sender, bell.clone())?;
         let files = Files { directory, mode, open: Map::default(), open_max, rewritten: None };
         let (operations, waiting) = (Slab::new(), VecDeque::new());
         Ok(Disk { files, operations, waiting, retry_at: None, bell, worker, catalog_worker, finished })

@@ -1,9 +1,6 @@
 //! A thread beside a shard for what is slow on files: making segments ready, writing their indexes, putting them in order, deleting
 //! them, and the catalog's log.
 //!
-//! A segment is made of zeros before it is used, because writing where nothing was ever written would cost a commit of the file system's journal for
-//! each write. Deleted ones are used again as they are: what they hold names another segment, and is refused.
-//!
 //! A full disk raises the alarm and is waited for: segments become free as messages are consumed. So are descriptors, if none is left. Any
 //! other failure ends the process. A job that waits is done again from its start, so what cannot be done twice opens all its files first.
 
@@ -20,9 +17,11 @@ use std::time::Duration;
 use super::descriptors;
 use super::disk::segment_path;
 use super::process;
+use super::segment_files::SegmentFiles;
+use super::storage::ACCEPT;
 use super::wake::Bell;
 use crate::base::alarms::{Alarm, Alarms};
-use crate::base::limits::{self, LOG_SEGMENT_SIZE};
+use crate::base::limits;
 use crate::store::catalog_log::CatalogOp;
 use crate::store::compact::{Compacted, Compaction};
 use crate::store::index::{Indexed, Indexing};
@@ -73,8 +72,8 @@ struct Hand {
     waiting: VecDeque<Job>,
     finished: Sender<Finished>,
     bell: Arc<Bell>,
-    /// Files of deleted segments, to be used again.
-    spare: Vec<PathBuf>,
+    /// The segments of the shard's log; the catalog's worker has none.
+    segments: Option<SegmentFiles>,
     /// The open copies of the catalog's log, and their generation.
     catalog: Option<(u32, [File; 2])>,
 }
@@ -84,7 +83,14 @@ impl Worker {
     ///
     /// # Errors
     /// The system has no thread left.
-    pub fn start(name: String, directory: PathBuf, alarms: Arc<Alarms>, finished: Sender<Finished>, bell: Arc<Bell>) -> io::Result<Worker> {
+    pub fn start(
+        name: String,
+        directory: PathBuf,
+        segments: Option<SegmentFiles>,
+        alarms: Arc<Alarms>,
+        finished: Sender<Finished>,
+        bell: Arc<Bell>,
+    ) -> io::Result<Worker> {
         let (sender, jobs) = mpsc::channel();
         let hand = Hand {
             directory,
@@ -95,7 +101,7 @@ impl Worker {
             waiting: VecDeque::new(),
             finished,
             bell,
-            spare: Vec::new(),
+            segments,
             catalog: None,
         };
         thread::Builder::new().name(name).spawn(move || hand.work())?;
@@ -136,10 +142,10 @@ impl Hand {
     /// Does a job, or keeps it for later if the disk is full.
     fn try_to(&mut self, job: Job) {
         let result = match &job {
-            Job::Create(segment) => self.create(*segment).map(|()| Some(Finished::Created(*segment))),
+            Job::Create(segment) => self.segments().create(*segment).map(|()| Some(Finished::Created(*segment))),
             Job::Index(indexing) => write_index(&self.directory, indexing).map(|indexed| Some(Finished::Indexed(indexed))),
             Job::Compact(compaction) => self.compact(compaction).map(Some),
-            Job::Delete(segment) => self.delete(*segment).map(|()| None),
+            Job::Delete(segment) => self.segments().delete(*segment).map(|()| None),
             Job::Catalog(op) => self.write_catalog(op).map(|()| Some(Finished::Catalog)),
         };
         match result {
@@ -165,38 +171,20 @@ impl Hand {
         }
     }
 
-    fn create(&mut self, segment: u32) -> io::Result<()> {
-        let path = segment_path(&self.directory, segment);
-        if let Some(spare) = self.spare.pop() {
-            fs::rename(&spare, &path)?;
-            File::options().write(true).open(&path)?.set_len(LOG_SEGMENT_SIZE as u64)?;
-            return sync_directory(&self.directory);
-        }
-        fill(&path, LOG_SEGMENT_SIZE).inspect_err(|_| drop(fs::remove_file(&path)))?;
-        sync_directory(&self.directory)
+    fn segments(&mut self) -> &mut SegmentFiles {
+        self.segments.as_mut().expect("only a shard's worker is asked for segments")
     }
 
-    fn delete(&mut self, segment: u32) -> io::Result<()> {
-        let path = segment_path(&self.directory, segment);
-        let is_whole = fs::metadata(&path)?.len() >= LOG_SEGMENT_SIZE as u64;
-        if !is_whole || self.spare.len() >= SPARE_MAX {
-            return fs::remove_file(path);
-        }
-        let spare = path.with_extension("spare");
-        fs::rename(path, &spare)?;
-        self.spare.push(spare);
-        Ok(())
-    }
-
-    fn compact(&self, compaction: &Compaction) -> io::Result<Finished> {
+    fn compact(&mut self, compaction: &Compaction) -> io::Result<Finished> {
+        let shard = self.segments().shard();
         let path = segment_path(&self.directory, compaction.segment);
         let old = fs::read(&path)?;
-        match compaction.run(&old) {
+        match compaction.run(&old, shard) {
             Ok((file, compacted)) => write_whole(&path, file.bytes()).map(|()| Finished::Compacted(compacted)),
             Err(damage) => {
                 let what = format!("{}: damaged at byte {}", path.display(), damage.place);
                 if !compaction.accept_loss {
-                    process::fail(&format!("{what}; --accept-log-loss goes on without what is damaged"));
+                    process::fail(&format!("{what}; put the file back from a backup, or start with {ACCEPT} what is damaged"));
                 }
                 log::error!("{what}; the file is left as it is");
                 Ok(Finished::Left)
@@ -280,19 +268,5 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// A file of `len` zeros, on the disk.
-pub fn fill(path: &Path, len: usize) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    let zeros = vec![0; FILL_PIECE];
-    for _ in 0..len.div_ceil(zeros.len()) {
-        file.write_all(&zeros)?;
-    }
-    file.sync_all()
-}
-
-/// Files of deleted segments that are kept.
-const SPARE_MAX: usize = 2;
 /// How often room is looked for on a full disk, or a descriptor.
 const RETRY: Duration = Duration::from_millis(limits::DISK_RETRY_MS);
-/// Bytes of one write of zeros.
-const FILL_PIECE: usize = 1 << 20;

@@ -1,7 +1,7 @@
 //! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
 //!
 //! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`patience`], [`hang_up`], [`memory`], [`spin`], [`listener`]
-//! and [`wake`] are what it works with, [`disk`] and [`disk_worker`] keep the log, [`storage`] and [`catalog_files`] are what a restart finds of it, [`rehome`] moves it
+//! and [`wake`] are what it works with, [`disk`], [`disk_worker`] and [`segment_files`] keep the log, [`storage`], [`catalog_files`] and [`log_files`] are what a restart finds of it, [`rehome`] moves it
 //! between shards, [`descriptors`] shares out what the process may open, [`conf_files`] and [`definitions`] are files that operators write, [`text_file`] reads them, [`fetch`] gets them from elsewhere, and [`token`] is how a
 //! completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few nanoseconds per
 //! operation, and the addresses of a connection can only be asked of a plain one.
@@ -24,6 +24,7 @@ pub mod driver;
 pub mod fetch;
 pub mod hang_up;
 pub mod listener;
+pub mod log_files;
 pub mod logging;
 pub mod memory;
 pub mod monitor;
@@ -34,6 +35,7 @@ pub mod rehome;
 pub mod ring;
 #[cfg(test)]
 mod scratch;
+pub mod segment_files;
 pub mod send;
 pub mod signal;
 pub mod socket;

@@ -16,18 +16,19 @@ use std::path::Path;
 
 use super::StartError;
 use super::disk::{segment_path, shard_directory};
-use super::disk_worker::{fill, sync_directory, write_at, write_index};
-use super::storage::{self, unusable};
+use super::disk_worker::{write_at, write_index};
+use super::segment_files::SegmentFiles;
+use super::storage::{self, ACCEPT, unusable};
 use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::{LevelAddr, ShardId};
-use crate::base::limits::{LOG_READ_SIZE, LOG_SEGMENT_SIZE};
+use crate::base::limits::LOG_READ_SIZE;
 use crate::broker::catalog::{Catalog, Saved};
 use crate::config::Config;
 use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
 use crate::store::format::{level_number, split_number};
-use crate::store::{Op, Opened, Placed, Store};
+use crate::store::{Damage, Op, Opened, Placed, Store};
 
 /// A queue that moves: its numbers before and after, and its new home.
 struct Move {
@@ -45,13 +46,12 @@ struct Copied {
     body: Vec<u8>,
 }
 
-/// Moves the queues of shards that `config` does not have any more. The catalog has given queues numbers below `next_number`.
+/// Moves the queues of shards that are gone: `config` does not have them any more. Theirs are these logs.
 ///
 /// # Errors
 /// One sentence: a file cannot be read or written.
-pub fn rehome(config: &Config, found: &mut Found, next_number: u64) -> Result<(), StartError> {
-    let gone = storage::shard_directories(&config.data_dir)?.into_iter().filter(|shard| shard.0 >= config.shards);
-    let gone: Vec<ShardId> = gone.collect();
+pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -> Result<(), StartError> {
+    remove_leftovers(&config.data_dir)?;
     if gone.is_empty() {
         return Ok(());
     }
@@ -68,10 +68,10 @@ pub fn rehome(config: &Config, found: &mut Found, next_number: u64) -> Result<()
         .collect();
     found.catalog.push(Saved::NextNumber(first + moves.len() as u64));
     storage::write_catalog(&config.data_dir, found)?;
-    for &shard in &gone {
+    let shards: Vec<ShardId> = gone.iter().map(|(shard, _)| *shard).collect();
+    for (shard, mut source) in gone {
         let own: Vec<&Move> = moves.iter().filter(|(home, _)| *home == shard).map(|(_, one)| one).collect();
         log::info!("shard {} is no more: {} queues move", shard.0, own.len());
-        let mut source = storage::find_store(config, shard, next_number)?;
         let mut levels: Map<u64, Vec<u8>> = Map::default();
         source.found().map(split_number).for_each(|(queue, level)| levels.entry(queue).or_default().push(level));
         for one in own {
@@ -83,7 +83,16 @@ pub fn rehome(config: &Config, found: &mut Found, next_number: u64) -> Result<()
     let moves: Map<u64, Move> = moves.into_iter().map(|(_, one)| (one.from, one)).collect();
     rename(found, &moves);
     storage::write_catalog(&config.data_dir, found)?;
-    gone.iter().try_for_each(|&shard| fs::remove_dir_all(shard_directory(&config.data_dir, shard))).map_err(failed)
+    for directory in shards.into_iter().map(|shard| shard_directory(&config.data_dir, shard)) {
+        fs::rename(&directory, directory.with_extension(GONE)).map_err(failed)?; // a part of it would be taken for damage
+    }
+    remove_leftovers(&config.data_dir)
+}
+
+/// Deletes logs that are no more.
+fn remove_leftovers(data_dir: &Path) -> Result<(), StartError> {
+    let leftovers = storage::list(data_dir, |name| name.strip_suffix(GONE).map(|_| 0))?;
+    leftovers.iter().try_for_each(|(_, leftover)| fs::remove_dir_all(leftover).map_err(|error| unusable(leftover, &error)))
 }
 
 /// Copies the messages of a queue's level from the log of a shard that is no more.
@@ -97,7 +106,7 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, level: 
     while left > 0 {
         source.load(from_slot, 0, LOG_READ_SIZE);
         let mut messages: Vec<Copied> = Vec::new();
-        perform(&from, source, |sequence, message| {
+        perform((&from, shard), source, |sequence, message| {
             let (route, properties) = (message.route.wire().to_vec(), message.properties.to_vec());
             messages.push(Copied { sequence, route, properties, stamp: message.stamp, body: message.body.bytes().to_vec() });
         })?;
@@ -107,7 +116,7 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, level: 
         }
         // Damage that is accepted leaves fewer than were counted.
         left = if messages.is_empty() { 0 } else { left.saturating_sub(messages.len() as u64) };
-        perform(&to, target, |_, _| unreachable!("nothing is read here"))?;
+        perform((&to, one.home), target, |_, _| unreachable!("nothing is read here"))?;
     }
     source.leave_queue(from_slot);
     target.leave_queue(to_slot);
@@ -115,14 +124,17 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, level: 
 }
 
 /// Carries out all that a log asks for, at once.
-fn perform(directory: &Path, store: &mut Store, mut take: impl FnMut(u64, &MessageView<'_>)) -> io::Result<()> {
+pub(super) fn perform(
+    (directory, shard): (&Path, ShardId),
+    store: &mut Store,
+    mut take: impl FnMut(u64, &MessageView<'_>),
+) -> io::Result<()> {
     loop {
         store.seal();
         let Some(op) = store.next_op() else { return Ok(()) };
         match op {
             Op::Create(segment) => {
-                fill(&segment_path(directory, segment), LOG_SEGMENT_SIZE)?;
-                sync_directory(directory)?;
+                SegmentFiles::open(directory, shard)?.create(segment)?;
                 store.on_created(segment);
             }
             Op::Write(write) => {
@@ -134,9 +146,13 @@ fn perform(directory: &Path, store: &mut Store, mut take: impl FnMut(u64, &Messa
                 let mut bytes = Aligned::zeroed(len);
                 storage::read_into(&segment_path(directory, segment), place, bytes.blocks_mut())?;
                 let read = store.on_read(reader, &bytes, |sequence, _, message| take(sequence, message));
-                read.map_err(|damage| io::Error::other(format!("segment {} is damaged at byte {}", damage.segment, damage.place)))?;
+                read.map_err(|Damage { segment, place }| {
+                    let path = segment_path(directory, segment);
+                    let what = format!("{} is damaged at byte {place}", path.display());
+                    io::Error::other(format!("{what}; put the file back from a backup, or start with {ACCEPT} what is damaged"))
+                })?;
             }
-            Op::Delete(segment) => fs::remove_file(segment_path(directory, segment))?,
+            Op::Delete(segment) => SegmentFiles::open(directory, shard)?.delete(segment)?,
             Op::Compact(_) => store.on_left(),
         }
     }
@@ -159,3 +175,6 @@ fn rename(found: &mut Found, moves: &Map<u64, Move>) {
         *number = moves.get(&queue).map_or(*number, |one| level_number(one.to, level));
     }
 }
+
+/// What the name of a log's directory ends with once the log is no more.
+const GONE: &str = "gone";

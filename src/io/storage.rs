@@ -3,47 +3,52 @@
 //! ```text
 //! catalog-G.a, .b    two copies of the catalog's log, generation G (see `catalog_files`)
 //! stopped            which messages were delivered and came back, and how often, written when the broker stops in an orderly way
-//! shard-S/           the log of shard S: NNNNNNNNNN.log; *.spare, *.new: leftovers, deleted
+//! shard-S/           the log of shard S: NNNNNNNNNN.log, and their list, segments; *.spare, *.new: leftovers, deleted
 //! *.damaged          what a start with --accept-log-loss went on without: nothing reads it
 //! ```
 //!
 //! What is damaged or missing stops the start, with everything left as it is, and so do messages of queues that the catalog ought to know and does
 //! not: the log has messages of a queue only when the catalog's files have the queue.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
-use super::catalog_files::{self, FoundCatalog};
-use super::disk::{segment_path, shard_directory};
+use super::catalog_files;
+use super::disk::shard_directory;
 use super::disk_worker::{sync_directory, write_whole};
+use super::log_files::{FoundLog, find_log};
 use super::rehome::rehome;
 use crate::base::ids::ShardId;
-use crate::broker::catalog::Saved;
 use crate::config::Config;
 use crate::shard::{Found, Shard, Stop};
 use crate::store::Store;
 use crate::store::format::{self, COUNTED, HEADER, Kind, SETTLED};
-use crate::store::recover::{Recovered, recover};
 
-/// Reads what there is for the shards of `config`.
+/// Reads what there is for the shards of `config`. Nothing is changed before all of it is known to be as it should be, unless loss is accepted.
 ///
 /// # Errors
 /// One sentence: a file cannot be read, is damaged, or is missing.
 pub fn find(config: &Config) -> Result<Found, StartError> {
-    let FoundCatalog { records: catalog, log: catalog_log, .. } = catalog_files::find(&config.data_dir, config.accept_log_loss)?;
-    let next_number = catalog.iter().map(Saved::next_number).max().unwrap_or(1);
-    let stores: Result<Vec<Store>, StartError> = std::thread::scope(|scope| {
-        let find = |shard| scope.spawn(move || find_store(config, ShardId(shard), next_number));
-        let threads: Vec<_> = (0..config.shards).map(find).collect();
+    let mut catalog = catalog_files::read(&config.data_dir, config.accept_log_loss)?;
+    let known = catalog.known();
+    let mut shards: BTreeSet<ShardId> = (0..config.shards).map(ShardId).chain(known.homes.iter().copied()).collect();
+    shards.extend(shard_directories(&config.data_dir)?);
+    let logs: Result<Vec<FoundLog<'_>>, StartError> = std::thread::scope(|scope| {
+        let known = &known;
+        let find = |shard| scope.spawn(move || find_log(config, shard, known));
+        let threads: Vec<_> = shards.iter().copied().map(find).collect();
         threads.into_iter().map(|thread| thread.join().expect("a panic ends the process")).collect()
     });
-    let stores = stores?;
+    let mut stores = logs?.into_iter().map(FoundLog::take_up).collect::<Result<Vec<Store>, _>>()?;
+    catalog.mend(&config.data_dir)?;
+    let gone: Vec<(ShardId, Store)> = shards.into_iter().skip(config.shards.into()).zip(stores.split_off(config.shards.into())).collect();
     let stopped = find_stop(&config.data_dir)?;
-    let mut found = Found { catalog, catalog_log, stores, stopped };
-    rehome(config, &mut found, next_number)?;
+    let mut found = Found { catalog: catalog.records, catalog_log: catalog.log, stores, stopped };
+    rehome(config, &mut found, gone)?;
     Ok(found)
 }
 
@@ -103,45 +108,6 @@ pub fn write_catalog(data_dir: &Path, found: &mut Found) -> Result<(), StartErro
     catalog_files::write(data_dir, &found.catalog, next_number, &mut found.catalog_log)
 }
 
-/// A shard's log. The catalog has given queues numbers below `next_number`.
-///
-/// # Errors
-/// One sentence: a file cannot be read, is damaged, or has messages of queues that the catalog has lost.
-pub fn find_store(config: &Config, shard: ShardId, next_number: u64) -> Result<Store, StartError> {
-    let directory = shard_directory(&config.data_dir, shard);
-    fs::create_dir_all(&directory).map_err(|error| unusable(&directory, &error))?;
-    for (_, leftover) in list(&directory, |name| (name.ends_with(".spare") || name.ends_with(".new")).then_some(0))? {
-        remove(&leftover)?;
-    }
-    let paths = list(&directory, segment_number)?;
-    let mut files = Vec::new();
-    for (number, path) in &paths {
-        files.push((*number, fs::metadata(path).map_err(|error| unusable(path, &error))?.len()));
-    }
-    let mut read = |segment, place, len| read_part(&segment_path(&directory, segment), place, len);
-    let Recovered { store, empty, torn, damaged } = recover(&files, config.accept_log_loss, &mut read).map_err(|trouble| {
-        let path = segment_path(&directory, trouble.segment());
-        StartError(format!("{}: {trouble}; put the file back from a backup, or start with {ACCEPT} what is damaged", path.display()))
-    })?;
-    empty.iter().try_for_each(|&segment| remove(&segment_path(&directory, segment)))?;
-    for (segment, place) in torn {
-        let path = segment_path(&directory, segment);
-        log::info!("{}: the tail of a write that a crash tore is cut off at byte {place}", path.display());
-    }
-    for (segment, place) in damaged {
-        log::error!("{}: damaged at byte {place}; what was there is lost", segment_path(&directory, segment).display());
-    }
-    for (queue, segment, count) in store.found_from(next_number) {
-        let path = segment_path(&directory, segment);
-        let what = format!("{}: {count} messages of a queue (number {queue}) that the catalog has lost", path.display());
-        if !config.accept_log_loss {
-            return Err(StartError(format!("{what}; put the catalog's files back from a backup, or start with {ACCEPT} these messages")));
-        }
-        log::error!("{what} are lost");
-    }
-    Ok(store)
-}
-
 /// What shows that a broker has used a directory.
 ///
 /// # Errors
@@ -152,22 +118,30 @@ pub fn sign_of_use(data_dir: &Path) -> Result<Option<PathBuf>, StartError> {
         return Ok(Some(node_id));
     }
     for shard in shard_directories(data_dir)? {
-        if let Some((_, log)) = list(&shard_directory(data_dir, shard), segment_number)?.into_iter().next() {
+        let segment = |name: &str| name.strip_suffix(".log")?.parse().ok();
+        if let Some((_, log)) = list(&shard_directory(data_dir, shard), segment)?.into_iter().next() {
             return Ok(Some(log));
         }
     }
     Ok(None)
 }
 
-fn segment_number(name: &str) -> Option<u32> {
-    name.strip_suffix(".log")?.parse().ok()
+/// Has a damaged file out of the way, but keeps it.
+///
+/// # Errors
+/// One sentence: it cannot be renamed.
+pub fn set_aside(path: &Path) -> Result<(), StartError> {
+    fs::rename(path, aside(path)).map_err(|error| unusable(path, &error))
 }
 
-/// Has a damaged file out of the way, but keeps it.
-pub fn set_aside(path: &Path) -> Result<(), StartError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".damaged");
-    fs::rename(path, aside).map_err(|error| unusable(path, &error))
+/// The name under which a damaged file is kept: one that nothing has yet.
+pub fn aside(path: &Path) -> PathBuf {
+    let name = |count: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if count > 1 { format!(".{count}.damaged") } else { ".damaged".into() });
+        PathBuf::from(name)
+    };
+    (1..).map(name).find(|aside| !aside.exists()).expect("a directory has fewer files")
 }
 
 /// What in a directory `parse` knows, in order.
@@ -194,7 +168,11 @@ pub fn shard_directories(data_dir: &Path) -> Result<Vec<ShardId>, StartError> {
     Ok(shards.into_iter().map(|(shard, _)| ShardId(shard as u16)).collect())
 }
 
-fn read_part(path: &Path, place: u64, len: usize) -> io::Result<Vec<u8>> {
+/// So many bytes from a place in a file, fewer at its end.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_part(path: &Path, place: u64, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     let count = read_into(path, place, &mut bytes)?;
     bytes.truncate(count);

@@ -257,7 +257,8 @@ impl Shard {
             Err(damage) => {
                 let Damage { segment, place } = damage;
                 let text = format!(
-                    "the log of shard {} is damaged in segment {segment} at byte {place}; --accept-log-loss goes on without it",
+                    "the log file shard-{}/{segment:010}.log is damaged at byte {place}; put it back from a backup, or start with \
+                     --accept-log-loss, which goes on without what is damaged",
                     self.id.0
                 );
                 self.deeds.push_back(Deed::Fail(text));
@@ -355,7 +356,7 @@ impl Shard {
 
     /// Whether somebody waits for the disk, or nobody has for some time. (Until then, what comes shares the write.)
     fn should_write(&mut self) -> bool {
-        let is_urgent = !self.log_waits.is_empty() || self.stopping || self.store.is_pressing() || !self.store.is_dirty();
+        let is_urgent = !self.log_waits.is_empty() || self.stopping || self.store.is_pressing() || !self.store.wants_write();
         is_urgent || !self.store.is_writing() && *self.log_due.get_or_insert(self.now + LOG_LAZY_MS) <= self.now
     }
 

@@ -14,7 +14,7 @@
 //! name and is renamed) is over, and both copies were whole until there. Anything else is damage. A file is never begun by a crash: a broker is
 //! founded by one, before it has a name.
 
-use super::format::{self, HEADER, Kind, LAST};
+use super::format::{self, HEADER, Kind, LAST, LISTED};
 
 /// The log of the catalog, on shard 0.
 pub struct CatalogLog {
@@ -97,7 +97,7 @@ impl CatalogLog {
             return None;
         }
         let mut bytes = std::mem::take(&mut self.staged);
-        format::seal(&mut bytes[self.last_at..], self.generation, Kind::Catalog, LAST, self.write);
+        format::seal(&mut bytes[self.last_at..], self.generation, Kind::Catalog, LAST | LISTED, self.write);
         (self.writing, self.write) = (Some(self.made), self.write.wrapping_add(1));
         self.size += bytes.len() as u64;
         Some(CatalogOp::Append(self.generation, bytes))
@@ -122,6 +122,8 @@ pub struct Read<'a> {
     pub size: u64,
     /// The number of the next write.
     pub next_write: u16,
+    /// The files are of a version that lists the segments of logs.
+    pub is_listed: bool,
 }
 
 /// Where a copy is not as it should be.
@@ -138,6 +140,7 @@ pub struct Fault {
 struct Entry<'a> {
     write: u16,
     is_last: bool,
+    is_listed: bool,
     payload: &'a [u8],
 }
 
@@ -167,6 +170,7 @@ impl<'a> Reading<'a> {
                 read.payloads.push(entry.payload);
                 self.at += HEADER + entry.payload.len();
                 self.is_begun |= entry.is_last;
+                read.is_listed |= entry.is_listed;
                 self.before = Some(entry);
                 continue;
             }
@@ -236,10 +240,11 @@ impl<'a> Reading<'a> {
 
 fn open(copy: &[u8], at: usize, generation: u32) -> Option<Entry<'_>> {
     let record = format::open(copy.get(at..)?, generation).filter(|record| record.kind == Kind::Catalog)?;
-    Some(Entry { write: record.extra, is_last: record.flags & LAST != 0, payload: record.payload })
+    let (is_last, is_listed) = (record.flags & LAST != 0, record.flags & LISTED != 0);
+    Some(Entry { write: record.extra, is_last, is_listed, payload: record.payload })
 }
 
-/// Reads a file of version 2: one copy, whose writes are not numbered. What does not check at its end is a torn tail.
+/// Reads a file of version 2: one copy, whose writes are not numbered. What does not check at its end is a torn tail. It lists no segments.
 pub fn read_one(bytes: &[u8], generation: u32) -> Read<'_> {
     let (mut read, mut at) = (Read::default(), 0);
     while at < bytes.len() || read.payloads.is_empty() {
@@ -275,7 +280,7 @@ fn put(bytes: &mut Vec<u8>, (generation, write): (u32, u16), flags: u8, payload:
     let begin = bytes.len();
     bytes.resize(begin + HEADER, 0);
     bytes.extend_from_slice(payload);
-    format::seal(&mut bytes[begin..], generation, Kind::Catalog, flags, write);
+    format::seal(&mut bytes[begin..], generation, Kind::Catalog, flags | LISTED, write);
 }
 
 /// A file smaller than this is left alone, bytes.

@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 
-use super::format::{self, BATCH, Kind, Messages, RETURNED, Range, Returned, SETTLED, TRANSIENT};
+use super::format::{self, BATCH, Head, Kind, Messages, RETURNED, Range, Returned, SETTLED, TRANSIENT};
 use super::index::{self, Index, Section, Words};
 use super::loader::Damage;
 use super::{Op, Store, scan};
@@ -129,19 +129,18 @@ impl Store {
 }
 
 impl Compaction {
-    /// Makes the new content of the segment's file from the old one.
+    /// Makes the new content of the segment's file, which is one of this shard, from the old one.
     ///
     /// # Errors
     /// The old one is damaged.
-    pub fn run(&self, old: &[u8]) -> Result<(Aligned, Compacted), Damage> {
+    pub fn run(&self, old: &[u8], shard: u16) -> Result<(Aligned, Compacted), Damage> {
         let segment = self.segment;
         let damage = |place| Damage { segment, place };
         let trailer = old.len().checked_sub(format::TRAILER).ok_or(damage(0))?;
         let place = index::read_trailer(&old[trailer..], segment).ok_or(damage(trailer as u64))?;
         let tail = old.get(place as usize..).and_then(|bytes| index::read_tail(bytes, segment, place));
         let sealed = tail.ok_or(damage(place))?;
-        let mut file = Aligned::default();
-        file.extend(BATCH).fill(0);
+        let mut file = begin(Head { shard, first_batch: scan::first_number(old, segment) }, segment);
         let mut index = Index::default();
         let mut bytes: Map<u64, u64> = Map::default();
         let mut words: Vec<Range> = Vec::new();
@@ -156,7 +155,7 @@ impl Compaction {
         self.say_again(words, &mut file, &mut index);
         self.count_again(&mut file, &mut index);
         file.pad();
-        format::write_batch(file.blocks_mut(), segment, sealed.batch);
+        format::write_batch(&mut file.blocks_mut()[BLOCK..], segment, sealed.batch);
         let (place, tail, sections) = index.seal(segment, file.len() as u32, sealed.batch, 0);
         debug_assert_eq!(place, file.len() as u64);
         file.extend(tail.len()).copy_from_slice(tail.bytes());
@@ -219,6 +218,32 @@ impl Compaction {
     fn needs(&self, range: Range) -> bool {
         meets(&self.needed, range)
     }
+}
+
+/// Writes what is whole in a damaged segment of this shard as a new one, if there is anything. The next segment, if it is there, begins with batch
+/// `next_batch`.
+pub fn salvage(damaged: &[u8], segment: u32, shard: u16, next_batch: Option<u64>) -> Option<Aligned> {
+    let mut file = begin(Head { shard, first_batch: scan::first_number(damaged, segment) }, segment);
+    let mut index = Index::default();
+    let (_, last) = scan::for_each_whole_record(damaged, segment, |bytes, record| {
+        let at = file.len() as u32;
+        file.extend(bytes.len()).copy_from_slice(bytes);
+        index.take(at, record);
+    })?;
+    let batch = next_batch.map_or(last, |next| next - 1);
+    file.pad();
+    format::write_batch(&mut file.blocks_mut()[BLOCK..], segment, batch);
+    let (_, tail, _) = index.seal(segment, file.len() as u32, batch, 0);
+    file.extend(tail.len()).copy_from_slice(tail.bytes());
+    Some(file)
+}
+
+/// A file of one batch begins.
+fn begin(head: Head, segment: u32) -> Aligned {
+    let mut file = Aligned::default();
+    file.extend(BLOCK).copy_from_slice(&head.block(segment));
+    file.extend(BATCH).fill(0);
+    file
 }
 
 /// Whether some of the messages of a range are in those ranges, which are in order.

@@ -1,10 +1,12 @@
-//! The log's file format, version 3. All numbers are little-endian.
+//! The log's file format, version 4. All numbers are little-endian.
 //!
 //! ```text
-//! segment   [batch][batch][batch]…  …zeros…  [index][trailer]   files shard-S/NNNNNNNNNN.log, in the order of their numbers
+//! segment   [head block][batch][batch][batch]…  …zeros…  [index][trailer]   files shard-S/NNNNNNNNNN.log, in the order of their numbers
+//! head      [head record][zeros to the end of the block]
 //! batch     [batch record][record][record]…[zeros to the end of the block]      one write; begins at a block of 4,096 bytes
 //! record    0          4          8              12       13        14          16
 //!           [crc u32]  [len u32]  [segment u32]  [kind]   [flags]   [extra u16] [payload]
+//! list      [list record]                                             file shard-S/segments: the segments that must be there
 //! catalog   [record][record]…                                         files catalog-G.a and catalog-G.b: two copies (see `catalog_log`)
 //! ```
 //!
@@ -21,13 +23,14 @@
 //! 4 index      what the segment holds (see `index`)
 //! 5 trailer    [place of the index u64]                  the last TRAILER bytes of a sealed segment's file
 //! 6 catalog    a change of the catalog, in the catalog's own files (`segment` is their generation); `extra` counts the writes of the file from 0,
-//!              flag 1: the last record of its write
+//!              flag 1: the last record of its write; flag 2: logs have lists of their segments
 //! 7 counts     n × [queue u64][sequence u64][acquired u32][delivered u32]      how often messages came back: what an orderly stop notes, beside
 //!              them a record of kind 3 for those that were delivered
 //! 8 returns    n × [queue u64][first u64][last u64][acquired u32][delivered u32]      how often each of these messages has come back by the time of
 //!              the next start, if it is not settled before; what a later record says of a message takes the place of what an earlier one said
-//! 16 head      [shard u32][first batch u64]              whose segment a file is: kept for the first block of segments, nothing writes it yet
-//! 17 list      n × [segment u32]                         the segments that must be there: kept for a file of its own, nothing writes it yet
+//! 16 head      [shard u32][first batch u64]              whose segment it is; once it was compacted, the first batch that its only one stands for
+//!                                                        (all ones: unknown), else 0
+//! 17 list      n × [segment u32]                         in order; `segment` is the number of the shard
 //! ```
 //!
 //! **Torn tail.** A batch is written when the one before is on the disk. So what does not check can only be in the last batch: there it is the
@@ -35,11 +38,21 @@
 //! follows in the segment, it is damage. The last batch of a segment was whole before the next segment was begun: if that one does not go on with the
 //! next number, what does not check before it is damage; if it does, it is the index that a crash tore.
 //!
-//! **What is not noticed**: damage in the very last batch, which looks like a torn tail; and a segment's file that is missing or empty, or holds
-//! another segment, because nothing says which segments there must be. Batches are numbered without gaps across segments.
+//! **The mark.** When nothing comes behind a batch that has messages, an empty batch follows it after a moment ([`LOG_LAZY_MS`]), once. So damage in
+//! the last messages has a valid batch behind it, unless the broker was killed within that moment.
 //!
-//! **Version 2** had one copy of the catalog, `catalog-G`; its batches differ in nothing but the version. Its directories are taken up, and its
-//! segments stay as they are until they are compacted.
+//! **Which segments there must be** says the list, and each one's head says whose it is. The list is written anew when a segment is made and when one is
+//! deleted, so twice for each segment and never for a message (see `io::segment_files`). Batches are numbered without gaps across segments, and a
+//! segment is made when the one before has a batch on the disk, so one that is empty before another one is damaged.
+//!
+//! **What is not noticed**: that the last segment that holds something was overwritten from the end of one of its batches to the end of the file, which
+//! looks as if nothing was ever written there, or torn.
+//!
+//! **Older versions.** Version 3 had no heads, lists and marks; its catalog's records have no flag 2. Version 2 had one copy of the catalog,
+//! `catalog-G`, too. Their batches differ in nothing but the version. Their directories are taken up: what is there is listed then, if each segment
+//! begins with a batch of its own number. Their segments stay as they are until they are compacted.
+//!
+//! [`LOG_LAZY_MS`]: crate::base::limits::LOG_LAZY_MS
 //!
 //! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
 //! either while the log knows of them. So the order of records does not matter for what is settled. Messages of a queue are written when the
@@ -52,7 +65,7 @@ use crate::base::aligned::BLOCK;
 use crate::message::{Body, Content, MessageView, Route, head_len, read_head, write_head};
 
 /// The version of the format; heads and batches carry it as `extra`.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Bytes of a record without its payload.
 pub const HEADER: usize = 16;
 /// Bytes of a batch record.
@@ -87,6 +100,8 @@ pub enum Kind {
 pub const TRANSIENT: u8 = 1;
 /// The record is the last one of its write.
 pub const LAST: u8 = 1;
+/// The record of the catalog was written by a version that lists the segments of logs.
+pub const LISTED: u8 = 2;
 
 /// A record whose checksum is right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,17 +168,20 @@ fn kind(byte: u8) -> Option<Kind> {
 
 /// What a batch record says: the batch's number and its length in bytes.
 pub fn read_batch(record: Record<'_>) -> Option<(u64, u32)> {
-    let is_known = (VERSION_BEFORE..=VERSION).contains(&record.extra);
+    let is_known = (OLDEST..=VERSION).contains(&record.extra);
     let is_batch = record.kind == Kind::Batch && is_known && record.payload.len() == BATCH - HEADER;
     is_batch.then(|| (u64_at(record.payload, 0), u32_at(record.payload, 8)))
 }
+
+/// A segment that was compacted does not know any more with which batch it began.
+pub const UNKNOWN: u64 = u64::MAX;
 
 /// Whose segment a file is, as its head says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
     /// The number of the shard.
     pub shard: u16,
-    /// The first batch that its only one stands for, if the segment was compacted; else 0.
+    /// The first batch that its only one stands for, or [`UNKNOWN`], if the segment was compacted; else 0.
     pub first_batch: u64,
 }
 
@@ -376,8 +394,8 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
 
 /// Where the level stands in a number.
 const LEVEL_AT: u32 = 48;
-/// The version before, which is read, too.
-const VERSION_BEFORE: u16 = 2;
+/// The oldest version that is read, too.
+const OLDEST: u16 = 2;
 /// Bytes of a head record.
 const HEAD: usize = HEADER + 12;
 /// In the numbers of queues that do not survive a restart.

@@ -12,8 +12,8 @@ use super::format::{self, Messages};
 use super::index::{self, Entry};
 use super::queue_log::{Cursor, QueueLog};
 use super::returns::Counts;
-use super::{Op, Store, around, part};
-use crate::base::aligned::Aligned;
+use super::{Op, Store};
+use crate::base::aligned::{Aligned, BLOCK};
 use crate::base::ascending::Ascending;
 use crate::base::ids::LevelAddr;
 use crate::base::limits::LOG_READ_GAP;
@@ -259,4 +259,17 @@ impl Cursor {
         }
         (from, (to - from) as usize, count)
     }
+}
+
+/// A place or a length, in whole blocks around it.
+fn around(place: u64, len: usize) -> (u64, usize, usize) {
+    let block = BLOCK as u64;
+    let from = place / block * block;
+    let before = (place - from) as usize;
+    (from, before, (before + len).next_multiple_of(block as usize))
+}
+
+/// The bytes of a read that begin `before` bytes behind its front, if it has brought so many.
+fn part(bytes: &Aligned, before: usize, len: usize) -> Option<&[u8]> {
+    bytes.bytes().get(before..before + len)
 }

@@ -29,7 +29,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use slab::Slab;
 
-use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::LevelAddr;
 use crate::base::limits::{LOG_LAZY_SIZE, LOG_RECORD_SIZE, LOG_STAGED_MAX};
@@ -77,6 +76,8 @@ pub struct Store {
     ops: VecDeque<Op>,
     /// What is damaged is left out instead of refused.
     accept_loss: bool,
+    /// The last batch that was closed has messages, so that nothing is behind them.
+    unmarked: bool,
     /// The catalog's files have every queue of a lower number: nothing is written of others.
     known: u64,
     /// Something came to the disk or was dropped: dead segments may be found.
@@ -142,6 +143,7 @@ impl Store {
             retiring: Retiring::default(),
             ops: VecDeque::new(),
             accept_loss: false,
+            unmarked: false,
             known: u64::MAX,
             has_news: true,
             placements: Vec::new(),
@@ -319,10 +321,15 @@ impl Store {
         self.writer.staged() > 0 || !self.settled.is_empty() || !self.noted.is_empty()
     }
 
+    /// Whether a write is wanted, if only for the mark behind messages, which shows that they were on the disk.
+    pub fn wants_write(&self) -> bool {
+        self.unmarked || self.is_dirty()
+    }
+
     /// Whether there is nothing to be written, and nothing else to be done.
     #[inline]
     pub fn is_at_rest(&self) -> bool {
-        !self.is_dirty() && self.ops.is_empty() && !self.has_news && self.full.is_empty() && self.indexing == 0
+        !self.wants_write() && self.ops.is_empty() && !self.has_news && self.full.is_empty() && self.indexing == 0
     }
 
     /// Whether nobody should append more until the disk has taken some.
@@ -333,6 +340,11 @@ impl Store {
     /// Bytes of all segments, and of what lives in them.
     pub fn size(&self) -> (u64, u64) {
         (self.segments.size(), self.segments.live_bytes())
+    }
+
+    /// From now on what turns out to be damaged is left out instead of refused.
+    pub fn accept_loss(&mut self) {
+        self.accept_loss = true;
     }
 
     /// The catalog's files have, from now on, every queue of a lower number than this; before this is said, all that there are.
@@ -362,7 +374,7 @@ impl Store {
         if self.writer.is_writing() || self.mending > 0 {
             return;
         }
-        if !self.writer.has_closed() && self.is_dirty() {
+        if !self.writer.has_closed() && self.wants_write() {
             if self.writer.end() == 0 && self.segments.is_next_ready() {
                 self.make_room(0);
             }
@@ -387,6 +399,7 @@ impl Store {
     /// The write is on the disk.
     pub fn on_written(&mut self, write: Write) {
         self.segments.on_written(&write);
+        self.ops.extend(self.segments.wanted().map(Op::Create));
         self.writer.on_written(write);
         self.has_news = true;
         for (slot, number) in std::mem::take(&mut self.waiting) {
@@ -443,6 +456,7 @@ impl Store {
         if self.writer.end() == 0 {
             return;
         }
+        self.unmarked = self.writer.has_records();
         for ranges in std::mem::take(&mut self.settled).chunks(LOG_RECORD_SIZE / format::SETTLED) {
             let (segment, _, space) = self.writer.extend(format::HEADER + ranges.len() * format::SETTLED);
             format::write_ranges(&mut space[format::HEADER..], ranges);
@@ -473,17 +487,4 @@ fn run_len(placed: usize, route: Route<'_>, contents: &[Content<'_>]) -> usize {
         is_alike && len <= LOG_RECORD_SIZE
     };
     1 + contents[1..].iter().take_while(fits).count()
-}
-
-/// A place or a length, in whole blocks around it.
-fn around(place: u64, len: usize) -> (u64, usize, usize) {
-    let block = crate::base::aligned::BLOCK as u64;
-    let from = place / block * block;
-    let before = (place - from) as usize;
-    (from, before, (before + len).next_multiple_of(block as usize))
-}
-
-/// The bytes of a read that begin `before` bytes behind its front, if it has brought so many.
-fn part(bytes: &Aligned, before: usize, len: usize) -> Option<&[u8]> {
-    bytes.bytes().get(before..before + len)
 }

@@ -1,6 +1,6 @@
 //! Reads a segment from its first byte on, batch by batch.
 
-use super::format::{self, BATCH, Kind, Record, read_batch};
+use super::format::{self, BATCH, HEADER, Head, Kind, Record, UNKNOWN, read_batch, u32_at};
 use super::index::Index;
 use crate::base::aligned::BLOCK;
 
@@ -27,9 +27,15 @@ struct Batch<'a> {
     records: Vec<(usize, Record<'a>)>,
 }
 
+/// Where the first batch of a segment is.
+fn first_batch(bytes: &[u8], segment: u32) -> usize {
+    let has_head = format::open(bytes, segment).is_some_and(|record| record.kind == Kind::Head);
+    if has_head { BLOCK } else { 0 }
+}
+
 /// Reads all of a segment.
 pub fn scan(bytes: &[u8], segment: u32) -> Scanned {
-    let (mut scanned, mut at) = (Scanned::default(), 0);
+    let (mut scanned, mut at) = (Scanned::default(), first_batch(bytes, segment));
     while at < bytes.len() {
         match read(bytes, at, segment) {
             Ok(batch) => {
@@ -38,13 +44,13 @@ pub fn scan(bytes: &[u8], segment: u32) -> Scanned {
                 scanned.first = scanned.first.or(Some(batch.number));
                 (scanned.end, scanned.batch) = (at as u64, Some(batch.number));
             }
-            Err(place) => match next_batch(bytes, at, segment, scanned.batch.unwrap_or(0)) {
+            Err(place) => match next_batch(bytes, at, segment, scanned.batch.map_or(0, |last| last + 2)) {
                 Some(next) => {
                     scanned.damaged.push(place as u64);
                     at = next;
                 }
                 None => {
-                    scanned.torn = bytes[at..].iter().any(|&byte| byte != 0).then_some(place as u64);
+                    scanned.torn = bytes[at..].chunks(BLOCK).any(|block| block != &ZEROS[..block.len()]).then_some(place as u64);
                     break;
                 }
             },
@@ -58,7 +64,7 @@ pub fn scan(bytes: &[u8], segment: u32) -> Scanned {
 /// # Errors
 /// The place of what is not whole.
 pub fn for_each_record<'a>(bytes: &'a [u8], segment: u32, end: usize, mut take: impl FnMut(Record<'a>)) -> Result<(), u64> {
-    let mut at = 0;
+    let mut at = first_batch(bytes, segment);
     while at < end {
         let batch = read(bytes, at, segment).map_err(|place| place as u64)?;
         batch.records.into_iter().for_each(|(_, record)| take(record));
@@ -82,14 +88,51 @@ fn read(bytes: &[u8], at: usize, segment: u32) -> Result<Batch<'_>, usize> {
     if is_padded { Ok(Batch { number, len, records }) } else { Err(at + within) }
 }
 
-/// Where the next batch of a number above `last` begins, behind the block at `at`.
-fn next_batch(bytes: &[u8], at: usize, segment: u32, last: u64) -> Option<usize> {
-    let is_batch = |at: &usize| format::open(&bytes[*at..], segment).and_then(read_batch).is_some_and(|(number, _)| number > last + 1);
+/// Where the next batch begins that is number `least` or a later one, behind the block at `at`.
+fn next_batch(bytes: &[u8], at: usize, segment: u32, least: u64) -> Option<usize> {
+    let is_batch = |at: &usize| format::open(&bytes[*at..], segment).and_then(read_batch).is_some_and(|(number, _)| number >= least);
     (at + BLOCK..bytes.len()).step_by(BLOCK).find(is_batch)
 }
 
+/// The number of the first batch of a segment that is to be rewritten, as its head will say it.
+pub fn first_number(bytes: &[u8], segment: u32) -> u64 {
+    let head = format::open(bytes, segment).and_then(Head::read);
+    let first = || format::open(bytes.get(BLOCK..)?, segment).and_then(read_batch).map(|(number, _)| number);
+    head.and_then(|head| if head.first_batch > 0 { Some(head.first_batch) } else { first() }).unwrap_or(UNKNOWN)
+}
+
+/// Hands whatever is whole in a damaged segment to `take`: the bytes of each record, and what it says. The answer is the numbers of the first and
+/// the last batch of which anything is there.
+pub fn for_each_whole_record<'a>(bytes: &'a [u8], segment: u32, mut take: impl FnMut(&'a [u8], Record<'a>)) -> Option<(u64, u64)> {
+    let (mut numbers, mut at) = (None, first_batch(bytes, segment));
+    while at + BATCH < bytes.len() {
+        let batch = format::open(&bytes[at..], segment).and_then(read_batch);
+        let end = batch.map_or(bytes.len(), |(_, len)| bytes.len().min(at + len as usize));
+        numbers = batch.map_or(numbers, |(number, _)| Some((numbers.map_or(number, |(first, _)| first), number)));
+        let mut within = at + BATCH;
+        while let Some(begin) = whole_record(&bytes[..end], within, segment) {
+            let record = format::open(&bytes[begin..end], segment).expect("just seen");
+            within = begin + record.size();
+            take(&bytes[begin..within], record);
+        }
+        let is_known = batch.is_some_and(|(_, len)| len > 0);
+        let behind = if is_known { end } else { within - usize::from(within == at + BATCH) * BATCH };
+        at = behind.next_multiple_of(BLOCK).max(at + BLOCK);
+    }
+    numbers
+}
+
+/// Where the next whole record is: here, or behind one that is not but tells its length.
+fn whole_record(bytes: &[u8], at: usize, segment: u32) -> Option<usize> {
+    let is_record =
+        |at: &usize| bytes.get(*at..).and_then(|bytes| format::open(bytes, segment)).is_some_and(|record| record.kind != Kind::Batch);
+    let behind = bytes.get(at..at + HEADER).map(|header| at + u32_at(header, 4) as usize);
+    Some(at).filter(is_record).or(behind.filter(|&behind| behind > at).filter(is_record))
+}
+
 impl Index {
-    fn take(&mut self, place: u32, record: Record<'_>) {
+    /// Adds what a record says that stands at `place`.
+    pub(super) fn take(&mut self, place: u32, record: Record<'_>) {
         match record.kind {
             Kind::Messages => {
                 if let Some(messages) = format::Messages::read(record) {
@@ -102,3 +145,5 @@ impl Index {
         }
     }
 }
+
+const ZEROS: [u8; BLOCK] = [0; BLOCK];

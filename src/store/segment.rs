@@ -4,8 +4,9 @@
 //! wanted ─ Op::Create ─▶ ready ──▶ the current one ── full: sealed ──▶ index on the disk ──▶ half dead: compacted ──▶ dead: deleted
 //! ```
 //!
-//! One segment is always made ready ahead. If there is no room on the disk for that, the current one is the reserve in which acknowledgements
-//! still find room while publishers wait.
+//! One segment is always made ready ahead, as soon as the current one has its first batch on the disk: so one that holds nothing though the next one
+//! is there has lost what it held. If there is no room on the disk for that, the current one is the reserve in which acknowledgements still find room
+//! while publishers wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use super::format::{Placement, RETURNED, Range, Returned, SETTLED};
 use super::index::{DIRECTORY, Entry, Index, Indexing, Words};
 use super::writer::Write;
+use crate::base::aligned::BLOCK;
 use crate::base::limits::LOG_SEGMENT_SIZE;
 
 /// All segments of a log.
@@ -31,7 +33,7 @@ pub struct Segments {
 /// One segment.
 #[derive(Debug, Default)]
 pub struct Segment {
-    /// Bytes of closed batches, and of those that are on the disk.
+    /// Where closed batches end, and those that are on the disk.
     end: u64,
     pub written: u64,
     /// Messages that live, counted once per queue, and their bytes.
@@ -79,15 +81,16 @@ impl Segments {
         let size = LOG_SEGMENT_SIZE as u64;
         let segment = self.list.entry(self.current).or_insert_with(|| {
             self.size += size;
-            Segment { size, ..Segment::default() }
+            Segment { size, end: HEAD_SIZE, written: HEAD_SIZE, ..Segment::default() }
         });
         (self.current, segment.end)
     }
 
-    /// The segments whose files are to be made now: the current one and the one behind.
+    /// The segments whose files are to be made now: the current one, and the one behind it once something of the current one is on the disk.
     pub fn wanted(&mut self) -> impl Iterator<Item = u32> + use<> {
         let from = self.asked + 1;
-        self.asked = self.asked.max(self.current + 1);
+        let is_begun = self.written(self.current) > HEAD_SIZE;
+        self.asked = self.asked.max(self.current + u32::from(is_begun));
         from..=self.asked
     }
 
@@ -112,7 +115,7 @@ impl Segments {
         let queues = self.list.get(&self.current).map_or(0, |segment| segment.queues.len());
         let words = (self.index.settled.len() + settled) * SETTLED + self.index.returns.len() * RETURNED;
         let index = self.index.entries.len() * ENTRY_GUESS + words + queues * DIRECTORY;
-        end > 0 && end + (len + settled * SETTLED + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
+        end > HEAD_SIZE && end + (len + settled * SETTLED + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
     }
 
     /// A batch of the current segment was closed.
@@ -148,7 +151,7 @@ impl Segments {
     pub fn seal(&mut self, batch: u64) -> Option<Indexing> {
         let number = self.current;
         let index = Arc::new(std::mem::take(&mut self.index));
-        let segment = self.list.get_mut(&number).filter(|segment| segment.end > 0)?;
+        let segment = self.list.get_mut(&number).filter(|segment| segment.end > HEAD_SIZE)?;
         let end = u32::try_from(segment.end).expect("a segment is shorter than 4 GiB");
         segment.index = Some(index.clone());
         self.current += 1;
@@ -286,6 +289,8 @@ impl Segment {
     }
 }
 
+/// Bytes of a file before its first batch.
+const HEAD_SIZE: u64 = BLOCK as u64;
 /// Bytes of a file without its messages and its words.
 const OVERHEAD_GUESS: u64 = 64 << 10;
 /// Bytes that an index may take beside its entries, and bytes of one entry: so much of a segment is left for them. It is no harm if that is too few.

@@ -98,6 +98,11 @@ impl Writer {
         if self.buffer.is_empty() { 0 } else { self.place + self.buffer.len() as u64 }
     }
 
+    /// Whether anything stands in the batch that fills.
+    pub fn has_records(&self) -> bool {
+        self.buffer.len() > BATCH
+    }
+
     /// Whether the batch that fills should be closed before a record of `len` bytes.
     pub fn is_full(&self, len: usize) -> bool {
         !self.buffer.is_empty() && self.buffer.len() + len > LOG_BATCH_SIZE

@@ -6,7 +6,6 @@ use ringmq::base::ascending::Ascending;
 use ringmq::base::ids::{Key, LevelAddr, QueueId};
 use ringmq::base::rng::Rng;
 use ringmq::message::{Body, Content, MessageView, Route, Stamp};
-use ringmq::store::recover::recover;
 use ringmq::store::{Counts, Opened, Past, Placed, Store};
 
 use super::disk::{Disk, Done};
@@ -43,6 +42,8 @@ pub struct Model {
     next: [u64; QUEUES as usize],
     /// Messages that came back from the disk.
     brought: BTreeMap<Id, (Vec<u8>, Option<Counts>)>,
+    /// How many of each queue the last start has counted.
+    found: BTreeMap<u32, u64>,
     /// Messages here and there that were asked for, and did not come yet.
     asked: BTreeSet<Id>,
 }
@@ -58,6 +59,7 @@ impl Model {
             messages: BTreeMap::new(),
             next: [0; QUEUES as usize],
             brought: BTreeMap::new(),
+            found: BTreeMap::new(),
             asked: BTreeSet::new(),
         }
     }
@@ -74,8 +76,17 @@ impl Model {
         self.store.size()
     }
 
-    pub fn into_disk(self) -> Disk {
-        self.disk
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// How many messages that are durable and not settled another log lacks, with its disk.
+    pub fn lacks(&mut self, disk: Disk, store: Store) -> usize {
+        let (own_disk, own_store) = (std::mem::replace(&mut self.disk, disk), std::mem::replace(&mut self.store, Store::new(1)));
+        self.take_up(store);
+        (self.disk, self.store) = (own_disk, own_store);
+        let must = self.messages.iter().filter(|(_, message)| !message.transient && message.settled.is_none());
+        must.filter(|(id, message)| self.brought.get(id).is_none_or(|(body, _)| *body != message.body)).count()
     }
 
     /// Random turns; the disk stops after `stop` operations. True: it did not come to that.
@@ -90,7 +101,7 @@ impl Model {
                     _ => self.append(),
                 }
             }
-            self.seal();
+            self.seal_soon();
             for _ in 0..self.rng.below(4) {
                 if until.is_some_and(|until| self.disk.completed >= until) {
                     return false;
@@ -268,6 +279,13 @@ impl Model {
         }
     }
 
+    /// What has gathered is written. (A shard leaves the mark behind messages for a moment in which nothing comes.)
+    fn seal_soon(&mut self) {
+        if self.store.is_dirty() || !self.store.wants_write() || self.rng.below(4) == 0 {
+            self.seal();
+        }
+    }
+
     fn seal(&mut self) {
         self.store.seal();
         while let Some(op) = self.store.next_op() {
@@ -310,29 +328,30 @@ impl Model {
     pub fn crash_and_check(&mut self) {
         let durable = self.store.durable();
         self.disk.crash(&mut self.rng);
-        let disk = &self.disk;
-        let mut read = |segment, place, len| Ok(disk.read(segment, place, len));
-        let recovered = recover(&disk.list(), false, &mut read).unwrap_or_else(|trouble| panic!("{trouble}"));
-        for segment in recovered.empty {
-            self.disk.files.remove(&segment);
-        }
-        self.store = recovered.store;
+        let recovered = self.disk.recover().unwrap_or_else(|trouble| panic!("segment {}: {trouble}", trouble.segment()));
+        self.disk.clear(&recovered);
+        self.take_up(recovered.store);
+        self.compare(durable);
+    }
+
+    fn take_up(&mut self, store: Store) {
+        self.store = store;
         self.brought.clear();
         self.asked.clear();
-        let mut counts = BTreeMap::new();
+        self.found.clear();
         for slot in 0..QUEUES {
             let opened = self.store.open_queue(number(slot), level(slot));
             assert_eq!(opened.slot, slot);
-            counts.insert(slot, opened.count);
+            self.found.insert(slot, opened.count);
             self.next[slot as usize] = opened.next;
             self.store.load(slot, 0, PIECE);
         }
         self.store.close_unknown();
         self.rest();
-        self.compare(durable, &counts);
     }
 
-    fn compare(&mut self, durable: u64, counts: &BTreeMap<u32, u64>) {
+    /// The log has all that it must have, and nothing else.
+    fn compare(&mut self, durable: u64) {
         for (id, message) in &self.messages {
             let must = message.batch <= durable && !message.transient && message.settled.is_none();
             let must_not = message.transient || message.settled.is_some_and(|batch| batch <= durable);
@@ -346,7 +365,7 @@ impl Model {
             }
         }
         assert!(self.brought.keys().all(|id| self.messages.contains_key(id)), "something came back that never was");
-        for (&slot, &count) in counts {
+        for (&slot, &count) in &self.found {
             assert_eq!(self.brought.range((slot, 0)..=(slot, u64::MAX)).count() as u64, count, "queue {slot} was counted wrong");
         }
         self.messages.retain(|id, _| self.brought.contains_key(id));

@@ -4,24 +4,28 @@
 //! submit ─▶ waiting ─▶ complete: done and durable, the log is told           crash: of the operation under way some sectors may have come
 //! ```
 //!
-//! Reads and the write overtake each other; what is slow on files is done beside them, in order. The directory is synced when a file is made or
-//! rewritten, not when one is deleted: a crash may bring it back.
+//! Reads and the write overtake each other; what is slow on files is done beside them, in order. A file is made, and then listed; it leaves the list,
+//! and is gone for good (see `io::segment_files`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringmq::base::aligned::Aligned;
 use ringmq::base::limits::LOG_SEGMENT_SIZE;
 use ringmq::base::rng::Rng;
 use ringmq::store::compact::Compacted;
+use ringmq::store::format::Head;
 use ringmq::store::index::{Indexed, Indexing};
+use ringmq::store::recover::{Files, Recovered, Trouble, recover};
 use ringmq::store::{Op, Reader, Write};
 
 /// The files of one log, and what is under way.
 #[derive(Default)]
 pub struct Disk {
     pub files: BTreeMap<u32, Vec<u8>>,
-    /// Files that were deleted, to be used again with what they hold; with their numbers if the directory was not synced since.
-    spare: Vec<(Option<u32>, Vec<u8>)>,
+    /// Those that must be there.
+    pub listed: BTreeSet<u32>,
+    /// Files that were deleted, to be used again with what they hold.
+    spare: Vec<Vec<u8>>,
     waiting: VecDeque<Ring>,
     /// What a thread of its own does beside that.
     beside: VecDeque<Op>,
@@ -50,9 +54,23 @@ pub enum Done {
 }
 
 impl Disk {
-    /// Nothing under way, and these files.
-    pub fn with_files(files: BTreeMap<u32, Vec<u8>>) -> Disk {
-        Disk { files, ..Disk::default() }
+    /// Nothing under way, and the same files.
+    pub fn copy(&self) -> Disk {
+        Disk { files: self.files.clone(), listed: self.listed.clone(), ..Disk::default() }
+    }
+
+    /// What a start finds.
+    pub fn recover(&self) -> Result<Recovered, Trouble> {
+        let there: Vec<(u32, u64)> = self.list();
+        let listed: Vec<u32> = self.listed.iter().copied().collect();
+        let files = Files { shard: 0, there: &there, listed: Some(&listed), check_all: false };
+        recover(files, &mut |segment, place, len| Ok(self.read(segment, place, len)))
+    }
+
+    /// What a start makes of the files once it has found that.
+    pub fn clear(&mut self, recovered: &Recovered) {
+        self.listed = recovered.segments.iter().copied().collect();
+        recovered.empty.iter().for_each(|empty| _ = self.files.remove(empty));
     }
 
     /// The log wants something.
@@ -105,28 +123,31 @@ impl Disk {
     fn carry_out(&mut self, op: Op) -> Done {
         match op {
             Op::Create(segment) => {
-                let file = self.spare.pop().map(|(_, mut file)| {
-                    file.resize(LOG_SEGMENT_SIZE, 0);
-                    file
-                });
-                self.files.insert(segment, file.unwrap_or_else(|| vec![0; LOG_SEGMENT_SIZE]));
-                self.sync_directory();
+                self.create(segment);
+                self.listed.insert(segment);
                 Done::Created(segment)
             }
             Op::Index(indexing) => Done::Indexed(self.index(&indexing, |_| true)),
             Op::Compact(compaction) => {
-                let (file, compacted) = compaction.run(&self.files[&compaction.segment]).expect("nothing is damaged");
+                let (file, compacted) = compaction.run(&self.files[&compaction.segment], 0).expect("nothing is damaged");
                 self.files.insert(compacted.segment, file.bytes().to_vec());
-                self.sync_directory();
                 Done::Compacted(compacted)
             }
             Op::Delete(segment) => {
-                let file = self.files.remove(&segment).expect("it is there");
-                self.spare.push((Some(segment), file));
+                self.spare.extend(self.files.remove(&segment));
+                self.listed.remove(&segment);
                 Done::Deleted
             }
             Op::Write(_) | Op::Read(..) => unreachable!("the ring does that"),
         }
+    }
+
+    fn create(&mut self, segment: u32) {
+        let mut file = self.spare.pop().unwrap_or_default();
+        file.resize(LOG_SEGMENT_SIZE, 0);
+        let head = Head::of(0).block(segment);
+        file[..head.len()].copy_from_slice(&head);
+        self.files.insert(segment, file);
     }
 
     fn index(&mut self, indexing: &Indexing, comes: impl FnMut(usize) -> bool) -> Indexed {
@@ -145,24 +166,12 @@ impl Disk {
         }
         let beside = std::mem::take(&mut self.beside).into_iter().find(|op| !self.is_full || !needs_room(op));
         match beside {
-            Some(Op::Create(segment)) => {
-                let spare = self.spare.pop().filter(|_| rng.below(2) == 0);
-                let file = spare.map_or_else(|| vec![0; rng.below(LOG_SEGMENT_SIZE as u64) as usize], |(_, file)| file);
-                self.files.insert(segment, file);
-            }
+            Some(Op::Create(segment)) if rng.below(2) == 0 => self.create(segment), // and not listed
             Some(Op::Index(indexing)) => drop(self.index(&indexing, torn(rng))),
             Some(op) if rng.below(2) == 0 => drop(self.carry_out(op)),
             _ => {}
         }
-        let lost = rng.below(1 + self.spare.len() as u64) as usize;
-        let back = self.spare.split_off(lost).into_iter().filter_map(|(number, file)| Some((number?, file)));
-        self.files.extend(back);
         self.spare.clear(); // deleted at the next start
-    }
-
-    /// What was deleted stays so.
-    fn sync_directory(&mut self) {
-        self.spare.iter_mut().for_each(|(number, _)| *number = None);
     }
 
     /// Bytes of a file, fewer at its end.

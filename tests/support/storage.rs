@@ -8,7 +8,6 @@ use ringmq::broker::catalog::{Catalog, Saved};
 use ringmq::shard::{Found, Stop};
 use ringmq::store::Store;
 use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
-use ringmq::store::recover::recover;
 
 use super::disk::Disk;
 
@@ -117,10 +116,7 @@ pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut Catalog
 }
 
 fn find_store(disk: &mut Disk) -> Store {
-    let mut read = |segment, place, len| Ok(disk.read(segment, place, len));
-    let recovered = recover(&disk.list(), false, &mut read).unwrap_or_else(|trouble| panic!("segment {}: {trouble}", trouble.segment()));
-    for segment in recovered.empty {
-        disk.files.remove(&segment);
-    }
+    let recovered = disk.recover().unwrap_or_else(|trouble| panic!("segment {}: {trouble}", trouble.segment()));
+    disk.clear(&recovered);
     recovered.store
 }
