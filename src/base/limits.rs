@@ -57,8 +57,10 @@ pub const OUTPUT_SIZE_TIGHT: usize = OUTPUT_SIZE_MAX / 2;
 pub const FLOW_WINDOW_MS: u64 = 10;
 /// What a queue must deliver in that time for its publishers to be held, bytes: 26 MB in a second, more than RabbitMQ takes of small messages.
 pub const FLOW_BYTES_MIN: u64 = 256 << 10;
-/// What a queue must deliver for each publisher that may bring more, bytes: twice what one receive brings, so that the queue becomes shorter.
-pub const FLOW_RELEASE_BYTES: u64 = 384 << 10;
+/// After how many windows in a row in which less is delivered publishers are not held any more.
+pub const FLOW_SLOW_WINDOWS: u32 = 3;
+/// How long a publisher is held at most while the queue delivers fast, milliseconds.
+pub const FLOW_HOLD_MS: u64 = 50;
 /// What a connection must bring at a time to be held, bytes: a flood, not a message now and then.
 pub const FLOW_INPUT_MIN: usize = 16 << 10;
 /// What queues of other shards may send to a consumer before it has room for more, bytes: as much as a turn writes, twice, as it takes two turns to hear.

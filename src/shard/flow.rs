@@ -4,12 +4,13 @@
 //! the slow way through a queue that grows without end. So a connection that brings much at a time is *held*, its socket not read:
 //!
 //! ```text
-//! a flood ── press ──▶ candidate ── end of turn: queue fast and not at ease ──▶ held ── at ease, or enough delivered, or time is up ──▶ read again
+//! a flood ── press ──▶ candidate ── end of turn: queue fast and not at ease ──▶ held ── at ease, or the backlog shrank, or time is up ──▶ read again
 //! ```
 //!
 //! A queue is *at ease* when it is empty and its next consumer has room for a whole receive. It is *fast* if its consumers have lately taken as much as
-//! could be asked of them ([`Pace`](crate::broker::queue::Pace)); publishers of other queues are never held, whatever gathers there. Nor are those held
-//! that consume over the same connection, for their acknowledgements come with what they publish.
+//! could be asked of them; publishers of other queues are never held, whatever gathers there. What makes a queue fast, and how far its backlog must shrink,
+//! says its [`Pace`](crate::broker::queue::Pace). Nor are those held that consume over the same connection, for their acknowledgements come with what they
+//! publish.
 //!
 //! A publisher on another shard is held there: its shard is told that the queue is pressed ([`Mail::Press`]), and when it is not any more.
 
@@ -19,7 +20,7 @@ use super::mail::Mail;
 use super::outbox::set_paused;
 use super::{Shard, local_queue};
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
-use crate::base::limits::{FLOW_INPUT_MIN, FLOW_RELEASE_BYTES, FLOW_WINDOW_MS, OUTPUT_SIZE_TIGHT};
+use crate::base::limits::{FLOW_HOLD_MS, FLOW_INPUT_MIN, FLOW_WINDOW_MS, OUTPUT_SIZE_TIGHT};
 use crate::protocol::amqp::session::Room;
 
 /// Who floods, and who is held for that.
@@ -46,9 +47,11 @@ enum Source {
 struct Held {
     queue: QueueAddr,
     sources: SmallVec<[Source; 2]>,
-    /// When they are let go at the latest, milliseconds, and what the queue had delivered when it began. (Queues here.)
+    /// When the queue is looked at again, and when one of them is let go at the latest, milliseconds. (Queues here.)
     due: u64,
-    delivered: u64,
+    until: u64,
+    /// The backlog with which one of them is let go, bytes. (Queues here.)
+    target: u64,
 }
 
 impl Flow {
@@ -66,7 +69,7 @@ impl Flow {
         }
     }
 
-    /// When somebody is let go at the latest, milliseconds.
+    /// When a queue is looked at again, milliseconds.
     pub fn due(&self) -> Option<u64> {
         self.held.iter().map(|held| held.due).min().filter(|&due| due < u64::MAX)
     }
@@ -118,7 +121,7 @@ impl Shard {
 
     /// A queue of another shard is pressed: floods of it here are to be held.
     pub(super) fn on_press(&mut self, queue: QueueAddr) {
-        self.flow.held.push(Held { queue, sources: SmallVec::new(), due: u64::MAX, delivered: 0 });
+        self.flow.held.push(Held { queue, sources: SmallVec::new(), due: u64::MAX, until: u64::MAX, target: 0 });
     }
 
     /// It is so no more.
@@ -154,37 +157,50 @@ impl Shard {
             conn.is_held = true;
             set_paused(&mut self.deeds, conn, id, true);
         }
-        let here = self.id;
         if self.flow.find(queue).is_none() {
-            let delivered = self.queue_mut(queue.queue).map_or(0, |queue| queue.pace.delivered());
-            self.flow.held.push(Held { queue, sources: SmallVec::new(), due: self.now + FLOW_WINDOW_MS, delivered });
+            let (due, until) = (self.now + FLOW_WINDOW_MS, self.now + FLOW_HOLD_MS);
+            self.flow.held.push(Held { queue, sources: SmallVec::new(), due, until, target: 0 });
         }
-        let held = self.flow.find(queue).expect("it was just added");
+        if queue.home == self.id {
+            let target = self.queue_mut(queue.queue).map_or(0, |queue| queue.pace.target(queue.backlog()));
+            self.flow.find(queue).expect("it is there now").target = target;
+        }
+        let held = self.flow.find(queue).expect("it is there now");
         if held.sources.contains(&source) {
             return;
         }
         held.sources.push(source);
         if let Source::Shard(shard) = source {
-            assert_eq!(queue.home, here, "only its home presses a queue");
             self.link(shard).stage(Mail::Press(queue.queue));
         }
     }
 
-    /// Lets those go that were held for a queue here: all if it is at ease or has kept them for long, one for so much that it has delivered.
+    /// Lets those go that were held for a queue here: all if it is at ease or not fast any more, one if its backlog has shrunk or that takes long.
     fn let_go_some(&mut self, at: usize) {
-        let (queue, due, before) = (self.flow.held[at].queue, self.flow.held[at].due, self.flow.held[at].delivered);
-        let delivered = self.queue_mut(queue.queue).map_or(0, |queue| queue.pace.delivered());
-        let count = match () {
-            () if due <= self.now || self.is_at_ease(queue.queue) => usize::MAX,
-            () if delivered - before >= FLOW_RELEASE_BYTES => 1,
-            () => return,
-        };
+        let now = self.now;
+        let &Held { queue: QueueAddr { queue: id, .. }, due, until, target, .. } = &self.flow.held[at];
+        let is_at_ease = self.is_at_ease(id);
+        let (backlog, is_fast) = self.queue_mut(id).map_or((0, false), |queue| (queue.backlog(), queue.pace.is_fast(now)));
+        match () {
+            () if is_at_ease || !is_fast => self.end_holds(at, usize::MAX, backlog),
+            () if backlog > 0 && backlog <= target || until <= now => self.end_holds(at, 1, backlog),
+            () if due <= now => self.flow.held[at].due = now + FLOW_WINDOW_MS,
+            () => {}
+        }
+    }
+
+    /// Lets so many go that were held for a queue here with such a backlog.
+    fn end_holds(&mut self, at: usize, count: usize, backlog: u64) {
         let held = &mut self.flow.held[at];
-        (held.due, held.delivered) = (self.now + FLOW_WINDOW_MS, delivered);
+        let queue = held.queue;
+        (held.due, held.until, held.target) = (self.now + FLOW_WINDOW_MS, self.now + FLOW_HOLD_MS, backlog);
         let count = count.min(held.sources.len());
         let released: SmallVec<[Source; 2]> = held.sources.drain(..count).collect();
         if held.sources.is_empty() {
             self.flow.held.swap_remove(at);
+        }
+        if let Some(queue) = self.queue_mut(queue.queue) {
+            queue.pace.on_let_go(backlog);
         }
         released.into_iter().for_each(|source| self.end_hold(source, queue));
     }

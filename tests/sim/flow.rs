@@ -1,6 +1,6 @@
 //! Flow control: a flood waits for consumers that keep up, and for nobody else.
 
-use ringmq::base::limits::{FLOW_BYTES_MIN, FLOW_WINDOW_MS, OUTPUT_SIZE_MAX};
+use ringmq::base::limits::{FLOW_BYTES_MIN, FLOW_SLOW_WINDOWS, FLOW_WINDOW_MS, OUTPUT_SIZE_MAX};
 use ringmq::config::Config;
 
 use crate::limits::{BODY, FRAME, join, message, read_all, say};
@@ -19,11 +19,26 @@ fn a_flood_is_read_no_faster_than_its_consumer_takes_it() {
         let before = flood.sent;
         for _ in 0..ROUNDS {
             flood.pass_millisecond(FAST);
-            let behind = (flood.sent - flood.received) * BODY;
+            let behind = flood.behind();
             assert!(behind <= BEHIND_MAX, "{shards} shards, queue on {home}: {behind} bytes wait for a consumer that keeps up");
         }
         let sent = (flood.sent - before) * BODY;
         assert!(sent >= ROUNDS * FAST / 2, "{shards} shards, queue on {home}: {sent} bytes were read while the consumer took more");
+    }
+}
+
+#[test]
+fn a_backlog_becomes_shorter_beside_a_flood() {
+    for (shards, home, away) in [(1, 0, 0), (2, 0, 1), (2, 1, 0)] {
+        // As much as comes from another shard before that hears that the queue is pressed.
+        let mut flood = Flood { per_write: 4 * PER_WRITE, ..Flood::new(shards, home, away) };
+        (0..FLOW_WINDOW_MS * 3).for_each(|_| flood.pass_millisecond(SLOW));
+        let (before, sent) = (flood.behind(), flood.sent);
+        (0..10 * ROUNDS).for_each(|_| flood.pass_millisecond(FAST));
+        let behind = flood.behind();
+        assert!(behind < before / 8 * 7, "{shards} shards, queue on {home}: {before} bytes waited, and {behind} do after a while");
+        let sent = (flood.sent - sent) * BODY;
+        assert!(sent > 10 * ROUNDS * FAST / 4, "{shards} shards, queue on {home}: {sent} bytes were read meanwhile");
     }
 }
 
@@ -46,7 +61,7 @@ fn a_consumer_that_stops_holds_nobody_for_long() {
     while !flood.is_held() {
         flood.pass_millisecond(FAST);
     }
-    (0..2 * FLOW_WINDOW_MS).for_each(|_| flood.pass_millisecond(0));
+    (0..(u64::from(FLOW_SLOW_WINDOWS) + 1) * FLOW_WINDOW_MS).for_each(|_| flood.pass_millisecond(0));
     for _ in 0..ROUNDS {
         flood.pass_millisecond(0);
         assert!(!flood.is_held(), "the publisher waits for a consumer that does not read");
@@ -72,6 +87,8 @@ struct Flood {
     incoming: Incoming,
     sent: usize,
     received: usize,
+    /// Messages in one write.
+    per_write: usize,
 }
 
 impl Flood {
@@ -84,20 +101,25 @@ impl Flood {
         read_all(&mut cluster, owner);
         say(&mut cluster, consumer, &Op::Consume { queue: "q0", tag: 1, no_ack: true, exclusive: false, priority: 0 });
         read_all(&mut cluster, consumer);
-        Flood { cluster, publisher, consumer, incoming: Incoming::default(), sent: 0, received: 0 }
+        Flood { cluster, publisher, consumer, incoming: Incoming::default(), sent: 0, received: 0, per_write: PER_WRITE }
     }
 
     fn is_held(&self) -> bool {
         self.cluster.is_paused(self.publisher)
     }
 
+    /// Bytes that were sent and not received.
+    fn behind(&self) -> usize {
+        (self.sent - self.received) * BODY
+    }
+
     /// The publisher writes more than any consumer reads, if it is read; the consumer reads so many bytes.
     fn pass_millisecond(&mut self, reads: usize) {
         self.cluster.set_clock(self.cluster.now() + 1);
         if !self.is_held() {
-            let messages = (0..PER_WRITE).map(|at| message((self.sent + at) as u32)).collect();
+            let messages = (0..self.per_write).map(|at| message((self.sent + at) as u32)).collect();
             self.cluster.write(self.publisher, &Op::Publish(messages).encode(1, FRAME - 8));
-            self.sent += PER_WRITE;
+            self.sent += self.per_write;
         }
         self.cluster.settle();
         let mut left = reads;
@@ -111,7 +133,7 @@ impl Flood {
     }
 }
 
-/// Messages in one write.
+/// Messages in one write, mostly.
 const PER_WRITE: usize = 10;
 /// Bytes that a consumer takes in a millisecond: four times, and a tenth of, what makes a queue fast.
 const FAST: usize = (4 * FLOW_BYTES_MIN / FLOW_WINDOW_MS) as usize;

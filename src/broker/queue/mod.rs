@@ -377,6 +377,11 @@ impl Queue {
         self.returns.as_ref().map_or(0, |returns| returns.len())
     }
 
+    /// Bytes that ready messages take, about.
+    pub fn backlog(&self) -> u64 {
+        self.ready_bytes + self.len() as u64 * MESSAGE_OVERHEAD
+    }
+
     /// Whether nothing is ready for delivery.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -393,3 +398,6 @@ impl Queue {
         self.rules.auto_delete && self.consumers.is_empty()
     }
 }
+
+/// What a message takes beside its body, bytes, about.
+const MESSAGE_OVERHEAD: u64 = 64;

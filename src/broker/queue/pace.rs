@@ -1,10 +1,13 @@
-//! How fast a queue delivers, which says whether its publishers may be held up for its consumers.
+//! How fast a queue delivers, which says whether its publishers may be held up for its consumers, and how long.
 //!
 //! Consumers that take [`FLOW_BYTES_MIN`] in [`FLOW_WINDOW_MS`] keep up with any publisher that RabbitMQ would let publish; what floods them can wait
-//! until they have taken what is there. Slower ones are none of the publisher's business: their queue grows. Two windows in a row count, for a slow consumer
-//! takes a whole output at once, now and then.
+//! until they have taken what is there. Slower ones are none of the publisher's business: their queue grows. Two windows in a row make a queue fast, for
+//! a slow consumer takes a whole output at once, now and then; [`FLOW_SLOW_WINDOWS`] make it slow, for a fast one loses its CPU now and then.
+//!
+//! What gathered before, or while the queue was not known to be fast, becomes less: each publisher that was let go has to wait until the backlog is
+//! shorter than it was then, by a quarter of what has come since.
 
-use crate::base::limits::{FLOW_BYTES_MIN, FLOW_WINDOW_MS};
+use crate::base::limits::{FLOW_BYTES_MIN, FLOW_SLOW_WINDOWS, FLOW_WINDOW_MS};
 
 /// The pace of one queue.
 #[derive(Debug, Default)]
@@ -14,8 +17,11 @@ pub struct Pace {
     /// When the window began, milliseconds, and what was delivered before it.
     began: u64,
     before: u64,
-    /// Whether the last two windows were such, the newer one in the lowest bit.
-    enough: u8,
+    /// Whether the last windows were such that enough was delivered, the newest one in the lowest bit.
+    windows: u8,
+    is_fast: bool,
+    /// The backlog when a publisher was last let go, bytes.
+    backlog: u64,
 }
 
 impl Pace {
@@ -25,20 +31,32 @@ impl Pace {
         self.delivered += bytes as u64;
     }
 
-    /// Bytes delivered so far.
-    pub fn delivered(&self) -> u64 {
-        self.delivered
-    }
-
-    /// Whether the queue has delivered fast in the last two windows that are over at `now`, milliseconds.
+    /// Whether the queue delivers fast, judged by the windows that are over at `now`, milliseconds.
     pub fn is_fast(&mut self, now: u64) -> bool {
         let passed = now - self.began;
         if passed >= FLOW_WINDOW_MS {
-            let is_enough = (self.delivered - self.before) / FLOW_BYTES_MIN >= passed / FLOW_WINDOW_MS;
-            self.enough = self.enough << 1 & 0b10 | u8::from(is_enough);
+            let count = passed / FLOW_WINDOW_MS;
+            self.windows = match (self.delivered - self.before) / FLOW_BYTES_MIN >= count {
+                true => self.windows << 1 | 1,
+                false => self.windows.checked_shl(count.min(8) as u32).unwrap_or(0),
+            };
             (self.began, self.before) = (now, self.delivered);
+            self.is_fast = match self.is_fast {
+                true => self.windows.trailing_zeros() < FLOW_SLOW_WINDOWS,
+                false => self.windows & 0b11 == 0b11,
+            };
         }
-        self.enough == 0b11
+        self.is_fast
+    }
+
+    /// A publisher is let go while so many bytes wait.
+    pub fn on_let_go(&mut self, backlog: u64) {
+        self.backlog = backlog;
+    }
+
+    /// How many bytes may wait when the next publisher is let go, if so many wait now.
+    pub fn target(&self, backlog: u64) -> u64 {
+        self.backlog.saturating_sub(backlog.saturating_sub(self.backlog) / 4)
     }
 }
 
@@ -55,8 +73,22 @@ mod tests {
         assert!(!pace.is_fast(2 * FLOW_WINDOW_MS - 1), "the second one is not over");
         assert!(pace.is_fast(2 * FLOW_WINDOW_MS));
         pace.on_delivered(FLOW_BYTES_MIN as usize - 1);
-        assert!(!pace.is_fast(3 * FLOW_WINDOW_MS));
+        assert!(pace.is_fast(3 * FLOW_WINDOW_MS), "it was slow for one window only");
+        pace.on_delivered(FLOW_BYTES_MIN as usize);
+        assert!(pace.is_fast(4 * FLOW_WINDOW_MS));
         pace.on_delivered(2 * FLOW_BYTES_MIN as usize);
-        assert!(!pace.is_fast(6 * FLOW_WINDOW_MS), "it took three windows");
+        assert!(!pace.is_fast(7 * FLOW_WINDOW_MS), "it took three windows");
+        pace.on_delivered(9 * FLOW_BYTES_MIN as usize);
+        assert!(!pace.is_fast(8 * FLOW_WINDOW_MS), "fast once does not make up for it");
+    }
+
+    #[test]
+    fn each_publisher_brings_less_than_is_taken() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.target(1_000), 0);
+        pace.on_let_go(900);
+        assert_eq!((pace.target(1_300), pace.target(800)), (800, 900));
+        pace.on_let_go(50);
+        assert_eq!(pace.target(450), 0);
     }
 }
