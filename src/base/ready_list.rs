@@ -122,6 +122,9 @@ impl Rotation {
     /// Moves who is next to the back and returns it.
     #[inline]
     pub fn rotate(&mut self, links: &mut Links) -> Option<u32> {
+        if self.is_single() {
+            return Some(self.head);
+        }
         let slot = self.pop_front(links)?;
         self.link_back(slot, links);
         Some(slot)

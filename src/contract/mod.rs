@@ -23,7 +23,7 @@ pub use policy::{PolicyKind, PolicySpec};
 pub use receipts::{Receipts, Tags};
 pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
 pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
-pub use route::{RouteCache, RouteSet};
+pub use route::{RouteCache, RouteSet, copy_routes};
 
 use std::num::NonZeroU64;
 

@@ -8,6 +8,13 @@ use crate::base::limits::ROUTE_CACHE_QUEUES_MAX;
 /// The queues of one message, each once.
 pub type RouteSet = SmallVec<[QueueAddr; 4]>;
 
+/// Makes `to` what `from` is. (`clone_from` goes from one queue to the next.)
+#[inline]
+pub fn copy_routes(from: &RouteSet, to: &mut RouteSet) {
+    to.clear();
+    to.extend_from_slice(from);
+}
+
 /// The last (exchange, routing key) of a channel and its queues. Valid while the catalog's version stands.
 ///
 /// Publishers repeat themselves: comparing a few bytes spares the lookup and the hash that routing would cost per message.
@@ -32,6 +39,6 @@ impl RouteCache {
         self.version = version;
         self.route.clear();
         self.route.extend_from_slice(route);
-        self.queues.clone_from(queues);
+        copy_routes(queues, &mut self.queues);
     }
 }

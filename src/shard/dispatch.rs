@@ -9,7 +9,7 @@ use crate::base::limits::{PUBLISH_RUN_MAX, SHARE_STEPS_MAX};
 use crate::broker::exchange::Chance;
 use crate::broker::queue::{Settings, lasts, priority};
 use crate::broker::router::{self, Publisher};
-use crate::contract::{Code, Fault, Notice, ReplyName};
+use crate::contract::{Code, Fault, Notice, ReplyName, copy_routes};
 use crate::message::{Content, MessageView, Properties, Route, Stamp};
 use crate::protocol::amqp::session::Contents;
 
@@ -88,9 +88,9 @@ impl Shard {
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
         let cache = conn.session.route_cache(published.channel);
         if let Some(found) = cache.find(version, route) {
-            self.routes.clone_from(found);
+            copy_routes(found, &mut self.routes);
         } else if let Some(found) = self.known_routes.by_key.find(version, publisher, route) {
-            self.routes.clone_from(found);
+            copy_routes(found, &mut self.routes);
             if published.contents.len() > 1 {
                 cache.remember(version, route, found);
             }
@@ -110,7 +110,7 @@ impl Shard {
         let Some(headers) = properties.headers() else { return Ok(false) };
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
         let Some(found) = self.known_routes.by_headers.find(version, publisher, route, headers.wire()) else { return Ok(false) };
-        self.routes.clone_from(found);
+        copy_routes(found, &mut self.routes);
         router::check_known_headers(&self.catalog, conn.user(), properties)
     }
 

@@ -143,6 +143,9 @@ impl Consumers {
     /// How many of `wanted` messages in a row are for the consumer that [`next`](Self::next) gave: one if others take turns with it, else
     /// as many as it has room for.
     pub fn turns(&self, id: ConsumerId, wanted: usize) -> usize {
+        if wanted <= 1 {
+            return wanted; // it has room for one, or it would not be the next
+        }
         let consumer = self.table.get(id).expect("a consumer stays while it is served");
         if self.rotations.is_alone(consumer.priority) {
             wanted.min(consumer.room()).min(consumer.credit.map_or(usize::MAX, |credit| credit.messages()))
