@@ -60,6 +60,7 @@ impl Store {
             }
             let slots = self.segments.retire(segment).queues.clone();
             slots.into_iter().for_each(|slot| self.forget(slot, segment));
+            self.forget_found(segment);
             self.retiring.0.push_back((self.position(), Op::Delete(segment)));
         }
         if !self.compacting
@@ -94,6 +95,15 @@ impl Store {
     fn forget(&mut self, slot: u32, segment: u32) {
         if let Some(log) = self.queues.get_mut(slot as usize) {
             log.forget(segment);
+        }
+    }
+
+    /// Queues that are not taken up yet, and have had messages there, go on behind the numbers of these.
+    fn forget_found(&mut self, segment: u32) {
+        for log in self.found.values_mut().filter(|log| log.extents.iter().any(|extent| extent.segment == segment)) {
+            let last = log.extents.back().map(|extent| extent.last).max(log.settled.last());
+            log.forget(segment);
+            last.inspect(|&last| log.settled.insert(last, last));
         }
     }
 
@@ -255,3 +265,24 @@ fn meets(ranges: &Map<u64, Vec<(u64, u64)>>, (queue, first, last): Range) -> boo
 }
 
 const _: () = assert!(BATCH < BLOCK);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::LevelAddr;
+    use crate::store::Opened;
+    use crate::store::queue_log::QueueLog;
+    use crate::store::segment::Segment;
+
+    #[test]
+    fn a_queue_that_is_not_taken_up_yet_outlives_a_segment_that_goes() {
+        let (mut store, mut log) = (Store::new(5), QueueLog::default());
+        log.append(1, 0, 10, 100);
+        log.settle(0, 9, |_, _, _| {});
+        store.segments.found(1, Segment::sealed(4096, 8192, Words::default()));
+        store.found.insert(9, log);
+        store.seal();
+        assert!(matches!(store.next_op(), Some(Op::Delete(1))));
+        assert_eq!(store.open_queue(9, LevelAddr::default()), Opened { slot: 0, next: 10, count: 0 });
+    }
+}
