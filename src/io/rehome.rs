@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1  numbers for the moved queues are set aside           in the catalog's log, written anew
-//! 2  their messages are copied, under the new numbers     to the logs of the new homes
+//! 2  their messages are copied, under the new numbers     to the logs of the new homes; with them go arrivals (see `store::arrivals`)
 //! 3  the catalog is written anew with homes and numbers   from here on the copies count
 //! 4  the logs of the shards that are no more are deleted
 //! ```
@@ -27,6 +27,7 @@ use crate::broker::catalog::{Catalog, Saved};
 use crate::config::Config;
 use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
+use crate::store::arrivals::{Arrival, Origin};
 use crate::store::format::{level_number, split_number};
 use crate::store::{Damage, Op, Opened, Placed, Store};
 
@@ -69,9 +70,12 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
     found.catalog.push(Saved::NextNumber(first + moves.len() as u64));
     storage::write_catalog(&config.data_dir, found)?;
     let shards: Vec<ShardId> = gone.iter().map(|(shard, _)| *shard).collect();
+    let mut arrived: Vec<Arrival> = found.stores.iter().flat_map(Store::arrivals).collect();
+    let staying = arrived.len();
     for (shard, mut source) in gone {
         let own: Vec<&Move> = moves.iter().filter(|(home, _)| *home == shard).map(|(_, one)| one).collect();
         log::info!("shard {} is no more: {} queues move", shard.0, own.len());
+        arrived.extend(source.arrivals());
         let mut levels: Map<u64, Vec<u8>> = Map::default();
         source.found().map(split_number).for_each(|(queue, level)| levels.entry(queue).or_default().push(level));
         for one in own {
@@ -81,6 +85,16 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
         }
     }
     let moves: Map<u64, Move> = moves.into_iter().map(|(_, one)| (one.from, one)).collect();
+    let renamed = arrived.into_iter().enumerate().filter_map(|(at, arrival)| {
+        let renamed = rename_arrival(arrival, &moves);
+        (at >= staying || renamed != arrival).then_some(renamed)
+    });
+    let first_store = &mut found.stores[0];
+    renamed.for_each(|arrival| first_store.note_arrival(arrival));
+    if first_store.is_dirty() {
+        let directory = shard_directory(&config.data_dir, ShardId(0));
+        perform((&directory, ShardId(0)), first_store, |_, _| unreachable!("nothing is read here")).map_err(failed)?;
+    }
     rename(found, &moves);
     storage::write_catalog(&config.data_dir, found)?;
     for directory in shards.into_iter().map(|shard| shard_directory(&config.data_dir, shard)) {
@@ -171,9 +185,20 @@ fn rename(found: &mut Found, moves: &Map<u64, Move>) {
     let Some(stop) = &mut found.stopped else { return };
     let (delivered, counts) = (stop.delivered.iter_mut().map(|range| &mut range.0), stop.counts.iter_mut().map(|one| &mut one.0));
     for number in delivered.chain(counts) {
-        let (queue, level) = split_number(*number);
-        *number = moves.get(&queue).map_or(*number, |one| level_number(one.to, level));
+        *number = renamed(*number, moves);
     }
+}
+
+/// An arrival speaks of the new numbers.
+fn rename_arrival(arrival: Arrival, moves: &Map<u64, Move>) -> Arrival {
+    let Origin { place: (queue, sequence), copies } = arrival.origin;
+    Arrival { origin: Origin { place: (renamed(queue, moves), sequence), copies }, queue: renamed(arrival.queue, moves) }
+}
+
+/// The number of a queue, or of its level, after the move.
+fn renamed(number: u64, moves: &Map<u64, Move>) -> u64 {
+    let (queue, level) = split_number(number);
+    moves.get(&queue).map_or(number, |one| level_number(one.to, level))
 }
 
 /// What the name of a log's directory ends with once the log is no more.

@@ -203,7 +203,7 @@ impl Shard {
             }
             (_, hold) => {
                 let waits = match hold {
-                    Some(hold) => self.hand_over(hold, true, &message, routes),
+                    Some(hold) => self.hand_over(hold, None, true, &message, routes),
                     None => self.forward(None, &message, routes),
                 };
                 (self.refused, self.link_full) = (false, false);

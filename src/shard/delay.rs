@@ -5,22 +5,26 @@
 //!                                                         └─ due ─▶ release_due, a budget per turn ─▶ route on ─▶ transfer
 //! ```
 //!
-//! A restart reads what the log has of the queue, once and in order, and keeps no more of it than when each is due.
+//! A restart reads what the log has of the queue, once and in order, and keeps no more of it than when each is due. What queues of other shards have
+//! of it already, as they say, goes to the others only, or is gone.
 
 use smallvec::SmallVec;
 
 use super::delivery::Batch;
 use super::mail::{Hold, Relay};
-use super::transfer::Leaving;
+use super::relay::FIRST_PLACE;
+use super::transfer::{Homes, Leaving};
 use super::{Shard, local_queue};
-use crate::base::ids::{ExchangeId, QueueId};
+use crate::base::ids::{ExchangeId, QueueAddr, QueueId};
 use crate::base::limits::{BURY_BUDGET, DELAY_AHEAD_MS, DELAY_FETCH_MAX, DELAY_REST_MS, EXPIRE_BUDGET, LOG_READ_SIZE, PUBLISH_RUN_MAX};
 use crate::broker::arena::{Arena, Holders};
 use crate::broker::exchange::{Chance, delay, without_delay};
-use crate::broker::queue::{Delays, Queue};
+use crate::broker::queue::{Copies, Delays, Queue};
 use crate::broker::router::{self, Routed};
 use crate::contract::{Entry, RouteSet};
 use crate::message::{MessageView, Properties, Route};
+use crate::store::arrivals::Origin;
+use crate::store::format::{Placement, is_fleeting};
 
 impl Shard {
     /// A queue holds what this exchange delays.
@@ -103,6 +107,7 @@ impl Shard {
         if queue.spilled() > 0 && is_served {
             self.mark_queue(id);
         } else {
+            self.end_doubts(id);
             self.fetch_delayed(id);
         }
         self.set_queue_timer(id);
@@ -125,7 +130,15 @@ impl Shard {
     }
 
     fn route_due(&mut self, id: QueueId, entry: Entry) {
-        let Some(exchange) = delays(&mut self.queues, id).map(|delays| delays.exchange) else { return self.let_go(id, entry) };
+        let Some(delays) = delays(&mut self.queues, id) else { return self.let_go(id, entry) };
+        let (exchange, copies) = (delays.exchange, delays.copied.remove(&entry.sequence()));
+        let place = self.place_in_log(id, entry);
+        if let (Some(place), Some(copies)) = (place, &copies)
+            && copies.are_all()
+        {
+            self.let_go(id, entry);
+            return self.forget_later(place, self.everywhere());
+        }
         let message = self.arena.view(entry.message);
         let (route, body) = (message.route.wire().to_vec(), message.body.to_owned());
         let properties = without_delay(message.properties);
@@ -134,23 +147,79 @@ impl Shard {
         let mut routes = RouteSet::new();
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let routed = router::route_on(&self.catalog, exchange, &message, chance, &mut routes);
-        self.transfer(Leaving::Due(id, entry), |shard, hold| shard.send_on(exchange, hold, &message, &routed, &routes));
+        let has = |addr: &QueueAddr| self.catalog.queue(addr.queue).map_or(0, |queue| queue.number);
+        copies.iter().for_each(|copies| routes.retain(|addr| !copies.queues.contains(&has(addr))));
+        let wanted = routes.len() + copies.as_ref().map_or(0, |copies| copies.queues.len());
+        let homes = if routed.is_remembered || copies.is_some() { self.everywhere() } else { self.homes(&routes) };
+        let is_noted = copies.is_some() || homes.iter().any(|&home| home != self.id);
+        let noted = place.filter(|_| is_noted).map(|place| (place, homes));
+        let origin = noted.as_ref().map(|&(place, _)| Origin { place, copies: wanted as u32 });
+        let leaving = Leaving::Due { queue: id, entry, noted };
+        self.transfer(leaving, |shard, hold| shard.send_on(exchange, hold, origin, &message, &routed, &routes));
+    }
+
+    /// Where the log has a message that survives a restart.
+    fn place_in_log(&mut self, id: QueueId, entry: Entry) -> Option<Placement> {
+        let queue = local_queue(&mut self.queues, id).filter(|_| entry.message.is_logged())?;
+        let number = self.store.number(queue.level(entry.level()).slot())?;
+        (!is_fleeting(number)).then_some((number, entry.sequence()))
+    }
+
+    /// The shards on which these queues live.
+    fn homes(&self, routes: &RouteSet) -> Homes {
+        let mut homes: Homes = routes.iter().map(|addr| addr.home).collect();
+        homes.sort_unstable();
+        homes.dedup();
+        homes
+    }
+
+    /// Queues of other shards say that they have copies of messages. Those that the log, which was read, does not have are gone.
+    pub(super) fn end_doubts(&mut self, id: QueueId) {
+        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.spilled() == 0) else { return };
+        let slot = queue.first().slot();
+        let doubtful = queue.extras().delays.as_mut().map(|delays| std::mem::take(&mut delays.doubtful));
+        self.forget_copies(slot, doubtful.into_iter().flatten());
+    }
+
+    /// A queue is about to go, with all that it holds back.
+    pub(super) fn end_delays(&mut self, queue: &mut Queue) {
+        let slot = queue.first().slot();
+        let Some(delays) = queue.extras.as_mut().and_then(|extras| extras.delays.as_mut()) else { return };
+        let (doubtful, copied) = (std::mem::take(&mut delays.doubtful), std::mem::take(&mut delays.copied));
+        self.forget_copies(slot, doubtful.into_iter().chain(copied));
+    }
+
+    fn forget_copies(&mut self, slot: u32, copies: impl Iterator<Item = (u64, Copies)>) {
+        for (sequence, _) in copies {
+            if let Some(number) = self.store.number(slot) {
+                self.forget_later((number, sequence), self.everywhere());
+            }
+        }
     }
 
     /// Gives a message to the queues where its exchange has led it. The answer is how many times `hold` will be told that some have it.
-    fn send_on(&mut self, exchange: ExchangeId, hold: Hold, message: &MessageView<'_>, routed: &Routed, routes: &RouteSet) -> usize {
+    fn send_on(
+        &mut self,
+        exchange: ExchangeId,
+        hold: Hold,
+        origin: Option<Origin>,
+        message: &MessageView<'_>,
+        routed: &Routed,
+        routes: &RouteSet,
+    ) -> usize {
         let properties = routed.properties.as_deref().unwrap_or(message.properties);
         let message = MessageView { properties, ..*message };
         if routed.is_remembered {
             let vhost = self.catalog.exchange(exchange).expect("it was routed by it").vhost;
             let passed = Some(exchange);
+            let hold = origin.map_or(hold, |Origin { place: (_, sequence), .. }| Hold { sequence: sequence + FIRST_PLACE, ..hold });
             self.send_relay(
                 Relay { publisher: Some(hold), vhost, mandatory: false, is_awaited: true, copies: true, is_dead: false, passed, at: 0 },
                 &message,
             );
             return 1;
         }
-        let waits = self.hand_over(hold, true, &message, routes);
+        let waits = self.hand_over(hold, origin, true, &message, routes);
         self.link_full = false;
         waits
     }
@@ -165,6 +234,9 @@ pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &Me
         queue.change(level, |level| level.lose(1));
     }
     let Some(delays) = &mut queue.extras().delays else { return };
+    if is_found {
+        delays.found(sequence);
+    }
     let due = due(message);
     if is_found && due > horizon {
         delays.put_off(due, sequence, sequence);

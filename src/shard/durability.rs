@@ -18,6 +18,7 @@ use crate::broker::arena::Holders;
 use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
+use crate::store::arrivals::Origin;
 use crate::store::compact::Compacted;
 use crate::store::format::{Counted, fleeting_number, level_number, split_number};
 use crate::store::index::Indexed;
@@ -41,6 +42,8 @@ pub struct Logging {
     gone: Vec<(u32, u64, u64)>,
     /// Somebody's confirm depends on it.
     must_last: bool,
+    /// It comes from a queue of another shard, which has it, too, until it hears that it is here.
+    pub origin: Option<Origin>,
     /// Queues that were just given messages which may not stay.
     pub fresh: Vec<QueueId>,
 }
@@ -88,8 +91,11 @@ impl Shard {
     }
 
     fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
-        let Logging { placed, gone, must_last, .. } = &mut self.logging;
+        let Logging { placed, gone, must_last, origin, .. } = &mut self.logging;
         self.store.append(placed, route, stamp, contents, !*must_last);
+        if let Some(origin) = origin.take().filter(|_| *must_last) {
+            self.store.note_arrivals(placed, origin);
+        }
         gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
         placed.clear();
         self.log_full |= self.store.is_congested();
@@ -130,6 +136,7 @@ impl Shard {
                 self.link(wait.from).accept(wait.hold, wait.count);
             }
         }
+        self.tell_gone();
     }
 
     /// The log hears what is settled of a queue that lives here, and the queue forgets what it remembers of it.

@@ -202,6 +202,7 @@ impl Shard {
         let slot = Key::from(id).slot;
         let mut queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
         self.rubbish.forgotten.extend(queue.forget_duplicates(true));
+        self.end_delays(&mut queue);
         self.forget_timer(&queue);
         self.levelled_queues -= usize::from(queue.rules.priorities.has_levels());
         self.dirty_queues.remove(slot);

@@ -27,6 +27,7 @@ use crate::base::limits::{MAIL_BLOCK_SIZE, MAIL_BYTES_MAX, MAIL_STAGED_MAX, RING
 use crate::base::spsc::{self, Doorbell, Receiver, Sender};
 use crate::contract::{Entry, Outcome};
 use crate::message::{Body, Content, MessageView, Route, Stamp};
+use crate::store::arrivals::Origin;
 
 /// This shard's end of the rings to and from one peer.
 pub struct Link {
@@ -134,11 +135,15 @@ impl Link {
         }
     }
 
-    /// Stages a message for several queues; for each of them somebody else waits.
-    pub fn transfer(&mut self, queues: impl Iterator<Item = (QueueId, Hold)>, message: &MessageView<'_>) {
+    /// Stages a message for several queues; for each of them somebody else waits. With an `origin` they note its arrival.
+    pub fn transfer(&mut self, queues: impl Iterator<Item = (QueueId, Hold)>, origin: Option<Origin>, message: &MessageView<'_>) {
         let (written, count) = self.write_run(message.route, message.stamp, &[message.content()]);
         for (queue, hold) in queues {
-            self.stage_publish(Publish { queue, hold: Some(hold), at: written.at, count: count as u32 }, written, message.body);
+            let publish = Publish { queue, hold: Some(hold), at: written.at, count: count as u32 };
+            match origin {
+                Some(origin) => self.stage_with(message.body, Mail::Transfer(Box::new((publish, origin)))),
+                None => self.stage_publish(publish, written, message.body),
+            }
         }
     }
 

@@ -17,6 +17,8 @@ use bytes::Bytes;
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, Key, QueueAddr, QueueId, ShardId};
 use crate::broker::catalog::{Asker, Change, ConsumerArguments};
 use crate::contract::{Command, Fault, Grant, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
+use crate::store::arrivals::Origin;
+use crate::store::format::Placement;
 
 /// One item of a ring between two shards.
 pub enum Mail {
@@ -26,6 +28,10 @@ pub enum Mail {
     Body(Bytes),
     /// Messages for a queue.
     Publish(Publish),
+    /// A message that leaves its queue for this one and others, and where it comes from.
+    Transfer(Box<(Publish, Origin)>),
+    /// What came from there has no original any more.
+    Gone(Placement),
     /// Messages for a channel that waits for replies.
     Reply(Reply),
     /// A mandatory one that found the channel gone.
@@ -169,7 +175,8 @@ impl Publish {
 /// A message whose way leads through an exchange that remembers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Relay {
-    /// Who has published it, and its sequence number if that waits for it. None: nobody who wants to hear of it.
+    /// Who has published it, and its sequence number if that waits for it (of what an exchange has delayed, that of the message in the exchange's
+    /// queue and [`FIRST_PLACE`](super::relay::FIRST_PLACE)). None: nobody who wants to hear of it.
     pub publisher: Option<Hold>,
     /// Where it was published.
     pub vhost: VhostId,

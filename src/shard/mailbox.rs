@@ -50,7 +50,7 @@ impl Shard {
 
     fn on_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         match mail {
-            Mail::Publish(_) | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
+            Mail::Publish(_) | Mail::Transfer(_) | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
             Mail::Deliver(deliver) => {
                 self.on_deliver(from, &deliver, Records::new(block, deliver.at, deliver.count, true, body.as_ref()));
             }
@@ -74,6 +74,7 @@ impl Shard {
                 Records::new(block, relay.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_relay(from, &relay, &message));
             }
             Mail::Relayed(relayed) => self.on_relayed(relayed),
+            Mail::Gone(place) => self.store.forget_arrivals(place),
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
             }
@@ -103,6 +104,7 @@ impl Shard {
     pub(super) fn on_queue_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         let queue: QueueId = match &mail {
             Mail::Publish(publish) => publish.queue,
+            Mail::Transfer(transfer) => transfer.0.queue,
             Mail::Ask(ask) => ask.queue,
             _ => unreachable!("only mail for queues comes here"),
         };
@@ -110,23 +112,32 @@ impl Shard {
             return self.early.push((from, block.clone(), body, mail));
         }
         match mail {
-            Mail::Publish(Publish { queue, hold, at, count }) => {
-                let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
-                let must_last = self.on_posted(queue, messages);
-                self.note_flood_from(from);
-                for at in std::mem::take(&mut self.refusals) {
-                    if let Some(hold) = hold {
-                        self.link(from).stage(Mail::Refused(hold.behind(at)));
-                    }
-                }
-                match hold {
-                    Some(hold) if must_last => self.await_durable(from, hold, count),
-                    Some(hold) => self.link(from).accept(hold, count),
-                    None => {}
-                }
+            Mail::Publish(publish) => self.on_publish(from, block, body, publish),
+            Mail::Transfer(transfer) => {
+                let (publish, origin) = *transfer;
+                self.logging.origin = Some(origin);
+                self.on_publish(from, block, body, publish);
+                self.logging.origin = None;
             }
             Mail::Ask(ask) => self.on_ask(*ask),
             _ => unreachable!("only mail for queues comes here"),
+        }
+    }
+
+    #[inline]
+    fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
+        let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
+        let must_last = self.on_posted(queue, messages);
+        self.note_flood_from(from);
+        for at in std::mem::take(&mut self.refusals) {
+            if let Some(hold) = hold {
+                self.link(from).stage(Mail::Refused(hold.behind(at)));
+            }
+        }
+        match hold {
+            Some(hold) if must_last => self.await_durable(from, hold, count),
+            Some(hold) => self.link(from).accept(hold, count),
+            None => {}
         }
     }
 }

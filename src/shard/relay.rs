@@ -22,7 +22,7 @@ use super::Shard;
 use super::dead_letter::Left;
 use super::dispatch::{Found, Published};
 use super::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
-use crate::base::ids::{ConnId, QueueAddr, ShardId};
+use crate::base::ids::{ConnId, ExchangeId, QueueAddr, ShardId};
 use crate::broker::catalog::Change;
 use crate::broker::dead_letter::Dead;
 use crate::broker::exchange::remembered::Memories;
@@ -30,6 +30,7 @@ use crate::broker::exchange::{Chance, Dest, Kept};
 use crate::broker::keeper::Keeper;
 use crate::contract::{RouteSet, VhostId};
 use crate::message::{MessageView, Stamp};
+use crate::store::arrivals::Origin;
 
 /// Shard 0's part: what exchanges remember, and the relayed messages that queues on their way.
 #[derive(Default)]
@@ -152,7 +153,8 @@ impl Shard {
                 let waiting = Waiting { from, relayed, routes: routes.clone(), refused: Vec::new(), waits: None, heard: 0 };
                 let at = self.relays.waiting.insert(waiting);
                 let is_here = from == self.id && hold.as_own().is_some();
-                let waits = self.hand_over(Hold::own(Own::Relay, at), is_here, &message, &routes);
+                let origin = relay.passed.and_then(|exchange| self.origin(exchange, hold, routes.len()));
+                let waits = self.hand_over(Hold::own(Own::Relay, at), origin, is_here, &message, &routes);
                 self.relays.waiting[at].waits = Some(waits);
                 self.end_if_done(at);
             }
@@ -161,6 +163,14 @@ impl Shard {
         self.routes = routes;
         self.refused = false;
         self.relays.is_congested |= std::mem::take(&mut self.link_full);
+    }
+
+    /// Where a message comes from that an exchange has delayed, if it survives a restart there.
+    fn origin(&self, exchange: ExchangeId, hold: Hold, copies: usize) -> Option<Origin> {
+        let room = self.catalog.exchange(exchange)?.room?;
+        let number = self.catalog.queue(room.queue)?.number;
+        let sequence = hold.sequence.checked_sub(FIRST_PLACE)?;
+        (number > 0).then_some(Origin { place: (number, sequence), copies: copies as u32 })
     }
 
     /// Shard 0: a queue, or the disk, has a relayed message.
@@ -245,3 +255,6 @@ impl Shard {
         Keeper { catalog, memories: &mut relays.memories, chance, copies, passed: None, now: *now }
     }
 }
+
+/// What an exchange has delayed is held by so much more than its sequence number there.
+pub const FIRST_PLACE: u64 = 2;

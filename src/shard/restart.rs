@@ -1,9 +1,11 @@
 //! What outlives the process, from the shards' side: what a stop notes, and how shards that were just made go on where a restart has found them.
 
 use super::Shard;
+use crate::base::hash::Map;
 use crate::base::ids::QueueAddr;
 use crate::broker::catalog::{Catalog, Saved};
 use crate::store::Store;
+use crate::store::arrivals::{Arrival, Origin};
 use crate::store::catalog_log::CatalogLog;
 use crate::store::format::{Counted, Range, is_fleeting, split_number};
 
@@ -38,8 +40,9 @@ impl Found {
 }
 
 /// Shards that have just been made by [`cluster`] go on where a restart has found them.
-pub fn restore(shards: &mut [Shard], found: Found) {
+pub fn restore(shards: &mut [Shard], mut found: Found) {
     let next_number = found.next_number();
+    let copies = match_arrivals(&mut found);
     for (shard, store) in shards.iter_mut().zip(found.stores) {
         shard.store = store;
         shard.store.found_delivered(found.stopped.as_ref().map(|stop| &*stop.delivered));
@@ -50,7 +53,32 @@ pub fn restore(shards: &mut [Shard], found: Found) {
         found.stopped.iter().for_each(|stop| shard.go_on_counting(&stop.counts));
         shard.store.close_unknown();
     }
+    for (room, Arrival { origin: Origin { place: (_, sequence), copies }, queue }) in &copies {
+        let delays = shards[usize::from(room.home.0)].queue_mut(room.queue).and_then(|queue| queue.extras().delays.as_mut());
+        delays.expect("it has been matched").note_copy(*sequence, *queue, *copies);
+    }
+    copies.iter().for_each(|(room, _)| shards[usize::from(room.home.0)].end_doubts(room.queue));
     shards[0].catalog_log = found.catalog_log;
     shards[0].next_queue_number = next_number;
     shards[0].store.know_below(next_number);
+}
+
+/// What has arrived from other shards is forgotten if its original is gone. The answer is the rest, each with the queue that may have the original.
+fn match_arrivals(found: &mut Found) -> Vec<(QueueAddr, Arrival)> {
+    let has_any = found.stores.iter().any(|store| store.arrivals().next().is_some());
+    let catalog = if has_any { Catalog::restored(&found.catalog) } else { return Vec::new() };
+    let rooms: Map<u64, QueueAddr> =
+        catalog.queues().filter(|queue| queue.delays.is_some()).map(|queue| (queue.number, queue.addr)).collect();
+    let mut copies = Vec::new();
+    for at in 0..found.stores.len() {
+        let arrivals: Vec<Arrival> = found.stores[at].arrivals().collect();
+        for arrival in arrivals {
+            let place = arrival.origin.place;
+            match rooms.get(&split_number(place.0).0) {
+                Some(room) if found.stores[usize::from(room.home.0)].expects(place) => copies.push((*room, arrival)),
+                _ => found.stores[at].forget_arrivals(place),
+            }
+        }
+    }
+    copies
 }

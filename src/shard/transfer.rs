@@ -2,26 +2,48 @@
 //!
 //! ```text
 //! all queues live here      [copy, for all of them][the original is settled]          one batch of the log: both or none
-//! some live elsewhere       their logs: [copy] ─▶ on the disk ─▶ accepted ─▶ here: [the original is settled]
+//! some live elsewhere       their logs: [copy, arrival] ─▶ on the disk ─▶ accepted ─▶ here: [the original is settled] ─▶ on the disk
+//!                                                                                        their logs: [the arrival is settled] ◀─ gone ─┘
 //! ```
 //!
-//! A crash loses none of them. It may leave a message in its old queue and in new ones only if some of these live on other shards; what comes
-//! again then says that it was delivered before.
+//! A crash loses none of them. It may leave a message in its old queue and in new ones if some of these live on other shards. What was delayed comes
+//! once nevertheless: its new queues note its arrival (see `store::arrivals`), and a restart knows which of them have it. Dead letters note nothing:
+//! what comes again says that it was delivered before.
+
+use std::collections::VecDeque;
 
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::Shard;
 use super::dead_letter::{Corpse, Left};
-use super::mail::{Hold, Own};
+use super::mail::{Hold, Mail, Own};
 use super::unburied::Awaited;
 use crate::base::ids::{QueueAddr, QueueId, ShardId};
 use crate::base::limits::TRANSFERS_MAX;
 use crate::contract::{Entry, RouteSet};
 use crate::message::{MessageView, Stamp};
+use crate::store::arrivals::Origin;
+use crate::store::format::Placement;
 
 /// What is on its way.
 #[derive(Default)]
-pub struct Transfers(Slab<Transfer>);
+pub struct Transfers {
+    under_way: Slab<Transfer>,
+    /// Originals that are settled, in the order of the log.
+    gone: VecDeque<Gone>,
+}
+
+/// An original is gone once the disk has a batch of the log, and of the catalog's log a record.
+struct Gone {
+    batch: u64,
+    catalog: u64,
+    place: Placement,
+    homes: Homes,
+}
+
+/// Shards that have noted arrivals.
+pub type Homes = SmallVec<[ShardId; 4]>;
 
 /// One message.
 struct Transfer {
@@ -38,7 +60,14 @@ struct Transfer {
 /// A message that leaves its queue, and why.
 pub enum Leaving {
     /// It is gone once it has left; what a queue refuses is gone, too.
-    Due(QueueId, Entry),
+    Due {
+        /// The queue that holds it back.
+        queue: QueueId,
+        /// What it is there.
+        entry: Entry,
+        /// Where the log has it, and the shards that note its arrival, if it goes to several.
+        noted: Option<(Placement, Homes)>,
+    },
     /// It goes on trying until each of these queues has its part, or the exchange that remembers it all of it.
     Dead {
         /// The message.
@@ -53,7 +82,7 @@ pub enum Leaving {
 impl Transfers {
     /// Whether there are as many as there may be.
     pub fn is_full(&self) -> bool {
-        self.0.len() >= TRANSFERS_MAX
+        self.under_way.len() >= TRANSFERS_MAX
     }
 }
 
@@ -61,16 +90,23 @@ impl Shard {
     /// Takes a message from a queue here to others. `send` publishes it, and says how many times the hold, or one of its parts, will be told that some
     /// have it.
     pub(super) fn transfer(&mut self, leaving: Leaving, send: impl FnOnce(&mut Shard, Hold) -> usize) {
-        let at = self.transfers.0.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new(), relayed: None });
+        let at = self.transfers.under_way.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new(), relayed: None });
         let waits = send(self, Hold::own(Own::Transfer, at)); // somebody here may say so at once
-        self.transfers.0[at].waits = Some(waits);
+        self.transfers.under_way[at].waits = Some(waits);
         self.end_transfer(at);
     }
 
     /// Gives a message on its way to its queues, each of which is a part of it. The answer is how many times `hold` will be told that some have it;
     /// its parts hear at once, or before, if they are refused. If the original `is_here` and all queues are, nobody need wait: what the log hears
-    /// next, the end of the original, comes to the disk together with the copy.
-    pub(super) fn hand_over(&mut self, hold: Hold, is_here: bool, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+    /// next, the end of the original, comes to the disk together with the copy. Otherwise its arrival is noted, if it has an `origin`.
+    pub(super) fn hand_over(
+        &mut self,
+        hold: Hold,
+        origin: Option<Origin>,
+        is_here: bool,
+        message: &MessageView<'_>,
+        routes: &[QueueAddr],
+    ) -> usize {
         self.work.spend(routes.len());
         let contents = [message.content()];
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
@@ -80,8 +116,11 @@ impl Shard {
             }
         });
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
-        let remote = self.hand_on(hold, &MessageView { stamp: posted, ..*message }, routes);
-        let must_wait = self.log_taken(message.route, stamp, &contents) && !(is_here && remote == 0);
+        let remote = self.hand_on(hold, origin, &MessageView { stamp: posted, ..*message }, routes);
+        let is_at_once = is_here && remote == 0;
+        self.logging.origin = origin.filter(|_| !is_at_once);
+        let must_wait = self.log_taken(message.route, stamp, &contents) && !is_at_once;
+        self.logging.origin = None;
         if must_wait {
             self.await_durable(self.id, hold, 1);
         }
@@ -89,7 +128,7 @@ impl Shard {
     }
 
     /// Gives it to those of its queues that live on other shards. The answer is how many that are.
-    fn hand_on(&mut self, hold: Hold, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+    fn hand_on(&mut self, hold: Hold, origin: Option<Origin>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
         let here = self.id;
         let remote = routes.iter().filter(|queue| queue.home != here).count();
         let peers = if remote == 0 { 0 } else { self.config.shards };
@@ -98,7 +137,7 @@ impl Shard {
             let mut own = own.map(|(part, queue)| (queue.queue, hold.part(part))).peekable();
             if own.peek().is_some() {
                 let link = self.link(peer);
-                link.transfer(own, message);
+                link.transfer(own, origin, message);
                 let has_room = link.has_room();
                 self.link_full |= !has_room;
             }
@@ -108,17 +147,20 @@ impl Shard {
 
     /// One of those who were to have a message has it.
     pub(super) fn on_transfer_accepted(&mut self, at: usize) {
-        self.transfers.0[at].heard += 1;
+        self.transfers.under_way[at].heard += 1;
         self.end_transfer(at);
     }
 
     fn end_transfer(&mut self, at: usize) {
-        if self.transfers.0[at].waits != Some(self.transfers.0[at].heard) {
+        if self.transfers.under_way[at].waits != Some(self.transfers.under_way[at].heard) {
             return;
         }
-        let Transfer { leaving, refused, relayed, .. } = self.transfers.0.remove(at);
+        let Transfer { leaving, refused, relayed, .. } = self.transfers.under_way.remove(at);
         let (mut corpse, routes, closed) = match leaving {
-            Leaving::Due(queue, entry) => return self.let_go(queue, entry),
+            Leaving::Due { queue, entry, noted } => {
+                self.let_go(queue, entry);
+                return noted.into_iter().for_each(|(place, homes)| self.forget_later(place, homes));
+            }
             Leaving::Dead { corpse, routes, closed } => (corpse, routes, closed),
         };
         let mut awaited: Vec<Awaited> = closed.into_iter().map(Some).collect();
@@ -142,11 +184,42 @@ impl Shard {
 
     /// Queues have refused a message that exchanges remember; none: it leads to no queue. (All that it leads to accept it next.)
     pub(super) fn on_transfer_left(&mut self, at: usize, left: Left) {
-        self.transfers.0[at].relayed = Some(left);
+        self.transfers.under_way[at].relayed = Some(left);
     }
 
     /// One of them has refused it, or this part of it. (It accepts it next.)
     pub(super) fn on_transfer_refused(&mut self, at: usize, part: usize) {
-        self.transfers.0[at].refused.push(part);
+        self.transfers.under_way[at].refused.push(part);
+    }
+
+    /// Original messages that were here are settled: when that is on the disk, those shards forget that copies have arrived there.
+    pub(super) fn forget_later(&mut self, place: Placement, homes: Homes) {
+        let (batch, catalog) = (self.store.position(), self.catalog_log.made());
+        self.transfers.gone.push_back(Gone { batch, catalog, place, homes });
+        self.tell_gone();
+    }
+
+    /// The disk may have more.
+    pub(super) fn tell_gone(&mut self) {
+        let (batch, catalog) = (self.store.durable(), self.catalog_log.durable());
+        while let Some(gone) = self.transfers.gone.pop_front_if(|gone| gone.batch <= batch && gone.catalog <= catalog) {
+            for home in gone.homes {
+                if home == self.id {
+                    self.store.forget_arrivals(gone.place);
+                } else {
+                    self.link(home).stage(Mail::Gone(gone.place));
+                }
+            }
+        }
+    }
+
+    /// All shards.
+    pub(super) fn everywhere(&self) -> Homes {
+        (0..self.config.shards).map(ShardId).collect()
+    }
+
+    /// How many messages have arrived here whose originals may still be found on other shards after a crash.
+    pub fn arrivals(&self) -> usize {
+        self.store.arrivals().count()
     }
 }

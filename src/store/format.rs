@@ -56,7 +56,8 @@
 //!
 //! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
 //! either while the log knows of them. So the order of records does not matter for what is settled. Messages of a queue are written when the
-//! catalog's files have its declaration: a number that the catalog never gave away is one that it has lost.
+//! catalog's files have its declaration: a number that the catalog never gave away is one that it has lost. No queue has number 0: messages of
+//! that number note what came from other shards (see `arrivals`).
 //!
 //! **Levels** of a queue, one per priority, are queues of their own here: the level stands in bits 48 to 55 of the number. Bit 63 says that the
 //! queue does not survive a restart.

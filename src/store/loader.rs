@@ -8,7 +8,7 @@
 //! What is not on the disk yet is not read: the load waits for the write. The queue says when it runs low, so the next piece is under way while
 //! consumers take the last one.
 
-use super::format::{self, Messages};
+use super::format::{self, Messages, Range};
 use super::index::{self, Entry};
 use super::queue_log::{Cursor, QueueLog};
 use super::returns::Counts;
@@ -83,6 +83,26 @@ pub struct Damage {
 }
 
 impl Store {
+    /// What is known of deliveries before the restart: those that had come back to their queues when the broker stopped, or, if it did not stop in
+    /// an orderly way, nothing, so that any may have been. (Before queues are taken up.)
+    pub fn found_delivered(&mut self, stopped: Option<&[Range]>) {
+        for (number, log) in &mut self.found {
+            match stopped {
+                None => log.delivered.insert(0, log.extents.back().map_or(0, |extent| extent.last)),
+                Some(ranges) => {
+                    let own = ranges.iter().filter(|(queue, ..)| queue == number);
+                    own.for_each(|&(_, first, last)| log.delivered.insert(first, last));
+                }
+            }
+        }
+    }
+
+    /// Which messages of a queue that are not in memory may have been delivered before a restart.
+    pub fn delivered(&self, slot: u32) -> impl Iterator<Item = Range> {
+        let log = self.queues.get(slot as usize);
+        log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).into_iter().map(|(first, last)| (log.number, first, last)))
+    }
+
     /// From which sequence number on the messages of a queue are not in memory.
     pub fn spill_from(&mut self, slot: u32, next: u64) {
         if let Some(log) = self.queues.get_mut(slot as usize) {

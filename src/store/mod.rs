@@ -11,8 +11,9 @@
 //! the disk remembers the number of the batch that fills ([`Store::position`]) and waits until [`Store::durable`] reaches it.
 //!
 //! Where to look: [`format`] what stands in the files; [`writer`] batches on their way to the disk; [`segment`] files and what lives in them;
-//! [`queue_log`] what the log holds of a queue; [`loader`] how it comes back; [`returns`] how often it did; [`compact`] how dead messages go; [`recover`] what a restart finds.
+//! [`queue_log`] what the log holds of a queue; [`loader`] how it comes back; [`returns`] how often it did; [`arrivals`] what came from other shards; [`compact`] how dead messages go; [`recover`] what a restart finds.
 
+pub mod arrivals;
 pub mod catalog_log;
 pub mod compact;
 pub mod format;
@@ -35,6 +36,7 @@ use crate::base::limits::{LOG_LAZY_SIZE, LOG_RECORD_SIZE, LOG_STAGED_MAX};
 use crate::base::pieces::Pieces;
 use crate::message::{Content, MessageView, Route, Stamp};
 
+use arrivals::Arrivals;
 use compact::{Compaction, Retiring};
 use format::{Placement, Range, TRANSIENT};
 use index::{Indexed, Indexing};
@@ -52,6 +54,8 @@ pub struct Store {
     writer: Writer,
     /// What is settled since the last batch was closed.
     settled: Vec<Range>,
+    /// What has come over from other shards.
+    arrivals: Arrivals,
     /// By slot: how often messages came back, as far as no record says it yet.
     noted: BTreeMap<u32, Pieces<Counts>>,
     /// Numbers of queues of which a record says how often messages came back.
@@ -130,6 +134,7 @@ impl Store {
             segments: Segments::new(first_segment),
             writer: Writer::default(),
             settled: Vec::new(),
+            arrivals: Arrivals::default(),
             noted: BTreeMap::new(),
             counting: BTreeSet::new(),
             queues: Slab::new(),
@@ -148,26 +153,6 @@ impl Store {
             has_news: true,
             placements: Vec::new(),
         }
-    }
-
-    /// What is known of deliveries before the restart: those that had come back to their queues when the broker stopped, or, if it did not stop in
-    /// an orderly way, nothing, so that any may have been. (Before queues are taken up.)
-    pub fn found_delivered(&mut self, stopped: Option<&[Range]>) {
-        for (number, log) in &mut self.found {
-            match stopped {
-                None => log.delivered.insert(0, log.extents.back().map_or(0, |extent| extent.last)),
-                Some(ranges) => {
-                    let own = ranges.iter().filter(|(queue, ..)| queue == number);
-                    own.for_each(|&(_, first, last)| log.delivered.insert(first, last));
-                }
-            }
-        }
-    }
-
-    /// Which messages of a queue that are not in memory may have been delivered before a restart.
-    pub fn delivered(&self, slot: u32) -> impl Iterator<Item = Range> {
-        let log = self.queues.get(slot as usize);
-        log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).into_iter().map(|(first, last)| (log.number, first, last)))
     }
 
     /// The queue or level of this number, if it is taken up.
@@ -238,6 +223,7 @@ impl Store {
 
     /// All queues that there are have been taken up: what a restart has found of others is dead.
     pub fn close_unknown(&mut self) {
+        self.open_arrivals();
         for (_, log) in std::mem::take(&mut self.found) {
             self.drop_log(&log);
         }
@@ -258,6 +244,18 @@ impl Store {
     fn append_run(&mut self, placed: &[Placed], skipped: u64, head: &MessageView<'_>, contents: &[Content<'_>], flags: u8) {
         let len = format::messages_len(placed.len(), head.route, contents);
         self.make_room(len);
+        self.append_to_batch(placed, (skipped, len), head, contents, flags);
+    }
+
+    /// The same, as a record of `len` bytes in the batch that fills, full or not.
+    fn append_to_batch(
+        &mut self,
+        placed: &[Placed],
+        (skipped, len): (u64, usize),
+        head: &MessageView<'_>,
+        contents: &[Content<'_>],
+        flags: u8,
+    ) {
         self.placements.clear();
         let number = |placed: &Placed| self.queues[placed.slot as usize].number;
         self.placements.extend(placed.iter().map(|placed| (number(placed), placed.first + skipped)));
@@ -318,7 +316,7 @@ impl Store {
 
     /// Whether anything that was appended or settled is not on the disk yet.
     pub fn is_dirty(&self) -> bool {
-        self.writer.staged() > 0 || !self.settled.is_empty() || !self.noted.is_empty()
+        self.writer.staged() > 0 || !self.settled.is_empty() || !self.noted.is_empty() || self.arrivals.fresh() > 0
     }
 
     /// Whether a write is wanted, if only for the mark behind messages, which shows that they were on the disk.
@@ -438,7 +436,7 @@ impl Store {
         if self.writer.is_full(len) {
             self.close_batch();
         }
-        if self.segments.is_full(self.writer.end(), len, self.settled.len()) {
+        if self.segments.is_full(self.writer.end(), len, self.settled.len() + 2 * self.arrivals.fresh()) {
             self.close_batch();
             self.full.extend(self.segments.seal(self.writer.filling() - 1));
         }
@@ -451,11 +449,12 @@ impl Store {
         }
     }
 
-    /// Closes the batch that fills, if there is one; what was settled and counted meanwhile goes with it.
+    /// Closes the batch that fills, if there is one; what arrived, was settled and counted meanwhile goes with it.
     fn close_batch(&mut self) {
         if self.writer.end() == 0 {
             return;
         }
+        self.write_arrivals();
         self.unmarked = self.writer.has_records();
         for ranges in std::mem::take(&mut self.settled).chunks(LOG_RECORD_SIZE / format::SETTLED) {
             let (segment, _, space) = self.writer.extend(format::HEADER + ranges.len() * format::SETTLED);

@@ -302,6 +302,7 @@ impl Recovery<'_> {
             !log.extents.is_empty() || last.is_some()
         });
         store.found = logs;
+        store.find_arrivals(self.read)?;
         Ok(Recovered { store, segments, empty: self.empty, torn: self.torn })
     }
 

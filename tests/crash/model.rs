@@ -6,6 +6,7 @@ use ringmq::base::ascending::Ascending;
 use ringmq::base::ids::{Key, LevelAddr, QueueId};
 use ringmq::base::rng::Rng;
 use ringmq::message::{Body, Content, MessageView, Route, Stamp};
+use ringmq::store::arrivals::Origin;
 use ringmq::store::{Counts, Opened, Past, Placed, Store};
 
 use super::disk::{Disk, Done};
@@ -33,6 +34,13 @@ impl Message {
 
 type Id = (u32, u64);
 
+/// Messages of one batch that came from another shard: where they are, that batch, and the one that says that their original is gone.
+struct Arrived {
+    ids: Vec<Id>,
+    batch: u64,
+    forgotten: Option<u64>,
+}
+
 /// The log, the disk, and the truth.
 pub struct Model {
     rng: Rng,
@@ -40,6 +48,9 @@ pub struct Model {
     disk: Disk,
     messages: BTreeMap<Id, Message>,
     next: [u64; QUEUES as usize],
+    /// What came from another shard, by its number there.
+    arrived: BTreeMap<u64, Arrived>,
+    arrivals: u64,
     /// Messages that came back from the disk.
     brought: BTreeMap<Id, (Vec<u8>, Option<Counts>)>,
     /// How many of each queue the last start has counted.
@@ -58,6 +69,8 @@ impl Model {
             disk: Disk::default(),
             messages: BTreeMap::new(),
             next: [0; QUEUES as usize],
+            arrived: BTreeMap::new(),
+            arrivals: 0,
             brought: BTreeMap::new(),
             found: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -94,10 +107,11 @@ impl Model {
         let until = stop.map(|stop| self.disk.completed + stop);
         for _ in 0..steps {
             for _ in 0..self.rng.below(4) {
-                match self.rng.below(13) {
+                match self.rng.below(14) {
                     0..4 => self.settle_some(),
                     4 => self.fetch_some(),
                     5 => self.count_some(),
+                    6 => self.forget_some(),
                     _ => self.append(),
                 }
             }
@@ -137,6 +151,12 @@ impl Model {
         let placed: Vec<Placed> = queues.iter().map(|&slot| Placed { slot, first: self.next[slot as usize] }).collect();
         let contents: Vec<Content<'_>> = bodies.iter().map(|body| Content { properties: &[0, 0], body: Body::Slice(body) }).collect();
         self.store.append(&placed, Route::new(b"\x00\x01q"), Stamp::NONE, &contents, transient);
+        if !transient && bodies.len() == 1 {
+            self.store.note_arrivals(&placed, Origin { place: (SOURCE, self.arrivals), copies: queues.len() as u32 });
+            let ids = placed.iter().map(|placed| (placed.slot, placed.first)).collect();
+            self.arrived.insert(self.arrivals, Arrived { ids, batch: self.store.position(), forgotten: None });
+            self.arrivals += 1;
+        }
         for (slot, body) in queues.iter().flat_map(|&slot| bodies.iter().map(move |body| (slot, body))) {
             let next = &mut self.next[slot as usize];
             let message = Message { body: body.clone(), transient, batch: self.store.position(), settled: None, counts: Vec::new() };
@@ -165,6 +185,17 @@ impl Model {
         self.store.settle(id.0, id.1, id.1);
         let message = self.messages.get_mut(&id).expect("it is settled once");
         message.settled = Some(self.store.position());
+    }
+
+    /// Of some messages that came from another shard, and are on the disk, the original is gone.
+    fn forget_some(&mut self) {
+        let (durable, one_of) = (self.store.durable(), 1 + self.rng.below(8));
+        for (&number, arrived) in self.arrived.iter_mut().filter(|(_, arrived)| arrived.batch <= durable && arrived.forgotten.is_none()) {
+            if self.rng.below(one_of) == 0 {
+                self.store.forget_arrivals((SOURCE, number));
+                arrived.forgotten = Some(self.store.position());
+            }
+        }
     }
 
     /// Messages of a queue in a row, or most of them, are given out or come back.
@@ -210,6 +241,8 @@ impl Model {
         let living = self.messages.iter().filter(|(_, message)| message.settled.is_none());
         let ids: Vec<Id> = living.map(|(&id, _)| id).collect();
         ids.into_iter().for_each(|id| self.settle(id));
+        self.rest();
+        std::mem::take(&mut self.arrived).into_keys().for_each(|number| self.store.forget_arrivals((SOURCE, number)));
         self.rest();
     }
 
@@ -331,6 +364,7 @@ impl Model {
         let recovered = self.disk.recover().unwrap_or_else(|trouble| panic!("segment {}: {trouble}", trouble.segment()));
         self.disk.clear(&recovered);
         self.take_up(recovered.store);
+        self.compare_arrivals(durable);
         self.compare(durable);
     }
 
@@ -348,6 +382,28 @@ impl Model {
         }
         self.store.close_unknown();
         self.rest();
+    }
+
+    /// What came from another shard is noted if and only if it is there, or was.
+    fn compare_arrivals(&mut self, durable: u64) {
+        let found: BTreeSet<(u64, u64)> = self.store.arrivals().map(|arrival| (arrival.origin.place.1, arrival.queue)).collect();
+        for (number, Arrived { ids, batch, forgotten }) in &self.arrived {
+            for id in ids {
+                let is_noted = found.contains(&(*number, self::number(id.0)));
+                let (must, must_not) = (*batch <= durable && forgotten.is_none(), forgotten.is_some_and(|batch| batch <= durable));
+                assert!(if is_noted { !must_not } else { !must }, "{id:?} is noted: {is_noted}");
+                let is_living = self.messages.get(id).is_some_and(|message| message.settled.is_none());
+                assert!(!is_living || forgotten.is_some() || is_noted == self.brought.contains_key(id), "{id:?} is noted: {is_noted}");
+            }
+        }
+        let numbers: BTreeSet<u64> = found.iter().map(|(number, _)| *number).collect();
+        self.arrived.retain(|number, _| numbers.contains(number));
+        assert_eq!(
+            self.arrived.values().map(|arrived| arrived.ids.len()).sum::<usize>(),
+            found.len(),
+            "something is noted that never came"
+        );
+        self.arrived.values_mut().for_each(|arrived| (arrived.batch, arrived.forgotten) = (0, None));
     }
 
     /// The log has all that it must have, and nothing else.
@@ -386,4 +442,6 @@ fn level(slot: u32) -> LevelAddr {
 }
 
 const QUEUES: u32 = 3;
+/// The number of a queue of another shard.
+const SOURCE: u64 = 7;
 const PIECE: usize = 256 << 10;

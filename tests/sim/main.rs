@@ -9,6 +9,7 @@
 //! as fit into some seconds. `RINGMQ_SIM_LINES=100000` prints more of a failed run's history. `RINGMQ_SIM_ADDR=host:port` holds the model of the exact runs against a real broker: it has to agree with RabbitMQ.
 
 mod alarms;
+mod arrivals;
 mod budget;
 mod chaos;
 mod choice;
@@ -112,6 +113,7 @@ fn check_empty(cluster: &Cluster) {
     for shard in 0..cluster.shard_count() {
         let (messages, connections) = (cluster.shard(shard).messages().0, cluster.shard(shard).connections());
         assert_eq!((messages, connections), (0, 0), "shard {shard} still has messages or connections");
+        assert_eq!(cluster.shard(shard).arrivals(), 0, "shard {shard} still has notes of messages that came from others");
     }
     assert_eq!(cluster.next_due(), None, "a timer is still set");
 }

@@ -13,6 +13,7 @@
 //! So the memory that they take is bounded by their number alone, whatever their size and however long they wait.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use dary_heap::OctonaryHeap;
 
@@ -35,6 +36,26 @@ pub struct Delays {
     fetches_due: bool,
     /// No message is fetched before; 0 if nothing holds that up.
     pub rests_until: u64,
+    /// Messages of which a restart has found copies, by sequence number: those of which it is not known yet whether they are in the log, and those
+    /// that are.
+    pub doubtful: BTreeMap<u64, Copies>,
+    pub copied: BTreeMap<u64, Copies>,
+}
+
+/// Where copies of a message have arrived.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Copies {
+    /// The numbers of the queues.
+    pub queues: Vec<u64>,
+    /// How many were to have it.
+    pub wanted: u32,
+}
+
+impl Copies {
+    /// Whether no queue lacks the message.
+    pub fn are_all(&self) -> bool {
+        self.queues.len() >= self.wanted as usize
+    }
 }
 
 /// A message in memory. The one that is due first is the greatest.
@@ -66,6 +87,8 @@ impl Delays {
             near: OctonaryHeap::new(),
             fetches_due: false,
             rests_until: 0,
+            doubtful: BTreeMap::new(),
+            copied: BTreeMap::new(),
         }
     }
 
@@ -77,6 +100,20 @@ impl Delays {
     /// Messages that only the log has, with the sequence numbers `first` to `last`, are due then.
     pub fn put_off(&mut self, due: u64, first: u64, last: u64) {
         self.far.push(due, first, last);
+    }
+
+    /// A restart has found that the queue of this number has a copy of a message, which so many were to have.
+    pub fn note_copy(&mut self, sequence: u64, queue: u64, wanted: u32) {
+        let copies = self.doubtful.entry(sequence).or_default();
+        copies.queues.push(queue);
+        copies.wanted = copies.wanted.max(wanted);
+    }
+
+    /// A message was found in the log.
+    pub fn found(&mut self, sequence: u64) {
+        if let Some(copies) = self.doubtful.remove(&sequence) {
+            self.copied.insert(sequence, copies);
+        }
     }
 
     /// Takes the next message that is due at `now` and is in memory.

@@ -26,7 +26,7 @@ mod single_active;
 
 pub use consumers::{Consumer, Consumers};
 pub use deadlines::Deadlines;
-pub use delays::Delays;
+pub use delays::{Copies, Delays};
 pub use level::{Level, Purged};
 pub use levels::{Priorities, priority};
 pub use pace::Pace;
