@@ -123,14 +123,15 @@ pub const RING_SLOTS: usize = 2048;
 pub const TURN_STEPS_MAX: usize = 8192;
 /// Steps of one connection before the next one has its turn.
 pub const SHARE_STEPS_MAX: usize = 2048;
+/// Messages that are settled together in one go, of those that one command, or the end of a channel,
+/// settles.
+pub const SETTLE_SHARE: usize = 512;
 /// Queues that messages for very many queues are given to in one go: each go keeps a copy of the messages.
 pub const SPREAD_QUEUES_MIN: usize = 128;
 /// Messages that one queue delivers in one turn before it goes to the tail.
 pub const QUEUE_BUDGET: usize = 1024;
 /// Copies and settlements of one transaction in one turn; a smaller one is done at once.
 pub const COMMIT_SHARE: usize = 1024;
-/// The same of all transactions together.
-pub const COMMIT_BUDGET: usize = 2048;
 /// Dead messages, or delayed ones, that are published again in one turn.
 pub const BURY_BUDGET: usize = 256;
 /// Queues that dead messages are given to in one turn.

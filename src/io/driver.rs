@@ -336,7 +336,7 @@ impl<'r> Driver<'r> {
         let Some(stopping) = &mut self.stopping else {
             return false;
         };
-        let is_quiet = self.shard.connections() == 0 && self.sockets.is_empty() && self.shard.is_log_at_rest();
+        let is_quiet = self.shard.is_deserted() && self.sockets.is_empty() && self.shard.is_log_at_rest();
         if !stopping.done && is_quiet {
             stopping.done = true;
             self.stop.one_is_done();

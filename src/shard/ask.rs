@@ -90,6 +90,9 @@ impl Shard {
         let home = self.id;
         let Shard { queues, arena, config, .. } = self;
         let Some(queue) = local_queue(queues, id) else { return self.tell(from, Answer::Retry) };
+        if queue.returning > 0 {
+            return self.getters.push((from, id, no_ack));
+        }
         let Some(entry) = queue.pop() else {
             let is_empty = queue.is_empty();
             return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };

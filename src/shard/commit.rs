@@ -1,8 +1,8 @@
 //! tx.commit: what a transaction held back is published and then settled, some of it in each turn.
 //!
 //! ```text
-//! tx.commit ─▶ a share is enough ─▶ all at once ──────────────────────────▶ commit-ok, once the queues have it
-//!           └▶ larger ─▶ committing: [tx][tx][tx] ─ a share each, in turn ─┘
+//! tx.commit ─▶ a share is enough ─▶ all at once ─────────────────▶ commit-ok, once the queues have it
+//!           └▶ larger ─▶ a job (see `jobs`) ─ a share at a time ─┘
 //! ```
 //!
 //! What a share is enough for is never torn apart: no other client sees a part of it. Of a larger one others may see the first messages before the
@@ -13,9 +13,10 @@ use std::vec;
 
 use super::Shard;
 use super::dispatch::Published;
+use super::jobs::Job;
 use crate::base::budget::Held;
 use crate::base::ids::ConnId;
-use crate::base::limits::{COMMIT_BUDGET, COMMIT_SHARE};
+use crate::base::limits::COMMIT_SHARE;
 use crate::contract::{Outcome, Receipt};
 use crate::protocol::amqp::session::{Assembled, Transaction};
 
@@ -59,30 +60,20 @@ impl Shard {
             self.commit_some(&mut commit, usize::MAX);
             return self.finish_commit(&commit);
         }
-        conn.is_committing = true;
-        self.committing.push_back(commit);
+        conn.is_busy = true;
+        self.jobs.push_back(Job::Commit(commit));
     }
 
-    /// Whether a transaction goes on, and there is room for it.
-    pub(super) fn can_commit(&self) -> bool {
-        let has_room = || self.links.iter().flatten().all(|link| link.has_room());
-        !self.committing.is_empty() && !self.store.is_congested() && !self.arena.is_short() && has_room()
-    }
-
-    /// Transactions go on, each with its share.
-    pub(super) fn go_on_committing(&mut self) {
-        let mut left = COMMIT_BUDGET;
-        for _ in 0..self.committing.len() {
-            if left == 0 || !self.can_commit() {
-                return;
-            }
-            let Some(mut commit) = self.committing.pop_front() else { return };
-            left -= self.commit_some(&mut commit, left.min(COMMIT_SHARE));
-            if commit.is_through() {
-                self.finish_commit(&commit);
-            } else {
-                self.committing.push_back(commit);
-            }
+    /// A transaction goes on with its share.
+    pub(super) fn go_on_committing(&mut self, mut commit: Commit) {
+        let before = self.work.share();
+        let done = self.commit_some(&mut commit, before.min(COMMIT_SHARE));
+        let counted = before - self.work.share(); // copies
+        self.work.spend(done - counted.min(done));
+        if commit.is_through() {
+            self.finish_commit(&commit);
+        } else {
+            self.jobs.push_back(Job::Commit(commit));
         }
     }
 
@@ -127,7 +118,7 @@ impl Shard {
         }
         let conn = self.conns.get_mut(id).expect("a connection stays until its commit is through");
         conn.commit_pending -= 1;
-        conn.is_committing = false;
+        conn.is_busy = false;
         if conn.is_lost {
             return self.on_closed(id);
         }

@@ -58,8 +58,8 @@ pub struct Conn {
     pub stalled: bool,
     /// Output ended: what is left is sent, then the socket is closed.
     pub ending: bool,
-    /// A part of a tx.commit is still to be done.
-    pub is_committing: bool,
+    /// A part of a tx.commit, or of a settlement of very many messages, is still to be done.
+    pub is_busy: bool,
     /// Its peer was gone when that was so, or when it waited for its turn: it ends when all that had arrived is done.
     pub is_lost: bool,
     /// Messages of a tx.commit that remote queues have not accepted yet.
@@ -114,7 +114,7 @@ impl Conn {
             output: budgets.output.hold(),
             stalled: false,
             ending: false,
-            is_committing: false,
+            is_busy: false,
             is_lost: false,
             commit_pending: 0,
             commit_failed: false,
@@ -142,10 +142,11 @@ impl Conn {
         Asker { home: addr.shard, conn: Some(addr), user: Some(self.user().id) }
     }
 
-    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for its turn, for the end of an alarm,
-    /// or for the client to read. Each is ended by one event.
+    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for its turn, for a job
+    /// to be done, for the end of an alarm, or for the client to read. Each is ended by one event.
     pub fn is_parked(&self) -> bool {
-        let waits = self.waits_for_link || self.waits_for_memory || self.waits_for_log || self.waits_for_turn || self.stalled;
+        let waits =
+            self.waits_for_link || self.waits_for_memory || self.waits_for_log || self.waits_for_turn || self.stalled || self.is_busy;
         waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked()
     }
 

@@ -207,7 +207,7 @@ impl Shard {
     pub(super) fn deliver_queue(&mut self, id: QueueId) -> bool {
         let mut budget = QUEUE_BUDGET;
         while budget > 0 {
-            let Some(mut queue) = local_queue(&mut self.queues, id) else { return false };
+            let Some(mut queue) = local_queue(&mut self.queues, id).filter(|queue| queue.returning == 0) else { return false };
             let at_hand = queue.at_hand();
             if queue.spilled() > 0 {
                 self.load_spilled(id);

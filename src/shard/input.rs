@@ -19,7 +19,7 @@ use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::access;
 use crate::broker::exchange::Chance;
 use crate::broker::router::{self, Publisher};
-use crate::contract::{Code, Fault, Outcome, RouteSet};
+use crate::contract::{Code, Fault, RouteSet};
 use crate::protocol::amqp::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
 
 impl Shard {
@@ -147,10 +147,11 @@ impl Shard {
         match event {
             Event::Publish(_) | Event::Settle { .. } | Event::Starved => unreachable!("handled by feed"),
             Event::Assembled { .. } => self.on_assembled(id),
-            Event::Recover { receipts, .. } => self.settle_all(&receipts, Outcome::Requeued),
+            Event::Recover { channel } => self.on_recover(id, channel),
             Event::Login(login) => self.on_login(id, &login),
             Event::OpenVhost(name) => self.on_open_vhost(id, &name),
             Event::Request { channel, request } => self.on_request(id, channel, request),
+            Event::Rollback { channel } => self.on_rollback(id, channel),
             Event::Commit { channel } => self.on_commit(id, channel),
             Event::Staged { channel } => self.on_staged(id, channel),
             Event::Relieved { .. } => recheck_waiting(self, id),
@@ -206,8 +207,7 @@ impl Shard {
         {
             log::warn!(peer:% = conn.peer.ip(); "{} -> {}: {}", conn.peer, conn.local, fault.reply_text());
         }
-        let homes = self.release(id);
-        self.sync(id, &homes, Last::Connection);
+        self.release(id, Some(Last::Connection));
     }
 
     /// The client is none of ours; the session has told it what to speak, and is finished.

@@ -8,6 +8,7 @@ use super::conn::Conn;
 use super::credit::recheck_waiting;
 use super::mail::Mail;
 use super::order::{Remover, Waiter, Wish};
+use super::settling::Left;
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::LINGER_MS;
@@ -28,10 +29,10 @@ pub enum Last {
 }
 
 impl Shard {
-    /// The peer is gone: nothing can be sent any more. What it has sent is carried out to the end, if it waited only for its turn, or if it is a
-    /// transaction that is being committed.
+    /// The peer is gone: nothing can be sent any more. What it has sent is carried out to the end, if it waited only for its turn, or for
+    /// a job to be done.
     pub fn on_closed(&mut self, id: ConnId) {
-        let goes_on = |conn: &&mut Conn| (conn.is_committing || conn.waits_for_turn || conn.spread.is_some()) && !conn.ending;
+        let goes_on = |conn: &&mut Conn| (conn.is_busy || conn.waits_for_turn || conn.spread.is_some()) && !conn.ending;
         if let Some(conn) = self.conns.get_mut(id).filter(goes_on) {
             conn.is_lost = true;
             return;
@@ -43,7 +44,7 @@ impl Shard {
     /// A connection whose peer is gone was resumed: it ends, unless something else than its peer holds up what it has sent.
     pub(super) fn end_gone(&mut self, id: ConnId) {
         let goes_on = |conn: &Conn| conn.is_parked() && !conn.ending && !conn.session.is_blocked() && !conn.stalled;
-        if self.conns.get(id).is_some_and(|conn| !conn.is_committing && !goes_on(conn)) {
+        if self.conns.get(id).is_some_and(|conn| !conn.is_busy && !goes_on(conn)) {
             self.end_session(id);
             self.close(id);
         }
@@ -67,11 +68,9 @@ impl Shard {
         conn.waiting.retain(|one| one.channel != channel);
         let ended = conn.session.end_channel(channel);
         let is_relayed = conn.relayed > 0 && self.id != ShardId::ORDERER;
-        let mut homes = self.clean_up(ended);
-        if is_relayed && !homes.contains(&ShardId::ORDERER) {
-            homes.push(ShardId::ORDERER); // what comes back from there comes before close-ok
-        }
-        self.sync(id, &homes, Last::Channel(channel));
+        // What comes back from shard 0 comes before close-ok.
+        let homes = is_relayed.then_some(ShardId::ORDERER).into_iter().collect();
+        self.clean_up(id, ended, homes, Some(Last::Channel(channel)));
     }
 
     /// A session ended. What it has still to say is sent, then the socket is closed.
@@ -80,19 +79,17 @@ impl Shard {
         conn.ending = true;
         conn.input = Vec::new();
         self.set_timer(id, Some(self.now + LINGER_MS));
-        self.release(id);
+        self.release(id, None);
     }
 
-    /// Gives back what a connection holds: its channels end, its exclusive queues go. The answer is which other shards have a part in that.
-    pub(super) fn release(&mut self, id: ConnId) -> Homes {
-        let Some(conn) = self.conns.touch(id) else { return Homes::new() };
+    /// Gives back what a connection holds: its channels end, its exclusive queues go; then it says
+    /// its `last` word, if somebody listens.
+    pub(super) fn release(&mut self, id: ConnId, last: Option<Last>) {
+        let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.clear();
         conn.stay = None;
         let ended = conn.session.end();
-        let homes = self.clean_up(ended);
-        let owned: Vec<QueueId> = self.catalog.owned_by(self.conn_addr(id)).collect();
-        owned.into_iter().for_each(|queue| self.delete_queue(queue, None));
-        homes
+        self.clean_up(id, ended, Homes::new(), last);
     }
 
     /// Forgets the connection and has its socket closed.
@@ -104,14 +101,24 @@ impl Shard {
         }
     }
 
-    fn clean_up(&mut self, ended: Ended) -> Homes {
-        let queues = ended.consumers.iter().map(|(queue, _)| *queue).chain(ended.receipts.runs().map(|(queue, ..)| queue));
-        let mut homes: Homes = queues.map(|queue| queue.home).filter(|&home| home != self.id).collect();
-        homes.sort_unstable();
-        homes.dedup();
+    /// Consumers leave, and what was not settled goes back to its queues.
+    fn clean_up(&mut self, id: ConnId, ended: Ended, mut homes: Homes, last: Option<Last>) {
+        homes.extend(ended.consumers.iter().map(|(queue, _)| queue.home));
         ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
-        self.settle_all(&ended.receipts, Outcome::Failed);
-        homes
+        self.settle_left(Left::new(id, ended.unsettled, homes, last));
+    }
+
+    /// That is done: a connection's exclusive queues go, and the `last` word may be said once the
+    /// shards `homes` know.
+    pub(super) fn end_left(&mut self, id: ConnId, homes: &[ShardId], last: Option<Last>) {
+        if !matches!(last, Some(Last::Channel(_))) {
+            let owned: Vec<QueueId> = self.catalog.owned_by(self.conn_addr(id)).collect();
+            owned.into_iter().for_each(|queue| self.delete_queue(queue, None));
+        }
+        if let Some(last) = last {
+            self.sync(id, homes, last);
+            self.end_request(id);
+        }
     }
 
     /// Waits until the shards `homes` have read all mail up to now, then says the connection's `last` word: whoever hears close-ok may rely

@@ -42,6 +42,8 @@ pub enum Mail {
     Deliver(Deliver),
     /// Settled deliveries.
     Settled(Settled),
+    /// Messages of a queue are on their way back in several goes, or (false) the last one has been.
+    Returning(QueueId, bool),
     /// Messages that their queues have: who waits, and from its sequence number on how many.
     Accepted(Box<[(Hold, u32)]>),
     /// A queue has refused this message; it is among those in [`Accepted`](Mail::Accepted) behind.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::block::{Records, settled_entries};
 use super::mail::{Mail, Publish, Settled};
+use super::settling::SETTLED_PER_STEP;
 use super::{Deed, Shard};
 use crate::base::ids::{QueueAddr, QueueId, ShardId};
 
@@ -76,8 +77,10 @@ impl Shard {
             Mail::Relayed(relayed) => self.on_relayed(relayed),
             Mail::Gone(place) => self.store.forget_arrivals(place),
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
+                self.work.spend(count as usize / SETTLED_PER_STEP);
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
             }
+            Mail::Returning(queue, is_more) => self.on_returning(queue, is_more),
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
             Mail::Refused(hold) => self.on_refused(hold),
             Mail::Grant(queue, consumer, grant) => self.on_grant(queue, consumer, grant),

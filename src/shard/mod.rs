@@ -35,6 +35,7 @@ mod durability;
 mod flow;
 mod input;
 mod lifecycle;
+mod jobs;
 mod lifetime;
 mod link;
 mod mail;
@@ -49,6 +50,7 @@ mod restart;
 mod rubbish;
 mod settle;
 mod spread;
+mod settling;
 mod transfer;
 mod turn;
 mod unburied;
@@ -81,12 +83,12 @@ use crate::store::catalog_log::{CatalogLog, CatalogOp};
 use crate::store::{Op, Store};
 
 use command::Commands;
-use commit::Commit;
 use conn::Conn;
 use conns::Conns;
 use durability::{LogWait, Logging};
 use flow::Flow;
 use lifetime::Timer;
+use jobs::Job;
 use link::Link;
 use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
@@ -131,7 +133,8 @@ pub struct Shard {
     due: VecDeque<(QueueId, Entry)>,
     transfers: Transfers,
     /// Transactions of which a part is still to be done.
-    committing: VecDeque<Commit>,
+    /// What is carried out some at a time.
+    jobs: VecDeque<Job>,
     /// When some of the arena's excess memory goes back next.
     trim_due: u64,
     bell: Arc<Doorbell>,
@@ -304,7 +307,7 @@ impl Shard {
             dead: Unburied::default(),
             due: VecDeque::new(),
             transfers: Transfers::default(),
-            committing: VecDeque::new(),
+            jobs: VecDeque::new(),
             trim_due: 0,
             bell: Arc::default(),
             links: (0..config.shards).map(|_| None).collect(),
@@ -398,6 +401,11 @@ impl Shard {
     pub fn id(&self) -> ShardId {
         self.id
     }
+    /// Whether nothing is left to be done for connections, nor of what they have asked for.
+    pub fn is_deserted(&self) -> bool {
+        self.conns.len() == 0 && self.jobs.is_empty() && self.rubbish.is_empty()
+    }
+
 
     /// The alarms that all shards of the broker obey, each from its next turn on.
     pub fn alarms(&self) -> &Arc<Alarms> {

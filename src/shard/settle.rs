@@ -9,11 +9,28 @@ use crate::message::Stamp;
 
 impl Shard {
     /// basic.ack, nack, reject.
-    pub(super) fn on_settle(&mut self, conn: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
+    pub(super) fn on_settle(&mut self, id: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
         let mut receipts = std::mem::take(&mut self.receipts);
-        let conn = self.conns.get_mut(conn).expect("who settles is connected");
-        conn.session.settle(channel, tags, outcome, &mut receipts);
+        let conn = self.conns.get_mut(id).expect("who settles is connected");
+        let rest = conn.session.settle(channel, tags, outcome, &mut receipts);
         self.settle_all(&receipts, outcome);
+        if let Some(rest) = rest {
+            self.settle_rest(id, rest, &receipts);
+        }
+        receipts.clear();
+        self.receipts = receipts;
+    }
+
+    /// basic.recover.
+    pub(super) fn on_recover(&mut self, id: ConnId, channel: u16) {
+        let conn = self.conns.get_mut(id).expect("who recovers is connected");
+        let rest = conn.session.recovery(channel);
+        let mut receipts = std::mem::take(&mut self.receipts);
+        let is_more = conn.session.settle_rest(&rest, &mut receipts);
+        self.settle_all(&receipts, rest.outcome);
+        if is_more {
+            self.settle_rest(id, rest, &receipts);
+        }
         receipts.clear();
         self.receipts = receipts;
     }
@@ -70,9 +87,11 @@ impl Shard {
     }
 
     /// Messages come back that somebody had. Those that have failed too often die (row D23).
-    fn give_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>, outcome: Outcome) {
+    fn give_back(&mut self, id: QueueId, entries: impl ExactSizeIterator<Item = Entry>, outcome: Outcome) {
         let Some(queue) = super::local_queue(&mut self.queues, id) else { return };
-        if queue.extras.is_none() && !queue.rules.counts {
+        let is_plain = queue.extras.is_none() && !queue.rules.counts;
+        self.work.spend(entries.len() * if is_plain { 1 } else { SPECIAL_STEPS });
+        if is_plain {
             return self.take_back_plainly(id, entries.map(Entry::returned));
         }
         let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
@@ -113,3 +132,6 @@ impl Shard {
         }
     }
 }
+
+/// Steps of a message that comes back to a queue that promises something, or counts returns.
+const SPECIAL_STEPS: usize = 8;

@@ -27,7 +27,8 @@ impl Shard {
         self.go_on_sweeping();
         self.fire_timers();
         self.resume_parked();
-        self.go_on_committing();
+        self.work.renew();
+        self.go_on_with_jobs();
         self.work.renew();
         self.serve_waiting();
         self.trim_overfull();
@@ -48,7 +49,7 @@ impl Shard {
             || queues_wait
             || !self.retries.is_empty()
             || self.conns.any_dirty()
-            || self.can_commit()
+            || self.can_go_on()
             || self.can_bury()
             || self.can_release();
         let due = [self.timers.next_due(), self.trim_memory(), self.log_due, self.flow.due()].into_iter().flatten().min();

@@ -53,6 +53,11 @@ impl Work {
         self.share = self.share.saturating_sub(steps);
     }
 
+    /// Steps that the connection or the job in hand may still take.
+    pub fn share(&self) -> usize {
+        self.share
+    }
+
     /// Whether the connection in hand has had its share.
     #[inline]
     pub fn is_share_spent(&self) -> bool {

@@ -112,7 +112,7 @@ impl Cluster {
     pub fn stop(&mut self) {
         self.shut_down();
         self.settle();
-        let is_over = |node: &Node| node.shard.connections() == 0 && node.shard.is_log_at_rest();
+        let is_over = |node: &Node| node.shard.is_deserted() && node.shard.is_log_at_rest();
         assert!(self.shards.iter().all(is_over), "something is still under way");
         let mut stop = Stop::default();
         self.shards.iter().for_each(|node| node.shard.note_stop(&mut stop));

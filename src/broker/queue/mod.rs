@@ -57,6 +57,9 @@ pub struct Queue {
     pub ready_bytes: u64,
     /// How fast it delivers.
     pub pace: Pace,
+    /// Settlements under way by which messages come back in several goes: until the last one, it
+    /// gives out none.
+    pub returning: u32,
     levels: Levels,
     /// What came back, if that is counted; it goes before everything that is ready.
     returns: Option<Box<Returns>>,
@@ -92,7 +95,17 @@ impl Queue {
     pub fn new(id: QueueId, rules: Rules) -> Queue {
         let levels = Levels::new(Level::new(rules.priorities.usual, 0, 0, 0));
         let returns = rules.counts.then(|| Box::new(Returns::new(rules.delivery_limit)));
-        Queue { id, consumers: Consumers::new(&rules), rules, ready_bytes: 0, pace: Pace::default(), levels, returns, extras: None }
+        Queue {
+            id,
+            consumers: Consumers::new(&rules),
+            rules,
+            ready_bytes: 0,
+            pace: Pace::default(),
+            returning: 0,
+            levels,
+            returns,
+            extras: None,
+        }
     }
 
     /// Its promises, if it makes any.

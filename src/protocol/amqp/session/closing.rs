@@ -151,11 +151,7 @@ impl Ended {
     fn add(&mut self, channel: &mut Channel) {
         let consumers = std::mem::take(&mut channel.consumers);
         self.consumers.extend(consumers.places());
-        for (queue, consumer, entries) in channel.unacked.drain().runs() {
-            self.receipts.extend(queue, consumer, entries.iter().copied());
-        }
-        if let Mode::Tx(transaction) = std::mem::take(&mut channel.mode) {
-            transaction.settles.into_iter().for_each(|(_, receipt, _)| self.receipts.push(receipt));
-        }
+        let transaction = if let Mode::Tx(transaction) = std::mem::take(&mut channel.mode) { transaction } else { Transaction::default() };
+        self.unsettled.add(std::mem::take(&mut channel.unacked), transaction);
     }
 }

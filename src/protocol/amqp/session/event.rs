@@ -1,11 +1,16 @@
 //! What a session tells the shard, and the values that go with it.
 
+use std::collections::VecDeque;
+use std::vec;
+
 use smallvec::SmallVec;
 
 use super::deadlines::Late;
+use super::transaction::Transaction;
+use super::unacked::Unacked;
 use crate::base::ids::{ConsumerId, QueueAddr};
-use crate::base::limits::PUBLISH_RUN_MAX;
-use crate::contract::{Fault, Outcome, Receipts, Request, Tags};
+use crate::base::limits::{PUBLISH_RUN_MAX, SETTLE_SHARE};
+use crate::contract::{Fault, Outcome, Receipt, Receipts, Request, Tags};
 use crate::message::{Content, Route};
 
 /// What the input, or something that happened to the session, asks of the shard. See [`super::Session::poll`].
@@ -39,12 +44,11 @@ pub enum Event<'a> {
         /// What becomes of them.
         outcome: Outcome,
     },
-    /// basic.recover: all that the channel had not settled goes back to its queues.
+    /// basic.recover: all that the channel had not settled goes back to its queues
+    /// ([`super::Session::recovery`]).
     Recover {
         /// The channel.
         channel: u16,
-        /// The deliveries.
-        receipts: Receipts,
     },
     /// Something for the broker. Parked until [`super::Session::answer`] (or, for basic.get, [`super::Session::deliver_get`]).
     Request {
@@ -55,6 +59,11 @@ pub enum Event<'a> {
     },
     /// tx.commit: [`super::Session::take_transaction`]. Parked until [`super::Session::answer`] with `Done` (or `Failed`).
     Commit {
+        /// The channel.
+        channel: u16,
+    },
+    /// tx.rollback: [`super::Session::begin_rollback`].
+    Rollback {
         /// The channel.
         channel: u16,
     },
@@ -134,5 +143,53 @@ pub struct Ended {
     /// Consumers to be taken from their queues.
     pub consumers: Vec<(QueueAddr, ConsumerId)>,
     /// Deliveries to be requeued.
-    pub receipts: Receipts,
+    pub unsettled: Unsettled,
+}
+
+/// Deliveries of channels that have ended, to be taken some at a time.
+#[derive(Debug, Default)]
+pub struct Unsettled {
+    /// Of each channel: what it had not settled, and what its transaction had.
+    channels: VecDeque<(Unacked, Settles)>,
+}
+
+/// What a transaction had settled.
+type Settles = vec::IntoIter<(u64, Receipt, Outcome)>;
+
+/// A settlement that is carried out only in part.
+#[derive(Debug)]
+pub struct Rest {
+    /// Its channel.
+    pub channel: u16,
+    /// The last tag that it concerns.
+    pub up_to: u64,
+    /// What becomes of the deliveries.
+    pub outcome: Outcome,
+    /// It is a basic.recover: a transaction does not hold it back.
+    pub is_recovery: bool,
+}
+
+impl Unsettled {
+    /// Adds what a channel leaves behind.
+    pub(super) fn add(&mut self, unacked: Unacked, transaction: Transaction) {
+        if !unacked.is_empty() || !transaction.settles.is_empty() {
+            self.channels.push_back((unacked, transaction.settles.into_iter()));
+        }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+
+    /// Takes some more, in the order of channels and tags.
+    pub fn take(&mut self, out: &mut Receipts) {
+        let Some((unacked, settles)) = self.channels.front_mut() else { return };
+        if !unacked.settle_rest(u64::MAX, out) {
+            settles.by_ref().take(SETTLE_SHARE).for_each(|(_, receipt, _)| out.push(receipt));
+            if settles.len() == 0 {
+                self.channels.pop_front();
+            }
+        }
+    }
 }

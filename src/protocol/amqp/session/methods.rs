@@ -31,6 +31,7 @@ impl Session {
             Method::BasicRecover(basic::Recover { requeue }) => return self.on_recover(number, *requeue, true),
             Method::BasicRecoverAsync(basic::RecoverAsync { requeue }) => return self.on_recover(number, *requeue, false),
             Method::TxCommit(_) => return self.on_commit(number),
+            Method::TxRollback(_) => return self.on_rollback(number),
             Method::ChannelClose(_) => self.on_channel_close(number),
             // The answer to a basic.cancel of ours, which wants none.
             Method::BasicCancelOk(_) => {}
@@ -103,10 +104,6 @@ impl Session {
                 channel.select_tx(&self.budgets.uncommitted)?;
                 tx::SelectOk {}.write(number, out);
             }
-            Method::TxRollback(_) => {
-                channel.roll_back(&self.budgets.uncommitted)?;
-                tx::RollbackOk {}.write(number, out);
-            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -121,21 +118,15 @@ impl Session {
         if ok {
             basic::RecoverOk {}.write(number, self.output.bytes_mut());
         }
-        // A transaction does not hold this back.
-        let channel = self.channels.find_mut(number).expect("the caller has found it");
-        let receipts = channel.unacked.drain();
-        let relieved = channel.relieve(|channel| channel.volume -= receipts.consumed());
-        self.announce_relief(number, relieved);
-        Some(Event::Recover { channel: number, receipts })
+        Some(Event::Recover { channel: number })
     }
 
     /// Takes out what [`Event::Settle`] settles; `out` is empty. At an unknown tag it ends with a fault (406). On a transactional channel it is
-    /// nothing until the commit.
-    pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) {
+    /// nothing until the commit. If there is a rest, [`Session::settle_rest`] follows before the next
+    /// poll.
+    pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) -> Option<Rest> {
         let number = channel;
-        let Some(channel) = self.open_channel(number) else {
-            return;
-        };
+        let channel = self.open_channel(number)?;
         let known = match &mut channel.mode {
             Mode::Tx(tx) => {
                 let known = channel.unacked.settle(tags, &mut tx.settling(outcome));
@@ -146,35 +137,76 @@ impl Session {
         };
         let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
         self.announce_relief(number, relieved);
-        if let Err(UnknownTag(tag)) = known {
-            let fault = Fault::new(Code::PreconditionFailed, format!("unknown delivery tag {tag}"));
-            self.fail(number, self.method, fault);
+        match known {
+            Ok(rest) => rest.map(|up_to| Rest { channel: number, up_to, outcome, is_recovery: false }),
+            Err(UnknownTag(tag)) => {
+                let fault = Fault::new(Code::PreconditionFailed, format!("unknown delivery tag {tag}"));
+                self.fail(number, self.method, fault);
+                None
+            }
         }
     }
 
+    /// Takes out more of what is to be settled; `out` is empty. Whether others are left.
+    pub fn settle_rest(&mut self, rest: &Rest, out: &mut Receipts) -> bool {
+        let Some(channel) = self.open_channel(rest.channel) else { return false };
+        let is_more = match &mut channel.mode {
+            Mode::Tx(tx) if !rest.is_recovery => {
+                let is_more = channel.unacked.settle_rest(rest.up_to, &mut tx.settling(rest.outcome));
+                tx.count();
+                is_more
+            }
+            _ => channel.unacked.settle_rest(rest.up_to, out),
+        };
+        let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
+        self.announce_relief(rest.channel, relieved);
+        is_more
+    }
+
+    /// What [`Event::Recover`] settles: all, whether the channel is transactional or not.
+    /// [`Session::settle_rest`] takes it out.
+    pub fn recovery(&mut self, channel: u16) -> Rest {
+        let up_to = self.open_channel(channel).map_or(0, |channel| channel.unacked.next_tag() - 1);
+        Rest { channel, up_to, outcome: Outcome::Requeued, is_recovery: true }
+    }
+
     fn on_commit<'a>(&mut self, number: u16) -> Option<Event<'a>> {
-        let channel = self.channels.find(number).expect("the caller has found it");
-        if !matches!(channel.mode, Mode::Tx(_)) {
-            self.fail(number, self.method, not_transactional());
-            return None;
+        if self.is_transactional(number) {
+            self.park(number, answers::Reply::Committed, false);
+            return Some(Event::Commit { channel: number });
         }
-        self.park(number, answers::Reply::Committed, false);
-        Some(Event::Commit { channel: number })
+        None
+    }
+
+    fn on_rollback<'a>(&mut self, number: u16) -> Option<Event<'a>> {
+        self.is_transactional(number).then_some(Event::Rollback { channel: number })
+    }
+
+    /// Whether a channel has a transaction; if not, that is a fault.
+    fn is_transactional(&mut self, number: u16) -> bool {
+        let channel = self.channels.find(number).expect("the caller has found it");
+        let is_so = matches!(channel.mode, Mode::Tx(_));
+        if !is_so {
+            self.fail(number, self.method, Fault::new(Code::PreconditionFailed, "channel is not transactional"));
+        }
+        is_so
     }
 
     /// What [`Event::Commit`] commits: publishes first, then settles.
     pub fn take_transaction(&mut self, channel: u16) -> Transaction {
-        let budget = self.budgets.uncommitted.clone();
-        let Some(found) = self.open_channel(channel) else {
-            return Transaction::default();
-        };
-        let transaction = match &mut found.mode {
-            Mode::Tx(transaction) => transaction.take(&budget),
-            _ => Transaction::default(),
-        };
+        let transaction = self.take_uncommitted(channel);
+        let Some(found) = self.open_channel(channel) else { return transaction };
         let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
         self.announce_relief(channel, relieved);
         transaction
+    }
+
+    pub(super) fn take_uncommitted(&mut self, channel: u16) -> Transaction {
+        let budget = self.budgets.uncommitted.clone();
+        match self.open_channel(channel).map(|channel| &mut channel.mode) {
+            Some(Mode::Tx(transaction)) => transaction.take(&budget),
+            _ => Transaction::default(),
+        }
     }
 
     pub(super) fn announce_relief(&mut self, number: u16, relieved: bool) {
@@ -214,24 +246,10 @@ impl Channel {
         }
         Ok(())
     }
-
-    /// tx.rollback: publishes are forgotten, settled deliveries are unsettled again.
-    fn roll_back(&mut self, budget: &Budget) -> Result<(), Fault> {
-        let Mode::Tx(transaction) = &mut self.mode else {
-            return Err(not_transactional());
-        };
-        let Transaction { settles, .. } = transaction.take(budget);
-        self.unacked.restore(settles.into_iter().map(|(tag, receipt, _)| (tag, receipt)));
-        Ok(())
-    }
 }
 
 fn second_open() -> Fault {
     Fault::new(Code::ChannelError, "second 'channel.open' seen")
-}
-
-fn not_transactional() -> Fault {
-    Fault::new(Code::PreconditionFailed, "channel is not transactional")
 }
 
 fn refused(requeue: bool) -> Outcome {

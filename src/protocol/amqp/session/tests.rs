@@ -121,6 +121,16 @@ impl Peer {
                 self.session.settle(channel, tags, outcome, &mut self.receipts);
                 self.events.push(format!("{outcome:?} {}", self.receipts.len()));
             }
+            Happened::Recover(channel) => {
+                self.receipts.clear();
+                let rest = self.session.recovery(channel);
+                while self.session.settle_rest(&rest, &mut self.receipts) {}
+                self.events.push(format!("recover {}", self.receipts.len()));
+            }
+            Happened::Rollback(channel) => {
+                let mut rollback = self.session.begin_rollback(channel);
+                while self.session.roll_back(&mut rollback) {}
+            }
             Happened::Request(request) => self.request = Some(request),
             Happened::Said(words) => self.events.push(words),
             Happened::Published(words) => self.events.extend(words),
@@ -130,12 +140,12 @@ impl Peer {
                 self.events.push(format!(
                     "channel {channel} ended: {} consumers, {} receipts",
                     ended.consumers.len(),
-                    ended.receipts.len()
+                    taken(ended.unsettled)
                 ));
             }
             Happened::Closing(why) => {
                 let ended = self.session.end();
-                self.events.push(format!("closing {why}: {} consumers, {} receipts", ended.consumers.len(), ended.receipts.len()));
+                self.events.push(format!("closing {why}: {} consumers, {} receipts", ended.consumers.len(), taken(ended.unsettled)));
                 self.session.released();
             }
             Happened::Starved | Happened::Finished => unreachable!("the caller has looked"),
@@ -208,6 +218,8 @@ enum Happened {
     Assembled,
     Staged(u16),
     Settle(u16, Tags, Outcome),
+    Recover(u16),
+    Rollback(u16),
     Request(Request),
     Said(String),
     Published(Vec<String>),
@@ -232,7 +244,8 @@ impl Happened {
             Event::Assembled { .. } => Happened::Assembled,
             Event::Staged { channel } => Happened::Staged(channel),
             Event::Settle { channel, tags, outcome } => Happened::Settle(channel, tags, outcome),
-            Event::Recover { receipts, .. } => Happened::Said(format!("recover {}", receipts.len())),
+            Event::Recover { channel } => Happened::Recover(channel),
+            Event::Rollback { channel } => Happened::Rollback(channel),
             Event::Request { request, .. } => Happened::Request(request),
             Event::Commit { channel } => Happened::Said(format!("commit {channel}")),
             Event::ChannelEnded { channel } => Happened::ChannelEnded(channel),
@@ -245,6 +258,15 @@ impl Happened {
             Event::Finished => Happened::Finished,
         }
     }
+}
+
+/// How many deliveries these are.
+fn taken(mut unsettled: Unsettled) -> usize {
+    let mut receipts = Receipts::default();
+    while !unsettled.is_empty() {
+        unsettled.take(&mut receipts);
+    }
+    receipts.len()
 }
 
 fn publish_words(channel: u16, mandatory: bool, confirm: Option<u64>, message: &MessageView<'_>) -> String {

@@ -1,7 +1,7 @@
 //! What a transactional channel has done since its last commit: published and settled, both held back.
 
 use super::assembly::Assembled;
-use super::unacked::Taker;
+use super::taker::Taker;
 use crate::base::budget::{Budget, Held};
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::contract::{Entry, Origin, Outcome, Receipt};

@@ -13,10 +13,13 @@
 //!
 //! Invariant: runs ascend in tags and in places; every place belongs to the last run that begins at it or before.
 
+mod restore;
+
 use std::collections::{BTreeSet, VecDeque};
 
+use super::taker::Taker;
 use crate::base::ids::{ConsumerId, QueueAddr};
-use crate::base::limits::GIVEN_BACK_MAX;
+use crate::base::limits::{GIVEN_BACK_MAX, SETTLE_SHARE};
 use crate::contract::{Entry, Origin, Receipt, Receipts, Tags};
 
 /// The window.
@@ -89,34 +92,39 @@ impl Unacked {
         self.entries.len() - self.settled
     }
 
-    /// Takes out messages in the order of their tags, and tells each run of them that had its tags in a row.
+    /// Takes out messages in the order of their tags, and tells each run of them that had its tags
+    /// in a row. Of very many ([`Tags::UpTo`]) it takes the first ones: the answer is the tag up to
+    /// which [`settle_rest`](Self::settle_rest) takes the others.
     ///
     /// # Errors
     /// The first tag that is of no unsettled message; those before it are taken out. As in RabbitMQ the tag itself must be unsettled also with
     /// [`Tags::UpTo`]; otherwise nothing is taken out.
-    pub fn settle(&mut self, tags: Tags, out: &mut impl Taker) -> Result<(), UnknownTag> {
+    pub fn settle(&mut self, tags: Tags, out: &mut impl Taker) -> Result<Option<u64>, UnknownTag> {
         let result = match tags {
             Tags::UpTo(0) => {
-                self.take_up_to(self.end(), out);
                 self.given_back.clear();
-                Ok(())
+                Ok(self.take_share(self.end(), out).then_some(self.next_tag - 1))
             }
             Tags::UpTo(tag) => self.find_end(tag).ok_or(UnknownTag(tag)).map(|end| {
-                self.take_up_to(end, out);
                 self.forget_up_to(tag);
+                self.take_share(end, out).then_some(tag)
             }),
-            Tags::Each { first, last } => self.take_each(first, last, out),
+            Tags::Each { first, last } => self.take_each(first, last, out).map(|()| None),
         };
         self.sweep();
         result
     }
 
-    /// Takes out all messages in the order of their tags.
-    pub fn drain(&mut self) -> Receipts {
-        let mut all = Receipts::default();
-        self.take_up_to(self.end(), &mut all);
+    /// Takes out more messages up to a tag, or all. Whether others are left.
+    pub fn settle_rest(&mut self, tag: u64, out: &mut impl Taker) -> bool {
+        let is_more = self.take_share(self.place_behind(tag), out);
         self.sweep();
-        all
+        is_more
+    }
+
+    /// Whether no message is unsettled.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The tag that the next delivery gets.
@@ -144,13 +152,6 @@ impl Unacked {
         receipts
     }
 
-    /// Puts back what [`Unacked::settle`] took out (tx.rollback). Their tags count again.
-    pub fn restore(&mut self, taken: impl IntoIterator<Item = (u64, Receipt)>) {
-        let mut all: Vec<(u64, Receipt)> = self.unsettled().chain(taken).collect();
-        all.sort_unstable_by_key(|&(tag, _)| tag);
-        self.rebuild(all);
-    }
-
     fn take_each(&mut self, first: u64, last: u64, out: &mut impl Taker) -> Result<(), UnknownTag> {
         let mut tag = first;
         while tag <= last {
@@ -168,6 +169,15 @@ impl Unacked {
             tag += taken as u64;
         }
         Ok(())
+    }
+
+    /// Takes out what is before the place `end`, as much as a share of a turn has time for. Whether
+    /// something is left.
+    #[inline]
+    fn take_share(&mut self, end: u64, out: &mut impl Taker) -> bool {
+        let part = end.min(self.first + SETTLE_SHARE as u64);
+        self.take_up_to(part, out);
+        part < end
     }
 
     /// Takes out everything before the place `end`.
@@ -206,14 +216,16 @@ impl Unacked {
     fn find_end(&self, tag: u64) -> Option<u64> {
         match self.find(tag) {
             Some(place) => Some(place + 1),
-            None if self.given_back.contains(&tag) => {
-                let next_run = self.runs.partition_point(|run| run.tag <= tag);
-                let Some(run_at) = next_run.checked_sub(1) else { return Some(self.first) };
-                let run = &self.runs[run_at];
-                Some((run.place + (tag - run.tag) + 1).min(self.run_end(run_at)).max(self.first))
-            }
-            None => None,
+            None => self.given_back.contains(&tag).then(|| self.place_behind(tag)),
         }
+    }
+
+    /// The place behind the last message whose tag is not above this one.
+    fn place_behind(&self, tag: u64) -> u64 {
+        let next_run = self.runs.partition_point(|run| run.tag <= tag);
+        let Some(run_at) = next_run.checked_sub(1) else { return self.first };
+        let run = &self.runs[run_at];
+        run.place.saturating_add(tag - run.tag).saturating_add(1).min(self.run_end(run_at)).max(self.first)
     }
 
     fn forget_up_to(&mut self, tag: u64) {
@@ -281,21 +293,6 @@ impl Unacked {
     }
 }
 
-/// Who is given the messages that [`Unacked::settle`] takes out.
-pub trait Taker {
-    /// Messages of one queue and consumer with tags in a row from `tag` on; the answer is how many there were.
-    fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize;
-}
-
-impl Taker for Receipts {
-    #[inline]
-    fn take(&mut self, _tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
-        let before = self.len();
-        self.extend(queue, consumer, entries);
-        self.len() - before
-    }
-}
-
 /// Settled places that are not worth a sweep.
 const SWEEP_MIN: usize = 32;
 /// Places whose memory an empty window keeps.
@@ -338,7 +335,11 @@ mod tests {
 
     fn take(window: &mut Unacked, tags: Tags) -> (Vec<u64>, Result<(), UnknownTag>) {
         let mut taken = Taken::default();
-        let result = window.settle(tags, &mut taken);
+        let result = window.settle(tags, &mut taken).map(|rest| {
+            if let Some(up_to) = rest {
+                while window.settle_rest(up_to, &mut taken) {}
+            }
+        });
         let checked = taken.0.iter().inspect(|(tag, receipt)| assert_eq!(*tag, receipt.entry.sequence()));
         (checked.map(|&(tag, _)| tag).collect(), result)
     }
@@ -388,6 +389,44 @@ mod tests {
         assert_eq!(settle(&mut window, 3, false), None);
         assert_eq!(settle(&mut window, 4, true), None);
         assert_eq!(settle(&mut window, 5, true), Some(vec![1, 2, 5]));
+    }
+
+    #[test]
+    fn very_many_are_settled_some_at_a_time() {
+        const LEN: u64 = 3 * SETTLE_SHARE as u64;
+        for tag in [0, LEN, LEN - 10] {
+            let mut window = window(LEN);
+            settle(&mut window, 5, false);
+            let mut taken = Taken::default();
+            let up_to = window.settle(Tags::UpTo(tag), &mut taken).expect("it is unsettled").expect("a share cannot hold all");
+            assert_eq!(window.push(receipt(LEN + 1)), LEN + 1);
+            assert_eq!(taken.0.len(), SETTLE_SHARE - 1, "and one place that was settled");
+            assert!(window.settle_rest(up_to, &mut taken) && !window.settle_rest(up_to, &mut taken));
+            let last = if tag == 0 { LEN } else { tag };
+            assert!(taken.0.iter().map(|&(tag, _)| tag).eq((1..=last).filter(|&tag| tag != 5)));
+            assert_eq!(window.len() as u64, LEN + 1 - last, "what was delivered meanwhile stays");
+        }
+    }
+
+    #[test]
+    fn others_are_put_in_front_by_their_tags() {
+        let mut window = window(9);
+        let mut taken = Taken::default();
+        for (tag, multiple) in [(2, true), (4, false), (5, false), (8, false)] {
+            window.settle(tags(tag, multiple), &mut taken).expect("unsettled");
+        }
+        let mut merged = Unacked::default();
+        for (tag, receipt) in taken.0 {
+            while let Some((tag, receipt)) = window.pop_before(tag) {
+                merged.put(tag, receipt);
+            }
+            merged.put(tag, receipt);
+        }
+        assert_eq!(window.pop_before(9), None);
+        assert_eq!(window.push(receipt(10)), 10);
+        window.put_in_front(merged);
+        assert_eq!((settle(&mut window, 9, false), window.push(receipt(11))), (Some(vec![9]), 11));
+        assert_eq!(settle(&mut window, 11, true), Some(vec![1, 2, 3, 4, 5, 6, 7, 8, 10, 11]));
     }
 
     #[test]

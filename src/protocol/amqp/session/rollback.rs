@@ -1,0 +1,60 @@
+//! tx.rollback: publishes are forgotten, and what was settled is unsettled again. Of very many
+//! deliveries, some at a time.
+//!
+//! ```text
+//! settled by the transaction  [3 4 5 9]  ─┐
+//! unsettled                   [7 8 …]    ─┴─▶ merged by their tags ─▶ [3 4 5 7 8 9 …]     deliveries meanwhile join the unsettled
+//! ```
+
+use std::iter::Peekable;
+use std::vec;
+
+use super::unacked::Unacked;
+use super::*;
+use crate::base::limits::SETTLE_SHARE;
+use crate::contract::{Outcome, Receipt};
+use crate::protocol::amqp::method::tx;
+
+/// A rollback that is under way.
+#[derive(Debug)]
+pub struct Rollback {
+    channel: u16,
+    /// By their tags.
+    settles: Peekable<vec::IntoIter<(u64, Receipt, Outcome)>>,
+    merged: Unacked,
+}
+
+impl Session {
+    /// After [`Event::Rollback`]: the transaction's end. [`Session::roll_back`] follows until all is
+    /// done, before the next poll.
+    pub fn begin_rollback(&mut self, channel: u16) -> Rollback {
+        let mut settles = self.take_uncommitted(channel).settles;
+        settles.sort_by_key(|&(tag, ..)| tag); // quick if they stand in order already
+        Rollback { channel, settles: settles.into_iter().peekable(), merged: Unacked::default() }
+    }
+
+    /// Goes on with it. Whether something is left; if not, the client was told.
+    pub fn roll_back(&mut self, rollback: &mut Rollback) -> bool {
+        let Rollback { channel: number, settles, merged } = rollback;
+        let Some(channel) = self.open_channel(*number) else { return false };
+        let mut left = SETTLE_SHARE;
+        while left > 0
+            && let Some(&(tag, receipt, _)) = settles.peek()
+        {
+            left -= 1;
+            match channel.unacked.pop_before(tag) {
+                Some((tag, receipt)) => merged.put(tag, receipt),
+                None => {
+                    merged.put(tag, receipt);
+                    settles.next();
+                }
+            }
+        }
+        if left == 0 {
+            return true;
+        }
+        channel.unacked.put_in_front(std::mem::take(merged));
+        tx::RollbackOk {}.write(*number, self.output.bytes_mut());
+        false
+    }
+}

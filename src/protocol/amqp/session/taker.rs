@@ -1,0 +1,19 @@
+//! Where messages go that are settled: to the shard, or into a transaction.
+
+use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::contract::{Entry, Receipts};
+
+/// Who is given the messages that [`Unacked::settle`](super::unacked::Unacked::settle) takes out.
+pub trait Taker {
+    /// Messages of one queue and consumer with tags in a row from `tag` on; the answer is how many there were.
+    fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize;
+}
+
+impl Taker for Receipts {
+    #[inline]
+    fn take(&mut self, _tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
+        let before = self.len();
+        self.extend(queue, consumer, entries);
+        self.len() - before
+    }
+}
