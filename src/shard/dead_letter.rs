@@ -12,6 +12,7 @@
 //! until all of its new queues have it, see [`transfer`](super::transfer), and tries again as long as there is none, or one refuses it (row D16), see
 //! [`unburied`](super::unburied). What exchanges remember passes them once: then it tries again with the queues that have refused it alone.
 
+use super::gone_queues::GoneQueue;
 use super::mail::Hold;
 use super::transfer::Leaving;
 use super::unburied::Awaited;
@@ -24,7 +25,7 @@ use crate::broker::dead_letter::{Dead, Death, Reason};
 use crate::broker::exchange::{Chance, Features, RoutingKeys};
 use crate::broker::queue::{Counts, Queue};
 use crate::broker::router::Way;
-use crate::contract::{Entry, NOWHERE, RouteSet};
+use crate::contract::{Entry, NOWHERE, RouteSet, VhostId};
 use crate::message::{MessageView, Properties, Route, Stamp, Value, wire};
 
 /// A message that died and is to be published again.
@@ -65,6 +66,8 @@ struct Letter {
     routes: RouteSet,
     /// CC counts.
     copies: bool,
+    /// Where it is published.
+    vhost: VhostId,
     /// An exchange on its way remembers it: shard 0 routes it.
     is_remembered: bool,
     /// Its old queue keeps it until the new ones have it.
@@ -93,17 +96,7 @@ impl Shard {
         let settings = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings());
         if settings.is_some_and(|settings| settings.dead_letter.is_some()) {
             let (taken, awaited) = (Vec::new(), Vec::new());
-            self.dead.next.push_back(Corpse {
-                queue,
-                entry,
-                reason,
-                taken,
-                left: None,
-                number: 0,
-                awaited,
-                is_cycle_noted: false,
-                tried: None,
-            });
+            self.dead.push(Corpse { queue, entry, reason, taken, left: None, number: 0, awaited, is_cycle_noted: false, tried: None });
         } else {
             self.let_go(queue, entry);
         }
@@ -124,10 +117,12 @@ impl Shard {
         }
     }
 
-    /// The same for all that died in queues that are about to go.
-    pub(super) fn bury_all(&mut self) {
-        while !self.dead.is_empty() {
-            self.bury_next(usize::MAX);
+    /// A queue here is about to go: its dead will be published without it.
+    pub(super) fn keep_gone(&mut self, id: QueueId) {
+        let queue = local_queue(&mut self.queues, id);
+        let target = queue.and_then(|queue| queue.settings()?.dead_letter.clone());
+        if let (Some(target), Some(info)) = (target, self.catalog.queue(id)) {
+            self.dead.keep_gone(id, GoneQueue { vhost: info.vhost, name: info.spec.name.clone(), target });
         }
     }
 
@@ -149,7 +144,7 @@ impl Shard {
         if let Some(begun) = self.dead.begun.take() {
             return self.go_on_burying(begun, most);
         }
-        let Some(mut corpse) = self.dead.next.pop_front() else { return 0 };
+        let Some(mut corpse) = self.dead.pop() else { return 0 };
         match self.letter(&mut corpse) {
             Some(letter) if letter.at_least_once && letter.finds_nobody() => {
                 self.bury_later(corpse, vec![None]);
@@ -168,7 +163,7 @@ impl Shard {
     fn go_on_burying(&mut self, mut begun: Begun, most: usize) -> usize {
         let Begun { ref corpse, ref letter, at } = begun;
         let end = letter.routes.len().min(at.saturating_add(most));
-        self.send_letter(corpse.queue, corpse.entry, letter, &letter.routes[at..end], None);
+        self.send_letter(corpse.entry, letter, &letter.routes[at..end], None);
         if end == letter.routes.len() {
             self.buried(begun.corpse);
         } else {
@@ -181,48 +176,49 @@ impl Shard {
     /// Publishes a dead message that its queue keeps until others have it. For a queue that others wait for it waits behind
     /// them. The answer is to how many queues it goes.
     fn send_at_least_once(&mut self, corpse: Corpse, mut letter: Letter) -> usize {
-        let (queue, entry) = (corpse.queue, corpse.entry);
+        let entry = corpse.entry;
         let is_open = |addr: &QueueAddr| corpse.tried == Some(Some(*addr)) || !self.dead.awaits(*addr);
         let (open, closed): (Vec<QueueAddr>, Vec<QueueAddr>) = letter.routes.iter().partition(|addr| is_open(addr));
         letter.routes = RouteSet::from_vec(open);
         let leaving = Leaving::Dead { corpse, routes: letter.routes.clone(), closed };
-        self.transfer(leaving, |shard, hold| shard.send_letter(queue, entry, &letter, &letter.routes, Some(hold)));
+        self.transfer(leaving, |shard, hold| shard.send_letter(entry, &letter, &letter.routes, Some(hold)));
         letter.routes.len()
     }
 
     /// Publishes a dead message again, to these of its queues. The answer is how many times `hold`, or its part for one of the queues, will be told
     /// that some have it.
-    fn send_letter(&mut self, queue: QueueId, entry: Entry, letter: &Letter, routes: &[QueueAddr], hold: Option<Hold>) -> usize {
+    fn send_letter(&mut self, entry: Entry, letter: &Letter, routes: &[QueueAddr], hold: Option<Hold>) -> usize {
         let body = self.arena.view(entry.message).body.to_owned();
         let Letter { route, properties, stamp, .. } = letter;
         let message = MessageView { route: Route::new(route), properties, stamp: *stamp, body: body.as_body() };
-        match (self.catalog.queue(queue), hold) {
-            (Some(info), _) if letter.is_remembered => {
-                self.relay_dead(info.vhost, &message, letter.copies, hold);
-                1
-            }
-            (_, hold) => {
-                let waits = match hold {
-                    Some(hold) => self.hand_over(hold, None, true, &message, routes),
-                    None => self.forward(None, &message, routes),
-                };
-                (self.refused, self.link_full) = (false, false);
-                waits
-            }
+        if letter.is_remembered {
+            self.relay_dead(letter.vhost, &message, letter.copies, hold);
+            return 1;
         }
+        let waits = match hold {
+            Some(hold) => self.hand_over(hold, None, true, &message, routes),
+            None => self.forward(None, &message, routes),
+        };
+        (self.refused, self.link_full) = (false, false);
+        waits
     }
 
     /// What is published of a dead message, and where to; none: nowhere.
     fn letter(&mut self, corpse: &mut Corpse) -> Option<Letter> {
         let &mut Corpse { queue, entry, reason, ref taken, ref left, ref mut is_cycle_noted, .. } = corpse;
         let (now, start) = (self.time_of_day(), self.span_start_time());
-        let info = self.catalog.queue(queue)?;
-        let home = local_queue(&mut self.queues, queue)?;
-        let target = home.settings()?.dead_letter.as_ref()?;
+        let home = local_queue(&mut self.queues, queue);
+        let (vhost, name, target) = match (home.as_deref(), self.dead.gone.find(queue)) {
+            (Some(home), _) => {
+                let info = self.catalog.queue(queue)?;
+                (info.vhost, &info.spec.name, home.settings()?.dead_letter.as_ref()?)
+            }
+            (None, gone) => gone.map(|gone| (gone.vhost, &gone.name, &gone.target))?,
+        };
         let message = self.arena.view(entry.message);
-        let counted = target.at_least_once.then(|| counted(home, entry, reason, message.properties)).flatten();
+        let counted = home.as_deref().filter(|_| target.at_least_once).and_then(|home| counted(home, entry, reason, message.properties));
         let message = MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message };
-        let death = Death { queue: &info.spec.name, reason, time: now / 1000 };
+        let death = Death { queue: name, reason, time: now / 1000 };
         let dead = Dead::new(&message, &death, self.config.trust_client_deaths);
         let key = target.routing_key.as_deref().unwrap_or(message.route.key());
         let headers = Properties::trusted(&dead.properties).headers().unwrap_or_default();
@@ -233,7 +229,7 @@ impl Shard {
         let keys = RoutingKeys::new(key, carbon);
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let way = Way { catalog: &self.catalog, keys, features: Features { headers, properties: Properties::trusted(&dead.properties) } };
-        let is_remembered = way.route_dead(info.vhost, &target.exchange, chance, &mut routes) && left.is_none();
+        let is_remembered = way.route_dead(vhost, &target.exchange, chance, &mut routes) && left.is_none();
         let rest = left.as_ref().map(|left| left.queues.iter().copied().filter(|addr| self.catalog.queue(addr.queue).is_some()));
         if let (Some(rest), Some(left)) = (rest, left) {
             let rest: RouteSet = rest.collect();
@@ -259,7 +255,7 @@ impl Shard {
         if !cycles.is_empty() && !std::mem::replace(is_cycle_noted, true) {
             self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
         }
-        Some(Letter { route, stamp, properties, routes, copies, is_remembered, at_least_once, is_through })
+        Some(Letter { route, stamp, properties, routes, copies, vhost, is_remembered, at_least_once, is_through })
     }
 
     /// A message that was in a queue here is gone.

@@ -202,7 +202,8 @@ impl Shard {
 
     /// Takes a queue of this shard out of it, with its messages; the answer is how many there were.
     pub(super) fn take_queue(&mut self, id: QueueId) -> Option<(u32, Box<Queue>)> {
-        self.bury_all();
+        self.bury_dead();
+        self.keep_gone(id);
         self.forget_unburied(id);
         let ready = self.queue_mut(id).map_or(0, |queue| queue.len()); // what waits for its next try is not counted
         self.purge(id);

@@ -33,6 +33,7 @@ mod delivery;
 mod dispatch;
 mod durability;
 mod flow;
+mod gone_queues;
 mod input;
 mod lifecycle;
 mod jobs;

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::cycles::Cycles;
 use super::dead_letter::{Begun, Corpse};
+use super::gone_queues::{GoneQueue, GoneQueues};
 use super::lifetime::Timer;
 use super::{Shard, local_queue};
 use crate::base::hash::Map;
@@ -26,7 +27,11 @@ pub type Awaited = Option<QueueAddr>;
 #[derive(Default)]
 pub struct Unburied {
     /// Those that are to be published next.
-    pub next: VecDeque<Corpse>,
+    next: VecDeque<Corpse>,
+    /// How many have been added to them.
+    added: u64,
+    /// Queues that went before all that died there were published.
+    pub gone: GoneQueues,
     /// The one before them, if only some of its queues have it.
     pub begun: Option<Begun>,
     /// Those that went in a circle.
@@ -64,6 +69,25 @@ impl Unburied {
     /// Whether none is to be published at once.
     pub fn is_empty(&self) -> bool {
         self.next.is_empty() && self.begun.is_none()
+    }
+
+    /// Another one is to be published.
+    pub fn push(&mut self, corpse: Corpse) {
+        self.added += 1;
+        self.next.push_back(corpse);
+    }
+
+    /// The next one to be published.
+    pub fn pop(&mut self) -> Option<Corpse> {
+        self.gone.forget_before(self.added - self.next.len() as u64);
+        self.next.pop_front()
+    }
+
+    /// A queue goes; what died there is still to be published.
+    pub fn keep_gone(&mut self, id: QueueId, gone: GoneQueue) {
+        if !self.next.is_empty() {
+            self.gone.keep(id, gone, self.added);
+        }
     }
 
     /// Whether letters wait for a queue: then others wait behind them.
@@ -220,6 +244,7 @@ impl Shard {
             match place.take_if(|corpse| corpse.awaited.contains(&awaited)) {
                 Some(corpse) => {
                     list.under_way += 1;
+                    dead.added += 1;
                     dead.next.push_back(Corpse { tried: Some(awaited), ..*corpse });
                 }
                 None if place.is_none() => {
