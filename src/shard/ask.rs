@@ -173,10 +173,7 @@ impl Shard {
         let messages = count(purged.iter().map(Purged::count).sum());
         for level in purged {
             self.store.settle_spilled(level.slot, level.spilled);
-            Shard::log_settled(&mut self.store, queue, level.entries());
-            if !level.is_freed() {
-                self.rubbish.purged.push_back(level);
-            }
+            self.free_purged(id, level);
         }
         self.retry_getters(); // what they wait for will not come
         messages

@@ -141,6 +141,11 @@ impl Level {
         Purged { slot: self.slot, ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
     }
 
+    /// Messages that waited elsewhere in the queue, as if they had been purged from this level.
+    pub fn purge_others(&self, others: BTreeMap<u64, Entry>) -> Purged {
+        Purged { slot: self.slot, ready: LongQueue::new(), returned: others, spilled: 0 }
+    }
+
     /// Messages ready for delivery.
     pub fn len(&self) -> usize {
         self.loaded() + self.spilled as usize
@@ -173,6 +178,7 @@ pub struct Purged {
     /// The level's slot in the log.
     pub slot: u32,
     ready: LongQueue<Entry>,
+    /// In any order.
     returned: BTreeMap<u64, Entry>,
     /// Those that only the log had.
     pub spilled: u64,

@@ -346,12 +346,10 @@ impl Queue {
         if is_over { Some(deduplication.forget_all()) } else { deduplication.purge() }
     }
 
-    /// Takes out all messages that are ready for delivery, level by level.
+    /// Takes out all messages that are ready for delivery, level by level. The queue must
+    /// [`forget`](Self::forget) each of them, if it [`remembers`](Self::remembers) any.
     pub fn purge(&mut self) -> Vec<Purged> {
-        while let Some(entry) = self.returns.as_mut().and_then(|returns| returns.pop()) {
-            self.forget(entry);
-            self.levels.change(entry.level(), |level| level.requeue(entry));
-        }
+        let returned = self.returns.as_mut().map(|returns| self.levels.first().purge_others(returns.purge()));
         if let Some(extras) = &mut self.extras {
             extras.deadlines.clear();
             let held = std::mem::take(&mut extras.held);
@@ -359,7 +357,9 @@ impl Queue {
             delayed.for_each(|entry| self.levels.change(entry.level(), |level| level.requeue(entry)));
         }
         self.ready_bytes = 0;
-        self.levels.purge()
+        let mut purged = self.levels.purge();
+        purged.extend(returned);
+        purged
     }
 
     /// A consumer got so many messages of so many bytes.

@@ -96,6 +96,11 @@ impl Returns {
         self.list.remove(&at)
     }
 
+    /// Takes out all that wait; [`forget`](Self::forget) follows for each of them.
+    pub fn purge(&mut self) -> BTreeMap<u64, Entry> {
+        std::mem::take(&mut self.list)
+    }
+
     /// Whether the message at this place waits.
     pub fn contains(&self, place: u64) -> bool {
         self.counts.get(&place).is_some_and(|counted| counted.at.is_some())
