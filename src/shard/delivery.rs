@@ -206,7 +206,13 @@ impl Shard {
     /// Serves the consumers of one queue with what it has, within a budget. True: there is more to do, come back.
     pub(super) fn deliver_queue(&mut self, id: QueueId) -> bool {
         let mut budget = QUEUE_BUDGET;
-        while budget > 0 {
+        let is_more = self.deliver_some(id, &mut budget);
+        self.work.spend(1 + (QUEUE_BUDGET - budget) / DELIVERED_PER_STEP);
+        is_more
+    }
+
+    fn deliver_some(&mut self, id: QueueId, budget: &mut usize) -> bool {
+        while *budget > 0 {
             let Some(mut queue) = local_queue(&mut self.queues, id).filter(|queue| queue.returning == 0) else { return false };
             let at_hand = queue.at_hand();
             if queue.spilled() > 0 {
@@ -218,7 +224,7 @@ impl Shard {
                 return false;
             }
             match next(queue, &mut self.conns, &mut self.links, self.id) {
-                Next::Serve(served) => budget -= self.serve(id, served, budget),
+                Next::Serve(served) => *budget -= self.serve(id, served, *budget),
                 Next::Nobody => {
                     self.return_unused(id);
                     return false;
@@ -434,3 +440,6 @@ impl<'b, 'm> Batch<'b, 'm> {
         place
     }
 }
+
+/// Messages whose delivery is about a step.
+const DELIVERED_PER_STEP: usize = 2;

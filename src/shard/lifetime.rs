@@ -217,6 +217,7 @@ impl Shard {
         for _ in 0..EXPIRE_BUDGET {
             let extras = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut());
             let Some(place) = extras.and_then(|extras| extras.deadlines.pop(time)) else { return };
+            self.work.spend(1);
             let queue = local_queue(&mut self.queues, id).expect("it has a deadline");
             if let Some(entry) = queue.take(place) {
                 queue.discount(self.arena.view(entry.message).body.bytes().len());

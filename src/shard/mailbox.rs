@@ -129,6 +129,7 @@ impl Shard {
 
     #[inline]
     fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
+        self.work.spend(count as usize);
         let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
         let must_last = self.on_posted(queue, messages);
         self.note_flood_from(from);

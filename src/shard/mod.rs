@@ -35,8 +35,8 @@ mod durability;
 mod flow;
 mod gone_queues;
 mod input;
-mod lifecycle;
 mod jobs;
+mod lifecycle;
 mod lifetime;
 mod link;
 mod mail;
@@ -50,8 +50,8 @@ mod request;
 mod restart;
 mod rubbish;
 mod settle;
-mod spread;
 mod settling;
+mod spread;
 mod transfer;
 mod turn;
 mod unburied;
@@ -88,8 +88,8 @@ use conn::Conn;
 use conns::Conns;
 use durability::{LogWait, Logging};
 use flow::Flow;
-use lifetime::Timer;
 use jobs::Job;
+use lifetime::Timer;
 use link::Link;
 use mailbox::Early;
 use order::{Ledger, Pending, Waiter};
@@ -398,15 +398,15 @@ impl Shard {
         self.conns.len()
     }
 
-    /// The shard's number.
-    pub fn id(&self) -> ShardId {
-        self.id
-    }
     /// Whether nothing is left to be done for connections, nor of what they have asked for.
     pub fn is_deserted(&self) -> bool {
         self.conns.len() == 0 && self.jobs.is_empty() && self.rubbish.is_empty()
     }
 
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
 
     /// The alarms that all shards of the broker obey, each from its next turn on.
     pub fn alarms(&self) -> &Arc<Alarms> {

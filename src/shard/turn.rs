@@ -25,6 +25,7 @@ impl Shard {
             self.read_mail(); // else publishers of other shards would not notice that the disk, or another shard, is slow
         }
         self.go_on_sweeping();
+        self.work.renew();
         self.fire_timers();
         self.resume_parked();
         self.work.renew();
@@ -35,6 +36,7 @@ impl Shard {
         self.work.renew();
         self.bury_dead();
         self.release_due();
+        self.work.renew();
         self.serve_queues();
         self.free_rubbish();
         self.seal_log();
@@ -99,16 +101,24 @@ impl Shard {
         }
     }
 
+    /// Very many queues may be due at once: those that the budget does not reach wait for the next
+    /// turns.
     fn fire_timers(&mut self) {
         let mut due = Vec::new();
         self.timers.advance(self.now, &mut due);
         for timer in due {
             match timer {
                 Timer::Conn(id) => self.on_timer(id),
-                Timer::Queue(id) => self.on_queue_timer(id),
+                Timer::Queue(id) => self.work.due_queues.push_back(id),
                 Timer::Dead => self.on_dead_timer(),
                 Timer::Cycles => self.tell_cycles(),
             }
+        }
+        while !self.work.is_spent()
+            && let Some(id) = self.work.due_queues.pop_front()
+        {
+            self.work.spend(QUEUE_TIMER_STEPS);
+            self.on_queue_timer(id);
         }
     }
 
@@ -158,10 +168,13 @@ impl Shard {
         }
     }
 
-    /// Each dirty queue once; those with more to do come again in the next turn.
+    /// Each dirty queue once, as far as the budget reaches; those with more to do come again behind
+    /// the others.
     fn serve_queues(&mut self) {
         let mut unfinished = std::mem::take(&mut self.unfinished);
-        while let Some(slot) = self.dirty_queues.pop_front() {
+        while !self.work.is_spent()
+            && let Some(slot) = self.dirty_queues.pop_front()
+        {
             let Some(id) = self.queues[slot as usize].as_ref().map(|queue| queue.id) else { continue };
             if self.deliver_queue(id) {
                 unfinished.push(slot);
@@ -195,3 +208,6 @@ impl Shard {
         }
     }
 }
+
+/// Steps of a queue's timer, which may be the end of the queue, without the messages that expire.
+const QUEUE_TIMER_STEPS: usize = 8;

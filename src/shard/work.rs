@@ -7,17 +7,18 @@
 //! ```
 //!
 //! A step is about the work of giving a message to one more queue (some 300 ns). Counted is what
-//! few bytes of input can ask much of: copies beyond a message's first, and what routing looks at
-//! beyond a handful. All other work is bounded by the bytes that ask for it.
+//! few bytes of input can ask much of: copies beyond a message's first, what routing looks at beyond a
+//! handful, and what jobs, timers, mail and queues with messages do. All other work is bounded by
+//! the bytes that ask for it.
 //!
 //! The budget is renewed for each of the kinds of work that follow one another: what the sockets
-//! bring, mail, what waits, and messages that are published again (dead or delayed). So none of
-//! them starves another.
+//! bring, mail, timers, jobs, what waits, messages that are published again (dead or delayed), and
+//! deliveries. So none of them starves another.
 
 use std::collections::VecDeque;
 
 use super::Shard;
-use crate::base::ids::ConnId;
+use crate::base::ids::{ConnId, QueueId};
 use crate::base::limits::{SHARE_STEPS_MAX, TURN_STEPS_MAX};
 
 /// What is left of the budget, and the connections that wait for more.
@@ -27,11 +28,13 @@ pub struct Work {
     /// Those of them that are for the connection in hand.
     share: usize,
     waiting: VecDeque<ConnId>,
+    /// Queues whose time has come.
+    pub due_queues: VecDeque<QueueId>,
 }
 
 impl Default for Work {
     fn default() -> Work {
-        Work { left: TURN_STEPS_MAX, share: SHARE_STEPS_MAX, waiting: VecDeque::new() }
+        Work { left: TURN_STEPS_MAX, share: SHARE_STEPS_MAX, waiting: VecDeque::new(), due_queues: VecDeque::new() }
     }
 }
 
@@ -71,7 +74,7 @@ impl Work {
 
     /// Whether somebody waits.
     pub fn is_wanted(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.due_queues.is_empty()
     }
 }
 
