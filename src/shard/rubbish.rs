@@ -38,6 +38,7 @@ impl Shard {
             self.free_purged(id, level);
         }
     }
+
     /// Frees some of what a queue here, or one that was here, has been purged of.
     pub(super) fn free_purged(&mut self, id: QueueId, mut level: Purged) {
         let entries = std::iter::from_fn(|| level.pop()).take(PURGE_BUDGET);

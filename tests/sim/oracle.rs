@@ -368,6 +368,8 @@ impl Oracle {
             if how != Settle::Ack {
                 self.on_discarded(id, queue);
             }
+        } else if !how.requeues() && how != Settle::Ack {
+            self.on_perhaps_discarded(id, queue);
         }
     }
 

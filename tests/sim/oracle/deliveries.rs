@@ -135,7 +135,7 @@ impl Oracle {
     }
 
     /// This is right only if the broker has closed one of these channels.
-    fn suspect_channels(&mut self, candidates: Vec<ChannelId>, what: String) {
+    pub(super) fn suspect_channels(&mut self, candidates: Vec<ChannelId>, what: String) {
         let candidates = candidates.into_iter().filter(|&channel| self.may_have_ended(channel));
         let channels: Vec<_> = candidates.map(|channel| (channel, self.channels[channel].sent)).collect();
         assert!(!channels.is_empty(), "{what}");

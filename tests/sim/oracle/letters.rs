@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Message, Oracle};
+use super::{ChannelId, Message, Oracle};
 use crate::op::{LETTER, MessageId, Name, Publish, is_durable};
 use crate::queues::{BURYING, LETTERS};
 
@@ -48,6 +48,13 @@ impl Oracle {
         }
     }
 
+    /// A client has discarded a message that it may not have had any more.
+    pub(super) fn on_perhaps_discarded(&mut self, id: MessageId, queue: Name) {
+        if queue == BURYING {
+            self.copy(id, queue).is_discarded = true;
+        }
+    }
+
     /// Perhaps it has not, for its channel has ended.
     pub(super) fn doubt_discard(&mut self, id: MessageId, queue: Name) {
         if queue == BURYING {
@@ -60,11 +67,21 @@ impl Oracle {
         if id & LETTER > 0 {
             let may_have_died =
                 |id| self.copies.get(&(id, BURYING)).is_some_and(|copy| copy.is_discarded) || self.may_have_failed(id, BURYING);
-            assert!(may_have_died(id & !LETTER) || may_have_died(id), "message {} comes as a letter and is not dead", id & !LETTER);
+            if !may_have_died(id & !LETTER) && !may_have_died(id) {
+                self.suspect_holder(id & !LETTER);
+            }
             self.letter(id).is_owed = false;
         } else if queue == BURYING {
             self.letter(id).is_owed = false;
         }
+    }
+
+    /// A letter is right only if a channel that has its message has ended, and the message has thereby failed once too often.
+    fn suspect_holder(&mut self, id: MessageId) {
+        let holds = |at: &ChannelId| self.channels[*at].held.values().any(|&(held, queue, _)| (held, queue) == (id, BURYING));
+        let is_last = self.may_have_failed_and(id, BURYING, 1);
+        let holders = (0..self.channels.len()).filter(|at| is_last && holds(at)).collect();
+        self.suspect_channels(holders, format!("message {id} comes as a letter and is not dead"));
     }
 
     /// The broker stops in the middle of what it does.

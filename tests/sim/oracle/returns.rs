@@ -52,10 +52,15 @@ impl Oracle {
 
     /// Whether a message may have failed more often than its queue allows.
     pub(super) fn may_have_failed(&self, id: MessageId, name: Name) -> bool {
+        self.may_have_failed_and(id, name, 0)
+    }
+
+    /// Whether it may have done so if it has failed so many times more than clients know.
+    pub(super) fn may_have_failed_and(&self, id: MessageId, name: Name, more: u32) -> bool {
         let Some(most) = failures_max(name) else { return false };
         let Some(copy) = self.copies.get(&(id, name)) else { return false };
         let leaves = self.queues.get(name).map_or(0, |queue| queue.leaves);
-        copy.returned.is_doomed || copy.returned.failures + leaves - copy.returned.leaves_before > most
+        copy.returned.is_doomed || copy.returned.failures + leaves - copy.returned.leaves_before + more > most
     }
 
     /// A message arrives that has not failed more often than it may.
