@@ -15,7 +15,7 @@ use super::Shard;
 use super::dispatch::Published;
 use super::jobs::Job;
 use crate::base::budget::Held;
-use crate::base::ids::ConnId;
+use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::COMMIT_SHARE;
 use crate::contract::{Outcome, Receipt};
 use crate::protocol::amqp::session::{Assembled, Transaction};
@@ -56,11 +56,11 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         let mut commit = Commit::new(id, channel, conn.session.take_transaction(channel));
         conn.commit_pending += 1; // the commit itself
+        conn.is_busy = true;
         if commit.is_small() {
             self.commit_some(&mut commit, usize::MAX);
-            return self.finish_commit(&commit);
+            return self.end_part(commit);
         }
-        conn.is_busy = true;
         self.jobs.push_back(Job::Commit(commit));
     }
 
@@ -70,11 +70,25 @@ impl Shard {
         let done = self.commit_some(&mut commit, before.min(COMMIT_SHARE));
         let counted = before - self.work.share(); // copies
         self.work.spend(done - counted.min(done));
+        self.end_part(commit);
+    }
+
+    /// A part of a transaction is done.
+    fn end_part(&mut self, commit: Commit) {
         if commit.is_through() {
-            self.finish_commit(&commit);
+            return self.finish_commit(&commit);
+        }
+        if commit.publishes.len() == 0 && self.relays_for(commit.conn) {
+            let conn = self.conns.get_mut(commit.conn).expect("a connection stays until its commit is through");
+            conn.relayed_commit = Some(Box::new(commit));
         } else {
             self.jobs.push_back(Job::Commit(commit));
         }
+    }
+
+    /// Queues do not have all messages of a connection yet that go through shard 0: what it settles must not overtake them.
+    fn relays_for(&self, id: ConnId) -> bool {
+        self.id != ShardId::ORDERER && self.conns.get(id).is_some_and(|conn| conn.relayed > 0)
     }
 
     /// Publishes and settles some of a transaction: about `most` copies and settlements. The answer is how many, no more than `most`.
@@ -91,6 +105,9 @@ impl Shard {
                 commit.publishes.next();
                 commit.at = 0;
             }
+        }
+        if self.relays_for(commit.conn) {
+            return done.min(most);
         }
         for (_, Receipt { queue, consumer, entry }, outcome) in commit.settles.by_ref().take(most.saturating_sub(done)) {
             self.settle(queue, consumer, &[entry], outcome);

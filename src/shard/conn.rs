@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::commit::Commit;
 use super::lifecycle::Last;
 use super::spread::Spread;
 use crate::base::budget::{Budgets, Held};
@@ -70,6 +71,8 @@ pub struct Conn {
     pub relayed: usize,
     /// The request that waits for them.
     pub delayed: Option<(u16, Request)>,
+    /// The tx.commit whose settlements wait for them.
+    pub relayed_commit: Option<Box<Commit>>,
     /// Consumers that found no room here or in their channel.
     pub waiting: Vec<WaitingConsumer>,
     /// The session's timer.
@@ -120,6 +123,7 @@ impl Conn {
             commit_failed: false,
             relayed: 0,
             delayed: None,
+            relayed_commit: None,
             waiting: Vec::new(),
             timer: None,
         }

@@ -21,6 +21,7 @@ use slab::Slab;
 use super::Shard;
 use super::dead_letter::Left;
 use super::dispatch::{Found, Published};
+use super::jobs::Job;
 use super::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
 use crate::base::ids::{ConnId, ExchangeId, QueueAddr, ShardId};
 use crate::broker::catalog::Change;
@@ -216,9 +217,12 @@ impl Shard {
         }
         let Some(conn) = self.conns.get_mut(hold.conn).filter(|_| hold.as_own().is_none()) else { return };
         conn.relayed -= 1;
-        if conn.relayed == 0
-            && let Some((channel, request)) = conn.delayed.take()
-        {
+        if conn.relayed > 0 {
+            return;
+        }
+        let (commit, request) = (conn.relayed_commit.take(), conn.delayed.take());
+        self.jobs.extend(commit.map(|commit| Job::Commit(*commit)));
+        if let Some((channel, request)) = request {
             self.on_request(hold.conn, channel, request);
         }
     }
