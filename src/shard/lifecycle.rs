@@ -13,7 +13,7 @@ use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
 use crate::base::limits::LINGER_MS;
 use crate::broker::queue::Queue;
-use crate::contract::{Outcome, Target};
+use crate::contract::Target;
 use crate::protocol::amqp::session::{Ended, GivenUp, Late};
 
 /// Shards where a connection or channel that ends has consumers or messages.
@@ -152,8 +152,8 @@ impl Shard {
     pub(super) fn on_late(&mut self, id: ConnId, late: &Late) {
         let Some(conn) = self.live(id) else { return };
         log::warn!(peer:% = conn.peer.ip(); "{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
-        let GivenUp { receipts, cancelled } = conn.session.give_up(late);
-        self.settle_all(&receipts, Outcome::Requeued);
+        let GivenUp { unsettled, cancelled } = conn.session.give_up(late);
+        self.settle_late(unsettled);
         if let Some(consumer) = cancelled {
             self.leave(late.origin.0, consumer);
         }

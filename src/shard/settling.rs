@@ -4,6 +4,7 @@
 //! ```text
 //! basic.ack, basic.nack, basic.recover ─▶ some at once ─▶ rest: [channel, last tag] ─┐
 //! the end of a channel or connection ───▶ some at once ─▶ rest: what it had ─────────┼─▶ a job ─ some at a time ─▶ done
+//! a consumer that was late ─────────────▶ some at once ─▶ rest: what it had ─────────┤
 //! tx.rollback ──────────────────────────▶ some at once ─▶ rest: what it had settled ─┘
 //! ```
 //!
@@ -34,6 +35,8 @@ enum What {
     Rest(ConnId, Rest),
     /// Those that a channel or a connection had when it ended.
     Left(Left),
+    /// Those that a consumer has kept for too long.
+    Late(Unsettled),
     /// Those that a transaction has settled are unsettled again.
     Rollback(ConnId, Rollback),
 }
@@ -87,6 +90,15 @@ impl Shard {
         self.jobs.push_back(Job::Settle(settling));
     }
 
+    /// What a consumer has kept for too long goes back to its queue.
+    pub(super) fn settle_late(&mut self, unsettled: Unsettled) {
+        let mut settling = Settling { what: What::Late(unsettled), returning: BTreeSet::new() };
+        match self.settle_part(&mut settling) {
+            true => self.jobs.push_back(Job::Settle(settling)),
+            false => self.end_settling(settling),
+        }
+    }
+
     /// Settles some more.
     pub(super) fn go_on_settling(&mut self, mut settling: Settling) {
         while self.settle_part(&mut settling) {
@@ -108,6 +120,10 @@ impl Shard {
             What::Rollback(id, rollback) => {
                 let conn = self.conns.touch(*id).expect("a connection stays until its job is done");
                 (conn.session.roll_back(rollback), Outcome::Acked)
+            }
+            What::Late(unsettled) => {
+                unsettled.take(&mut receipts);
+                (!unsettled.is_empty(), Outcome::Requeued)
             }
             What::Left(left) => {
                 left.unsettled.take(&mut receipts);
@@ -137,6 +153,7 @@ impl Shard {
                 self.conns.get_mut(id).expect("a connection stays until its job is done").is_busy = false;
                 self.resumed.push_back(id);
             }
+            What::Late(_) => {}
             What::Left(Left { conn, mut homes, last, .. }) => {
                 homes.retain(|home| *home != self.id);
                 self.end_left(conn, &homes, last);
@@ -149,6 +166,7 @@ impl Shard {
         let outcome = match &settling.what {
             What::Rest(_, rest) => rest.outcome,
             What::Left(_) => Outcome::Failed,
+            What::Late(_) => Outcome::Requeued,
             What::Rollback(..) => return,
         };
         if matches!(outcome, Outcome::Acked | Outcome::Discarded) {

@@ -113,6 +113,23 @@ fn very_many_messages_go_back_some_in_each_turn() {
 }
 
 #[test]
+fn what_a_late_consumer_has_goes_back_some_in_each_turn() {
+    let mut run = Run::new();
+    run.declare_durable("q", &[("x-queue-type", Value::text("quorum"))]);
+    let timeout = Table::from([(b"x-consumer-timeout".to_vec(), Value::Number('I', 1000))]);
+    run.tell("basic.consume", &[("queue", Value::text("q")), ("consumer_tag", Value::text("c")), ("arguments", Value::Table(timeout))]);
+    run.publish("q", MANY);
+    for _ in 0..4 {
+        run.cluster.set_clock(run.cluster.now() + 500);
+        run.cluster.turn(0);
+    }
+    let counts = run.counts_until("q", MANY);
+    assert!(counts.windows(2).all(|pair| pair[1] - pair[0] <= TURN_STEPS_MAX as i128), "{counts:?}");
+    assert!(counts.len() > 2, "{counts:?}");
+    assert_eq!(run.read(run.conn).last().map(String::as_str), Some("basic.cancel"));
+}
+
+#[test]
 fn a_channel_is_closed_when_all_that_it_had_is_back() {
     let mut run = Run::new();
     run.declare("q", &[]);
@@ -260,6 +277,10 @@ impl Run {
     /// So many messages are published, and the client has them all.
     fn take(&mut self, queue: &str, count: usize) {
         self.send(&consume(queue));
+        self.publish(queue, count);
+    }
+
+    fn publish(&mut self, queue: &str, count: usize) {
         for first in (0..count).step_by(TAKEN_AT_ONCE) {
             let numbers = first..count.min(first + TAKEN_AT_ONCE);
             self.send(&numbers.flat_map(|number| numbered(queue, number)).collect::<Vec<u8>>());

@@ -6,7 +6,7 @@ use super::consumers::{Consumer, Consumers};
 use super::transaction::Transaction;
 use super::unacked::Unacked;
 use crate::base::quota::{Place, Quota};
-use crate::contract::{Code, Fault, Origin, Receipts, RouteCache};
+use crate::contract::{Code, Fault, Origin, RouteCache};
 use crate::protocol::amqp::NODE;
 
 /// One channel.
@@ -141,7 +141,7 @@ impl Channel {
     }
 
     /// Takes those deliveries out.
-    pub fn give_back(&mut self, origin: Origin) -> Receipts {
+    pub fn give_back(&mut self, origin: Origin) -> Unacked {
         if let Mode::Tx(transaction) = &mut self.mode {
             self.unacked.restore(transaction.unsettle(origin));
         }

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::contract::{Code, Origin, Receipts};
+use crate::contract::{Code, Origin};
 use crate::protocol::amqp::method::basic;
 
 /// The timeout of one consumer, or of what is fetched from one queue.
@@ -42,8 +42,8 @@ pub struct Late {
 /// What becomes of it.
 #[derive(Debug)]
 pub struct GivenUp {
-    /// All that it had and not settled.
-    pub receipts: Receipts,
+    /// All that it had and not settled, to be requeued.
+    pub unsettled: Unsettled,
     /// It is no consumer any more, and its queue does not know yet.
     pub cancelled: Option<ConsumerId>,
 }
@@ -107,11 +107,12 @@ impl Session {
     pub fn give_up(&mut self, late: &Late) -> GivenUp {
         let notify = self.client.cancel_notify;
         let Some(channel) = self.open_channel(late.channel) else {
-            return GivenUp { receipts: Receipts::default(), cancelled: None };
+            return GivenUp { unsettled: Unsettled::default(), cancelled: None };
         };
-        let receipts = channel.give_back(late.origin);
+        let unacked = channel.give_back(late.origin);
         let cancelled = late.index.filter(|_| notify).and_then(|index| channel.remove_consumer(index));
-        let relieved = channel.relieve(|channel| channel.volume -= receipts.consumed());
+        let consumed = if late.origin.1.is_some() { unacked.len() as u32 } else { 0 };
+        let relieved = channel.relieve(|channel| channel.volume -= consumed);
         self.announce_relief(late.channel, relieved);
         match &cancelled {
             Some(consumer) => {
@@ -126,7 +127,7 @@ impl Session {
                 self.fail(late.channel, (0, 0), Fault::new(Code::PreconditionFailed, text));
             }
         }
-        GivenUp { receipts, cancelled: cancelled.and(late.origin.1) }
+        GivenUp { unsettled: Unsettled::of(unacked), cancelled: cancelled.and(late.origin.1) }
     }
 }
 

@@ -146,7 +146,7 @@ pub struct Ended {
     pub unsettled: Unsettled,
 }
 
-/// Deliveries of channels that have ended, to be taken some at a time.
+/// Deliveries of channels that have ended, or of a consumer that was late, to be taken some at a time.
 #[derive(Debug, Default)]
 pub struct Unsettled {
     /// Of each channel: what it had not settled, and what its transaction had.
@@ -170,6 +170,13 @@ pub struct Rest {
 }
 
 impl Unsettled {
+    /// Deliveries of one channel, outside of a transaction.
+    pub(super) fn of(unacked: Unacked) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        unsettled.add(unacked, Transaction::default());
+        unsettled
+    }
+
     /// Adds what a channel leaves behind.
     pub(super) fn add(&mut self, unacked: Unacked, transaction: Transaction) {
         if !unacked.is_empty() || !transaction.settles.is_empty() {

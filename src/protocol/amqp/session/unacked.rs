@@ -20,7 +20,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::taker::Taker;
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::{GIVEN_BACK_MAX, SETTLE_SHARE};
-use crate::contract::{Entry, Origin, Receipt, Receipts, Tags};
+use crate::contract::{Entry, Origin, Receipt, Tags};
 
 /// The window.
 #[derive(Debug)]
@@ -87,8 +87,7 @@ impl Unacked {
     }
 
     /// Messages that are not settled yet.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len() - self.settled
     }
 
@@ -139,17 +138,17 @@ impl Unacked {
     }
 
     /// Takes out all messages that came from one queue to one consumer, or were fetched from it. Their tags are no mistake if they are settled later.
-    pub fn give_back(&mut self, origin: Origin) -> Receipts {
+    pub fn give_back(&mut self, origin: Origin) -> Unacked {
         let is_its = |receipt: &Receipt| receipt.origin() == origin;
         let (its, others): (Vec<_>, Vec<_>) = self.unsettled().partition(|(_, receipt)| is_its(receipt));
-        let mut receipts = Receipts::default();
-        its.iter().for_each(|&(_, receipt)| receipts.push(receipt));
         self.given_back.extend(its.iter().map(|&(tag, _)| tag));
         while self.given_back.len() > GIVEN_BACK_MAX {
             self.given_back.pop_first();
         }
         self.rebuild(others);
-        receipts
+        let mut back = Unacked::default();
+        its.into_iter().for_each(|(tag, receipt)| back.put(tag, receipt));
+        back
     }
 
     fn take_each(&mut self, first: u64, last: u64, out: &mut impl Taker) -> Result<(), UnknownTag> {
