@@ -9,7 +9,7 @@ use ringmq::base::rng::Rng;
 use ringmq::broker::access;
 use ringmq::broker::catalog::{Catalog, Change};
 use ringmq::broker::exchange::Chance;
-use ringmq::broker::router::{Publisher, route};
+use ringmq::broker::routing::router::{Publisher, route};
 use ringmq::contract::{BindingSpec, Destination, QueueSpec, RouteSet, VhostId};
 use ringmq::message::{Body, MessageView, Properties, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 

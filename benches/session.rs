@@ -10,6 +10,7 @@ use ringmq::base::budget::Budgets;
 use ringmq::base::ids::{ConnAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use ringmq::base::outgoing::Outgoing;
 use ringmq::config::Config;
+use ringmq::contract::session::{ChannelQuotas, Contents, Event};
 use ringmq::contract::{Entry, Notice, Outcome, Receipts, Request, Tags, VhostId};
 use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp, Table};
 use ringmq::protocol::amqp::Method;
@@ -17,7 +18,7 @@ use ringmq::protocol::amqp::content::write_content;
 use ringmq::protocol::amqp::frame::PROTOCOL_HEADER;
 use ringmq::protocol::amqp::method::argument::Octets;
 use ringmq::protocol::amqp::method::{basic, channel, confirm, connection};
-use ringmq::protocol::amqp::session::{ChannelQuotas, Contents, Event, Session};
+use ringmq::protocol::amqp::session::Session;
 
 /// Messages that are delivered, or published, before the clock starts.
 const WINDOWS: [u64; 2] = [100, 10_000];

@@ -5,20 +5,20 @@
 //! the system calls, stand in [`io`] alone. Who may import whom, lower layers first (`tests/tidy` enforces it):
 //!
 //! ```text
-//! base · config message · contract · protocol broker (blind to each other) · shard definitions · io · main
+//! base · config message · contract · protocol broker store (blind to each other) · shard definitions · io · start · main
 //! ```
 //!
 //! The life of a message:
 //!
 //! ```text
-//! publisher's socket ─ completion ─▶ io::socket ─ bytes ─▶ shard::input
+//! publisher's socket ─ completion ─▶ io::net::socket ─ bytes ─▶ shard::conns::input
 //!   protocol::amqp::session    frames → a run of publishes to one place; nothing is copied
-//!   shard::dispatch            the channel's last route, or broker::router on this shard's copy of the catalog
-//!     queue here, a consumer waits    straight into that connection's output            shard::delivery
+//!   shard::publish::dispatch          the channel's last route, or broker::routing on this shard's copy of the catalog
+//!     queue here, a consumer waits    straight into that connection's output            shard::queues::delivery
 //!     queue here, nobody waits        one copy into the arena, 16 bytes into the queue  broker::{arena, queue}
-//!     queue elsewhere                 into a block, one mail per run                    shard::{link, mailbox}
+//!     queue elsewhere                 into a block, one mail per run                    shard::peers::{link, mailbox}
 //! end of the turn: confirms, one send per connection, one release store per peer        shard::turn
-//! consumer's ack ─▶ the session's window ─▶ the queue, by mail if it lives elsewhere    shard::settle
+//! consumer's ack ─▶ the session's window ─▶ the queue, by mail if it lives elsewhere    shard::queues::settle
 //! ```
 
 pub mod base;
@@ -30,4 +30,5 @@ pub mod io;
 pub mod message;
 pub mod protocol;
 pub mod shard;
+pub mod start;
 pub mod store;

@@ -11,11 +11,19 @@ use ringmq::config::args::{self, Asked, Invocation};
 use ringmq::config::conf::Setting;
 use ringmq::config::flags::{Definitions, Task};
 use ringmq::config::settings::{self, Warnings};
-use ringmq::io::data_dir::DataDir;
-use ringmq::io::memory::Allocator;
-use ringmq::io::signal::EndSignals;
-use ringmq::io::{Broker, StartError, affinity, conf_files, definitions, logging, monitor, process, storage};
+use ringmq::io::Broker;
+use ringmq::io::StartError;
+use ringmq::io::host::affinity;
+use ringmq::io::host::logging;
+use ringmq::io::host::memory::Allocator;
+use ringmq::io::host::monitor;
+use ringmq::io::host::process;
+use ringmq::io::host::signal::EndSignals;
 use ringmq::shard;
+use ringmq::start::conf_files;
+use ringmq::start::data_dir::DataDir;
+use ringmq::start::definitions;
+use ringmq::start::storage;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;

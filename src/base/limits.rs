@@ -30,6 +30,8 @@ pub const KNOWN_ROUTES_SIZE_MAX: usize = 8 << 20;
 pub const KNOWN_ROUTE_SIZE_MAX: usize = 1 << 20;
 /// Queues of a route that a channel remembers; more are remembered by the shard alone.
 pub const ROUTE_CACHE_QUEUES_MAX: usize = 64;
+/// Places for last routes in a connection.
+pub const ROUTE_CACHES_MAX: usize = 16;
 /// Connections beyond `--max-connections` that are accepted, to be told that they are too many when they open a virtual host; more are closed at once.
 pub const HANDSHAKES_MAX: usize = 256;
 /// Steps back that a pattern of a permission or a policy may take, count (some milliseconds); then it does not match.

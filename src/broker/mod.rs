@@ -8,11 +8,6 @@ pub mod deduplication;
 pub mod exchange;
 #[cfg(test)]
 mod fixture;
-pub mod header_routes;
-pub mod keeper;
-pub mod known_routes;
-pub mod memory;
 pub mod policy;
-mod publish_rules;
 pub mod queue;
-pub mod router;
+pub mod routing;

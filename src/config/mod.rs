@@ -6,6 +6,7 @@ mod check;
 pub mod conf;
 pub mod defaults;
 pub mod flags;
+mod protocol;
 pub mod settings;
 pub mod source;
 mod values;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use auth::Auth;
 use defaults::Defaults;
+pub use protocol::Protocol;
 use source::{ClientTls, Source};
 use watermark::Watermark;
 

@@ -13,6 +13,7 @@ mod receipts;
 mod reply;
 mod request;
 mod route;
+pub mod session;
 
 pub use command::{
     Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
@@ -23,7 +24,7 @@ pub use policy::{PolicyKind, PolicySpec};
 pub use receipts::{Receipts, Tags};
 pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
 pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
-pub use route::{RouteCache, RouteSet, copy_routes};
+pub use route::{RouteSet, copy_routes};
 
 use std::num::NonZeroU64;
 

@@ -1,9 +1,8 @@
-//! Where a message goes: the queues that its exchange and routing key lead to, and one channel's memory of the last answer.
+//! Where a message goes: the queues that its exchange and routing key lead to.
 
 use smallvec::SmallVec;
 
 use crate::base::ids::QueueAddr;
-use crate::base::limits::ROUTE_CACHE_QUEUES_MAX;
 
 /// The queues of one message, each once.
 pub type RouteSet = SmallVec<[QueueAddr; 4]>;
@@ -13,32 +12,4 @@ pub type RouteSet = SmallVec<[QueueAddr; 4]>;
 pub fn copy_routes(from: &RouteSet, to: &mut RouteSet) {
     to.clear();
     to.extend_from_slice(from);
-}
-
-/// The last (exchange, routing key) of a channel and its queues. Valid while the catalog's version stands.
-///
-/// Publishers repeat themselves: comparing a few bytes spares the lookup and the hash that routing would cost per message.
-#[derive(Debug, Default)]
-pub struct RouteCache {
-    version: u64,
-    route: SmallVec<[u8; 64]>,
-    queues: RouteSet,
-}
-
-impl RouteCache {
-    /// The remembered queues, if `route` (the message's exchange and routing key in wire form) and the catalog's `version` are the same as then.
-    pub fn find(&self, version: u64, route: &[u8]) -> Option<&RouteSet> {
-        (self.version == version && self.route[..] == *route).then_some(&self.queues)
-    }
-
-    /// Remembers the answer for `route` under catalog `version` (from 1; 0 is "nothing remembered"), unless it is long.
-    pub fn remember(&mut self, version: u64, route: &[u8], queues: &RouteSet) {
-        if queues.len() > ROUTE_CACHE_QUEUES_MAX {
-            return;
-        }
-        self.version = version;
-        self.route.clear();
-        self.route.extend_from_slice(route);
-        copy_routes(queues, &mut self.queues);
-    }
 }

@@ -15,28 +15,28 @@
 //! When the broker is to end, the listeners close, the shard tells its clients, and the loop goes on until no shard has a connection, or
 //! until SHUTDOWN_MS are over.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::cqueue;
 
-use super::clock::Clock;
-use super::direct::Brought;
 use super::disk::{Disk, Done};
-use super::disk_worker::Finished;
-use super::listener::Listeners;
-use super::memory::{self, Upkeep};
-use super::process;
-use super::receive::{Pace, Pools, Way};
 use super::ring::Ring;
-use super::socket::{Event, SocketId, Sockets};
 use super::spin::Spin;
 use super::statistics::Statistics;
 use super::token::Token;
 use super::wake::{Broadcast, Peers, Stop};
 use crate::base::limits;
-use crate::base::quota::{Place, Quota};
+use crate::base::quota::Quota;
+use crate::io::disk::worker::Finished;
+use crate::io::host::clock::Clock;
+use crate::io::host::memory::{self, Upkeep};
+use crate::io::host::process;
+use crate::io::net::direct::Brought;
+use crate::io::net::listener::{Accepted, Listener, Listeners};
+use crate::io::net::receive::{Pace, Pools, Way};
+use crate::io::net::socket::{Event, SocketId, Sockets};
 use crate::shard::{Deed, Shard, Turn};
 
 /// What a driver works with besides its shard and its ring.
@@ -52,7 +52,7 @@ pub struct Surroundings<'r> {
     /// Receive buffers, registered with the ring.
     pub pools: &'r mut Pools,
     /// Where connections come from.
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<Listener>,
     /// How many there may be, by the descriptors.
     pub places: Quota,
     /// The files of the log.
@@ -180,8 +180,8 @@ impl<'r> Driver<'r> {
                 self.tell(event);
             }
             Token::Accept(listener) => {
-                if let Some((stream, place)) = self.listeners.on_accept(listener, result, more, self.now, &mut self.ring) {
-                    self.on_connection(stream, place);
+                if let Some(accepted) = self.listeners.on_accept(listener, result, more, self.now, &mut self.ring) {
+                    self.on_connection(accepted);
                 }
             }
             Token::HangUp(key) => {
@@ -223,9 +223,9 @@ impl<'r> Driver<'r> {
         let len = usize::try_from(completion.result()).unwrap_or(0);
         if way == Way::Direct {
             let mut direct = self.sockets.take_direct(id);
-            let Brought { loan, separators, tail } = direct.finish(len);
+            let Brought { loan, gaps, tail } = direct.finish(len);
             if let Some(conn) = self.sockets.reader(id) {
-                self.shard.return_body(conn, loan, separators, tail);
+                self.shard.return_body(conn, loan, gaps, tail);
             }
         }
         if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
@@ -243,16 +243,17 @@ impl<'r> Driver<'r> {
     }
 
     /// A connection that is refused, or whose peer is gone already, is closed by dropping it.
-    fn on_connection(&mut self, stream: TcpStream, place: Place) {
+    fn on_connection(&mut self, accepted: Accepted) {
         if self.stopping.is_some() {
             return;
         }
+        let Accepted { stream, place, protocol } = accepted;
         let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
             return;
         };
         // The shard may give it the id of a connection that it has just closed: that one's socket must let go of it first.
         self.carry_out();
-        if let Some(conn) = self.shard.on_accepted(self.now, plain(peer), plain(local)) {
+        if let Some(conn) = self.shard.on_accepted(self.now, protocol, plain(peer), plain(local)) {
             self.sockets.open(stream, place, conn, self.now, &mut self.ring);
         }
     }

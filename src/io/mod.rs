@@ -1,53 +1,30 @@
-//! The only room with system calls: everything that a shard asks for is done here, and everything that happens is told to it.
+//! The only room with system calls: everything that a shard asks for is done here, and everything that
+//! happens is told to it.
 //!
-//! [`driver`] is the loop of one shard; [`ring`], [`buffers`], [`receive`], [`direct`], [`socket`], [`send`], [`patience`], [`hang_up`], [`memory`], [`spin`], [`listener`]
-//! and [`wake`] are what it works with, [`disk`], [`disk_worker`] and [`segment_files`] keep the log, [`storage`], [`catalog_files`] and [`log_files`] are what a restart finds of it, [`rehome`] moves it
-//! between shards, [`descriptors`] shares out what the process may open, [`conf_files`] and [`definitions`] are files that operators write, [`text_file`] reads them, [`fetch`] gets them from elsewhere, and [`token`] is how a
-//! completion says whom it is for. Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few nanoseconds per
-//! operation, and the addresses of a connection can only be asked of a plain one.
+//! [`driver`] is the loop of one shard, over its [`ring`]. [`net`] has the sockets, [`disk`] the log's
+//! files, [`host`] what the machine and the process offer: memory, descriptors, CPUs, clock, signals.
+//! A [`token`] says whom a completion is for, [`wake`] and [`spin`] are how an idle shard waits, and
+//! [`statistics`] how long turns take. Descriptors are plain ones: with the ring itself registered,
+//! looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection
+//! can only be asked of a plain one.
 //!
-//! [`logging`] is what every line of the log goes through. [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread enters, and one for the [`monitor`].
+//! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread
+//! enters, and one for the [`monitor`](host::monitor).
 
-pub mod affinity;
-pub mod buffers;
-pub mod catalog_files;
-pub mod cgroup;
-pub mod clock;
-pub mod conf_files;
-pub mod data_dir;
-pub mod definitions;
-pub mod descriptors;
-pub mod direct;
 pub mod disk;
-pub mod disk_worker;
 pub mod driver;
-pub mod fetch;
-pub mod hang_up;
-pub mod listener;
-pub mod log_files;
-pub mod logging;
-pub mod memory;
-pub mod monitor;
-pub mod patience;
-pub mod process;
-pub mod receive;
-pub mod rehome;
+pub mod host;
+pub mod net;
 pub mod ring;
 #[cfg(test)]
-mod scratch;
-pub mod segment_files;
-pub mod send;
-pub mod signal;
-pub mod socket;
+pub(crate) mod scratch;
 pub mod spin;
 pub mod statistics;
-pub mod storage;
-pub mod text_file;
 pub mod token;
 pub mod wake;
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -57,13 +34,14 @@ use std::time::Duration;
 use crate::base::limits::HANDSHAKES_MAX;
 use crate::config::Config;
 use crate::shard::Shard;
-use clock::Clock;
-use descriptors::Descriptors;
 use disk::Disk;
 use driver::{Driver, Surroundings};
-use listener::Bound;
-use monitor::Monitor;
-use receive::Pools;
+use host::clock::Clock;
+use host::descriptors::Descriptors;
+use host::monitor::Monitor;
+use host::{affinity, process};
+use net::listener::{self, Bound, Listener};
+use net::receive::Pools;
 use ring::Ring;
 use wake::{Broadcast, Peers, Stop};
 
@@ -170,7 +148,7 @@ fn introduce(seats: &[Seat]) -> Result<(), StartError> {
 }
 
 /// A shard's thread.
-fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<TcpListener>, place: &Place) -> Option<Shard> {
+fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<Listener>, place: &Place) -> Option<Shard> {
     try_serve(shard, config, clock, stop, listeners, place).unwrap_or_else(|error| {
         place.ring.send(Err(error)).expect("the starting thread waits");
         None
@@ -183,7 +161,7 @@ fn try_serve(
     config: &Config,
     clock: Clock,
     stop: Arc<Stop>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     place: &Place,
 ) -> Result<Option<Shard>, StartError> {
     let others = pin(&shard, config);

@@ -13,8 +13,8 @@ use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, Parameters, Probe, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 
 use super::StartError;
-use super::receive;
 use crate::base::limits;
+use crate::io::net::receive;
 
 /// The ring in use. Entries are pushed, handed over by the next submit or wait, and come back as completions.
 pub struct Ring<'r> {

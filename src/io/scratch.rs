@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::process;
+use crate::io::host::process;
 
 /// The directory; it is made with the first file in it.
 pub struct Scratch(PathBuf);

@@ -5,8 +5,8 @@
 //! [ kind ][      slot      ][      generation      ]
 //! ```
 
-use super::receive::Way;
 use crate::base::ids::Key;
+use crate::io::net::receive::Way;
 
 /// Why there is a completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,8 +8,6 @@
 //! The log needs what is persistent and not settled at once in a durable queue, and what is spilled in any queue. A record has all messages of a
 //! batch; those of them that a queue does not leave there are settled at once.
 
-use super::delay::take_up;
-use super::mail::Hold;
 use super::{Deed, Shard, Stop, local_queue};
 use crate::base::aligned::Aligned;
 use crate::base::ids::{ChannelAddr, ConnId, LevelAddr, QueueId, ShardId};
@@ -18,6 +16,8 @@ use crate::broker::arena::Holders;
 use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
+use crate::shard::peers::mail::Hold;
+use crate::shard::queues::delay::take_up;
 use crate::store::arrivals::Origin;
 use crate::store::compact::Compacted;
 use crate::store::format::{Counted, fleeting_number, level_number, split_number};

@@ -12,8 +12,8 @@
 //! stays until its job is done, or the job goes on without it.
 
 use super::Shard;
-use super::commit::Commit;
-use super::settling::Settling;
+use crate::shard::publish::commit::Commit;
+use crate::shard::queues::settling::Settling;
 
 /// A job that is under way.
 pub enum Job {

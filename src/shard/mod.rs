@@ -11,50 +11,22 @@
 //!              └ request ─▶ ask / order ─ mail ┘
 //! ```
 //!
-//! Where to look: [`input`] what a connection's bytes mean; [`dispatch`] publishes; [`spread`] those to very many queues; [`work`] what a turn
-//! does; [`delivery`] queue to consumer; [`credit`] what consumers have room for;
-//! [`flow`] floods; [`settle`] acks; [`commit`] transactions;
-//! [`durability`] what the log has to do with both; [`lifetime`] TTL and limits; [`dead_letter`] what dies; [`unburied`] what nobody takes then; [`cycles`] what dies in a circle; [`delay`] what is delayed; [`transfer`] how
-//! both leave their queues; [`request`] declare, consume and the like; [`ask`] what queues answer; [`command`] what operators ask; [`order`] catalog
-//! changes; [`policies`] how queues follow theirs; [`mailbox`] mail from other shards; [`reply`] replies without a queue; [`relay`] exchanges that
-//! remember; [`lifecycle`] how connections and queues end; [`restart`] how they begin again; [`outbox`] what goes to the sockets; [`rubbish`] what is freed; [`turn`] the order of it all.
+//! Where to look: [`conns`] connections, from what their bytes mean to what goes to their sockets; [`publish`] from
+//! a message in somebody's hands to its queues; [`queues`] from a queue to its consumers and back, and what becomes of
+//! messages that nobody takes; [`control`] what clients and operators ask; [`peers`] the other shards;
+//! [`durability`] what the log has to do with it; [`restart`] how a shard goes on after a stop; [`work`] and [`jobs`] what one
+//! turn may do; [`turn`] the order of it all.
 
-mod ask;
-mod block;
-mod command;
-mod commit;
-mod conn;
 mod conns;
-mod credit;
-mod cycles;
-mod dead_letter;
-mod delay;
-mod delivery;
-mod dispatch;
+mod control;
 mod durability;
-mod flow;
-mod gone_queues;
-mod input;
 mod jobs;
-mod lifecycle;
-mod lifetime;
-mod link;
-mod mail;
-mod mailbox;
-mod order;
-mod outbox;
-mod policies;
-mod relay;
-mod reply;
-mod request;
+mod peers;
+mod publish;
+mod queues;
 mod restart;
-mod rubbish;
-mod settle;
-mod settling;
-mod spread;
-mod transfer;
+mod session;
 mod turn;
-mod unburied;
 mod work;
 
 use std::collections::VecDeque;
@@ -75,29 +47,29 @@ use crate::base::spsc::Doorbell;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
 use crate::broker::catalog::{Catalog, Change};
-use crate::broker::header_routes::RouteMemory;
 use crate::broker::queue::Queue;
-use crate::config::Config;
+use crate::broker::routing::header_routes::RouteMemory;
+use crate::config::{Config, Protocol};
 use crate::contract::{Entry, Receipts, RouteSet};
 use crate::message::MessageRef;
 use crate::store::catalog_log::{CatalogLog, CatalogOp};
 use crate::store::{Op, Store};
 
-use command::Commands;
-use conn::Conn;
 use conns::Conns;
+use conns::conn::Conn;
+use control::command::Commands;
+use control::order::{Ledger, Pending, Waiter};
 use durability::{LogWait, Logging};
-use flow::Flow;
 use jobs::Job;
-use lifetime::Timer;
-use link::Link;
-use mailbox::Early;
-use order::{Ledger, Pending, Waiter};
-use policies::Sweep;
-use relay::Relays;
-use rubbish::Rubbish;
-use transfer::Transfers;
-use unburied::Unburied;
+use peers::link::Link;
+use peers::mailbox::Early;
+use publish::flow::Flow;
+use publish::relay::Relays;
+use publish::transfer::Transfers;
+use queues::lifetime::Timer;
+use queues::policies::Sweep;
+use queues::rubbish::Rubbish;
+use queues::unburied::Unburied;
 use work::Work;
 
 pub use restart::{Found, Stop, restore};
@@ -366,15 +338,16 @@ impl Shard {
         self.now = now;
     }
 
-    /// A connection was accepted. None: the broker has as many as it may have, close it.
-    pub fn on_accepted(&mut self, now: u64, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
+    /// A listener for `protocol` has accepted a connection. `None`: the broker has as many as it may
+    /// have, close it.
+    pub fn on_accepted(&mut self, now: u64, protocol: Protocol, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
         if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections + HANDSHAKES_MAX {
             self.connection_count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let (shard, seed) = (self.id, self.rng.next_u64());
         let config = &self.config;
-        let make = |conn, budgets: &_| Conn::new(config, budgets, ConnAddr { shard, conn }, [peer, local], seed, now);
+        let make = |conn, budgets: &_| Conn::new(protocol, config, budgets, ConnAddr { shard, conn }, [peer, local], seed, now);
         let conn = self.conns.insert_with(make);
         let timer = self.timers.set(now + self.config.handshake_ms, Timer::Conn(conn));
         let accepted = self.conns.get_mut(conn)?;

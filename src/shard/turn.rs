@@ -1,10 +1,10 @@
 //! The turn: the heart of the program. What arrived has been parsed by the `on_*` methods; this is the rest, in a fixed order.
 
-use super::lifetime::Timer;
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::ARENA_TRIM_MS;
 use crate::contract::Receipts;
+use crate::shard::queues::lifetime::Timer;
 
 /// What the driver needs to know after a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

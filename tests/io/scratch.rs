@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ringmq::io::process;
+use ringmq::io::host::process;
 
 /// The directory; the broker makes it.
 pub struct Scratch(pub PathBuf);

@@ -21,7 +21,7 @@ use ringmq::base::alarms::Alarm;
 use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
-use ringmq::config::Config;
+use ringmq::config::{Config, Protocol};
 use ringmq::contract::{Command, Fault};
 use ringmq::shard::{self, Deed, Shard, Stop};
 
@@ -178,7 +178,7 @@ impl Cluster {
         let port = 40_000 + u16::try_from(self.connections.len() % 20_000).expect("small");
         let (peer, local) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv4Addr::LOCALHOST, 5672)));
         self.touch(shard);
-        let id = self.shards[shard].shard.on_accepted(self.now, peer, local)?;
+        let id = self.shards[shard].shard.on_accepted(self.now, Protocol::Amqp, peer, local)?;
         let conn = self.connections.len();
         assert_eq!(self.by_id.insert((shard, id), conn), None, "an id in use was given again");
         self.connections.push(Connection {

@@ -49,6 +49,9 @@ fn refusal(file: &Source, own: &str, target: &str) -> Option<String> {
     let room = names.next()?;
     let Some(height) = layer(room) else { return Some(format!("crate::{room} is no room of the house")) };
     let own_height = layer(own)?;
+    if room == "protocol" && own != "protocol" && !file.path.starts_with("src/shard/session/") {
+        return Some("only shard/session lists protocols".to_owned());
+    }
     if room == own {
         let sibling = names.next().filter(|_| own == "protocol")?;
         let inside = format!("src/protocol/{sibling}");
@@ -61,13 +64,14 @@ fn layer(room: &str) -> Option<usize> {
     LAYERS.iter().position(|rooms| rooms.contains(&room))
 }
 
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["base"],
     &["config", "message"],
     &["contract"],
     &["transport", "protocol", "broker", "store", "cluster"],
     &["shard", "definitions"],
     &["io", "management"],
+    &["start"],
 ];
 
 #[cfg(test)]

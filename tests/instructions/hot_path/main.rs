@@ -13,7 +13,7 @@ use scenario::SCENARIOS;
 
 /// The broker's own allocator.
 #[global_allocator]
-static ALLOCATOR: ringmq::io::memory::Allocator = ringmq::io::memory::Allocator;
+static ALLOCATOR: ringmq::io::host::memory::Allocator = ringmq::io::host::memory::Allocator;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

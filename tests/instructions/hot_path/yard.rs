@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
-use ringmq::config::Config;
+use ringmq::config::{Config, Protocol};
 use ringmq::shard::{self, Deed, Shard};
 
 use crate::support::client;
@@ -47,7 +47,7 @@ impl Yard {
     /// A client connects to this shard.
     pub fn connect(&mut self, shard: usize) -> Client {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5672));
-        let id = self.shards[shard].on_accepted(0, address, address).expect("there is room for a few connections");
+        let id = self.shards[shard].on_accepted(0, Protocol::Amqp, address, address).expect("there is room for a few connections");
         self.clients.push(Connection { shard, id, received: 0, paused: false });
         self.clients.len() - 1
     }

@@ -24,7 +24,7 @@ use yard::{Client, Yard, method};
 
 /// The broker's own allocator.
 #[global_allocator]
-static ALLOCATOR: ringmq::io::memory::Allocator = ringmq::io::memory::Allocator;
+static ALLOCATOR: ringmq::io::host::memory::Allocator = ringmq::io::host::memory::Allocator;
 
 fn main() {
     let numbers: Vec<u16> = std::env::args().skip(1).map(|word| word.parse().expect("policy-stall [QUEUES [SHARDS]]")).collect();

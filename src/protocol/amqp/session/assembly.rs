@@ -8,106 +8,8 @@
 //!
 //! A message that lies complete in the input never comes here. What comes here reuses the buffers of the one before.
 
-use bytes::Bytes;
-
-use crate::base::ids::QueueAddr;
 use crate::base::limits::{ASSEMBLY_KEEP_MAX, BODY_RESERVE_MAX, SHARED_BODY_MIN};
-use crate::contract::RouteSet;
-use crate::message::{Body, MessageView, Route, Stamp};
-
-/// A message that its owner holds, with what its publisher asked for.
-#[derive(Debug, Default)]
-pub struct Assembled {
-    /// The channel it was published on.
-    pub channel: u16,
-    /// Return it if it finds no queue.
-    pub mandatory: bool,
-    /// Its sequence number, if the channel confirms.
-    pub confirm: Option<u64>,
-    /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it is published.
-    pub routes: RouteSet,
-    /// Names among its copies that lead to channels which wait for replies.
-    pub reply_names: Vec<Vec<u8>>,
-    /// An exchange on its way remembers it: it is routed, all of it, when it is committed.
-    pub is_remembered: bool,
-    head: Vec<u8>,
-    route_size: usize,
-    body: Payload,
-}
-
-/// A body: copied later on, or (from [`SHARED_BODY_MIN`] bytes on) counted.
-#[derive(Debug)]
-enum Payload {
-    Small(Vec<u8>),
-    Shared(Bytes),
-}
-
-impl Default for Payload {
-    fn default() -> Self {
-        Payload::Small(Vec::new())
-    }
-}
-
-impl Assembled {
-    /// A copy of a message.
-    pub fn copy(channel: u16, mandatory: bool, message: &MessageView<'_>) -> Assembled {
-        let mut copy = Assembled { channel, mandatory, ..Assembled::default() };
-        copy.start(message.route.wire());
-        copy.head.extend_from_slice(message.properties);
-        copy.body = match message.body {
-            Body::Slice(bytes) if bytes.len() < SHARED_BODY_MIN => Payload::Small(bytes.to_vec()),
-            Body::Slice(bytes) => Payload::Shared(Bytes::copy_from_slice(bytes)),
-            Body::Shared(bytes) => Payload::Shared(bytes.clone()),
-        };
-        copy
-    }
-
-    /// Takes another property list, in wire form.
-    pub fn set_properties(&mut self, properties: &[u8]) {
-        self.head.truncate(self.route_size);
-        self.head.extend_from_slice(properties);
-    }
-
-    /// The message.
-    pub fn view(&self) -> MessageView<'_> {
-        let (route, properties) = self.head.split_at(self.route_size);
-        let body = match &self.body {
-            Payload::Small(bytes) => Body::Slice(bytes),
-            Payload::Shared(bytes) => Body::Shared(bytes),
-        };
-        MessageView { route: Route::new(route), properties, stamp: Stamp::NONE, body }
-    }
-
-    /// Bytes of memory that the message takes beside its own structure.
-    pub fn heap_size(&self) -> usize {
-        let body = match &self.body {
-            Payload::Small(bytes) => bytes.capacity(),
-            Payload::Shared(bytes) => bytes.len(),
-        };
-        let routes = if self.routes.spilled() { self.routes.capacity() * size_of::<QueueAddr>() } else { 0 };
-        let names: usize = self.reply_names.iter().map(|name| size_of::<Vec<u8>>() + name.capacity()).sum();
-        self.head.capacity() + body + routes + names
-    }
-
-    fn start(&mut self, route: &[u8]) {
-        self.head.extend_from_slice(route);
-        self.route_size = route.len();
-    }
-
-    /// The same object as good as new, with such buffers as are worth keeping.
-    fn emptied(mut self) -> Assembled {
-        self.head.clear();
-        let head = if self.head.capacity() > ASSEMBLY_KEEP_MAX { Vec::new() } else { self.head };
-        let body = match self.body {
-            Payload::Small(mut bytes) if bytes.capacity() <= ASSEMBLY_KEEP_MAX => {
-                bytes.clear();
-                bytes
-            }
-            _ => Vec::new(),
-        };
-        Assembled { head, body: Payload::Small(body), ..Assembled::default() }
-    }
-}
+use crate::contract::session::{Assembled, Payload};
 
 /// Buffers of the message before, for the next one.
 #[derive(Debug, Default)]
@@ -116,12 +18,25 @@ pub struct Spare(Option<Assembled>);
 impl Spare {
     /// Takes a message's buffers back.
     pub fn give(&mut self, message: Assembled) {
-        self.0 = Some(message.emptied());
+        self.0 = Some(emptied(message));
     }
 
     fn take(&mut self) -> Assembled {
         self.0.take().unwrap_or_default()
     }
+}
+
+/// The same object as good as new, with such buffers as are worth keeping.
+fn emptied(message: Assembled) -> Assembled {
+    let keep = |mut buffer: Vec<u8>| {
+        buffer.clear();
+        if buffer.capacity() > ASSEMBLY_KEEP_MAX { Vec::new() } else { buffer }
+    };
+    let body = match message.body {
+        Payload::Small(bytes) => keep(bytes),
+        Payload::Shared(_) => Vec::new(),
+    };
+    Assembled { head: keep(message.head), body: Payload::Small(body), ..Assembled::default() }
 }
 
 /// What a channel's next frame should be.
@@ -234,6 +149,7 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Body;
 
     fn assemble(body: &[u8], piece: usize, spare: &mut Spare) -> Assembled {
         let mut draft = Draft::new(3, true, false, [b"x", b"key"], spare);
@@ -284,15 +200,13 @@ mod tests {
         assert_eq!(message.view().body.bytes(), [2; 900]);
         let message = assemble(&[3; 100_000], 100, &mut spare);
         spare.give(message);
-        assert!(spare.take().body_capacity() <= ASSEMBLY_KEEP_MAX);
+        assert!(body_capacity(&spare.take()) <= ASSEMBLY_KEEP_MAX);
     }
 
-    impl Assembled {
-        fn body_capacity(&self) -> usize {
-            match &self.body {
-                Payload::Small(bytes) => bytes.capacity(),
-                Payload::Shared(bytes) => bytes.len(),
-            }
+    fn body_capacity(message: &Assembled) -> usize {
+        match &message.body {
+            Payload::Small(bytes) => bytes.capacity(),
+            Payload::Shared(bytes) => bytes.len(),
         }
     }
 }

@@ -5,8 +5,9 @@ use super::confirms::Confirms;
 use super::consumers::{Consumer, Consumers};
 use super::transaction::Transaction;
 use super::unacked::Unacked;
-use crate::base::quota::{Place, Quota};
-use crate::contract::{Code, Fault, Origin, RouteCache};
+use crate::base::quota::Place;
+use crate::contract::session::ChannelQuotas;
+use crate::contract::{Code, Fault, Origin};
 use crate::protocol::amqp::NODE;
 
 /// One channel.
@@ -36,38 +37,28 @@ pub struct Channel {
     pub mode: Mode,
     /// The queue that an empty name means. Empty: none was declared.
     pub last_queue: Box<str>,
-    /// Where its last message went.
-    pub route_cache: RouteCache,
     /// Its places among the channels of its user and of the broker, for as long as it is in the table.
     pub _places: Option<Places>,
 }
 
-/// How many channels there may be.
-#[derive(Clone, Debug, Default)]
-pub struct ChannelQuotas {
-    /// Of the user.
-    pub of_user: Quota,
-    /// Of the broker.
-    pub in_broker: Quota,
-}
-
-/// What a channel takes of them.
+/// What a channel takes of its [quotas](ChannelQuotas).
 pub type Places = [Place; 2];
 
-impl ChannelQuotas {
-    /// Takes the places of a channel of this user.
-    pub fn take(&self, user: &[u8]) -> Result<Places, Fault> {
-        let refused = |text| Fault::new(Code::NotAllowed, text);
-        let of_user = self.of_user.take().map_err(|max| {
-            let user = String::from_utf8_lossy(user);
-            refused(format!("number of channels opened for user '{user}' has reached the maximum allowed user limit of {max}"))
-        })?;
-        let in_broker = self
-            .in_broker
-            .take()
-            .map_err(|max| refused(format!("number of channels opened on node '{NODE}' has reached the maximum allowed limit of {max}")))?;
-        Ok([of_user, in_broker])
-    }
+/// Takes the places of a channel of this user.
+///
+/// # Errors
+/// A limit is reached (530).
+pub fn take_places(quotas: &ChannelQuotas, user: &[u8]) -> Result<Places, Fault> {
+    let refused = |text| Fault::new(Code::NotAllowed, text);
+    let of_user = quotas.of_user.take().map_err(|max| {
+        let user = String::from_utf8_lossy(user);
+        refused(format!("number of channels opened for user '{user}' has reached the maximum allowed user limit of {max}"))
+    })?;
+    let in_broker = quotas
+        .in_broker
+        .take()
+        .map_err(|max| refused(format!("number of channels opened on node '{NODE}' has reached the maximum allowed limit of {max}")))?;
+    Ok([of_user, in_broker])
 }
 
 /// A channel's consumer of replies (row S15).
@@ -224,7 +215,7 @@ mod tests {
     fn any_number_can_be_a_channel() {
         let mut channels = Channels::default();
         for number in [1, 65535, 31, 32] {
-            channels.open(number, ChannelQuotas::default().take(b"u").expect("there is no limit"));
+            channels.open(number, take_places(&ChannelQuotas::default(), b"u").expect("there is no limit"));
             assert!(channels.find(number).is_some());
         }
         assert_eq!((channels.len(), channels.numbers()), (4, vec![1, 31, 32, 65535]));
@@ -235,9 +226,9 @@ mod tests {
     #[test]
     fn the_limit_of_the_user_is_told_before_that_of_the_broker() {
         let quotas = ChannelQuotas::default();
-        let refusal = || quotas.take(b"u").map(|_| ()).map_err(|fault| fault.text);
+        let refusal = || take_places(&quotas, b"u").map(|_| ()).map_err(|fault| fault.text);
         quotas.in_broker.set_max(Some(1));
-        let first = quotas.take(b"u");
+        let first = take_places(&quotas, b"u");
         assert_eq!(refusal(), Err("number of channels opened on node 'ringmq' has reached the maximum allowed limit of 1".into()));
         assert_eq!(quotas.of_user.taken(), 1, "its place is given back");
         quotas.of_user.set_max(Some(1));

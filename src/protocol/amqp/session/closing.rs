@@ -1,7 +1,9 @@
 //! How channels and connections end. The one place where a [`Fault`] becomes a frame.
 
+use super::ended::take_channel;
 use super::*;
 use crate::base::limits::{CLOSING_MS, SILENT_CLOSE_MS};
+use crate::contract::session::Ended;
 use crate::contract::{Code, Scope};
 use crate::protocol::amqp::method::{channel, connection};
 
@@ -31,7 +33,7 @@ impl Session {
     pub fn end_channel(&mut self, channel: u16) -> Ended {
         let mut ended = Ended::default();
         if let Some(found) = self.channels.find_mut(channel) {
-            ended.add(found);
+            take_channel(&mut ended, found);
         }
         ended
     }
@@ -57,7 +59,7 @@ impl Session {
         let mut ended = Ended::default();
         for number in self.channels.numbers() {
             let mut channel = self.channels.remove(number).expect("its number was listed");
-            ended.add(&mut channel);
+            take_channel(&mut ended, &mut channel);
         }
         self.channels = Channels::default();
         (self.assembled, self.spare) = (None, Spare::default());
@@ -144,14 +146,5 @@ impl Session {
     pub(super) fn on_expired(&mut self) {
         self.stage = Stage::Finished;
         self.announcements.clear();
-    }
-}
-
-impl Ended {
-    fn add(&mut self, channel: &mut Channel) {
-        let consumers = std::mem::take(&mut channel.consumers);
-        self.consumers.extend(consumers.places());
-        let transaction = if let Mode::Tx(transaction) = std::mem::take(&mut channel.mode) { transaction } else { Transaction::default() };
-        self.unsettled.add(std::mem::take(&mut channel.unacked), transaction);
     }
 }

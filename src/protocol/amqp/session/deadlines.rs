@@ -11,7 +11,9 @@
 
 use std::collections::VecDeque;
 
+use super::ended::unsettled;
 use super::*;
+use crate::contract::session::{GivenUp, Late, Unsettled};
 use crate::contract::{Code, Origin};
 use crate::protocol::amqp::method::basic;
 
@@ -26,26 +28,6 @@ pub struct Deadline {
     timeout_ms: u64,
     /// When at the latest, and the channel's next delivery tag then.
     marks: VecDeque<(u64, u64)>,
-}
-
-/// A consumer, or a channel, that has kept a delivery for too long.
-#[derive(Debug)]
-pub struct Late {
-    /// The channel.
-    pub channel: u16,
-    /// Where the delivery came from.
-    pub origin: Origin,
-    index: Option<u32>,
-    timeout_ms: u64,
-}
-
-/// What becomes of it.
-#[derive(Debug)]
-pub struct GivenUp {
-    /// All that it had and not settled, to be requeued.
-    pub unsettled: Unsettled,
-    /// It is no consumer any more, and its queue does not know yet.
-    pub cancelled: Option<ConsumerId>,
 }
 
 impl Session {
@@ -113,6 +95,7 @@ impl Session {
         let cancelled = late.index.filter(|_| notify).and_then(|index| channel.remove_consumer(index));
         let consumed = if late.origin.1.is_some() { unacked.len() as u32 } else { 0 };
         let relieved = channel.relieve(|channel| channel.volume -= consumed);
+        let unsettled = unsettled(unacked);
         self.announce_relief(late.channel, relieved);
         match &cancelled {
             Some(consumer) => {
@@ -127,7 +110,7 @@ impl Session {
                 self.fail(late.channel, (0, 0), Fault::new(Code::PreconditionFailed, text));
             }
         }
-        GivenUp { unsettled: Unsettled::of(unacked), cancelled: cancelled.and(late.origin.1) }
+        GivenUp { unsettled, cancelled: cancelled.and(late.origin.1) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a channel's methods do: those that concern the session alone are done here, the others become events.
 
+use super::channel::take_places;
+use super::transaction::Transaction;
 use super::unacked::UnknownTag;
 use super::*;
 use crate::base::budget::Budget;
@@ -56,7 +58,7 @@ impl Session {
             let text = format!("number of channels opened ({count}) has reached the negotiated channel_max ({max})");
             return self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
         }
-        match (self.channel_quotas.take(&self.client.user), method) {
+        match (take_places(&self.channel_quotas, &self.client.user), method) {
             (Err(fault), _) => self.fail(0, (0, 0), fault),
             (Ok(places), Method::ChannelOpen(_)) => {
                 self.channels.open(number, places);
@@ -193,12 +195,14 @@ impl Session {
     }
 
     /// What [`Event::Commit`] commits: publishes first, then settles.
-    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
+    pub fn take_transaction(&mut self, channel: u16) -> Uncommitted {
         let transaction = self.take_uncommitted(channel);
-        let Some(found) = self.open_channel(channel) else { return transaction };
-        let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
-        self.announce_relief(channel, relieved);
-        transaction
+        if let Some(found) = self.open_channel(channel) {
+            let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
+            self.announce_relief(channel, relieved);
+        }
+        let Transaction { publishes, settles, held, .. } = transaction;
+        Uncommitted { publishes, settles, held }
     }
 
     pub(super) fn take_uncommitted(&mut self, channel: u16) -> Transaction {

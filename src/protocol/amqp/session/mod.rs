@@ -22,7 +22,7 @@ mod consumers;
 mod credit;
 mod deadlines;
 mod delivery;
-mod event;
+mod ended;
 mod input;
 mod keepalive;
 mod loan;
@@ -43,21 +43,15 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use assembly::Assembled;
-pub use channel::ChannelQuotas;
-pub use deadlines::{GivenUp, Late};
 pub use delivery::Delivery;
-pub use event::{Contents, Ended, Event, Login, Publish, Rest, Room, Unsettled};
-pub use loan::{BodyLoan, SEPARATOR};
-pub use rollback::Rollback;
-pub use transaction::Transaction;
 
 use crate::base::budget::Budgets;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::outgoing::Outgoing;
 use crate::base::rng::Rng;
 use crate::config::Config;
-use crate::contract::{Fault, RouteCache, VhostId};
+use crate::contract::session::{Assembled, ChannelQuotas, Contents, Event, Late, Publish, Rest, Room, Uncommitted};
+use crate::contract::{Fault, VhostId};
 use answers::Parked;
 use assembly::Spare;
 use channel::{Channel, Channels, Life, Mode, Replies};
@@ -65,6 +59,7 @@ use deadlines::Deadline;
 use input::BodyFrame;
 use keepalive::Keepalive;
 use negotiation::Client;
+use rollback::Rollback;
 use throttle::Throttle;
 
 /// Class and method number of a method.
@@ -90,6 +85,7 @@ pub struct Session {
     /// The body frame of which a part has arrived.
     body_frame: Option<BodyFrame>,
     assembled: Option<Assembled>,
+    rollback: Option<Rollback>,
     spare: Spare,
     output: Outgoing,
     budgets: Budgets,
@@ -170,6 +166,7 @@ impl Session {
             announcements: VecDeque::new(),
             body_frame: None,
             assembled: None,
+            rollback: None,
             spare: Spare::default(),
             output: Outgoing::default(),
             budgets,
@@ -256,19 +253,9 @@ impl Session {
         self.channels.find(channel)?.consumers.find(index)?.place
     }
 
-    /// Where all consumers of a channel consume.
-    pub fn consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
-        self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.places())
-    }
-
-    /// Where those of them consume that acknowledge.
+    /// The queues and ids of a channel's consumers that acknowledge.
     pub fn acking_consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.acking_places())
-    }
-
-    /// What a channel remembers of its last route. The channel is that of the publish in hand.
-    pub fn route_cache(&mut self, channel: u16) -> &mut RouteCache {
-        &mut self.channels.find_mut(channel).expect("a publish comes on an open channel").route_cache
     }
 
     /// The channel, if it and the connection are open.

@@ -61,7 +61,7 @@ impl Session {
         };
         match greeting {
             &PROTOCOL_HEADER | b"AMQP\x01\x01\x00\x09" => self.start(),
-            other => return Step::Event(GREETING_SIZE, Event::NoAmqp(self.refuse_greeting(other))),
+            other => return Step::Event(GREETING_SIZE, Event::WrongProtocol(self.refuse_greeting(other))),
         }
         Step::Took(GREETING_SIZE)
     }

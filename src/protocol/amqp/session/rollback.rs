@@ -15,7 +15,7 @@ use crate::base::limits::SETTLE_SHARE;
 use crate::contract::{Outcome, Receipt};
 use crate::protocol::amqp::method::tx;
 
-/// A rollback that is under way.
+/// A rollback that is under way; nothing else of its session happens meanwhile.
 #[derive(Debug)]
 pub struct Rollback {
     channel: u16,
@@ -25,16 +25,23 @@ pub struct Rollback {
 }
 
 impl Session {
-    /// After [`Event::Rollback`]: the transaction's end. [`Session::roll_back`] follows until all is
-    /// done, before the next poll.
-    pub fn begin_rollback(&mut self, channel: u16) -> Rollback {
+    /// After [`Event::Rollback`]: begins to end the transaction. [`Session::roll_back`] follows until
+    /// all is done, before the next poll.
+    pub fn begin_rollback(&mut self, channel: u16) {
         let mut settles = self.take_uncommitted(channel).settles;
         settles.sort_by_key(|&(tag, ..)| tag); // quick if they stand in order already
-        Rollback { channel, settles: settles.into_iter().peekable(), merged: Unacked::default() }
+        self.rollback = Some(Rollback { channel, settles: settles.into_iter().peekable(), merged: Unacked::default() });
     }
 
-    /// Goes on with it. Whether something is left; if not, the client was told.
-    pub fn roll_back(&mut self, rollback: &mut Rollback) -> bool {
+    /// Goes on with it. Returns whether something is left; if not, the client was told.
+    pub fn roll_back(&mut self) -> bool {
+        let mut rollback = self.rollback.take().expect("a rollback has begun");
+        let is_more = self.go_on(&mut rollback);
+        self.rollback = Some(rollback).filter(|_| is_more);
+        is_more
+    }
+
+    fn go_on(&mut self, rollback: &mut Rollback) -> bool {
         let Rollback { channel: number, settles, merged } = rollback;
         let Some(channel) = self.open_channel(*number) else { return false };
         let mut left = SETTLE_SHARE;

@@ -1,7 +1,7 @@
 //! Who a client says it is: the mechanism and response of connection.start-ok → a [`Login`].
 
-use super::Login;
 use crate::config::auth::{Auth, Mechanism};
+use crate::contract::session::Login;
 use crate::contract::{Code, Fault};
 use crate::message::TableRef;
 

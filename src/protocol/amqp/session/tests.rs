@@ -12,6 +12,7 @@ use super::*;
 use crate::base::budget::Budgets;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{OUTPUT_SIZE_MAX, PUBLISH_RUN_MAX, SHARED_BODY_MIN};
+use crate::contract::session::{Login, Unsettled};
 use crate::contract::{Code, Entry, Notice, Outcome, Receipts, Request, Tags};
 use crate::message::{Body, MessageRef, MessageView, Properties, Route, Stamp, TableBuilder};
 use crate::protocol::amqp::content::{ContentHeader, write_content};
@@ -128,8 +129,8 @@ impl Peer {
                 self.events.push(format!("recover {}", self.receipts.len()));
             }
             Happened::Rollback(channel) => {
-                let mut rollback = self.session.begin_rollback(channel);
-                while self.session.roll_back(&mut rollback) {}
+                self.session.begin_rollback(channel);
+                while self.session.roll_back() {}
             }
             Happened::Request(request) => self.request = Some(request),
             Happened::Said(words) => self.events.push(words),
@@ -254,7 +255,7 @@ impl Happened {
             Event::Late(late) => Happened::Said(format!("late {}", late.channel)),
             Event::Blocked => Happened::Said("blocked".into()),
             Event::Closing(fault) => Happened::Closing(fault.map_or("as asked".into(), |fault| format!("{:?}", fault.code))),
-            Event::NoAmqp(what) => Happened::Said(format!("no AMQP: {what}")),
+            Event::WrongProtocol(what) => Happened::Said(format!("no AMQP: {what}")),
             Event::Finished => Happened::Finished,
         }
     }

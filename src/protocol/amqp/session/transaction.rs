@@ -1,9 +1,9 @@
 //! What a transactional channel has done since its last commit: published and settled, both held back.
 
-use super::assembly::Assembled;
 use super::taker::Taker;
 use crate::base::budget::{Budget, Held};
 use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::contract::session::Assembled;
 use crate::contract::{Entry, Origin, Outcome, Receipt};
 
 /// The buffer of a channel between tx.select and tx.commit, or between two commits.

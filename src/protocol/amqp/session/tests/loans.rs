@@ -1,6 +1,7 @@
 //! Large bodies that are received in place, against a sender who cuts them as he likes.
 
 use super::*;
+use crate::contract::session::BodyLoan;
 
 /// Parses all that there is; the bodies of the messages.
 fn take_messages(peer: &mut Peer) -> Vec<Vec<u8>> {
@@ -30,7 +31,7 @@ fn scatter(loan: &mut BodyLoan, stream: &[u8], len: usize, tail: usize) -> (Vec<
     };
     let mut separators = Vec::new();
     for (at, piece) in loan.pieces().enumerate() {
-        separators.extend_from_slice(take(if at > 0 { SEPARATOR } else { 0 }));
+        separators.extend_from_slice(take(if at > 0 { loan.gap() } else { 0 }));
         loan.buffer.extend_from_slice(take(piece));
     }
     let behind = take(tail).to_vec();

@@ -1,0 +1,252 @@
+//! What a protocol's session tells the shard while it reads a client's bytes, and what it is told.
+//!
+//! ```text
+//! socket ─ bytes ─▶ session.poll ─ Event ─▶ shard        publishes in runs, settlements, requests, a login, the end
+//! socket ◀─ output ◀─ session ◀─ answers, deliveries, returned messages, confirms ◀─ shard
+//! ```
+//!
+//! These are the types that cross this waist, in no protocol's language. A *channel* is a stream of
+//! requests inside a connection that can end by itself; a protocol that knows none has one channel.
+
+mod assembled;
+mod loan;
+
+pub use assembled::{Assembled, Payload};
+pub use loan::BodyLoan;
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+use smallvec::SmallVec;
+
+use super::{Fault, Origin, Outcome, Receipt, Receipts, Request, Tags};
+use crate::base::budget::Held;
+use crate::base::ids::{ConsumerId, QueueAddr};
+use crate::base::limits::PUBLISH_RUN_MAX;
+use crate::base::quota::Quota;
+use crate::message::{Content, Route};
+
+/// What the input of a session, or something that happened to it, asks of the shard.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Nothing more can be done with the input: the session wants at least `needed` bytes from where
+    /// it stopped.
+    Starved,
+    /// The client wants to log in. The session is parked until `logged_in`.
+    Login(Login),
+    /// The client wants this virtual host. The session is parked until `opened`.
+    OpenVhost(Box<str>),
+    /// One message or several in a row to the same place, complete in the input; poll's argument
+    /// holds their contents.
+    Publish(Publish<'a>),
+    /// A message, complete in the session, which `take_assembled` takes out.
+    Assembled {
+        /// Its channel.
+        channel: u16,
+    },
+    /// A message of a transaction, which keeps it for the commit; `staged` lends it. RabbitMQ checks
+    /// and routes it now (exchange, permissions, properties), so a fault belongs here and not to the
+    /// commit.
+    Staged {
+        /// Its channel.
+        channel: u16,
+    },
+    /// Deliveries are settled: `settle` tells which.
+    Settle {
+        /// The channel.
+        channel: u16,
+        /// The delivery tags.
+        tags: Tags,
+        /// What becomes of them.
+        outcome: Outcome,
+    },
+    /// All deliveries that the channel has not settled go back to their queues: `recovery`.
+    Recover {
+        /// The channel.
+        channel: u16,
+    },
+    /// A request to the broker. The session is parked until `answer` (or `deliver_get`, if a message
+    /// was fetched).
+    Request {
+        /// The channel that asks.
+        channel: u16,
+        /// What it asks.
+        request: Request,
+    },
+    /// A transaction is committed: `take_transaction`. The session is parked until `answer` with
+    /// `Done` or `Failed`.
+    Commit {
+        /// The channel.
+        channel: u16,
+    },
+    /// A transaction is rolled back: `begin_rollback`.
+    Rollback {
+        /// The channel.
+        channel: u16,
+    },
+    /// A channel is over: `end_channel`, then, when all that is cleaned up, `release_channel`, before
+    /// the next poll.
+    ChannelEnded {
+        /// The channel.
+        channel: u16,
+    },
+    /// A channel that was full ([`Room::ChannelFull`]) has room again: its consumers may be served.
+    Relieved {
+        /// The channel.
+        channel: u16,
+    },
+    /// From now on a channel counts the unsettled deliveries of all its consumers together: queues on
+    /// other shards must ask before they send to those that acknowledge (`acking_consumers`).
+    Metered {
+        /// The channel.
+        channel: u16,
+    },
+    /// A consumer, or a channel, has kept a delivery for too long: `give_up`. The box keeps this rare
+    /// event from making all of them larger.
+    Late(Box<Late>),
+    /// The client publishes while an alarm is on: its socket is not to be read, nor the session
+    /// polled, until `on_alarms` says so.
+    Blocked,
+    /// The connection is over: `end`, then, when all that is cleaned up, `released`; the session is
+    /// parked until then. The reason is `None` if the client closed it.
+    Closing(Option<Fault>),
+    /// The peer does not speak the protocol; what it speaks instead, for the log.
+    /// [`Event::Finished`] follows.
+    WrongProtocol(Box<str>),
+    /// Nothing more is wanted from the peer: send the output, then close the socket. `end` tells what
+    /// is left.
+    Finished,
+}
+
+/// A client's claim of who it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Login {
+    /// The SASL mechanism.
+    pub mechanism: &'static str,
+    /// The user's name; any bytes.
+    pub user: Box<[u8]>,
+    /// The password; any bytes.
+    pub password: Box<[u8]>,
+}
+
+/// Messages that a client publishes one after the other to the same place.
+#[derive(Clone, Copy, Debug)]
+pub struct Publish<'a> {
+    /// Their channel.
+    pub channel: u16,
+    /// Return those that find no queue (`return_message`).
+    pub mandatory: bool,
+    /// The sequence number of the first one, if the channel confirms.
+    pub confirm: Option<u64>,
+    /// Exchange and routing key; any bytes.
+    pub route: Route<'a>,
+}
+
+/// The contents of the messages of one [`Publish`]. Their properties are checked.
+pub type Contents<'a> = SmallVec<[Content<'a>; PUBLISH_RUN_MAX]>;
+
+/// Whether a consumer can take a message now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// It can.
+    Yes,
+    /// Its channel has as many unsettled deliveries as it may have: [`Event::Relieved`] follows.
+    ChannelFull,
+    /// Too much output waits for the socket.
+    OutputFull,
+    /// There is no such consumer (any more).
+    Gone,
+}
+
+/// How many channels there may be.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelQuotas {
+    /// Of the user.
+    pub of_user: Quota,
+    /// Of the broker.
+    pub in_broker: Quota,
+}
+
+/// A settlement that is carried out only in part.
+#[derive(Debug)]
+pub struct Rest {
+    /// Its channel.
+    pub channel: u16,
+    /// The last tag that it concerns.
+    pub up_to: u64,
+    /// What becomes of the deliveries.
+    pub outcome: Outcome,
+    /// It recovers deliveries: a transaction does not hold it back.
+    pub is_recovery: bool,
+}
+
+/// A consumer, or a channel, that has kept a delivery for too long.
+#[derive(Debug)]
+pub struct Late {
+    /// The channel.
+    pub channel: u16,
+    /// The queue and the consumer of the delivery.
+    pub origin: Origin,
+    /// The consumer's number on its channel.
+    pub index: Option<u32>,
+    /// The limit that it has exceeded, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// The result of giving up a consumer that was [`Late`].
+#[derive(Debug)]
+pub struct GivenUp {
+    /// Its unsettled deliveries, to be requeued.
+    pub unsettled: Unsettled,
+    /// It is no consumer any more, and its queue does not know yet.
+    pub cancelled: Option<ConsumerId>,
+}
+
+/// What a channel, or all channels of a connection, leave behind.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Consumers to be taken from their queues.
+    pub consumers: Vec<(QueueAddr, ConsumerId)>,
+    /// Deliveries to be requeued.
+    pub unsettled: Unsettled,
+}
+
+/// Deliveries that clients have not settled and will not settle any more, to be taken some at a time.
+#[derive(Debug, Default)]
+pub struct Unsettled(VecDeque<Box<dyn Deliveries>>);
+
+/// Deliveries of one channel, in the order of their tags.
+pub trait Deliveries: Debug + Send {
+    /// Moves as many of them to `out` as a share of a turn has time for. Returns whether some are left.
+    fn take(&mut self, out: &mut Receipts) -> bool;
+}
+
+impl Unsettled {
+    /// Adds the deliveries of a channel.
+    pub fn add(&mut self, deliveries: impl Deliveries + 'static) {
+        self.0.push_back(Box::new(deliveries));
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Moves some more of them to `out`, in the order of channels and tags.
+    pub fn take(&mut self, out: &mut Receipts) {
+        if self.0.front_mut().is_some_and(|deliveries| !deliveries.take(out)) {
+            self.0.pop_front();
+        }
+    }
+}
+
+/// What a transaction has held back.
+#[derive(Debug, Default)]
+pub struct Uncommitted {
+    /// Messages in the order of their publishes.
+    pub publishes: Vec<Assembled>,
+    /// Settled deliveries with their tags, in the order in which the client settled them.
+    pub settles: Vec<(u64, Receipt, Outcome)>,
+    /// The memory of all that, as a part of what all transactions may hold.
+    pub held: Option<Held>,
+}

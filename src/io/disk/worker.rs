@@ -1,0 +1,274 @@
+//! A thread beside a shard for what is slow on files: making segments ready, writing their indexes, putting them in order, deleting
+//! them, and the catalog's log.
+//!
+//! A full disk raises the alarm and is waited for: segments become free as messages are consumed. So are descriptors, if none is left. Any
+//! other failure ends the process. A job that waits is done again from its start, so what cannot be done twice opens all its files first.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use crate::base::alarms::{Alarm, Alarms};
+use crate::base::limits;
+use crate::io::disk::segment_files::SegmentFiles;
+use crate::io::disk::segment_path;
+use crate::io::host::descriptors;
+use crate::io::host::process;
+use crate::io::wake::Bell;
+use crate::store::catalog_log::CatalogOp;
+use crate::store::compact::{Compacted, Compaction};
+use crate::store::index::{Indexed, Indexing};
+
+/// What the sentence about a damaged file ends with.
+pub const ACCEPT: &str = "--accept-log-loss, which goes on without";
+
+/// What a worker does.
+pub enum Job {
+    /// Make the file of this segment ready.
+    Create(u32),
+    /// Write the index of a segment.
+    Index(Box<Indexing>),
+    /// Rewrite a segment.
+    Compact(Box<Compaction>),
+    /// Delete the file of this segment.
+    Delete(u32),
+    /// A write of the catalog's log.
+    Catalog(CatalogOp),
+}
+
+/// What it has done.
+pub enum Finished {
+    /// The file is ready.
+    Created(u32),
+    /// The segment has its index.
+    Indexed(Indexed),
+    /// The segment is rewritten.
+    Compacted(Compacted),
+    /// The segment is damaged and left as it is.
+    Left,
+    /// The catalog's log is written.
+    Catalog,
+}
+
+/// The thread, seen from its shard. It ends when this is dropped.
+pub struct Worker {
+    jobs: Sender<Job>,
+}
+
+/// The thread itself.
+struct Hand {
+    directory: PathBuf,
+    alarms: Arc<Alarms>,
+    /// It has raised the alarm.
+    is_full: bool,
+    /// It has said that no descriptor is left.
+    is_without_descriptor: bool,
+    jobs: Receiver<Job>,
+    /// What waits for room on the disk.
+    waiting: VecDeque<Job>,
+    finished: Sender<Finished>,
+    bell: Arc<Bell>,
+    /// The segments of the shard's log; the catalog's worker has none.
+    segments: Option<SegmentFiles>,
+    /// The open copies of the catalog's log, and their generation.
+    catalog: Option<(u32, [File; 2])>,
+}
+
+impl Worker {
+    /// Starts a thread that works in `directory`; what it has done goes to `finished`, and then the bell rings.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(
+        name: String,
+        directory: PathBuf,
+        segments: Option<SegmentFiles>,
+        alarms: Arc<Alarms>,
+        finished: Sender<Finished>,
+        bell: Arc<Bell>,
+    ) -> io::Result<Worker> {
+        let (sender, jobs) = mpsc::channel();
+        let hand = Hand {
+            directory,
+            alarms,
+            is_full: false,
+            is_without_descriptor: false,
+            jobs,
+            waiting: VecDeque::new(),
+            finished,
+            bell,
+            segments,
+            catalog: None,
+        };
+        thread::Builder::new().name(name).spawn(move || hand.work())?;
+        Ok(Worker { jobs: sender })
+    }
+
+    /// The next job. They are done in order, but for those that wait for room.
+    pub fn give(&self, job: Job) {
+        self.jobs.send(job).unwrap_or_else(|_| process::fail("the thread for the log's files is gone"));
+    }
+}
+
+impl Hand {
+    fn work(mut self) {
+        loop {
+            let next = if self.waiting.is_empty() {
+                self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                self.jobs.recv_timeout(RETRY)
+            };
+            match next {
+                Ok(job) => self.waiting.push_back(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for job in std::mem::take(&mut self.waiting) {
+                self.try_to(job);
+            }
+            if self.waiting.is_empty() {
+                self.is_without_descriptor = false;
+                if std::mem::take(&mut self.is_full) {
+                    self.alarms.set(Alarm::DiskFull, false);
+                }
+            }
+        }
+    }
+
+    /// Does a job, or keeps it for later if the disk is full.
+    fn try_to(&mut self, job: Job) {
+        let result = match &job {
+            Job::Create(segment) => self.segments().create(*segment).map(|()| Some(Finished::Created(*segment))),
+            Job::Index(indexing) => write_index(&self.directory, indexing).map(|indexed| Some(Finished::Indexed(indexed))),
+            Job::Compact(compaction) => self.compact(compaction).map(Some),
+            Job::Delete(segment) => self.segments().delete(*segment).map(|()| None),
+            Job::Catalog(op) => self.write_catalog(op).map(|()| Some(Finished::Catalog)),
+        };
+        match result {
+            Ok(done) => {
+                if let Some(done) = done {
+                    // A shard that is gone needs to know nothing.
+                    let _ = self.finished.send(done);
+                    self.bell.ring();
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded => {
+                self.is_full = true;
+                self.alarms.set(Alarm::DiskFull, true);
+                self.waiting.push_back(job);
+            }
+            Err(error) if descriptors::are_used_up(&error) => {
+                if !std::mem::replace(&mut self.is_without_descriptor, true) {
+                    log::warn!("no descriptor is left for the log in {}: it waits", self.directory.display());
+                }
+                self.waiting.push_back(job);
+            }
+            Err(error) => process::fail(&format!("the log in {} cannot be kept: {error}", self.directory.display())),
+        }
+    }
+
+    fn segments(&mut self) -> &mut SegmentFiles {
+        self.segments.as_mut().expect("only a shard's worker is asked for segments")
+    }
+
+    fn compact(&mut self, compaction: &Compaction) -> io::Result<Finished> {
+        let shard = self.segments().shard();
+        let path = segment_path(&self.directory, compaction.segment);
+        let old = fs::read(&path)?;
+        match compaction.run(&old, shard) {
+            Ok((file, compacted)) => write_whole(&path, file.bytes()).map(|()| Finished::Compacted(compacted)),
+            Err(damage) => {
+                let what = format!("{}: damaged at byte {}", path.display(), damage.place);
+                if !compaction.accept_loss {
+                    process::fail(&format!("{what}; put the file back from a backup, or start with {ACCEPT} what is damaged"));
+                }
+                log::error!("{what}; the file is left as it is");
+                Ok(Finished::Left)
+            }
+        }
+    }
+
+    fn write_catalog(&mut self, op: &CatalogOp) -> io::Result<()> {
+        match op {
+            CatalogOp::Append(generation, bytes) => {
+                let files = match &mut self.catalog {
+                    Some((open, files)) if open == generation => files,
+                    catalog => &mut catalog.insert((*generation, open_catalog(&self.directory, *generation)?)).1,
+                };
+                append(files, bytes)
+            }
+            CatalogOp::Replace(generation, bytes) => {
+                self.catalog = None;
+                catalog_paths(&self.directory, *generation).iter().try_for_each(|path| write_whole(path, bytes))?;
+                catalog_paths(&self.directory, generation - 1).iter().try_for_each(|old| match fs::remove_file(old) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                })
+            }
+        }
+    }
+}
+
+fn open_catalog(directory: &Path, generation: u32) -> io::Result<[File; 2]> {
+    let open = |path| File::options().append(true).create(true).open(path);
+    let [one, other] = catalog_paths(directory, generation).map(open);
+    let files = [one?, other?];
+    sync_directory(directory)?;
+    Ok(files)
+}
+
+/// Appends to both copies; none keeps a part of what found no room, which would stand in front of the next try.
+fn append(files: &mut [File; 2], bytes: &[u8]) -> io::Result<()> {
+    let [one, other] = &*files;
+    let before = [one.metadata()?.len(), other.metadata()?.len()];
+    let written = files.iter_mut().try_for_each(|file| file.write_all(bytes));
+    written.inspect_err(|_| files.iter().zip(before).for_each(|(file, before)| drop(file.set_len(before))))?;
+    files.iter().try_for_each(File::sync_data)
+}
+
+/// The two copies of the catalog's log.
+pub fn catalog_paths(directory: &Path, generation: u32) -> [PathBuf; 2] {
+    ["a", "b"].map(|copy| directory.join(format!("catalog-{generation}.{copy}")))
+}
+
+/// Writes a file under another name first, so that a crash leaves the old one or the new one.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let directory = File::open(path.parent().expect("a file stands in a directory"))?;
+    let write = || {
+        let mut file = File::create(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&draft)))?;
+    fs::rename(&draft, path)?;
+    directory.sync_all()
+}
+
+/// Writes the index of a segment whose file is in this directory.
+pub fn write_index(directory: &Path, indexing: &Indexing) -> io::Result<Indexed> {
+    let (place, bytes, indexed) = indexing.run();
+    write_at(&segment_path(directory, indexing.segment), place, bytes.blocks())?;
+    Ok(indexed)
+}
+
+/// Writes to a place of a file that is there, until the disk has it.
+pub fn write_at(path: &Path, place: u64, bytes: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    file.write_all_at(bytes, place)?;
+    file.sync_data()
+}
+
+/// Has what was created and renamed in a directory on the disk.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// How often room is looked for on a full disk, or a descriptor.
+const RETRY: Duration = Duration::from_millis(limits::DISK_RETRY_MS);

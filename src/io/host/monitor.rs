@@ -1,0 +1,174 @@
+//! Watches memory and disk on a thread of its own: sets the alarms, tells the shards when one has come or gone, and writes it into the log.
+//! Also has the log tell what it left out.
+//!
+//! An alarm that somebody else sets (the log, when it finds no room on the disk) is noticed here as well, so its setter wakes nobody.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::base::alarms::{Alarm, AlarmSet, Alarms};
+use crate::config::Config;
+use crate::io::StartError;
+use crate::io::host::cgroup;
+use crate::io::host::process;
+use crate::io::wake::Broadcast;
+
+/// The running monitor.
+pub struct Monitor {
+    /// Hung up: the monitor ends.
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What it watches.
+struct Watch {
+    data_dir: PathBuf,
+    memory_max: u64,
+    disk_free_min: u64,
+    alarms: Arc<Alarms>,
+    /// The alarms that were on when the shards were told last.
+    told: AlarmSet,
+    shards: Arc<Broadcast>,
+}
+
+impl Monitor {
+    /// Looks for the first time, so that nobody publishes before, and goes on looking.
+    ///
+    /// # Errors
+    /// One sentence if there is no thread for it.
+    pub fn start(config: &Config, alarms: Arc<Alarms>, shards: Arc<Broadcast>) -> Result<Monitor, StartError> {
+        let mut watch = Watch {
+            data_dir: config.data_dir.clone(),
+            memory_max: config.memory_high_watermark.of(cgroup::memory_limit()),
+            disk_free_min: config.disk_free_limit.of(cgroup::memory_limit()),
+            alarms,
+            told: AlarmSet::default(),
+            shards,
+        };
+        log::info!("memory high watermark {} MB, disk free limit {} MB", mega(watch.memory_max), mega(watch.disk_free_min));
+        watch.look();
+        let (stop, stopped) = channel();
+        let work = move || {
+            while stopped.recv_timeout(watch.pause()) == Err(RecvTimeoutError::Timeout) {
+                watch.look();
+                log::logger().flush(); // tells what was left out of it
+            }
+        };
+        let thread = thread::Builder::new().name("ringmq-monitor".into()).spawn(work);
+        let thread = thread.map_err(|error| StartError(format!("no thread is to be had: {error}")))?;
+        Ok(Monitor { stop, thread })
+    }
+
+    /// Ends it.
+    pub fn stop(self) {
+        drop(self.stop);
+        self.thread.join().expect("a monitor that panics takes the process with it");
+    }
+}
+
+/// What the high watermark of memory is, bytes.
+pub fn memory_max(config: &Config) -> usize {
+    usize::try_from(config.memory_high_watermark.of(cgroup::memory_limit())).unwrap_or(usize::MAX)
+}
+
+/// How much memory the transient messages of a shard may take before queues leave them to the log: all of them together half of what would raise
+/// the alarm, for the alarm would block their publishers.
+pub fn transient_memory(config: &Config) -> usize {
+    (memory_max(config) / 2 / usize::from(config.shards)).max(config.queue_memory)
+}
+
+impl Watch {
+    /// What cannot be measured leaves its alarm as it is.
+    fn look(&mut self) {
+        let (used, free) = (process::resident_memory(), process::free_space(&self.data_dir));
+        if let Ok(used) = used {
+            self.alarms.set(Alarm::Memory, used > self.memory_max);
+        }
+        if let Ok(free) = free {
+            self.alarms.set(Alarm::DiskFree, free < self.disk_free_min);
+        }
+        let alarms = self.alarms.get();
+        if alarms != self.told {
+            self.log(alarms, mega(used.unwrap_or_default()), mega(free.unwrap_or_default()));
+            self.told = alarms;
+            self.shards.wake();
+        }
+    }
+
+    /// One line for each shortage that has begun or ended.
+    fn log(&self, alarms: AlarmSet, used: u64, free: u64) {
+        let (memory_max, disk_free_min, data_dir) = (mega(self.memory_max), mega(self.disk_free_min), self.data_dir.display());
+        match (self.told.low_on_memory(), alarms.low_on_memory()) {
+            (false, true) => log::warn!("memory alarm: {used} MB in use, the high watermark is {memory_max} MB; publishers are blocked"),
+            (true, false) => log::info!("memory alarm is over: {used} MB in use, the high watermark is {memory_max} MB"),
+            _ => {}
+        }
+        match (self.told.low_on_disk(), alarms.low_on_disk()) {
+            (false, true) if alarms.has(Alarm::DiskFull) => log::warn!("disk alarm: no room in {data_dir}; publishers are blocked"),
+            (false, true) => {
+                log::warn!("disk alarm: {free} MB free in {data_dir}, the limit is {disk_free_min} MB; publishers are blocked")
+            }
+            (true, false) => log::info!("disk alarm is over: {free} MB free in {data_dir}, the limit is {disk_free_min} MB"),
+            _ => {}
+        }
+    }
+
+    /// Until the next look. Longer while an alarm is on, so that one at its limit does not come and go all the time.
+    fn pause(&self) -> Duration {
+        if self.told.is_empty() { CALM } else { ALARMED }
+    }
+}
+
+/// As RabbitMQ's log counts.
+fn mega(bytes: u64) -> u64 {
+    bytes / 1_000_000
+}
+
+/// A publisher may fill some hundred megabytes in this time.
+const CALM: Duration = Duration::from_millis(250);
+const ALARMED: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::watermark::Watermark;
+
+    #[test]
+    fn alarms_follow_the_limits() {
+        let config = |memory, disk_free| Config {
+            data_dir: std::env::temp_dir(),
+            memory_high_watermark: Watermark::Bytes(memory),
+            disk_free_limit: Watermark::Bytes(disk_free),
+            ..Config::default()
+        };
+        let alarms = |config: &Config| {
+            let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Broadcast::new().expect("an eventfd")));
+            Monitor::start(config, alarms.clone(), shards).expect("a monitor").stop();
+            (alarms.get().low_on_memory(), alarms.get().low_on_disk())
+        };
+        assert_eq!(alarms(&config(u64::MAX, 0)), (false, false));
+        assert_eq!(alarms(&config(0, 0)), (true, false));
+        assert_eq!(alarms(&config(u64::MAX, u64::MAX)), (false, true));
+        let nowhere = Config { data_dir: "/nowhere/to/be/found".into(), ..config(0, u64::MAX) };
+        assert_eq!(alarms(&nowhere), (true, false));
+    }
+
+    #[test]
+    fn an_alarm_of_somebody_else_stays_and_is_told() {
+        let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Broadcast::new().expect("an eventfd")));
+        let config =
+            Config { memory_high_watermark: Watermark::Bytes(u64::MAX), disk_free_limit: Watermark::Bytes(0), ..Config::default() };
+        let monitor = Monitor::start(&config, alarms.clone(), shards.clone()).expect("a monitor");
+        assert!(!shards.was_called());
+        alarms.set(Alarm::DiskFull, true);
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while !shards.was_called() && std::time::Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(shards.was_called() && alarms.get().has(Alarm::DiskFull));
+        monitor.stop();
+    }
+}

@@ -1,0 +1,241 @@
+//! How connections, channels, consumers and queues end.
+
+use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
+
+use crate::base::ids::{ConnId, ConsumerId, Key, QueueAddr, QueueId, ShardId};
+use crate::base::limits::LINGER_MS;
+use crate::broker::queue::Queue;
+use crate::contract::Target;
+use crate::contract::session::{Ended, GivenUp, Late};
+use crate::shard::Deed;
+use crate::shard::Shard;
+use crate::shard::conns::conn::Conn;
+use crate::shard::conns::credit::recheck_waiting;
+use crate::shard::control::order::{Remover, Waiter, Wish};
+use crate::shard::peers::mail::Mail;
+use crate::shard::queues::settling::Left;
+
+/// Shards where a connection or channel that ends has consumers or messages.
+pub type Homes = SmallVec<[ShardId; 4]>;
+
+/// What a connection says when its end, or that of a channel, is complete.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Last {
+    /// channel.close-ok, if the client closed the channel.
+    Channel(u16),
+    /// connection.close-ok, if the client closed the connection.
+    Connection,
+}
+
+impl Shard {
+    /// The peer is gone: nothing can be sent any more. What it has sent is carried out to the end, if it waited only for its turn, or for
+    /// a job to be done.
+    pub fn on_closed(&mut self, id: ConnId) {
+        let goes_on = |conn: &&mut Conn| (conn.is_busy || conn.waits_for_turn || conn.spread.is_some()) && !conn.ending;
+        if let Some(conn) = self.conns.get_mut(id).filter(goes_on) {
+            conn.is_lost = true;
+            return;
+        }
+        self.end_session(id);
+        self.close(id);
+    }
+
+    /// A connection whose peer is gone was resumed: it ends, unless something else than its peer holds up what it has sent.
+    pub(in crate::shard) fn end_gone(&mut self, id: ConnId) {
+        let goes_on = |conn: &Conn| conn.is_parked() && !conn.ending && !conn.session.is_blocked() && !conn.stalled;
+        if self.conns.get(id).is_some_and(|conn| !conn.is_busy && !goes_on(conn)) {
+            self.end_session(id);
+            self.close(id);
+        }
+    }
+
+    /// Every connection is told that the broker stops, and closed.
+    pub fn shut_down(&mut self, now: u64) {
+        self.now = now;
+        self.stopping = true;
+        for id in self.conns.ids() {
+            if let Some(conn) = self.conns.touch(id) {
+                conn.session.shut_down();
+            }
+            self.resume_input(id);
+        }
+    }
+
+    /// A channel ended: its consumers leave, what it had not settled is requeued.
+    pub(in crate::shard) fn end_channel(&mut self, id: ConnId, channel: u16) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        conn.waiting.retain(|one| one.channel != channel);
+        let ended = conn.session.end_channel(channel);
+        let is_relayed = conn.relayed > 0 && self.id != ShardId::ORDERER;
+        // What comes back from shard 0 comes before close-ok.
+        let homes = is_relayed.then_some(ShardId::ORDERER).into_iter().collect();
+        self.clean_up(id, ended, homes, Some(Last::Channel(channel)));
+    }
+
+    /// A session ended. What it has still to say is sent, then the socket is closed.
+    pub(in crate::shard) fn end_session(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.touch(id).filter(|conn| !conn.ending) else { return };
+        conn.ending = true;
+        conn.input = Vec::new();
+        self.set_timer(id, Some(self.now + LINGER_MS));
+        self.release(id, None);
+    }
+
+    /// Gives back what a connection holds: its channels end, its exclusive queues go; then it says
+    /// its `last` word, if somebody listens.
+    pub(in crate::shard) fn release(&mut self, id: ConnId, last: Option<Last>) {
+        let Some(conn) = self.conns.touch(id) else { return };
+        conn.waiting.clear();
+        conn.stay = None;
+        let ended = conn.session.end();
+        self.clean_up(id, ended, Homes::new(), last);
+    }
+
+    /// Forgets the connection and has its socket closed.
+    pub(in crate::shard) fn close(&mut self, id: ConnId) {
+        self.set_timer(id, None);
+        if self.conns.remove(id).is_some() {
+            self.connection_count.fetch_sub(1, Ordering::Relaxed);
+            self.deeds.push_back(Deed::Close(id));
+        }
+    }
+
+    /// Consumers leave, and what was not settled goes back to its queues.
+    fn clean_up(&mut self, id: ConnId, ended: Ended, mut homes: Homes, last: Option<Last>) {
+        homes.extend(ended.consumers.iter().map(|(queue, _)| queue.home));
+        ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
+        self.settle_left(Left::new(id, ended.unsettled, homes, last));
+    }
+
+    /// That is done: a connection's exclusive queues go, and the `last` word may be said once the
+    /// shards `homes` know.
+    pub(in crate::shard) fn end_left(&mut self, id: ConnId, homes: &[ShardId], last: Option<Last>) {
+        if !matches!(last, Some(Last::Channel(_))) {
+            let owned: Vec<QueueId> = self.catalog.owned_by(self.conn_addr(id)).collect();
+            owned.into_iter().for_each(|queue| self.delete_queue(queue, None));
+        }
+        if let Some(last) = last {
+            self.sync(id, homes, last);
+            self.end_request(id);
+        }
+    }
+
+    /// Waits until the shards `homes` have read all mail up to now, then says the connection's `last` word: whoever hears close-ok may rely
+    /// on it that consumers are gone and messages are back, wherever their queues live.
+    pub(in crate::shard) fn sync(&mut self, id: ConnId, homes: &[ShardId], last: Last) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.last_word = Some((homes.len(), last));
+        homes.iter().for_each(|&home| self.link(home).stage(Mail::Sync(id)));
+        self.say_last(id);
+    }
+
+    /// A shard has read what a connection's end sent to it.
+    pub(in crate::shard) fn on_synced(&mut self, id: ConnId) {
+        if let Some((waits, _)) = self.live(id).and_then(|conn| conn.last_word.as_mut()) {
+            *waits -= 1;
+            self.say_last(id);
+            self.end_request(id);
+        }
+    }
+
+    fn say_last(&mut self, id: ConnId) {
+        let Some(conn) = self.live(id) else { return };
+        match conn.last_word.take_if(|(waits, _)| *waits == 0) {
+            Some((_, Last::Channel(channel))) => conn.session.release_channel(channel),
+            Some((_, Last::Connection)) => conn.session.released(),
+            None => {}
+        }
+    }
+
+    /// A consumer here, or a channel, has kept a delivery for too long: all that it has goes back (row S14).
+    pub(in crate::shard) fn on_late(&mut self, id: ConnId, late: &Late) {
+        let Some(conn) = self.live(id) else { return };
+        log::warn!(peer:% = conn.peer.ip(); "{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
+        let GivenUp { unsettled, cancelled } = conn.session.give_up(late);
+        self.settle_late(unsettled);
+        if let Some(consumer) = cancelled {
+            self.leave(late.origin.0, consumer);
+        }
+    }
+
+    /// A consumer goes without being asked after.
+    pub(in crate::shard) fn leave(&mut self, queue: QueueAddr, consumer: ConsumerId) {
+        if queue.home == self.id {
+            self.on_leave(queue.queue, consumer);
+        } else {
+            self.link(queue.home).stage(Mail::Leave(queue.queue, consumer));
+        }
+    }
+
+    /// A consumer of a queue here went.
+    pub(in crate::shard) fn on_leave(&mut self, id: QueueId, consumer: ConsumerId) {
+        let left = self.queue_mut(id).and_then(|queue| queue.consumers.leave(consumer)).is_some();
+        if left {
+            self.touch_queue(id);
+            self.serve_next(id);
+            self.delete_if_abandoned(id);
+        }
+    }
+
+    /// A consumer went: it may be another's turn (row S8).
+    pub(in crate::shard) fn serve_next(&mut self, id: QueueId) {
+        if self.queue_mut(id).is_some_and(|queue| queue.rules.single_active && queue.can_deliver()) {
+            self.mark_queue(id);
+        }
+    }
+
+    /// An auto-delete queue goes with its last consumer (row D5).
+    pub(in crate::shard) fn delete_if_abandoned(&mut self, id: QueueId) {
+        if self.queue_mut(id).is_some_and(|queue| queue.is_abandoned()) {
+            self.delete_queue(id, None);
+        }
+    }
+
+    /// Ends a queue of this shard: its messages go, the catalog forgets it; then `remover` hears how many, and its consumers that they are gone.
+    pub(in crate::shard) fn delete_queue(&mut self, id: QueueId, remover: Option<Remover>) {
+        if let Some((messages, queue)) = self.take_queue(id) {
+            let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
+            self.order(Wish::DeleteQueue(id), Waiter::QueueGone { remover: remover.map(|remover| (remover, messages)), consumers });
+        }
+    }
+
+    /// Takes a queue of this shard out of it, with its messages; the answer is how many there were.
+    pub(in crate::shard) fn take_queue(&mut self, id: QueueId) -> Option<(u32, Box<Queue>)> {
+        self.bury_dead();
+        self.keep_gone(id);
+        self.forget_unburied(id);
+        let ready = self.queue_mut(id).map_or(0, |queue| queue.len()); // what waits for its next try is not counted
+        self.purge(id);
+        let slot = Key::from(id).slot;
+        let mut queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
+        self.rubbish.forgotten.extend(queue.forget_duplicates(true));
+        self.end_delays(&mut queue);
+        self.forget_timer(&queue);
+        self.levelled_queues -= usize::from(queue.rules.priorities.has_levels());
+        self.dirty_queues.remove(slot);
+        self.overfull.remove(slot);
+        queue.levels().for_each(|level| self.store.close_queue(level.slot()));
+        self.retry_getters();
+        Some((u32::try_from(ready).unwrap_or(u32::MAX), queue))
+    }
+
+    pub(in crate::shard) fn tell_consumer_gone(&mut self, target: Target) {
+        let shard = target.channel.conn.shard;
+        if shard == self.id {
+            self.on_consumer_gone(target);
+        } else {
+            self.link(shard).stage(Mail::ConsumerGone(target));
+        }
+    }
+
+    /// The queue of a consumer here is gone (basic.cancel, row S7).
+    pub(in crate::shard) fn on_consumer_gone(&mut self, target: Target) {
+        let Target { channel, index } = target;
+        let Some(conn) = self.live(channel.conn.conn) else { return };
+        conn.waiting.retain(|one| (one.channel, one.index) != (channel.channel, index));
+        conn.session.consumer_gone(channel.channel, index);
+        recheck_waiting(self, channel.conn.conn);
+    }
+}

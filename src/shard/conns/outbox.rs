@@ -1,0 +1,78 @@
+//! What goes to the sockets: one gathered send per connection that was written to, and the end of connections that have said all.
+
+use std::collections::VecDeque;
+
+use crate::base::budget::Budgets;
+use crate::base::ids::ConnId;
+use crate::base::outgoing::Outgoing;
+use crate::shard::Deed;
+use crate::shard::Shard;
+use crate::shard::conns::conn::Conn;
+use crate::shard::conns::credit::recheck_waiting;
+
+impl Shard {
+    /// What the connections here may hold, and how much of it they do.
+    pub fn budgets(&self) -> &Budgets {
+        &self.conns.budgets
+    }
+
+    /// A send is done: its buffer is used again, and what was written meanwhile is next.
+    pub fn on_sent(&mut self, id: ConnId, batch: Outgoing) {
+        self.conns.keep(batch, self.config.send_buffer_size);
+        if let Some(conn) = self.conns.get_mut(id) {
+            (conn.sending, conn.in_flight) = (false, 0);
+            conn.count_output();
+            if conn.ending || !conn.session.output_mut().is_empty() {
+                self.conns.touch(id);
+            }
+        }
+    }
+
+    /// Hands the output of every connection that was written to over to the driver.
+    pub(in crate::shard) fn flush_output(&mut self) {
+        while let Some(id) = self.conns.next_dirty() {
+            self.follow_timer(id);
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            conn.session.flush_confirms();
+            conn.count_output();
+            if conn.sending {
+                continue; // its completion comes back here
+            }
+            let output = conn.session.output_mut();
+            if !output.is_empty() {
+                let batch = conn.session.take_output();
+                (conn.sending, conn.in_flight) = (true, batch.len());
+                self.deeds.push_back(Deed::Send(id, batch));
+                if std::mem::take(&mut conn.stalled) {
+                    self.resumed.push_back(id);
+                }
+                recheck_waiting(self, id);
+            } else if conn.ending {
+                self.close(id);
+            } else {
+                let unused = std::mem::take(output);
+                self.conns.keep(unused, self.config.send_buffer_size);
+            }
+        }
+    }
+
+    /// Sets the connection's timer anew if its state came with another time limit.
+    fn follow_timer(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending && conn.session.wants_timer()) {
+            let due = conn.session.on_timer(self.now);
+            self.set_timer(id, due);
+        }
+    }
+}
+
+/// Asks the driver to stop or to go on reading a connection's socket, if it is not so already. A pause during an alarm may last for hours, so the
+/// peer's end must be noticed all the same: it may hold queues for itself alone.
+pub(in crate::shard) fn set_paused(deeds: &mut VecDeque<Deed>, conn: &mut Conn, id: ConnId, paused: bool) {
+    if conn.paused != paused {
+        conn.paused = paused;
+        deeds.push_back(if paused { Deed::Pause(id) } else { Deed::Resume(id) });
+        if paused && conn.session.is_alarmed() {
+            deeds.push_back(Deed::Watch(id));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Changes of the catalog: ordered by shard 0, applied everywhere, answered when all shards have them.
+//!
+//! ```text
+//! asker ── Order ──▶ shard 0: check, log, apply ── Apply ──▶ every shard: apply ── Applied ──▶ shard 0
+//! asker ◀── Decided ───────────────────────────────────────────────── when the last one has it
+//! ```
+//!
+//! What survives a restart is in the catalog's log, on the disk, before the other shards hear of it and before anybody is answered.
+//!
+//! Strict and rare: whoever has an answer may rely on every shard. Links keep order, so all shards apply the same changes in the same order,
+//! and an asker has applied its change before it hears of the decision. With one shard all of this happens in one call.
+
+use std::sync::Arc;
+
+use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
+use crate::broker::catalog::{Applied, Change, Saved, Verdict};
+use crate::broker::queue::{Queue, Rules, Settings};
+use crate::contract::{Command, Fault, Notice, Request, Target};
+use crate::shard::Deed;
+use crate::shard::Shard;
+use crate::shard::control::request::catalog_done;
+use crate::shard::peers::mail::{Answer, Mail, Order, Removal};
+
+pub use crate::shard::peers::mail::Wish;
+
+/// Who waits for a decision.
+pub enum Waiter {
+    /// A session's request.
+    Request {
+        /// Whose.
+        from: ChannelAddr,
+        /// What.
+        request: Request,
+    },
+    /// An operator's command, by its ticket.
+    Command(u64),
+    /// What hears of a queue's end, in this order.
+    QueueGone {
+        /// Who asked for it, and how many messages went.
+        remover: Option<(Remover, u32)>,
+        /// The queue's consumers.
+        consumers: Vec<Target>,
+    },
+}
+
+/// Who wants a queue gone.
+#[derive(Clone, Copy)]
+pub enum Remover {
+    /// A session.
+    Session(ChannelAddr),
+    /// An operator, who waits by this ticket of the shard.
+    Operator(ShardId, u32),
+}
+
+/// Shard 0: a change that some shards have not applied, or that the disk does not have.
+pub struct Pending {
+    number: u64,
+    /// The record of the catalog's log that the disk must have.
+    record: u64,
+    shard: ShardId,
+    ticket: u32,
+}
+
+/// Shard 0's counts: changes made so far, and how many of them each shard has applied.
+#[derive(Default)]
+pub struct Ledger {
+    made: u64,
+    applied: Vec<u64>,
+}
+
+impl Shard {
+    /// Wishes for a change; `waiter` hears of the decision.
+    pub(in crate::shard) fn order(&mut self, wish: Wish, waiter: Waiter) {
+        let ticket = self.waiters.insert(waiter) as u32;
+        let order = Order { shard: self.id, ticket, wish };
+        if self.id == ShardId::ORDERER {
+            self.on_order(order);
+        } else {
+            self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
+        }
+    }
+
+    /// Shard 0: the next change.
+    pub(in crate::shard) fn on_order(&mut self, order: Order) {
+        let Order { shard, ticket, wish } = order;
+        let verdict = match wish {
+            Wish::DeleteQueue(queue) => Ok(Verdict::Change(Change::DeleteQueue { queue })),
+            Wish::Request { asker, vhost, request } => self.catalog.check(vhost, asker, &request),
+            Wish::Command(command) => {
+                let verdict = self.catalog.check_command(&command, self.next_home());
+                match verdict {
+                    Ok(Verdict::Queue(queue)) if matches!(command, Command::DeleteQueue { .. }) => {
+                        return self.remove(queue, Removal { shard, ticket, command });
+                    }
+                    verdict => verdict,
+                }
+            }
+        };
+        let change = match verdict {
+            Ok(Verdict::Change(change)) => change,
+            Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
+            Err(fault) => return self.decide(shard, ticket, Err(fault)),
+        };
+        let new_vhost = self.catalog.new_vhost(&change);
+        self.make(change);
+        new_vhost.inspect(|vhost| self.make_defaults(vhost));
+        self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
+        self.on_catalog_durable();
+    }
+
+    /// Shard 0: a change that was checked, for the log and all shards.
+    pub(in crate::shard) fn make(&mut self, change: Change) {
+        let change = Arc::new(change.numbered(&mut self.next_queue_number));
+        if let Some(record) = self.catalog.save(&change) {
+            self.catalog_log.append(&record);
+        }
+        self.ledger.made += 1;
+        self.unheard.push_back((self.catalog_log.made(), change.clone()));
+        self.apply(&change);
+        self.catalog.save_fallen().iter().for_each(|record| self.catalog_log.append(record));
+    }
+
+    /// Shard 0: what is asked for was done by changes that were made before: its answer waits until the disk and all shards have them.
+    fn await_pending(&mut self, shard: ShardId, ticket: u32) {
+        self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
+        self.decide_applied();
+    }
+
+    /// Whether somebody who asks for what the catalog has already must wait: it may be that neither the disk nor the other shards have it.
+    pub(in crate::shard) fn is_undecided(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Queues that operators declare live on all shards in turn.
+    fn next_home(&self) -> ShardId {
+        ShardId((self.ledger.made % u64::from(self.config.shards)) as u16)
+    }
+
+    /// Shard 0: the others hear of the changes that the disk has, and so does the log here: what it has of a queue must not be known before the queue
+    /// is. (Before, no publisher of theirs may be promised anything on the strength of them.)
+    pub(in crate::shard) fn on_catalog_durable(&mut self) {
+        let durable = self.catalog_log.durable();
+        while let Some((_, change)) = self.unheard.pop_front_if(|(record, _)| *record <= durable) {
+            change.number().inspect(|number| self.store.know_below(number + 1));
+            for link in self.links.iter_mut().flatten() {
+                link.stage(Mail::Apply(change.clone()));
+            }
+        }
+        self.decide_applied();
+    }
+
+    /// Shard 0: what the catalog's log has gathered becomes its next write.
+    pub(in crate::shard) fn seal_catalog(&mut self) {
+        if self.catalog_log.is_at_rest() {
+            return;
+        }
+        let op = if self.catalog_log.is_long() {
+            let next_number = Saved::NextNumber(self.next_queue_number).encode(&self.catalog);
+            let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain([next_number]).collect();
+            Some(self.catalog_log.replace(&records))
+        } else {
+            self.catalog_log.next_op()
+        };
+        self.deeds.extend(op.map(Deed::Catalog));
+    }
+
+    /// A change from shard 0.
+    pub(in crate::shard) fn on_apply(&mut self, change: &Change) {
+        self.apply(change);
+        self.catalog.save_fallen(); // shard 0 does
+        self.link(ShardId::ORDERER).stage(Mail::Applied);
+    }
+
+    /// Shard 0: `peer` has applied its next change.
+    pub(in crate::shard) fn on_applied(&mut self, peer: ShardId) {
+        let peer = peer.0 as usize;
+        if self.ledger.applied.len() <= peer {
+            self.ledger.applied.resize(self.config.shards as usize, 0);
+        }
+        self.ledger.applied[peer] += 1;
+        self.decide_applied();
+    }
+
+    /// Decides all changes that every shard has.
+    fn decide_applied(&mut self) {
+        let peers = self.config.shards as usize - 1;
+        let everywhere = match self.ledger.applied.iter().skip(1).min() {
+            _ if peers == 0 => self.ledger.made,
+            Some(&least) => least,
+            None => 0,
+        };
+        let durable = self.catalog_log.durable();
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.number <= everywhere && pending.record <= durable) {
+            self.decide(pending.shard, pending.ticket, Ok(()));
+        }
+    }
+
+    pub(in crate::shard) fn decide(&mut self, shard: ShardId, ticket: u32, verdict: Result<(), Fault>) {
+        if shard == self.id {
+            self.on_decided(ticket, verdict);
+        } else {
+            self.link(shard).stage(Mail::Decided(ticket, Box::new(verdict)));
+        }
+    }
+
+    /// The decision on an order of this shard.
+    pub(in crate::shard) fn on_decided(&mut self, ticket: u32, verdict: Result<(), Fault>) {
+        match (self.waiters.remove(ticket as usize), verdict) {
+            (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_decided(from, request),
+            (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
+            (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
+            (Waiter::Command(ticket), verdict) => self.commands.decisions.push_back((ticket, verdict)),
+            (Waiter::QueueGone { remover, consumers }, _) => {
+                match remover {
+                    Some((Remover::Session(to), messages)) => self.tell(to, Answer::Notice(Notice::MessagesGone { messages })),
+                    Some((Remover::Operator(shard, ticket), _)) => self.decide(shard, ticket, Ok(())),
+                    None => {}
+                }
+                consumers.into_iter().for_each(|target| self.tell_consumer_gone(target));
+            }
+        }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        let applied = self.catalog.apply(change);
+        if self.id == ShardId::ORDERER && applied != Applied::Stale {
+            self.remember_change(change);
+        }
+        let here = self.id;
+        for room in self.catalog.closed_rooms().into_iter().filter(|room| room.home == here) {
+            self.take_queue(room.queue);
+        }
+        match applied {
+            Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),
+            Applied::VhostGone { vhost, queues } => self.end_vhost(vhost, &queues),
+            Applied::UserGone(user) => self.end_user(user),
+            Applied::Policies => self.begin_sweep(),
+            _ => {}
+        }
+        self.retry_early();
+    }
+
+    /// A queue of this shard begins. If it belongs to a connection that went meanwhile, it ends at once.
+    pub(in crate::shard) fn create_queue(&mut self, addr: QueueAddr) {
+        let id = addr.queue;
+        let info = self.catalog.queue(id).expect("just declared");
+        let terms = self.catalog.terms(info);
+        let (rules, owner, number, delays) = (Rules::of(&info.spec, &terms), info.owner, info.number, info.delays);
+        let settings = Settings::of(&terms, rules.quorum);
+        let slot = Key::from(id).slot as usize;
+        if self.queues.len() <= slot {
+            self.queues.resize_with(slot + 1, || None);
+        }
+        self.queues[slot] = Some(Box::new(Queue::new(id, rules)));
+        self.levelled_queues += usize::from(rules.priorities.has_levels());
+        self.promise(id, settings); // before it has messages: they are to live as long as it says now
+        self.open_log(id, rules.priorities, number);
+        self.keep_promises(id);
+        delays.into_iter().for_each(|exchange| self.delay_for(id, exchange));
+        if owner.is_some_and(|owner| self.conns.get(owner.conn).is_none_or(|conn| conn.ending)) {
+            self.delete_queue(id, None);
+        }
+    }
+
+    /// Takes up mail for queues that were not declared here when it came.
+    fn retry_early(&mut self) {
+        for (from, block, body, mail) in std::mem::take(&mut self.early) {
+            self.on_queue_mail(from, &block, body, mail);
+        }
+    }
+}

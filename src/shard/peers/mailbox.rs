@@ -1,0 +1,148 @@
+//! Mail from the other shards: taken in whole batches, peers in rotation, and given to whom it is for.
+
+use bytes::Bytes;
+
+use crate::base::ids::{QueueAddr, QueueId, ShardId};
+use crate::shard::Deed;
+use crate::shard::Shard;
+use crate::shard::peers::block::{Records, settled_entries};
+use crate::shard::peers::mail::{Mail, Publish, Settled};
+use crate::shard::queues::settling::SETTLED_PER_STEP;
+
+/// Mail for a queue that is not declared here yet, with the block and the shared body that it refers to.
+pub type Early = (ShardId, Bytes, Option<Bytes>, Mail);
+
+impl Shard {
+    /// Takes what has arrived from each peer.
+    pub(in crate::shard) fn read_mail(&mut self) {
+        let count = self.config.shards;
+        self.first_peer = (self.first_peer + 1) % count;
+        for offset in 0..count {
+            let peer = ShardId((self.first_peer + offset) % count);
+            if peer != self.id {
+                self.read_mail_of(peer);
+            }
+        }
+    }
+
+    fn read_mail_of(&mut self, peer: ShardId) {
+        let available = self.link(peer).available();
+        if available == 0 {
+            return;
+        }
+        let link = self.link(peer);
+        let (mut block, mut body) = (std::mem::take(&mut link.in_block), link.in_body.take());
+        for _ in 0..available {
+            if self.work.is_spent() {
+                break; // the rest stays in the ring
+            }
+            match self.link(peer).take().expect("counted as available") {
+                Mail::Block(next) => block = next,
+                Mail::Body(next) => body = Some(next),
+                mail => self.on_mail(peer, &block, body.take(), mail),
+            }
+        }
+        let link = self.link(peer);
+        link.in_block = block;
+        link.in_body = body;
+        if link.release() {
+            self.deeds.push_back(Deed::Wake(peer));
+        }
+    }
+
+    fn on_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
+        match mail {
+            Mail::Publish(_) | Mail::Transfer(_) | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
+            Mail::Deliver(deliver) => {
+                self.on_deliver(from, &deliver, Records::new(block, deliver.at, deliver.count, true, body.as_ref()));
+            }
+            Mail::Reply(reply) => {
+                let messages = Records::new(block, reply.at, reply.count.into(), false, body.as_ref()).map(|(_, message)| message);
+                self.on_reply(from, &reply, messages);
+            }
+            Mail::Returned(returned) => {
+                let records = Records::new(block, returned.at, 1, false, body.as_ref());
+                records.for_each(|(_, message)| self.on_returned(&returned, &message));
+            }
+            Mail::LookFor(asked) => {
+                let (asker, vhost, consumer, name) = *asked;
+                self.on_look_for(asker, vhost, &consumer, &name);
+            }
+            Mail::Got(got) => {
+                let (to, got) = *got;
+                Records::new(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
+            }
+            Mail::Relay(relay) => {
+                Records::new(block, relay.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_relay(from, &relay, &message));
+            }
+            Mail::Relayed(relayed) => self.on_relayed(relayed),
+            Mail::Gone(place) => self.store.forget_arrivals(place),
+            Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
+                self.work.spend(count as usize / SETTLED_PER_STEP);
+                self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
+            }
+            Mail::Returning(queue, is_more) => self.on_returning(queue, is_more),
+            Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
+            Mail::Refused(hold) => self.on_refused(hold),
+            Mail::Grant(queue, consumer, grant) => self.on_grant(queue, consumer, grant),
+            Mail::Want(target, messages) => self.on_wanted(target, messages),
+            Mail::Unused(target, messages) => self.on_unused(target, messages),
+            Mail::Meter(queue, consumer) => self.on_meter(queue, consumer),
+            Mail::Press(queue) => self.on_press(QueueAddr { home: from, queue }),
+            Mail::Ease(queue) => self.on_ease(QueueAddr { home: from, queue }),
+            Mail::Leave(queue, consumer) => self.on_leave(queue, consumer),
+            Mail::Sync(conn) => self.link(from).stage(Mail::Synced(conn)),
+            Mail::Synced(conn) => self.on_synced(conn),
+            Mail::ConsumerGone(target) => self.on_consumer_gone(target),
+            Mail::Told(told) => self.on_told(told.to, told.answer),
+            Mail::Remove(queue, removal) => self.on_removal(queue, *removal),
+            Mail::Order(order) => self.on_order(*order),
+            Mail::Apply(change) => self.on_apply(&change),
+            Mail::Applied => self.on_applied(from),
+            Mail::Decided(ticket, verdict) => self.on_decided(ticket, *verdict),
+            Mail::Block(_) | Mail::Body(_) => unreachable!("taken by read_mail_of"),
+        }
+    }
+
+    /// Mail that may be ahead of the news that its queue exists: shard 0 tells the shards one after the other.
+    pub(in crate::shard) fn on_queue_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
+        let queue: QueueId = match &mail {
+            Mail::Publish(publish) => publish.queue,
+            Mail::Transfer(transfer) => transfer.0.queue,
+            Mail::Ask(ask) => ask.queue,
+            _ => unreachable!("only mail for queues comes here"),
+        };
+        if self.catalog.is_newer(queue) {
+            return self.early.push((from, block.clone(), body, mail));
+        }
+        match mail {
+            Mail::Publish(publish) => self.on_publish(from, block, body, publish),
+            Mail::Transfer(transfer) => {
+                let (publish, origin) = *transfer;
+                self.logging.origin = Some(origin);
+                self.on_publish(from, block, body, publish);
+                self.logging.origin = None;
+            }
+            Mail::Ask(ask) => self.on_ask(*ask),
+            _ => unreachable!("only mail for queues comes here"),
+        }
+    }
+
+    #[inline]
+    fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
+        self.work.spend(count as usize);
+        let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
+        let must_last = self.on_posted(queue, messages);
+        self.note_flood_from(from);
+        for at in std::mem::take(&mut self.refusals) {
+            if let Some(hold) = hold {
+                self.link(from).stage(Mail::Refused(hold.behind(at)));
+            }
+        }
+        match hold {
+            Some(hold) if must_last => self.await_durable(from, hold, count),
+            Some(hold) => self.link(from).accept(hold, count),
+            None => {}
+        }
+    }
+}

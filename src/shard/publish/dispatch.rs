@@ -1,0 +1,474 @@
+//! Publishing: from a message in somebody's hands to the queues that it leads to.
+
+use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
+use crate::base::limits::{PUBLISH_RUN_MAX, SHARE_STEPS_MAX};
+use crate::broker::exchange::Chance;
+use crate::broker::queue::{Settings, lasts, priority};
+use crate::broker::routing::router::{self, Publisher};
+use crate::contract::session::Contents;
+use crate::contract::{Code, Fault, Notice, ReplyName, copy_routes};
+use crate::message::{Content, MessageView, Properties, Route, Stamp};
+use crate::shard::Shard;
+use crate::shard::local_queue;
+use crate::shard::peers::mail::{Hold, Own};
+use crate::shard::queues::delivery::Batch;
+use crate::shard::queues::lifetime::has_expiration;
+
+/// Messages published in a row to the same place, and what their publisher wants to hear of them.
+#[derive(Clone, Copy)]
+pub struct Published<'b, 'm> {
+    /// The publisher's channel.
+    pub channel: u16,
+    /// Return those that find no queue.
+    pub mandatory: bool,
+    /// Who waits until the queues have them: the first one's sequence number on a confirm channel, or 0 for a transaction.
+    pub hold: Option<u64>,
+    /// Exchange and routing key.
+    pub route: Route<'m>,
+    /// The messages.
+    pub contents: &'b [Content<'m>],
+}
+
+/// Where messages go: their queues are in [`Shard::routes`].
+#[derive(Default)]
+pub struct Found {
+    /// How many of the messages go there.
+    pub count: usize,
+    /// The properties of the first one, if they are not its own.
+    pub properties: Option<Vec<u8>>,
+    /// The first one has gone where it should.
+    pub is_done: bool,
+    /// Somebody beside the queues has it.
+    pub is_received: bool,
+}
+
+impl Shard {
+    /// Messages that a client publishes.
+    pub(in crate::shard) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
+        while !published.contents.is_empty() {
+            let plain = count_plain(published.contents);
+            let found = match self.remembers(id, &published, plain) {
+                Ok(0) => self.route_one(id, &published),
+                known => known.map(|count| Found { count, ..Found::default() }),
+            };
+            match found {
+                Ok(found) if self.routes.len() > 1 && found.count * self.routes.len() > SHARE_STEPS_MAX => {
+                    return self.keep_spread(id, &published, &found);
+                }
+                Ok(found) => {
+                    self.spread_found(id, &published, &found);
+                    published = published.behind(found.count);
+                }
+                // It closes the channel, and what follows on it is ignored.
+                Err(fault) => return self.fault(id, published.channel, fault),
+            }
+        }
+    }
+
+    /// Gives messages to the queues that were found for them.
+    #[inline]
+    pub(in crate::shard) fn spread_found(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) {
+        if found.is_done {
+            return;
+        }
+        let routes = std::mem::take(&mut self.routes);
+        match &found.properties {
+            None => self.spread(id, &published.first(found.count).received(found.is_received), &routes),
+            Some(properties) => {
+                let contents = &[Content { properties, ..published.contents[0] }];
+                self.spread(id, &Published { contents, ..*published }.received(found.is_received), &routes);
+            }
+        }
+        self.routes = routes;
+    }
+
+    /// How many of the messages go where the channel or the shard remembers; `plain` of them need no checks. Their queues are in `routes`.
+    #[inline]
+    fn remembers(&mut self, id: ConnId, published: &Published<'_, '_>, plain: usize) -> Result<usize, Fault> {
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
+        let cache = conn.last_routes.of(published.channel);
+        if let Some(found) = cache.find(version, route) {
+            copy_routes(found, &mut self.routes);
+        } else if let Some(found) = self.known_routes.by_key.find(version, publisher, route) {
+            copy_routes(found, &mut self.routes);
+            if published.contents.len() > 1 {
+                cache.remember(version, route, found);
+            }
+        } else {
+            return self.remembers_headers(id, published).map(usize::from);
+        }
+        if plain > 0 {
+            return Ok(plain);
+        }
+        router::check_known(&self.catalog, conn.user(), published.contents[0].properties).map(usize::from)
+    }
+
+    /// Whether the first of the messages goes where the shard remembers for its headers, too. Its queues are in `routes`.
+    fn remembers_headers(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<bool, Fault> {
+        let conn = self.conns.get(id).expect("who publishes is connected");
+        let properties = Properties::trusted(published.contents[0].properties);
+        let Some(headers) = properties.headers() else { return Ok(false) };
+        let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
+        let Some(found) = self.known_routes.by_headers.find(version, publisher, route, headers.wire()) else { return Ok(false) };
+        copy_routes(found, &mut self.routes);
+        router::check_known_headers(&self.catalog, conn.user(), properties)
+    }
+
+    /// One message by the router, which may also rewrite its properties. It is remembered if its queues depend on exchange and key alone.
+    fn route_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<Found, Fault> {
+        let message = published.contents[0].sent_to(published.route);
+        let conn = self.conns.get(id).expect("who publishes is connected");
+        let publisher = conn.publisher();
+        let chance = Chance { rng: &mut self.rng, here: self.id };
+        let reply_name = conn.session.reply_name(published.channel);
+        let mut asking = Publisher { vhost: publisher.0, user: conn.user(), reply_name, chance };
+        let routed = router::route(&self.catalog, &mut asking, &message, &mut self.routes)?;
+        self.work.spend(routed.looked_at / LOOKS_PER_STEP);
+        if routed.is_remembered {
+            let properties = routed.properties.as_deref().unwrap_or(message.properties);
+            let contents = &[Content { properties, ..published.contents[0] }];
+            return Ok(self.find_remembered(id, &Published { contents, ..*published }));
+        }
+        let (version, route) = (self.catalog.version(), published.route.wire());
+        if routed.cacheable && self.known_routes.by_key.find(version, publisher, route).is_none() {
+            self.known_routes.by_key.remember(version, publisher, route, &self.routes);
+        } else if routed.cacheable_by_headers {
+            let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
+            self.known_routes.by_headers.remember(version, publisher, route, headers.wire(), &self.routes);
+        }
+        let contents = [Content { properties: routed.properties.as_deref().unwrap_or(message.properties), ..published.contents[0] }];
+        self.reply_all(id, &Published { contents: &contents, ..*published }, &routed.reply_names);
+        Ok(Found { count: 1, properties: routed.properties, is_done: false, is_received: !routed.reply_names.is_empty() })
+    }
+
+    /// Gives a message to the channels that wait for it by one of these names.
+    fn reply_all(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>]) {
+        let published = published.received(!reply_names.is_empty());
+        reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
+    }
+
+    /// Gives a message to the channels that wait for it by one of these names, and to its queues.
+    pub(in crate::shard) fn spread_routed(
+        &mut self,
+        id: ConnId,
+        published: &Published<'_, '_>,
+        reply_names: &[Vec<u8>],
+        routes: &[QueueAddr],
+    ) {
+        self.reply_all(id, published, reply_names);
+        self.spread(id, &published.received(!reply_names.is_empty()), routes);
+    }
+
+    /// Gives messages to their queues, here and elsewhere: those at a time that each of the queues treats alike.
+    pub(in crate::shard) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
+        if published.contents.len() == 1 || self.special_queues + self.levelled_queues == 0 {
+            return self.spread_alike(id, published, routes);
+        }
+        let (selects, have_levels, mut rest) = (self.any_selects(routes), self.have_levels(routes), *published);
+        while !rest.contents.is_empty() {
+            let count = match (selects, have_levels) {
+                (true, _) => 1,
+                (_, true) => count_same_level(rest.contents),
+                _ => rest.contents.len(),
+            };
+            self.spread_alike(id, &rest.first(count), routes);
+            rest = rest.behind(count);
+        }
+    }
+
+    fn spread_alike(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
+        let &Published { channel, hold, route, contents, .. } = published;
+        let stamp = self.stamp(contents[0].properties);
+        match routes {
+            [] => return self.unroutable(id, published),
+            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, stamp, contents)),
+            _ => {
+                self.work.spend(contents.len() * (routes.len() - 1));
+                self.enqueue_here(route, stamp, contents, routes, |_, _| {});
+                let generation = || self.conns.get(id).expect("who publishes is connected").session.generation(channel);
+                let hold = hold.map(|sequence| Hold { conn: id, channel, generation: generation(), sequence });
+                let queues = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
+                self.hold_published(id, channel, published.hold, contents.len(), queues);
+            }
+        }
+        if self.log_taken(route, stamp, contents)
+            && let Some(sequence) = hold
+        {
+            self.await_log(id, channel, sequence, contents.len());
+        }
+        if std::mem::take(&mut self.refused) {
+            self.tell_refused(id, published);
+        }
+    }
+
+    /// Whether one of the queues lives here and has levels: it gets messages of one priority at a time.
+    fn have_levels(&mut self, routes: &[QueueAddr]) -> bool {
+        let here = self.id;
+        routes.iter().filter(|queue| queue.home == here).any(|queue| self.has_levels(queue.queue))
+    }
+
+    /// Whether a queue here has levels.
+    fn has_levels(&mut self, id: QueueId) -> bool {
+        self.levelled_queues > 0 && local_queue(&mut self.queues, id).is_some_and(|queue| queue.rules.priorities.has_levels())
+    }
+
+    /// Whether one of the queues here refuses what is too much, or drops duplicates: then messages are given to it one by one.
+    fn any_selects(&mut self, routes: &[QueueAddr]) -> bool {
+        let here = self.id;
+        let mut own = routes.iter().filter(|queue| queue.home == here);
+        own.any(|queue| local_queue(&mut self.queues, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects))
+    }
+
+    /// A queue has refused a message: its publisher hears of it (row D14).
+    fn tell_refused(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let Some(sequence) = published.hold else { return };
+        let conn = self.conns.get_mut(id).expect("who waits is connected");
+        match sequence {
+            0 => conn.commit_failed = true,
+            _ => {
+                let generation = conn.session.generation(published.channel);
+                conn.session.refused(published.channel, generation, sequence);
+            }
+        }
+    }
+
+    /// A queue of another shard has refused a message of a session here.
+    pub(in crate::shard) fn on_refused(&mut self, hold: Hold) {
+        match hold.as_own() {
+            Some((Own::Relay, at)) => return self.on_relay_refused(at, hold.part_number()),
+            Some((Own::Transfer, at)) => return self.on_transfer_refused(at, hold.part_number()),
+            None => {}
+        }
+        let Some(conn) = self.live(hold.conn) else { return };
+        match hold.sequence {
+            0 => conn.commit_failed = true,
+            sequence => conn.session.refused(hold.channel, hold.generation, sequence),
+        }
+    }
+
+    /// Gives a message of nobody's here to its queues, here and elsewhere. The answer is how many times `hold` will be told that some have it.
+    pub(in crate::shard) fn forward(&mut self, hold: Option<Hold>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+        self.work.spend(routes.len());
+        let (route, contents) = (message.route, [message.content()]);
+        let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
+        self.enqueue_here(route, stamp, &contents, routes, |_, _| {});
+        let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
+        let remote = self.post(hold, route, posted, &contents, routes);
+        let must_last = self.log_taken(route, stamp, &contents);
+        if let Some(hold) = hold.filter(|_| must_last) {
+            self.await_durable(self.id, hold, 1);
+        }
+        remote + usize::from(must_last)
+    }
+
+    /// Gives messages to those of their queues that live here; after each of them `then` hears which one it was.
+    pub(in crate::shard) fn enqueue_here(
+        &mut self,
+        route: Route<'_>,
+        stamp: Stamp,
+        contents: &[Content<'_>],
+        routes: &[QueueAddr],
+        mut then: impl FnMut(&mut Shard, usize),
+    ) {
+        let mut stored = std::mem::take(&mut self.stored);
+        stored.resize(contents.len(), None);
+        let here = self.id;
+        for (part, queue) in routes.iter().enumerate().filter(|(_, queue)| queue.home == here) {
+            self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
+            then(self, part);
+        }
+        stored.clear();
+        self.stored = stored;
+    }
+
+    /// Posts messages to those of their queues that live on other shards, one record per shard and message. The answer is how many queues that is.
+    fn post(&mut self, hold: Option<Hold>, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], routes: &[QueueAddr]) -> usize {
+        let remote = routes.iter().filter(|queue| queue.home != self.id).count();
+        if remote == 0 {
+            return 0;
+        }
+        for peer in (0..self.config.shards).map(ShardId).filter(|&peer| peer != self.id) {
+            let queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue);
+            if queues.clone().next().is_some() {
+                let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
+                link.publish(queues, route, stamp, contents, hold);
+                self.link_full |= !link.has_room();
+                routes.iter().filter(|queue| queue.home == peer).for_each(|&queue| self.flow.press_remote(queue));
+            }
+        }
+        remote
+    }
+
+    /// `count` publishes, held from number `sequence` on if they are held at all, wait for `remote` answers each.
+    pub(in crate::shard) fn hold_published(&mut self, id: ConnId, channel: u16, sequence: Option<u64>, count: usize, remote: usize) {
+        let Some(sequence) = sequence.filter(|_| remote > 0) else { return };
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        match sequence {
+            0 => conn.commit_pending += remote * count,
+            _ => conn.session.hold(channel, sequence, count as u64, remote as u32),
+        }
+    }
+
+    /// After a publish by `id` that may have filled a link or the log, or used up the memory at hand: its input waits until there is room again.
+    pub(in crate::shard) fn park_if_congested(&mut self, id: ConnId) {
+        if std::mem::take(&mut self.memory_short)
+            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_memory)
+        {
+            conn.waits_for_memory = true;
+            self.memory_waiters.push(id);
+        }
+        if std::mem::take(&mut self.log_full)
+            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_log)
+        {
+            conn.waits_for_log = true;
+            self.log_waiters.push(id);
+        }
+        if std::mem::take(&mut self.link_full)
+            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_link)
+        {
+            conn.waits_for_link = true;
+            self.mail_waiters.push(id);
+        }
+    }
+
+    /// Messages that no queue gets: replies to a channel that waits for them, or for nobody.
+    fn unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let route = published.route;
+        match ReplyName::parse(route.key()).filter(|_| route.exchange().is_empty()) {
+            Some(name) => self.reply(id, published, name),
+            None => self.return_unroutable(id, published),
+        }
+    }
+
+    pub(in crate::shard) fn return_unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        if published.mandatory {
+            let conn = self.conns.touch(id).expect("who publishes is connected");
+            for content in published.contents {
+                conn.session.return_message(published.channel, &content.sent_to(published.route));
+            }
+        }
+    }
+
+    /// Messages from another shard, for a queue here. Whether their confirms must wait for the disk.
+    pub(in crate::shard) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) -> bool {
+        let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
+        let selects = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
+        let most = if selects { 1 } else { PUBLISH_RUN_MAX };
+        let mut before = 0;
+        for message in messages {
+            if contents.len() == most || message.route != route || message.stamp != stamp {
+                must_last |= self.enqueue_posted(queue, route, stamp, &contents);
+                self.note_refusal(before);
+                before += contents.len() as u32;
+                contents.clear();
+                (route, stamp) = (message.route, message.stamp);
+            }
+            contents.push(message.content());
+        }
+        must_last |= self.enqueue_posted(queue, route, stamp, &contents);
+        self.note_refusal(before);
+        must_last
+    }
+
+    /// The message from another shard that stands behind so many may have been refused.
+    fn note_refusal(&mut self, before: u32) {
+        if std::mem::take(&mut self.refused) {
+            self.refusals.push(before);
+        }
+    }
+
+    /// Messages to the same place, which may differ in whether they survive a restart, and in their priorities.
+    fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) -> bool {
+        let has_levels = self.has_levels(queue);
+        let mut must_last = false;
+        while !contents.is_empty() {
+            let first = contents[0].properties;
+            let (first_lasts, first_expires) = (lasts(first), has_expiration(first));
+            let is_alike = |content: &&Content<'_>| {
+                let properties = content.properties;
+                std::ptr::eq(properties, first) || lasts(properties) == first_lasts && !first_expires && !has_expiration(properties)
+            };
+            let alike = contents.iter().take_while(is_alike).count();
+            let (alike, rest) = contents.split_at(if has_levels { count_same_level(&contents[..alike]) } else { alike });
+            let stamp = self.stamp_posted(stamp, first);
+            self.enqueue(queue, Batch::new(route, stamp, alike));
+            must_last |= self.log_taken(route, stamp, alike);
+            contents = rest;
+        }
+        must_last
+    }
+
+    /// Remote queues have messages that sessions here wait for.
+    pub(in crate::shard) fn on_accepted_by_queue(&mut self, holds: &[(Hold, u32)]) {
+        for &(hold, count) in holds {
+            match hold.as_own() {
+                Some((Own::Relay, at)) => {
+                    self.on_relay_accepted(at);
+                    continue;
+                }
+                Some((Own::Transfer, at)) => {
+                    self.on_transfer_accepted(at);
+                    continue;
+                }
+                None => {}
+            }
+            let Hold { conn: id, channel, generation, sequence } = hold;
+            let Some(conn) = self.live(id) else { continue };
+            if sequence > 0 {
+                let sequences = sequence..sequence + u64::from(count);
+                sequences.for_each(|sequence| conn.session.accepted(channel, generation, sequence, 1));
+                continue;
+            }
+            conn.commit_pending -= count as usize;
+            self.end_commit(id);
+        }
+    }
+
+    /// Answers tx.commit once all queues have said what they do (row Q9).
+    pub(in crate::shard) fn end_commit(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.commit_pending == 0) else { return };
+        let failed = std::mem::take(&mut conn.commit_failed);
+        let fault = || Notice::Failed(Fault::new(Code::PreconditionFailed, "partial tx completion"));
+        self.answer(id, if failed { fault() } else { Notice::Done });
+    }
+}
+
+impl Published<'_, '_> {
+    /// The first `count` messages.
+    pub(in crate::shard) fn first(self, count: usize) -> Self {
+        Published { contents: &self.contents[..count], ..self }
+    }
+
+    /// The messages behind the first `count`.
+    pub(in crate::shard) fn behind(self, count: usize) -> Self {
+        let hold = self.hold.map(|sequence| if sequence == 0 { 0 } else { sequence + count as u64 });
+        Published { hold, contents: &self.contents[count..], ..self }
+    }
+
+    /// The same; if somebody has the messages already, they do not go back to their publisher for want of a queue.
+    fn received(self, is_received: bool) -> Self {
+        Published { mandatory: self.mandatory && !is_received, ..self }
+    }
+}
+
+/// Nodes, keys or headers that a message's way looks at in about a step.
+pub const LOOKS_PER_STEP: usize = 8;
+
+/// How many messages there are in front of the first whose priority differs.
+fn count_same_level(contents: &[Content<'_>]) -> usize {
+    let (first, of_first) = (contents[0].properties, priority(contents[0].properties));
+    let is_alike = |content: &&Content<'_>| std::ptr::eq(content.properties, first) || priority(content.properties) == of_first;
+    1 + contents[1..].iter().take_while(is_alike).count()
+}
+
+/// How many messages there are in front of the first whose properties must be looked at, or which differs in whether it survives a restart.
+#[inline]
+fn count_plain(contents: &[Content<'_>]) -> usize {
+    let is_plain = |&at: &usize| {
+        let properties = contents[at].properties;
+        let is_as_before = at > 0 && std::ptr::eq(contents[at - 1].properties, properties);
+        is_as_before || !router::needs_checks(properties) && (at == 0 || lasts(properties) == lasts(contents[0].properties))
+    };
+    (0..contents.len()).take_while(is_plain).count()
+}

@@ -1,0 +1,222 @@
+//! Flow control: a shard reads from a flood no faster than its consumers take it.
+//!
+//! A publisher that does not wait outruns consumers that could keep up, because they share CPUs and caches with it; all its messages would then take
+//! the slow way through a queue that grows without end. So a connection that brings much at a time is *held*, its socket not read:
+//!
+//! ```text
+//! a flood ── press ──▶ candidate ── end of turn: queue fast and not at ease ──▶ held ── at ease, or the backlog shrank, or time is up ──▶ read again
+//! ```
+//!
+//! A queue is *at ease* when it is empty and its next consumer has room for a whole receive. It is *fast* if its consumers have lately taken as much as
+//! could be asked of them; publishers of other queues are never held, whatever gathers there. What makes a queue fast, and how far its backlog must shrink,
+//! says its [`Pace`](crate::broker::queue::Pace). Nor are those held that consume over the same connection, for their acknowledgements come with what they
+//! publish.
+//!
+//! A publisher on another shard is held there: its shard is told that the queue is pressed ([`Mail::Press`]), and when it is not any more.
+
+use smallvec::SmallVec;
+
+use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
+use crate::base::limits::{FLOW_HOLD_MS, FLOW_INPUT_MIN, FLOW_WINDOW_MS, OUTPUT_SIZE_TIGHT};
+use crate::contract::session::Room;
+use crate::shard::Shard;
+use crate::shard::conns::outbox::set_paused;
+use crate::shard::local_queue;
+use crate::shard::peers::mail::Mail;
+
+/// Who floods, and who is held for that.
+#[derive(Default)]
+pub struct Flow {
+    /// The queue here, or the pressed one of another shard, that the input in hand has gone to although there was little room.
+    pressed: Option<QueueAddr>,
+    /// Floods of this turn.
+    candidates: Vec<(Source, QueueAddr)>,
+    /// Pressed queues with publishers that are held: those here, and those of other shards that have said so.
+    held: Vec<Held>,
+}
+
+/// Where a flood comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Source {
+    /// A connection here.
+    Conn(ConnId),
+    /// Connections of another shard.
+    Shard(ShardId),
+}
+
+/// The publishers that are held for one queue.
+struct Held {
+    queue: QueueAddr,
+    sources: SmallVec<[Source; 2]>,
+    /// When the queue is looked at again, and when one of them is let go at the latest, milliseconds. (Queues here.)
+    due: u64,
+    until: u64,
+    /// The backlog with which one of them is let go, bytes. (Queues here.)
+    target: u64,
+}
+
+impl Flow {
+    /// A message went to this queue although there was little room.
+    #[inline]
+    pub fn press(&mut self, queue: QueueAddr) {
+        self.pressed = Some(queue);
+    }
+
+    /// The same for a queue of another shard, if that has said that it is pressed.
+    #[inline]
+    pub fn press_remote(&mut self, queue: QueueAddr) {
+        if !self.held.is_empty() && self.held.iter().any(|held| held.queue == queue) {
+            self.pressed = Some(queue);
+        }
+    }
+
+    /// When a queue is looked at again, milliseconds.
+    pub fn due(&self) -> Option<u64> {
+        self.held.iter().map(|held| held.due).min().filter(|&due| due < u64::MAX)
+    }
+
+    fn find(&mut self, queue: QueueAddr) -> Option<&mut Held> {
+        self.held.iter_mut().find(|held| held.queue == queue)
+    }
+}
+
+impl Shard {
+    /// So many bytes of a connection's input were dealt with.
+    #[inline]
+    pub(in crate::shard) fn note_flood(&mut self, id: ConnId, len: usize) {
+        if let Some(queue) = self.flow.pressed.take()
+            && len >= FLOW_INPUT_MIN
+        {
+            self.flow.candidates.push((Source::Conn(id), queue));
+        }
+    }
+
+    /// A mail of another shard was dealt with.
+    #[inline]
+    pub(in crate::shard) fn note_flood_from(&mut self, shard: ShardId) {
+        if let Some(queue) = self.flow.pressed.take() {
+            let candidate = (Source::Shard(shard), queue);
+            if self.flow.candidates.last() != Some(&candidate) {
+                self.flow.candidates.push(candidate);
+            }
+        }
+    }
+
+    /// At the end of a turn: holds the floods of queues that are not at ease, and lets go what was held for others.
+    pub(in crate::shard) fn follow_flow(&mut self) {
+        self.flow.pressed = None;
+        for at in 0..self.flow.candidates.len() {
+            let (source, queue) = self.flow.candidates[at];
+            let is_pressed = if queue.home == self.id { self.is_pressed(queue.queue) } else { self.flow.find(queue).is_some() };
+            if is_pressed {
+                self.hold(source, queue);
+            }
+        }
+        self.flow.candidates.clear();
+        for at in (0..self.flow.held.len()).rev() {
+            if self.flow.held[at].queue.home == self.id {
+                self.let_go_some(at);
+            }
+        }
+    }
+
+    /// A queue of another shard is pressed: floods of it here are to be held.
+    pub(in crate::shard) fn on_press(&mut self, queue: QueueAddr) {
+        self.flow.held.push(Held { queue, sources: SmallVec::new(), due: u64::MAX, until: u64::MAX, target: 0 });
+    }
+
+    /// It is so no more.
+    pub(in crate::shard) fn on_ease(&mut self, queue: QueueAddr) {
+        if let Some(at) = self.flow.held.iter().position(|held| held.queue == queue) {
+            let held = self.flow.held.swap_remove(at);
+            held.sources.into_iter().for_each(|source| self.end_hold(source, queue));
+        }
+    }
+
+    /// Whether floods of a queue here are to be held.
+    fn is_pressed(&mut self, id: QueueId) -> bool {
+        let now = self.now;
+        local_queue(&mut self.queues, id).is_some_and(|queue| queue.pace.is_fast(now)) && !self.is_at_ease(id)
+    }
+
+    /// Whether a queue here is empty and its next consumer has room for a whole receive.
+    fn is_at_ease(&mut self, id: QueueId) -> bool {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return true };
+        let Some((_, consumer)) = queue.consumers.next().filter(|_| queue.is_empty()) else { return false };
+        if let Some(credit) = consumer.credit {
+            return !credit.is_tight();
+        }
+        let target = consumer.target;
+        let (channel, index) = (target.channel.channel, target.index);
+        let conn = self.conns.get(target.channel.conn.conn);
+        conn.is_some_and(|conn| conn.room(channel, index) == Room::Yes && conn.session.output_len() < OUTPUT_SIZE_TIGHT)
+    }
+
+    fn hold(&mut self, source: Source, queue: QueueAddr) {
+        if let Source::Conn(id) = source {
+            let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_held && !conn.session.has_consumers()) else { return };
+            conn.is_held = true;
+            set_paused(&mut self.deeds, conn, id, true);
+        }
+        if self.flow.find(queue).is_none() {
+            let (due, until) = (self.now + FLOW_WINDOW_MS, self.now + FLOW_HOLD_MS);
+            self.flow.held.push(Held { queue, sources: SmallVec::new(), due, until, target: 0 });
+        }
+        if queue.home == self.id {
+            let target = self.queue_mut(queue.queue).map_or(0, |queue| queue.pace.target(queue.backlog()));
+            self.flow.find(queue).expect("it is there now").target = target;
+        }
+        let held = self.flow.find(queue).expect("it is there now");
+        if held.sources.contains(&source) {
+            return;
+        }
+        held.sources.push(source);
+        if let Source::Shard(shard) = source {
+            self.link(shard).stage(Mail::Press(queue.queue));
+        }
+    }
+
+    /// Lets those go that were held for a queue here: all if it is at ease or not fast any more, one if its backlog has shrunk or that takes long.
+    fn let_go_some(&mut self, at: usize) {
+        let now = self.now;
+        let &Held { queue: QueueAddr { queue: id, .. }, due, until, target, .. } = &self.flow.held[at];
+        let is_at_ease = self.is_at_ease(id);
+        let (backlog, is_fast) = self.queue_mut(id).map_or((0, false), |queue| (queue.backlog(), queue.pace.is_fast(now)));
+        match () {
+            () if is_at_ease || !is_fast => self.end_holds(at, usize::MAX, backlog),
+            () if backlog > 0 && backlog <= target || until <= now => self.end_holds(at, 1, backlog),
+            () if due <= now => self.flow.held[at].due = now + FLOW_WINDOW_MS,
+            () => {}
+        }
+    }
+
+    /// Lets so many go that were held for a queue here with such a backlog.
+    fn end_holds(&mut self, at: usize, count: usize, backlog: u64) {
+        let held = &mut self.flow.held[at];
+        let queue = held.queue;
+        (held.due, held.until, held.target) = (self.now + FLOW_WINDOW_MS, self.now + FLOW_HOLD_MS, backlog);
+        let count = count.min(held.sources.len());
+        let released: SmallVec<[Source; 2]> = held.sources.drain(..count).collect();
+        if held.sources.is_empty() {
+            self.flow.held.swap_remove(at);
+        }
+        if let Some(queue) = self.queue_mut(queue.queue) {
+            queue.pace.on_let_go(backlog);
+        }
+        released.into_iter().for_each(|source| self.end_hold(source, queue));
+    }
+
+    fn end_hold(&mut self, source: Source, queue: QueueAddr) {
+        match source {
+            Source::Shard(shard) => self.link(shard).stage(Mail::Ease(queue.queue)),
+            Source::Conn(id) => {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.is_held = false;
+                    if !conn.is_parked() {
+                        set_paused(&mut self.deeds, conn, id, false);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The last routes of a connection: publishers repeat themselves, and comparing a few bytes spares
+//! the lookup and the hash that routing would cost per message.
+//!
+//! Each channel has a place of its own, up to a limit; channels behind it share places. An answer
+//! holds for any channel of the connection, since all have the same user and virtual host.
+
+use smallvec::SmallVec;
+
+use crate::base::limits::{ROUTE_CACHE_QUEUES_MAX, ROUTE_CACHES_MAX};
+use crate::contract::{RouteSet, copy_routes};
+
+/// The last routes of one connection.
+#[derive(Debug, Default)]
+pub struct LastRoutes(Vec<RouteCache>);
+
+impl LastRoutes {
+    /// The place of a channel.
+    #[inline]
+    pub fn of(&mut self, channel: u16) -> &mut RouteCache {
+        let at = usize::from(channel) % ROUTE_CACHES_MAX;
+        if at >= self.0.len() {
+            self.0.resize_with(at + 1, RouteCache::default);
+        }
+        &mut self.0[at]
+    }
+}
+
+/// The last exchange and routing key, and their queues. Valid while the catalog's version stands.
+#[derive(Debug, Default)]
+pub struct RouteCache {
+    version: u64,
+    route: SmallVec<[u8; 64]>,
+    queues: RouteSet,
+}
+
+impl RouteCache {
+    /// The remembered queues, if `route` (the message's exchange and routing key in wire form) and the catalog's `version` are the same as then.
+    pub fn find(&self, version: u64, route: &[u8]) -> Option<&RouteSet> {
+        (self.version == version && self.route[..] == *route).then_some(&self.queues)
+    }
+
+    /// Remembers the answer for `route` under catalog `version` (from 1; 0 is "nothing remembered"), unless it is long.
+    pub fn remember(&mut self, version: u64, route: &[u8], queues: &RouteSet) {
+        if queues.len() > ROUTE_CACHE_QUEUES_MAX {
+            return;
+        }
+        self.version = version;
+        self.route.clear();
+        self.route.extend_from_slice(route);
+        copy_routes(queues, &mut self.queues);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Key, QueueAddr, QueueId, ShardId};
+
+    #[test]
+    fn channels_have_places_of_their_own_as_far_as_these_reach() {
+        let queues = |slot| RouteSet::from_slice(&[QueueAddr { home: ShardId(0), queue: QueueId(Key { slot, generation: 0 }) }]);
+        let mut routes = LastRoutes::default();
+        for channel in 1..=2 {
+            routes.of(channel).remember(1, b"\x00\x01q", &queues(channel.into()));
+        }
+        assert_eq!(routes.of(1).find(1, b"\x00\x01q"), Some(&queues(1)));
+        assert_eq!(routes.of(2).find(2, b"\x00\x01q"), None);
+        for channel in 0..=u16::MAX {
+            routes.of(channel);
+        }
+        assert_eq!(routes.0.len(), ROUTE_CACHES_MAX);
+    }
+}

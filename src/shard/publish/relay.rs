@@ -1,0 +1,264 @@
+//! Messages whose way leads through an exchange that remembers: shard 0 routes them, wherever they were published.
+//!
+//! ```text
+//! publisher's shard ── Relay ──▶ shard 0: duplicate? keep it, route it ── Publish ──▶ queue's home
+//!         ◀── Returned (mandatory, no queue), Relayed ──     ◀── Accepted ──
+//! ```
+//!
+//! `Relayed` says that all queues of the message have it (what must last, on the disk). It ends the publisher's hold, and until then requests of
+//! its connection wait: whoever publishes and then asks for the message finds it, as if it had gone straight. Messages of one channel through one
+//! exchange keep their order, for all of the way is one row of mail after the other; with what the channel publishes past such exchanges they may
+//! change places.
+//!
+//! Never grow: when a link has no room for what shard 0 spreads, it reads no mail until there is room. Mail backs up into the rings, and publishers
+//! feel that as they feel any full link.
+//!
+//! A queue that is bound to a recent history gets its messages in the moment in which shard 0 binds it. That mail is ahead of the news of the
+//! binding, so they are in the queue when the asker hears of it; and because the history's publishes all come by here, none is missed or comes twice.
+
+use slab::Slab;
+
+use crate::base::ids::{ConnId, ExchangeId, QueueAddr, ShardId};
+use crate::broker::catalog::Change;
+use crate::broker::dead_letter::Dead;
+use crate::broker::exchange::remembered::Memories;
+use crate::broker::exchange::{Chance, Dest, Kept};
+use crate::broker::routing::keeper::Keeper;
+use crate::contract::{RouteSet, VhostId};
+use crate::message::{MessageView, Stamp};
+use crate::shard::Shard;
+use crate::shard::jobs::Job;
+use crate::shard::peers::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
+use crate::shard::publish::dispatch::{Found, Published};
+use crate::shard::queues::dead_letter::Left;
+use crate::store::arrivals::Origin;
+
+/// Shard 0's part: what exchanges remember, and the relayed messages that queues on their way.
+#[derive(Default)]
+pub struct Relays {
+    memories: Memories,
+    waiting: Slab<Waiting>,
+    /// A link had no room: no mail is read until all have.
+    is_congested: bool,
+}
+
+/// A relayed message that some queues do not have yet.
+struct Waiting {
+    /// Its publisher's shard.
+    from: ShardId,
+    /// What the publisher will hear.
+    relayed: Relayed,
+    /// Its queues, and which of them have refused it.
+    routes: RouteSet,
+    refused: Vec<usize>,
+    /// How many are to say that they have it, once that is known; and how many have.
+    waits: Option<usize>,
+    heard: usize,
+}
+
+impl Relays {
+    /// Whether what was relayed has found no room.
+    pub fn is_congested(&self) -> bool {
+        self.is_congested
+    }
+
+    /// There is room again.
+    pub fn go_on(&mut self) {
+        self.is_congested = false;
+    }
+}
+
+impl Shard {
+    /// One message of a publisher here, on whose way is an exchange that remembers: it is found on shard 0, and sent there from others.
+    pub(in crate::shard) fn find_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) -> Found {
+        self.routes.clear();
+        if self.id != ShardId::ORDERER {
+            self.relay(id, published);
+            return Found { count: 1, is_done: true, ..Found::default() };
+        }
+        let mut routes = std::mem::take(&mut self.routes);
+        let vhost = self.conns.get(id).expect("who publishes is connected").session.vhost();
+        let message = published.contents[0].sent_to(published.route);
+        let passed = self.keeper(self.id, true).route(vhost, &message, &mut routes);
+        self.routes = routes;
+        let properties = passed.properties.unwrap_or_else(|| message.properties.to_vec());
+        let is_done = passed.is_duplicate && self.routes.is_empty();
+        Found { count: 1, properties: Some(properties), is_done, is_received: false }
+    }
+
+    /// The same for a message of a transaction, which goes to its queues at once.
+    pub(in crate::shard) fn publish_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let found = self.find_remembered(id, published);
+        self.spread_found(id, published, &found);
+    }
+
+    /// Sends a message to shard 0, which routes it.
+    fn relay(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let &Published { channel, mandatory, hold: sequence, .. } = published;
+        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        conn.relayed += 1;
+        let (vhost, generation) = (conn.session.vhost(), conn.session.generation(channel));
+        let publisher = Some(Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() });
+        self.hold_published(id, channel, sequence, 1, 1);
+        let link = self.link(ShardId::ORDERER);
+        let relay =
+            Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, is_dead: false, passed: None, at: 0 };
+        link.relay(&published.contents[0].sent_to(published.route), relay);
+        let has_room = link.has_room();
+        self.link_full |= !has_room;
+    }
+
+    /// A message that died here, on whose way is an exchange that remembers. `copies`: CC and BCC are keys, too. `hold` hears that queues have it.
+    pub(in crate::shard) fn relay_dead(&mut self, vhost: VhostId, message: &MessageView<'_>, copies: bool, hold: Option<Hold>) {
+        let is_awaited = hold.is_some();
+        self.send_relay(
+            Relay { publisher: hold, vhost, mandatory: false, is_awaited, copies, is_dead: true, passed: None, at: 0 },
+            message,
+        );
+    }
+
+    /// A message of a queue here goes on, through an exchange that remembers.
+    pub(in crate::shard) fn send_relay(&mut self, relay: Relay, message: &MessageView<'_>) {
+        if self.id == ShardId::ORDERER {
+            self.on_relay(self.id, &relay, message);
+        } else {
+            self.link(ShardId::ORDERER).relay(message, relay);
+        }
+    }
+
+    /// Shard 0: a message from shard `from`.
+    pub(in crate::shard) fn on_relay(&mut self, from: ShardId, relay: &Relay, message: &MessageView<'_>) {
+        let &Relay { publisher, vhost, mandatory, is_awaited, copies, is_dead, passed, .. } = relay;
+        if let Some(hold) = publisher.filter(|_| is_dead)
+            && self.keeper(from, copies).finds_nobody(vhost, message)
+        {
+            return self.tell_relayed(from, Relayed { hold, is_awaited, is_refused: true, is_taken: false, refused: Box::default() });
+        }
+        let mut routes = std::mem::take(&mut self.routes);
+        let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
+        let message = MessageView { properties: passed.properties.as_deref().unwrap_or(message.properties), ..*message };
+        if is_dead {
+            let dead = Dead::again(&message);
+            let is_cycle = |addr: &QueueAddr| self.catalog.queue(addr.queue).is_some_and(|queue| dead.is_cycle(&queue.spec.name));
+            let cycles: RouteSet = routes.iter().copied().filter(is_cycle).collect();
+            routes.retain(|addr| !cycles.contains(addr));
+            self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
+        }
+        if let Some(hold) = publisher.filter(|_| mandatory && routes.is_empty() && !passed.is_duplicate) {
+            let Hold { conn, channel, generation, .. } = hold;
+            self.link(from).give_back(&message, Returned { conn, channel, generation, at: 0 });
+        }
+        match publisher {
+            Some(hold) => {
+                let relayed = Relayed { hold, is_awaited, is_refused: false, is_taken: false, refused: Box::default() };
+                let waiting = Waiting { from, relayed, routes: routes.clone(), refused: Vec::new(), waits: None, heard: 0 };
+                let at = self.relays.waiting.insert(waiting);
+                let is_here = from == self.id && hold.as_own().is_some();
+                let origin = relay.passed.and_then(|exchange| self.origin(exchange, hold, routes.len()));
+                let waits = self.hand_over(Hold::own(Own::Relay, at), origin, is_here, &message, &routes);
+                self.relays.waiting[at].waits = Some(waits);
+                self.end_if_done(at);
+            }
+            None => _ = self.forward(None, &message, &routes),
+        }
+        self.routes = routes;
+        self.refused = false;
+        self.relays.is_congested |= std::mem::take(&mut self.link_full);
+    }
+
+    /// Where a message comes from that an exchange has delayed, if it survives a restart there.
+    fn origin(&self, exchange: ExchangeId, hold: Hold, copies: usize) -> Option<Origin> {
+        let room = self.catalog.exchange(exchange)?.room?;
+        let number = self.catalog.queue(room.queue)?.number;
+        let sequence = hold.sequence.checked_sub(FIRST_PLACE)?;
+        (number > 0).then_some(Origin { place: (number, sequence), copies: copies as u32 })
+    }
+
+    /// Shard 0: a queue, or the disk, has a relayed message.
+    pub(in crate::shard) fn on_relay_accepted(&mut self, at: usize) {
+        self.relays.waiting[at].heard += 1;
+        self.end_if_done(at);
+    }
+
+    /// Shard 0: a queue has refused its part of a relayed message. (It accepts it next.)
+    pub(in crate::shard) fn on_relay_refused(&mut self, at: usize, part: usize) {
+        self.relays.waiting[at].refused.push(part);
+    }
+
+    /// Shard 0: the publisher of the relayed message `at` hears that all queues have it, once that is so.
+    fn end_if_done(&mut self, at: usize) {
+        if self.relays.waiting[at].waits == Some(self.relays.waiting[at].heard) {
+            let Waiting { from, relayed, routes, refused, .. } = self.relays.waiting.remove(at);
+            let (is_refused, is_taken) = (!refused.is_empty(), refused.len() < routes.len());
+            let refused = refused.into_iter().map(|part| routes[part]).collect();
+            self.tell_relayed(from, Relayed { is_refused, is_taken, refused, ..relayed });
+        }
+    }
+
+    /// Shard 0: the publisher's shard hears what became of a message that it had relayed.
+    fn tell_relayed(&mut self, from: ShardId, relayed: Relayed) {
+        if from == self.id {
+            self.on_relayed(relayed);
+        } else {
+            self.link(from).stage(Mail::Relayed(relayed));
+        }
+    }
+
+    /// All queues have a message that was relayed from here.
+    pub(in crate::shard) fn on_relayed(&mut self, relayed: Relayed) {
+        let Relayed { hold, is_awaited, is_refused, is_taken, refused } = relayed;
+        match hold.as_own() {
+            Some((_, at)) if is_refused => self.on_transfer_left(at, Left { queues: refused.into_vec(), is_taken }),
+            None if is_awaited && is_refused => self.on_refused(hold),
+            _ => {}
+        }
+        if is_awaited {
+            self.on_accepted_by_queue(&[(hold, 1)]);
+        }
+        let Some(conn) = self.conns.get_mut(hold.conn).filter(|_| hold.as_own().is_none()) else { return };
+        conn.relayed -= 1;
+        if conn.relayed > 0 {
+            return;
+        }
+        let (commit, request) = (conn.relayed_commit.take(), conn.delayed.take());
+        self.jobs.extend(commit.map(|commit| Job::Commit(*commit)));
+        if let Some((channel, request)) = request {
+            self.on_request(hold.conn, channel, request);
+        }
+    }
+
+    /// Shard 0: a change was applied. Exchanges that went are forgotten; what is bound to a recent history gets its messages.
+    pub(in crate::shard) fn remember_change(&mut self, change: &Change) {
+        let catalog = &self.catalog;
+        self.rubbish.forgotten.extend(self.relays.memories.retain(|id| catalog.exchange(id).is_some()));
+        let Change::Bind { vhost, spec } = change else { return };
+        let source = catalog.exchange_by_name(*vhost, spec.source.as_bytes()).filter(|source| source.remembers);
+        let (Some(source), Some(dest)) = (source, catalog.dest(*vhost, spec.kind, &spec.destination)) else { return };
+        let messages: Vec<Kept> = self.relays.memories.history(source.id).cloned().collect();
+        for message in messages {
+            self.replay(&message.view(), dest);
+        }
+    }
+
+    /// Shard 0: a message of a history goes where a new binding leads.
+    fn replay(&mut self, message: &MessageView<'_>, dest: Dest) {
+        let mut routes = RouteSet::new();
+        match dest {
+            Dest::Queue(queue) => routes.push(queue),
+            Dest::Exchange(id) => _ = self.keeper(self.id, true).route_from(id, message, &mut routes),
+        }
+        let stamp = if message.stamp == Stamp::NONE { Stamp::NONE } else { message.stamp.renewed(self.span_start_time()) };
+        self.forward(None, &MessageView { stamp, ..*message }, &routes);
+        self.relays.is_congested |= std::mem::take(&mut self.link_full);
+        self.refused = false;
+    }
+
+    fn keeper(&mut self, publisher: ShardId, copies: bool) -> Keeper<'_> {
+        let Shard { catalog, relays, rng, now, .. } = self;
+        let chance = Chance { rng, here: publisher };
+        Keeper { catalog, memories: &mut relays.memories, chance, copies, passed: None, now: *now }
+    }
+}
+
+/// What an exchange has delayed is held by so much more than its sequence number there.
+pub const FIRST_PLACE: u64 = 2;

@@ -1,0 +1,136 @@
+//! Direct reply-to (row S15): replies go straight to the channel that waits for them, on whatever shard it is. No queue, no log, no change of the
+//! catalog.
+//!
+//! ```text
+//! requester's channel: consume amq.rabbitmq.reply-to ─▶ a name of its own, [`ReplyName`]
+//!   its publishes with that reply-to carry the name                                     broker::router
+//!   anybody's publish to "" with the name as key ─▶ its shard ─▶ the channel's output, or back to who published if it is gone
+//! ```
+//!
+//! A name cannot be guessed: its secret is a keyed hash of the rest, and the key stays on the shard.
+
+use sha2::{Digest, Sha256};
+
+use crate::base::ids::{ChannelAddr, ConnId, ShardId};
+use crate::contract::{Code, Fault, Notice, QueueSpec, REPLY_TO, ReplyConsumer, ReplyName, Request, VhostId, is_reply_name};
+use crate::message::MessageView;
+use crate::shard::Shard;
+use crate::shard::peers::mail::{Answer, Hold, Mail, Reply, Returned};
+use crate::shard::publish::dispatch::Published;
+
+impl Shard {
+    /// A request for a consumer of replies, or about a name that looks like a queue's and is one's. False: it is neither.
+    pub(in crate::shard) fn answer_for_replies(&mut self, from: ChannelAddr, vhost: VhostId, request: &Request) -> bool {
+        let notice = match request {
+            Request::ConsumeReplies { index } => Notice::Replying(self.name_replies(from, *index)),
+            Request::CheckQueue { name } | Request::DeclareQueue(QueueSpec { name, .. }) if **name == *REPLY_TO => awaited(name),
+            Request::CheckQueue { name } | Request::DeclareQueue(QueueSpec { name, .. }) if is_reply_name(name.as_bytes()) => {
+                return self.look_for(from, vhost, name);
+            }
+            Request::PurgeQueue { name } if ReplyName::parse(name.as_bytes()).is_some() => Notice::MessagesGone { messages: 0 },
+            Request::Get { queue, .. } if ReplyName::parse(queue.as_bytes()).is_some() => {
+                let text = format!("basic.get not supported by volatile queue '{queue}' in vhost '{}'", self.catalog.vhost_name(vhost));
+                Notice::Failed(Fault::new(Code::NotImplemented, text))
+            }
+            Request::Consume { queue, .. } if let Some(name) = ReplyName::parse(queue.as_bytes()) => {
+                let is_own = (name.shard, name.consumer.conn, name.consumer.channel) == (self.id, from.conn.conn, from.channel);
+                let why = if is_own { "multiple consumers are unsupported for" } else { "only creator channel may consume from" };
+                let text = format!("{why} queue '{queue}' in vhost '{}'", self.catalog.vhost_name(vhost));
+                Notice::Failed(Fault::new(Code::PreconditionFailed, text))
+            }
+            _ => return false,
+        };
+        self.answer(from.conn.conn, notice);
+        true
+    }
+
+    fn name_replies(&self, from: ChannelAddr, index: u32) -> ReplyName {
+        let ChannelAddr { conn, channel } = from;
+        let mut name = ReplyName { shard: self.id, consumer: ReplyConsumer { conn: conn.conn, secret: 0, index, channel } };
+        let hash = Sha256::new().chain_update(self.reply_key).chain_update(name.encode().as_bytes()).finalize();
+        name.consumer.secret = hash.iter().take(8).fold(0, |secret, &byte| secret << 8 | u64::from(byte));
+        name
+    }
+
+    /// Whether replies to `name` are awaited: asked of its shard.
+    fn look_for(&mut self, from: ChannelAddr, vhost: VhostId, name: &str) -> bool {
+        match ReplyName::parse(name.as_bytes()).filter(|found| self.is_peer(found.shard)) {
+            Some(found) if found.shard != self.id => {
+                self.link(found.shard).stage(Mail::LookFor(Box::new((from, vhost, found.consumer, name.into()))));
+            }
+            Some(found) => self.on_look_for(from, vhost, &found.consumer, name),
+            None => self.answer(from.conn.conn, Notice::Failed(self.catalog.no_queue(vhost, name))),
+        }
+        true
+    }
+
+    /// Somebody asks whether replies to `name`, which is one of this shard's, are awaited.
+    pub(in crate::shard) fn on_look_for(&mut self, from: ChannelAddr, vhost: VhostId, consumer: &ReplyConsumer, name: &str) {
+        let notice = if self.awaits_reply(vhost, consumer) { awaited(name) } else { Notice::Failed(self.catalog.no_queue(vhost, name)) };
+        self.tell(from, Answer::Notice(notice));
+    }
+
+    fn is_peer(&self, shard: ShardId) -> bool {
+        shard.0 < self.config.shards
+    }
+
+    fn awaits_reply(&self, vhost: VhostId, consumer: &ReplyConsumer) -> bool {
+        let conn = self.conns.get(consumer.conn).filter(|conn| !conn.ending && conn.session.vhost() == vhost);
+        conn.is_some_and(|conn| conn.session.awaits_reply(consumer))
+    }
+
+    /// Messages of a publisher here that are replies to `name`.
+    pub(in crate::shard) fn reply(&mut self, id: ConnId, published: &Published<'_, '_>, name: ReplyName) {
+        let ReplyName { shard, consumer } = name;
+        let session = &self.conns.get(id).expect("who publishes is connected").session;
+        let (vhost, generation) = (session.vhost(), session.generation(published.channel));
+        if shard == self.id && self.awaits_reply(vhost, &consumer) {
+            let messages = published.contents.iter().map(|content| content.sent_to(published.route));
+            messages.for_each(|message| self.deliver_reply(&consumer, &message));
+        } else if shard == self.id || !self.is_peer(shard) {
+            self.return_unroutable(id, published);
+        } else {
+            let &Published { channel, mandatory, hold: sequence, route, contents } = published;
+            let hold = Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() };
+            let link = self.link(shard);
+            link.reply(Reply { consumer, hold, is_held: sequence.is_some(), mandatory, vhost, at: 0, count: 0 }, route, contents);
+            self.link_full |= !link.has_room();
+            self.hold_published(id, channel, sequence, contents.len(), 1);
+        }
+    }
+
+    /// A reply from another shard.
+    pub(in crate::shard) fn on_reply<'a>(&mut self, from: ShardId, reply: &Reply, messages: impl Iterator<Item = MessageView<'a>>) {
+        let is_awaited = self.awaits_reply(reply.vhost, &reply.consumer);
+        for message in messages {
+            if is_awaited {
+                self.deliver_reply(&reply.consumer, &message);
+            } else if reply.mandatory {
+                let Hold { conn, channel, generation, .. } = reply.hold;
+                self.link(from).give_back(&message, Returned { conn, channel, generation, at: 0 });
+            }
+        }
+        if reply.is_held {
+            self.link(from).accept(reply.hold, reply.count.into());
+        }
+    }
+
+    fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
+        if let Some(conn) = self.conns.touch(consumer.conn) {
+            conn.session.deliver_reply(consumer, message);
+        }
+    }
+
+    /// A mandatory message of a publisher here whose receiver on another shard is gone.
+    pub(in crate::shard) fn on_returned(&mut self, returned: &Returned, message: &MessageView<'_>) {
+        let Returned { conn, channel, generation, .. } = *returned;
+        if let Some(conn) = self.live(conn).filter(|conn| conn.session.generation(channel) == generation) {
+            conn.session.return_message(channel, message);
+        }
+    }
+}
+
+/// The answer to a declaration: nothing waits there, and one consumer for it.
+fn awaited(name: &str) -> Notice {
+    Notice::QueueDeclared { name: name.into(), messages: 0, consumers: 1 }
+}

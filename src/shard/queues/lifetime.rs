@@ -1,0 +1,324 @@
+//! How long messages and queues live: TTL at any place in a queue, limits to its length, queues that nobody uses (rows D11 to D14, N2).
+//!
+//! Each such queue has one timer, for the earliest of its deadlines. A message whose time comes while a consumer has it expires when it comes back;
+//! one that only the log has expires when it is read, and a queue whose messages may expire is read as far as memory allows.
+//!
+//! Nothing ends early: the shard's time was read when the turn began and is rounded down, so what is to last for a while counts from the next
+//! millisecond on ([`Shard::span_start`]). What may not wait at all is gone before anybody else can ask for it, but not before the log has it.
+
+use crate::base::ids::{Key, QueueId};
+use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
+use crate::broker::dead_letter::Reason;
+use crate::broker::queue::{Extras, Overflow, Queue, Retry, Settings};
+use crate::contract::{Entry, Outcome};
+use crate::message::{MessageView, Properties, Stamp};
+use crate::shard::Shard;
+use crate::shard::local_queue;
+
+/// What a timer of the shard is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// A connection's.
+    Conn(crate::base::ids::ConnId),
+    /// A queue's.
+    Queue(QueueId),
+    /// That of dead messages which nobody took.
+    Dead,
+    /// When the log is told of dead messages that went in a circle.
+    Cycles,
+}
+
+impl Shard {
+    /// The time of day, milliseconds since 1970.
+    pub(in crate::shard) fn time_of_day(&self) -> u64 {
+        debug_assert!(self.epoch_ms > 0, "the clock was started");
+        self.epoch_ms + self.now
+    }
+
+    /// The first millisecond, in the shard's time, that is not before what happens now: whatever lasts for a while counts from there.
+    #[inline]
+    pub(in crate::shard) fn span_start(&self) -> u64 {
+        self.now + 1
+    }
+
+    /// The same, as a time of day.
+    #[inline]
+    pub(in crate::shard) fn span_start_time(&self) -> u64 {
+        self.time_of_day() + 1
+    }
+
+    /// What messages that are published now are stamped with.
+    #[inline]
+    pub(in crate::shard) fn stamp(&self, properties: &[u8]) -> Stamp {
+        self.stamp_posted(Stamp::at(self.span_start_time()), properties)
+    }
+
+    /// The stamp of a message that another shard has stamped, as far as anybody here wants to know.
+    #[inline]
+    pub(in crate::shard) fn stamp_posted(&self, stamp: Stamp, properties: &[u8]) -> Stamp {
+        if self.special_queues > 0 || stamp.is_more_than_time() || has_expiration(properties) { stamp } else { Stamp::NONE }
+    }
+
+    /// A queue has these promises from now on.
+    pub(in crate::shard) fn promise(&mut self, id: QueueId, settings: Settings) {
+        let now = self.span_start();
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let was_special = queue.extras.is_some();
+        if queue.settings().is_some_and(|before| before.deduplication != settings.deduplication) {
+            self.rubbish.forgotten.extend(queue.forget_duplicates(true));
+        }
+        if !was_special && settings == Settings::default() || !queue.promise(settings, now) {
+            return;
+        }
+        self.special_queues += usize::from(!was_special);
+        self.keep_promises(id);
+        self.shed_extras(id);
+    }
+
+    /// A queue promises something else than before, or has other messages.
+    pub(in crate::shard) fn keep_promises(&mut self, id: QueueId) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        if queue.reads_ahead() && queue.spilled() > 0 {
+            self.mark_queue(id);
+        }
+        self.set_queue_timer(id);
+        self.trim(id);
+    }
+
+    /// A queue that promises nothing any more is plain again.
+    fn shed_extras(&mut self, id: QueueId) {
+        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_plain()) else { return };
+        if let Some(extras) = queue.extras.take() {
+            self.special_queues -= 1;
+            extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
+        }
+    }
+
+    /// Whether a queue here takes a message that is published; if not, its publisher is to be told.
+    pub(in crate::shard) fn admits(&mut self, id: QueueId, message: &MessageView<'_>) -> bool {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return true };
+        if !queue.refuses(message.body.bytes().len()) {
+            return true;
+        }
+        self.refused = true;
+        if queue.settings().is_some_and(|settings| settings.overflow == Overflow::RejectPublishDlx) {
+            self.die_refused(id, message);
+        }
+        false
+    }
+
+    /// Messages at the places `first` to `last` began to wait in memory, all with the time and the properties of `message`.
+    pub(in crate::shard) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(deadline) = deadline(queue, last, message) else { return };
+        extras(&mut self.special_queues, queue).deadlines.push(deadline, first, last);
+        queue.sweep_deadlines();
+        self.set_queue_timer(id);
+    }
+
+    /// Messages of a queue, all with a time of their own, are in memory again; those whose time is over die before anybody gets them.
+    pub(in crate::shard) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
+        let now = self.time_of_day();
+        for entry in entries {
+            let Some(queue) = local_queue(&mut self.queues, id) else { return };
+            let message = self.arena.view(entry.message);
+            let Some(deadline) = deadline(queue, entry.place(), &message) else { continue };
+            if deadline <= now {
+                queue.take(entry.place()).expect("it was just loaded");
+                queue.discount(message.body.bytes().len());
+                self.die(id, *entry, Reason::Expired);
+                continue;
+            }
+            extras(&mut self.special_queues, queue).deadlines.push(deadline, entry.place(), entry.place());
+        }
+        self.set_queue_timer(id);
+        self.trim(id);
+    }
+
+    /// Messages come back to their queue; those whose time is over die.
+    pub(in crate::shard) fn take_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
+        let now = self.time_of_day();
+        for entry in entries {
+            let Some(queue) = local_queue(&mut self.queues, id) else { return };
+            let message = self.arena.view(entry.message);
+            let deadline = deadline(queue, entry.place(), &message);
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.die(id, entry, Reason::Expired);
+                continue;
+            }
+            queue.ready_bytes += message.body.bytes().len() as u64;
+            queue.requeue(entry);
+            if let Some(deadline) = deadline {
+                extras(&mut self.special_queues, queue).deadlines.push(deadline, entry.place(), entry.place());
+            }
+        }
+        self.set_queue_timer(id);
+        self.trim(id);
+    }
+
+    /// A message that came back waits before it is ready again, if the queue delays it (row D24). Its time to live goes on.
+    pub(in crate::shard) fn retry_later(&mut self, id: QueueId, entry: Entry, retry: Retry, outcome: Outcome) {
+        let (now, start) = (self.time_of_day(), self.span_start_time());
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let failures = queue.counts(entry).map_or(0, |counts| counts.delivered);
+        let deadline = deadline(queue, entry.place(), &self.arena.view(entry.message));
+        match retry.delay(outcome, failures) {
+            Some(delay) if deadline.is_none_or(|deadline| deadline > now) => {
+                queue.extras().held.hold(start.saturating_add(delay), entry);
+                deadline.into_iter().for_each(|deadline| queue.extras().deadlines.push(deadline, entry.place(), entry.place()));
+                self.set_queue_timer(id);
+            }
+            _ => self.take_back(id, std::iter::once(entry)),
+        }
+    }
+
+    /// Messages that have waited long enough are ready again.
+    fn retry_held(&mut self, id: QueueId, time: u64) {
+        let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) else { return };
+        let ready: Vec<Entry> = std::iter::from_fn(|| extras.held.take_due(time)).take(EXPIRE_BUDGET).collect();
+        if !ready.is_empty() {
+            self.take_back(id, ready.into_iter());
+            self.mark_queue(id);
+        }
+    }
+
+    /// Lets the oldest messages go while there are more than there may be, some at a time: a policy may make a million of them too many at once. If
+    /// only the log has them, they are read first.
+    pub(in crate::shard) fn trim(&mut self, id: QueueId) {
+        for _ in 0..TRIM_BUDGET {
+            let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) else { return };
+            let Some(entry) = queue.pop() else { return self.load_spilled(id) };
+            queue.discount(self.arena.view(entry.message).body.bytes().len());
+            self.die(id, entry, Reason::MaxLength);
+        }
+        self.overfull.push_back(Key::from(id).slot);
+    }
+
+    /// Queues with more messages than they may have go on letting them go.
+    pub(in crate::shard) fn trim_overfull(&mut self) {
+        for _ in 0..TRIMS_MAX {
+            let Some(slot) = self.overfull.pop_front() else { return };
+            if let Some(id) = self.queues[slot as usize].as_ref().map(|queue| queue.id) {
+                self.trim(id);
+            }
+        }
+    }
+
+    /// Somebody uses the queue (row D11).
+    pub(in crate::shard) fn touch_queue(&mut self, id: QueueId) {
+        let start = self.span_start();
+        if let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) {
+            extras.unused_since = start;
+            self.set_queue_timer(id);
+        }
+    }
+
+    /// Messages whose deadline is at `time` or before die, some at a time.
+    fn expire(&mut self, id: QueueId, time: u64) {
+        for _ in 0..EXPIRE_BUDGET {
+            let extras = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut());
+            let Some(place) = extras.and_then(|extras| extras.deadlines.pop(time)) else { return };
+            self.work.spend(1);
+            let queue = local_queue(&mut self.queues, id).expect("it has a deadline");
+            if let Some(entry) = queue.take(place) {
+                queue.discount(self.arena.view(entry.message).body.bytes().len());
+                self.die(id, entry, Reason::Expired);
+            }
+        }
+    }
+
+    /// Messages came to queues here, and the log has those that it should: what may not wait at all dies, unless a consumer can have it at once,
+    /// and what is too much goes.
+    pub(in crate::shard) fn shed_fresh(&mut self) {
+        let mut fresh = std::mem::take(&mut self.logging.fresh);
+        for id in fresh.drain(..) {
+            let Some(queue) = local_queue(&mut self.queues, id) else { continue };
+            if queue.extras.as_ref().is_some_and(|extras| extras.deadlines.next() == Some(AT_ONCE)) {
+                if queue.can_deliver() {
+                    self.deliver_queue(id); // others are before it
+                }
+                self.expire(id, AT_ONCE);
+            }
+            self.trim(id);
+        }
+        self.logging.fresh = fresh;
+    }
+
+    /// A queue's time has come: for some of its messages, or for itself.
+    pub(in crate::shard) fn on_queue_timer(&mut self, id: QueueId) {
+        let (now, time) = (self.now, self.time_of_day());
+        self.expire(id, time);
+        self.on_delays_timer(id);
+        self.retry_held(id, time);
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        queue.extras().timer = None;
+        if unused_until(queue).is_some_and(|until| until <= now) {
+            return self.delete_queue(id, None);
+        }
+        if queue.spilled() > 0 {
+            self.mark_queue(id); // there may be room for more of them
+        }
+        self.set_queue_timer(id);
+    }
+
+    /// Makes sure that the queue's timer fires when it has to; that it may fire too early does no harm.
+    pub(in crate::shard) fn set_queue_timer(&mut self, id: QueueId) {
+        let (now, epoch) = (self.now, self.epoch_ms);
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let until = unused_until(queue);
+        let slot = queue.first().slot();
+        let Some(extras) = &mut queue.extras else { return };
+        let release = extras.delays.as_ref().and_then(|delays| delays.next(self.store.is_fetching(slot)));
+        let times = release.into_iter().chain(extras.deadlines.next()).chain(extras.held.next());
+        let time = times.min().map(|time| time.saturating_sub(epoch));
+        let Some(due) = until.into_iter().chain(time).min().map(|due| due.max(now)) else { return };
+        if extras.timer.is_some_and(|(_, set_for)| set_for <= due) {
+            return;
+        }
+        let old = extras.timer.replace((self.timers.set(due, Timer::Queue(id)), due));
+        if let Some((old, _)) = old {
+            self.timers.cancel(old);
+        }
+    }
+
+    /// A queue is gone: so is its timer.
+    pub(in crate::shard) fn forget_timer(&mut self, queue: &Queue) {
+        if let Some(extras) = &queue.extras {
+            self.special_queues -= 1;
+            extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
+        }
+    }
+
+    /// Whether there is room for messages that are read though nobody asks for them, because they may expire.
+    pub(in crate::shard) fn may_read_ahead(&self) -> bool {
+        !self.uses_more_than(self.config.queue_memory / 2)
+    }
+}
+
+/// Whether the message says itself how long it waits.
+#[inline]
+pub fn has_expiration(properties: &[u8]) -> bool {
+    Properties::trusted(properties).has_any(crate::message::flag::EXPIRATION)
+}
+
+/// What a queue keeps beside its messages, from now on; it is one of the special ones then.
+fn extras<'q>(special_queues: &mut usize, queue: &'q mut Queue) -> &'q mut Extras {
+    *special_queues += usize::from(queue.extras.is_none());
+    queue.extras()
+}
+
+/// When a message expires in this queue, milliseconds since 1970: the shorter one of its own time and the queue's (row D12).
+fn deadline(queue: &Queue, place: u64, message: &MessageView<'_>) -> Option<u64> {
+    let time = message.stamp.time_ms()?;
+    let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    own.into_iter().chain(queue.ttl(place)).min().map(|wait: u64| if wait == 0 { AT_ONCE } else { time.saturating_add(wait) })
+}
+
+/// The deadline of what may not wait at all.
+const AT_ONCE: u64 = 0;
+
+/// When a queue goes if nobody uses it until then, in the shard's time.
+fn unused_until(queue: &Queue) -> Option<u64> {
+    let extras = queue.extras.as_deref().filter(|_| queue.consumers.is_empty())?;
+    extras.settings.expires.map(|expires| extras.unused_since.saturating_add(expires))
+}

@@ -1,0 +1,137 @@
+//! Settling: what consumers say of the messages that they got. Messages of one queue and consumer that stand in a row are settled together.
+
+use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
+use crate::broker::dead_letter::Reason;
+use crate::contract::{Entry, Outcome, Receipts, Tags};
+use crate::message::Stamp;
+use crate::shard::Shard;
+use crate::shard::queues::lifetime::has_expiration;
+
+impl Shard {
+    /// basic.ack, nack, reject.
+    pub(in crate::shard) fn on_settle(&mut self, id: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
+        let mut receipts = std::mem::take(&mut self.receipts);
+        let conn = self.conns.get_mut(id).expect("who settles is connected");
+        let rest = conn.session.settle(channel, tags, outcome, &mut receipts);
+        self.settle_all(&receipts, outcome);
+        if let Some(rest) = rest {
+            self.settle_rest(id, rest, &receipts);
+        }
+        receipts.clear();
+        self.receipts = receipts;
+    }
+
+    /// basic.recover.
+    pub(in crate::shard) fn on_recover(&mut self, id: ConnId, channel: u16) {
+        let conn = self.conns.get_mut(id).expect("who recovers is connected");
+        let rest = conn.session.recovery(channel);
+        let mut receipts = std::mem::take(&mut self.receipts);
+        let is_more = conn.session.settle_rest(&rest, &mut receipts);
+        self.settle_all(&receipts, rest.outcome);
+        if is_more {
+            self.settle_rest(id, rest, &receipts);
+        }
+        receipts.clear();
+        self.receipts = receipts;
+    }
+
+    /// Settles deliveries, wherever their queues live.
+    pub(in crate::shard) fn settle_all(&mut self, receipts: &Receipts, outcome: Outcome) {
+        receipts.runs().for_each(|(queue, consumer, entries)| self.settle(queue, consumer, entries, outcome));
+    }
+
+    /// Settles deliveries of one queue, wherever it lives.
+    pub(in crate::shard) fn settle(&mut self, queue: QueueAddr, consumer: Option<ConsumerId>, entries: &[Entry], outcome: Outcome) {
+        if queue.home == self.id {
+            self.settle_here(queue.queue, consumer, entries.iter().copied(), outcome);
+        } else {
+            self.link(queue.home).settle(queue.queue, consumer, entries, outcome);
+        }
+    }
+
+    /// Settles deliveries of a queue that lives (or lived) here.
+    pub(in crate::shard) fn settle_here(
+        &mut self,
+        id: QueueId,
+        consumer: Option<ConsumerId>,
+        entries: impl ExactSizeIterator<Item = Entry>,
+        outcome: Outcome,
+    ) {
+        let count = entries.len();
+        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else {
+            return entries.for_each(|entry| self.arena.release(entry.message)); // the queue went first
+        };
+        let is_special = queue.extras.is_some();
+        match outcome {
+            Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
+            Outcome::Acked | Outcome::Discarded => {
+                let released = entries.inspect(|entry| self.arena.release(entry.message));
+                Shard::log_settled(&mut self.store, queue, released);
+            }
+            Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
+        }
+        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        if let Some(consumer) = consumer {
+            queue.consumers.on_settled(consumer, count);
+        }
+        if queue.can_deliver() {
+            self.mark_queue(id);
+        }
+    }
+
+    /// Messages of a queue here are gone.
+    pub(in crate::shard) fn drop_settled(&mut self, id: QueueId, entries: &[Entry]) {
+        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let released = entries.iter().copied().inspect(|entry| self.arena.release(entry.message));
+        Shard::log_settled(&mut self.store, queue, released);
+    }
+
+    /// Messages come back that somebody had. Those that have failed too often die (row D23).
+    fn give_back(&mut self, id: QueueId, entries: impl ExactSizeIterator<Item = Entry>, outcome: Outcome) {
+        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let is_plain = queue.extras.is_none() && !queue.rules.counts;
+        self.work.spend(entries.len() * if is_plain { 1 } else { SPECIAL_STEPS });
+        if is_plain {
+            return self.take_back_plainly(id, entries.map(Entry::returned));
+        }
+        let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
+        if queue.rules.counts {
+            [&dead, &back].into_iter().for_each(|entries| Shard::note_returned(&mut self.store, queue, entries));
+        }
+        dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
+        let Some(retry) = crate::shard::local_queue(&mut self.queues, id).and_then(|queue| queue.settings()?.retry) else {
+            return self.take_back(id, back.into_iter());
+        };
+        back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
+    }
+
+    /// A message that is in memory again had failed too often when the broker died (row D23).
+    pub(in crate::shard) fn fail_for_good(&mut self, id: QueueId, entry: Entry) {
+        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        if queue.take(entry.place()).is_some() {
+            queue.discount(self.arena.view(entry.message).body.bytes().len());
+            self.die(id, entry, Reason::DeliveryLimit);
+        }
+    }
+
+    /// Messages come back to a plain queue. Of those that bring their own time to live it knows no deadline yet: they went straight to a consumer.
+    fn take_back_plainly(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
+        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let mut expiring = Vec::new();
+        for entry in entries {
+            let message = self.arena.view(entry.message);
+            if message.stamp != Stamp::NONE && has_expiration(message.properties) {
+                expiring.push(entry);
+                continue;
+            }
+            queue.ready_bytes += message.body.bytes().len() as u64;
+            queue.requeue(entry);
+        }
+        if !expiring.is_empty() {
+            self.take_back(id, expiring.into_iter());
+        }
+    }
+}
+
+/// Steps of a message that comes back to a queue that promises something, or counts returns.
+const SPECIAL_STEPS: usize = 8;

@@ -1,0 +1,207 @@
+//! Settlements of very many messages: a consumer without a prefetch limit has millions of them and
+//! acknowledges them by one command, or ends.
+//!
+//! ```text
+//! basic.ack, basic.nack, basic.recover ─▶ some at once ─▶ rest: [channel, last tag] ─┐
+//! the end of a channel or connection ───▶ some at once ─▶ rest: what it had ─────────┼─▶ a job ─ some at a time ─▶ done
+//! a consumer that was late ─────────────▶ some at once ─▶ rest: what it had ─────────┤
+//! tx.rollback ──────────────────────────▶ some at once ─▶ rest: what it had settled ─┘
+//! ```
+//!
+//! Messages that go back to their queue come in several goes, the oldest first. Until the last one
+//! of them is back, the queue gives out none: else a consumer would get later ones in between.
+
+use std::collections::BTreeSet;
+
+use crate::base::ids::{ConnId, QueueAddr, QueueId};
+use crate::base::limits::SETTLE_SHARE;
+use crate::contract::session::{Rest, Unsettled};
+use crate::contract::{Outcome, Receipts};
+use crate::shard::Shard;
+use crate::shard::conns::lifecycle::{Homes, Last};
+use crate::shard::jobs::Job;
+use crate::shard::local_queue;
+use crate::shard::peers::mail::Mail;
+
+/// A settlement of very many messages.
+pub struct Settling {
+    what: What,
+    /// Queues that give out nothing until it is through.
+    returning: BTreeSet<QueueAddr>,
+}
+
+/// Which messages are settled.
+enum What {
+    /// Those of a connection that an acknowledgement concerns.
+    Rest(ConnId, Rest),
+    /// Those that a channel or a connection had when it ended.
+    Left(Left),
+    /// Those that a consumer has kept for too long.
+    Late(Unsettled),
+    /// Those that a transaction has settled are unsettled again.
+    Rollback(ConnId),
+}
+
+/// The end of a channel or a connection.
+pub struct Left {
+    conn: ConnId,
+    unsettled: Unsettled,
+    /// Other shards that have a part in it.
+    homes: Homes,
+    /// What the connection says then; none if nobody listens.
+    last: Option<Last>,
+}
+
+impl Left {
+    /// Nothing is left of a channel or connection but what it had not settled.
+    pub fn new(conn: ConnId, unsettled: Unsettled, homes: Homes, last: Option<Last>) -> Left {
+        Left { conn, unsettled, homes, last }
+    }
+}
+
+impl Shard {
+    /// Messages that a connection settles were too many for one go: `receipts` were the first ones.
+    pub(in crate::shard) fn settle_rest(&mut self, id: ConnId, rest: Rest, receipts: &Receipts) {
+        let mut settling = Settling { what: What::Rest(id, rest), returning: BTreeSet::new() };
+        self.hold_returning(&mut settling, receipts);
+        self.conns.get_mut(id).expect("who settles is connected").is_busy = true;
+        self.jobs.push_back(Job::Settle(settling));
+    }
+
+    /// tx.rollback.
+    pub(in crate::shard) fn on_rollback(&mut self, id: ConnId, channel: u16) {
+        let conn = self.conns.touch(id).expect("who rolls back is connected");
+        conn.session.begin_rollback(channel);
+        if conn.session.roll_back() {
+            conn.is_busy = true;
+            self.jobs.push_back(Job::Settle(Settling { what: What::Rollback(id), returning: BTreeSet::new() }));
+        }
+    }
+
+    /// What a channel or a connection had goes back to its queues.
+    pub(in crate::shard) fn settle_left(&mut self, left: Left) {
+        let (id, last) = (left.conn, left.last);
+        let mut settling = Settling { what: What::Left(left), returning: BTreeSet::new() };
+        if !self.settle_part(&mut settling) {
+            return self.end_settling(settling);
+        }
+        if let (Some(conn), Some(last)) = (self.conns.get_mut(id), last) {
+            conn.last_word = Some((1, last)); // it waits for this job
+        }
+        self.jobs.push_back(Job::Settle(settling));
+    }
+
+    /// What a consumer has kept for too long goes back to its queue.
+    pub(in crate::shard) fn settle_late(&mut self, unsettled: Unsettled) {
+        let mut settling = Settling { what: What::Late(unsettled), returning: BTreeSet::new() };
+        match self.settle_part(&mut settling) {
+            true => self.jobs.push_back(Job::Settle(settling)),
+            false => self.end_settling(settling),
+        }
+    }
+
+    /// Settles some more.
+    pub(in crate::shard) fn go_on_settling(&mut self, mut settling: Settling) {
+        while self.settle_part(&mut settling) {
+            if self.work.is_share_spent() || !self.has_room_for_jobs() {
+                return self.jobs.push_back(Job::Settle(settling));
+            }
+        }
+        self.end_settling(settling);
+    }
+
+    /// Settles what one go has time for. Whether others are left.
+    fn settle_part(&mut self, settling: &mut Settling) -> bool {
+        let mut receipts = std::mem::take(&mut self.receipts);
+        let (is_more, outcome) = match &mut settling.what {
+            What::Rest(id, rest) => {
+                let conn = self.conns.touch(*id).expect("a connection stays until its job is done");
+                (conn.session.settle_rest(rest, &mut receipts), rest.outcome)
+            }
+            What::Rollback(id) => {
+                let conn = self.conns.touch(*id).expect("a connection stays until its job is done");
+                (conn.session.roll_back(), Outcome::Acked)
+            }
+            What::Late(unsettled) => {
+                unsettled.take(&mut receipts);
+                (!unsettled.is_empty(), Outcome::Requeued)
+            }
+            What::Left(left) => {
+                left.unsettled.take(&mut receipts);
+                left.homes.extend(receipts.runs().map(|(queue, ..)| queue.home));
+                left.homes.sort_unstable();
+                left.homes.dedup();
+                (!left.unsettled.is_empty(), Outcome::Failed)
+            }
+        };
+        if is_more {
+            self.hold_returning(settling, &receipts);
+        }
+        self.work.spend(SETTLE_SHARE / SETTLED_PER_STEP);
+        self.settle_all(&receipts, outcome);
+        receipts.clear();
+        self.receipts = receipts;
+        is_more
+    }
+
+    /// All is settled.
+    fn end_settling(&mut self, settling: Settling) {
+        for queue in settling.returning {
+            self.tell_returning(queue, false);
+        }
+        match settling.what {
+            What::Rest(id, _) | What::Rollback(id) => {
+                self.conns.get_mut(id).expect("a connection stays until its job is done").is_busy = false;
+                self.resumed.push_back(id);
+            }
+            What::Late(_) => {}
+            What::Left(Left { conn, mut homes, last, .. }) => {
+                homes.retain(|home| *home != self.id);
+                self.end_left(conn, &homes, last);
+            }
+        }
+    }
+
+    /// Some messages come back and others will: their queues wait for these.
+    fn hold_returning(&mut self, settling: &mut Settling, receipts: &Receipts) {
+        let outcome = match &settling.what {
+            What::Rest(_, rest) => rest.outcome,
+            What::Left(_) => Outcome::Failed,
+            What::Late(_) => Outcome::Requeued,
+            What::Rollback(_) => return,
+        };
+        if matches!(outcome, Outcome::Acked | Outcome::Discarded) {
+            return;
+        }
+        for (queue, ..) in receipts.runs() {
+            if settling.returning.insert(queue) {
+                self.tell_returning(queue, true);
+            }
+        }
+    }
+
+    fn tell_returning(&mut self, addr: QueueAddr, is_more: bool) {
+        if addr.home == self.id {
+            self.on_returning(addr.queue, is_more);
+        } else {
+            self.link(addr.home).stage(Mail::Returning(addr.queue, is_more));
+        }
+    }
+
+    /// Messages of a queue here are on their way back, or (`is_more` is false) all of them are.
+    pub(in crate::shard) fn on_returning(&mut self, id: QueueId, is_more: bool) {
+        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        if is_more {
+            queue.returning += 1;
+            return;
+        }
+        queue.returning -= 1;
+        if queue.returning == 0 {
+            self.mark_queue(id);
+            self.retry_getters();
+        }
+    }
+}
+
+/// Messages whose taking out and release is about a step.
+pub const SETTLED_PER_STEP: usize = 8;

@@ -1,0 +1,304 @@
+//! Dead letters of queues that keep each until others have it (at-least-once), while nobody takes them (row D16).
+//!
+//! ```text
+//! refused by a queue, or without any ─▶ the list of those that wait for that queue ── some time later ─▶ its first one tries again
+//!                                                 ▲                                     taken ─▶ twice as many of those behind try, at once
+//!                                                 └──── in front, with all behind ◀──── refused
+//! ```
+//!
+//! So a queue that is full costs one attempt a second, however many letters wait for it, and gets them in their order once it has room. Letters that
+//! lead to no queue try again when something has changed in the catalog. What waits for several queues stands in the list of each.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::base::hash::Map;
+use crate::base::ids::{Key, QueueAddr, QueueId};
+use crate::base::limits::{BURY_AGAIN_MS, BURY_BUDGET};
+use crate::shard::Shard;
+use crate::shard::local_queue;
+use crate::shard::queues::cycles::Cycles;
+use crate::shard::queues::dead_letter::{Begun, Corpse};
+use crate::shard::queues::gone_queues::{GoneQueue, GoneQueues};
+use crate::shard::queues::lifetime::Timer;
+
+/// For whom a letter waits: a queue, or any.
+pub type Awaited = Option<QueueAddr>;
+
+/// Dead messages that are still where they died.
+#[derive(Default)]
+pub struct Unburied {
+    /// Those that are to be published next.
+    next: VecDeque<Corpse>,
+    /// How many have been added to them.
+    added: u64,
+    /// Queues that went before all that died there were published.
+    pub gone: GoneQueues,
+    /// The one before them, if only some of its queues have it.
+    pub begun: Option<Begun>,
+    /// Those that went in a circle.
+    pub cycles: Cycles,
+    /// Those that wait, by their numbers; none while one is on its way.
+    waiting: Map<u64, Option<Box<Corpse>>>,
+    last_number: u64,
+    /// By slot and generation of the awaited queue.
+    lists: BTreeMap<(u32, u32), List>,
+    /// When the timer fires that was set last.
+    timer: Option<u64>,
+}
+
+/// Those that wait for the same.
+struct List {
+    awaited: Awaited,
+    batches: VecDeque<Batch>,
+    /// How many may try at a time, and how many do so.
+    window: usize,
+    under_way: usize,
+    /// Those of them that were refused.
+    refused: Vec<u64>,
+    /// The next one is on its way from another list.
+    is_held_up: bool,
+}
+
+/// Those that try again at the same time; if they lead to no queue: at the catalog's version when they tried last.
+struct Batch {
+    due: u64,
+    version: u64,
+    numbers: VecDeque<u64>,
+}
+
+impl Unburied {
+    /// Whether none is to be published at once.
+    pub fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.begun.is_none()
+    }
+
+    /// Another one is to be published.
+    pub fn push(&mut self, corpse: Corpse) {
+        self.added += 1;
+        self.next.push_back(corpse);
+    }
+
+    /// The next one to be published.
+    pub fn pop(&mut self) -> Option<Corpse> {
+        self.gone.forget_before(self.added - self.next.len() as u64);
+        self.next.pop_front()
+    }
+
+    /// A queue goes; what died there is still to be published.
+    pub fn keep_gone(&mut self, id: QueueId, gone: GoneQueue) {
+        if !self.next.is_empty() {
+            self.gone.keep(id, gone, self.added);
+        }
+    }
+
+    /// Whether letters wait for a queue: then others wait behind them.
+    pub fn awaits(&self, queue: QueueAddr) -> bool {
+        !self.lists.is_empty() && self.lists.contains_key(&key(Some(queue)))
+    }
+
+    fn list(&mut self, awaited: Awaited) -> &mut List {
+        let new = || List { awaited, batches: VecDeque::new(), window: 1, under_way: 0, refused: Vec::new(), is_held_up: false };
+        self.lists.entry(key(awaited)).or_insert_with(new)
+    }
+
+    /// When the next ones try again.
+    fn next_due(&self) -> Option<u64> {
+        self.lists.values().filter_map(List::next_due).min()
+    }
+}
+
+impl List {
+    /// When its next ones try again, if it does not wait for those that do.
+    fn next_due(&self) -> Option<u64> {
+        self.batches.front().filter(|_| self.under_way == 0 && !self.is_held_up).map(|batch| batch.due)
+    }
+
+    /// One more waits. For a queue it waits behind all others; they have no time of their own.
+    fn push_back(&mut self, due: u64, version: u64, number: u64) {
+        let is_queue = self.awaited.is_some();
+        match self.batches.back_mut() {
+            Some(last) if is_queue || (last.due, last.version) == (due, version) => last.numbers.push_back(number),
+            _ => self.batches.push_back(Batch { due, version, numbers: VecDeque::from([number]) }),
+        }
+    }
+
+    /// A queue has refused some: they wait on in front of all behind them.
+    fn wait_on(&mut self, now: u64) {
+        let mut numbers = VecDeque::from(std::mem::take(&mut self.refused));
+        self.batches.iter_mut().for_each(|batch| numbers.append(&mut batch.numbers));
+        self.batches = VecDeque::from([Batch { due: now + BURY_AGAIN_MS, version: 0, numbers }]);
+    }
+
+    /// Those that lead to no queue and would try by `now` wait on, as far as the catalog had this version when they tried last.
+    fn postpone(&mut self, now: u64, version: u64) {
+        let mut numbers = VecDeque::new();
+        while let Some(mut batch) = self.batches.pop_front_if(|batch| batch.due <= now && batch.version == version && version != UNSETTLED)
+        {
+            numbers.append(&mut batch.numbers);
+        }
+        if !numbers.is_empty() {
+            let at = self.batches.partition_point(|batch| batch.due < now + BURY_AGAIN_MS);
+            self.batches.insert(at, Batch { due: now + BURY_AGAIN_MS, version, numbers });
+        }
+    }
+
+    /// Whether those in front may try: their time has come, or the queue has just taken others.
+    fn may_try(&self, now: u64) -> bool {
+        let is_taking = self.awaited.is_some() && self.window > 1;
+        self.batches.front().is_some_and(|batch| is_taking || batch.due <= now)
+    }
+}
+
+impl Shard {
+    /// A dead message that these queues have refused, or that leads to none, tries again after a while; a queue that is gone, or promises nothing any
+    /// more, lets it go.
+    pub(in crate::shard) fn bury_later(&mut self, mut corpse: Corpse, refused: Vec<Awaited>) {
+        let (now, version) = (self.now, self.settled_version());
+        let Some(extras) = local_queue(&mut self.queues, corpse.queue).and_then(|queue| queue.extras.as_mut()) else {
+            return self.buried(corpse);
+        };
+        let dead = &mut self.dead;
+        if corpse.number == 0 {
+            extras.unburied += 1;
+            dead.last_number += 1;
+            corpse.number = dead.last_number;
+        }
+        let (number, tried) = (corpse.number, corpse.tried.take());
+        for &awaited in &refused {
+            let list = dead.list(awaited);
+            if tried == Some(awaited) && awaited.is_some() {
+                list.refused.push(number);
+            } else if tried == Some(awaited) || !corpse.awaited.contains(&awaited) {
+                list.push_back(now + BURY_AGAIN_MS, version, number);
+            }
+        }
+        let awaited = std::mem::replace(&mut corpse.awaited, refused);
+        dead.waiting.insert(number, Some(Box::new(corpse)));
+        self.end_attempt(tried, &awaited);
+        self.set_dead_timer(Some(now + BURY_AGAIN_MS));
+    }
+
+    /// All queues of a dead message have it, or it is gone for another reason.
+    pub(in crate::shard) fn buried(&mut self, corpse: Corpse) {
+        if corpse.number > 0 {
+            self.dead.waiting.remove(&corpse.number);
+            local_queue(&mut self.queues, corpse.queue).into_iter().for_each(|queue| queue.extras().unburied -= 1);
+        }
+        self.let_go(corpse.queue, corpse.entry);
+        self.end_attempt(corpse.tried, &corpse.awaited);
+    }
+
+    /// A message that waited for all of these has tried once more with one of them.
+    fn end_attempt(&mut self, tried: Option<Awaited>, awaited: &[Awaited]) {
+        let now = self.now;
+        for &other in awaited.iter().filter(|other| Some(**other) != tried) {
+            if let Some(list) = self.dead.lists.get_mut(&key(other)).filter(|list| list.is_held_up) {
+                list.is_held_up = false;
+                self.try_again(other);
+            }
+        }
+        if let Some(list) = tried.and_then(|awaited| self.dead.lists.get_mut(&key(awaited))) {
+            list.under_way -= 1;
+            if list.under_way > 0 {
+                return;
+            }
+            if list.refused.is_empty() {
+                list.window = (2 * list.window).min(BURY_BUDGET);
+            } else {
+                list.window = 1;
+                list.wait_on(now);
+            }
+            let awaited = list.awaited;
+            self.try_again(awaited);
+        }
+    }
+
+    /// The time has come for some of those that wait.
+    pub(in crate::shard) fn on_dead_timer(&mut self) {
+        let now = self.now;
+        if self.dead.timer.take_if(|due| *due <= now).is_none() {
+            return; // it was set before an earlier one
+        }
+        let lists = self.dead.lists.values().filter(|list| list.batches.front().is_some_and(|batch| batch.due <= now));
+        let due: Vec<Awaited> = lists.map(|list| list.awaited).collect();
+        due.into_iter().for_each(|awaited| self.try_again(awaited));
+        let next = self.dead.next_due();
+        self.set_dead_timer(next);
+    }
+
+    /// The first ones of a list try again, those whose time has come.
+    fn try_again(&mut self, awaited: Awaited) {
+        let (now, version) = (self.now, self.settled_version());
+        let dead = &mut self.dead;
+        let Some(list) = dead.lists.get_mut(&key(awaited)).filter(|list| list.under_way == 0 && !list.is_held_up) else { return };
+        if awaited.is_none() {
+            list.postpone(now, version); // nothing can have changed for them
+            list.window = BURY_BUDGET;
+        }
+        while list.under_way < list.window && list.may_try(now) {
+            let Some(batch) = list.batches.front_mut() else { break };
+            let Some(number) = batch.numbers.pop_front() else {
+                list.batches.pop_front();
+                continue;
+            };
+            let Some(place) = dead.waiting.get_mut(&number) else { continue };
+            match place.take_if(|corpse| corpse.awaited.contains(&awaited)) {
+                Some(corpse) => {
+                    list.under_way += 1;
+                    dead.added += 1;
+                    dead.next.push_back(Corpse { tried: Some(awaited), ..*corpse });
+                }
+                None if place.is_none() => {
+                    batch.numbers.push_front(number);
+                    list.is_held_up = true;
+                    break;
+                }
+                None => {}
+            }
+        }
+        let next = list.next_due();
+        if list.under_way == 0 && list.batches.is_empty() {
+            dead.lists.remove(&key(awaited));
+        }
+        self.set_dead_timer(next);
+    }
+
+    /// The catalog's version, if all queues here work by it; no version otherwise.
+    fn settled_version(&self) -> u64 {
+        if self.is_sweeping() { UNSETTLED } else { self.catalog.version() }
+    }
+
+    fn set_dead_timer(&mut self, due: Option<u64>) {
+        let Some(due) = due else { return };
+        if self.dead.timer.is_none_or(|set_for| set_for > due) {
+            self.dead.timer = Some(due);
+            self.timers.set(due.max(self.now), Timer::Dead);
+        }
+    }
+
+    /// A queue is about to go: so are the dead that it keeps.
+    pub(in crate::shard) fn forget_unburied(&mut self, id: QueueId) {
+        if local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_ref()).is_none_or(|extras| extras.unburied == 0) {
+            return;
+        }
+        let of_queue =
+            |(number, corpse): (&u64, &Option<Box<Corpse>>)| corpse.as_ref().filter(|corpse| corpse.queue == id).map(|_| *number);
+        let mut numbers: Vec<u64> = self.dead.waiting.iter().filter_map(of_queue).collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            if let Some(corpse) = self.dead.waiting.remove(&number).flatten() {
+                self.buried(*corpse);
+            }
+        }
+    }
+}
+
+/// In the place of a version of the catalog by which some queues do not work yet.
+const UNSETTLED: u64 = u64::MAX;
+
+fn key(awaited: Awaited) -> (u32, u32) {
+    awaited.map_or((u32::MAX, u32::MAX), |addr| {
+        let Key { slot, generation } = Key::from(addr.queue);
+        (slot, generation)
+    })
+}

@@ -1,0 +1,213 @@
+//! What the data directory holds when the broker starts.
+//!
+//! ```text
+//! catalog-G.a, .b    two copies of the catalog's log, generation G (see `catalog_files`)
+//! stopped            which messages were delivered and came back, and how often, written when the broker stops in an orderly way
+//! shard-S/           the log of shard S: NNNNNNNNNN.log, and their list, segments; *.spare, *.new: leftovers, deleted
+//! *.damaged          what a start with --accept-log-loss went on without: nothing reads it
+//! ```
+//!
+//! What is damaged or missing stops the start, with everything left as it is, and so do messages of queues that the catalog ought to know and does
+//! not: the log has messages of a queue only when the catalog's files have the queue.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::base::ids::ShardId;
+use crate::config::Config;
+use crate::io::StartError;
+use crate::io::disk::shard_directory;
+use crate::io::disk::worker::{sync_directory, write_whole};
+use crate::shard::Found;
+use crate::shard::Shard;
+use crate::shard::Stop;
+use crate::start::catalog_files;
+use crate::start::log_files::{FoundLog, find_log};
+use crate::start::rehome::rehome;
+use crate::store::Store;
+use crate::store::format::{self, COUNTED, HEADER, Kind, SETTLED};
+
+/// Reads what there is for the shards of `config`. Nothing is changed before all of it is known to be as it should be, unless loss is accepted.
+///
+/// # Errors
+/// One sentence: a file cannot be read, is damaged, or is missing.
+pub fn find(config: &Config) -> Result<Found, StartError> {
+    let mut catalog = catalog_files::read(&config.data_dir, config.accept_log_loss)?;
+    let known = catalog.known();
+    let mut shards: BTreeSet<ShardId> = (0..config.shards).map(ShardId).chain(known.homes.iter().copied()).collect();
+    shards.extend(shard_directories(&config.data_dir)?);
+    let logs: Result<Vec<FoundLog<'_>>, StartError> = std::thread::scope(|scope| {
+        let known = &known;
+        let find = |shard| scope.spawn(move || find_log(config, shard, known));
+        let threads: Vec<_> = shards.iter().copied().map(find).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a panic ends the process")).collect()
+    });
+    let mut stores = logs?.into_iter().map(FoundLog::take_up).collect::<Result<Vec<Store>, _>>()?;
+    catalog.mend(&config.data_dir)?;
+    let gone: Vec<(ShardId, Store)> = shards.into_iter().skip(config.shards.into()).zip(stores.split_off(config.shards.into())).collect();
+    let stopped = find_stop(&config.data_dir)?;
+    let mut found = Found { catalog: catalog.records, catalog_log: catalog.log, stores, stopped };
+    rehome(config, &mut found, gone)?;
+    Ok(found)
+}
+
+/// Notes what the next start needs to know of deliveries, now that the disk has everything else.
+///
+/// # Errors
+/// One sentence: it cannot be written.
+pub fn note_stop(data_dir: &Path, shards: &[Shard]) -> Result<(), StartError> {
+    let mut stop = Stop::default();
+    shards.iter().for_each(|shard| shard.note_stop(&mut stop));
+    write_stop(data_dir, &stop)
+}
+
+/// Writes that note.
+///
+/// # Errors
+/// One sentence: it cannot be written.
+pub fn write_stop(data_dir: &Path, stop: &Stop) -> Result<(), StartError> {
+    let mut delivered = vec![0; HEADER + stop.delivered.len() * SETTLED];
+    format::write_ranges(&mut delivered[HEADER..], &stop.delivered);
+    format::seal(&mut delivered, 0, Kind::Settled, 0, 0);
+    let mut counts = vec![0; HEADER + stop.counts.len() * COUNTED];
+    format::write_counts(&mut counts[HEADER..], &stop.counts);
+    format::seal(&mut counts, 0, Kind::Counts, 0, 0);
+    let path = data_dir.join(STOPPED);
+    write_whole(&path, &[delivered, counts].concat()).map_err(|error| unusable(&path, &error))
+}
+
+/// What the last stop has noted; it holds once.
+fn find_stop(data_dir: &Path) -> Result<Option<Stop>, StartError> {
+    let path = data_dir.join(STOPPED);
+    let take = || {
+        let records = fs::read(&path)?;
+        fs::remove_file(&path)?;
+        sync_directory(data_dir)?;
+        Ok(read_stop(&records))
+    };
+    take().or_else(|error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(None),
+        _ => Err(unusable(&path, &error)),
+    })
+}
+
+/// The two records of a stop's note; versions before this one wrote only the first.
+fn read_stop(records: &[u8]) -> Option<Stop> {
+    let delivered = format::open(records, 0)?;
+    let counts = format::open(&records[delivered.size()..], 0).map(|record| format::read_counts(record.payload).collect());
+    Some(Stop { delivered: format::read_ranges(delivered.payload).collect(), counts: counts.unwrap_or_default() })
+}
+
+/// Writes what was found of the catalog as a new log, in one piece, and deletes the old one.
+///
+/// # Errors
+/// One sentence: it cannot be written.
+pub fn write_catalog(data_dir: &Path, found: &mut Found) -> Result<(), StartError> {
+    let next_number = found.next_number();
+    catalog_files::write(data_dir, &found.catalog, next_number, &mut found.catalog_log)
+}
+
+/// What shows that a broker has used a directory.
+///
+/// # Errors
+/// One sentence: the directory cannot be read.
+pub fn sign_of_use(data_dir: &Path) -> Result<Option<PathBuf>, StartError> {
+    let node_id = data_dir.join("node-id");
+    if node_id.exists() {
+        return Ok(Some(node_id));
+    }
+    for shard in shard_directories(data_dir)? {
+        let segment = |name: &str| name.strip_suffix(".log")?.parse().ok();
+        if let Some((_, log)) = list(&shard_directory(data_dir, shard), segment)?.into_iter().next() {
+            return Ok(Some(log));
+        }
+    }
+    Ok(None)
+}
+
+/// Has a damaged file out of the way, but keeps it.
+///
+/// # Errors
+/// One sentence: it cannot be renamed.
+pub fn set_aside(path: &Path) -> Result<(), StartError> {
+    fs::rename(path, aside(path)).map_err(|error| unusable(path, &error))
+}
+
+/// The name under which a damaged file is kept: one that nothing has yet.
+pub fn aside(path: &Path) -> PathBuf {
+    let name = |count: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if count > 1 { format!(".{count}.damaged") } else { ".damaged".into() });
+        PathBuf::from(name)
+    };
+    (1..).map(name).find(|aside| !aside.exists()).expect("a directory has fewer files")
+}
+
+/// What in a directory `parse` knows, in order.
+///
+/// # Errors
+/// One sentence: the directory cannot be read.
+pub fn list(directory: &Path, parse: impl Fn(&str) -> Option<u32>) -> Result<Vec<(u32, PathBuf)>, StartError> {
+    let read = || {
+        let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+        let known = entries.iter().filter_map(|entry| Some((parse(entry.file_name().to_str()?)?, entry.path())));
+        let mut known: Vec<_> = known.collect();
+        known.sort();
+        Ok(known)
+    };
+    read().map_err(|error| unusable(directory, &error))
+}
+
+/// The shards that have a log.
+///
+/// # Errors
+/// One sentence: the directory cannot be read.
+pub fn shard_directories(data_dir: &Path) -> Result<Vec<ShardId>, StartError> {
+    let shards = list(data_dir, |name| name.strip_prefix("shard-")?.parse::<u16>().ok().map(u32::from))?;
+    Ok(shards.into_iter().map(|(shard, _)| ShardId(shard as u16)).collect())
+}
+
+/// So many bytes from a place in a file, fewer at its end.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_part(path: &Path, place: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let count = read_into(path, place, &mut bytes)?;
+    bytes.truncate(count);
+    Ok(bytes)
+}
+
+/// Fills `bytes` from a place in a file, as far as that goes; returns how far.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_into(path: &Path, place: u64, bytes: &mut [u8]) -> io::Result<usize> {
+    let file = File::open(path)?;
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_at(&mut bytes[done..], place + done as u64)? {
+            0 => break,
+            count => done += count,
+        }
+    }
+    Ok(done)
+}
+
+/// Deletes a file.
+///
+/// # Errors
+/// One sentence: it cannot be deleted.
+pub fn remove(path: &Path) -> Result<(), StartError> {
+    fs::remove_file(path).map_err(|error| unusable(path, &error))
+}
+
+const STOPPED: &str = "stopped";
+
+/// A sentence about a file.
+pub fn unusable(path: &Path, error: &io::Error) -> StartError {
+    StartError(format!("{} cannot be used: {error}", path.display()))
+}
