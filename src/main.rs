@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ringmq::base::escaped::Escaped;
-use ringmq::config::Config;
 use ringmq::config::args::{self, Asked, Invocation};
 use ringmq::config::conf::Setting;
 use ringmq::config::flags::{Definitions, Task};
 use ringmq::config::settings::{self, Warnings};
+use ringmq::config::{Config, Surroundings};
 use ringmq::io::Broker;
 use ringmq::io::StartError;
 use ringmq::io::host::affinity;
@@ -53,7 +53,9 @@ fn refuse(sentence: &str) -> ExitCode {
 fn configure(invocation: &Invocation) -> Result<(Config, Warnings), StartError> {
     let mut settings = read_settings(invocation.config_paths())?;
     settings.extend(settings::from_environment(variable));
-    let (mut config, warnings) = invocation.configure(&settings, &affinity::available()).map_err(StartError)?;
+    let (cpus, host, node_name) = (affinity::available(), process::host_name(), variable("RABBITMQ_NODENAME"));
+    let around = Surroundings { cpus: &cpus, host: &host, node_name: node_name.as_deref() };
+    let (mut config, warnings) = invocation.configure(&settings, around).map_err(StartError)?;
     config.transient_memory = Some(monitor::transient_memory(&config));
     config.memory_max = Some(monitor::memory_max(&config));
     Ok((config, warnings))

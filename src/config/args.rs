@@ -12,11 +12,11 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use super::Config;
 use super::check::check;
 use super::conf::Setting;
 use super::flags::{CommandLine, Task};
 use super::settings::{self, Given, Warnings};
+use super::{Config, Surroundings};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -63,14 +63,14 @@ impl Invocation {
     ///
     /// # Errors
     /// One sentence: what is wrong, and where.
-    pub fn configure(&self, settings: &[Setting], available: &[usize]) -> Result<(Config, Warnings), String> {
+    pub fn configure(&self, settings: &[Setting], around: Surroundings<'_>) -> Result<(Config, Warnings), String> {
         let (given, defaults, warnings) = settings::flags(settings)?;
         given.iter().try_for_each(check_alone)?;
         let missing = given.iter().filter(|given| !self.has(given.flag)).map(|given| OsString::from(&given.argument));
         let (program, flags) = self.arguments.split_at(1.min(self.arguments.len()));
         let line = program.iter().cloned().chain(missing).chain(flags.iter().cloned());
         let line = <CommandLine as clap::Parser>::try_parse_from(line).map_err(|error| one_sentence(&error))?;
-        Ok((Config { defaults, ..check(line.flags, available)? }, warnings))
+        Ok((Config { defaults, ..check(line.flags, around)? }, warnings))
     }
 
     fn has(&self, flag: &str) -> bool {
@@ -103,6 +103,28 @@ mod tests {
     use crate::config::watermark::Watermark;
     use crate::config::{Congestion, conf};
 
+    const AROUND: Surroundings<'_> = Surroundings { cpus: &[0, 1, 2, 3], host: "localhost", node_name: None };
+
+    #[test]
+    fn a_node_has_the_name_of_the_flag_or_of_the_environment_and_a_host() {
+        let named = |line: &str, variable| {
+            let words = ["ringmq"].into_iter().chain(line.split_whitespace()).map(OsString::from);
+            let Ok(Asked::Run(invocation)) = parse(words) else { return Err("no such flag".to_owned()) };
+            let around = Surroundings { host: "h", node_name: variable, ..AROUND };
+            invocation.configure(&[], around).map(|(config, _)| config.node_name)
+        };
+        assert_eq!(named("", None), Ok("rabbit@h".into()));
+        assert_eq!(named("", Some("one")), Ok("one@h".into()));
+        assert_eq!(named("--node-name two@there", Some("one")), Ok("two@there".into()));
+        for wrong in ["", "a@", "@b", "a@b@c", "a b"] {
+            assert_eq!(
+                named("", Some(wrong)),
+                Err("RABBITMQ_NODENAME: a node is named NAME or NAME@HOST, of letters, digits, '-', '_' and '.'".into())
+            );
+        }
+        assert!(named("--node-name a@", None).is_err());
+    }
+
     fn run(line: &str) -> Result<Config, String> {
         run_with(line, "").map(|(config, _)| config)
     }
@@ -111,7 +133,7 @@ mod tests {
     fn run_with(line: &str, settings: &str) -> Result<(Config, Warnings), String> {
         let words = ["ringmq"].into_iter().chain(line.split_whitespace()).map(OsString::from);
         match parse(words)? {
-            Asked::Run(invocation) => invocation.configure(&conf::settings(settings)?, &[0, 1, 2, 3]),
+            Asked::Run(invocation) => invocation.configure(&conf::settings(settings)?, AROUND),
             Asked::Perform(task) => Err(format!("{task:?}")),
             Asked::Print(text) => Err(text),
         }

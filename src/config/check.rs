@@ -7,20 +7,21 @@ use super::auth::Auth;
 use super::defaults::Defaults;
 use super::flags::Flags;
 use super::source::ClientTls;
-use super::values::CpuList;
-use super::{Config, Congestion, Founding};
+use super::values::{CpuList, node_name};
+use super::{Config, Congestion, Founding, Surroundings};
 use crate::base::limits;
 
-/// Checks what depends on more than one value; `available` are the CPUs that this process may use.
+/// Checks what depends on more than one value, or on the process's surroundings.
 ///
 /// # Errors
 /// One sentence that says what to give instead.
-pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
+pub fn check(args: Flags, around: Surroundings<'_>) -> Result<Config, String> {
     check_addresses(&args.listen)?;
     check_ring(&args)?;
-    let cpus = choose_cpus(&args, available)?;
-    let shards = choose_shards(&args, available)?;
+    let cpus = choose_cpus(&args, around.cpus)?;
+    let shards = choose_shards(&args, around.cpus)?;
     Ok(Config {
+        node_name: choose_node_name(args.node_name.as_deref(), around)?,
         listen: args.listen,
         shards,
         cpus,
@@ -79,6 +80,20 @@ pub fn check(args: Flags, available: &[usize]) -> Result<Config, String> {
         product: args.product,
         product_version: args.product_version,
     })
+}
+
+/// The flag's name, or the environment's, or `rabbit`; without a host it gets this one.
+fn choose_node_name(flag: Option<&str>, around: Surroundings<'_>) -> Result<String, String> {
+    if let Some(name) = flag {
+        return Ok(full_node_name(name, around.host));
+    }
+    let name = around.node_name.unwrap_or("rabbit");
+    node_name(name).map_err(|why| format!("RABBITMQ_NODENAME: {why}"))?;
+    Ok(full_node_name(name, around.host))
+}
+
+fn full_node_name(name: &str, host: &str) -> String {
+    if name.contains('@') { name.to_owned() } else { format!("{name}@{host}") }
 }
 
 /// A certificate is worth nothing without its key.

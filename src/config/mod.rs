@@ -9,6 +9,7 @@ pub mod flags;
 mod protocol;
 pub mod settings;
 pub mod source;
+mod surroundings;
 mod values;
 pub mod watermark;
 
@@ -19,11 +20,14 @@ use auth::Auth;
 use defaults::Defaults;
 pub use protocol::Protocol;
 use source::{ClientTls, Source};
+pub use surroundings::Surroundings;
 use watermark::Watermark;
 
 /// How the broker runs. Made once at start from the command line and configuration files, then shared read-only.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
+    /// The node's name, `NAME@HOST`.
+    pub node_name: String,
     /// Addresses to listen on; none: 127.0.0.1:5672, and [::1]:5672 where there is IPv6.
     pub listen: Vec<SocketAddr>,
     /// Number of shards (event loops), from 1.
@@ -167,6 +171,7 @@ impl Default for Founding {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            node_name: "rabbit@localhost".to_owned(),
             listen: Vec::new(),
             shards: 1,
             cpus: Vec::new(),

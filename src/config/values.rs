@@ -128,6 +128,16 @@ impl Display for Size {
 /// What the kernel's CPU sets hold.
 const CPUS_MAX: usize = 1024;
 
+/// A node's name: `NAME` or `NAME@HOST`.
+pub fn node_name(text: &str) -> Result<String, String> {
+    let is_name = |part: &str| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    let (name, host) = text.split_once('@').map_or((text, None), |(name, host)| (name, Some(host)));
+    match is_name(name) && host.is_none_or(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("a node is named NAME or NAME@HOST, of letters, digits, '-', '_' and '.'".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

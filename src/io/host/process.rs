@@ -77,6 +77,18 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
     }
 }
 
+/// The name of the host, without its domain; `localhost` if it has none.
+pub fn host_name() -> String {
+    let mut name = [0u8; 256];
+    // SAFETY: the kernel writes at most as many bytes as the array has.
+    let failed = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) } != 0;
+    let end = name.iter().position(|&byte| byte == 0 || byte == b'.').unwrap_or(0);
+    match std::str::from_utf8(&name[..end]) {
+        Ok(name) if !failed && !name.is_empty() => name.to_owned(),
+        _ => "localhost".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

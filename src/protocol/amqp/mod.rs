@@ -13,6 +13,3 @@ pub mod publish;
 pub mod session;
 
 pub use method::{Method, MethodError};
-
-/// What clients are told that this node, and the cluster that it is, are called.
-pub const NODE: &str = "ringmq";

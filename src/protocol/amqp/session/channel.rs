@@ -8,7 +8,6 @@ use super::unacked::Unacked;
 use crate::base::quota::Place;
 use crate::contract::session::ChannelQuotas;
 use crate::contract::{Code, Fault, Origin};
-use crate::protocol::amqp::NODE;
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -44,11 +43,11 @@ pub struct Channel {
 /// What a channel takes of its [quotas](ChannelQuotas).
 pub type Places = [Place; 2];
 
-/// Takes the places of a channel of this user.
+/// Takes the places of a channel of this user on this node.
 ///
 /// # Errors
 /// A limit is reached (530).
-pub fn take_places(quotas: &ChannelQuotas, user: &[u8]) -> Result<Places, Fault> {
+pub fn take_places(quotas: &ChannelQuotas, user: &[u8], node: &str) -> Result<Places, Fault> {
     let refused = |text| Fault::new(Code::NotAllowed, text);
     let of_user = quotas.of_user.take().map_err(|max| {
         let user = String::from_utf8_lossy(user);
@@ -57,7 +56,7 @@ pub fn take_places(quotas: &ChannelQuotas, user: &[u8]) -> Result<Places, Fault>
     let in_broker = quotas
         .in_broker
         .take()
-        .map_err(|max| refused(format!("number of channels opened on node '{NODE}' has reached the maximum allowed limit of {max}")))?;
+        .map_err(|max| refused(format!("number of channels opened on node '{node}' has reached the maximum allowed limit of {max}")))?;
     Ok([of_user, in_broker])
 }
 
@@ -215,7 +214,7 @@ mod tests {
     fn any_number_can_be_a_channel() {
         let mut channels = Channels::default();
         for number in [1, 65535, 31, 32] {
-            channels.open(number, take_places(&ChannelQuotas::default(), b"u").expect("there is no limit"));
+            channels.open(number, take_places(&ChannelQuotas::default(), b"u", "n@h").expect("there is no limit"));
             assert!(channels.find(number).is_some());
         }
         assert_eq!((channels.len(), channels.numbers()), (4, vec![1, 31, 32, 65535]));
@@ -226,10 +225,10 @@ mod tests {
     #[test]
     fn the_limit_of_the_user_is_told_before_that_of_the_broker() {
         let quotas = ChannelQuotas::default();
-        let refusal = || take_places(&quotas, b"u").map(|_| ()).map_err(|fault| fault.text);
+        let refusal = || take_places(&quotas, b"u", "n@h").map(|_| ()).map_err(|fault| fault.text);
         quotas.in_broker.set_max(Some(1));
-        let first = take_places(&quotas, b"u");
-        assert_eq!(refusal(), Err("number of channels opened on node 'ringmq' has reached the maximum allowed limit of 1".into()));
+        let first = take_places(&quotas, b"u", "n@h");
+        assert_eq!(refusal(), Err("number of channels opened on node 'n@h' has reached the maximum allowed limit of 1".into()));
         assert_eq!(quotas.of_user.taken(), 1, "its place is given back");
         quotas.of_user.set_max(Some(1));
         assert_eq!(refusal(), Err("number of channels opened for user 'u' has reached the maximum allowed user limit of 1".into()));

@@ -58,7 +58,7 @@ impl Session {
             let text = format!("number of channels opened ({count}) has reached the negotiated channel_max ({max})");
             return self.fail(0, (0, 0), Fault::new(Code::NotAllowed, text));
         }
-        match (take_places(&self.channel_quotas, &self.client.user), method) {
+        match (take_places(&self.channel_quotas, &self.client.user, &self.config.node_name), method) {
             (Err(fault), _) => self.fail(0, (0, 0), fault),
             (Ok(places), Method::ChannelOpen(_)) => {
                 self.channels.open(number, places);

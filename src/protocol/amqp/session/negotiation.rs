@@ -11,7 +11,6 @@ use super::*;
 use crate::base::limits::{FRAME_SIZE_INITIAL, FRAME_SIZE_MIN};
 use crate::contract::Code;
 use crate::message::{ErlangBinary, Table, TableBuilder, TableRef, Value};
-use crate::protocol::amqp::NODE;
 use crate::protocol::amqp::frame::PROTOCOL_HEADER;
 use crate::protocol::amqp::method::{Method, MethodError, connection};
 
@@ -252,7 +251,7 @@ fn server_properties(config: &Config) -> Table {
     let capabilities = CAPABILITIES.iter().fold(TableBuilder::new(), |table, name| table.bool(name, true)).build();
     TableBuilder::new()
         .table("capabilities", &capabilities)
-        .text("cluster_name", NODE)
+        .text("cluster_name", &config.node_name)
         .text("copyright", "Copyright (c) the RingMQ authors.")
         .text("information", "Licensed under the Apache License 2.0.")
         .text("platform", "Rust")
