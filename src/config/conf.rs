@@ -62,7 +62,7 @@ pub fn parse(text: &str, name: &str) -> Result<Vec<Line>, String> {
         lines.push(match (setting(line), included(line)) {
             (Some((key, value)), _) => Line::Setting(Setting { key, value, place }),
             (None, Some(pattern)) => Line::Include(Include { pattern: pattern.to_owned(), place }),
-            (None, None) => return Err(format!("{place} is no setting: write KEY = VALUE, or include PATH")),
+            (None, None) => return Err(format!("{place} is not a setting: write KEY = VALUE, or include PATH")),
         });
     }
     Ok(lines)
@@ -146,7 +146,7 @@ mod tests {
     fn what_is_no_setting_is_refused_by_its_line() {
         for line in ["a . b = 1", "a =", "a", "a = #b", "a:b = 1", "a = 'x' y", "= b", "a. = b", ".a = b", "a..b = 1", "ä = 1"] {
             let refusal = read(&format!("x = 1\n{line}\n"));
-            assert_eq!(refusal, Err("f:2 is no setting: write KEY = VALUE, or include PATH".into()), "{line}");
+            assert_eq!(refusal, Err("f:2 is not a setting: write KEY = VALUE, or include PATH".into()), "{line}");
         }
     }
 

@@ -1,4 +1,5 @@
-//! The flags and the tasks of the command line, and what `--help` says of each: the one place that documents what can be set.
+//! The flags and tasks of the command line, and the text that `--help` shows for each. This is the
+//! one place that documents every setting.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,10 +18,12 @@ use crate::base::limits;
 
 /// RingMQ: a message broker for RabbitMQ's users (AMQP 0-9-1).
 ///
-/// Sizes are in bytes; the suffixes k, m, g (or KiB, MiB, GiB) multiply by 1024, 1024², 1024³, and kB, MB, GB by 1000, 1000², 1000³.
+/// Sizes are in bytes; the suffixes k, m, g (or KiB, MiB, GiB) multiply by 1024, 1024², 1024³, and
+/// kB, MB, GB by 1000, 1000², 1000³.
 ///
-/// What flags do not set, a configuration file (--config) may, and then these variables of the environment: RABBITMQ_DEFAULT_USER,
-/// RABBITMQ_DEFAULT_PASS, RABBITMQ_DEFAULT_VHOST.
+/// A setting comes from the first of these that has it: a flag, a variable of the environment
+/// (RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS, RABBITMQ_DEFAULT_VHOST), a configuration file
+/// (--config), the default.
 #[derive(Parser, Debug)]
 #[command(name = "ringmq", version, max_term_width = 110, args_conflicts_with_subcommands = true, args_override_self = true)]
 pub struct CommandLine {
@@ -30,7 +33,7 @@ pub struct CommandLine {
     pub task: Option<Task>,
 }
 
-/// What the program does instead of running the broker.
+/// A task that the program performs instead of running the broker.
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub enum Task {
     /// Read or write the definitions in a data directory that no broker uses
@@ -38,10 +41,11 @@ pub enum Task {
     Definitions(Definitions),
 }
 
-/// What is done with definitions.
+/// A task with definitions.
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub enum Definitions {
-    /// Write users, virtual hosts, permissions, policies, queues, exchanges and bindings as RabbitMQ's JSON
+    /// Write users, virtual hosts, permissions, policies, queues, exchanges and bindings as
+    /// RabbitMQ's JSON
     Export {
         /// The data directory
         #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
@@ -49,13 +53,14 @@ pub enum Definitions {
         /// Where to write [default: standard output]
         file: Option<PathBuf>,
     },
-    /// Add what RabbitMQ's JSON defines to what is there
+    /// Add the definitions in a file of RabbitMQ's JSON to those in the data directory
     Import {
         /// The data directory; created if missing
         #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
         data_dir: PathBuf,
-        /// Configuration in RabbitMQ's format that says what new virtual hosts get (default_queue_type, default_limits, default_policies, default_users);
-        /// may be repeated [default: RABBITMQ_CONFIG_FILE of the environment]
+        /// Configuration in RabbitMQ's format that sets the defaults of new virtual hosts
+        /// (default_queue_type, default_limits, default_policies, default_users); may be repeated
+        /// [default: RABBITMQ_CONFIG_FILE of the environment]
         #[arg(long, value_name = "PATH")]
         config: Vec<PathBuf>,
         /// The definitions: a file, or a directory of *.json files
@@ -63,24 +68,23 @@ pub enum Definitions {
     },
 }
 
-/// What is set by flags: the broker as it shall run.
+/// The flags that configure the broker.
 #[derive(clap::Args, Debug)]
 pub struct Flags {
-    /// Configuration in RabbitMQ's format (rabbitmq.conf): a file, or a directory of *.conf files; may be repeated, later ones win. Flags win over
-    /// all [default: RABBITMQ_CONFIG_FILE of the environment]
+    /// Configuration in RabbitMQ's format (rabbitmq.conf): a file, or a directory of *.conf files;
+    /// may be repeated, later files win; flags win over all files [default: RABBITMQ_CONFIG_FILE of
+    /// the environment]
     #[arg(long, value_name = "PATH")]
     pub config: Vec<PathBuf>,
 
-    /// Name of this node, NAME or NAME@HOST [default: rabbit@ and the name of the host] [env: RABBITMQ_NODENAME]
-    #[arg(long, value_name = "NAME", value_parser = node_name)]
-    pub node_name: Option<String>,
-
-    /// Address and port to listen on, for example 0.0.0.0:5672 or [::]:5672 (which takes IPv4 too); may be repeated; port 0 takes a
-    /// free one [default: 127.0.0.1:5672, and [::1]:5672 where there is IPv6]
+    /// Address and port to listen on, for example 0.0.0.0:5672 or [::]:5672 (which takes IPv4,
+    /// too); may be repeated; port 0 takes a free one [default: 127.0.0.1:5672, and [::1]:5672
+    /// where there is IPv6]
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub listen: Vec<SocketAddr>,
 
-    /// Number of shards: event loops, one thread each [default: one per CPU of --cpus, or per CPU available]
+    /// Number of shards: event loops, one thread each [default: one per CPU of --cpus, or per CPU
+    /// available]
     #[arg(long, value_name = "N", value_parser = number::<u16, 1, { limits::SHARDS_MAX as u64 }>)]
     pub shards: Option<u16>,
 
@@ -88,16 +92,18 @@ pub struct Flags {
     #[arg(long, value_name = "LIST", value_parser = cpu_list)]
     pub cpus: Option<CpuList>,
 
-    /// Leave it to the kernel where shards run
+    /// Do not pin shards: let the kernel choose their CPUs
     #[arg(long, conflicts_with = "cpus")]
     pub no_pin: bool,
 
-    /// Directory for what outlives the process; created if missing, and locked while the broker runs
+    /// Directory for all that survives the process; created if missing, and locked while the broker
+    /// runs
     #[arg(long, value_name = "DIR", default_value = "ringmq-data")]
     pub data_dir: PathBuf,
 
-    /// What a confirm of a persistent message in a durable queue means: sync (it is on stable storage and survives a crash of the machine) or os
-    /// (it is written and survives a crash of the broker)
+    /// What a confirm of a persistent message in a durable queue means: sync (the message is on
+    /// stable storage and survives a crash of the machine) or os (it is written to the operating
+    /// system and survives a crash of the broker)
     #[arg(long, value_name = "sync|os", default_value = "sync", value_parser = durability)]
     pub durability: Durability,
 
@@ -105,33 +111,37 @@ pub struct Flags {
     #[arg(long)]
     pub accept_log_loss: bool,
 
-    /// Memory for messages of a shard, 1 MiB to 1 TiB; queues leave persistent messages beyond it to the log and read them again when it is their turn
-    /// (transient ones only beyond half of the memory high watermark)
+    /// Memory for the messages of a shard, 1 MiB to 1 TiB; beyond it, queues keep persistent
+    /// messages in the log only and read them back when it is their turn (transient ones only
+    /// beyond half of the memory high watermark)
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = size::<usize, { 1 << 20 }, { 1 << 40 }>)]
     pub queue_memory: usize,
 
-    /// Submission entries of a shard's io_uring, a power of two from 64 to 4096; completion entries are 8 times as many
+    /// Submission entries of a shard's io_uring, a power of two from 64 to 4096; completion entries
+    /// are 8 times as many
     #[arg(long, value_name = "N", default_value = "1024", value_parser = power_of_two::<u32, 64, 4096>)]
     pub ring_entries: u32,
 
-    /// Small receive buffers of a shard, which its quiet connections share, a power of two from 16 to 32768
+    /// Number of small receive buffers of a shard, which its quiet connections share, a power of
+    /// two from 16 to 32768
     #[arg(long, value_name = "N", default_value = "256", value_parser = power_of_two::<u16, 16, 32_768>)]
     pub recv_buffers: u16,
 
-    /// Size of one small receive buffer, 1 KiB to 1 MiB; who sends more than that at a time is read in bulk
+    /// Size of a small receive buffer, 1 KiB to 1 MiB; a connection that sends more than that at a
+    /// time is read into large buffers
     #[arg(long, value_name = "BYTES", default_value = "4KiB", value_parser = size::<u32, { 1 << 10 }, { 1 << 20 }>)]
     pub recv_buffer_size: u32,
 
-    /// Large receive buffers of a shard, for connections that are read in bulk, a power of two from 1 to 1024
+    /// Number of large receive buffers of a shard, a power of two from 1 to 1024
     #[arg(long, value_name = "N", default_value = "16", value_parser = power_of_two::<u16, 1, 1024>)]
     pub bulk_buffers: u16,
 
-    /// Size of one large receive buffer, 16 KiB to 4 MiB
+    /// Size of a large receive buffer, 16 KiB to 4 MiB
     #[arg(long, value_name = "BYTES", default_value = "192KiB", value_parser = size::<u32, { 16 << 10 }, { 4 << 20 }>)]
     pub bulk_buffer_size: u32,
 
-    /// Begin every receive anew, as on kernels before 6.17: for a kernel whose multishot receives misbehave (costs 10 to 15 % with many quiet
-    /// connections)
+    /// Start every receive anew, as on kernels before 6.17: for a kernel whose multishot receives
+    /// misbehave (costs 10 to 15 % with many quiet connections)
     #[arg(long)]
     pub no_multishot: bool,
 
@@ -139,16 +149,19 @@ pub struct Flags {
     #[arg(long, value_name = "BYTES", default_value = "512KiB", value_parser = size::<usize, { 4 << 10 }, { 16 << 20 }>)]
     pub send_buffer_size: usize,
 
-    /// Let the kernel wait for more before it sends a small packet (Nagle's algorithm): fewer packets, later answers
+    /// Let the kernel wait for more data before it sends a small packet (Nagle's algorithm): fewer
+    /// packets, later answers
     #[arg(long)]
     pub no_tcp_nodelay: bool,
 
-    /// TCP congestion control of connections, as in net.ipv4.tcp_available_congestion_control; system leaves the system's [default: cubic,
-    /// where there is one]
+    /// TCP congestion control of connections, a name from
+    /// net.ipv4.tcp_available_congestion_control; system keeps the system's default [default:
+    /// cubic, where the system has it]
     #[arg(long, value_name = "NAME", value_parser = congestion)]
     pub tcp_congestion: Option<Congestion>,
 
-    /// Microseconds that an idle shard looks for work before it sleeps, 0 to 1000000; 0 saves power, more saves wake-ups
+    /// Microseconds for which an idle shard looks for work before it sleeps, 0 to 1000000; 0 saves
+    /// power, more saves wake-ups
     #[arg(long, value_name = "MICROS", default_value = "20", value_parser = number::<u32, 0, 1_000_000>)]
     pub spin: u32,
 
@@ -160,11 +173,12 @@ pub struct Flags {
     #[arg(long, value_name = "BYTES", default_value = "128KiB", value_parser = frame_max)]
     pub frame_max: u32,
 
-    /// Seconds between heartbeats, offered in connection.tune, 0 to 65535; 0 is off
+    /// Seconds between heartbeats, offered in connection.tune, 0 to 65535; 0 switches them off
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = number::<u16, 0, 65_535>)]
     pub heartbeat: u16,
 
-    /// Longest time that a delivery of a quorum queue may stay unacknowledged, in milliseconds; 0 is no limit
+    /// Longest time that a delivery of a quorum queue may stay unacknowledged, in milliseconds; 0
+    /// is no limit
     #[arg(long, value_name = "MS", default_value = "1800000", value_parser = number::<u64, 0, { limits::EXPIRATION_MS_MAX }>)]
     pub consumer_timeout: u64,
 
@@ -172,57 +186,66 @@ pub struct Flags {
     #[arg(long, value_name = "BYTES", default_value = "16MiB", value_parser = size::<usize, 1, { limits::MESSAGE_SIZE_CAP as u64 }>)]
     pub max_message_size: usize,
 
-    /// Most connections at a time, all shards together; one more is refused
+    /// Most connections at a time, all shards together; further ones are refused
     #[arg(long, value_name = "N", default_value = "100000", value_parser = number::<usize, 1, 10_000_000>)]
     pub max_connections: usize,
 
-    /// Most channels at a time, all connections together; one more is refused [default: no limit]
+    /// Most channels at a time, all connections together; further ones are refused [default: no
+    /// limit]
     #[arg(long, value_name = "N", value_parser = number::<u32, 1, { u32::MAX as u64 }>)]
     pub max_channels: Option<u32>,
 
-    /// SASL mechanisms that clients may log in by, separated by commas, of ANONYMOUS, PLAIN and AMQPLAIN
+    /// SASL mechanisms that clients may log in with, separated by commas: ANONYMOUS, PLAIN,
+    /// AMQPLAIN
     #[arg(long, value_name = "NAMES", default_value = "ANONYMOUS,PLAIN,AMQPLAIN", value_parser = mechanisms)]
     pub auth_mechanisms: Mechanisms,
 
-    /// The user that clients come in as which log in by ANONYMOUS; none: they cannot, and are not offered it
+    /// User that a client becomes by logging in with ANONYMOUS; none: the mechanism is not offered
     #[arg(long, value_name = "NAME", default_value = "guest")]
     pub anonymous_login_user: String,
 
-    /// That user's password
+    /// Password of --anonymous-login-user
     #[arg(long, value_name = "PASSWORD", default_value = "guest")]
     pub anonymous_login_pass: String,
 
-    /// Users who may log in over loopback only, separated by commas; none: all may from everywhere
+    /// Users who may log in over loopback only, separated by commas; none: no user is restricted
     #[arg(long, value_name = "NAMES", default_value = "guest", value_parser = names)]
     pub loopback_users: Names,
 
-    /// Memory beyond which publishers are blocked until less is in use: a share of what the process may use (0.6), or a size (2GiB)
+    /// Memory beyond which publishers are blocked until less is in use: a share of the memory that
+    /// the process may use (0.6), or a size (2GiB)
     #[arg(long, value_name = "SHARE|BYTES", default_value = "0.6", value_parser = Watermark::parse)]
     pub memory_high_watermark: Watermark,
 
-    /// Free space in the file system of --data-dir below which publishers are blocked until there is more: a size, or with a point a multiple of the
-    /// memory that the process may use (1.5); 0 is no limit
+    /// Free space in the file system of --data-dir below which publishers are blocked until there
+    /// is more: a size, or with a point a multiple of the memory that the process may use (1.5); 0
+    /// is no limit
     #[arg(long, value_name = "BYTES|MULTIPLE", default_value = "50MB", value_parser = Watermark::parse_multiple)]
     pub disk_free_limit: Watermark,
 
-    /// Milliseconds from a connection's arrival to connection.open, 1000 to 3600000
+    /// Milliseconds that a client has from its connection's arrival to connection.open, 1000 to
+    /// 3600000
     #[arg(long, value_name = "MILLIS", default_value = "10000", value_parser = number::<u64, 1_000, 3_600_000>)]
     pub handshake_timeout: u64,
 
-    /// Milliseconds for which a client may take nothing of what is sent to it, 1000 to 3600000; then its connection is closed
+    /// Milliseconds for which a client may take nothing of what is sent to it before its connection
+    /// is closed, 1000 to 3600000
     #[arg(long, value_name = "MILLIS", default_value = "30000", value_parser = number::<u64, 1_000, 3_600_000>)]
     pub send_timeout: u64,
 
-    /// Connections that the kernel completes before a shard accepts them, for each listener, 1 to 65535
+    /// Connections that the kernel completes before a shard accepts them, for each listener, 1 to
+    /// 65535
     #[arg(long, value_name = "N", default_value = "4096", value_parser = number::<u16, 1, 65_535>)]
     pub backlog: u16,
 
-    /// Definitions in RabbitMQ's JSON that come on top of what there is: a file, a directory of *.json files, or where a web server has them (https://…);
-    /// may be repeated. A new broker has what they say and nothing else: not the user and the virtual host of the flags --default-…
+    /// Definitions in RabbitMQ's JSON to add to what the broker has: a file, a directory of *.json
+    /// files, or the URL of a web server (https://…); may be repeated. A new broker gets only what
+    /// they define, not the user and the virtual host of the flags --default-…
     #[arg(long, value_name = "PATH|URL", value_parser = OsStringValueParser::new().map(Source::from))]
     pub definitions: Vec<Source>,
 
-    /// Certificates (PEM) of those who may vouch for such a server [default: those that Mozilla trusts]
+    /// Certificates (PEM) of the authorities that may vouch for such a server [default: those that
+    /// Mozilla trusts]
     #[arg(long, value_name = "PATH")]
     pub definitions_ca: Option<PathBuf>,
 
@@ -230,51 +253,54 @@ pub struct Flags {
     #[arg(long, value_name = "PATH")]
     pub definitions_cert: Option<PathBuf>,
 
-    /// Its key (PEM)
+    /// Key (PEM) of --definitions-cert
     #[arg(long, value_name = "PATH")]
     pub definitions_key: Option<PathBuf>,
 
-    /// Take such a server for what it says it is
+    /// Do not verify the certificate of such a server
     #[arg(long)]
     pub definitions_no_verify: bool,
 
-    /// Do not import definitions that are what was imported last: what was deleted since stays so
+    /// Skip the import if the definitions are the same as at the last import: objects deleted since
+    /// then stay deleted
     #[arg(long)]
     pub skip_unchanged_definitions: bool,
 
-    /// The user of a new broker [env: RABBITMQ_DEFAULT_USER]
+    /// User of a new broker [env: RABBITMQ_DEFAULT_USER]
     #[arg(long, value_name = "NAME", default_value = "guest")]
     pub default_user: String,
 
-    /// Its password; a configuration file or the environment hides it better [env: RABBITMQ_DEFAULT_PASS]
+    /// Password of that user; a configuration file or the environment hides it better [env:
+    /// RABBITMQ_DEFAULT_PASS]
     #[arg(long, value_name = "PASSWORD", default_value = "guest")]
     pub default_pass: String,
 
-    /// Its tags, separated by commas, or none
+    /// Tags of that user, separated by commas, or none
     #[arg(long, value_name = "NAMES", default_value = "administrator", value_parser = names)]
     pub default_user_tags: Names,
 
-    /// The virtual host of a new broker [env: RABBITMQ_DEFAULT_VHOST]
+    /// Virtual host of a new broker [env: RABBITMQ_DEFAULT_VHOST]
     #[arg(long, value_name = "NAME", default_value = "/")]
     pub default_vhost: String,
 
-    /// What the user may declare and delete there, a Perl-compatible pattern
+    /// What that user may declare and delete in that virtual host, a Perl-compatible pattern
     #[arg(long, value_name = "PATTERN", default_value = ".*")]
     pub default_configure: String,
 
-    /// What it may send to
+    /// What that user may send to
     #[arg(long, value_name = "PATTERN", default_value = ".*")]
     pub default_write: String,
 
-    /// What it may receive from
+    /// What that user may receive from
     #[arg(long, value_name = "PATTERN", default_value = ".*")]
     pub default_read: String,
 
-    /// Do not count on what an x-death header that a client publishes says, as RabbitMQ since version 4
+    /// Ignore earlier deaths that a client publishes in an x-death header, as RabbitMQ does since
+    /// version 4
     #[arg(long)]
     pub ignore_client_deaths: bool,
 
-    /// What to log: off, error, warn, info, debug or trace
+    /// Least severe level to log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
     pub log: log::LevelFilter,
 

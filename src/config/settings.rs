@@ -91,7 +91,7 @@ pub fn flags(settings: &[Setting]) -> Result<(Vec<Given>, Defaults, Warnings), S
             continue;
         };
         if matches!(form, Form::Mechanisms) && Mechanism::named(&setting.value).is_none() {
-            warnings.push(format!("{}: {key}: there is no mechanism {} here", setting.place, setting.value));
+            warnings.push(format!("{}: {key}: this broker has no mechanism {}", setting.place, setting.value));
         }
         if settings[at + 1..].iter().any(|later| later.key == setting.key) || is_outdone(setting, settings) {
             continue;
@@ -106,7 +106,7 @@ pub fn flags(settings: &[Setting]) -> Result<(Vec<Given>, Defaults, Warnings), S
 fn check_readable(setting: &Setting, place: &str) -> Result<(), String> {
     if setting.value.starts_with("encrypted:") {
         return Err(format!(
-            "{place} is encrypted, and there is no key for it here: give the value itself, in a file that others cannot read"
+            "{place} is encrypted, and this broker has no key to decrypt it: give the plain value, in a file that others cannot read"
         ));
     }
     Ok(())
@@ -147,7 +147,7 @@ impl Form {
             Form::Names => boolean(text).map(|_| names_beside(setting, settings))?,
             Form::Mechanisms => mechanisms_beside(setting, settings)?,
             Form::NoNames if text == "none" => String::new(),
-            Form::NoNames => return Err("give none, or a name behind a dot and true".to_owned()),
+            Form::NoNames => return Err("give none, or set KEY.NAME to true".to_owned()),
         };
         Ok(Some(format!("={value}")))
     }
@@ -188,7 +188,7 @@ fn boolean(text: &str) -> Result<bool, String> {
 /// `5672` is that port of every address; the port is what follows the last colon, also behind a bare IPv6 address.
 fn listener(text: &str) -> Result<String, String> {
     if text == "none" {
-        return Err("none would leave the broker without a listener, for it has no others: give a port, or leave the line out".to_owned());
+        return Err("none would leave the broker without any listener: give a port, or remove the line".to_owned());
     }
     let wrong = || "give a port, or an IP address and a port, such as 5672, 127.0.0.1:5672 or ::1:5672".to_owned();
     if text.parse::<u16>().is_ok() {
@@ -251,7 +251,7 @@ fn no_verify(text: &str) -> Result<bool, String> {
 fn check_backend(text: &str, settings: &[Setting]) -> Result<(), String> {
     if SERVERS.contains(&text) {
         let has_url = settings.iter().any(|setting| is("definitions.https.url", &setting.key));
-        return has_url.then_some(()).ok_or_else(|| "give also definitions.https.url".to_owned());
+        return has_url.then_some(()).ok_or_else(|| "also give definitions.https.url".to_owned());
     }
     FILES.contains(&text).then_some(()).ok_or_else(|| {
         "give local_filesystem, with the path as definitions.local.path, or https, with the URL as definitions.https.url".to_owned()
@@ -439,7 +439,7 @@ mod tests {
         for (line, sentence) in [
             (
                 "\nlisteners.tcp = none\nlisteners.tcp.1 = 5672",
-                "f:2: listeners.tcp: none would leave the broker without a listener, for it has no others: give a port, or leave the line out",
+                "f:2: listeners.tcp: none would leave the broker without any listener: give a port, or remove the line",
             ),
             ("auth_mechanisms.1 = EXTERNAL", "f:1: auth_mechanisms.1: give PLAIN, AMQPLAIN or ANONYMOUS"),
             ("listeners.tcp.1 = localhost:5672", "f:1: listeners.tcp.1: give a port, or an IP address"),
@@ -450,13 +450,13 @@ mod tests {
             ("vm_memory_high_watermark.relative = 1.5", "f:1: vm_memory_high_watermark.relative: give a share from 0 to 1"),
             ("vm_memory_high_watermark.absolute = 2 GB", "f:1: vm_memory_high_watermark.absolute: give bytes, or a size such as 512MB"),
             ("disk_free_limit.relative = -1", "f:1: disk_free_limit.relative: give a multiple of the memory"),
-            ("loopback_users = guest", "f:1: loopback_users: give none, or a name behind a dot and true"),
+            ("loopback_users = guest", "f:1: loopback_users: give none, or set KEY.NAME to true"),
             ("default_user_tags.a = yes", "f:1: default_user_tags.a: give true or false"),
             ("log.console.level = loud", "f:1: log.console.level: give debug, info, notice"),
-            ("definitions.import_backend = https", "f:1: definitions.import_backend: give also definitions.https.url"),
+            ("definitions.import_backend = https", "f:1: definitions.import_backend: also give definitions.https.url"),
             ("definitions.import_backend = aws", "f:1: definitions.import_backend: give local_filesystem, with the path as"),
             ("definitions.tls.verify = true", "f:1: definitions.tls.verify: give verify_peer or verify_none"),
-            ("product.name = encrypted:abc", "f:1: product.name is encrypted, and there is no key for it here"),
+            ("product.name = encrypted:abc", "f:1: product.name is encrypted, and this broker has no key to decrypt it"),
         ] {
             let refusal = read(line).expect_err(line);
             assert!(refusal.starts_with(sentence), "{refusal}");
@@ -468,7 +468,7 @@ mod tests {
         let text = "auth_mechanisms.1 = EXTERNAL\nauth_mechanisms.2 = PLAIN";
         let (given, _, warnings) = flags(&conf::settings(text).expect("settings")).expect("one is known");
         assert!(given.iter().all(|given| given.argument == "--auth-mechanisms=PLAIN") && !given.is_empty());
-        assert_eq!(warnings, ["f:1: auth_mechanisms.1: there is no mechanism EXTERNAL here"]);
+        assert_eq!(warnings, ["f:1: auth_mechanisms.1: this broker has no mechanism EXTERNAL"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ impl Definitions {
         if text.trim().is_empty() {
             return Ok(Definitions::default());
         }
-        let top: Map<String, Value> = serde_json::from_str(text).map_err(|error| format!("this is no JSON object: {error}"))?;
+        let top: Map<String, Value> = serde_json::from_str(text).map_err(|error| format!("this is not a JSON object: {error}"))?;
         let text = |key: &str| top.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let single = single_vhost(&top);
         let vhost = single.as_deref();
@@ -71,7 +71,7 @@ fn list<T: DeserializeOwned>(top: &Map<String, Value>, key: &str, kind: &str, vh
     let values = match top.get(key) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(values)) => values,
-        Some(_) => return Err(format!("'{key}' is no list")),
+        Some(_) => return Err(format!("'{key}' is not a list")),
     };
     let read = |(position, value): (usize, &Value)| {
         let mut value = value.clone();
@@ -85,7 +85,7 @@ fn list<T: DeserializeOwned>(top: &Map<String, Value>, key: &str, kind: &str, vh
 
 fn object<T: DeserializeOwned>(kind: &str, name: String, value: Value) -> Result<T, String> {
     if !value.is_object() {
-        return Err(format!("{kind} {name} is no object"));
+        return Err(format!("{kind} {name} is not an object"));
     }
     serde_json::from_value(value).map_err(|error| format!("{kind} {name}: {error}"))
 }
@@ -146,10 +146,10 @@ mod tests {
     #[test]
     fn what_is_wrong_names_the_object() {
         for (text, sentence) in [
-            ("[]", "this is no JSON object: invalid type: sequence, expected a map at line 1 column 0"),
-            ("{\n\"users\": [}", "this is no JSON object: expected value at line 2 column 11"),
-            (r#"{"users": {}}"#, "'users' is no list"),
-            (r#"{"users": [5]}"#, "user number 1 is no object"),
+            ("[]", "this is not a JSON object: invalid type: sequence, expected a map at line 1 column 0"),
+            ("{\n\"users\": [}", "this is not a JSON object: expected value at line 2 column 11"),
+            (r#"{"users": {}}"#, "'users' is not a list"),
+            (r#"{"users": [5]}"#, "user number 1 is not an object"),
             (r#"{"users": [{"tags": []}]}"#, "user number 1: missing field `name`"),
             (r#"{"users": [{"name": "a", "tags": 5}]}"#, "user 'a': expected tags: a list of texts, or one text with commas"),
             (r#"{"queues": [{"name": "q"}]}"#, "queue 'q': missing field `vhost`"),

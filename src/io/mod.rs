@@ -73,7 +73,7 @@ impl Broker {
     pub fn start(config: &Arc<Config>, shards: Vec<Shard>) -> Result<Broker, StartError> {
         let bound = listener::bind(config, shards.len())?;
         let descriptors = share_out_descriptors(config, &bound)?;
-        let no_eventfd = |error| StartError(format!("no eventfd is to be had: {error}"));
+        let no_eventfd = |error| StartError(format!("an eventfd cannot be created: {error}"));
         let stop = Arc::new(Stop::new(shards.len()).map_err(no_eventfd)?);
         let alarm = Arc::new(Broadcast::new().map_err(no_eventfd)?);
         let monitor = Monitor::start(config, shards[0].alarms().clone(), alarm.clone())?;
@@ -86,7 +86,10 @@ impl Broker {
             let name = format!("ringmq-{}", shard.id().0);
             let serve = move || serve(shard, &config, clock, stop, listeners, &place);
             threads.push(
-                thread::Builder::new().name(name).spawn(serve).map_err(|error| StartError(format!("no thread is to be had: {error}")))?,
+                thread::Builder::new()
+                    .name(name)
+                    .spawn(serve)
+                    .map_err(|error| StartError(format!("a thread cannot be started: {error}")))?,
             );
             seats.push(seat);
         }
@@ -134,7 +137,7 @@ fn share_out_descriptors(config: &Config, bound: &Bound) -> Result<Descriptors, 
     let descriptors = Descriptors::share_out(limit, bound.by_shard.len(), bound.addresses.len())?;
     let connections = descriptors.sockets.max();
     if u64::from(connections) < (config.max_connections + HANDSHAKES_MAX) as u64 {
-        log::info!("{connections} connections at most, by the process's limit of {limit} descriptors (ulimit -Hn)");
+        log::info!("at most {connections} connections, because the process may open only {limit} descriptors (ulimit -Hn)");
     }
     Ok(descriptors)
 }
@@ -178,7 +181,7 @@ fn try_serve(
         // What the kernel does on threads of its own (it prepares memory) is not to take this shard's CPU.
         ring.submitter().register_iowq_aff(&affinity::set_of(others)).map_err(unprepared)?;
     }
-    let unusable = |error| StartError(format!("the log in {} cannot be kept: {error}", config.data_dir.display()));
+    let unusable = |error| StartError(format!("the log in {} failed: {error}", config.data_dir.display()));
     let Descriptors { sockets, files } = place.descriptors.clone();
     let disk = Disk::open(shard.id(), config, files, shard.alarms()).map_err(unusable)?;
     place.ring.send(Ok(fd)).expect("the starting thread waits");

@@ -250,7 +250,7 @@ impl Shard {
         match read {
             Ok(Loaded { is_served, lost }) => {
                 if lost > 0 {
-                    log::error!("{lost} messages in a damaged record of the log are lost");
+                    log::error!("{lost} messages are lost in a damaged record of the log");
                     let queue = self.queue_mut(id).expect("it was read for");
                     queue.change(level, |level| level.lose(lost.min(level.spilled())));
                 }

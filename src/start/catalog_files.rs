@@ -63,16 +63,18 @@ pub fn read(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartErr
     let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
     let names = names.join(" and ");
     for place in &read.lost {
-        let what = format!("{names}: damaged at byte {place}, and no other copy has what stood there");
+        let what = format!("{names}: damaged at byte {place}, and the other copy lacks the same part");
         if !accept_loss {
             return Err(StartError(format!("{what}; put the files back from a backup, or start with {ACCEPT} what is damaged")));
         }
-        log::error!("{what}: it is lost");
+        log::error!("{what}: this part is lost");
     }
     let is_headless = read.lost.first() == Some(&0);
     let records = match Saved::read(read.payloads.iter().copied()) {
         Some(records) if !is_headless => records,
-        None if read.lost.is_empty() => return Err(StartError(format!("{names}: written by a newer version; start that one"))),
+        None if read.lost.is_empty() => {
+            return Err(StartError(format!("{names}: written by a newer version of RingMQ; start that version")));
+        }
         _ => Saved::read_rest(read.payloads.iter().copied(), is_headless),
     };
     let (is_damaged, is_unlisted) = (!read.lost.is_empty(), !read.is_listed);
@@ -85,12 +87,12 @@ fn report(path: &Path, is_there: bool, has_older: bool, fault: Option<Fault>) {
     let path = path.display();
     match fault {
         None if is_there => {}
-        None if has_older => log::info!("{path} was not begun before a crash; it is written anew"),
-        None => log::error!("{path} is missing; it is written anew from the other copy"),
+        None if has_older => log::info!("{path} was not written before a crash; it is written now"),
+        None => log::error!("{path} is missing; it is restored from the other copy"),
         Some(Fault { place, may_be_torn: true }) => {
-            log::warn!("{path} ends at byte {place} in a write that a crash tore, or in damage; it is written anew")
+            log::warn!("{path} ends at byte {place} in a write that a crash tore, or in damage; it is restored")
         }
-        Some(Fault { place, .. }) => log::error!("{path} is damaged at byte {place}; it is written anew from what is whole"),
+        Some(Fault { place, .. }) => log::error!("{path} is damaged at byte {place}; it is restored from the other copy"),
     }
 }
 
@@ -104,7 +106,7 @@ fn begin(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartError>
                 "{what}; put its files back from a backup, or start a new broker with {ACCEPT} users, queues, bindings and messages"
             )));
         }
-        log::error!("{what}: a new broker begins");
+        log::error!("{what}: a new broker is created");
     }
     let records = Saved::read(std::iter::empty()).expect("nothing is unknown in nothing");
     Ok(FoundCatalog { records, log: CatalogLog::new(0, 0, 0), is_unlisted: true, is_faulty: false, is_damaged: false })

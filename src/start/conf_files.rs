@@ -72,11 +72,7 @@ impl Reader {
     fn include(&mut self, include: &Include, beside: &Path) -> Result<(), StartError> {
         for file in included(&beside.join(&include.pattern))? {
             if file.canonicalize().is_ok_and(|path| self.open.contains(&path)) {
-                return Err(StartError(format!(
-                    "{}: {} would be read for ever, because it includes itself",
-                    include.place,
-                    file.display()
-                )));
+                return Err(StartError(format!("{}: {} includes itself", include.place, file.display())));
             }
             self.read(&file)?;
         }
@@ -141,7 +137,7 @@ mod tests {
         assert!(values(&scratch, "30").expect_err("no such file").contains("30 cannot be used"));
         scratch.file("30.conf", "\nnonsense");
         let place = scratch.join("30.conf:2");
-        assert_eq!(values(&scratch, ""), Err(format!("{} is no setting: write KEY = VALUE, or include PATH", place.display())));
+        assert_eq!(values(&scratch, ""), Err(format!("{} is not a setting: write KEY = VALUE, or include PATH", place.display())));
     }
 
     #[test]
@@ -157,7 +153,7 @@ mod tests {
         assert_eq!(values(&scratch, "twice.conf"), Ok("44".into()));
         scratch.file("absolute.conf", &format!("include {}", scratch.join("conf.d/1*").display()));
         let refusal = values(&scratch, "absolute.conf").expect_err("a file that is none");
-        assert!(refusal.ends_with("10.bak:1 is no setting: write KEY = VALUE, or include PATH"), "{refusal}");
+        assert!(refusal.ends_with("10.bak:1 is not a setting: write KEY = VALUE, or include PATH"), "{refusal}");
     }
 
     #[test]
@@ -166,7 +162,7 @@ mod tests {
         scratch.file("a.conf", "include b.conf");
         scratch.file("b.conf", "x = 1\ninclude ./a.conf");
         let (b, a) = (scratch.join("b.conf:2"), scratch.join("a.conf"));
-        let expected = format!("{}: {} would be read for ever, because it includes itself", b.display(), a.display());
+        let expected = format!("{}: {} includes itself", b.display(), a.display());
         assert_eq!(values(&scratch, "a.conf"), Err(expected));
     }
 

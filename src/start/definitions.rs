@@ -62,7 +62,7 @@ fn founding(config: &Config) -> Vec<Saved> {
 /// One sentence: there is no such directory, it is in use, or it cannot be read.
 pub fn export(data_dir: &Path) -> Result<String, StartError> {
     if !data_dir.is_dir() {
-        return Err(StartError(format!("{} is no data directory: give the one of a broker", data_dir.display())));
+        return Err(StartError(format!("{} is not a data directory: give the data directory of a broker", data_dir.display())));
     }
     let _ours = DataDir::open(data_dir)?;
     let catalog = Catalog::restored(&catalog_files::read(data_dir, false)?.records);
@@ -95,7 +95,7 @@ fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
     let hash = config.skip_unchanged_definitions.then(|| hash(&files));
     let is_known = |hash: &String| Catalog::restored(&found.catalog).global_parameters().any(|known| known == (HASH, &**hash));
     if hash.as_ref().is_some_and(is_known) {
-        log::info!("the definitions are those that were imported before, and are left alone");
+        log::info!("the definitions are the same as at the last import and are skipped");
         return Ok(false);
     }
     let mut changed = hash.is_some();
@@ -135,7 +135,7 @@ fn load_file(config: &Config, found: &mut Found, file: &str, text: &str) -> Resu
     let mut catalog = Catalog::restored(&found.catalog);
     let homes = Homes { shards: config.shards, next_number: found.next_number() };
     let Imported { changes, present, left_out } = definitions::import(&mut catalog, steps, homes, &config.defaults, process::random);
-    log::info!("{file}: objects new or changed: {}, there already: {present}", changes.len());
+    log::info!("{file}: objects new or changed: {}, already there: {present}", changes.len());
     left_out.iter().for_each(|why| log::warn!("{file}: {why}"));
     let changed = !changes.is_empty();
     found.catalog.extend(changes);

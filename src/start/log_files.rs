@@ -72,7 +72,7 @@ pub fn find_log<'c>(config: &'c Config, shard: ShardId, known: &Known) -> Result
     finding.refuse_unknown(&store, known)?;
     for (segment, place) in torn {
         let path = segment_path(&finding.directory, segment);
-        log::info!("{}: the tail of a write that a crash tore is left out from byte {place} on", path.display());
+        log::info!("{}: a crash tore the last write; its tail is dropped from byte {place} on", path.display());
     }
     if config.accept_log_loss {
         store.accept_loss();
@@ -154,7 +154,7 @@ impl Finding<'_> {
         if !self.config.accept_log_loss {
             return Err(StartError(format!("{what}; put the file back from a backup, or start with {ACCEPT} {without}")));
         }
-        log::error!("{what}: it is accepted that messages may be lost");
+        log::error!("{what}: messages may be lost, which --accept-log-loss accepts");
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Finding<'_> {
                     "{what}; put the catalog's files back from a backup, or start with {ACCEPT} these messages"
                 )));
             }
-            log::error!("{what}: they are given up");
+            log::error!("{what}: these messages are dropped");
         }
         Ok(())
     }

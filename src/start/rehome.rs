@@ -74,7 +74,7 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
     let staying = arrived.len();
     for (shard, mut source) in gone {
         let own: Vec<&Move> = moves.iter().filter(|(home, _)| *home == shard).map(|(_, one)| one).collect();
-        log::info!("shard {} is no more: {} queues move", shard.0, own.len());
+        log::info!("shard {} no longer exists: {} queues move to other shards", shard.0, own.len());
         arrived.extend(source.arrivals());
         let mut levels: Map<u64, Vec<u8>> = Map::default();
         source.found().map(split_number).for_each(|(queue, level)| levels.entry(queue).or_default().push(level));

@@ -12,7 +12,7 @@ use crate::start::storage::unusable;
 /// One sentence: it cannot be read, or is written in another way.
 pub fn read(path: &Path) -> Result<String, StartError> {
     let bytes = fs::read(path).map_err(|error| unusable(path, &error))?;
-    let other = || StartError(format!("{} is not in UTF-8{}: save it so", path.display(), guess(&bytes)));
+    let other = || StartError(format!("{} is not in UTF-8{}: save it as UTF-8", path.display(), guess(&bytes)));
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(without_mark(text).to_owned()),
         Err(_) => Err(other()),
@@ -44,8 +44,8 @@ mod tests {
         };
         assert_eq!(text(b"\xef\xbb\xbfa = \xc3\xa4\r\n"), Ok("a = ä\r\n".into()));
         assert_eq!((text(b"\xef\xbb\xbf"), text(b"")), (Ok(String::new()), Ok(String::new())));
-        assert_eq!(text(b"\xff\xfea\0"), Err("text is not in UTF-8 but in UTF-16: save it so".into()));
-        assert_eq!(text(b"a = \xe4"), Err("text is not in UTF-8: save it so".into()));
+        assert_eq!(text(b"\xff\xfea\0"), Err("text is not in UTF-8 but in UTF-16: save it as UTF-8".into()));
+        assert_eq!(text(b"a = \xe4"), Err("text is not in UTF-8: save it as UTF-8".into()));
         assert!(read(&scratch.join("none")).expect_err("no such file").0.contains("none cannot be used"));
     }
 }

@@ -373,7 +373,7 @@ impl fmt::Display for Trouble {
             Trouble::Missing(_) => write!(f, "missing"),
             Trouble::Swapped(_, segment, None) => write!(f, "holds segment {segment} at byte 0"),
             Trouble::Swapped(_, segment, Some(shard)) => write!(f, "holds segment {segment} of shard {shard} at byte 0"),
-            Trouble::Newer(_) => write!(f, "written by a newer version; start that one"),
+            Trouble::Newer(_) => write!(f, "written by a newer version of RingMQ; start that version"),
             Trouble::Unlisted(_) => write!(f, "holds messages, but is not in the list of the segments (file segments)"),
         }
     }

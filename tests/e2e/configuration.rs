@@ -145,7 +145,7 @@ fn definitions_move_from_one_directory_to_another() {
         "new virtual hosts get what the configuration says"
     );
     let nowhere = task(&["export"], &directory.join("nowhere"), None);
-    assert!(!nowhere.status.success() && text(&nowhere.stderr).contains("is no data directory"), "{nowhere:?}");
+    assert!(!nowhere.status.success() && text(&nowhere.stderr).contains("is not a data directory"), "{nowhere:?}");
     fs::write(&out, r#"{"queues": [{"name": "q"}]}"#).expect("ours");
     let wrong = task(&["import"], &other, Some(&out));
     assert_eq!(text(&wrong.stderr), format!("ringmq: {}: queue 'q': missing field `vhost`\n", out.display()));

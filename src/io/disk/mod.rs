@@ -150,7 +150,7 @@ impl Disk {
         while let Some(op) = self.waiting.pop_front() {
             if needed(&op).is_some_and(|segment| !self.files.is_to_be_had(segment)) {
                 if !waited {
-                    log::warn!("no descriptor is left for the log in {}: it waits", self.files.directory.display());
+                    log::warn!("the log in {} waits for a free file descriptor", self.files.directory.display());
                 }
                 self.waiting.push_front(op);
                 self.retry_at = Some(now + DISK_RETRY_MS);
@@ -304,7 +304,10 @@ impl Mode {
         let direct = sync && Mode { direct: true, sync }.open(&path).is_ok();
         std::fs::remove_file(&path)?;
         if sync && !direct {
-            log::warn!("the file system of {} does not know O_DIRECT: the log is written through the system's cache", directory.display());
+            log::warn!(
+                "the file system of {} does not support O_DIRECT: the log is written through the system's cache",
+                directory.display()
+            );
         }
         Ok(Mode { direct, sync })
     }

@@ -165,11 +165,11 @@ impl Hand {
             }
             Err(error) if descriptors::are_used_up(&error) => {
                 if !std::mem::replace(&mut self.is_without_descriptor, true) {
-                    log::warn!("no descriptor is left for the log in {}: it waits", self.directory.display());
+                    log::warn!("the log in {} waits for a free file descriptor", self.directory.display());
                 }
                 self.waiting.push_back(job);
             }
-            Err(error) => process::fail(&format!("the log in {} cannot be kept: {error}", self.directory.display())),
+            Err(error) => process::fail(&format!("the log in {} failed: {error}", self.directory.display())),
         }
     }
 

@@ -32,7 +32,7 @@ impl Descriptors {
         let files = (total / FILES_SHARE / shards).clamp(FILES_MIN, FILES_MAX);
         let connections = total.saturating_sub(FIXED + shards * (FIXED_PER_SHARD + listeners + files));
         if connections < CONNECTIONS_MIN {
-            return Err(StartError(format!("a limit of {limit} descriptors leaves none for connections: raise it (ulimit -n)")));
+            return Err(StartError(format!("a limit of {limit} file descriptors leaves none for connections: raise it (ulimit -n)")));
         }
         let sockets = Quota::default();
         sockets.set_max(u32::try_from(connections).ok());
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(shared_out(1024, 2), Ok((1024 - 24 - 2 * (14 + 64), 64)));
         assert_eq!(shared_out(1 << 20, 4), Ok(((1 << 20) - 24 - 4 * (14 + 128), 128)));
         assert_eq!(shared_out(256, 1), Ok((256 - 24 - (14 + 32), 32)));
-        let refusal = "a limit of 64 descriptors leaves none for connections: raise it (ulimit -n)";
+        let refusal = "a limit of 64 file descriptors leaves none for connections: raise it (ulimit -n)";
         assert_eq!(shared_out(64, 2), Err(refusal.into()));
     }
 }

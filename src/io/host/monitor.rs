@@ -58,7 +58,7 @@ impl Monitor {
             }
         };
         let thread = thread::Builder::new().name("ringmq-monitor".into()).spawn(work);
-        let thread = thread.map_err(|error| StartError(format!("no thread is to be had: {error}")))?;
+        let thread = thread.map_err(|error| StartError(format!("a thread cannot be started: {error}")))?;
         Ok(Monitor { stop, thread })
     }
 

@@ -216,7 +216,7 @@ fn socket(address: SocketAddr, config: &Config) -> Result<Socket, Refusal> {
         }
         Congestion::Usual => {
             if let Err(error) = socket.set_tcp_congestion(b"cubic") {
-                log::debug!("cubic congestion control is not to be had, the system's default stays: {error}");
+                log::debug!("cubic congestion control is not available, the system's default is kept: {error}");
             }
         }
     }
@@ -234,7 +234,7 @@ impl Refusal {
             Refusal::Address(error) => error,
             Refusal::Congestion(name, error) => {
                 let names = "choose one of net.ipv4.tcp_available_congestion_control, or give --tcp-congestion system";
-                return StartError(format!("congestion control '{name}' is not to be had ({error}): {names}"));
+                return StartError(format!("congestion control '{name}' is not available ({error}): {names}"));
             }
         };
         StartError(match error.raw_os_error() {
@@ -270,7 +270,7 @@ mod tests {
     fn a_congestion_control_that_is_not_there_is_refused() {
         let config = |tcp_congestion| Config { listen: vec![ANY], tcp_congestion, ..Config::default() };
         let refusal = bind(&config(Congestion::Named("snail".into())), 1).err().expect("a refusal").to_string();
-        assert!(refusal.starts_with("congestion control 'snail' is not to be had"), "{refusal}");
+        assert!(refusal.starts_with("congestion control 'snail' is not available"), "{refusal}");
         bind(&config(Congestion::Named("reno".into())), 1).map(drop).expect("every Linux has it");
         bind(&config(Congestion::System), 1).map(drop).expect("nothing is asked for");
     }

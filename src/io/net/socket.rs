@@ -291,7 +291,7 @@ impl Sockets {
             let (fd, is_sending) = (socket.fd(), socket.send.is_some());
             if self.patience.is_over(id, &mut socket.progress, fd, is_sending, now) {
                 let peer = socket.stream.peer_addr().map_or("a peer".into(), |peer| peer.to_string());
-                log::warn!("{peer} reads nothing of what is sent to it: the connection is closed");
+                log::warn!("{peer} does not read what is sent to it: the connection is closed");
                 let before = std::mem::replace(&mut socket.peer, Peer::Lost);
                 return Some(self.settle_and_report(id, before, now, ring));
             }
