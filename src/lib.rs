@@ -1,24 +1,45 @@
-//! RingMQ: a message broker for RabbitMQ's users. One shard per CPU core, one io_uring per shard, no locks between a publisher's socket and
-//! a consumer's.
+//! RingMQ: a message broker for RabbitMQ's users. One shard per CPU core, one io_uring per shard,
+//! no locks between a publisher's socket and a consumer's.
 //!
-//! Three kinds of code: codecs turn bytes into values and refuse, but never panic; machines decide over values and perform nothing; deeds,
-//! the system calls, stand in [`io`] alone. Who may import whom, lower layers first (`tests/tidy` enforces it):
+//! There are three kinds of code. Codecs turn bytes into values; they refuse, but never panic.
+//! Machines decide over values and perform nothing: file descriptors, clocks, threads and
+//! randomness are handed in. System calls stand in [`io`], and in [`start`] for what happens before
+//! the shards turn.
+//!
+//! A room imports only rooms of lower layers, here from left to right (`tests/tidy` enforces it):
 //!
 //! ```text
-//! base · config message · contract · protocol broker store (blind to each other) · shard definitions · io · start · main
+//! base · config message · contract · protocol broker store · shard definitions · io · start · main
+//!                                    └ blind to each other ┘
 //! ```
+//!
+//! The rooms:
+//!
+//! - [`base`]: limits, ids, timer wheel, tables, the ring between two shards;
+//! - [`config`]: the command line and RabbitMQ's configuration files, checked;
+//! - [`message`]: a message in no protocol's language;
+//! - [`contract`]: the types by which a protocol and the broker talk to each other;
+//! - [`protocol`]: AMQP's frames and methods, and the session of a connection;
+//! - [`broker`]: catalog, access, exchanges and routing, queues, the memory of messages;
+//! - [`store`]: the durable log of a shard;
+//! - [`shard`]: one machine per core, made of all these;
+//! - [`definitions`]: RabbitMQ's definitions, read and written;
+//! - [`io`]: the driver of a shard, sockets, the log's files, memory, signals;
+//! - [`start`]: the data directory, recovery, configuration files, definitions fetched.
 //!
 //! The life of a message:
 //!
 //! ```text
 //! publisher's socket ─ completion ─▶ io::net::socket ─ bytes ─▶ shard::conns::input
-//!   protocol::amqp::session    frames → a run of publishes to one place; nothing is copied
-//!   shard::publish::dispatch          the channel's last route, or broker::routing on this shard's copy of the catalog
-//!     queue here, a consumer waits    straight into that connection's output            shard::queues::delivery
-//!     queue here, nobody waits        one copy into the arena, 16 bytes into the queue  broker::{arena, queue}
-//!     queue elsewhere                 into a block, one mail per run                    shard::peers::{link, mailbox}
-//! end of the turn: confirms, one send per connection, one release store per peer        shard::turn
-//! consumer's ack ─▶ the session's window ─▶ the queue, by mail if it lives elsewhere    shard::queues::settle
+//!   frames → a run of publishes to one place; nothing is copied        protocol::amqp::session
+//!   the channel's last route, or the router over this shard's catalog  shard::publish::dispatch
+//!     queue here, a consumer is ready: straight into its output        shard::queues::delivery
+//!     queue here, nobody is ready: one copy into the arena             broker::{arena, queue}
+//!     queue on another shard: into a block, one mail per run           shard::peers
+//!   persistent messages, once more into the log's batch                shard::durability
+//! end of the turn: the log's write, one send per connection, mail      shard::turn
+//! the write's completion: the publisher's confirms                     shard::durability
+//! the consumer's ack: to the queue, by mail if it lives elsewhere      shard::queues::settle
 //! ```
 
 pub mod base;

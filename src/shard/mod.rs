@@ -1,21 +1,29 @@
-//! A shard: one machine per core, made of sessions, queues, a copy of the catalog, and links to the other shards.
+//! A shard: one machine per core, made of sessions, queues, a copy of the catalog, and links to the
+//! other shards.
 //!
-//! A shard performs nothing. Its driver (`io::driver`, or the simulator) tells it what happened by the `on_*` methods, lets it work with
-//! [`turn`](Shard::turn), and carries out the [`Deed`]s that it asks for. Whatever crosses to another shard is [`mail`].
+//! A shard performs nothing. Its driver (`io::driver`, or the simulator) tells it what happened by
+//! the `on_*` methods, lets it work with [`turn`](Shard::turn), and carries out the [`Deed`]s that
+//! it asks for. Everything that crosses to another shard is mail.
 //!
 //! ```text
-//!              on_accepted on_bytes on_sent on_closed                     Deed::{Send, Pause, Resume, Close, Wake, …}
-//! driver ───────────────────────────────────────────▶ shard ──────────────────────────────────────────────────▶ driver
-//!            input ─▶ dispatch ─▶ router ─▶ queue ─▶ delivery ─▶ outbox
-//!              │                              ▲
-//!              └ request ─▶ ask / order ─ mail ┘
+//!           on_accepted on_bytes on_sent on_closed             Deed::{Send, Pause, Close, Log, …}
+//! driver ──────────────────────────────────────────▶ shard ─────────────────────────────────▶ driver
+//!              input ─▶ dispatch ─▶ router ─▶ queue ─▶ delivery ─▶ outbox
+//!                │                              ▲
+//!                └ request ─▶ ask / order ─ mail┘
 //! ```
 //!
-//! Where to look: [`conns`] connections, from what their bytes mean to what goes to their sockets; [`publish`] from
-//! a message in somebody's hands to its queues; [`queues`] from a queue to its consumers and back, and what becomes of
-//! messages that nobody takes; [`control`] what clients and operators ask; [`peers`] the other shards;
-//! [`durability`] what the log has to do with it; [`restart`] how a shard goes on after a stop; [`work`] and [`jobs`] what one
-//! turn may do; [`turn`] the order of it all.
+//! Where to look:
+//!
+//! - [`conns`]: connections, from the bytes that arrive to the output for their sockets;
+//! - [`publish`]: the way of a message to its queues;
+//! - [`queues`]: the way from a queue to its consumers and back; expiry, limits, dead letters;
+//! - [`control`]: requests of clients and commands of operators;
+//! - [`peers`]: the other shards, and the mail;
+//! - [`durability`]: the part that the log has in all this, and [`restart`], how a shard goes on
+//!   after a stop;
+//! - [`work`] and [`jobs`]: how much one turn may do;
+//! - [`turn`]: the order of it all.
 
 mod conns;
 mod control;
@@ -79,50 +87,50 @@ pub use turn::Turn;
 pub struct Shard {
     id: ShardId,
     config: Arc<Config>,
-    /// Connections of the whole broker.
+    /// Number of connections of the whole broker.
     connection_count: Arc<AtomicUsize>,
     quotas: BrokerQuotas,
-    /// The broker's alarms, and those of them that the connections here know of.
+    /// The broker's alarms, and those that the connections here have been told of.
     alarms: Arc<Alarms>,
     known_alarms: AlarmSet,
     rng: Rng,
     now: u64,
     conns: Conns,
     catalog: Catalog,
-    /// The queues that live here, by slot of their id.
+    /// The queues that live here, by the slot of their id.
     queues: Vec<Option<Box<Queue>>>,
     known_routes: RouteMemory,
     arena: Arena,
     timers: TimerWheel<Timer>,
-    /// The time of day when the shard's time was 0, milliseconds since 1970.
+    /// The time of day at which the shard's time is 0, milliseconds since 1970.
     epoch_ms: u64,
-    /// Queues here that are not plain.
+    /// Number of queues here with more rules than to keep messages in order.
     special_queues: usize,
-    /// Queues here that have levels.
+    /// Number of queues here that have levels.
     levelled_queues: usize,
-    /// Messages that died and are to be published again.
+    /// Dead messages that are to be published again.
     dead: Unburied,
     /// Delayed messages that are to be routed.
     due: VecDeque<(QueueId, Entry)>,
     transfers: Transfers,
-    /// Transactions of which a part is still to be done.
-    /// What is carried out some at a time.
+    /// Long operations (commits, settlements), of which each turn does a part.
     jobs: VecDeque<Job>,
-    /// When some of the arena's excess memory goes back next.
+    /// When the next part of the arena's excess memory is given back.
     trim_due: u64,
     bell: Arc<Doorbell>,
-    /// By shard number; none to itself.
+    /// Links to the other shards, by shard number; none to itself.
     links: Vec<Option<Link>>,
-    /// Whose mail is read first in the next turn.
+    /// The shard whose mail is read first in the next turn.
     first_peer: u16,
     /// Mail for queues whose declaration has not arrived here yet.
     early: Vec<Early>,
-    /// What waits for a decision of shard 0, by ticket.
+    /// Requests that wait for a decision of shard 0, by ticket.
     waiters: Slab<Waiter>,
     /// Shard 0 only: changes that not all shards have applied, oldest first.
     pending: VecDeque<Pending>,
     ledger: Ledger,
-    /// Operators' commands that were given here, and those of them that are decided and whose answer was not taken yet.
+    /// Operators' commands that were given here and are undecided, or whose answer was not fetched
+    /// yet.
     commands: Commands,
     /// Requests to try again in the next turn.
     retries: Vec<ChannelAddr>,
@@ -135,11 +143,11 @@ pub struct Shard {
     memory_waiters: Vec<ConnId>,
     dirty_queues: ReadyList,
     flow: Flow,
-    /// Queues whose next consumer is behind a link without room.
+    /// Queues whose next consumer is on another shard, and the link to it has no room.
     blocked_queues: Vec<QueueId>,
-    /// Queues here that have more messages than they may have.
+    /// Queues here with more messages than they may have.
     overfull: ReadyList,
-    /// Where the walk through the queues here stands that find their policies anew.
+    /// The state of the walk through the queues here that looks up their policies again.
     sweep: Sweep,
     rubbish: Rubbish,
     deeds: VecDeque<Deed>,
@@ -149,69 +157,73 @@ pub struct Shard {
     receipts: Receipts,
     over: Vec<Entry>,
     stored: Vec<Option<MessageRef>>,
-    /// Makes the names that replies are sent to.
+    /// The secret from which reply names are made.
     reply_key: [u8; 16],
-    /// A queue has refused the message that is being published.
+    /// Whether a queue has refused the message that is being published.
     refused: bool,
-    /// Which messages of a mail their queue has refused.
+    /// The messages of the mail in hand that their queue has refused.
     refusals: Vec<u32>,
-    /// A publish staged more than its link should hold.
+    /// Whether a publish staged more than its link should hold.
     link_full: bool,
-    /// A publish let messages wait while memory for more is not prepared.
+    /// Whether a publish stored messages while memory for more is not prepared.
     memory_short: bool,
-    /// A publish gave the log more than it should hold back.
+    /// Whether a publish gave the log more than it should hold back.
     log_full: bool,
     store: Store,
-    /// The catalog's log; used on shard 0.
+    /// Shard 0 only: the catalog's log.
     catalog_log: CatalogLog,
-    /// When what has gathered for the log is written at the latest.
+    /// The latest time at which the log writes what has gathered.
     log_due: Option<u64>,
-    /// What waits for the disk, in the order of the log.
+    /// Publishes and changes that wait for the disk, in the order of the log.
     log_waits: VecDeque<LogWait>,
-    /// Connections parked because the disk must take what waits first.
+    /// Connections parked because too much waits for the disk.
     log_waiters: Vec<ConnId>,
-    /// Who asked a queue for a message that is being read from the log; and whether it needs no settling.
+    /// Channels that asked a queue (basic.get) for a message that is being read from the log, and
+    /// whether they need not settle it.
     getters: Vec<(ChannelAddr, QueueId, bool)>,
     logging: Logging,
-    /// How many queues that do not survive a restart had a name in the log.
+    /// How many names in the log were given to queues that do not survive a restart.
     fleeting_numbers: u64,
-    /// Shard 0: the number of the next durable queue.
+    /// Shard 0 only: the number of the next durable queue.
     next_queue_number: u64,
-    /// Shard 0: changes that the other shards hear of once the disk has the catalog's log up to there.
+    /// Shard 0 only: changes, and the record of the catalog's log that the disk must have before
+    /// the other shards hear of them.
     unheard: VecDeque<(u64, Arc<Change>)>,
-    /// Used on shard 0.
+    /// Shard 0 only: messages that it routes for the others.
     relays: Relays,
     stopping: bool,
 }
 
-/// What the driver is asked to do.
+/// A task for the driver.
 #[derive(Debug)]
 pub enum Deed {
-    /// Send all of it, then give the buffer back with [`Shard::on_sent`]. At most one is under way per connection.
+    /// Send all of it, then give the buffer back with [`Shard::on_sent`]. A connection has at most
+    /// one send under way.
     Send(ConnId, Outgoing),
     /// Stop reading the socket. Bytes that still arrive are passed on.
     Pause(ConnId),
-    /// Say [`Shard::on_closed`] when the peer of a paused connection has gone, whatever it has sent before; until the next resume.
+    /// Call [`Shard::on_closed`] when the peer of a paused connection has gone, even if bytes that
+    /// it sent before are unread; until the next resume.
     Watch(ConnId),
-    /// Read it again.
+    /// Read the socket again.
     Resume(ConnId),
     /// The connection is over and its id is free: let a send under way end, then close the socket.
     Close(ConnId),
-    /// The shard sleeps and has mail.
+    /// Wake the shard: it sleeps and has mail.
     Wake(ShardId),
-    /// Have the kernel put memory behind these bytes (address, length) that will be used soon, and say [`Shard::on_prepared`] when it has. One at
-    /// a time; it is no fault if it cannot.
+    /// Have the kernel put memory behind these bytes (address, length), which will be used soon,
+    /// and call [`Shard::on_prepared`]. One at a time; failure does no harm.
     Prepare(usize, usize),
-    /// An operation of the log; its end is told by `on_log_created`, `on_log_written`, `on_log_read`, `on_log_indexed`,
-    /// `on_log_compacted`.
+    /// Carry out an operation of the log; its end is told by `on_log_created`, `on_log_written`,
+    /// `on_log_read`, `on_log_indexed`, `on_log_compacted`.
     Log(Op),
-    /// A write of the catalog's log; [`Shard::on_catalog_written`] follows.
+    /// Write to the catalog's log; [`Shard::on_catalog_written`] follows.
     Catalog(CatalogOp),
-    /// End the process: this is why.
+    /// End the process, with this sentence as the reason.
     Fail(String),
 }
 
-/// What the shards of one broker have together.
+/// The state that the shards of one broker share.
 struct Common {
     config: Arc<Config>,
     connection_count: Arc<AtomicUsize>,
@@ -220,14 +232,15 @@ struct Common {
     founding: [Change; 3],
 }
 
-/// How many connections that have opened a virtual host, and channels, the broker may have.
+/// Limits of the whole broker: connections that have opened a virtual host, and channels.
 #[derive(Clone, Default)]
 struct BrokerQuotas {
     opened_connections: Quota,
     channels: Quota,
 }
 
-/// The shards of one broker, joined to each other; `seed` makes names that others cannot guess.
+/// Makes the shards of one broker, joined to each other; `seed` makes names that others cannot
+/// guess.
 pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let count = config.shards;
     let common = Common {
@@ -251,7 +264,8 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     shards
 }
 
-/// Gives each shard a key of its own that nobody can work out from the names that it makes otherwise.
+/// Gives each shard a key of its own. Without it, somebody could work it out from other names that
+/// the shard makes.
 pub fn keep_secrets(shards: &mut [Shard], random: impl Fn() -> [u8; 16]) {
     shards.iter_mut().for_each(|shard| shard.reply_key = random());
 }
@@ -328,19 +342,19 @@ impl Shard {
         }
     }
 
-    /// The shard's time is 0 at this time of day, milliseconds since 1970. Before the first turn.
+    /// Sets the time of day, in milliseconds since 1970, at which the shard's time is 0. Called
+    /// before the first turn.
     pub fn start_clock(&mut self, epoch_ms: u64) {
         self.epoch_ms = epoch_ms;
     }
 
-    /// It is `now` milliseconds. Before anything that has happened is told.
+    /// Sets the time to `now` milliseconds. Called before the shard is told what happened.
     pub fn tell_time(&mut self, now: u64) {
         self.now = now;
     }
 
-    /// A listener for `protocol` has accepted a connection. `None`: the broker has as many as it may
-    /// have, close it.
-    pub fn on_accepted(&mut self, now: u64, protocol: Protocol, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
+    /// A connection was accepted. Returns its id, or `None` if the broker has too many: close it.
+    pub fn on_accepted(&mut self, now: u64, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
         if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections + HANDSHAKES_MAX {
             self.connection_count.fetch_sub(1, Ordering::Relaxed);
             return None;
@@ -361,17 +375,17 @@ impl Shard {
         self.arena.on_prepared();
     }
 
-    /// What the driver does next. Asked for until there is none, after each turn.
+    /// Returns the next task for the driver. Called after each turn until there is none.
     pub fn next_deed(&mut self) -> Option<Deed> {
         self.deeds.pop_front()
     }
 
-    /// Connections of this shard.
+    /// Number of connections of this shard.
     pub fn connections(&self) -> usize {
         self.conns.len()
     }
 
-    /// Whether nothing is left to be done for connections, nor of what they have asked for.
+    /// Whether there are no connections, and no work that they have asked for.
     pub fn is_deserted(&self) -> bool {
         self.conns.len() == 0 && self.jobs.is_empty() && self.rubbish.is_empty()
     }
@@ -386,12 +400,13 @@ impl Shard {
         &self.alarms
     }
 
-    /// Messages that wait or are unsettled here, and the memory that holds them in bytes.
+    /// Number of messages that wait or are unsettled here, and the bytes of memory that hold them.
     pub fn messages(&self) -> (usize, usize) {
         (self.arena.messages(), self.arena.memory())
     }
 
-    /// Declares the intention to sleep. False: mail has come or can go, take another turn instead.
+    /// Declares the intention to sleep. Returns false if mail has come or can go: take another turn
+    /// instead.
     pub fn prepare_sleep(&mut self) -> bool {
         self.bell.prepare_sleep();
         let busy = self.links.iter_mut().flatten().any(|link| link.available() > 0 || link.can_go_on());
@@ -415,7 +430,7 @@ impl Shard {
         ConnAddr { shard: self.id, conn }
     }
 
-    /// A connection that is not over yet, to be written to.
+    /// Returns a connection that is not ending, to be written to.
     fn live(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.conns.touch(id).filter(|conn| !conn.ending)
     }
@@ -433,12 +448,13 @@ impl Shard {
     }
 }
 
-/// The queue `id`, if it lives here. A free function, so that other fields of the shard can be borrowed beside it.
+/// Returns the queue `id`, if it lives here. A free function, so that other fields of the shard can
+/// be borrowed beside it.
 fn local_queue(queues: &mut [Option<Box<Queue>>], id: QueueId) -> Option<&mut Queue> {
     queues.get_mut(Key::from(id).slot as usize)?.as_deref_mut().filter(|queue| queue.id == id)
 }
 
-/// A shard's dice, and what they show first: the key of its reply names.
+/// Makes a shard's random source, and draws the key of its reply names from it.
 fn seeded(seed: u64) -> (Rng, [u8; 16]) {
     let (mut rng, mut key) = (Rng::seeded(seed), [0; 16]);
     rng.fill(&mut key);

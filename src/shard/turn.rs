@@ -1,4 +1,35 @@
-//! The turn: the heart of the program. What arrived has been parsed by the `on_*` methods; this is the rest, in a fixed order.
+//! The turn: what a shard does after its driver has told it what happened, in a fixed order.
+//!
+//! ```text
+//! before  the driver      on_bytes, on_sent, on_closed, on_log_*: parsed, routed, enqueued
+//! in      1 mail          publishes, settlements, answers and credit of other shards
+//!                         (then some queues look their policies up, if these have changed)
+//!         2 timers        heartbeats, time-outs, expiry of messages and queues
+//!         3 input         connections whose wait is over, jobs, connections owed a share
+//!         4 republishing  surplus messages leave; dead and delayed messages go to their queues
+//! serve   5 queues        each queue with messages and a consumer that is ready, once
+//! out     6 the log       all that gathered becomes one write
+//!         7 output        one send per connection
+//!         8 flow          publishers that flood a queue are held
+//!         9 mail          one release store and at most one wake per peer
+//! after   the driver      carries out the deeds, sleeps until `Turn::due` unless `Turn::again`
+//! ```
+//!
+//! **Why this order.** Everything that can bring a message, a consumer or credit comes before the
+//! queues are served, so that a queue is served once per turn and with all of it. Everything that
+//! serving a queue produces comes after it: deliveries and confirms share one send per connection,
+//! and what a delivery to a consumer without acknowledgements settles shares the write of the log.
+//! Flow control looks at the room that consumers have once their output is on its way. It may send
+//! mail, so mail goes last.
+//!
+//! Batches cost no delay. While a write or a send is under way, all that arrives gathers for the
+//! next one; an idle shard sends at once, and writes at once if anybody waits for it. A confirm
+//! never waits for a turn of its own: the completion of the write is told before the turn, and the
+//! turn sends the confirm.
+//!
+//! **Why it ends.** Each kind of work has a budget of steps, renewed between the kinds (see
+//! [`work`](super::work)), so none starves another. What the budget leaves over makes the answer
+//! `again`.
 
 use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
@@ -16,13 +47,13 @@ pub struct Turn {
 }
 
 impl Shard {
-    /// One turn, at `now` milliseconds. Afterwards the driver carries out the deeds.
+    /// Takes one turn, at `now` milliseconds. Afterwards the driver carries out the deeds.
     pub fn turn(&mut self, now: u64) -> Turn {
         self.now = now;
         self.work.renew();
         self.follow_alarms();
         if !self.store.is_congested() && !self.relays.is_congested() {
-            self.read_mail(); // else publishers of other shards would not notice that the disk, or another shard, is slow
+            self.read_mail(); // otherwise publishers on other shards would not feel that the disk, or another shard, is slow
         }
         self.go_on_sweeping();
         self.work.renew();
@@ -58,7 +89,7 @@ impl Shard {
         Turn { again, due }
     }
 
-    /// Gives memory that nobody uses any more back, some now and then; the answer is when to do so next.
+    /// Gives unused memory of the arena back, a part at a time. Returns when to do so next.
     fn trim_memory(&mut self) -> Option<u64> {
         if !self.arena.has_excess() {
             return None;
@@ -70,7 +101,8 @@ impl Shard {
         Some(self.trim_due)
     }
 
-    /// The shard is quiet, or memory is short: it gives back what it has kept for the next burst; of the arena's in the turns to come.
+    /// Gives back memory that was kept for the next burst, because the shard is quiet or memory is
+    /// short. The arena gives its own back over the turns to come.
     pub fn give_memory_back(&mut self) {
         self.arena.give_back();
         self.conns.give_back();
@@ -81,7 +113,8 @@ impl Shard {
         self.deeds.shrink_to(0);
     }
 
-    /// Tells the connections which alarms are on, if that has changed; those that were blocked go on when none is.
+    /// Tells the connections which alarms are on, if that has changed. Blocked connections go on
+    /// when none is.
     fn follow_alarms(&mut self) {
         let alarms = self.alarms.get();
         if std::mem::replace(&mut self.known_alarms, alarms) == alarms {
@@ -101,8 +134,8 @@ impl Shard {
         }
     }
 
-    /// Very many queues may be due at once: those that the budget does not reach wait for the next
-    /// turns.
+    /// Fires the timers that are due. Very many queues may be due at once; those that the budget
+    /// does not reach wait for the next turns.
     fn fire_timers(&mut self) {
         let mut due = Vec::new();
         self.timers.advance(self.now, &mut due);
@@ -122,7 +155,8 @@ impl Shard {
         }
     }
 
-    /// A connection's timer: heartbeats and time-outs of the session, or the end of its patience when it lingers.
+    /// Fires a connection's timer: heartbeats and time-outs of the session, or the end of the time
+    /// that a closing connection has left.
     fn on_timer(&mut self, id: ConnId) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.timer = None;
@@ -130,14 +164,14 @@ impl Shard {
             return self.close(id);
         }
         if conn.paused {
-            conn.session.heard(); // who is not read cannot be
+            conn.session.heard(); // its heartbeats are not read, so their absence means nothing
         }
         let due = conn.session.on_timer(self.now);
         self.set_timer(id, due);
         self.feed_kept(id);
     }
 
-    /// Sets a connection's timer anew.
+    /// Replaces a connection's timer.
     pub(super) fn set_timer(&mut self, id: ConnId, due: Option<u64>) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let old = conn.timer.take();
@@ -147,7 +181,8 @@ impl Shard {
         }
     }
 
-    /// Requests that wait for the catalog try again; connections whose answer came, or for which there is memory again, go on.
+    /// Tries requests again that wait for the catalog, and resumes connections whose answer came or
+    /// for which there is memory again.
     fn resume_parked(&mut self) {
         if !self.memory_waiters.is_empty() && !self.arena.is_short() {
             for id in std::mem::take(&mut self.memory_waiters) {
@@ -168,8 +203,8 @@ impl Shard {
         }
     }
 
-    /// Each dirty queue once, as far as the budget reaches; those with more to do come again behind
-    /// the others.
+    /// Serves each dirty queue once, as far as the budget reaches. A queue with more to do goes to
+    /// the tail.
     fn serve_queues(&mut self) {
         let mut unfinished = std::mem::take(&mut self.unfinished);
         while !self.work.is_spent()
@@ -186,7 +221,8 @@ impl Shard {
         self.unfinished = unfinished;
     }
 
-    /// One release store and at most one wake per peer; publishers and queues that waited for room go on.
+    /// Sends the mail: one release store and at most one wake per peer. Publishers and queues that
+    /// waited for room in a link go on.
     fn send_mail(&mut self) {
         for (peer, link) in self.links.iter_mut().enumerate() {
             if link.as_mut().is_some_and(|link| link.flush()) {
@@ -209,5 +245,5 @@ impl Shard {
     }
 }
 
-/// Steps of a queue's timer, which may be the end of the queue, without the messages that expire.
+/// Steps that a queue's timer costs, which may end the queue; without the messages that expire.
 const QUEUE_TIMER_STEPS: usize = 8;
