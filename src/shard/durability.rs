@@ -104,7 +104,7 @@ impl Shard {
 
     /// Messages of a publisher of this shard wait for the disk.
     pub(super) fn await_log(&mut self, id: ConnId, channel: u16, sequence: u64, count: usize) {
-        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let conn = self.conns.get_mut(id).expect("a publisher is connected");
         let generation = if sequence == 0 { 0 } else { conn.session.generation(channel) };
         match sequence {
             0 => conn.commit_pending += count,

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!           on_accepted on_bytes on_sent on_closed             Deed::{Send, Pause, Close, Log, …}
-//! driver ──────────────────────────────────────────▶ shard ─────────────────────────────────▶ driver
+//! driver ─────────────────────────────────────────▶ shard ────────────────────────────────▶ driver
 //!              input ─▶ dispatch ─▶ router ─▶ queue ─▶ delivery ─▶ outbox
 //!                │                              ▲
 //!                └ request ─▶ ask / order ─ mail┘
@@ -104,7 +104,7 @@ pub struct Shard {
     timers: TimerWheel<Timer>,
     /// The time of day at which the shard's time is 0, milliseconds since 1970.
     epoch_ms: u64,
-    /// Number of queues here with more rules than to keep messages in order.
+    /// Number of queues here with extras: TTLs, limits, dead letters, deduplication, delays.
     special_queues: usize,
     /// Number of queues here that have levels.
     levelled_queues: usize,

@@ -1,4 +1,19 @@
-//! Publishing: from a message in somebody's hands to the queues that it leads to.
+//! Publishing: from a run of messages with one exchange and routing key to the queues it leads to.
+//!
+//! ```text
+//! run ─▶ find its queues   the channel's last route, a route that the shard knows, or the router
+//!     ▼
+//!   spread ─┬ queue here       to a consumer, or into the arena              queues::delivery
+//!           ├ queues elsewhere one mail per shard and message                peers::link
+//!           ├ no queue         to a waiting reply-to channel, back to its publisher, or dropped
+//!           └ the log          once, if a queue here must keep it            durability
+//! confirm ◀─ once each queue elsewhere has accepted it, and the disk has what must last
+//! ```
+//!
+//! A run is split where its messages need different treatment: where routing must look at
+//! properties, where durability differs, and, if a queue asks for it, where priority differs or
+//! message by message. A run that leads to very many queues goes on in [`spread`](super::spread),
+//! some queues at a time.
 
 use crate::base::ids::{ConnId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::{PUBLISH_RUN_MAX, SHARE_STEPS_MAX};
@@ -14,14 +29,15 @@ use crate::shard::peers::mail::{Hold, Own};
 use crate::shard::queues::delivery::Batch;
 use crate::shard::queues::lifetime::has_expiration;
 
-/// Messages published in a row to the same place, and what their publisher wants to hear of them.
+/// A run of messages to the same place, and what their publisher wants to hear of them.
 #[derive(Clone, Copy)]
 pub struct Published<'b, 'm> {
     /// The publisher's channel.
     pub channel: u16,
-    /// Return those that find no queue.
+    /// Messages that find no queue are returned.
     pub mandatory: bool,
-    /// Who waits until the queues have them: the first one's sequence number on a confirm channel, or 0 for a transaction.
+    /// The publisher waits until the queues have them: the first one's sequence number on a confirm
+    /// channel, 0 in a transaction, none otherwise.
     pub hold: Option<u64>,
     /// Exchange and routing key.
     pub route: Route<'m>,
@@ -29,21 +45,21 @@ pub struct Published<'b, 'm> {
     pub contents: &'b [Content<'m>],
 }
 
-/// Where messages go: their queues are in [`Shard::routes`].
+/// The answer of routing; the queues are in [`Shard::routes`].
 #[derive(Default)]
 pub struct Found {
-    /// How many of the messages go there.
+    /// How many messages of the run, from its start, go there.
     pub count: usize,
-    /// The properties of the first one, if they are not its own.
+    /// Properties that replace those of the first message, if the router rewrote them.
     pub properties: Option<Vec<u8>>,
-    /// The first one has gone where it should.
+    /// The first message has been dealt with already.
     pub is_done: bool,
-    /// Somebody beside the queues has it.
+    /// Somebody other than a queue has received the first message.
     pub is_received: bool,
 }
 
 impl Shard {
-    /// Messages that a client publishes.
+    /// Publishes a run of a client's messages.
     pub(in crate::shard) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
         while !published.contents.is_empty() {
             let plain = count_plain(published.contents);
@@ -59,7 +75,7 @@ impl Shard {
                     self.spread_found(id, &published, &found);
                     published = published.behind(found.count);
                 }
-                // It closes the channel, and what follows on it is ignored.
+                // The fault closes the channel, which ignores the rest of the run.
                 Err(fault) => return self.fault(id, published.channel, fault),
             }
         }
@@ -82,10 +98,11 @@ impl Shard {
         self.routes = routes;
     }
 
-    /// How many of the messages go where the channel or the shard remembers; `plain` of them need no checks. Their queues are in `routes`.
+    /// Looks the run up among the remembered routes; puts the queues into `routes`. Returns how
+    /// many of its messages go there: `plain` (which need no checks), 1 after a check, or none.
     #[inline]
     fn remembers(&mut self, id: ConnId, published: &Published<'_, '_>, plain: usize) -> Result<usize, Fault> {
-        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let conn = self.conns.get_mut(id).expect("a publisher is connected");
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
         let cache = conn.last_routes.of(published.channel);
         if let Some(found) = cache.find(version, route) {
@@ -104,9 +121,9 @@ impl Shard {
         router::check_known(&self.catalog, conn.user(), published.contents[0].properties).map(usize::from)
     }
 
-    /// Whether the first of the messages goes where the shard remembers for its headers, too. Its queues are in `routes`.
+    /// Looks the first message up by its headers; puts the queues into `routes`.
     fn remembers_headers(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<bool, Fault> {
-        let conn = self.conns.get(id).expect("who publishes is connected");
+        let conn = self.conns.get(id).expect("a publisher is connected");
         let properties = Properties::trusted(published.contents[0].properties);
         let Some(headers) = properties.headers() else { return Ok(false) };
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
@@ -115,10 +132,11 @@ impl Shard {
         router::check_known_headers(&self.catalog, conn.user(), properties)
     }
 
-    /// One message by the router, which may also rewrite its properties. It is remembered if its queues depend on exchange and key alone.
+    /// Routes one message, whose properties the router may rewrite. The route is remembered if it
+    /// depends on nothing but exchange and key, or on the headers as well.
     fn route_one(&mut self, id: ConnId, published: &Published<'_, '_>) -> Result<Found, Fault> {
         let message = published.contents[0].sent_to(published.route);
-        let conn = self.conns.get(id).expect("who publishes is connected");
+        let conn = self.conns.get(id).expect("a publisher is connected");
         let publisher = conn.publisher();
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let reply_name = conn.session.reply_name(published.channel);
@@ -142,25 +160,19 @@ impl Shard {
         Ok(Found { count: 1, properties: routed.properties, is_done: false, is_received: !routed.reply_names.is_empty() })
     }
 
-    /// Gives a message to the channels that wait for it by one of these names.
+    /// Gives a message to the channels that wait for replies under these names.
     fn reply_all(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>]) {
         let published = published.received(!reply_names.is_empty());
         reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
     }
 
-    /// Gives a message to the channels that wait for it by one of these names, and to its queues.
-    pub(in crate::shard) fn spread_routed(
-        &mut self,
-        id: ConnId,
-        published: &Published<'_, '_>,
-        reply_names: &[Vec<u8>],
-        routes: &[QueueAddr],
-    ) {
+    /// Gives a message to the channels that wait under these names, and to its queues.
+    pub(in crate::shard) fn spread_routed(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>], routes: &[QueueAddr]) {
         self.reply_all(id, published, reply_names);
         self.spread(id, &published.received(!reply_names.is_empty()), routes);
     }
 
-    /// Gives messages to their queues, here and elsewhere: those at a time that each of the queues treats alike.
+    /// Gives messages to their queues, in runs that every queue treats alike.
     pub(in crate::shard) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
         if published.contents.len() == 1 || self.special_queues + self.levelled_queues == 0 {
             return self.spread_alike(id, published, routes);
@@ -186,7 +198,7 @@ impl Shard {
             _ => {
                 self.work.spend(contents.len() * (routes.len() - 1));
                 self.enqueue_here(route, stamp, contents, routes, |_, _| {});
-                let generation = || self.conns.get(id).expect("who publishes is connected").session.generation(channel);
+                let generation = || self.conns.get(id).expect("a publisher is connected").session.generation(channel);
                 let hold = hold.map(|sequence| Hold { conn: id, channel, generation: generation(), sequence });
                 let queues = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
                 self.hold_published(id, channel, published.hold, contents.len(), queues);
@@ -202,28 +214,28 @@ impl Shard {
         }
     }
 
-    /// Whether one of the queues lives here and has levels: it gets messages of one priority at a time.
+    /// Whether a queue here has levels: it gets messages of one priority at a time.
     fn have_levels(&mut self, routes: &[QueueAddr]) -> bool {
         let here = self.id;
         routes.iter().filter(|queue| queue.home == here).any(|queue| self.has_levels(queue.queue))
     }
 
-    /// Whether a queue here has levels.
+    /// Whether this queue lives here and has levels.
     fn has_levels(&mut self, id: QueueId) -> bool {
         self.levelled_queues > 0 && local_queue(&mut self.queues, id).is_some_and(|queue| queue.rules.priorities.has_levels())
     }
 
-    /// Whether one of the queues here refuses what is too much, or drops duplicates: then messages are given to it one by one.
+    /// Whether a queue here rejects surplus or drops duplicates: it gets messages one by one.
     fn any_selects(&mut self, routes: &[QueueAddr]) -> bool {
         let here = self.id;
         let mut own = routes.iter().filter(|queue| queue.home == here);
         own.any(|queue| local_queue(&mut self.queues, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects))
     }
 
-    /// A queue has refused a message: its publisher hears of it (row D14).
+    /// Tells a publisher that a queue has refused its message (row D14).
     fn tell_refused(&mut self, id: ConnId, published: &Published<'_, '_>) {
         let Some(sequence) = published.hold else { return };
-        let conn = self.conns.get_mut(id).expect("who waits is connected");
+        let conn = self.conns.get_mut(id).expect("a publisher is connected");
         match sequence {
             0 => conn.commit_failed = true,
             _ => {
@@ -247,7 +259,8 @@ impl Shard {
         }
     }
 
-    /// Gives a message of nobody's here to its queues, here and elsewhere. The answer is how many times `hold` will be told that some have it.
+    /// Gives a message that no session here publishes, such as a dead letter, to its queues.
+    /// Returns how many times `hold` will hear that some of them have it.
     pub(in crate::shard) fn forward(&mut self, hold: Option<Hold>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
         self.work.spend(routes.len());
         let (route, contents) = (message.route, [message.content()]);
@@ -262,7 +275,8 @@ impl Shard {
         remote + usize::from(must_last)
     }
 
-    /// Gives messages to those of their queues that live here; after each of them `then` hears which one it was.
+    /// Gives messages to their queues on this shard; calls `then` with each one's place in
+    /// `routes`.
     pub(in crate::shard) fn enqueue_here(
         &mut self,
         route: Route<'_>,
@@ -282,7 +296,8 @@ impl Shard {
         self.stored = stored;
     }
 
-    /// Posts messages to those of their queues that live on other shards, one record per shard and message. The answer is how many queues that is.
+    /// Mails messages to their queues on other shards, one record per shard and message. Returns
+    /// the number of these queues.
     fn post(&mut self, hold: Option<Hold>, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], routes: &[QueueAddr]) -> usize {
         let remote = routes.iter().filter(|queue| queue.home != self.id).count();
         if remote == 0 {
@@ -300,17 +315,17 @@ impl Shard {
         remote
     }
 
-    /// `count` publishes, held from number `sequence` on if they are held at all, wait for `remote` answers each.
+    /// Lets `count` publishes, from number `sequence` on, wait for `remote` answers each.
     pub(in crate::shard) fn hold_published(&mut self, id: ConnId, channel: u16, sequence: Option<u64>, count: usize, remote: usize) {
         let Some(sequence) = sequence.filter(|_| remote > 0) else { return };
-        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let conn = self.conns.get_mut(id).expect("a publisher is connected");
         match sequence {
             0 => conn.commit_pending += remote * count,
             _ => conn.session.hold(channel, sequence, count as u64, remote as u32),
         }
     }
 
-    /// After a publish by `id` that may have filled a link or the log, or used up the memory at hand: its input waits until there is room again.
+    /// Parks the input of `id` if a publish has filled a link or the log, or used up the memory.
     pub(in crate::shard) fn park_if_congested(&mut self, id: ConnId) {
         if std::mem::take(&mut self.memory_short)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_memory)
@@ -332,7 +347,7 @@ impl Shard {
         }
     }
 
-    /// Messages that no queue gets: replies to a channel that waits for them, or for nobody.
+    /// Messages for no queue are replies to a waiting channel, or unroutable.
     fn unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
         let route = published.route;
         match ReplyName::parse(route.key()).filter(|_| route.exchange().is_empty()) {
@@ -343,14 +358,14 @@ impl Shard {
 
     pub(in crate::shard) fn return_unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
         if published.mandatory {
-            let conn = self.conns.touch(id).expect("who publishes is connected");
+            let conn = self.conns.touch(id).expect("a publisher is connected");
             for content in published.contents {
                 conn.session.return_message(published.channel, &content.sent_to(published.route));
             }
         }
     }
 
-    /// Messages from another shard, for a queue here. Whether their confirms must wait for the disk.
+    /// Enqueues messages from another shard. Returns whether their confirms must wait for the disk.
     pub(in crate::shard) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) -> bool {
         let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
         let selects = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
@@ -371,14 +386,15 @@ impl Shard {
         must_last
     }
 
-    /// The message from another shard that stands behind so many may have been refused.
+    /// The message from another shard behind the first `before` ones may have been refused.
     fn note_refusal(&mut self, before: u32) {
         if std::mem::take(&mut self.refused) {
             self.refusals.push(before);
         }
     }
 
-    /// Messages to the same place, which may differ in whether they survive a restart, and in their priorities.
+    /// Enqueues messages that may differ in whether they survive a restart, and in priority.
+    /// Returns whether the log must keep some of them.
     fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) -> bool {
         let has_levels = self.has_levels(queue);
         let mut must_last = false;
@@ -399,7 +415,7 @@ impl Shard {
         must_last
     }
 
-    /// Remote queues have messages that sessions here wait for.
+    /// Queues elsewhere, or the disk, have messages that sessions here wait for.
     pub(in crate::shard) fn on_accepted_by_queue(&mut self, holds: &[(Hold, u32)]) {
         for &(hold, count) in holds {
             match hold.as_own() {
@@ -425,7 +441,7 @@ impl Shard {
         }
     }
 
-    /// Answers tx.commit once all queues have said what they do (row Q9).
+    /// Answers tx.commit once all queues have accepted or refused their messages (row Q9).
     pub(in crate::shard) fn end_commit(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.commit_pending == 0) else { return };
         let failed = std::mem::take(&mut conn.commit_failed);
@@ -446,23 +462,24 @@ impl Published<'_, '_> {
         Published { hold, contents: &self.contents[count..], ..self }
     }
 
-    /// The same; if somebody has the messages already, they do not go back to their publisher for want of a queue.
+    /// The same messages, but not to be returned to their publisher if somebody has received them.
     fn received(self, is_received: bool) -> Self {
         Published { mandatory: self.mandatory && !is_received, ..self }
     }
 }
 
-/// Nodes, keys or headers that a message's way looks at in about a step.
+/// Nodes, keys or headers that routing looks at in about a step.
 pub const LOOKS_PER_STEP: usize = 8;
 
-/// How many messages there are in front of the first whose priority differs.
+/// Counts the messages in front of the first whose priority differs.
 fn count_same_level(contents: &[Content<'_>]) -> usize {
     let (first, of_first) = (contents[0].properties, priority(contents[0].properties));
     let is_alike = |content: &&Content<'_>| std::ptr::eq(content.properties, first) || priority(content.properties) == of_first;
     1 + contents[1..].iter().take_while(is_alike).count()
 }
 
-/// How many messages there are in front of the first whose properties must be looked at, or which differs in whether it survives a restart.
+/// Counts the messages in front of the first whose properties need checks, or that differs in
+/// whether it survives a restart.
 #[inline]
 fn count_plain(contents: &[Content<'_>]) -> usize {
     let is_plain = |&at: &usize| {

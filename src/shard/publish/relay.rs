@@ -77,7 +77,7 @@ impl Shard {
             return Found { count: 1, is_done: true, ..Found::default() };
         }
         let mut routes = std::mem::take(&mut self.routes);
-        let vhost = self.conns.get(id).expect("who publishes is connected").session.vhost();
+        let vhost = self.conns.get(id).expect("a publisher is connected").session.vhost();
         let message = published.contents[0].sent_to(published.route);
         let passed = self.keeper(self.id, true).route(vhost, &message, &mut routes);
         self.routes = routes;
@@ -95,7 +95,7 @@ impl Shard {
     /// Sends a message to shard 0, which routes it.
     fn relay(&mut self, id: ConnId, published: &Published<'_, '_>) {
         let &Published { channel, mandatory, hold: sequence, .. } = published;
-        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let conn = self.conns.get_mut(id).expect("a publisher is connected");
         conn.relayed += 1;
         let (vhost, generation) = (conn.session.vhost(), conn.session.generation(channel));
         let publisher = Some(Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() });

@@ -82,7 +82,7 @@ impl Shard {
     /// Messages of a publisher here that are replies to `name`.
     pub(in crate::shard) fn reply(&mut self, id: ConnId, published: &Published<'_, '_>, name: ReplyName) {
         let ReplyName { shard, consumer } = name;
-        let session = &self.conns.get(id).expect("who publishes is connected").session;
+        let session = &self.conns.get(id).expect("a publisher is connected").session;
         let (vhost, generation) = (session.vhost(), session.generation(published.channel));
         if shard == self.id && self.awaits_reply(vhost, &consumer) {
             let messages = published.contents.iter().map(|content| content.sent_to(published.route));

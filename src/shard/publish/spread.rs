@@ -43,7 +43,7 @@ impl Shard {
         self.hold_published(id, published.channel, published.hold, published.contents.len(), 1);
         let queues = std::mem::take(&mut self.routes);
         self.work.spend(queues.len() / QUEUES_PER_STEP);
-        let conn = self.conns.get_mut(id).expect("who publishes is connected");
+        let conn = self.conns.get_mut(id).expect("a publisher is connected");
         let generation = conn.session.generation(published.channel);
         conn.spread = Some(Box::new(Spread::new(published, generation, found, queues)));
         self.wait_for_turn(id);

@@ -1,4 +1,24 @@
-//! From a queue to its consumers, on this shard or another.
+//! Delivery: from a queue to its consumers, on this shard or another.
+//!
+//! ```text
+//! a batch ─▶ enqueue ─┬ queue empty, a consumer has room: deliver at once ─▶ Sink ─┬ here: output
+//!                     ├ otherwise: into memory, queue dirty, later in the turn     └ away: mail
+//!                     └ memory short: into the log alone                           ▲
+//! dirty queue ─▶ deliver_queue ─▶ next consumer in rotation with room ─ serve ─────┘
+//!                     ├ nobody has room: the consumer is parked and unparked when it has
+//!                     ├ its link is full: the queue waits for the link
+//!                     └ QUEUE_BUDGET spent: back to the tail of the dirty queues
+//! ```
+//!
+//! The first way is the hot path: a message that a consumer waits for never enters the queue. It
+//! only takes the queue's next number, so that it finds its place if it is requeued. A consumer
+//! here has room by its prefetch and its connection's output. One on another shard has room by the
+//! link and by credit in bytes, which its shard grants in advance
+//! ([`credit`](crate::shard::conns::credit)); only if its channel counts messages does the queue
+//! ask first ([`Mail::Want`]).
+//!
+//! A consumer keeps its turn for as many messages as the rotation gives it. Messages that need no
+//! acknowledgement are settled at once, in memory and in the log.
 
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET, SPILL_MIN};
@@ -17,27 +37,27 @@ use crate::shard::peers::mail::{Deliver, Mail};
 use crate::shard::queues::lifetime::has_expiration;
 use crate::shard::session::Delivery;
 
-/// Whom a queue serves next.
+/// The consumer that a queue serves next.
 #[derive(Clone, Copy)]
 struct Served {
     queue: QueueId,
     consumer: ConsumerId,
     target: Target,
     no_ack: bool,
-    /// Bytes that it may get, if it is on another shard.
+    /// Bytes that the consumer may get, if it is on another shard.
     credit: usize,
 }
 
-/// What a look at the next consumer found.
+/// The result of looking for the next consumer.
 enum Next {
     Serve(Served),
-    /// Nobody can take a message; an event will say when.
+    /// No consumer can take a message; an event will say when one can.
     Nobody,
-    /// The next consumer is remote and its link has no room.
+    /// The next consumer is on another shard, and the link to it has no room.
     LinkFull,
 }
 
-/// Where a consumer's messages go.
+/// The way to a consumer.
 enum Sink<'s, 'm> {
     /// Into its connection's output.
     Here(Delivery<'s, 'm>),
@@ -49,31 +69,34 @@ enum Sink<'s, 'm> {
 struct Away<'s, 'm> {
     link: &'s mut Link,
     deliver: Deliver,
-    /// Bytes that may be sent, and that were.
+    /// Bytes that may be sent, and those that were.
     credit: usize,
     spent: usize,
-    /// Route and properties of the last one.
+    /// Route and properties of the last message.
     last: Option<(Route<'m>, &'m [u8])>,
 }
 
-/// Messages in a row to the same place, for a queue that has levels all of the same one, and where the arena has them.
+/// A run of messages to the same place on their way into a queue, and their places in the arena.
+/// For a queue with levels they are all of one level.
 pub struct Batch<'b, 'm> {
-    /// Where they were published to.
+    /// Exchange and routing key.
     route: Route<'m>,
-    /// What the broker knows of them.
+    /// When they were published, and what has happened to them.
     stamp: Stamp,
-    /// What they are.
+    /// The messages.
     pub(in crate::shard) contents: &'b [Content<'m>],
-    /// For each of them, if several queues get them: its place, once one of the queues has put it there.
+    /// For each message, if several queues get it: its place in the arena, once a queue has put it
+    /// there.
     stored: Option<&'b mut [Option<MessageRef>]>,
-    /// Where the queue that gets them has them.
+    /// The level of the queue that they go to.
     pub(in crate::shard) level: u8,
-    /// They survive a restart there.
+    /// They survive a restart in that queue.
     pub(in crate::shard) is_logged: bool,
 }
 
 impl Shard {
-    /// Messages for the queue `id`, which lives here: to waiting consumers at once, else into the arena or, if memory is short, to the log alone.
+    /// Gives messages to the queue `id`, which lives here: to waiting consumers at once, else into
+    /// the arena or, if memory is short, to the log alone.
     pub(in crate::shard) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
         if self.levelled_queues > 0 {
             batch.level = self.level_for(id, batch.contents[0].properties);
@@ -106,13 +129,13 @@ impl Shard {
         }
     }
 
-    /// Whether the queue or the messages want more than to be kept in order. (Then they are stamped.)
+    /// Whether the queue has extras or the messages expire. (Then they are stamped.)
     #[inline]
     fn is_special(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
         batch.stamp != Stamp::NONE && (has_expiration(batch.contents[0].properties) || self.has_extras(id))
     }
 
-    /// Whether the queue has not had a message like the next one (row D30).
+    /// Whether the next message is no duplicate in this queue (row D30).
     fn is_first_of_its_kind(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
         let Some(queue) = local_queue(&mut self.queues, id) else { return true };
         queue.is_first_of_its_kind(batch.level, batch.contents[0].properties, self.now)
@@ -122,7 +145,7 @@ impl Shard {
         local_queue(&mut self.queues, id).is_some_and(|queue| queue.extras.is_some())
     }
 
-    /// Messages from number `from` on began to wait, `in_memory` of them there.
+    /// Notes that messages from index `from` on wait in the queue, `in_memory` of them in memory.
     fn note_waiting(&mut self, id: QueueId, batch: &Batch<'_, '_>, from: usize, in_memory: usize) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         if in_memory > 0 {
@@ -131,7 +154,8 @@ impl Shard {
         }
     }
 
-    /// Messages from number `from` on that find the queue empty and a consumer ready go straight to it. The answer is how many did.
+    /// Delivers messages from index `from` on straight to a consumer that is ready, if the queue is
+    /// empty. Returns how many went.
     fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
         let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
         let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
@@ -169,7 +193,8 @@ impl Shard {
         done
     }
 
-    /// Messages from number `from` on wait in the queue. The answer is how many of them do so in memory.
+    /// Lets messages from index `from` on wait in the queue. Returns how many of them do so in
+    /// memory.
     fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) -> usize {
         let persistent = self.config.queue_memory;
         let transient = self.config.transient_memory.unwrap_or(persistent);
@@ -205,7 +230,7 @@ impl Shard {
         if spills { 0 } else { count }
     }
 
-    /// Serves the consumers of one queue with what it has, within a budget. True: there is more to do, come back.
+    /// Serves the consumers of a queue, within a budget. Returns whether there is more to do.
     pub(in crate::shard) fn deliver_queue(&mut self, id: QueueId) -> bool {
         let mut budget = QUEUE_BUDGET;
         let is_more = self.deliver_some(id, &mut budget);
@@ -219,7 +244,7 @@ impl Shard {
             let at_hand = queue.at_hand();
             if queue.spilled() > 0 {
                 self.load_spilled(id);
-                queue = local_queue(&mut self.queues, id).expect("just seen");
+                queue = local_queue(&mut self.queues, id).expect("a read does not remove a queue");
             }
             if at_hand == 0 {
                 self.return_unused(id);
@@ -240,7 +265,8 @@ impl Shard {
         true
     }
 
-    /// Gives a consumer what is its turn, at most `budget` messages. The answer is how many it got, at least one.
+    /// Gives a consumer its turn's share of messages, at most `budget`. Returns how many it got, at
+    /// least one.
     fn serve(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
         let queue = local_queue(&mut self.queues, id).expect("it is being served");
         if queue.counts_next() {
@@ -275,7 +301,8 @@ impl Shard {
         done
     }
 
-    /// Gives a consumer of a quorum queue one message, with counts if it had come back (row S13).
+    /// Gives a consumer of a quorum queue one message, with its counts if it had come back (row
+    /// S13).
     fn serve_counted(&mut self, id: QueueId, served: Served) -> usize {
         let queue = local_queue(&mut self.queues, id).expect("it is being served");
         let entry = queue.pop().expect("it is the next one");
@@ -294,23 +321,19 @@ impl Shard {
         1
     }
 
-    /// Deliveries from a queue on shard `home`: it has the consumer's credit, so there is room, unless the consumer is gone.
-    pub(in crate::shard) fn on_deliver<'a>(
-        &mut self,
-        home: ShardId,
-        deliver: &Deliver,
-        messages: impl Iterator<Item = (Entry, MessageView<'a>)>,
-    ) {
+    /// Takes deliveries from a queue on shard `home`. There is room, because the queue has spent
+    /// the consumer's credit, unless the consumer is gone.
+    pub(in crate::shard) fn on_deliver<'a>(&mut self, home: ShardId, deliver: &Deliver, messages: impl Iterator<Item = (Entry, MessageView<'a>)>) {
         let &Deliver { conn: id, queue, consumer, index, channel, no_ack, count, .. } = deliver;
         if self.conns.get(id).is_none_or(|conn| conn.room(channel, index) == Room::Gone) {
             if !no_ack {
                 let link = self.link(home);
-                // Flagged, as in RabbitMQ.
+                // Marked redelivered, as in RabbitMQ.
                 messages.for_each(|(entry, _)| link.settle(queue, Some(consumer), &[entry], Outcome::Failed));
             }
             return;
         }
-        let conn = self.conns.touch(id).expect("it is there, or its room would be gone");
+        let conn = self.conns.touch(id).expect("its consumer has room");
         let mut delivery = conn.session.delivery(channel, index);
         let mut bytes = 0;
         for (entry, message) in messages {
@@ -324,7 +347,7 @@ impl Shard {
     }
 }
 
-/// The next consumer with room; those without are parked on the way.
+/// Finds the next consumer with room, and parks those without on the way.
 fn next(queue: &mut Queue, conns: &mut Conns, links: &mut [Option<Link>], here: ShardId) -> Next {
     while let Some((consumer, found)) = queue.consumers.next() {
         let credit = found.credit.map_or(0, |credit| credit.bytes());
@@ -378,7 +401,7 @@ impl<'m> Sink<'_, 'm> {
         }
     }
 
-    /// What was sent, bytes; to a consumer on another shard as its credit counts them.
+    /// Bytes that were sent; to a consumer on another shard as its credit counts them.
     fn spent(&self) -> usize {
         match self {
             Sink::Here(delivery) => delivery.written(),
@@ -386,7 +409,7 @@ impl<'m> Sink<'_, 'm> {
         }
     }
 
-    /// Whether there is room for little more.
+    /// Whether little room is left.
     fn is_tight(&self) -> bool {
         match self {
             Sink::Here(delivery) => delivery.is_tight(),
@@ -409,12 +432,12 @@ impl<'m> Sink<'_, 'm> {
 }
 
 impl<'b, 'm> Batch<'b, 'm> {
-    /// Messages for one queue.
+    /// Makes a batch for one queue.
     pub fn new(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>]) -> Self {
         Batch { route, stamp, contents, stored: None, level: 0, is_logged: false }
     }
 
-    /// Messages for several queues.
+    /// Makes a batch for several queues, which share its places.
     pub fn shared(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>], stored: &'b mut [Option<MessageRef>]) -> Self {
         Batch { route, stamp, contents, stored: Some(stored), level: 0, is_logged: false }
     }
@@ -427,7 +450,7 @@ impl<'b, 'm> Batch<'b, 'm> {
         if self.stored.is_some() { Holders::Several } else { Holders::One }
     }
 
-    /// The place of a message in the arena, held once more.
+    /// Returns the place of a message in the arena, held once more.
     #[inline]
     pub(in crate::shard) fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
         let place = self.place(at, run);
@@ -448,5 +471,5 @@ impl<'b, 'm> Batch<'b, 'm> {
     }
 }
 
-/// Messages whose delivery is about a step.
+/// Messages whose delivery costs about a step.
 const DELIVERED_PER_STEP: usize = 2;
