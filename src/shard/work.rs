@@ -1,19 +1,19 @@
-//! The budget of a turn: work is counted, and past the budget the rest waits for later turns, so
-//! that no client holds up the others.
+//! The budget of a turn: work is counted, and work beyond the budget waits for later turns, so that
+//! no client holds up the others.
 //!
 //! ```text
-//! input ─▶ spend(steps) ── share of the connection spent ─▶ waiting: [conn][conn][conn] ─▶ a share each, in rotation
-//!                       └─ budget of the turn spent ──────▶ the rotation goes on in the next turn
+//! input ─▶ spend(steps) ─┬ connection's share spent ─▶ waiting: [conn][conn][conn] ─▶ a share each
+//!                        └ turn's budget spent ──────▶ the rotation goes on in the next turn
 //! ```
 //!
-//! A step is about the work of giving a message to one more queue (some 300 ns). Counted is what
-//! few bytes of input can ask much of: copies beyond a message's first, what routing looks at beyond a
-//! handful, and what jobs, timers, mail and queues with messages do. All other work is bounded by
-//! the bytes that ask for it.
+//! A step is about the work of giving a message to one more queue (some 300 ns). Only work of which
+//! few bytes of input can cause much is counted: copies of a message beyond the first, nodes that
+//! routing looks at beyond a handful, jobs, timers, mail and the service of queues. All other work
+//! is bounded by the bytes that cause it.
 //!
-//! The budget is renewed for each of the kinds of work that follow one another: what the sockets
-//! bring, mail, timers, jobs, what waits, messages that are published again (dead or delayed), and
-//! deliveries. So none of them starves another.
+//! The budget is renewed for each kind of work in a turn: input, mail, timers, jobs, waiting
+//! connections, republishing (dead and delayed messages) and deliveries. So none of them starves
+//! another.
 
 use std::collections::VecDeque;
 
@@ -21,14 +21,14 @@ use super::Shard;
 use crate::base::ids::{ConnId, QueueId};
 use crate::base::limits::{SHARE_STEPS_MAX, TURN_STEPS_MAX};
 
-/// What is left of the budget, and the connections that wait for more.
+/// The rest of the budget, and the connections that wait for more.
 pub struct Work {
     /// Steps that the turn has left.
     left: usize,
-    /// Those of them that are for the connection in hand.
+    /// Steps of these that the connection in hand may take.
     share: usize,
     waiting: VecDeque<ConnId>,
-    /// Queues whose time has come.
+    /// Queues whose timer has fired.
     pub due_queues: VecDeque<QueueId>,
 }
 
@@ -44,7 +44,7 @@ impl Work {
         self.left = TURN_STEPS_MAX;
     }
 
-    /// Gives a share of what is left to the next connection.
+    /// Gives a share of the rest to the next connection.
     pub fn begin_share(&mut self) {
         self.share = self.left.min(SHARE_STEPS_MAX);
     }
@@ -56,12 +56,12 @@ impl Work {
         self.share = self.share.saturating_sub(steps);
     }
 
-    /// Steps that the connection or the job in hand may still take.
+    /// Returns the steps that the connection or job in hand may still take.
     pub fn share(&self) -> usize {
         self.share
     }
 
-    /// Whether the connection in hand has had its share.
+    /// Whether the connection in hand has spent its share.
     #[inline]
     pub fn is_share_spent(&self) -> bool {
         self.share == 0
@@ -72,14 +72,14 @@ impl Work {
         self.left == 0
     }
 
-    /// Whether somebody waits.
+    /// Whether a connection or a queue waits.
     pub fn is_wanted(&self) -> bool {
         !self.waiting.is_empty() || !self.due_queues.is_empty()
     }
 }
 
 impl Shard {
-    /// The connection has had its share: what it has sent goes on when it is its turn again.
+    /// Lets a connection that has spent its share wait; its input goes on in its turn.
     pub(super) fn wait_for_turn(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_turn) {
             conn.waits_for_turn = true;
@@ -87,7 +87,7 @@ impl Shard {
         }
     }
 
-    /// Connections that have waited go on, as far as the budget reaches.
+    /// Resumes connections that have waited, as far as the budget reaches.
     pub(super) fn serve_waiting(&mut self) {
         while !self.work.is_spent()
             && let Some(id) = self.work.waiting.pop_front()

@@ -1,4 +1,5 @@
-//! Dead messages that are dropped because they would go in a circle (row DL7): counted, and told of in the log, one line per queue and second.
+//! Dead messages that are dropped because they would go in a circle (row DL7). They are counted,
+//! and the log gets one line per queue and second.
 
 use crate::base::hash::Map;
 use crate::base::ids::QueueId;
@@ -6,19 +7,21 @@ use crate::base::limits::{CYCLES_TOLD_MAX, CYCLES_TOLD_MS};
 use crate::shard::Shard;
 use crate::shard::queues::lifetime::Timer;
 
-/// What was dropped since the log was last told.
+/// Messages dropped since the last lines of the log, by queue.
 #[derive(Default)]
 pub struct Cycles(Map<QueueId, u64>);
 
 impl Cycles {
-    /// A message would have come to this queue again. Whether it is the first of which the log is not told yet.
+    /// Counts a message that would have come back to this queue. Returns whether it is the first
+    /// since the last lines of the log.
     fn note(&mut self, queue: QueueId) -> bool {
         let is_first = self.0.is_empty();
         *self.0.entry(queue).or_default() += 1;
         is_first
     }
 
-    /// Takes out what the log is to be told: the queues with the most such messages, and how many others had how many.
+    /// Takes out the counts for the log: the queues with the most such messages, then the number of
+    /// other queues and of their messages.
     fn take(&mut self) -> (Vec<(QueueId, u64)>, usize, u64) {
         let mut told: Vec<(QueueId, u64)> = std::mem::take(&mut self.0).into_iter().collect();
         told.sort_unstable_by_key(|&(queue, count)| (std::cmp::Reverse(count), queue));
@@ -28,7 +31,7 @@ impl Cycles {
 }
 
 impl Shard {
-    /// A dead message does not come to these queues, where it died before.
+    /// Notes that a dead message does not go to these queues, where it has died before.
     pub(in crate::shard) fn note_cycles(&mut self, queues: impl IntoIterator<Item = QueueId>) {
         for queue in queues {
             if self.dead.cycles.note(queue) {
@@ -37,7 +40,7 @@ impl Shard {
         }
     }
 
-    /// Tells the log what was dropped.
+    /// Writes the counts to the log.
     pub(in crate::shard) fn tell_cycles(&mut self) {
         let (told, others, of_others) = self.dead.cycles.take();
         for (queue, count) in told {

@@ -1,16 +1,24 @@
-//! Dead letters: what a queue gives up is published again to its dead-letter exchange, or gone (rows DL1 to DL12).
+//! Dead letters: a message that a queue gives up is published again to the queue's dead-letter
+//! exchange, or dropped (rows DL1 to DL12).
 //!
 //! ```text
-//! rejected, expired, over the limit ─ die ─▶ dead, oldest first ─ bury, a budget per turn ─▶ route ─▶ queues here and elsewhere
-//!                                     └ no dead-letter exchange: gone                            └▶ then the log lets go of the old place
+//! rejected, expired, surplus ─ die ─┬ dead, oldest first ─ bury, some per turn ─▶ route ─▶ queues
+//!                                   └ no dead-letter exchange: dropped
+//! then the log lets go of the old place
 //! ```
 //!
-//! A letter to more queues than a turn has time for is given to some at a time, before the next one begins.
+//! A letter to more queues than a turn has time for is given to some at a time, before the next one
+//! begins.
 //!
-//! The log has the message in its new place and lets go of the old one in the same batch, if both are on this shard: a crash leaves it in one of
-//! them. (What goes to another shard is under way for a moment, as in RabbitMQ.) A queue whose strategy is at-least-once keeps each
-//! until all of its new queues have it, see [`transfer`](crate::shard::publish::transfer), and tries again as long as there is none, or one refuses it (row D16), see
-//! [`unburied`](crate::shard::queues::unburied). What exchanges remember passes them once: then it tries again with the queues that have refused it alone.
+//! If old and new place are both on this shard, one batch of the log has the message in its new
+//! place and lets go of the old one: a crash leaves it in one of the two. (On its way to another
+//! shard it is in neither for a moment, as in RabbitMQ.)
+//!
+//! A queue whose strategy is at-least-once keeps each letter until all its new queues have it (see
+//! [`transfer`](crate::shard::publish::transfer)). As long as there is no such queue, or one
+//! refuses the letter, it tries again (row D16, see [`unburied`](crate::shard::queues::unburied)).
+//! Exchanges that remember messages are passed only once; after that, a letter tries again only
+//! with the queues that have refused it.
 
 use crate::base::ids::{QueueAddr, QueueId};
 use crate::base::limits::{BURY_BUDGET, BURY_QUEUES_BUDGET};
@@ -31,49 +39,52 @@ use crate::shard::queues::unburied::Awaited;
 
 /// A message that died and is to be published again.
 pub struct Corpse {
-    /// Where it died.
+    /// The queue where it died.
     pub queue: QueueId,
-    /// What it is there.
+    /// Its entry in that queue.
     pub entry: Entry,
-    /// Why.
+    /// The reason of its death.
     pub reason: Reason,
     /// Queues that have it already, while others refuse it.
     pub taken: Vec<QueueId>,
-    /// It was routed where exchanges remember it, once and for all: to queues that have it, and to these, which refused it.
+    /// Set once it was routed through exchanges that remember messages, which happens only once:
+    /// the queues among its destinations that have refused it.
     pub left: Option<Left>,
-    /// Its number among those that wait, and for whom it does; 0: it has not waited yet.
+    /// Its number among the waiting letters (0: it has not waited yet), and the queues that it
+    /// waits for.
     pub number: u64,
     pub awaited: Vec<Awaited>,
-    /// It was counted as one that would come back where it died.
+    /// Whether it was counted as a message that would come back where it died.
     pub is_cycle_noted: bool,
-    /// It tries again because its turn has come among those that wait for this.
+    /// The queue for which it tries again, because its turn among the letters that wait for it has
+    /// come.
     pub tried: Option<Awaited>,
 }
 
-/// What is left to do for a message that exchanges remember.
+/// The rest of the work for a letter that exchanges remember.
 #[derive(Clone)]
 pub struct Left {
     /// The queues that do not have it yet.
     pub queues: Vec<QueueAddr>,
-    /// Others have it.
+    /// Whether other queues have it.
     pub is_taken: bool,
 }
 
-/// A dead message on its way: owned, because its old place goes.
+/// A dead message on its way. It owns its bytes, because its old place goes.
 struct Letter {
     route: Vec<u8>,
     stamp: Stamp,
     properties: Vec<u8>,
     routes: RouteSet,
-    /// CC counts.
+    /// Whether its CC header counts.
     copies: bool,
-    /// Where it is published.
+    /// The virtual host in which it is published.
     vhost: VhostId,
-    /// An exchange on its way remembers it: shard 0 routes it.
+    /// Whether an exchange on its way remembers messages: then shard 0 routes it.
     is_remembered: bool,
-    /// Its old queue keeps it until the new ones have it.
+    /// Whether its old queue keeps it until the new ones have it.
     at_least_once: bool,
-    /// It need not go to all queues where it leads: there it comes from, or there it is.
+    /// Whether some of its destinations need not get it: it comes from there, or is there already.
     is_through: bool,
 }
 
@@ -92,7 +103,7 @@ impl Letter {
 }
 
 impl Shard {
-    /// A message that was in a queue here dies.
+    /// Lets a message of a queue here die.
     pub(in crate::shard) fn die(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
         let settings = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings());
         if settings.is_some_and(|settings| settings.dead_letter.is_some()) {
@@ -103,13 +114,14 @@ impl Shard {
         }
     }
 
-    /// A message that a full queue here has refused dies.
+    /// Lets a message die that a full queue here has refused.
     pub(in crate::shard) fn die_refused(&mut self, queue: QueueId, message: &MessageView<'_>) {
         let entry = Entry::at(NOWHERE, self.arena.insert(message, Holders::One));
         self.die(queue, entry, Reason::MaxLength);
     }
 
-    /// Publishes the dead again, within a budget, and only while the log and the links to other shards have room.
+    /// Publishes dead messages again, within a budget, and only while the log and the links to
+    /// other shards have room.
     pub(in crate::shard) fn bury_dead(&mut self) {
         let (mut letters, mut queues) = (0, 0);
         while letters < BURY_BUDGET && queues < BURY_QUEUES_BUDGET && self.can_bury() {
@@ -118,7 +130,8 @@ impl Shard {
         }
     }
 
-    /// A queue here is about to go: its dead will be published without it.
+    /// Keeps the facts of a queue that is about to go, because its dead messages are published
+    /// later.
     pub(in crate::shard) fn keep_gone(&mut self, id: QueueId) {
         let queue = local_queue(&mut self.queues, id);
         let target = queue.and_then(|queue| queue.settings()?.dead_letter.clone());
@@ -127,12 +140,13 @@ impl Shard {
         }
     }
 
-    /// Whether there are dead to be published again, and room for them.
+    /// Whether there are dead messages to be published again, and room for them.
     pub(in crate::shard) fn can_bury(&self) -> bool {
         !self.dead.is_empty() && self.has_room_to_forward()
     }
 
-    /// Whether the log and the links to other shards have room for what is published again, and the turn has work left for it.
+    /// Whether the log and the links to other shards have room for republished messages, and the
+    /// turn has budget left for them.
     pub(in crate::shard) fn has_room_to_forward(&self) -> bool {
         !self.work.is_spent()
             && !self.store.is_congested()
@@ -140,7 +154,8 @@ impl Shard {
             && self.links.iter().flatten().all(|link| link.has_room())
     }
 
-    /// Publishes a dead message again, to at most `most` queues for now. The answer is to how many.
+    /// Publishes the next dead message again, to at most `most` queues for now. Returns the number
+    /// of queues.
     fn bury_next(&mut self, most: usize) -> usize {
         if let Some(begun) = self.dead.begun.take() {
             return self.go_on_burying(begun, most);
@@ -160,7 +175,8 @@ impl Shard {
         }
     }
 
-    /// Gives a letter to at most `most` more of its queues; after the last one, its old place goes. The answer is to how many.
+    /// Gives a letter to at most `most` more of its queues; after the last one, its old place goes.
+    /// Returns the number of queues.
     fn go_on_burying(&mut self, mut begun: Begun, most: usize) -> usize {
         let Begun { ref corpse, ref letter, at } = begun;
         let end = letter.routes.len().min(at.saturating_add(most));
@@ -174,8 +190,8 @@ impl Shard {
         end - at
     }
 
-    /// Publishes a dead message that its queue keeps until others have it. For a queue that others wait for it waits behind
-    /// them. The answer is to how many queues it goes.
+    /// Publishes a dead message that its queue keeps until others have it. For a queue that other
+    /// letters wait for, it waits behind them. Returns the number of queues that it goes to.
     fn send_at_least_once(&mut self, corpse: Corpse, mut letter: Letter) -> usize {
         let entry = corpse.entry;
         let is_open = |addr: &QueueAddr| corpse.tried == Some(Some(*addr)) || !self.dead.awaits(*addr);
@@ -186,8 +202,8 @@ impl Shard {
         letter.routes.len()
     }
 
-    /// Publishes a dead message again, to these of its queues. The answer is how many times `hold`, or its part for one of the queues, will be told
-    /// that some have it.
+    /// Publishes a dead message again, to these of its queues. Returns how many times `hold`, or
+    /// its part for one of the queues, will be told that some have it.
     fn send_letter(&mut self, entry: Entry, letter: &Letter, routes: &[QueueAddr], hold: Option<Hold>) -> usize {
         let body = self.arena.view(entry.message).body.to_owned();
         let Letter { route, properties, stamp, .. } = letter;
@@ -204,7 +220,7 @@ impl Shard {
         waits
     }
 
-    /// What is published of a dead message, and where to; none: nowhere.
+    /// Makes the letter of a dead message: content and destinations. None: it goes nowhere.
     fn letter(&mut self, corpse: &mut Corpse) -> Option<Letter> {
         let &mut Corpse { queue, entry, reason, ref taken, ref left, ref mut is_cycle_noted, .. } = corpse;
         let (now, start) = (self.time_of_day(), self.span_start_time());
@@ -259,7 +275,7 @@ impl Shard {
         Some(Letter { route, stamp, properties, routes, copies, vhost, is_remembered, at_least_once, is_through })
     }
 
-    /// A message that was in a queue here is gone.
+    /// Drops a message of a queue here.
     pub(in crate::shard) fn let_go(&mut self, queue: QueueId, entry: Entry) {
         self.arena.release(entry.message);
         if let Some(queue) = local_queue(&mut self.queues, queue) {
@@ -268,7 +284,8 @@ impl Shard {
     }
 }
 
-/// The properties of a dead message with how often it came back, as RabbitMQ writes them if its strategy is at-least-once.
+/// Returns the properties of a dead message with its counts of returns, as RabbitMQ writes them if
+/// the strategy is at-least-once.
 fn counted(queue: &Queue, entry: Entry, reason: Reason, properties: &[u8]) -> Option<Vec<u8>> {
     let Counts { acquired, delivered } = queue.counts(entry).unwrap_or_default();
     let now = u32::from(reason == Reason::Rejected);

@@ -1,12 +1,15 @@
-//! Delayed messages: they wait in their exchange's own queue until they are due, and are routed then (rows X20, N3; see [`Delays`]).
+//! Delayed messages: they wait in a queue of their exchange until they are due, and are routed then
+//! (rows X20, N3; see [`Delays`]).
 //!
 //! ```text
-//! publish ─ route ─▶ the exchange's queue ─ hold_back ─▶ near: in memory    far: in the log ── fetched ─▶ near
-//!                                                         └─ due ─▶ release_due, a budget per turn ─▶ route on ─▶ transfer
+//! publish ─ route ─▶ the exchange's queue ─ hold_back ─┬ due soon: in memory ◀────┐
+//!                                                      └ due later: in the log ─ fetched in time
+//! due ─▶ release_due, a budget per turn ─▶ route on ─▶ transfer to the queues
 //! ```
 //!
-//! A restart reads what the log has of the queue, once and in order, and keeps no more of it than when each is due. What queues of other shards have
-//! of it already, as they say, goes to the others only, or is gone.
+//! After a restart the shard reads all that the log has of the queue, once and in order, and keeps
+//! only the due time of each message. Queues of other shards say which messages they have copies
+//! of: these go only to the queues that have none, or are dropped.
 
 use smallvec::SmallVec;
 
@@ -28,7 +31,7 @@ use crate::store::arrivals::Origin;
 use crate::store::format::{Placement, is_fleeting};
 
 impl Shard {
-    /// A queue holds what this exchange delays.
+    /// Makes a queue hold the messages that this exchange delays.
     pub(in crate::shard) fn delay_for(&mut self, id: QueueId, exchange: ExchangeId) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         queue.extras().delays = Some(Delays::new(exchange));
@@ -39,7 +42,7 @@ impl Shard {
         }
     }
 
-    /// Messages for a queue that holds what its exchange delays.
+    /// Takes messages into a queue that holds delayed messages.
     pub(in crate::shard) fn hold_back(&mut self, id: QueueId, batch: &mut Batch<'_, '_>) {
         let horizon = self.horizon();
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
@@ -51,7 +54,7 @@ impl Shard {
             let place = queue.level(batch.level).next();
             queue.change(batch.level, |level| level.pass(1));
             let held = is_near.then(|| Entry::at(place, batch.hold(at, &mut run)));
-            let delays = queue.extras().delays.as_mut().expect("it was asked for");
+            let delays = queue.extras().delays.as_mut().expect("a queue of delayed messages has delays");
             match held {
                 Some(entry) => delays.keep(due, entry),
                 None => delays.put_off(due, place, place),
@@ -64,17 +67,18 @@ impl Shard {
         self.set_queue_timer(id);
     }
 
-    /// What is due by then is kept in memory: nothing, while there is little.
+    /// Returns the due time up to which messages are kept in memory; 0 while there is little
+    /// memory.
     pub(in crate::shard) fn horizon(&self) -> u64 {
         if self.may_read_ahead() { self.time_of_day() + DELAY_AHEAD_MS } else { 0 }
     }
 
-    /// Whether the queue holds what an exchange delays.
+    /// Whether the queue holds delayed messages.
     pub(in crate::shard) fn is_delayed(&mut self, id: QueueId) -> bool {
         local_queue(&mut self.queues, id).is_some_and(|queue| queue.is_delayed())
     }
 
-    /// Messages are due, or soon will be.
+    /// Fires a timer: messages are due, or will be soon.
     pub(in crate::shard) fn on_delays_timer(&mut self, id: QueueId) {
         let now = self.time_of_day();
         let Some(delays) = delays(&mut self.queues, id) else { return };
@@ -83,7 +87,8 @@ impl Shard {
         self.fetch_delayed(id);
     }
 
-    /// Has messages read that are to be in memory soon, or, if there is no room for those, that are due.
+    /// Reads messages that are to be in memory soon or, if there is no room for those, messages
+    /// that are due.
     fn fetch_delayed(&mut self, id: QueueId) {
         let now = self.time_of_day();
         let (has_room, is_held_up) = (self.may_read_ahead(), !self.due.is_empty());
@@ -91,7 +96,7 @@ impl Shard {
         let (slot, is_scanning) = (queue.first().slot(), queue.spilled() > 0);
         let Some(delays) = queue.extras().delays.as_mut().filter(|_| !is_scanning) else { return };
         let is_fetching = self.store.is_fetching(slot);
-        // What is due and cannot leave keeps others out.
+        // Messages that are due and cannot leave keep others out.
         if !has_room && (is_held_up || !delays.is_urgent(now, is_fetching)) {
             delays.rests_until = now + DELAY_REST_MS;
             return;
@@ -102,7 +107,8 @@ impl Shard {
         self.store.fetch(slot, more, LOG_READ_SIZE);
     }
 
-    /// Messages were read from the log: those that the queue has asked for, or what a restart has found of it.
+    /// Messages were read from the log: those that the queue has asked for, or those that a restart
+    /// has found.
     pub(in crate::shard) fn on_delayed_read(&mut self, id: QueueId, is_served: bool) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         if queue.spilled() > 0 && is_served {
@@ -114,7 +120,8 @@ impl Shard {
         self.set_queue_timer(id);
     }
 
-    /// Routes what is due, within a budget, and only while the log and the links to other shards have room.
+    /// Routes messages that are due, within a budget, and only while the log and the links to other
+    /// shards have room.
     pub(in crate::shard) fn release_due(&mut self) {
         for _ in 0..BURY_BUDGET {
             if !self.can_release() {
@@ -125,7 +132,7 @@ impl Shard {
         }
     }
 
-    /// Whether there is something due, and room for it.
+    /// Whether a message is due, and there is room for it.
     pub(in crate::shard) fn can_release(&self) -> bool {
         !self.due.is_empty() && self.has_room_to_forward()
     }
@@ -159,14 +166,14 @@ impl Shard {
         self.transfer(leaving, |shard, hold| shard.send_on(exchange, hold, origin, &message, &routed, &routes));
     }
 
-    /// Where the log has a message that survives a restart.
+    /// Returns the place in the log of a message that survives a restart.
     fn place_in_log(&mut self, id: QueueId, entry: Entry) -> Option<Placement> {
         let queue = local_queue(&mut self.queues, id).filter(|_| entry.message.is_logged())?;
         let number = self.store.number(queue.level(entry.level()).slot())?;
         (!is_fleeting(number)).then_some((number, entry.sequence()))
     }
 
-    /// The shards on which these queues live.
+    /// Returns the shards on which these queues live.
     fn homes(&self, routes: &RouteSet) -> Homes {
         let mut homes: Homes = routes.iter().map(|addr| addr.home).collect();
         homes.sort_unstable();
@@ -174,7 +181,8 @@ impl Shard {
         homes
     }
 
-    /// Queues of other shards say that they have copies of messages. Those that the log, which was read, does not have are gone.
+    /// Forgets copies that queues of other shards have of messages which the log, now read, does
+    /// not have.
     pub(in crate::shard) fn end_doubts(&mut self, id: QueueId) {
         let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.spilled() == 0) else { return };
         let slot = queue.first().slot();
@@ -182,7 +190,7 @@ impl Shard {
         self.forget_copies(slot, doubtful.into_iter().flatten());
     }
 
-    /// A queue is about to go, with all that it holds back.
+    /// Ends the delays of a queue that is about to go.
     pub(in crate::shard) fn end_delays(&mut self, queue: &mut Queue) {
         let slot = queue.first().slot();
         let Some(delays) = queue.extras.as_mut().and_then(|extras| extras.delays.as_mut()) else { return };
@@ -198,7 +206,8 @@ impl Shard {
         }
     }
 
-    /// Gives a message to the queues where its exchange has led it. The answer is how many times `hold` will be told that some have it.
+    /// Gives a message to the queues to which its exchange has led it. Returns how many times
+    /// `hold` will be told that some have it.
     fn send_on(
         &mut self,
         exchange: ExchangeId,
@@ -226,8 +235,9 @@ impl Shard {
     }
 }
 
-/// A message was read from the log, because it is soon due, or because a restart has found it. Then it is kept in memory if it is due by `horizon`.
-/// One that was due by `routed_until` may have been routed before a crash, and says so if it comes again.
+/// Takes a message that was read from the log, because it is due soon or because a restart has
+/// found it. It is kept in memory if it is due by `horizon`. A message that was due by
+/// `routed_until` may have been routed before a crash, and is marked in case it comes again.
 pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &MessageView<'_>, horizon: u64, routed_until: u64) {
     let level = queue.first().number();
     let is_found = queue.spilled() > 0;
@@ -248,7 +258,7 @@ pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &Me
     }
 }
 
-/// When a message is due that an exchange delays.
+/// When a delayed message is due.
 fn due(message: &MessageView<'_>) -> u64 {
     let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
     message.stamp.time_ms().unwrap_or_default().saturating_add(delay(headers).unwrap_or_default())

@@ -1,10 +1,13 @@
-//! How long messages and queues live: TTL at any place in a queue, limits to its length, queues that nobody uses (rows D11 to D14, N2).
+//! How long messages and queues live: TTL at any place in a queue, length limits, expiry of unused
+//! queues (rows D11 to D14, N2).
 //!
-//! Each such queue has one timer, for the earliest of its deadlines. A message whose time comes while a consumer has it expires when it comes back;
-//! one that only the log has expires when it is read, and a queue whose messages may expire is read as far as memory allows.
+//! Each such queue has one timer, for the earliest of its deadlines. A message whose time is over
+//! while a consumer has it expires when it comes back. A message that only the log has expires when
+//! it is read; a queue whose messages may expire is read as far as memory allows.
 //!
-//! Nothing ends early: the shard's time was read when the turn began and is rounded down, so what is to last for a while counts from the next
-//! millisecond on ([`Shard::span_start`]). What may not wait at all is gone before anybody else can ask for it, but not before the log has it.
+//! Nothing ends early. The shard's time was read when the turn began and is rounded down, so every
+//! duration counts from the next millisecond on ([`Shard::span_start`]). A message with a TTL of 0
+//! is gone before anybody else can ask for it, but not before the log has it.
 
 use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
@@ -15,51 +18,52 @@ use crate::message::{MessageView, Properties, Stamp};
 use crate::shard::Shard;
 use crate::shard::local_queue;
 
-/// What a timer of the shard is for.
+/// The purpose of a timer of the shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timer {
-    /// A connection's.
+    /// The timer of a connection.
     Conn(crate::base::ids::ConnId),
-    /// A queue's.
+    /// The timer of a queue.
     Queue(QueueId),
-    /// That of dead messages which nobody took.
+    /// The timer of dead messages that nobody took.
     Dead,
-    /// When the log is told of dead messages that went in a circle.
+    /// The time to log dead messages that went in a circle.
     Cycles,
 }
 
 impl Shard {
-    /// The time of day, milliseconds since 1970.
+    /// Returns the time of day, milliseconds since 1970.
     pub(in crate::shard) fn time_of_day(&self) -> u64 {
         debug_assert!(self.epoch_ms > 0, "the clock was started");
         self.epoch_ms + self.now
     }
 
-    /// The first millisecond, in the shard's time, that is not before what happens now: whatever lasts for a while counts from there.
+    /// Returns the first millisecond, in the shard's time, that is not before the present: every
+    /// duration counts from there.
     #[inline]
     pub(in crate::shard) fn span_start(&self) -> u64 {
         self.now + 1
     }
 
-    /// The same, as a time of day.
+    /// Returns the same as a time of day.
     #[inline]
     pub(in crate::shard) fn span_start_time(&self) -> u64 {
         self.time_of_day() + 1
     }
 
-    /// What messages that are published now are stamped with.
+    /// Returns the stamp of messages that are published now.
     #[inline]
     pub(in crate::shard) fn stamp(&self, properties: &[u8]) -> Stamp {
         self.stamp_posted(Stamp::at(self.span_start_time()), properties)
     }
 
-    /// The stamp of a message that another shard has stamped, as far as anybody here wants to know.
+    /// Returns the stamp that another shard has given, if anything here needs it.
     #[inline]
     pub(in crate::shard) fn stamp_posted(&self, stamp: Stamp, properties: &[u8]) -> Stamp {
         if self.special_queues > 0 || stamp.is_more_than_time() || has_expiration(properties) { stamp } else { Stamp::NONE }
     }
 
-    /// A queue has these promises from now on.
+    /// Gives a queue these settings.
     pub(in crate::shard) fn promise(&mut self, id: QueueId, settings: Settings) {
         let now = self.span_start();
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
@@ -75,7 +79,7 @@ impl Shard {
         self.shed_extras(id);
     }
 
-    /// A queue promises something else than before, or has other messages.
+    /// Acts on new settings or new messages of a queue: deadlines, limits, reading ahead.
     pub(in crate::shard) fn keep_promises(&mut self, id: QueueId) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         if queue.reads_ahead() && queue.spilled() > 0 {
@@ -85,7 +89,7 @@ impl Shard {
         self.trim(id);
     }
 
-    /// A queue that promises nothing any more is plain again.
+    /// Makes a queue without special settings plain again.
     fn shed_extras(&mut self, id: QueueId) {
         let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_plain()) else { return };
         if let Some(extras) = queue.extras.take() {
@@ -94,7 +98,8 @@ impl Shard {
         }
     }
 
-    /// Whether a queue here takes a message that is published; if not, its publisher is to be told.
+    /// Whether a queue here takes a published message; if not, notes that its publisher is to be
+    /// told.
     pub(in crate::shard) fn admits(&mut self, id: QueueId, message: &MessageView<'_>) -> bool {
         let Some(queue) = local_queue(&mut self.queues, id) else { return true };
         if !queue.refuses(message.body.bytes().len()) {
@@ -107,7 +112,8 @@ impl Shard {
         false
     }
 
-    /// Messages at the places `first` to `last` began to wait in memory, all with the time and the properties of `message`.
+    /// Notes that messages at the places `first` to `last` began to wait in memory, all with the
+    /// time and the properties of `message`.
     pub(in crate::shard) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         let Some(deadline) = deadline(queue, last, message) else { return };
@@ -116,7 +122,8 @@ impl Shard {
         self.set_queue_timer(id);
     }
 
-    /// Messages of a queue, all with a time of their own, are in memory again; those whose time is over die before anybody gets them.
+    /// Notes the deadlines of messages that are in memory again; those whose time is over die
+    /// before anybody gets them.
     pub(in crate::shard) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
         let now = self.time_of_day();
         for entry in entries {
@@ -124,7 +131,7 @@ impl Shard {
             let message = self.arena.view(entry.message);
             let Some(deadline) = deadline(queue, entry.place(), &message) else { continue };
             if deadline <= now {
-                queue.take(entry.place()).expect("it was just loaded");
+                queue.take(entry.place()).expect("a loaded message is in the queue");
                 queue.discount(message.body.bytes().len());
                 self.die(id, *entry, Reason::Expired);
                 continue;
@@ -135,7 +142,7 @@ impl Shard {
         self.trim(id);
     }
 
-    /// Messages come back to their queue; those whose time is over die.
+    /// Takes messages back into their queue; those whose time is over die.
     pub(in crate::shard) fn take_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
         let now = self.time_of_day();
         for entry in entries {
@@ -156,7 +163,8 @@ impl Shard {
         self.trim(id);
     }
 
-    /// A message that came back waits before it is ready again, if the queue delays it (row D24). Its time to live goes on.
+    /// Takes back a message that waits before it is ready again, if the queue delays it (row D24).
+    /// Its TTL goes on.
     pub(in crate::shard) fn retry_later(&mut self, id: QueueId, entry: Entry, retry: Retry, outcome: Outcome) {
         let (now, start) = (self.time_of_day(), self.span_start_time());
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
@@ -172,7 +180,7 @@ impl Shard {
         }
     }
 
-    /// Messages that have waited long enough are ready again.
+    /// Makes messages ready again that have waited long enough.
     fn retry_held(&mut self, id: QueueId, time: u64) {
         let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) else { return };
         let ready: Vec<Entry> = std::iter::from_fn(|| extras.held.take_due(time)).take(EXPIRE_BUDGET).collect();
@@ -182,8 +190,8 @@ impl Shard {
         }
     }
 
-    /// Lets the oldest messages go while there are more than there may be, some at a time: a policy may make a million of them too many at once. If
-    /// only the log has them, they are read first.
+    /// Removes the oldest messages while the queue has too many, some at a time: a policy may make
+    /// a million of them surplus at once. If only the log has them, they are read first.
     pub(in crate::shard) fn trim(&mut self, id: QueueId) {
         for _ in 0..TRIM_BUDGET {
             let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) else { return };
@@ -194,7 +202,7 @@ impl Shard {
         self.overfull.push_back(Key::from(id).slot);
     }
 
-    /// Queues with more messages than they may have go on letting them go.
+    /// Goes on with removing surplus messages.
     pub(in crate::shard) fn trim_overfull(&mut self) {
         for _ in 0..TRIMS_MAX {
             let Some(slot) = self.overfull.pop_front() else { return };
@@ -204,7 +212,7 @@ impl Shard {
         }
     }
 
-    /// Somebody uses the queue (row D11).
+    /// Notes that a queue is used (row D11).
     pub(in crate::shard) fn touch_queue(&mut self, id: QueueId) {
         let start = self.span_start();
         if let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) {
@@ -213,13 +221,13 @@ impl Shard {
         }
     }
 
-    /// Messages whose deadline is at `time` or before die, some at a time.
+    /// Lets messages die whose deadline is at `time` or before, some at a time.
     fn expire(&mut self, id: QueueId, time: u64) {
         for _ in 0..EXPIRE_BUDGET {
             let extras = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut());
             let Some(place) = extras.and_then(|extras| extras.deadlines.pop(time)) else { return };
             self.work.spend(1);
-            let queue = local_queue(&mut self.queues, id).expect("it has a deadline");
+            let queue = local_queue(&mut self.queues, id).expect("a queue with deadlines exists");
             if let Some(entry) = queue.take(place) {
                 queue.discount(self.arena.view(entry.message).body.bytes().len());
                 self.die(id, entry, Reason::Expired);
@@ -227,8 +235,9 @@ impl Shard {
         }
     }
 
-    /// Messages came to queues here, and the log has those that it should: what may not wait at all dies, unless a consumer can have it at once,
-    /// and what is too much goes.
+    /// Removes what may not stay in queues that just got messages, now that the log has the
+    /// messages that it should: those with a TTL of 0 die, unless a consumer can have them at once,
+    /// and surplus goes.
     pub(in crate::shard) fn shed_fresh(&mut self) {
         let mut fresh = std::mem::take(&mut self.logging.fresh);
         for id in fresh.drain(..) {
@@ -244,7 +253,7 @@ impl Shard {
         self.logging.fresh = fresh;
     }
 
-    /// A queue's time has come: for some of its messages, or for itself.
+    /// Fires a queue's timer, for some of its messages or for the queue itself.
     pub(in crate::shard) fn on_queue_timer(&mut self, id: QueueId) {
         let (now, time) = (self.now, self.time_of_day());
         self.expire(id, time);
@@ -261,7 +270,7 @@ impl Shard {
         self.set_queue_timer(id);
     }
 
-    /// Makes sure that the queue's timer fires when it has to; that it may fire too early does no harm.
+    /// Sets the queue's timer to fire in time. It may fire too early, which does no harm.
     pub(in crate::shard) fn set_queue_timer(&mut self, id: QueueId) {
         let (now, epoch) = (self.now, self.epoch_ms);
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
@@ -281,7 +290,7 @@ impl Shard {
         }
     }
 
-    /// A queue is gone: so is its timer.
+    /// Removes the timer of a queue that is gone.
     pub(in crate::shard) fn forget_timer(&mut self, queue: &Queue) {
         if let Some(extras) = &queue.extras {
             self.special_queues -= 1;
@@ -289,35 +298,36 @@ impl Shard {
         }
     }
 
-    /// Whether there is room for messages that are read though nobody asks for them, because they may expire.
+    /// Whether there is room to read messages that nobody asks for, because they may expire.
     pub(in crate::shard) fn may_read_ahead(&self) -> bool {
         !self.uses_more_than(self.config.queue_memory / 2)
     }
 }
 
-/// Whether the message says itself how long it waits.
+/// Whether the message has an expiration of its own.
 #[inline]
 pub fn has_expiration(properties: &[u8]) -> bool {
     Properties::trusted(properties).has_any(crate::message::flag::EXPIRATION)
 }
 
-/// What a queue keeps beside its messages, from now on; it is one of the special ones then.
+/// Returns the extras of a queue; it counts as special from now on.
 fn extras<'q>(special_queues: &mut usize, queue: &'q mut Queue) -> &'q mut Extras {
     *special_queues += usize::from(queue.extras.is_none());
     queue.extras()
 }
 
-/// When a message expires in this queue, milliseconds since 1970: the shorter one of its own time and the queue's (row D12).
+/// Returns when a message expires in this queue, milliseconds since 1970: the shorter one of its
+/// own TTL and the queue's (row D12).
 fn deadline(queue: &Queue, place: u64, message: &MessageView<'_>) -> Option<u64> {
     let time = message.stamp.time_ms()?;
     let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     own.into_iter().chain(queue.ttl(place)).min().map(|wait: u64| if wait == 0 { AT_ONCE } else { time.saturating_add(wait) })
 }
 
-/// The deadline of what may not wait at all.
+/// The deadline of messages that may not wait at all.
 const AT_ONCE: u64 = 0;
 
-/// When a queue goes if nobody uses it until then, in the shard's time.
+/// Returns when a queue goes if nobody uses it until then, in the shard's time.
 fn unused_until(queue: &Queue) -> Option<u64> {
     let extras = queue.extras.as_deref().filter(|_| queue.consumers.is_empty())?;
     extras.settings.expires.map(|expires| extras.unused_since.saturating_add(expires))

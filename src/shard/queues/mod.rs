@@ -1,8 +1,12 @@
-//! The queues that live here: [`delivery`] to consumers, [`settle`] and [`settling`] what these say of
-//! it, [`lifetime`] TTL and limits, [`policies`] how queues follow theirs, [`delay`] what waits until it
-//! is due, [`dead_letter`] what dies, [`unburied`] dead letters that nobody takes, [`cycles`] those that
-//! would go in a circle, [`gone_queues`] those of queues that are gone, and [`rubbish`] what is to be
-//! freed.
+//! The queues that live here.
+//!
+//! - [`delivery`]: the way to consumers;
+//! - [`settle`], [`settling`]: acknowledgements and rejections, of few and of very many messages;
+//! - [`lifetime`]: TTL and limits; [`policies`]: how queues follow policies; [`delay`]: delayed
+//!   messages;
+//! - [`dead_letter`]: dead letters; [`unburied`]: those that nobody takes; [`cycles`]: those that
+//!   would go in a circle; [`gone_queues`]: those of deleted queues;
+//! - [`rubbish`]: messages to be freed.
 
 pub mod cycles;
 pub mod dead_letter;

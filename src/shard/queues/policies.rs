@@ -1,10 +1,13 @@
-//! How queues follow policies: a policy that is set, changed or deleted is in force at once, for as many queues as there are, and nobody waits for it.
+//! How queues follow policies. A policy that is set, changed or deleted takes effect at once,
+//! however many queues there are, and nobody waits for it.
 //!
 //! ```text
-//! policies change ─ apply, on every shard ─▶ sweep: all queues here are to look ─ a turn: some of them ─▶ other rules and promises, or none
+//! policies change ─ applied on every shard ─▶ sweep: all queues here are due ─ some each turn ─▶
+//!                                             the queue's rules and settings are derived again
 //! ```
 //!
-//! Exchanges look when they are asked (see [`alternate`](crate::broker::catalog::Catalog::alternate)).
+//! Exchanges look their policy up when it matters (see
+//! [`alternate`](crate::broker::catalog::Catalog::alternate)).
 
 use crate::base::ids::QueueId;
 use crate::base::limits::POLICY_BUDGET;
@@ -12,26 +15,27 @@ use crate::broker::queue::{Rules, Settings};
 use crate::shard::Shard;
 use crate::shard::local_queue;
 
-/// A walk through the queues of a shard, by slot and round and round: one that begins while another is under way goes on from there.
+/// A walk through the queues of a shard, by slot, round and round. A walk that begins while another
+/// is under way goes on from its place.
 #[derive(Default)]
 pub struct Sweep {
     next: usize,
-    /// Slots that are still to be seen.
+    /// Slots that are still to be visited.
     left: usize,
 }
 
 impl Shard {
-    /// Policies changed.
+    /// Begins a sweep, because policies changed.
     pub(in crate::shard) fn begin_sweep(&mut self) {
         self.sweep.left = self.queues.len();
     }
 
-    /// Whether there are queues that have not looked.
+    /// Whether queues are left that have not looked their policies up.
     pub(in crate::shard) fn is_sweeping(&self) -> bool {
         self.sweep.left > 0
     }
 
-    /// Some more queues look what is said of them.
+    /// Lets some more queues look their policies up.
     pub(in crate::shard) fn go_on_sweeping(&mut self) {
         let mut budget = POLICY_BUDGET;
         while budget > 0 && self.sweep.left > 0 {
@@ -44,7 +48,7 @@ impl Shard {
         }
     }
 
-    /// A queue here works by what is said of it, from now on.
+    /// Derives a queue's rules and settings from its arguments and policies.
     pub(in crate::shard) fn follow_policies(&mut self, id: QueueId) {
         let Some(info) = self.catalog.queue(id) else { return };
         let Some(queue) = local_queue(&mut self.queues, id) else { return };

@@ -1,7 +1,8 @@
-//! What is to be freed, some in each turn: ten million messages, or values of duplicates, at once would hold everybody up.
+//! Messages and other values to be freed, a part in each turn: freeing ten million messages, or the
+//! values of a deduplication, at once would hold everybody up.
 //!
 //! The log hears of purged messages as they are freed, unless their queue is gone: then it forgets
-//! them with the queue. A stop waits until all are.
+//! them with the queue. A broker that stops waits until all are freed.
 
 use std::collections::VecDeque;
 
@@ -12,12 +13,12 @@ use crate::broker::queue::Purged;
 use crate::shard::Shard;
 use crate::shard::local_queue;
 
-/// What nobody needs any more.
+/// Values that nobody needs any more.
 #[derive(Default)]
 pub struct Rubbish {
     /// Purged messages of these queues, whose places in the arena are still taken.
     pub purged: VecDeque<(QueueId, Purged)>,
-    /// What queues and exchanges knew duplicates by.
+    /// Values by which queues and exchanges recognised duplicates.
     pub forgotten: VecDeque<Forgotten>,
 }
 
@@ -29,7 +30,7 @@ impl Rubbish {
 }
 
 impl Shard {
-    /// Frees some of it.
+    /// Frees a part.
     pub(in crate::shard) fn free_rubbish(&mut self) {
         let Rubbish { purged, forgotten } = &mut self.rubbish;
         if forgotten.front_mut().is_some_and(|forgotten| !forgotten.free(PURGE_BUDGET)) {
@@ -40,7 +41,7 @@ impl Shard {
         }
     }
 
-    /// Frees some of what a queue here, or one that was here, has been purged of.
+    /// Frees some of the messages that were purged from a queue, which may be gone.
     pub(in crate::shard) fn free_purged(&mut self, id: QueueId, mut level: Purged) {
         let entries = std::iter::from_fn(|| level.pop()).take(PURGE_BUDGET);
         let released = entries.inspect(|entry| self.arena.release(entry.message));

@@ -1,4 +1,5 @@
-//! Settling: what consumers say of the messages that they got. Messages of one queue and consumer that stand in a row are settled together.
+//! Settling: acknowledgements, rejections and returns of delivered messages. Messages of one queue
+//! and consumer that stand in a row are settled together.
 
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
 use crate::broker::dead_letter::Reason;
@@ -8,10 +9,10 @@ use crate::shard::Shard;
 use crate::shard::queues::lifetime::has_expiration;
 
 impl Shard {
-    /// basic.ack, nack, reject.
+    /// Carries out basic.ack, basic.nack or basic.reject.
     pub(in crate::shard) fn on_settle(&mut self, id: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
         let mut receipts = std::mem::take(&mut self.receipts);
-        let conn = self.conns.get_mut(id).expect("who settles is connected");
+        let conn = self.conns.get_mut(id).expect("a client that settles is connected");
         let rest = conn.session.settle(channel, tags, outcome, &mut receipts);
         self.settle_all(&receipts, outcome);
         if let Some(rest) = rest {
@@ -21,9 +22,9 @@ impl Shard {
         self.receipts = receipts;
     }
 
-    /// basic.recover.
+    /// Carries out basic.recover.
     pub(in crate::shard) fn on_recover(&mut self, id: ConnId, channel: u16) {
-        let conn = self.conns.get_mut(id).expect("who recovers is connected");
+        let conn = self.conns.get_mut(id).expect("a client that recovers is connected");
         let rest = conn.session.recovery(channel);
         let mut receipts = std::mem::take(&mut self.receipts);
         let is_more = conn.session.settle_rest(&rest, &mut receipts);
@@ -59,7 +60,7 @@ impl Shard {
     ) {
         let count = entries.len();
         let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else {
-            return entries.for_each(|entry| self.arena.release(entry.message)); // the queue went first
+            return entries.for_each(|entry| self.arena.release(entry.message)); // the queue was deleted before
         };
         let is_special = queue.extras.is_some();
         match outcome {
@@ -79,14 +80,14 @@ impl Shard {
         }
     }
 
-    /// Messages of a queue here are gone.
+    /// Drops messages of a queue here for good.
     pub(in crate::shard) fn drop_settled(&mut self, id: QueueId, entries: &[Entry]) {
         let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
         let released = entries.iter().copied().inspect(|entry| self.arena.release(entry.message));
         Shard::log_settled(&mut self.store, queue, released);
     }
 
-    /// Messages come back that somebody had. Those that have failed too often die (row D23).
+    /// Gives messages back to their queue. Those that have failed too often die (row D23).
     fn give_back(&mut self, id: QueueId, entries: impl ExactSizeIterator<Item = Entry>, outcome: Outcome) {
         let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
         let is_plain = queue.extras.is_none() && !queue.rules.counts;
@@ -105,7 +106,8 @@ impl Shard {
         back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
     }
 
-    /// A message that is in memory again had failed too often when the broker died (row D23).
+    /// Lets a message die that the log was read for: it had failed too often when the broker died
+    /// (row D23).
     pub(in crate::shard) fn fail_for_good(&mut self, id: QueueId, entry: Entry) {
         let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
         if queue.take(entry.place()).is_some() {
@@ -114,7 +116,8 @@ impl Shard {
         }
     }
 
-    /// Messages come back to a plain queue. Of those that bring their own time to live it knows no deadline yet: they went straight to a consumer.
+    /// Gives messages back to a plain queue. It knows no deadlines yet of messages with a TTL of
+    /// their own, because they went straight to a consumer.
     fn take_back_plainly(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
         let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
         let mut expiring = Vec::new();
@@ -133,5 +136,5 @@ impl Shard {
     }
 }
 
-/// Steps of a message that comes back to a queue that promises something, or counts returns.
+/// Steps of a message that comes back to a queue that has extras or counts returns.
 const SPECIAL_STEPS: usize = 8;

@@ -1,15 +1,16 @@
-//! Settlements of very many messages: a consumer without a prefetch limit has millions of them and
+//! Settlements of very many messages: a consumer without a prefetch limit has millions of them, and
 //! acknowledges them by one command, or ends.
 //!
 //! ```text
-//! basic.ack, basic.nack, basic.recover ─▶ some at once ─▶ rest: [channel, last tag] ─┐
-//! the end of a channel or connection ───▶ some at once ─▶ rest: what it had ─────────┼─▶ a job ─ some at a time ─▶ done
-//! a consumer that was late ─────────────▶ some at once ─▶ rest: what it had ─────────┤
-//! tx.rollback ──────────────────────────▶ some at once ─▶ rest: what it had settled ─┘
+//! basic.ack, basic.nack, basic.recover ─▶ some at once ─▶ rest: [channel, last tag] ──┐
+//! end of a channel or connection ───────▶ some at once ─▶ rest: its unsettled messages ─┼─▶ a job
+//! consumer that was late ───────────────▶ some at once ─▶ rest: its unsettled messages ─┤
+//! tx.rollback ──────────────────────────▶ some at once ─▶ rest: those it had settled ───┘
 //! ```
 //!
-//! Messages that go back to their queue come in several goes, the oldest first. Until the last one
-//! of them is back, the queue gives out none: else a consumer would get later ones in between.
+//! Messages that go back to their queue come back in several parts, the oldest first. Until the
+//! last part is back, the queue delivers none: otherwise a consumer would get later messages in
+//! between.
 
 use std::collections::BTreeSet;
 
@@ -26,59 +27,59 @@ use crate::shard::peers::mail::Mail;
 /// A settlement of very many messages.
 pub struct Settling {
     what: What,
-    /// Queues that give out nothing until it is through.
+    /// Queues that deliver nothing until the settlement is complete.
     returning: BTreeSet<QueueAddr>,
 }
 
-/// Which messages are settled.
+/// The messages to be settled.
 enum What {
-    /// Those of a connection that an acknowledgement concerns.
+    /// Messages of a connection that an acknowledgement covers.
     Rest(ConnId, Rest),
-    /// Those that a channel or a connection had when it ended.
+    /// Unsettled messages of a channel or connection that ended.
     Left(Left),
-    /// Those that a consumer has kept for too long.
+    /// Messages that a consumer has kept for too long.
     Late(Unsettled),
-    /// Those that a transaction has settled are unsettled again.
-    Rollback(ConnId),
+    /// Messages that a transaction has settled, and that become unsettled again.
+    Rollback(ConnId, Rollback),
 }
 
-/// The end of a channel or a connection.
+/// The end of a channel or connection.
 pub struct Left {
     conn: ConnId,
     unsettled: Unsettled,
     /// Other shards that have a part in it.
     homes: Homes,
-    /// What the connection says then; none if nobody listens.
+    /// The answer of the connection at the end; none if nobody listens.
     last: Option<Last>,
 }
 
 impl Left {
-    /// Nothing is left of a channel or connection but what it had not settled.
+    /// Makes the end of a channel or connection from its unsettled messages.
     pub fn new(conn: ConnId, unsettled: Unsettled, homes: Homes, last: Option<Last>) -> Left {
         Left { conn, unsettled, homes, last }
     }
 }
 
 impl Shard {
-    /// Messages that a connection settles were too many for one go: `receipts` were the first ones.
+    /// Makes a job of the rest of a settlement; `receipts` were its first messages.
     pub(in crate::shard) fn settle_rest(&mut self, id: ConnId, rest: Rest, receipts: &Receipts) {
         let mut settling = Settling { what: What::Rest(id, rest), returning: BTreeSet::new() };
         self.hold_returning(&mut settling, receipts);
-        self.conns.get_mut(id).expect("who settles is connected").is_busy = true;
+        self.conns.get_mut(id).expect("a client that settles is connected").is_busy = true;
         self.jobs.push_back(Job::Settle(settling));
     }
 
-    /// tx.rollback.
+    /// Carries out tx.rollback.
     pub(in crate::shard) fn on_rollback(&mut self, id: ConnId, channel: u16) {
-        let conn = self.conns.touch(id).expect("who rolls back is connected");
-        conn.session.begin_rollback(channel);
-        if conn.session.roll_back() {
+        let conn = self.conns.touch(id).expect("a client that rolls back is connected");
+        let mut rollback = conn.session.begin_rollback(channel);
+        if conn.session.roll_back(&mut rollback) {
             conn.is_busy = true;
             self.jobs.push_back(Job::Settle(Settling { what: What::Rollback(id), returning: BTreeSet::new() }));
         }
     }
 
-    /// What a channel or a connection had goes back to its queues.
+    /// Gives the unsettled messages of a channel or connection that ended back to their queues.
     pub(in crate::shard) fn settle_left(&mut self, left: Left) {
         let (id, last) = (left.conn, left.last);
         let mut settling = Settling { what: What::Left(left), returning: BTreeSet::new() };
@@ -91,7 +92,7 @@ impl Shard {
         self.jobs.push_back(Job::Settle(settling));
     }
 
-    /// What a consumer has kept for too long goes back to its queue.
+    /// Gives messages that a consumer has kept for too long back to their queue.
     pub(in crate::shard) fn settle_late(&mut self, unsettled: Unsettled) {
         let mut settling = Settling { what: What::Late(unsettled), returning: BTreeSet::new() };
         match self.settle_part(&mut settling) {
@@ -100,7 +101,7 @@ impl Shard {
         }
     }
 
-    /// Settles some more.
+    /// Goes on with a settlement.
     pub(in crate::shard) fn go_on_settling(&mut self, mut settling: Settling) {
         while self.settle_part(&mut settling) {
             if self.work.is_share_spent() || !self.has_room_for_jobs() {
@@ -110,7 +111,7 @@ impl Shard {
         self.end_settling(settling);
     }
 
-    /// Settles what one go has time for. Whether others are left.
+    /// Settles a part. Returns whether more is left.
     fn settle_part(&mut self, settling: &mut Settling) -> bool {
         let mut receipts = std::mem::take(&mut self.receipts);
         let (is_more, outcome) = match &mut settling.what {
@@ -144,7 +145,7 @@ impl Shard {
         is_more
     }
 
-    /// All is settled.
+    /// Ends a settlement.
     fn end_settling(&mut self, settling: Settling) {
         for queue in settling.returning {
             self.tell_returning(queue, false);
@@ -162,7 +163,7 @@ impl Shard {
         }
     }
 
-    /// Some messages come back and others will: their queues wait for these.
+    /// Lets queues wait whose messages come back in several parts.
     fn hold_returning(&mut self, settling: &mut Settling, receipts: &Receipts) {
         let outcome = match &settling.what {
             What::Rest(_, rest) => rest.outcome,
@@ -188,7 +189,8 @@ impl Shard {
         }
     }
 
-    /// Messages of a queue here are on their way back, or (`is_more` is false) all of them are.
+    /// Notes that messages of a queue here are on their way back, or (`is_more` is false) have all
+    /// arrived.
     pub(in crate::shard) fn on_returning(&mut self, id: QueueId, is_more: bool) {
         let Some(queue) = local_queue(&mut self.queues, id) else { return };
         if is_more {
@@ -203,5 +205,5 @@ impl Shard {
     }
 }
 
-/// Messages whose taking out and release is about a step.
+/// Messages whose settlement costs about a step.
 pub const SETTLED_PER_STEP: usize = 8;

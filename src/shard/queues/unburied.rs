@@ -1,13 +1,15 @@
-//! Dead letters of queues that keep each until others have it (at-least-once), while nobody takes them (row D16).
+//! Dead letters that nobody takes. The queue where they died keeps them (at-least-once), and they
+//! try again (row D16).
 //!
 //! ```text
-//! refused by a queue, or without any ─▶ the list of those that wait for that queue ── some time later ─▶ its first one tries again
-//!                                                 ▲                                     taken ─▶ twice as many of those behind try, at once
-//!                                                 └──── in front, with all behind ◀──── refused
+//! refused by a queue ─▶ list of letters for that queue ─ later ─▶ its first letter tries again
+//! or without a queue     ▲                                        ├ taken: twice as many follow
+//!                        └─ in front of all others ◀── refused ───┘
 //! ```
 //!
-//! So a queue that is full costs one attempt a second, however many letters wait for it, and gets them in their order once it has room. Letters that
-//! lead to no queue try again when something has changed in the catalog. What waits for several queues stands in the list of each.
+//! So a full queue costs one attempt a second, however many letters wait for it, and gets them in
+//! their order once it has room. Letters without a queue try again when the catalog has changed. A
+//! letter that waits for several queues stands in the list of each.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,45 +23,46 @@ use crate::shard::queues::dead_letter::{Begun, Corpse};
 use crate::shard::queues::gone_queues::{GoneQueue, GoneQueues};
 use crate::shard::queues::lifetime::Timer;
 
-/// For whom a letter waits: a queue, or any.
+/// The queue that a letter waits for; none: any queue.
 pub type Awaited = Option<QueueAddr>;
 
-/// Dead messages that are still where they died.
+/// Dead messages that are still in the queue where they died.
 #[derive(Default)]
 pub struct Unburied {
-    /// Those that are to be published next.
+    /// Messages to be published next.
     next: VecDeque<Corpse>,
-    /// How many have been added to them.
+    /// How many were ever added to `next`.
     added: u64,
-    /// Queues that went before all that died there were published.
+    /// Queues that were deleted before all their dead messages were published.
     pub gone: GoneQueues,
-    /// The one before them, if only some of its queues have it.
+    /// The message before `next`, if only some of its queues have it so far.
     pub begun: Option<Begun>,
-    /// Those that went in a circle.
+    /// Messages that went in a circle.
     pub cycles: Cycles,
-    /// Those that wait, by their numbers; none while one is on its way.
+    /// Waiting messages by their numbers; `None` while one is on its way.
     waiting: Map<u64, Option<Box<Corpse>>>,
     last_number: u64,
-    /// By slot and generation of the awaited queue.
+    /// Lists by slot and generation of the awaited queue.
     lists: BTreeMap<(u32, u32), List>,
-    /// When the timer fires that was set last.
+    /// When the timer that was set last fires.
     timer: Option<u64>,
 }
 
-/// Those that wait for the same.
+/// Messages that wait for the same queue.
 struct List {
     awaited: Awaited,
     batches: VecDeque<Batch>,
-    /// How many may try at a time, and how many do so.
+    /// How many may try at a time, and how many are trying.
     window: usize,
     under_way: usize,
-    /// Those of them that were refused.
+    /// Those of these that were refused.
     refused: Vec<u64>,
-    /// The next one is on its way from another list.
+    /// Whether the next message is on its way from another list.
     is_held_up: bool,
 }
 
-/// Those that try again at the same time; if they lead to no queue: at the catalog's version when they tried last.
+/// Messages that try again at the same time. If they lead to no queue: the version of the catalog
+/// at their last try.
 struct Batch {
     due: u64,
     version: u64,
@@ -67,24 +70,24 @@ struct Batch {
 }
 
 impl Unburied {
-    /// Whether none is to be published at once.
+    /// Whether no message is to be published at once.
     pub fn is_empty(&self) -> bool {
         self.next.is_empty() && self.begun.is_none()
     }
 
-    /// Another one is to be published.
+    /// Adds a message to be published.
     pub fn push(&mut self, corpse: Corpse) {
         self.added += 1;
         self.next.push_back(corpse);
     }
 
-    /// The next one to be published.
+    /// Takes the next message to be published.
     pub fn pop(&mut self) -> Option<Corpse> {
         self.gone.forget_before(self.added - self.next.len() as u64);
         self.next.pop_front()
     }
 
-    /// A queue goes; what died there is still to be published.
+    /// Keeps the facts of a queue that goes, because its dead messages are still to be published.
     pub fn keep_gone(&mut self, id: QueueId, gone: GoneQueue) {
         if !self.next.is_empty() {
             self.gone.keep(id, gone, self.added);
@@ -101,19 +104,21 @@ impl Unburied {
         self.lists.entry(key(awaited)).or_insert_with(new)
     }
 
-    /// When the next ones try again.
+    /// When the next messages try again.
     fn next_due(&self) -> Option<u64> {
         self.lists.values().filter_map(List::next_due).min()
     }
 }
 
 impl List {
-    /// When its next ones try again, if it does not wait for those that do.
+    /// When the next messages of the list try again, unless the list waits for those that are
+    /// trying.
     fn next_due(&self) -> Option<u64> {
         self.batches.front().filter(|_| self.under_way == 0 && !self.is_held_up).map(|batch| batch.due)
     }
 
-    /// One more waits. For a queue it waits behind all others; they have no time of their own.
+    /// Appends a message. One that waits for a queue waits behind all others and has no time of its
+    /// own.
     fn push_back(&mut self, due: u64, version: u64, number: u64) {
         let is_queue = self.awaited.is_some();
         match self.batches.back_mut() {
@@ -122,14 +127,15 @@ impl List {
         }
     }
 
-    /// A queue has refused some: they wait on in front of all behind them.
+    /// Puts the refused messages in front of all others, to wait on.
     fn wait_on(&mut self, now: u64) {
         let mut numbers = VecDeque::from(std::mem::take(&mut self.refused));
         self.batches.iter_mut().for_each(|batch| numbers.append(&mut batch.numbers));
         self.batches = VecDeque::from([Batch { due: now + BURY_AGAIN_MS, version: 0, numbers }]);
     }
 
-    /// Those that lead to no queue and would try by `now` wait on, as far as the catalog had this version when they tried last.
+    /// Lets messages without a queue, which would try by `now`, wait on if the catalog has had this
+    /// version since their last try.
     fn postpone(&mut self, now: u64, version: u64) {
         let mut numbers = VecDeque::new();
         while let Some(mut batch) = self.batches.pop_front_if(|batch| batch.due <= now && batch.version == version && version != UNSETTLED)
@@ -142,7 +148,8 @@ impl List {
         }
     }
 
-    /// Whether those in front may try: their time has come, or the queue has just taken others.
+    /// Whether the messages in front may try: their time has come, or the queue has just taken
+    /// others.
     fn may_try(&self, now: u64) -> bool {
         let is_taking = self.awaited.is_some() && self.window > 1;
         self.batches.front().is_some_and(|batch| is_taking || batch.due <= now)
@@ -150,8 +157,8 @@ impl List {
 }
 
 impl Shard {
-    /// A dead message that these queues have refused, or that leads to none, tries again after a while; a queue that is gone, or promises nothing any
-    /// more, lets it go.
+    /// Lets a dead message wait that these queues have refused, or that leads to none. If its own
+    /// queue is gone, or has no extras any more, the message is dropped.
     pub(in crate::shard) fn bury_later(&mut self, mut corpse: Corpse, refused: Vec<Awaited>) {
         let (now, version) = (self.now, self.settled_version());
         let Some(extras) = local_queue(&mut self.queues, corpse.queue).and_then(|queue| queue.extras.as_mut()) else {
@@ -178,7 +185,7 @@ impl Shard {
         self.set_dead_timer(Some(now + BURY_AGAIN_MS));
     }
 
-    /// All queues of a dead message have it, or it is gone for another reason.
+    /// Lets go of a dead message that all its queues have, or that is gone for another reason.
     pub(in crate::shard) fn buried(&mut self, corpse: Corpse) {
         if corpse.number > 0 {
             self.dead.waiting.remove(&corpse.number);
@@ -188,7 +195,8 @@ impl Shard {
         self.end_attempt(corpse.tried, &corpse.awaited);
     }
 
-    /// A message that waited for all of these has tried once more with one of them.
+    /// Ends an attempt of a message that waited for all of these and has tried once more with one
+    /// of them.
     fn end_attempt(&mut self, tried: Option<Awaited>, awaited: &[Awaited]) {
         let now = self.now;
         for &other in awaited.iter().filter(|other| Some(**other) != tried) {
@@ -213,11 +221,11 @@ impl Shard {
         }
     }
 
-    /// The time has come for some of those that wait.
+    /// Fires the timer: some of the waiting messages try again.
     pub(in crate::shard) fn on_dead_timer(&mut self) {
         let now = self.now;
         if self.dead.timer.take_if(|due| *due <= now).is_none() {
-            return; // it was set before an earlier one
+            return; // an earlier timer replaced it
         }
         let lists = self.dead.lists.values().filter(|list| list.batches.front().is_some_and(|batch| batch.due <= now));
         let due: Vec<Awaited> = lists.map(|list| list.awaited).collect();
@@ -226,7 +234,7 @@ impl Shard {
         self.set_dead_timer(next);
     }
 
-    /// The first ones of a list try again, those whose time has come.
+    /// Lets the first messages of a list try again, those whose time has come.
     fn try_again(&mut self, awaited: Awaited) {
         let (now, version) = (self.now, self.settled_version());
         let dead = &mut self.dead;
@@ -263,7 +271,7 @@ impl Shard {
         self.set_dead_timer(next);
     }
 
-    /// The catalog's version, if all queues here work by it; no version otherwise.
+    /// Returns the catalog's version if all queues here follow it, otherwise no version.
     fn settled_version(&self) -> u64 {
         if self.is_sweeping() { UNSETTLED } else { self.catalog.version() }
     }
@@ -276,7 +284,7 @@ impl Shard {
         }
     }
 
-    /// A queue is about to go: so are the dead that it keeps.
+    /// Drops the dead messages of a queue that is about to go.
     pub(in crate::shard) fn forget_unburied(&mut self, id: QueueId) {
         if local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_ref()).is_none_or(|extras| extras.unburied == 0) {
             return;
@@ -293,7 +301,7 @@ impl Shard {
     }
 }
 
-/// In the place of a version of the catalog by which some queues do not work yet.
+/// Stands for the catalog's version while some queues do not follow it yet.
 const UNSETTLED: u64 = u64::MAX;
 
 fn key(awaited: Awaited) -> (u32, u32) {
