@@ -1,13 +1,15 @@
-//! tx.commit: what a transaction held back is published and then settled, some of it in each turn.
+//! tx.commit: publishes and then settles the messages that a transaction held back, a part in each
+//! turn.
 //!
 //! ```text
-//! tx.commit ─▶ a share is enough ─▶ all at once ─────────────────▶ commit-ok, once the queues have it
-//!           └▶ larger ─▶ a job (see `jobs`) ─ a share at a time ─┘
+//! tx.commit ─┬ fits into a share ─▶ all at once ─────────────┬▶ commit-ok, once queues and disk
+//!            └ larger ─▶ a job (see `jobs`) ─ part by part ──┘  have everything
 //! ```
 //!
-//! What a share is enough for is never torn apart: no other client sees a part of it. Of a larger one others may see the first messages before the
-//! answer, as of any that goes to several shards. Its connection is parked meanwhile, and if it is lost, it stays until all is through: what was
-//! committed is committed.
+//! A transaction that fits into a share is never torn apart: no other client sees a part of it. Of
+//! a larger one, others may see the first messages before the answer, as of any transaction that
+//! goes to several shards. Its connection is parked meanwhile. If the peer is lost, the connection
+//! stays until the end, because what was committed is committed.
 
 use std::vec;
 
@@ -25,10 +27,10 @@ pub struct Commit {
     conn: ConnId,
     channel: u16,
     publishes: vec::IntoIter<Assembled>,
-    /// How many of its queues have the first of them.
+    /// How many queues have the first of `publishes`.
     at: usize,
     settles: vec::IntoIter<(u64, Receipt, Outcome)>,
-    /// Its part of the memory of all transactions, until it is through.
+    /// Its part of the memory of all transactions, until the commit ends.
     _held: Option<Held>,
 }
 
@@ -38,7 +40,7 @@ impl Commit {
         Commit { conn, channel, publishes: publishes.into_iter(), at: 0, settles: settles.into_iter(), _held: held }
     }
 
-    /// Whether one share is enough for it.
+    /// Whether it fits into one share.
     fn is_small(&self) -> bool {
         let count = self.publishes.len() + self.settles.len();
         let copies = || self.publishes.as_slice().iter().map(|message| message.routes.len()).sum::<usize>();
@@ -51,7 +53,8 @@ impl Commit {
 }
 
 impl Shard {
-    /// tx.commit. The answer waits until remote queues, and the disk, have their part.
+    /// Carries out tx.commit. The answer waits until queues elsewhere, and the disk, have their
+    /// part.
     pub(in crate::shard) fn on_commit(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.touch(id) else { return };
         let mut commit = Commit::new(id, channel, conn.session.take_transaction(channel));
@@ -64,7 +67,7 @@ impl Shard {
         self.jobs.push_back(Job::Commit(commit));
     }
 
-    /// A transaction goes on with its share.
+    /// Goes on with a commit, for one share.
     pub(in crate::shard) fn go_on_committing(&mut self, mut commit: Commit) {
         let before = self.work.share();
         let done = self.commit_some(&mut commit, before.min(COMMIT_SHARE));
@@ -73,25 +76,27 @@ impl Shard {
         self.end_part(commit);
     }
 
-    /// A part of a transaction is done.
+    /// Ends a part of a commit.
     fn end_part(&mut self, commit: Commit) {
         if commit.is_through() {
             return self.finish_commit(&commit);
         }
         if commit.publishes.len() == 0 && self.relays_for(commit.conn) {
-            let conn = self.conns.get_mut(commit.conn).expect("a connection stays until its commit is through");
+            let conn = self.conns.get_mut(commit.conn).expect("a connection stays until its commit ends");
             conn.relayed_commit = Some(Box::new(commit));
         } else {
             self.jobs.push_back(Job::Commit(commit));
         }
     }
 
-    /// Queues do not have all messages of a connection yet that go through shard 0: what it settles must not overtake them.
+    /// Whether shard 0 still routes messages of this connection: the transaction's settlements must
+    /// not overtake them.
     fn relays_for(&self, id: ConnId) -> bool {
         self.id != ShardId::ORDERER && self.conns.get(id).is_some_and(|conn| conn.relayed > 0)
     }
 
-    /// Publishes and settles some of a transaction: about `most` copies and settlements. The answer is how many, no more than `most`.
+    /// Publishes and settles a part of a transaction, about `most` copies and settlements. Returns
+    /// how many, at most `most`.
     fn commit_some(&mut self, commit: &mut Commit, most: usize) -> usize {
         let mut done = 0;
         while done < most
@@ -116,7 +121,7 @@ impl Shard {
         done.min(most)
     }
 
-    /// Gives a message to some of its queues, `from` to `to`.
+    /// Gives a message to its queues number `from` to `to`.
     fn commit_publish(&mut self, id: ConnId, channel: u16, message: &Assembled, (from, to): (usize, usize)) {
         let (mandatory, view) = (message.mandatory, message.view());
         let published = Published { channel, mandatory, hold: Some(0), route: view.route, contents: &[view.content()] };
@@ -127,13 +132,13 @@ impl Shard {
         self.spread_routed(id, &published, reply_names, &message.routes[from..to]);
     }
 
-    /// A transaction is through here.
+    /// Ends a commit: this shard has done its part.
     fn finish_commit(&mut self, commit: &Commit) {
         let id = commit.conn;
         if self.store.is_dirty() {
-            self.await_log(id, commit.channel, 0, 1); // what was settled, too
+            self.await_log(id, commit.channel, 0, 1); // for the settlements, too
         }
-        let conn = self.conns.get_mut(id).expect("a connection stays until its commit is through");
+        let conn = self.conns.get_mut(id).expect("a connection stays until its commit ends");
         conn.commit_pending -= 1;
         conn.is_busy = false;
         if conn.is_lost {

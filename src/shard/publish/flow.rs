@@ -1,18 +1,22 @@
 //! Flow control: a shard reads from a flood no faster than its consumers take it.
 //!
-//! A publisher that does not wait outruns consumers that could keep up, because they share CPUs and caches with it; all its messages would then take
-//! the slow way through a queue that grows without end. So a connection that brings much at a time is *held*, its socket not read:
+//! A publisher that does not wait outruns consumers that could keep up, because they share CPUs and
+//! caches with it; all its messages would then take the slow way through a queue that grows without
+//! end. So a connection that brings much at a time is *held*: its socket is not read.
 //!
 //! ```text
-//! a flood ── press ──▶ candidate ── end of turn: queue fast and not at ease ──▶ held ── at ease, or the backlog shrank, or time is up ──▶ read again
+//! flood ─ press ─▶ candidate ─ end of turn: the queue is fast and not at ease ─▶ held
+//! held ─ the queue is at ease, or the backlog shrank, or time is up ─▶ read again
 //! ```
 //!
-//! A queue is *at ease* when it is empty and its next consumer has room for a whole receive. It is *fast* if its consumers have lately taken as much as
-//! could be asked of them; publishers of other queues are never held, whatever gathers there. What makes a queue fast, and how far its backlog must shrink,
-//! says its [`Pace`](crate::broker::queue::Pace). Nor are those held that consume over the same connection, for their acknowledgements come with what they
-//! publish.
+//! A queue is *at ease* when it is empty and its next consumer has room for a whole receive. It is
+//! *fast* if its consumers have lately taken as much as could be asked of them. Publishers to a
+//! slow queue are never held, whatever gathers there. Its [`Pace`](crate::broker::queue::Pace) says
+//! what makes a queue fast, and how far its backlog must shrink. A connection that also consumes is
+//! never held, because its acknowledgements come with its publishes.
 //!
-//! A publisher on another shard is held there: its shard is told that the queue is pressed ([`Mail::Press`]), and when it is not any more.
+//! A publisher on another shard is held there: the queue's shard tells it when the queue becomes
+//! pressed ([`Mail::Press`]) and when it is at ease again.
 
 use smallvec::SmallVec;
 
@@ -24,18 +28,19 @@ use crate::shard::conns::outbox::set_paused;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::Mail;
 
-/// Who floods, and who is held for that.
+/// The floods, and the connections that are held for them.
 #[derive(Default)]
 pub struct Flow {
-    /// The queue here, or the pressed one of another shard, that the input in hand has gone to although there was little room.
+    /// The queue that the input in hand has gone to although there was little room: one here, or a
+    /// pressed one elsewhere.
     pressed: Option<QueueAddr>,
     /// Floods of this turn.
     candidates: Vec<(Source, QueueAddr)>,
-    /// Pressed queues with publishers that are held: those here, and those of other shards that have said so.
+    /// Pressed queues, here and elsewhere, with the publishers here that are held for them.
     held: Vec<Held>,
 }
 
-/// Where a flood comes from.
+/// The origin of a flood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Source {
     /// A connection here.
@@ -48,21 +53,22 @@ enum Source {
 struct Held {
     queue: QueueAddr,
     sources: SmallVec<[Source; 2]>,
-    /// When the queue is looked at again, and when one of them is let go at the latest, milliseconds. (Queues here.)
+    /// For a queue here: when it is looked at again, and when one publisher is released at the
+    /// latest, milliseconds.
     due: u64,
     until: u64,
-    /// The backlog with which one of them is let go, bytes. (Queues here.)
+    /// For a queue here: the backlog at which one publisher is released, bytes.
     target: u64,
 }
 
 impl Flow {
-    /// A message went to this queue although there was little room.
+    /// Notes that a message went to this queue although there was little room.
     #[inline]
     pub fn press(&mut self, queue: QueueAddr) {
         self.pressed = Some(queue);
     }
 
-    /// The same for a queue of another shard, if that has said that it is pressed.
+    /// Notes the same for a queue of another shard, if that shard has said that it is pressed.
     #[inline]
     pub fn press_remote(&mut self, queue: QueueAddr) {
         if !self.held.is_empty() && self.held.iter().any(|held| held.queue == queue) {
@@ -70,7 +76,7 @@ impl Flow {
         }
     }
 
-    /// When a queue is looked at again, milliseconds.
+    /// When a queue is to be looked at again, milliseconds.
     pub fn due(&self) -> Option<u64> {
         self.held.iter().map(|held| held.due).min().filter(|&due| due < u64::MAX)
     }
@@ -81,7 +87,7 @@ impl Flow {
 }
 
 impl Shard {
-    /// So many bytes of a connection's input were dealt with.
+    /// Notes that `len` bytes of a connection's input were dealt with.
     #[inline]
     pub(in crate::shard) fn note_flood(&mut self, id: ConnId, len: usize) {
         if let Some(queue) = self.flow.pressed.take()
@@ -91,7 +97,7 @@ impl Shard {
         }
     }
 
-    /// A mail of another shard was dealt with.
+    /// Notes that a mail of another shard was dealt with.
     #[inline]
     pub(in crate::shard) fn note_flood_from(&mut self, shard: ShardId) {
         if let Some(queue) = self.flow.pressed.take() {
@@ -102,7 +108,8 @@ impl Shard {
         }
     }
 
-    /// At the end of a turn: holds the floods of queues that are not at ease, and lets go what was held for others.
+    /// At the end of a turn, holds the floods of queues that are not at ease, and releases
+    /// publishers.
     pub(in crate::shard) fn follow_flow(&mut self) {
         self.flow.pressed = None;
         for at in 0..self.flow.candidates.len() {
@@ -125,7 +132,7 @@ impl Shard {
         self.flow.held.push(Held { queue, sources: SmallVec::new(), due: u64::MAX, until: u64::MAX, target: 0 });
     }
 
-    /// It is so no more.
+    /// A queue of another shard is at ease again.
     pub(in crate::shard) fn on_ease(&mut self, queue: QueueAddr) {
         if let Some(at) = self.flow.held.iter().position(|held| held.queue == queue) {
             let held = self.flow.held.swap_remove(at);
@@ -164,9 +171,9 @@ impl Shard {
         }
         if queue.home == self.id {
             let target = self.queue_mut(queue.queue).map_or(0, |queue| queue.pace.target(queue.backlog()));
-            self.flow.find(queue).expect("it is there now").target = target;
+            self.flow.find(queue).expect("it was just added, or found").target = target;
         }
-        let held = self.flow.find(queue).expect("it is there now");
+        let held = self.flow.find(queue).expect("it was just added, or found");
         if held.sources.contains(&source) {
             return;
         }
@@ -176,7 +183,8 @@ impl Shard {
         }
     }
 
-    /// Lets those go that were held for a queue here: all if it is at ease or not fast any more, one if its backlog has shrunk or that takes long.
+    /// Releases publishers of a queue here: all if it is at ease or no longer fast, one if its
+    /// backlog has shrunk or too much time has passed.
     fn let_go_some(&mut self, at: usize) {
         let now = self.now;
         let &Held { queue: QueueAddr { queue: id, .. }, due, until, target, .. } = &self.flow.held[at];
@@ -190,7 +198,7 @@ impl Shard {
         }
     }
 
-    /// Lets so many go that were held for a queue here with such a backlog.
+    /// Releases `count` publishers of a queue here, which has this backlog.
     fn end_holds(&mut self, at: usize, count: usize, backlog: u64) {
         let held = &mut self.flow.held[at];
         let queue = held.queue;

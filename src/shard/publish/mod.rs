@@ -1,7 +1,12 @@
-//! Publishing: [`dispatch`] finds the queues of messages and gives them to these, [`spread`] to very
-//! many, some at a time; [`last_routes`] remembers where a channel's last message went; [`commit`] publishes what a transaction held back, [`reply`] goes straight to
-//! a waiting channel, [`relay`] through exchanges that remember, on shard 0. [`transfer`] takes messages
-//! from one queue to others, and [`flow`] keeps publishers from flooding a queue.
+//! Publishing: the way of a message to its queues.
+//!
+//! - [`dispatch`]: finds the queues of messages and gives the messages to them; [`spread`]: to very
+//!   many queues, some at a time;
+//! - [`commit`]: publishes the messages that a transaction held back;
+//! - [`reply`]: goes straight to a waiting channel;
+//! - [`relay`]: goes through exchanges that remember messages, on shard 0;
+//! - [`transfer`]: takes messages from one queue to others;
+//! - [`flow`]: keeps publishers from flooding a queue.
 
 pub mod commit;
 pub mod dispatch;

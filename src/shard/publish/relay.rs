@@ -1,20 +1,25 @@
-//! Messages whose way leads through an exchange that remembers: shard 0 routes them, wherever they were published.
+//! Relayed messages: their way leads through an exchange that remembers messages, so shard 0 routes
+//! them, wherever they were published.
 //!
 //! ```text
-//! publisher's shard ── Relay ──▶ shard 0: duplicate? keep it, route it ── Publish ──▶ queue's home
-//!         ◀── Returned (mandatory, no queue), Relayed ──     ◀── Accepted ──
+//! publisher's shard ── Relay ─▶ shard 0: duplicate? keep it, route it ── Publish ─▶ queue's home
+//!         ◀── Returned (mandatory, no queue), Relayed ──    ◀── Accepted ──
 //! ```
 //!
-//! `Relayed` says that all queues of the message have it (what must last, on the disk). It ends the publisher's hold, and until then requests of
-//! its connection wait: whoever publishes and then asks for the message finds it, as if it had gone straight. Messages of one channel through one
-//! exchange keep their order, for all of the way is one row of mail after the other; with what the channel publishes past such exchanges they may
-//! change places.
+//! `Relayed` says that all queues of the message have it (and the disk, if it must last). It ends
+//! the publisher's hold. Until then, requests of its connection wait: a client that publishes and
+//! then asks for the message finds it, as if it had gone straight. Messages of one channel through
+//! one exchange keep their order, because all of the way is one sequence of mail. They may change
+//! places with messages that the channel publishes past such exchanges.
 //!
-//! Never grow: when a link has no room for what shard 0 spreads, it reads no mail until there is room. Mail backs up into the rings, and publishers
-//! feel that as they feel any full link.
+//! Nothing grows without bound: if a link has no room for the messages that shard 0 spreads, shard
+//! 0 reads no mail until it has. Mail backs up into the rings, and publishers feel that as they
+//! feel any full link.
 //!
-//! A queue that is bound to a recent history gets its messages in the moment in which shard 0 binds it. That mail is ahead of the news of the
-//! binding, so they are in the queue when the asker hears of it; and because the history's publishes all come by here, none is missed or comes twice.
+//! A queue that is bound to a recent history gets the history's messages at the moment in which
+//! shard 0 makes the binding. That mail is ahead of the news of the binding, so the messages are in
+//! the queue when the client hears of the binding. No message is missed or comes twice, because all
+//! publishes to the history pass through here.
 
 use slab::Slab;
 
@@ -33,43 +38,44 @@ use crate::shard::publish::dispatch::{Found, Published};
 use crate::shard::queues::dead_letter::Left;
 use crate::store::arrivals::Origin;
 
-/// Shard 0's part: what exchanges remember, and the relayed messages that queues on their way.
+/// The part of shard 0: the memories of exchanges, and relayed messages on their way to queues.
 #[derive(Default)]
 pub struct Relays {
     memories: Memories,
     waiting: Slab<Waiting>,
-    /// A link had no room: no mail is read until all have.
+    /// Whether a link had no room: no mail is read until all have.
     is_congested: bool,
 }
 
 /// A relayed message that some queues do not have yet.
 struct Waiting {
-    /// Its publisher's shard.
+    /// The publisher's shard.
     from: ShardId,
-    /// What the publisher will hear.
+    /// The answer for the publisher.
     relayed: Relayed,
-    /// Its queues, and which of them have refused it.
+    /// The message's queues, and the places of those that have refused it.
     routes: RouteSet,
     refused: Vec<usize>,
-    /// How many are to say that they have it, once that is known; and how many have.
+    /// How many acceptances are expected, once that is known, and how many have come.
     waits: Option<usize>,
     heard: usize,
 }
 
 impl Relays {
-    /// Whether what was relayed has found no room.
+    /// Whether relayed messages have found no room.
     pub fn is_congested(&self) -> bool {
         self.is_congested
     }
 
-    /// There is room again.
+    /// Notes that there is room again.
     pub fn go_on(&mut self) {
         self.is_congested = false;
     }
 }
 
 impl Shard {
-    /// One message of a publisher here, on whose way is an exchange that remembers: it is found on shard 0, and sent there from others.
+    /// Finds the queues of a message whose way leads through an exchange that remembers. Shards
+    /// other than 0 send it to shard 0.
     pub(in crate::shard) fn find_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) -> Found {
         self.routes.clear();
         if self.id != ShardId::ORDERER {
@@ -86,7 +92,7 @@ impl Shard {
         Found { count: 1, properties: Some(properties), is_done, is_received: false }
     }
 
-    /// The same for a message of a transaction, which goes to its queues at once.
+    /// Does the same for a message of a transaction, and gives it to its queues at once.
     pub(in crate::shard) fn publish_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) {
         let found = self.find_remembered(id, published);
         self.spread_found(id, published, &found);
@@ -108,7 +114,8 @@ impl Shard {
         self.link_full |= !has_room;
     }
 
-    /// A message that died here, on whose way is an exchange that remembers. `copies`: CC and BCC are keys, too. `hold` hears that queues have it.
+    /// Relays a message that died here. `copies`: CC and BCC are keys, too. `hold` hears when
+    /// queues have it.
     pub(in crate::shard) fn relay_dead(&mut self, vhost: VhostId, message: &MessageView<'_>, copies: bool, hold: Option<Hold>) {
         let is_awaited = hold.is_some();
         self.send_relay(
@@ -117,7 +124,7 @@ impl Shard {
         );
     }
 
-    /// A message of a queue here goes on, through an exchange that remembers.
+    /// Relays a message of a queue here.
     pub(in crate::shard) fn send_relay(&mut self, relay: Relay, message: &MessageView<'_>) {
         if self.id == ShardId::ORDERER {
             self.on_relay(self.id, &relay, message);
@@ -126,7 +133,7 @@ impl Shard {
         }
     }
 
-    /// Shard 0: a message from shard `from`.
+    /// Shard 0: routes a message from shard `from`.
     pub(in crate::shard) fn on_relay(&mut self, from: ShardId, relay: &Relay, message: &MessageView<'_>) {
         let &Relay { publisher, vhost, mandatory, is_awaited, copies, is_dead, passed, .. } = relay;
         if let Some(hold) = publisher.filter(|_| is_dead)
@@ -166,7 +173,8 @@ impl Shard {
         self.relays.is_congested |= std::mem::take(&mut self.link_full);
     }
 
-    /// Where a message comes from that an exchange has delayed, if it survives a restart there.
+    /// Returns the origin of a message that an exchange has delayed, if it survives a restart
+    /// there.
     fn origin(&self, exchange: ExchangeId, hold: Hold, copies: usize) -> Option<Origin> {
         let room = self.catalog.exchange(exchange)?.room?;
         let number = self.catalog.queue(room.queue)?.number;
@@ -180,12 +188,12 @@ impl Shard {
         self.end_if_done(at);
     }
 
-    /// Shard 0: a queue has refused its part of a relayed message. (It accepts it next.)
+    /// Shard 0: a queue has refused its part of a relayed message. (Its acceptance follows.)
     pub(in crate::shard) fn on_relay_refused(&mut self, at: usize, part: usize) {
         self.relays.waiting[at].refused.push(part);
     }
 
-    /// Shard 0: the publisher of the relayed message `at` hears that all queues have it, once that is so.
+    /// Shard 0: tells the publisher of the relayed message `at` once all its queues have answered.
     fn end_if_done(&mut self, at: usize) {
         if self.relays.waiting[at].waits == Some(self.relays.waiting[at].heard) {
             let Waiting { from, relayed, routes, refused, .. } = self.relays.waiting.remove(at);
@@ -195,7 +203,7 @@ impl Shard {
         }
     }
 
-    /// Shard 0: the publisher's shard hears what became of a message that it had relayed.
+    /// Shard 0: tells a shard the outcome of a message that it had relayed.
     fn tell_relayed(&mut self, from: ShardId, relayed: Relayed) {
         if from == self.id {
             self.on_relayed(relayed);
@@ -204,7 +212,7 @@ impl Shard {
         }
     }
 
-    /// All queues have a message that was relayed from here.
+    /// All queues have answered for a message that was relayed from here.
     pub(in crate::shard) fn on_relayed(&mut self, relayed: Relayed) {
         let Relayed { hold, is_awaited, is_refused, is_taken, refused } = relayed;
         match hold.as_own() {
@@ -227,7 +235,8 @@ impl Shard {
         }
     }
 
-    /// Shard 0: a change was applied. Exchanges that went are forgotten; what is bound to a recent history gets its messages.
+    /// Shard 0: a change was applied. Forgets deleted exchanges; gives new bindings of a recent
+    /// history its messages.
     pub(in crate::shard) fn remember_change(&mut self, change: &Change) {
         let catalog = &self.catalog;
         self.rubbish.forgotten.extend(self.relays.memories.retain(|id| catalog.exchange(id).is_some()));
@@ -240,7 +249,7 @@ impl Shard {
         }
     }
 
-    /// Shard 0: a message of a history goes where a new binding leads.
+    /// Shard 0: gives a message of a history to the destination of a new binding.
     fn replay(&mut self, message: &MessageView<'_>, dest: Dest) {
         let mut routes = RouteSet::new();
         match dest {
@@ -260,5 +269,5 @@ impl Shard {
     }
 }
 
-/// What an exchange has delayed is held by so much more than its sequence number there.
+/// The `sequence` of a hold on a delayed message exceeds its sequence number by this.
 pub const FIRST_PLACE: u64 = 2;

@@ -1,13 +1,15 @@
-//! Direct reply-to (row S15): replies go straight to the channel that waits for them, on whatever shard it is. No queue, no log, no change of the
-//! catalog.
+//! Direct reply-to (row S15): a reply goes straight to the channel that waits for it, on whatever
+//! shard it is. It needs no queue, no log and no change of the catalog.
 //!
 //! ```text
 //! requester's channel: consume amq.rabbitmq.reply-to ─▶ a name of its own, [`ReplyName`]
-//!   its publishes with that reply-to carry the name                                     broker::router
-//!   anybody's publish to "" with the name as key ─▶ its shard ─▶ the channel's output, or back to who published if it is gone
+//!   its publishes with that reply-to carry the name                        broker::routing
+//!   a publish to "" with the name as key ─▶ the name's shard ─▶ the channel's output,
+//!                                           or back to its publisher if the channel is gone
 //! ```
 //!
-//! A name cannot be guessed: its secret is a keyed hash of the rest, and the key stays on the shard.
+//! A name cannot be guessed: it has a keyed hash of its other parts, and the key stays on the
+//! shard.
 
 use sha2::{Digest, Sha256};
 
@@ -19,7 +21,8 @@ use crate::shard::peers::mail::{Answer, Hold, Mail, Reply, Returned};
 use crate::shard::publish::dispatch::Published;
 
 impl Shard {
-    /// A request for a consumer of replies, or about a name that looks like a queue's and is one's. False: it is neither.
+    /// Answers a request about reply names: to consume replies, or to use a reply name as a queue.
+    /// Returns false for any other request.
     pub(in crate::shard) fn answer_for_replies(&mut self, from: ChannelAddr, vhost: VhostId, request: &Request) -> bool {
         let notice = match request {
             Request::ConsumeReplies { index } => Notice::Replying(self.name_replies(from, *index)),
@@ -52,7 +55,7 @@ impl Shard {
         name
     }
 
-    /// Whether replies to `name` are awaited: asked of its shard.
+    /// Looks for the consumer of replies to `name`, on its shard.
     fn look_for(&mut self, from: ChannelAddr, vhost: VhostId, name: &str) -> bool {
         match ReplyName::parse(name.as_bytes()).filter(|found| self.is_peer(found.shard)) {
             Some(found) if found.shard != self.id => {
@@ -64,7 +67,8 @@ impl Shard {
         true
     }
 
-    /// Somebody asks whether replies to `name`, which is one of this shard's, are awaited.
+    /// Answers another channel's question whether replies to `name`, a name of this shard, are
+    /// awaited.
     pub(in crate::shard) fn on_look_for(&mut self, from: ChannelAddr, vhost: VhostId, consumer: &ReplyConsumer, name: &str) {
         let notice = if self.awaits_reply(vhost, consumer) { awaited(name) } else { Notice::Failed(self.catalog.no_queue(vhost, name)) };
         self.tell(from, Answer::Notice(notice));
@@ -79,7 +83,7 @@ impl Shard {
         conn.is_some_and(|conn| conn.session.awaits_reply(consumer))
     }
 
-    /// Messages of a publisher here that are replies to `name`.
+    /// Delivers messages of a publisher here that are replies to `name`.
     pub(in crate::shard) fn reply(&mut self, id: ConnId, published: &Published<'_, '_>, name: ReplyName) {
         let ReplyName { shard, consumer } = name;
         let session = &self.conns.get(id).expect("a publisher is connected").session;
@@ -99,7 +103,7 @@ impl Shard {
         }
     }
 
-    /// A reply from another shard.
+    /// Delivers replies from another shard.
     pub(in crate::shard) fn on_reply<'a>(&mut self, from: ShardId, reply: &Reply, messages: impl Iterator<Item = MessageView<'a>>) {
         let is_awaited = self.awaits_reply(reply.vhost, &reply.consumer);
         for message in messages {
@@ -121,7 +125,8 @@ impl Shard {
         }
     }
 
-    /// A mandatory message of a publisher here whose receiver on another shard is gone.
+    /// Returns a mandatory message to a publisher here, because its receiver on another shard is
+    /// gone.
     pub(in crate::shard) fn on_returned(&mut self, returned: &Returned, message: &MessageView<'_>) {
         let Returned { conn, channel, generation, .. } = *returned;
         if let Some(conn) = self.live(conn).filter(|conn| conn.session.generation(channel) == generation) {
@@ -130,7 +135,7 @@ impl Shard {
     }
 }
 
-/// The answer to a declaration: nothing waits there, and one consumer for it.
+/// The answer to a declaration: no messages, one consumer.
 fn awaited(name: &str) -> Notice {
     Notice::QueueDeclared { name: name.into(), messages: 0, consumers: 1 }
 }

@@ -1,15 +1,15 @@
-//! Messages for so many queues that one share of a turn cannot hold them: they are given to some
+//! Messages for so many queues that one share of a turn is not enough: they are given to some
 //! queues at a time.
 //!
 //! ```text
-//! publish ─▶ routed: too many copies ─▶ [messages, queues, at] kept with the connection, which is parked
-//!                                          └─ each turn: a share's worth of queues ─▶ … ─▶ the messages behind them ─▶ input goes on
+//! publish ─▶ too many copies ─▶ [messages, queues, at], kept with the connection, which is parked
+//!   └▶ each turn, a share's worth of queues ─▶ … ─▶ the messages behind them ─▶ input goes on
 //! ```
 //!
-//! Each queue still gets the publisher's messages in their order, for nothing else of the
-//! connection happens meanwhile, and a confirm waits until the last queue has its message: the
-//! spread holds every one of them itself, as one more queue would. Other publishers go on between
-//! the parts; queues that go meanwhile get nothing.
+//! Each queue still gets the publisher's messages in order, because the connection does nothing
+//! else meanwhile. A confirm waits until the last queue has its message: the spread itself counts
+//! as one more queue that must accept each of them. Other publishers go on between the parts; a
+//! queue that is deleted meanwhile gets nothing.
 
 use crate::base::ids::ConnId;
 use crate::base::limits::{SHARE_STEPS_MAX, SPREAD_QUEUES_MIN};
@@ -20,7 +20,7 @@ use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::publish::dispatch::{Found, Published};
 
-/// Messages of one publisher, the first of them on their way to their queues.
+/// Messages of one publisher; the first of them are on their way to their queues.
 pub struct Spread {
     channel: u16,
     generation: u32,
@@ -28,9 +28,9 @@ pub struct Spread {
     hold: Option<u64>,
     route: Box<[u8]>,
     properties: Vec<u8>,
-    /// Of each message: where its properties stand, and its body.
+    /// The place of each message's properties, and its body.
     messages: Vec<(usize, usize, OwnedBody)>,
-    /// How many messages go to `queues`; those behind are still to be routed.
+    /// How many messages go to `queues`; those behind them are still to be routed.
     count: usize,
     queues: RouteSet,
     /// How many of the queues have them.
@@ -49,8 +49,7 @@ impl Shard {
         self.wait_for_turn(id);
     }
 
-    /// Goes on with what a connection has spread only in part, if it is not parked for another
-    /// reason.
+    /// Goes on with a connection's spread, unless the connection is parked for another reason.
     pub(in crate::shard) fn go_on_spreading(&mut self, id: ConnId) {
         let is_free = |conn: &&mut Conn| conn.spread.is_some() && !conn.is_parked();
         while !self.work.is_share_spent()
@@ -63,7 +62,7 @@ impl Shard {
         }
     }
 
-    /// Serves some more queues; after the last one, what the connection has published behind.
+    /// Serves some more queues; after the last one, publishes the messages behind.
     fn spread_part(&mut self, id: ConnId, mut spread: Box<Spread>) {
         let contents = spread.contents();
         let generation = self.conns.get(id).map(|conn| conn.session.generation(spread.channel));
@@ -78,13 +77,13 @@ impl Shard {
         } else {
             drop(contents);
             spread.at = end;
-            self.conns.get_mut(id).expect("who spreads is connected").spread = Some(spread);
+            self.conns.get_mut(id).expect("a connection stays while it spreads").spread = Some(spread);
         }
         self.park_if_congested(id);
     }
 
-    /// The spread holds its messages no longer. (Those behind that are spread, too, are held by the
-    /// next one.)
+    /// Accepts the messages on behalf of the spread. (Messages behind that are spread, too, are
+    /// held by the next spread.)
     fn end_spread(&mut self, id: ConnId, published: &Published<'_, '_>, generation: u32) {
         if let (Some(conn), Some(first)) = (self.live(id), published.hold) {
             let sequences = first..first + published.contents.len() as u64;
@@ -116,7 +115,7 @@ impl Spread {
         spread
     }
 
-    /// `repeats`: it has the properties of the one before.
+    /// Keeps a message. `repeats`: it has the properties of the one before.
     fn keep(&mut self, body: Body<'_>, properties: &[u8], repeats: bool) {
         let (start, end) = match self.messages.last() {
             Some(&(start, end, _)) if repeats => (start, end),

@@ -1,14 +1,17 @@
-//! Messages on their way from a queue here to others: the old one keeps each until all of the others have it, on the disk if it must last there.
+//! Transfers: messages on their way from a queue here to others. The old queue keeps each until all
+//! the new ones have it, on the disk if it must last there.
 //!
 //! ```text
-//! all queues live here      [copy, for all of them][the original is settled]          one batch of the log: both or none
-//! some live elsewhere       their logs: [copy, arrival] ─▶ on the disk ─▶ accepted ─▶ here: [the original is settled] ─▶ on the disk
-//!                                                                                        their logs: [the arrival is settled] ◀─ gone ─┘
+//! all queues are here      one batch of the log, both or none: [copies][the original is settled]
+//! some are elsewhere       their logs: [copy, arrival] ─ on the disk ─▶ accepted
+//!                          here: [the original is settled] ─ on the disk ─▶ gone
+//!                          their logs: [the arrival is settled]
 //! ```
 //!
-//! A crash loses none of them. It may leave a message in its old queue and in new ones if some of these live on other shards. What was delayed comes
-//! once nevertheless: its new queues note its arrival (see `store::arrivals`), and a restart knows which of them have it. Dead letters note nothing:
-//! what comes again says that it was delivered before.
+//! A crash loses no message. It may leave a message in its old queue and in new ones, if some of
+//! these live on other shards. A delayed message comes once nevertheless: its new queues note its
+//! arrival (see `store::arrivals`), and a restart knows which of them have it. Dead letters note no
+//! arrival; a message that comes again says that it was delivered before.
 
 use std::collections::VecDeque;
 
@@ -26,15 +29,16 @@ use crate::shard::queues::unburied::Awaited;
 use crate::store::arrivals::Origin;
 use crate::store::format::Placement;
 
-/// What is on its way.
+/// The messages on their way.
 #[derive(Default)]
 pub struct Transfers {
     under_way: Slab<Transfer>,
-    /// Originals that are settled, in the order of the log.
+    /// Settled originals, in the order of the log.
     gone: VecDeque<Gone>,
 }
 
-/// An original is gone once the disk has a batch of the log, and of the catalog's log a record.
+/// A settled original. It is gone once the disk has this batch of the log and this record of the
+/// catalog's log.
 struct Gone {
     batch: u64,
     catalog: u64,
@@ -48,57 +52,61 @@ pub type Homes = SmallVec<[ShardId; 4]>;
 /// One message.
 struct Transfer {
     leaving: Leaving,
-    /// How many times somebody is to say that it has it, once that is known; and how many times that was.
+    /// How many acceptances are expected, once that is known, and how many have come.
     waits: Option<usize>,
     heard: usize,
-    /// Which parts of it were refused.
+    /// The parts that were refused.
     refused: Vec<usize>,
-    /// What became of it where exchanges remember it.
+    /// The outcome, if it passed an exchange that remembers messages.
     relayed: Option<Left>,
 }
 
 /// A message that leaves its queue, and why.
 pub enum Leaving {
-    /// It is gone once it has left; what a queue refuses is gone, too.
+    /// It was delayed and is due. It is dropped once it has left, also by queues that refuse it.
     Due {
         /// The queue that holds it back.
         queue: QueueId,
-        /// What it is there.
+        /// Its entry in that queue.
         entry: Entry,
-        /// Where the log has it, and the shards that note its arrival, if it goes to several.
+        /// Its place in the log and the shards that note its arrival, if it goes to several.
         noted: Option<(Placement, Homes)>,
     },
-    /// It goes on trying until each of these queues has its part, or the exchange that remembers it all of it.
+    /// It died. It tries again until each of these queues has its part, or the exchange that
+    /// remembers messages has passed it to all its queues.
     Dead {
         /// The message.
         corpse: Corpse,
         /// The queues that are to take it now.
         routes: RouteSet,
-        /// Those for which it has to wait.
+        /// The queues that it has to wait for.
         closed: Vec<QueueAddr>,
     },
 }
 
 impl Transfers {
-    /// Whether there are as many as there may be.
+    /// Whether no more transfers may begin.
     pub fn is_full(&self) -> bool {
         self.under_way.len() >= TRANSFERS_MAX
     }
 }
 
 impl Shard {
-    /// Takes a message from a queue here to others. `send` publishes it, and says how many times the hold, or one of its parts, will be told that some
-    /// have it.
+    /// Takes a message from a queue here to others. `send` publishes it, and returns how many times
+    /// the hold, or one of its parts, will be told that some have it.
     pub(in crate::shard) fn transfer(&mut self, leaving: Leaving, send: impl FnOnce(&mut Shard, Hold) -> usize) {
         let at = self.transfers.under_way.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new(), relayed: None });
-        let waits = send(self, Hold::own(Own::Transfer, at)); // somebody here may say so at once
+        let waits = send(self, Hold::own(Own::Transfer, at)); // a queue here may accept at once
         self.transfers.under_way[at].waits = Some(waits);
         self.end_transfer(at);
     }
 
-    /// Gives a message on its way to its queues, each of which is a part of it. The answer is how many times `hold` will be told that some have it;
-    /// its parts hear at once, or before, if they are refused. If the original `is_here` and all queues are, nobody need wait: what the log hears
-    /// next, the end of the original, comes to the disk together with the copy. Otherwise its arrival is noted, if it has an `origin`.
+    /// Gives a message on its way to its queues; each queue is a part of it. Returns how many times
+    /// `hold` will be told that some have it; its parts hear of refusals at once, or before that.
+    ///
+    /// If the original `is_here` and all its queues are, nothing needs to wait: the next record of
+    /// the log, the end of the original, comes to the disk together with the copy. Otherwise the
+    /// arrival is noted, if the message has an `origin`.
     pub(in crate::shard) fn hand_over(
         &mut self,
         hold: Hold,
@@ -127,7 +135,7 @@ impl Shard {
         remote + usize::from(must_wait)
     }
 
-    /// Gives it to those of its queues that live on other shards. The answer is how many that are.
+    /// Gives a message to those of its queues that live on other shards. Returns how many they are.
     fn hand_on(&mut self, hold: Hold, origin: Option<Origin>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
         let here = self.id;
         let remote = routes.iter().filter(|queue| queue.home != here).count();
@@ -145,7 +153,7 @@ impl Shard {
         remote
     }
 
-    /// One of those who were to have a message has it.
+    /// A queue, or the disk, has a message on its way.
     pub(in crate::shard) fn on_transfer_accepted(&mut self, at: usize) {
         self.transfers.under_way[at].heard += 1;
         self.end_transfer(at);
@@ -182,24 +190,25 @@ impl Shard {
         if awaited.is_empty() { self.buried(corpse) } else { self.bury_later(corpse, awaited) }
     }
 
-    /// Queues have refused a message that exchanges remember; none: it leads to no queue. (All that it leads to accept it next.)
+    /// Notes the queues that have refused a message that passed an exchange which remembers
+    /// messages; none: it leads to no queue. (All its acceptances follow.)
     pub(in crate::shard) fn on_transfer_left(&mut self, at: usize, left: Left) {
         self.transfers.under_way[at].relayed = Some(left);
     }
 
-    /// One of them has refused it, or this part of it. (It accepts it next.)
+    /// Notes that a queue has refused its part. (Its acceptance follows.)
     pub(in crate::shard) fn on_transfer_refused(&mut self, at: usize, part: usize) {
         self.transfers.under_way[at].refused.push(part);
     }
 
-    /// Original messages that were here are settled: when that is on the disk, those shards forget that copies have arrived there.
+    /// Has shards forget the arrival of copies once the disk knows that their original is settled.
     pub(in crate::shard) fn forget_later(&mut self, place: Placement, homes: Homes) {
         let (batch, catalog) = (self.store.position(), self.catalog_log.made());
         self.transfers.gone.push_back(Gone { batch, catalog, place, homes });
         self.tell_gone();
     }
 
-    /// The disk may have more.
+    /// Tells shards to forget arrivals, because the disk may know more settled originals.
     pub(in crate::shard) fn tell_gone(&mut self) {
         let (batch, catalog) = (self.store.durable(), self.catalog_log.durable());
         while let Some(gone) = self.transfers.gone.pop_front_if(|gone| gone.batch <= batch && gone.catalog <= catalog) {
@@ -213,12 +222,13 @@ impl Shard {
         }
     }
 
-    /// All shards.
+    /// Returns all shards.
     pub(in crate::shard) fn everywhere(&self) -> Homes {
         (0..self.config.shards).map(ShardId).collect()
     }
 
-    /// How many messages have arrived here whose originals may still be found on other shards after a crash.
+    /// How many messages have arrived here whose originals may still be found on other shards after
+    /// a crash.
     pub fn arrivals(&self) -> usize {
         self.store.arrivals().count()
     }
