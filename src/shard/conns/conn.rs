@@ -1,4 +1,5 @@
-//! A connection, as its shard keeps it: the session machine, input that waits, output that is under way.
+//! A connection as its shard keeps it: the session machine, input that waits, output that is under
+//! way.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,63 +22,64 @@ use crate::shard::session::Session;
 pub struct Conn {
     /// The protocol.
     pub session: Session,
-    /// Where its last messages went.
-    pub last_routes: LastRoutes,
-    /// Who has logged in, if anybody.
+    /// The user who has logged in, if any.
     pub user: Option<User>,
-    /// Its right to be in its virtual host, while it is there.
+    /// Its place in its virtual host, while it has one open.
     pub stay: Option<Stay>,
-    /// Where it comes from.
+    /// The peer's address.
     pub peer: SocketAddr,
-    /// Where it arrived.
+    /// The local address.
     pub local: SocketAddr,
     /// Bytes that are not parsed yet: the beginning of a frame, or all that came while parked.
     pub input: Vec<u8>,
-    /// What the connection says once so many other shards have read what its end, or that of a channel, means for them.
+    /// The answer at the end of the connection or of a channel, and how many other shards must
+    /// first have read all mail about that end.
     pub last_word: Option<(usize, Last)>,
-    /// A peer's link has no room for more publishes; its next flush with room ends that.
+    /// Whether a link has no room for more publishes; ended by the link's next flush with room.
     pub waits_for_link: bool,
-    /// Messages that wait would need memory that is being prepared; when it is, that ends.
+    /// Whether stored messages need memory that is being prepared; ended when it is.
     pub waits_for_memory: bool,
-    /// The disk must take what waits for it before more comes.
+    /// Whether the disk must take what waits for it before more comes.
     pub waits_for_log: bool,
-    /// It has had its share of this turn and goes on in a later one.
+    /// Whether it has spent its share of this turn and goes on in a later one.
     pub waits_for_turn: bool,
-    /// What it has published to more queues than a share could serve.
+    /// Messages that it has published to more queues than a share could serve.
     pub spread: Option<Box<Spread>>,
-    /// The request whose queue was asked, to be run again should the queue be gone.
+    /// The request for which a queue was asked. It is run again if the queue is gone.
     pub asked: Option<Request>,
-    /// It floods a queue whose consumers have no room: its socket is not read for a while (see [`flow`](crate::shard::publish::flow)). What has arrived is.
+    /// Whether its socket is not read for a while, because it floods a queue whose consumers have
+    /// no room (see [`flow`](crate::shard::publish::flow)). Input that has arrived is carried out.
     pub is_held: bool,
-    /// `input` is being parsed further up the call stack.
+    /// Whether `input` is being parsed further up the call stack.
     pub feeding: bool,
-    /// The driver was asked not to read the socket.
+    /// Whether the driver was asked not to read the socket.
     pub paused: bool,
-    /// A send is under way.
+    /// Whether a send is under way.
     pub sending: bool,
-    /// How many bytes that is.
+    /// Bytes of the send under way.
     pub in_flight: usize,
-    /// Output under way and output that waits, as a part of all that does.
+    /// Output under way and waiting, as a part of the budget for all output.
     pub output: Held,
-    /// So much output waits that nothing more is read; that ends when the socket takes some.
+    /// Whether so much output waits that nothing more is read; ended when the socket takes some.
     pub stalled: bool,
-    /// Output ended: what is left is sent, then the socket is closed.
+    /// Whether its output has ended: the rest is sent, then the socket is closed.
     pub ending: bool,
-    /// A part of a tx.commit, or of a settlement of very many messages, is still to be done.
+    /// Whether a job for it (a tx.commit, or a settlement of very many messages) is under way.
     pub is_busy: bool,
-    /// Its peer was gone when that was so, or when it waited for its turn: it ends when all that had arrived is done.
+    /// Whether its peer went while it was busy or waited for its turn: it ends when all that had
+    /// arrived is carried out.
     pub is_lost: bool,
-    /// Messages of a tx.commit that remote queues have not accepted yet.
+    /// Acceptances that a tx.commit still waits for.
     pub commit_pending: usize,
-    /// A queue has refused a message of the tx.commit.
+    /// Whether a queue has refused a message of the tx.commit.
     pub commit_failed: bool,
     /// Messages that shard 0 routes and whose queues do not have them yet.
     pub relayed: usize,
-    /// The request that waits for them.
+    /// The request that waits for these messages.
     pub delayed: Option<(u16, Request)>,
-    /// The tx.commit whose settlements wait for them.
+    /// The tx.commit whose settlements wait for these messages.
     pub relayed_commit: Option<Box<Commit>>,
-    /// Consumers that found no room here or in their channel.
+    /// Consumers that found no room in the connection or in their channel.
     pub waiting: Vec<WaitingConsumer>,
     /// The session's timer.
     pub timer: Option<TimerId>,
@@ -86,27 +88,19 @@ pub struct Conn {
 /// A consumer that its queue serves again once there is room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WaitingConsumer {
-    /// Its channel.
+    /// The consumer's channel.
     pub channel: u16,
-    /// Its index there.
+    /// The consumer's index in its channel.
     pub index: u32,
-    /// Its queue.
+    /// The consumer's queue.
     pub queue: QueueAddr,
-    /// Its id there.
+    /// The consumer's id in its queue.
     pub consumer: ConsumerId,
 }
 
 impl Conn {
-    /// A connection that was just accepted.
-    pub fn new(
-        protocol: Protocol,
-        config: &Arc<Config>,
-        budgets: &Budgets,
-        addr: ConnAddr,
-        [peer, local]: [SocketAddr; 2],
-        seed: u64,
-        now: u64,
-    ) -> Conn {
+    /// Makes a connection that was just accepted.
+    pub fn new(config: &Arc<Config>, budgets: &Budgets, addr: ConnAddr, [peer, local]: [SocketAddr; 2], seed: u64, now: u64) -> Conn {
         Conn {
             session: Session::new(protocol, config.clone(), budgets.clone(), addr, seed, now),
             last_routes: LastRoutes::default(),
@@ -142,25 +136,26 @@ impl Conn {
         }
     }
 
-    /// The user; only asked for after the login.
+    /// Returns the user. Called only after the login.
     pub fn user(&self) -> &User {
-        self.user.as_ref().expect("nothing is asked for before the login")
+        self.user.as_ref().expect("the user is needed only after the login")
     }
 
-    /// Whose messages these are.
+    /// Returns the virtual host and user for which routes are remembered.
     #[inline]
     pub fn publisher(&self) -> Publisher {
         (self.session.vhost(), self.user().id)
     }
 
-    /// Who asks for something.
+    /// Returns the connection and user on whose behalf the catalog is asked.
     pub fn asker(&self) -> Asker {
         let addr = self.session.addr();
         Asker { home: addr.shard, conn: Some(addr), user: Some(self.user().id) }
     }
 
-    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for the disk, for its turn, for a job
-    /// to be done, for the end of an alarm, or for the client to read. Each is ended by one event.
+    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for
+    /// the disk, for its turn, for a job, for the end of an alarm, or for the client to read. One
+    /// event ends each of these.
     pub fn is_parked(&self) -> bool {
         let waits =
             self.waits_for_link || self.waits_for_memory || self.waits_for_log || self.waits_for_turn || self.stalled || self.is_busy;

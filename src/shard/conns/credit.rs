@@ -1,8 +1,10 @@
-//! Room for consumers: of those here, whose queue is told when there is some again, and of those on other shards, whose credit a queue spends.
+//! The room of consumers. If consumer and queue are on one shard, the queue is told when there is
+//! room again. Otherwise the consumer's shard grants the queue credit to spend.
 //!
 //! ```text
-//! consumer here, queue here        parked, waiting    ── room ──▶ unpark
-//! consumer here, queue elsewhere   grant due, waiting ── room ──▶ Mail::Grant       ◀── Want, Unused ── a queue whose consumer's messages are counted
+//! queue here        no room: parked, waiting      ─ room ─▶ unpark
+//! queue elsewhere   no room: grant due, waiting   ─ room ─▶ Mail::Grant
+//!                                                 ◀─ Want, Unused ─ if the channel counts messages
 //! ```
 
 use crate::base::ids::{ConnId, ConsumerId, QueueId};
@@ -14,7 +16,7 @@ use crate::shard::peers::link::Link;
 use crate::shard::peers::mail::Mail;
 
 impl Shard {
-    /// A consumer on another shard has room for more.
+    /// Adds credit to a consumer of a queue here that is on another shard.
     pub(in crate::shard) fn on_grant(&mut self, id: QueueId, consumer: ConsumerId, grant: Grant) {
         if let Some(queue) = self.queue_mut(id) {
             queue.consumers.grant(consumer, grant);
@@ -22,14 +24,15 @@ impl Shard {
         }
     }
 
-    /// The channel of a consumer on another shard counts messages from now on.
+    /// Notes that the channel of a consumer on another shard counts messages from now on.
     pub(in crate::shard) fn on_meter(&mut self, id: QueueId, consumer: ConsumerId) {
         if let Some(queue) = self.queue_mut(id) {
             queue.consumers.meter(consumer);
         }
     }
 
-    /// A queue here has nothing to deliver, or nobody to deliver it to: what its consumers on other shards were granted of messages goes back.
+    /// Gives back message credit that consumers on other shards do not need now, because a queue
+    /// here has nothing to deliver or nobody to deliver it to.
     pub(in crate::shard) fn return_unused(&mut self, id: QueueId) {
         let Some(queue) = self.queue_mut(id) else { return };
         for (target, messages) in queue.consumers.take_unused() {
@@ -37,7 +40,7 @@ impl Shard {
         }
     }
 
-    /// A queue on another shard asks for messages for a consumer here.
+    /// Grants messages for a consumer here, as a queue on another shard asks.
     pub(in crate::shard) fn on_wanted(&mut self, target: Target, messages: u32) {
         let Target { channel, index } = target;
         let Some(conn) = self.conns.get_mut(channel.conn.conn).filter(|conn| !conn.ending) else { return };
@@ -49,7 +52,8 @@ impl Shard {
         grant_or_wait(conn, link, WaitingConsumer { channel: channel.channel, index, queue, consumer });
     }
 
-    /// A queue on another shard does not need messages that it was granted for a consumer here: others of its channel may have them.
+    /// Takes back message credit that a queue on another shard does not need; others of the channel
+    /// may have it.
     pub(in crate::shard) fn on_unused(&mut self, target: Target, messages: u32) {
         let Target { channel, index } = target;
         let Some(conn) = self.conns.get_mut(channel.conn.conn) else { return };
@@ -57,7 +61,8 @@ impl Shard {
         recheck_waiting(self, channel.conn.conn);
     }
 
-    /// A channel here counts messages from now on: queues on other shards must ask.
+    /// Tells queues on other shards that a channel here counts messages from now on, so that they
+    /// must ask.
     pub(in crate::shard) fn on_metered(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get(id) else { return };
         for (queue, consumer) in conn.session.acking_consumers(channel) {
@@ -67,7 +72,7 @@ impl Shard {
         }
     }
 
-    /// A consumer of a queue here can take messages again.
+    /// Lets a queue here serve a consumer again.
     fn unpark(&mut self, id: QueueId, consumer: ConsumerId) {
         if self.queue_mut(id).is_some_and(|queue| queue.consumers.unpark(consumer)) {
             self.mark_queue(id);
@@ -75,7 +80,8 @@ impl Shard {
     }
 }
 
-/// Grants a queue on another shard what is due to a consumer here; what there is no room for waits.
+/// Grants a queue on another shard the credit that is due to a consumer here. A grant without room
+/// waits.
 pub(in crate::shard) fn grant_or_wait(conn: &mut Conn, link: &mut Link, waiting: WaitingConsumer) {
     let WaitingConsumer { channel, index, queue, consumer } = waiting;
     let (grant, waits) = conn.session.grant(channel, index);
@@ -87,7 +93,8 @@ pub(in crate::shard) fn grant_or_wait(conn: &mut Conn, link: &mut Link, waiting:
     }
 }
 
-/// Room came back to a connection: its consumers that found none are served again, and those that were cancelled meanwhile forgotten.
+/// Serves consumers again that waited for room in their connection, and forgets those that were
+/// cancelled meanwhile.
 pub(in crate::shard) fn recheck_waiting(shard: &mut Shard, id: ConnId) {
     let here = shard.id;
     let Some(conn) = shard.conns.get_mut(id).filter(|conn| !conn.waiting.is_empty()) else { return };

@@ -1,12 +1,12 @@
-//! What a connection's bytes mean: the session takes events out of them, the shard carries the events out.
+//! Input: the session takes events out of a connection's bytes, and the shard carries them out.
 //!
 //! ```text
-//! socket ─▶ [..frame|frame|fra]      whole frames are parsed where they lie; only the torn one is kept in `input`,
-//! socket ─▶ [me|frame|frame..]       completed with as few bytes as it needs
+//! socket ─▶ [..frame|frame|fra]   whole frames are parsed where they are; only a torn one is kept
+//! socket ─▶ [me|frame|frame..]    in `input`, and completed with as few bytes as it needs
 //! ```
 //!
-//! A parked connection (it waits for an answer, for room in a link, for its turn, for its client to read, or for the end of an alarm) keeps
-//! its bytes in `input` and takes them up again when it is resumed.
+//! A parked connection (see [`Conn::is_parked`]) keeps its bytes in `input` and goes on with them
+//! when it is resumed.
 
 use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
@@ -23,7 +23,7 @@ use crate::shard::conns::outbox::set_paused;
 use crate::shard::publish::dispatch::{LOOKS_PER_STEP, Published};
 
 impl Shard {
-    /// Bytes from the socket. The shard keeps what it needs of them.
+    /// Takes bytes from the socket. The shard copies those that it must keep.
     pub fn on_bytes(&mut self, id: ConnId, mut bytes: &[u8]) {
         while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending) {
             if conn.is_parked() {
@@ -49,15 +49,16 @@ impl Shard {
         }
     }
 
-    /// Lends room for at most `most` bytes of the large body that is arriving, if there is one. [`Shard::return_body`] follows, before any
-    /// other bytes of the connection.
+    /// Lends room for at most `most` bytes of a large body that is arriving, if there is one.
+    /// [`Shard::return_body`] follows, before any other bytes of the connection.
     pub fn lend_body(&mut self, id: ConnId, most: usize) -> Option<BodyLoan> {
         let conn = self.conns.get_mut(id).filter(|conn| !conn.ending && !conn.is_parked() && conn.input.is_empty())?;
         conn.session.lend_body(most)
     }
 
-    /// Takes the room back with what has arrived there, the gaps between its pieces, and the bytes behind.
-    pub fn return_body(&mut self, id: ConnId, loan: BodyLoan, gaps: &[u8], tail: &[u8]) {
+    /// Takes the room back, with the bytes that have arrived there, the separators between its
+    /// pieces, and the bytes behind.
+    pub fn return_body(&mut self, id: ConnId, loan: BodyLoan, separators: &[u8], tail: &[u8]) {
         if let Some(conn) = self.conns.get_mut(id) {
             let stream = conn.session.return_body(loan, gaps);
             self.on_bytes(id, &stream);
@@ -78,7 +79,7 @@ impl Shard {
         conn.input = input;
     }
 
-    /// A connection whose reason to wait has ended goes on with what it kept.
+    /// Resumes a connection whose reason to wait has ended.
     pub(in crate::shard) fn resume_input(&mut self, id: ConnId) {
         self.feed_kept(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
@@ -90,7 +91,8 @@ impl Shard {
         }
     }
 
-    /// An alarm is on and the connection publishes: what it sends stays in the socket, for memory may be what is short.
+    /// Stops reading a connection that publishes during an alarm. Its data stays in the socket,
+    /// because memory may be short.
     fn pause(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id) {
             set_paused(&mut self.deeds, conn, id, true);
@@ -103,7 +105,7 @@ impl Shard {
         }
     }
 
-    /// Carries out all events of `input`; returns how much of it is used up.
+    /// Carries out all events of `input`; returns how many bytes are used up.
     fn feed(&mut self, id: ConnId, input: &[u8]) -> usize {
         let (mut at, mut contents) = (0, Contents::new());
         self.set_feeding(id, true);
@@ -177,7 +179,8 @@ impl Shard {
         }
     }
 
-    /// A message of a transaction: it is routed now, and what is wrong with it is said now; the rest waits for the commit (row Q9).
+    /// Routes a message of a transaction, and reports its faults, now; the rest waits for the
+    /// commit (row Q9).
     fn on_staged(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let (vhost, user) = (conn.session.vhost(), conn.user().clone());
@@ -198,9 +201,9 @@ impl Shard {
         }
     }
 
-    /// The protocol ends the connection: what it held is cleaned up, then it says its last words.
+    /// Cleans up after a connection that the protocol ends; after that it says its last word.
     fn on_closing(&mut self, id: ConnId, reason: Option<Fault>) {
-        // Before the login only a refused one is a matter of access, and the log has it.
+        // Before the login, only a refused login has this code, and it has been logged.
         let is_told = |conn: &Conn, fault: &Fault| conn.user.is_none() && fault.code == Code::AccessRefused;
         if let (Some(conn), Some(fault)) = (self.conns.get(id), reason)
             && !is_told(conn, &fault)
@@ -210,8 +213,9 @@ impl Shard {
         self.release(id, Some(Last::Connection));
     }
 
-    /// The client is none of ours; the session has told it what to speak, and is finished.
-    fn on_wrong_protocol(&mut self, id: ConnId, what: &str) {
+    /// Logs a client that does not speak AMQP 0-9-1. The session has told it what to speak, and is
+    /// finished.
+    fn on_no_amqp(&mut self, id: ConnId, what: &str) {
         if let Some(conn) = self.conns.get(id) {
             log::warn!(peer:% = conn.peer.ip(); "{} -> {}: {what}", conn.peer, conn.local);
         }

@@ -17,10 +17,10 @@ use crate::shard::control::order::{Remover, Waiter, Wish};
 use crate::shard::peers::mail::Mail;
 use crate::shard::queues::settling::Left;
 
-/// Shards where a connection or channel that ends has consumers or messages.
+/// Shards on which an ending connection or channel has consumers or messages.
 pub type Homes = SmallVec<[ShardId; 4]>;
 
-/// What a connection says when its end, or that of a channel, is complete.
+/// The last answer of a connection or channel, given when its end is complete.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Last {
     /// channel.close-ok, if the client closed the channel.
@@ -30,8 +30,8 @@ pub enum Last {
 }
 
 impl Shard {
-    /// The peer is gone: nothing can be sent any more. What it has sent is carried out to the end, if it waited only for its turn, or for
-    /// a job to be done.
+    /// The peer is gone: nothing can be sent any more. Its input is still carried out to the end,
+    /// if the connection waited only for its turn or for a job.
     pub fn on_closed(&mut self, id: ConnId) {
         let goes_on = |conn: &&mut Conn| (conn.is_busy || conn.waits_for_turn || conn.spread.is_some()) && !conn.ending;
         if let Some(conn) = self.conns.get_mut(id).filter(goes_on) {
@@ -42,7 +42,8 @@ impl Shard {
         self.close(id);
     }
 
-    /// A connection whose peer is gone was resumed: it ends, unless something else than its peer holds up what it has sent.
+    /// Ends a resumed connection whose peer is gone, unless something other than the peer still
+    /// holds up its input.
     pub(in crate::shard) fn end_gone(&mut self, id: ConnId) {
         let goes_on = |conn: &Conn| conn.is_parked() && !conn.ending && !conn.session.is_blocked() && !conn.stalled;
         if self.conns.get(id).is_some_and(|conn| !conn.is_busy && !goes_on(conn)) {
@@ -51,7 +52,7 @@ impl Shard {
         }
     }
 
-    /// Every connection is told that the broker stops, and closed.
+    /// Tells every connection that the broker stops, and closes it.
     pub fn shut_down(&mut self, now: u64) {
         self.now = now;
         self.stopping = true;
@@ -63,18 +64,18 @@ impl Shard {
         }
     }
 
-    /// A channel ended: its consumers leave, what it had not settled is requeued.
+    /// Ends a channel: its consumers leave, and its unsettled messages are requeued.
     pub(in crate::shard) fn end_channel(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.retain(|one| one.channel != channel);
         let ended = conn.session.end_channel(channel);
         let is_relayed = conn.relayed > 0 && self.id != ShardId::ORDERER;
-        // What comes back from shard 0 comes before close-ok.
+        // Messages that shard 0 returns come before close-ok.
         let homes = is_relayed.then_some(ShardId::ORDERER).into_iter().collect();
         self.clean_up(id, ended, homes, Some(Last::Channel(channel)));
     }
 
-    /// A session ended. What it has still to say is sent, then the socket is closed.
+    /// Ends a session. Its remaining output is sent, then the socket is closed.
     pub(in crate::shard) fn end_session(&mut self, id: ConnId) {
         let Some(conn) = self.conns.touch(id).filter(|conn| !conn.ending) else { return };
         conn.ending = true;
@@ -83,8 +84,8 @@ impl Shard {
         self.release(id, None);
     }
 
-    /// Gives back what a connection holds: its channels end, its exclusive queues go; then it says
-    /// its `last` word, if somebody listens.
+    /// Releases all that a connection holds: its channels end, its exclusive queues go; then it
+    /// says its `last` word, if the client listens.
     pub(in crate::shard) fn release(&mut self, id: ConnId, last: Option<Last>) {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.clear();
@@ -102,14 +103,14 @@ impl Shard {
         }
     }
 
-    /// Consumers leave, and what was not settled goes back to its queues.
+    /// Removes the consumers, and gives unsettled messages back to their queues.
     fn clean_up(&mut self, id: ConnId, ended: Ended, mut homes: Homes, last: Option<Last>) {
         homes.extend(ended.consumers.iter().map(|(queue, _)| queue.home));
         ended.consumers.into_iter().for_each(|(queue, consumer)| self.leave(queue, consumer));
         self.settle_left(Left::new(id, ended.unsettled, homes, last));
     }
 
-    /// That is done: a connection's exclusive queues go, and the `last` word may be said once the
+    /// Ends that: a connection's exclusive queues go, and the `last` word may be said once the
     /// shards `homes` know.
     pub(in crate::shard) fn end_left(&mut self, id: ConnId, homes: &[ShardId], last: Option<Last>) {
         if !matches!(last, Some(Last::Channel(_))) {
@@ -122,8 +123,9 @@ impl Shard {
         }
     }
 
-    /// Waits until the shards `homes` have read all mail up to now, then says the connection's `last` word: whoever hears close-ok may rely
-    /// on it that consumers are gone and messages are back, wherever their queues live.
+    /// Waits until the shards `homes` have read all mail up to now, then says the connection's
+    /// `last` word. So a client that gets close-ok may rely on it that consumers are gone and
+    /// messages are back, wherever their queues live.
     pub(in crate::shard) fn sync(&mut self, id: ConnId, homes: &[ShardId], last: Last) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.last_word = Some((homes.len(), last));
@@ -131,7 +133,7 @@ impl Shard {
         self.say_last(id);
     }
 
-    /// A shard has read what a connection's end sent to it.
+    /// A shard has read all mail about a connection's end.
     pub(in crate::shard) fn on_synced(&mut self, id: ConnId) {
         if let Some((waits, _)) = self.live(id).and_then(|conn| conn.last_word.as_mut()) {
             *waits -= 1;
@@ -149,7 +151,8 @@ impl Shard {
         }
     }
 
-    /// A consumer here, or a channel, has kept a delivery for too long: all that it has goes back (row S14).
+    /// Takes all deliveries back from a consumer here, or a channel, that has kept one for too long
+    /// (row S14).
     pub(in crate::shard) fn on_late(&mut self, id: ConnId, late: &Late) {
         let Some(conn) = self.live(id) else { return };
         log::warn!(peer:% = conn.peer.ip(); "{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
@@ -160,7 +163,7 @@ impl Shard {
         }
     }
 
-    /// A consumer goes without being asked after.
+    /// Removes a consumer without waiting for its queue's answer.
     pub(in crate::shard) fn leave(&mut self, queue: QueueAddr, consumer: ConsumerId) {
         if queue.home == self.id {
             self.on_leave(queue.queue, consumer);
@@ -169,7 +172,7 @@ impl Shard {
         }
     }
 
-    /// A consumer of a queue here went.
+    /// Removes a consumer of a queue here.
     pub(in crate::shard) fn on_leave(&mut self, id: QueueId, consumer: ConsumerId) {
         let left = self.queue_mut(id).and_then(|queue| queue.consumers.leave(consumer)).is_some();
         if left {
@@ -179,21 +182,22 @@ impl Shard {
         }
     }
 
-    /// A consumer went: it may be another's turn (row S8).
+    /// Serves a queue whose consumer went, as it may be another's turn (row S8).
     pub(in crate::shard) fn serve_next(&mut self, id: QueueId) {
         if self.queue_mut(id).is_some_and(|queue| queue.rules.single_active && queue.can_deliver()) {
             self.mark_queue(id);
         }
     }
 
-    /// An auto-delete queue goes with its last consumer (row D5).
+    /// Deletes an auto-delete queue with its last consumer (row D5).
     pub(in crate::shard) fn delete_if_abandoned(&mut self, id: QueueId) {
         if self.queue_mut(id).is_some_and(|queue| queue.is_abandoned()) {
             self.delete_queue(id, None);
         }
     }
 
-    /// Ends a queue of this shard: its messages go, the catalog forgets it; then `remover` hears how many, and its consumers that they are gone.
+    /// Deletes a queue of this shard: its messages go, the catalog forgets it; then `remover` hears
+    /// how many, and the consumers hear that they are gone.
     pub(in crate::shard) fn delete_queue(&mut self, id: QueueId, remover: Option<Remover>) {
         if let Some((messages, queue)) = self.take_queue(id) {
             let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
@@ -201,12 +205,12 @@ impl Shard {
         }
     }
 
-    /// Takes a queue of this shard out of it, with its messages; the answer is how many there were.
+    /// Takes a queue of this shard out, with its messages. Returns how many there were.
     pub(in crate::shard) fn take_queue(&mut self, id: QueueId) -> Option<(u32, Box<Queue>)> {
         self.bury_dead();
         self.keep_gone(id);
         self.forget_unburied(id);
-        let ready = self.queue_mut(id).map_or(0, |queue| queue.len()); // what waits for its next try is not counted
+        let ready = self.queue_mut(id).map_or(0, |queue| queue.len()); // without messages that wait for a retry
         self.purge(id);
         let slot = Key::from(id).slot;
         let mut queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
@@ -230,7 +234,7 @@ impl Shard {
         }
     }
 
-    /// The queue of a consumer here is gone (basic.cancel, row S7).
+    /// Tells a consumer here that its queue is gone (basic.cancel, row S7).
     pub(in crate::shard) fn on_consumer_gone(&mut self, target: Target) {
         let Target { channel, index } = target;
         let Some(conn) = self.live(channel.conn.conn) else { return };

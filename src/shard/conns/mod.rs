@@ -1,7 +1,9 @@
-//! The connections of a shard, and which of them have something to send.
+//! The connections of a shard, and the list of those that have something to send.
 //!
-//! [`conn`] is one of them; [`input`] what its bytes mean; [`credit`] what its consumers have room for; [`outbox`]
-//! what goes to its socket; [`lifecycle`] how it ends.
+//! - [`conn`]: one connection; [`input`]: from its bytes to events;
+//! - [`credit`]: the room of its consumers;
+//! - [`outbox`]: from its output to its socket;
+//! - [`lifecycle`]: how connections, channels, consumers and queues end.
 
 pub mod conn;
 pub mod credit;
@@ -19,9 +21,10 @@ use crate::config::Config;
 
 use conn::Conn;
 
-/// Connections by id, the list of those that were written to in this turn, and warm buffers for their output.
+/// Connections by id, the list of those that were written to in this turn, and buffers to be used
+/// again for output.
 pub struct Conns {
-    /// What they may hold together, and each of them of it.
+    /// The memory that all connections may hold together, and each one's part of it.
     pub budgets: Budgets,
     table: Slots<ConnId, Conn>,
     dirty: ReadyList,
@@ -29,7 +32,7 @@ pub struct Conns {
 }
 
 impl Conns {
-    /// None yet.
+    /// Makes an empty table.
     pub fn new(config: &Config) -> Conns {
         let budgets = Budgets::of_shard(config.shards, config.memory_max);
         Conns { budgets, table: Slots::default(), dirty: ReadyList::default(), spare: Vec::new() }
@@ -46,17 +49,17 @@ impl Conns {
         self.table.remove(id)
     }
 
-    /// The connection, if it is still there.
+    /// Returns the connection, if it is still there.
     pub fn get(&self, id: ConnId) -> Option<&Conn> {
         self.table.get(id)
     }
 
-    /// The connection, to be changed but not written to.
+    /// Returns the connection, to be changed but not written to.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.table.get_mut(id)
     }
 
-    /// The connection, to be written to: the end of the turn sends what it has.
+    /// Returns the connection, to be written to: the end of the turn sends its output.
     pub fn touch(&mut self, id: ConnId) -> Option<&mut Conn> {
         let conn = self.table.get_mut(id)?;
         if self.dirty.push_back(Key::from(id).slot) && conn.session.output_mut().capacity() == 0 {
@@ -65,7 +68,7 @@ impl Conns {
         Some(conn)
     }
 
-    /// The next connection that was written to.
+    /// Takes the next connection that was written to.
     pub fn next_dirty(&mut self) -> Option<ConnId> {
         let slot = self.dirty.pop_front()?;
         self.table.key_at(slot)
@@ -76,7 +79,7 @@ impl Conns {
         !self.dirty.is_empty()
     }
 
-    /// Keeps the memory of sent output, of at most `size_max` bytes a buffer.
+    /// Keeps the memory of sent output, if it is at most `size_max` bytes.
     pub fn keep(&mut self, mut buffer: Outgoing, size_max: usize) {
         let useful = OUTPUT_USEFUL_MIN <= buffer.capacity() && buffer.capacity() <= size_max;
         if useful && self.spare.len() < OUTPUT_SPARE_BUFFERS {
@@ -90,12 +93,12 @@ impl Conns {
         self.spare = Vec::new();
     }
 
-    /// All ids, for what concerns every connection.
+    /// Returns all ids.
     pub fn ids(&self) -> Vec<ConnId> {
         self.table.iter().map(|(id, _)| id).collect()
     }
 
-    /// How many there are.
+    /// Number of connections.
     pub fn len(&self) -> usize {
         self.table.len()
     }

@@ -1,4 +1,5 @@
-//! What goes to the sockets: one gathered send per connection that was written to, and the end of connections that have said all.
+//! Output: one gathered send per connection that was written to, and the end of connections that
+//! have sent everything.
 
 use std::collections::VecDeque;
 
@@ -11,12 +12,12 @@ use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
 
 impl Shard {
-    /// What the connections here may hold, and how much of it they do.
+    /// Returns the budgets of the connections here.
     pub fn budgets(&self) -> &Budgets {
         &self.conns.budgets
     }
 
-    /// A send is done: its buffer is used again, and what was written meanwhile is next.
+    /// A send is done: its buffer is used again, and output that was written meanwhile follows.
     pub fn on_sent(&mut self, id: ConnId, batch: Outgoing) {
         self.conns.keep(batch, self.config.send_buffer_size);
         if let Some(conn) = self.conns.get_mut(id) {
@@ -36,7 +37,7 @@ impl Shard {
             conn.session.flush_confirms();
             conn.count_output();
             if conn.sending {
-                continue; // its completion comes back here
+                continue; // its completion leads back here
             }
             let output = conn.session.output_mut();
             if !output.is_empty() {
@@ -56,7 +57,7 @@ impl Shard {
         }
     }
 
-    /// Sets the connection's timer anew if its state came with another time limit.
+    /// Replaces the connection's timer if a new state of its session has another time limit.
     fn follow_timer(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending && conn.session.wants_timer()) {
             let due = conn.session.on_timer(self.now);
@@ -65,8 +66,9 @@ impl Shard {
     }
 }
 
-/// Asks the driver to stop or to go on reading a connection's socket, if it is not so already. A pause during an alarm may last for hours, so the
-/// peer's end must be noticed all the same: it may hold queues for itself alone.
+/// Asks the driver to stop or resume reading a connection's socket, unless it does so already. A
+/// pause during an alarm may last for hours, so the peer's end must be noticed all the same: the
+/// connection may hold exclusive queues.
 pub(in crate::shard) fn set_paused(deeds: &mut VecDeque<Deed>, conn: &mut Conn, id: ConnId, paused: bool) {
     if conn.paused != paused {
         conn.paused = paused;

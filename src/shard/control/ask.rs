@@ -1,4 +1,4 @@
-//! A queue's answers: what sessions, here or on other shards, ask of the queues that live here.
+//! The answers of queues that live here to sessions, on this shard or others.
 
 use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
 use crate::broker::queue::{Consumer, Purged, Queue};
@@ -52,7 +52,7 @@ impl Shard {
         }
     }
 
-    /// A queue here goes, if it is as somebody wants it to be.
+    /// Deletes a queue here, if it is unused or empty as demanded.
     fn try_delete(&mut self, remover: Remover, id: QueueId, if_unused: bool, if_empty: bool) -> Result<(), Fault> {
         let Some(queue) = self.queue_mut(id) else { return Ok(()) };
         if if_empty && !queue.is_empty() {
@@ -65,10 +65,11 @@ impl Shard {
         Ok(())
     }
 
-    /// An operator wants a queue gone that lives here. If it is gone or not there yet, the catalog is asked again.
+    /// Deletes a queue here for an operator. If it is gone or not there yet, the catalog is asked
+    /// again.
     pub(in crate::shard) fn on_removal(&mut self, id: QueueId, removal: Removal) {
         let Removal { shard, ticket, ref command } = removal;
-        let &Command::DeleteQueue { if_unused, if_empty, .. } = command else { unreachable!("it is a queue's removal") };
+        let &Command::DeleteQueue { if_unused, if_empty, .. } = command else { unreachable!("a removal comes from DeleteQueue") };
         if self.queue_mut(id).is_none() {
             return self.retry_removal(removal);
         }
@@ -109,7 +110,7 @@ impl Shard {
         if from.conn.shard == home {
             match self.conns.touch(from.conn.conn).filter(|conn| !conn.ending) {
                 Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, timeout_ms, &message),
-                None => return self.settle_here(id, None, std::iter::once(entry), Outcome::Failed), // it went while the log was read
+                None => return self.settle_here(id, None, std::iter::once(entry), Outcome::Failed), // the client went while the log was read
             }
             self.end_request(from.conn.conn);
         } else {
@@ -123,7 +124,7 @@ impl Shard {
         Shard::note_given_out(&mut self.store, queue, &[entry]);
     }
 
-    /// A message that a session here asked for with basic.get.
+    /// Delivers a message that a session here asked for with basic.get.
     pub(in crate::shard) fn on_got(&mut self, to: ChannelAddr, got: &Got, message: &MessageView<'_>) {
         match self.live(to.conn.conn) {
             Some(conn) => {
@@ -132,7 +133,7 @@ impl Shard {
                 self.end_request(to.conn.conn);
             }
             None if got.no_ack => {}
-            // Flagged, as in RabbitMQ: others may have got later ones meanwhile.
+            // Marked redelivered, as in RabbitMQ: others may have got later messages meanwhile.
             None => self.settle(got.receipt.queue, None, &[got.receipt.entry], Outcome::Failed),
         }
     }
@@ -146,7 +147,7 @@ impl Shard {
         }
     }
 
-    /// Quorum queues have nothing to fetch where one consumer is served at a time (row S8).
+    /// Refuses basic.get from a quorum queue with a single active consumer (row S8).
     fn refuse_get(&mut self, to: ChannelAddr, id: QueueId) {
         let text = format!(
             "cannot obtain access to locked queue '{}' in vhost '{}'. basic.get operations are not supported by <<\"quorum\">> queues with \
@@ -166,7 +167,7 @@ impl Shard {
         Fault::new(code, format!("queue '{}' in vhost '{}' {why}", self.queue_name(id), self.queue_vhost(id)))
     }
 
-    /// Drops what is ready; what is delivered and unsettled stays so.
+    /// Drops the messages that are ready; delivered and unsettled ones stay.
     pub(in crate::shard) fn purge(&mut self, id: QueueId) -> u32 {
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         self.rubbish.forgotten.extend(queue.forget_duplicates(false));
@@ -176,7 +177,7 @@ impl Shard {
             self.store.settle_spilled(level.slot, level.spilled);
             self.free_purged(id, level);
         }
-        self.retry_getters(); // what they wait for will not come
+        self.retry_getters(); // the messages that they wait for will not come
         messages
     }
 
@@ -189,13 +190,15 @@ impl Shard {
     }
 }
 
-/// How long a delivery may stay unsettled (row S14): as the consumer says, or the queue, or the configuration. Only quorum queues have such a time.
+/// Returns how long a delivery may stay unsettled (row S14), by the consumer, the queue or the
+/// configuration. Only quorum queues have such a limit.
 fn timeout_ms(queue: &Queue, no_ack: bool, argument: Option<u64>, config: &Config) -> Option<u64> {
     let may_be_late = queue.rules.quorum && !no_ack;
     argument.or(queue.rules.consumer_timeout_ms).or(config.consumer_timeout_ms).filter(|_| may_be_late)
 }
 
-/// The answer for a queue that is going: its consumers went with it; anything else is for the catalog to say.
+/// The answer for a queue that is going. Its consumers went with it; any other question is for the
+/// catalog.
 fn absent(question: Question) -> Answer {
     match question {
         Question::Cancel(_) => Answer::Notice(Notice::Done),

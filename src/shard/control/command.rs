@@ -1,5 +1,6 @@
-//! What operators ask: their [`Command`]s take the way of all catalog [changes](crate::shard::control::order), and deleting a virtual host or a user ends what depends
-//! on it on every shard.
+//! Commands of operators. Each takes the way of all catalog
+//! [changes](crate::shard::control::order). Deleting a virtual host or a user also ends, on every
+//! shard, the connections and queues that depend on it.
 
 use std::collections::VecDeque;
 
@@ -13,16 +14,17 @@ use crate::shard::conns::conn::Conn;
 use crate::shard::control::order::{Waiter, Wish};
 use crate::shard::peers::mail::{Mail, Order, Removal};
 
-/// Operators' commands that were given here.
+/// The operators' commands that were given here.
 #[derive(Default)]
 pub struct Commands {
     given: u64,
-    /// Those that are decided and whose answer was not taken yet.
+    /// Decided commands whose answer was not fetched yet.
     pub decisions: VecDeque<(u64, Result<(), Fault>)>,
 }
 
 impl Shard {
-    /// Takes an operator's command; [`next_decision`](Self::next_decision) answers it by the number returned here. A turn is to follow.
+    /// Takes an operator's command. [`next_decision`](Self::next_decision) answers it under the
+    /// number returned here. A turn must follow.
     pub fn command(&mut self, command: Command) -> u64 {
         let command = completed(self.hashed(command), &self.config.defaults);
         let ticket = self.commands.given;
@@ -35,7 +37,7 @@ impl Shard {
         command.hashed(|| std::array::from_fn::<u8, SALT, _>(|_| self.rng.next_u64() as u8))
     }
 
-    /// Shard 0: what the configuration has for a virtual host that was just made.
+    /// Shard 0: makes the configured defaults of a virtual host that was just made.
     pub(in crate::shard) fn make_defaults(&mut self, vhost: &str) {
         for command in self.catalog.defaults_for(vhost, &self.config.defaults) {
             let command = self.hashed(command);
@@ -45,7 +47,7 @@ impl Shard {
         }
     }
 
-    /// Shard 0: an operator wants a queue gone that the catalog knows.
+    /// Shard 0: removes a queue that the catalog knows, for an operator.
     pub(in crate::shard) fn remove(&mut self, queue: QueueAddr, removal: Removal) {
         if queue.home == self.id {
             self.on_removal(queue.queue, removal);
@@ -54,18 +56,21 @@ impl Shard {
         }
     }
 
-    /// A queue's home does not have it: shard 0 checks the command again.
+    /// Sends a command back to shard 0, which checks it again, because the queue's home does not
+    /// have the queue.
     pub(in crate::shard) fn retry_removal(&mut self, Removal { shard, ticket, command }: Removal) {
         let order = Order { shard, ticket, wish: Wish::Command(command) };
         self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
     }
 
-    /// A command that was given here and is carried out on all shards and durable, or was refused.
+    /// Returns the next decision on a command that was given here: it is carried out on all shards
+    /// and durable, or was refused.
     pub fn next_decision(&mut self) -> Option<(u64, Result<(), Fault>)> {
         self.commands.decisions.pop_front()
     }
 
-    /// A virtual host is gone from the catalog: so are its connections here, and its queues that live here.
+    /// Ends the connections here of a virtual host that is gone from the catalog, and its queues
+    /// here.
     pub(in crate::shard) fn end_vhost(&mut self, vhost: VhostId, queues: &[QueueAddr]) {
         let is_there = |conn: &Conn| conn.session.vhost() == vhost;
         self.close_opened(is_there, |conn| format!("vhost '{}' is down", conn.session.vhost_name()));
@@ -75,12 +80,12 @@ impl Shard {
         }
     }
 
-    /// A user is gone from the catalog: so are its connections here.
+    /// Ends the connections here of a user who is gone from the catalog.
     pub(in crate::shard) fn end_user(&mut self, user: UserId) {
         self.close_opened(|conn| conn.user().id == user, |conn| format!("user '{}' is deleted", conn.user().name));
     }
 
-    /// Closes those of the connections with an open virtual host that `which` names, and tells them why.
+    /// Closes the connections that have a virtual host open and match `which`, and tells them why.
     fn close_opened(&mut self, which: impl Fn(&Conn) -> bool, why: impl Fn(&Conn) -> String) {
         for id in self.conns.ids() {
             let Some(conn) = self.conns.touch(id).filter(|conn| conn.stay.is_some() && which(conn)) else { continue };

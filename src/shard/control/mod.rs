@@ -1,5 +1,8 @@
-//! Control: [`request`] what clients ask of the broker, [`ask`] what queues answer, [`command`] what
-//! operators order, [`order`] changes of the catalog.
+//! Control: everything that is not a message.
+//!
+//! - [`request`]: requests of clients; [`ask`]: the answers of queues;
+//! - [`command`]: commands of operators;
+//! - [`order`]: changes of the catalog.
 
 pub mod ask;
 pub mod command;

@@ -1,14 +1,17 @@
-//! Changes of the catalog: ordered by shard 0, applied everywhere, answered when all shards have them.
+//! Changes of the catalog: ordered by shard 0, applied everywhere, answered when all shards have
+//! them.
 //!
 //! ```text
-//! asker ── Order ──▶ shard 0: check, log, apply ── Apply ──▶ every shard: apply ── Applied ──▶ shard 0
-//! asker ◀── Decided ───────────────────────────────────────────────── when the last one has it
+//! asker ── Order ─▶ shard 0: check, log, apply ── Apply ─▶ each shard: apply ── Applied ─▶ shard 0
+//! asker ◀── Decided ────────────────────────────────────────────── when the last shard has it
 //! ```
 //!
-//! What survives a restart is in the catalog's log, on the disk, before the other shards hear of it and before anybody is answered.
+//! A change that survives a restart is in the catalog's log, on the disk, before the other shards
+//! hear of it and before anybody is answered.
 //!
-//! Strict and rare: whoever has an answer may rely on every shard. Links keep order, so all shards apply the same changes in the same order,
-//! and an asker has applied its change before it hears of the decision. With one shard all of this happens in one call.
+//! Strict and rare: a client that has its answer may rely on every shard. Links keep order, so all
+//! shards apply the same changes in the same order, and an asker has applied its change before it
+//! hears of the decision. With one shard, all of this happens in one call.
 
 use std::sync::Arc;
 
@@ -23,32 +26,32 @@ use crate::shard::peers::mail::{Answer, Mail, Order, Removal};
 
 pub use crate::shard::peers::mail::Wish;
 
-/// Who waits for a decision.
+/// The party that waits for a decision.
 pub enum Waiter {
     /// A session's request.
     Request {
-        /// Whose.
+        /// The session.
         from: ChannelAddr,
-        /// What.
+        /// The request.
         request: Request,
     },
     /// An operator's command, by its ticket.
     Command(u64),
-    /// What hears of a queue's end, in this order.
+    /// Those who hear of a queue's end, in this order.
     QueueGone {
-        /// Who asked for it, and how many messages went.
+        /// The party that asked for it, and how many messages went.
         remover: Option<(Remover, u32)>,
         /// The queue's consumers.
         consumers: Vec<Target>,
     },
 }
 
-/// Who wants a queue gone.
+/// The party that asked to delete a queue.
 #[derive(Clone, Copy)]
 pub enum Remover {
     /// A session.
     Session(ChannelAddr),
-    /// An operator, who waits by this ticket of the shard.
+    /// An operator, who waits under this ticket of the shard.
     Operator(ShardId, u32),
 }
 
@@ -69,7 +72,7 @@ pub struct Ledger {
 }
 
 impl Shard {
-    /// Wishes for a change; `waiter` hears of the decision.
+    /// Asks for a change; `waiter` hears of the decision.
     pub(in crate::shard) fn order(&mut self, wish: Wish, waiter: Waiter) {
         let ticket = self.waiters.insert(waiter) as u32;
         let order = Order { shard: self.id, ticket, wish };
@@ -80,7 +83,7 @@ impl Shard {
         }
     }
 
-    /// Shard 0: the next change.
+    /// Shard 0: decides on the next order.
     pub(in crate::shard) fn on_order(&mut self, order: Order) {
         let Order { shard, ticket, wish } = order;
         let verdict = match wish {
@@ -108,7 +111,7 @@ impl Shard {
         self.on_catalog_durable();
     }
 
-    /// Shard 0: a change that was checked, for the log and all shards.
+    /// Shard 0: makes a change that was checked, in the log and on all shards.
     pub(in crate::shard) fn make(&mut self, change: Change) {
         let change = Arc::new(change.numbered(&mut self.next_queue_number));
         if let Some(record) = self.catalog.save(&change) {
@@ -120,24 +123,27 @@ impl Shard {
         self.catalog.save_fallen().iter().for_each(|record| self.catalog_log.append(record));
     }
 
-    /// Shard 0: what is asked for was done by changes that were made before: its answer waits until the disk and all shards have them.
+    /// Shard 0: answers an order whose effect the catalog has already, once the disk and all shards
+    /// have the changes so far.
     fn await_pending(&mut self, shard: ShardId, ticket: u32) {
         self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
         self.decide_applied();
     }
 
-    /// Whether somebody who asks for what the catalog has already must wait: it may be that neither the disk nor the other shards have it.
+    /// Whether a request for something that the catalog has already must wait: the disk or other
+    /// shards may not have it yet.
     pub(in crate::shard) fn is_undecided(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Queues that operators declare live on all shards in turn.
+    /// Returns the home of the next queue that an operator declares: all shards in turn.
     fn next_home(&self) -> ShardId {
         ShardId((self.ledger.made % u64::from(self.config.shards)) as u16)
     }
 
-    /// Shard 0: the others hear of the changes that the disk has, and so does the log here: what it has of a queue must not be known before the queue
-    /// is. (Before, no publisher of theirs may be promised anything on the strength of them.)
+    /// Shard 0: tells the other shards and the log here of the changes that the disk has. The log
+    /// must not know of a queue before the disk does; and until then, other shards must promise
+    /// their publishers nothing because of it.
     pub(in crate::shard) fn on_catalog_durable(&mut self) {
         let durable = self.catalog_log.durable();
         while let Some((_, change)) = self.unheard.pop_front_if(|(record, _)| *record <= durable) {
@@ -149,7 +155,7 @@ impl Shard {
         self.decide_applied();
     }
 
-    /// Shard 0: what the catalog's log has gathered becomes its next write.
+    /// Shard 0: writes what the catalog's log has gathered.
     pub(in crate::shard) fn seal_catalog(&mut self) {
         if self.catalog_log.is_at_rest() {
             return;
@@ -164,10 +170,10 @@ impl Shard {
         self.deeds.extend(op.map(Deed::Catalog));
     }
 
-    /// A change from shard 0.
+    /// Applies a change from shard 0.
     pub(in crate::shard) fn on_apply(&mut self, change: &Change) {
         self.apply(change);
-        self.catalog.save_fallen(); // shard 0 does
+        self.catalog.save_fallen(); // shard 0 logs them
         self.link(ShardId::ORDERER).stage(Mail::Applied);
     }
 
@@ -181,7 +187,7 @@ impl Shard {
         self.decide_applied();
     }
 
-    /// Decides all changes that every shard has.
+    /// Decides all changes that every shard has applied.
     fn decide_applied(&mut self) {
         let peers = self.config.shards as usize - 1;
         let everywhere = match self.ledger.applied.iter().skip(1).min() {
@@ -203,7 +209,7 @@ impl Shard {
         }
     }
 
-    /// The decision on an order of this shard.
+    /// Delivers the decision on an order of this shard.
     pub(in crate::shard) fn on_decided(&mut self, ticket: u32, verdict: Result<(), Fault>) {
         match (self.waiters.remove(ticket as usize), verdict) {
             (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_decided(from, request),
@@ -240,10 +246,11 @@ impl Shard {
         self.retry_early();
     }
 
-    /// A queue of this shard begins. If it belongs to a connection that went meanwhile, it ends at once.
+    /// Creates a queue on this shard. If its owner's connection went meanwhile, the queue ends at
+    /// once.
     pub(in crate::shard) fn create_queue(&mut self, addr: QueueAddr) {
         let id = addr.queue;
-        let info = self.catalog.queue(id).expect("just declared");
+        let info = self.catalog.queue(id).expect("a queue is created from the catalog");
         let terms = self.catalog.terms(info);
         let (rules, owner, number, delays) = (Rules::of(&info.spec, &terms), info.owner, info.number, info.delays);
         let settings = Settings::of(&terms, rules.quorum);
@@ -253,7 +260,7 @@ impl Shard {
         }
         self.queues[slot] = Some(Box::new(Queue::new(id, rules)));
         self.levelled_queues += usize::from(rules.priorities.has_levels());
-        self.promise(id, settings); // before it has messages: they are to live as long as it says now
+        self.promise(id, settings); // before its messages are found: their TTL is that of the present policies
         self.open_log(id, rules.priorities, number);
         self.keep_promises(id);
         delays.into_iter().for_each(|exchange| self.delay_for(id, exchange));

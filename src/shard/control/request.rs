@@ -1,7 +1,8 @@
-//! What channels ask of the broker: declare, bind, consume, get and the like.
+//! Requests of channels: declare, bind, consume, get and the like.
 //!
-//! A request names things, so the shard's copy of the catalog is asked first. What it refuses is refused; what changes the catalog is an
-//! [`order`](crate::shard::control::order); what a queue must answer is asked of its home. The connection is parked until the answer.
+//! A request names things, so this shard's copy of the catalog is asked first, and may refuse it. A
+//! request that changes the catalog becomes an [`order`](crate::shard::control::order); one that a
+//! queue must answer is sent to the queue's home. The connection is parked until the answer.
 
 use crate::base::ids::{ChannelAddr, ConnId, QueueAddr, ShardId};
 use crate::broker::catalog::{ConsumerArguments, Verdict};
@@ -11,7 +12,8 @@ use crate::shard::control::order::{Waiter, Wish};
 use crate::shard::peers::mail::{Answer, Ask, Mail, Question};
 
 impl Shard {
-    /// A request of a session, which is parked until [`answer`](Self::answer). It is run once the queues have what was published before.
+    /// Takes a request of a session, which is parked until [`answer`](Self::answer). It runs once
+    /// the queues have the messages that were published before.
     pub(in crate::shard) fn on_request(&mut self, id: ConnId, channel: u16, request: Request) {
         if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.relayed > 0) {
             conn.delayed = Some((channel, request));
@@ -25,25 +27,28 @@ impl Shard {
         }
     }
 
-    /// What the connection has asked for may have to be on the disk: if that is full, and there is no answer yet, it is told.
+    /// Tells a connection that waits for an answer if the disk is full, because its request may
+    /// have to be on the disk.
     pub(in crate::shard) fn await_disk(&mut self, id: ConnId) {
         if let Some(conn) = self.live(id) {
             conn.session.await_disk();
         }
     }
 
-    /// Carries a request out as far as this shard can. Called again when the catalog has moved on meanwhile.
+    /// Carries a request out as far as this shard can. Called again when the catalog has changed
+    /// meanwhile.
     pub(in crate::shard) fn run_request(&mut self, from: ChannelAddr, request: Request) {
         let is_promise = !matches!(request, Request::CheckExchange { .. });
         self.run(from, request, is_promise && self.is_undecided());
     }
 
-    /// A declaration of a queue that is decided.
+    /// Carries out a queue's declaration that is decided.
     pub(in crate::shard) fn run_decided(&mut self, from: ChannelAddr, request: Request) {
         self.run(from, request, false);
     }
 
-    /// With `waits`, what the catalog has already is answered once that is decided.
+    /// Carries a request out. With `waits`, the answer about something that the catalog has already
+    /// waits until that is decided.
     fn run(&mut self, from: ChannelAddr, request: Request, waits: bool) {
         let Some(conn) = self.live(from.conn.conn) else { return };
         let vhost = conn.session.vhost();
@@ -70,7 +75,7 @@ impl Shard {
         }
     }
 
-    /// The catalog has what the request needs: the rest is a question to a queue.
+    /// Sends the rest of a request to its queue as a question.
     fn ask_queue(&mut self, from: ChannelAddr, queue: QueueAddr, request: Request) {
         let question = question(&request);
         if let Some(conn) = self.conns.get_mut(from.conn.conn) {
@@ -88,7 +93,7 @@ impl Shard {
         }
     }
 
-    /// The answer to a session's request here: the connection goes on.
+    /// Answers a session's request here; the connection goes on.
     pub(in crate::shard) fn answer(&mut self, id: ConnId, notice: Notice) {
         let Some(conn) = self.live(id) else { return };
         conn.asked = None;
@@ -96,14 +101,14 @@ impl Shard {
         self.end_request(id);
     }
 
-    /// The request of a connection is answered: its input goes on.
+    /// Resumes the input of a connection whose request is answered.
     pub(in crate::shard) fn end_request(&mut self, id: ConnId) {
         if self.conns.get(id).is_some_and(|conn| !conn.feeding) {
             self.resumed.push_back(id);
         }
     }
 
-    /// A queue's answer to a session here, except for a message.
+    /// Takes a queue's answer to a session here, except for a message.
     pub(in crate::shard) fn on_told(&mut self, to: ChannelAddr, answer: Answer) {
         let id = to.conn.conn;
         match answer {
@@ -113,7 +118,7 @@ impl Shard {
         }
     }
 
-    /// The peer's mistake: the session tells it, and what it closes is cleaned up.
+    /// Reports a peer's mistake to its session, which closes channel or connection.
     pub(in crate::shard) fn fault(&mut self, id: ConnId, channel: u16, fault: Fault) {
         if let Some(conn) = self.live(id) {
             log::debug!(peer:% = conn.peer.ip(); "{}: channel {channel}: {}", conn.peer, fault.reply_text());
@@ -130,7 +135,7 @@ pub(in crate::shard) fn catalog_done(request: &Request) -> Notice {
     }
 }
 
-/// What a request asks of its queue, beyond what the catalog knows.
+/// Returns the question of a request to its queue.
 fn question(request: &Request) -> Question {
     match *request {
         Request::DeclareQueue(_) | Request::CheckQueue { .. } => Question::Counts,
