@@ -1,12 +1,15 @@
-//! Durability: what of publishes and settlements goes to the log, who waits for the disk, and how spilled messages come back.
+//! Durability: which publishes and settlements go to the log, which confirms wait for the disk, and
+//! how spilled messages come back.
 //!
 //! ```text
-//! a batch for its queues ─▶ delivered, waiting in memory, or spilled ─▶ one record in the log, if a queue needs it there
-//!                                                                        └▶ who wants a confirm waits for that batch of the log
+//! a batch for its queues ─▶ delivered, waiting in memory, or spilled
+//!                       └─▶ one record in the log, if a queue needs it there
+//!                           └▶ its confirms wait for that batch of the log
 //! ```
 //!
-//! The log needs what is persistent and not settled at once in a durable queue, and what is spilled in any queue. A record has all messages of a
-//! batch; those of them that a queue does not leave there are settled at once.
+//! The log needs persistent messages of durable queues, unless they are settled at once, and
+//! spilled messages of any queue. A record has all messages of a batch; those that a queue does not
+//! leave there are settled at once.
 
 use super::{Deed, Shard, Stop, local_queue};
 use crate::base::aligned::Aligned;
@@ -24,7 +27,8 @@ use crate::store::format::{Counted, fleeting_number, level_number, split_number}
 use crate::store::index::Indexed;
 use crate::store::{Damage, Loaded, Opened, Past, Placed, Reader, Store, Write};
 
-/// Who waits until the disk has the log up to a batch, and the catalog up to a record.
+/// A publisher that waits until the disk has the log up to a batch, and the catalog's log up to a
+/// record.
 pub struct LogWait {
     batch: u64,
     catalog: u64,
@@ -34,27 +38,29 @@ pub struct LogWait {
     count: u32,
 }
 
-/// What the log is to hear of the batch that is being given to its queues.
+/// The facts about the batch in hand for the log, gathered while the batch is given to its queues.
 #[derive(Default)]
 pub struct Logging {
     placed: Vec<Placed>,
     /// Slot in the log, first and last sequence number of messages that need not stay there.
     gone: Vec<(u32, u64, u64)>,
-    /// Somebody's confirm depends on it.
+    /// Whether a confirm depends on the batch.
     must_last: bool,
-    /// It comes from a queue of another shard, which has it, too, until it hears that it is here.
+    /// The origin of the message, if it comes from a queue of another shard, which keeps it until
+    /// it hears that it is here.
     pub origin: Option<Origin>,
-    /// Queues that were just given messages which may not stay.
+    /// Queues that were just given messages which may not be allowed to stay.
     pub fresh: Vec<QueueId>,
 }
 
 impl Logging {
-    /// Messages of the batch, which survive a restart, that a queue has delivered for good.
+    /// Notes messages of the batch that survive a restart, and that a queue has delivered for good.
     pub fn gone(&mut self, slot: u32, first: u64, count: usize) {
         self.gone.push((slot, first, first + count as u64 - 1));
     }
 
-    /// A queue has taken a batch of `count` messages, from number `first` on, and did not leave `kept` of them to the log alone.
+    /// Notes that a queue has taken a batch of `count` messages, from number `first` on, and has
+    /// `kept` of them in memory or delivered them.
     fn taken(&mut self, slot: u32, first: u64, count: usize, kept: usize, is_logged: bool) {
         if is_logged {
             let own = self.gone.iter().rev().take_while(|gone| gone.0 == slot);
@@ -72,7 +78,8 @@ impl Logging {
 }
 
 impl Shard {
-    /// A queue has taken a batch that survives a restart there, or has left a part of it to the log alone.
+    /// Notes that a queue has taken a batch that survives a restart there, or has left a part of it
+    /// to the log alone.
     pub(super) fn note_taken(&mut self, id: QueueId, level: u8, count: usize, kept: usize, is_logged: bool) {
         if let Some(queue) = local_queue(&mut self.queues, id) {
             let level = queue.level(level);
@@ -80,7 +87,8 @@ impl Shard {
         }
     }
 
-    /// Logs a batch as its queues have taken it, and lets them get rid of what may not stay. Whether the publisher's confirm must wait for the disk.
+    /// Logs a batch as its queues have taken it, and lets them remove messages that may not stay.
+    /// Returns whether the publisher's confirm must wait for the disk.
     #[inline]
     pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
         let must_last = !self.logging.placed.is_empty() && self.log(route, stamp, contents);
@@ -102,7 +110,7 @@ impl Shard {
         std::mem::take(must_last)
     }
 
-    /// Messages of a publisher of this shard wait for the disk.
+    /// Lets messages of a publisher of this shard wait for the disk.
     pub(super) fn await_log(&mut self, id: ConnId, channel: u16, sequence: u64, count: usize) {
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
         let generation = if sequence == 0 { 0 } else { conn.session.generation(channel) };
@@ -113,7 +121,8 @@ impl Shard {
         self.await_durable(self.id, Hold { conn: id, channel, generation, sequence }, count as u32);
     }
 
-    /// `hold` and the `count` behind it, of a publisher on shard `from`, wait until all that was logged so far is on the disk.
+    /// Lets `hold` and the `count` behind it, of a publisher on shard `from`, wait until everything
+    /// logged so far is on the disk.
     pub(super) fn await_durable(&mut self, from: ShardId, hold: Hold, count: u32) {
         let (batch, catalog) = (self.store.position(), self.catalog_log.made());
         if let Some(last) = self.log_waits.back_mut()
@@ -126,7 +135,7 @@ impl Shard {
         self.log_waits.push_back(LogWait { batch, catalog, from, hold, count });
     }
 
-    /// Whoever waited for what is on the disk now hears of it.
+    /// Tells the publishers whose messages are on the disk now.
     fn on_durable(&mut self) {
         let (batch, catalog) = (self.store.durable(), self.catalog_log.durable());
         while let Some(wait) = self.log_waits.pop_front_if(|wait| wait.batch <= batch && wait.catalog <= catalog) {
@@ -139,7 +148,8 @@ impl Shard {
         self.tell_gone();
     }
 
-    /// The log hears what is settled of a queue that lives here, and the queue forgets what it remembers of it.
+    /// Logs the settlement of messages of a queue here; the queue forgets what it remembers of
+    /// them.
     pub(super) fn log_settled(store: &mut Store, queue: &mut Queue, entries: impl Iterator<Item = Entry>) {
         let mut run: Option<(Entry, Entry)> = None;
         let remembers = queue.remembers();
@@ -158,7 +168,7 @@ impl Shard {
         settle_run(store, queue, run);
     }
 
-    /// The log hears how often messages that their consumer, or somebody who fetched them, has now will have come back if the broker dies.
+    /// Logs how often messages that are being given out will have come back if the broker dies now.
     pub(super) fn note_given_out(store: &mut Store, queue: &Queue, entries: &[Entry]) {
         for run in entries.chunk_by(|one, next| one.place() + 1 == next.place() && !one.redelivered() && !next.redelivered()) {
             let (first, last) = (run[0], run[run.len() - 1]);
@@ -170,7 +180,7 @@ impl Shard {
         }
     }
 
-    /// The log hears how often messages came back.
+    /// Logs how often messages came back.
     pub(super) fn note_returned(store: &mut Store, queue: &Queue, entries: &[Entry]) {
         for entry in entries.iter().filter(|entry| entry.message.is_logged()) {
             let Counts { acquired, delivered } = queue.counts(*entry).unwrap_or_default();
@@ -183,8 +193,8 @@ impl Shard {
         self.arena.in_use() + self.arena.messages() * size_of::<Entry>() > memory
     }
 
-    /// Has more messages of a queue read from the log, if those in memory of its first level are not enough, or if they may expire and there is
-    /// room for them.
+    /// Reads more messages of a queue from the log, if those in memory of its first level are not
+    /// enough, or if they may expire and there is room for them.
     pub(super) fn load_spilled(&mut self, id: QueueId) {
         let piece = if self.uses_more_than(self.config.queue_memory) { LOG_READ_SIZE_SHORT } else { LOG_READ_SIZE };
         let reads_ahead = self.may_read_ahead();
@@ -197,7 +207,7 @@ impl Shard {
         }
     }
 
-    /// basic.get of a queue that has nothing in memory, but in the log.
+    /// Lets basic.get wait for a queue that has messages in the log only.
     pub(super) fn await_load(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         self.getters.push((from, id, no_ack));
         self.load_spilled(id);
@@ -236,7 +246,7 @@ impl Shard {
                     deduplication.learn(entry.place(), Properties::trusted(message.properties).headers().unwrap_or_default());
                 }
                 queue.load(entry);
-                // Those from before the start were not counted when they came.
+                // Messages from before the start were not counted when they came.
                 if queue.level(level).is_found(entry.place()) {
                     queue.ready_bytes += message.body.bytes().len() as u64;
                 }
@@ -251,7 +261,7 @@ impl Shard {
             Ok(Loaded { is_served, lost }) => {
                 if lost > 0 {
                     log::error!("{lost} messages are lost in a damaged record of the log");
-                    let queue = self.queue_mut(id).expect("it was read for");
+                    let queue = self.queue_mut(id).expect("messages are read for a queue that is here");
                     queue.change(level, |level| level.lose(lost.min(level.spilled())));
                 }
                 if self.is_delayed(id) {
@@ -295,12 +305,12 @@ impl Shard {
         self.on_catalog_durable();
     }
 
-    /// Whether the disk has all that it should.
+    /// Whether the disk has everything that it should.
     pub fn is_log_at_rest(&self) -> bool {
         self.store.is_at_rest() && self.catalog_log.is_at_rest()
     }
 
-    /// Notes what the next start needs to know of messages that were delivered and came back.
+    /// Notes what the next start must know of messages that were delivered and came back.
     pub fn note_stop(&self, stop: &mut Stop) {
         for queue in self.queues.iter().flatten().filter(|queue| queue.rules.durable) {
             let number = |level| self.store.number(queue.level(level).slot()).expect("every level has one");
@@ -320,7 +330,7 @@ impl Shard {
         }
     }
 
-    /// Messages of queues here came back so often before the restart.
+    /// Takes over how often messages of queues here came back before the restart.
     pub(super) fn go_on_counting(&mut self, counts: &[Counted]) {
         for &(number, sequence, acquired, delivered) in counts {
             let Some(LevelAddr { queue, level }) = self.store.level(number) else { continue };
@@ -330,18 +340,19 @@ impl Shard {
         }
     }
 
-    /// Who asked for a message asks again: it has come, or the queue is gone.
+    /// Lets channels that wait for a message (basic.get) ask again: it has come, or the queue is
+    /// gone.
     pub(super) fn retry_getters(&mut self) {
         for (from, id, no_ack) in std::mem::take(&mut self.getters) {
             self.on_get(from, id, no_ack);
         }
     }
 
-    /// What has gathered becomes the next write, as soon as somebody waits for it or it has gathered for some time.
+    /// Writes what has gathered, as soon as somebody waits for it or it has gathered for some time.
     pub(super) fn seal_log(&mut self) {
         self.seal_catalog();
         if self.store.is_at_rest() {
-            self.log_due = None; // what it was set for needs no write any more
+            self.log_due = None; // nothing needs a write any more
             return;
         }
         if self.should_write() {
@@ -361,13 +372,15 @@ impl Shard {
         }
     }
 
-    /// Whether somebody waits for the disk, or nobody has for some time. (Until then, what comes shares the write.)
+    /// Whether somebody waits for the disk, or nothing was written for some time. (Until then,
+    /// later records share the write.)
     fn should_write(&mut self) -> bool {
         let is_urgent = !self.log_waits.is_empty() || self.stopping || self.store.is_pressing() || !self.store.wants_write();
         is_urgent || !self.store.is_writing() && *self.log_due.get_or_insert(self.now + LOG_LAZY_MS) <= self.now
     }
 
-    /// A queue of this shard goes on where the log has it: with its usual level, and those of which a restart has found anything.
+    /// Opens the log of a queue of this shard: its usual level, and those of which a restart has
+    /// found anything.
     pub(super) fn open_log(&mut self, id: QueueId, Priorities { max, usual }: Priorities, number: u64) {
         let number = if number > 0 { number } else { self.next_fleeting_number() };
         for level in 0..=max {
@@ -377,7 +390,8 @@ impl Shard {
         }
     }
 
-    /// The level that a queue here has for messages with these properties. It begins if it gets its first message.
+    /// Returns the level that a queue here has for messages with these properties; opens it for its
+    /// first message.
     pub(super) fn level_for(&mut self, id: QueueId, properties: &[u8]) -> u8 {
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         let level = queue.rules.priorities.level(properties);
@@ -389,7 +403,7 @@ impl Shard {
 
     #[cold]
     fn begin_level(&mut self, id: QueueId, level: u8) {
-        let queue = local_queue(&mut self.queues, id).expect("it gets a message");
+        let queue = local_queue(&mut self.queues, id).expect("a queue that gets a message is here");
         let number = self.store.number(queue.level(queue.rules.priorities.usual).slot()).expect("every level has one");
         self.open_level(id, level, split_number(number).0);
     }
@@ -401,14 +415,14 @@ impl Shard {
         }
     }
 
-    /// A name in the log for a queue that does not survive a restart.
+    /// Returns a name in the log for a queue that does not survive a restart.
     fn next_fleeting_number(&mut self) -> u64 {
         self.fleeting_numbers += 1;
         fleeting_number(self.fleeting_numbers)
     }
 }
 
-/// The log hears that messages in a row, the first and the last one and those between, are settled.
+/// Logs that messages in a row, from the first to the last, are settled.
 fn settle_run(store: &mut Store, queue: &Queue, run: Option<(Entry, Entry)>) {
     if let Some((first, last)) = run {
         store.settle(queue.level(first.level()).slot(), first.sequence(), last.sequence());

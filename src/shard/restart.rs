@@ -1,4 +1,5 @@
-//! What outlives the process, from the shards' side: what a stop notes, and how shards that were just made go on where a restart has found them.
+//! Restart, from the shards' side: what an orderly stop notes, and how new shards go on from what a
+//! restart has found.
 
 use super::Shard;
 use crate::base::hash::Map;
@@ -13,33 +14,34 @@ use crate::store::format::{Counted, Range, is_fleeting, split_number};
 pub struct Found {
     /// The records of the catalog's log, oldest first.
     pub catalog: Vec<Saved>,
-    /// That log, ready to go on.
+    /// The catalog's log, ready to go on.
     pub catalog_log: CatalogLog,
     /// The log of each shard, ready to go on.
     pub stores: Vec<Store>,
-    /// What the stop has noted, if the broker stopped in an orderly way.
+    /// The notes of the stop, if the broker stopped in an orderly way.
     pub stopped: Option<Stop>,
 }
 
-/// What an orderly stop notes for the next start ([`Shard::note_stop`]), of all shards; the log names messages so.
+/// The notes of an orderly stop for the next start, of all shards ([`Shard::note_stop`]). They name
+/// messages as the log does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stop {
     /// Messages in durable queues that were delivered and came back.
     pub delivered: Vec<Range>,
-    /// How often they did, where that is counted.
+    /// How often they came back, where that is counted.
     pub counts: Vec<Counted>,
 }
 
 impl Found {
-    /// The first number that no queue has had. A log may know a queue that the catalog's log does not know yet, or no more: its number must not come
-    /// to mean another one.
+    /// Returns the first number that no queue has had. A log may know a queue that the catalog's
+    /// log does not know yet, or not any more: its number must not come to mean another queue.
     pub fn next_number(&self) -> u64 {
         let in_logs = self.stores.iter().flat_map(Store::found).filter(|&number| !is_fleeting(number));
         self.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| split_number(number).0 + 1)).max().unwrap_or(1)
     }
 }
 
-/// Shards that have just been made by [`cluster`] go on where a restart has found them.
+/// Lets shards that [`cluster`] has just made go on from what a restart has found.
 pub fn restore(shards: &mut [Shard], mut found: Found) {
     let next_number = found.next_number();
     let copies = match_arrivals(&mut found);
@@ -55,7 +57,7 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
     }
     for (room, Arrival { origin: Origin { place: (_, sequence), copies }, queue }) in &copies {
         let delays = shards[usize::from(room.home.0)].queue_mut(room.queue).and_then(|queue| queue.extras().delays.as_mut());
-        delays.expect("it has been matched").note_copy(*sequence, *queue, *copies);
+        delays.expect("match_arrivals returns queues of delayed messages").note_copy(*sequence, *queue, *copies);
     }
     copies.iter().for_each(|(room, _)| shards[usize::from(room.home.0)].end_doubts(room.queue));
     shards[0].catalog_log = found.catalog_log;
@@ -63,7 +65,8 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
     shards[0].store.know_below(next_number);
 }
 
-/// What has arrived from other shards is forgotten if its original is gone. The answer is the rest, each with the queue that may have the original.
+/// Forgets arrivals from other shards whose original is gone. Returns the others, each with the
+/// queue that may have the original.
 fn match_arrivals(found: &mut Found) -> Vec<(QueueAddr, Arrival)> {
     let has_any = found.stores.iter().any(|store| store.arrivals().next().is_some());
     let catalog = if has_any { Catalog::restored(&found.catalog) } else { return Vec::new() };

@@ -1,13 +1,14 @@
-//! Blocks: the messages of one turn on their way to another shard, written once and read where they lie.
+//! Blocks: the messages of one turn on their way to another shard, written once and read in place.
 //!
 //! ```text
-//! block    [record][record][record]…                  mail names its first record by offset, and says how many follow
-//! record   [entry, 16 bytes]  [head u32][body len u32]  [the head, if it stands here]  [body]
-//!           deliveries only     \_ where the head stands: here, or where that of a record before stands
+//! block    [record][record][record]…      mail has the offset of its first record, and the count
+//! record   [entry, 16 bytes] [head u32][body len u32] [the head, if it is here] [body]
+//!           deliveries only    └ offset of the head: in this record, or in one before
 //! ```
 //!
-//! A head is route and properties, as in the arena; messages in a row mostly share one. A shared body is not in the record: it is a mail of
-//! its own in front, and the highest bit of the length says so.
+//! A head is route and properties, as in the arena; most messages in a row share one. A shared body
+//! is not in the record: it is a mail of its own before the record's mail, and the highest bit of
+//! the length says so.
 
 use bytes::Bytes;
 
@@ -18,20 +19,20 @@ use crate::message::{Body, Content, MessageRef, MessageView, Route, Stamp, head_
 #[derive(Debug, Default)]
 pub struct Block {
     bytes: Vec<u8>,
-    /// Where the head of the last record stands.
+    /// Offset of the head of the last record.
     head: usize,
-    /// Where the last thing written ends that others may stand behind as one run; else 0.
+    /// Offset behind the last written run that may be continued; 0 if there is none.
     run_end: usize,
-    /// How long the block before became: the next one is likely to become as long.
+    /// Length of the last block: the next one will probably be about as long.
     last_len: usize,
 }
 
-/// What was written.
+/// The place of a written record or run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Written {
-    /// Where it begins.
+    /// Its offset.
     pub at: u32,
-    /// It stands right behind what was written before.
+    /// Whether it continues the run before.
     pub continues_run: bool,
 }
 
@@ -41,25 +42,25 @@ impl Block {
         self.bytes.len()
     }
 
-    /// Begins with room for `len` bytes, and for as many as there were in the block before.
+    /// Begins a block with room for `len` bytes, or for as many as the last block had.
     pub fn begin(&mut self, len: usize) {
         self.bytes.reserve(len.max(self.last_len));
     }
 
-    /// Takes what was written; the block is empty again.
+    /// Takes the written bytes; the block is empty again.
     pub fn take(&mut self) -> Bytes {
         (self.head, self.run_end, self.last_len) = (0, 0, self.bytes.len());
         Bytes::from(std::mem::take(&mut self.bytes))
     }
 
-    /// The most that a record of `message` takes.
+    /// The most bytes that a record of `message` takes.
     #[inline]
     pub fn len_max(message: &MessageView<'_>) -> usize {
         ENTRY_LEN + RECORD_FIXED + head_len(message) + body_len(message)
     }
 
-    /// Writes messages in a row with the same head as the one before, as long as they do and fit into `len_max` bytes of block; the answer is
-    /// how many.
+    /// Writes messages in a row with the head of the record before, as far as they share it and fit
+    /// into `len_max` bytes of block. Returns how many.
     #[inline]
     pub fn write_alike(&mut self, properties: &[u8], contents: &[Content<'_>], len_max: usize) -> usize {
         let fixed = self.head as u64;
@@ -78,7 +79,8 @@ impl Block {
         count
     }
 
-    /// Writes a record, behind its entry if it has one. `repeats`: its head is that of the record before.
+    /// Writes a record, behind its entry if it has one. `repeats`: it has the head of the record
+    /// before.
     #[inline]
     pub fn write(&mut self, entry: Option<Entry>, message: &MessageView<'_>, repeats: bool) -> Written {
         let at = self.bytes.len();
@@ -128,7 +130,8 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The messages of a mail: `count` records from `at` on, each behind its entry if `with_entry`. `shared` is the body that came in front.
+    /// Reads the messages of a mail: `count` records from `at` on, each behind its entry if
+    /// `with_entry`. `shared` is the body that came before.
     pub fn new(block: &'a [u8], at: u32, count: u32, with_entry: bool, shared: Option<&'a Bytes>) -> Records<'a> {
         Records { block, at: at as usize, left: count, with_entry, shared, head_at: 0, head: NO_HEAD }
     }
@@ -169,7 +172,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// The entries of settled deliveries: `count` from `at` on.
+/// Reads the entries of settled deliveries: `count` from `at` on.
 pub fn settled_entries(block: &[u8], at: u32, count: u32) -> impl ExactSizeIterator<Item = Entry> {
     let bytes = &block[at as usize..][..count as usize * ENTRY_LEN];
     let (entries, _) = bytes.as_chunks::<ENTRY_LEN>();

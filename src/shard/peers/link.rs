@@ -1,17 +1,19 @@
-//! One shard's end of the two rings that join it to a peer.
+//! A link: one shard's end of the two rings that join it to another shard, its peer.
 //!
 //! ```text
-//! stage ──▶ staged ──flush──▶ ring ══▶ peer           block: records of this turn's messages, up to 64 KiB, then the next one
-//!                                                     accepts: gathered, one mail per turn
+//! stage ─▶ staged ─ flush ─▶ ring ═▶ peer     block: records of this turn's messages, up to 64 KiB
+//!                                             accepts: gathered, one mail per turn
 //! ```
 //!
-//! Messages travel in runs: one that is for the same queue (or consumer) as the mail before, and whose record stands right behind, joins it.
-//! So do settles.
+//! Messages travel in runs: a message for the same queue (or consumer) as the mail before joins it,
+//! if its record follows directly. Settlements do the same.
 //!
-//! Never drop, never block: staging always succeeds. What asks for more work (a publish, a delivery) is staged only while
-//! [`has_room`](Link::has_room); what ends work (a settle, an answer) always, and its number is bounded by the work that was admitted.
-//! Room is counted in mails that stay staged and in bytes of messages that the peer has not taken yet. Without it, or while the ring is
-//! full, `starved` asks the peer to wake this shard once it has read.
+//! Never drop, never block: staging always succeeds. Mail that asks for more work (a publish, a
+//! delivery) is staged only while [`has_room`](Link::has_room). Mail that ends work (a settlement,
+//! an answer) is always staged; its number is bounded by the work that was admitted. Room is
+//! counted in mails that stay staged, and in bytes of messages that the peer has not taken yet.
+//! Without room, or while the ring is full, `starved` asks the peer to wake this shard once it has
+//! read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,24 +38,24 @@ pub struct Link {
     bell: Arc<Doorbell>,
     /// Set by this shard when its ring is full; the peer clears it and rings.
     starved: Arc<AtomicBool>,
-    /// The same, of the peer.
+    /// The same flag of the peer.
     peer_starved: Arc<AtomicBool>,
     staged: VecDeque<Mail>,
-    /// Bytes of blocks and shared bodies staged so far, and those that the peer has taken.
+    /// Bytes of blocks and shared bodies staged so far, and bytes that the peer has taken.
     sent_bytes: usize,
     peer_taken: Arc<AtomicUsize>,
-    /// The same for the other direction.
+    /// Bytes taken so far from the other direction.
     taken_bytes: usize,
     taken: Arc<AtomicUsize>,
-    /// `starved` was set by the last flush.
+    /// Whether the last flush set `starved`.
     waits: bool,
     block: Block,
-    /// Where in `staged` the block will stand.
+    /// The block's place in `staged`.
     block_at: Option<usize>,
     accepts: Vec<(Hold, u32)>,
     /// The block that incoming mail refers to.
     pub in_block: Bytes,
-    /// The shared body whose mail has not come yet.
+    /// A shared body whose mail has not come yet.
     pub in_body: Option<Bytes>,
 }
 
@@ -110,12 +112,13 @@ impl Link {
         self.staged.len() < MAIL_STAGED_MAX && self.sent_bytes - self.peer_taken.load(Relaxed) < MAIL_BYTES_MAX
     }
 
-    /// Stages a mail behind all that was staged before.
+    /// Stages a mail behind all others.
     pub fn stage(&mut self, mail: Mail) {
         self.staged.push_back(mail);
     }
 
-    /// Stages messages in a row for each of `queues`; `hold` waits for the first one, those with the sequence numbers behind for the others.
+    /// Stages messages in a row for each of `queues`. `hold` waits for the first one; the sequence
+    /// numbers behind it wait for the others.
     pub fn publish(
         &mut self,
         queues: impl Iterator<Item = QueueId> + Clone,
@@ -135,7 +138,8 @@ impl Link {
         }
     }
 
-    /// Stages a message for several queues; for each of them somebody else waits. With an `origin` they note its arrival.
+    /// Stages a message for several queues, each with a hold of its own. With an `origin`, the
+    /// queues note its arrival.
     pub fn transfer(&mut self, queues: impl Iterator<Item = (QueueId, Hold)>, origin: Option<Origin>, message: &MessageView<'_>) {
         let (written, count) = self.write_run(message.route, message.stamp, &[message.content()]);
         for (queue, hold) in queues {
@@ -147,7 +151,8 @@ impl Link {
         }
     }
 
-    /// Writes as many messages as fit into one block and can be told of in one mail; the answer is where the first one stands, and how many.
+    /// Writes as many messages as fit into one block and one mail. Returns the place of the first
+    /// one, and how many.
     fn write_run(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> (Written, usize) {
         let (first, rest) = contents.split_first().expect("there is something to write");
         let written = self.write(None, &MessageView { stamp, ..first.sent_to(route) }, false);
@@ -160,7 +165,8 @@ impl Link {
         (written, 1 + count)
     }
 
-    /// Stages the mail for messages that were written. It joins the mail before if that is for the same queue and they stand right behind.
+    /// Stages the mail of written messages. It joins the mail before if that is for the same queue
+    /// and the messages follow directly.
     fn stage_publish(&mut self, publish: Publish, written: Written, body: Body<'_>) {
         if let (Some(Mail::Publish(last)), true) = (self.staged.back_mut(), written.continues_run)
             && last.is_followed_by(&publish)
@@ -171,8 +177,9 @@ impl Link {
         }
     }
 
-    /// Stages a message at `entry` of its queue for a consumer; `deliver` says for whom. It joins the mail before if that is for the same.
-    /// `repeats`: it shares the head of the one before.
+    /// Stages a message, `entry` in its queue, for a consumer that `deliver` names. It joins the
+    /// mail before if that is for the same consumer. `repeats`: it has the head of the message
+    /// before.
     #[inline]
     pub fn deliver(&mut self, message: &MessageView<'_>, repeats: bool, entry: Entry, deliver: Deliver) {
         let written = self.write(Some(entry), message, repeats);
@@ -185,7 +192,7 @@ impl Link {
         }
     }
 
-    /// Stages replies in a row; `reply` says for whom.
+    /// Stages replies in a row; `reply` names their receiver.
     pub fn reply(&mut self, reply: Reply, route: Route<'_>, contents: &[Content<'_>]) {
         let mut done = 0;
         while done < contents.len() {
@@ -196,7 +203,7 @@ impl Link {
         }
     }
 
-    /// Stages a message that goes back to who published it.
+    /// Stages a message that is returned to its publisher.
     pub fn give_back(&mut self, message: &MessageView<'_>, returned: Returned) {
         let at = self.write(None, message, false).at;
         self.stage_with(message.body, Mail::Returned(Box::new(Returned { at, ..returned })));
@@ -214,7 +221,8 @@ impl Link {
         self.stage_with(message.body, Mail::Relay(Relay { at, ..relay }));
     }
 
-    /// Stages settled deliveries. They join the mail before if that is for the same queue and consumer.
+    /// Stages settled deliveries. They join the mail before if that is for the same queue and
+    /// consumer.
     pub fn settle(&mut self, queue: QueueId, consumer: Option<ConsumerId>, entries: &[Entry], outcome: Outcome) {
         for entries in entries.chunks(MAIL_BLOCK_SIZE / ENTRY_LEN) {
             self.make_room(entries.len() * ENTRY_LEN);
@@ -240,7 +248,7 @@ impl Link {
         written
     }
 
-    /// Makes sure that `len` bytes fit into a block.
+    /// Makes sure that `len` bytes fit into the block, or begins a new one.
     #[inline]
     fn make_room(&mut self, len: usize) {
         if self.block.len() > 0 && self.block.len() + len > MAIL_BLOCK_SIZE {
@@ -253,7 +261,7 @@ impl Link {
         }
     }
 
-    /// Stages the mail for a message that was written, behind its body if that is a shared one.
+    /// Stages the mail of a written message, behind its body if that is a shared one.
     fn stage_with(&mut self, body: Body<'_>, mail: Mail) {
         if let Body::Shared(body) = body {
             self.sent_bytes += body.len();
@@ -262,7 +270,7 @@ impl Link {
         self.staged.push_back(mail);
     }
 
-    /// Stages the acceptance of `count` messages; those of one turn travel together.
+    /// Stages the acceptance of `count` messages; the acceptances of one turn travel together.
     pub fn accept(&mut self, hold: Hold, count: u32) {
         match self.accepts.last_mut() {
             Some((last, so_far)) if last.is_followed_by(hold, *so_far) => *so_far += count,
@@ -270,7 +278,7 @@ impl Link {
         }
     }
 
-    /// Moves what is staged into the ring. True if the peer must be woken.
+    /// Moves staged mail into the ring. Returns true if the peer must be woken.
     pub fn flush(&mut self) -> bool {
         self.seal_block();
         if !self.accepts.is_empty() {
@@ -280,18 +288,18 @@ impl Link {
         self.waits = !self.staged.is_empty() || !self.has_room();
         if self.waits {
             self.starved.store(true, SeqCst);
-            fence(SeqCst); // pairs with the fence in `release`: either the peer sees the flag or this look sees the room
+            fence(SeqCst); // pairs with the fence in `release`: either the peer sees the flag, or this shard sees the room
             self.fill_ring();
         }
         self.out.publish() && self.bell.ring()
     }
 
-    /// Mail that has arrived and can be taken now.
+    /// Number of mails that have arrived and can be taken now.
     pub fn available(&mut self) -> usize {
         self.inbox.available()
     }
 
-    /// The next mail.
+    /// Takes the next mail.
     pub fn take(&mut self) -> Option<Mail> {
         let mail = self.inbox.pop()?;
         if let Mail::Block(bytes) | Mail::Body(bytes) = &mail {
@@ -300,7 +308,8 @@ impl Link {
         Some(mail)
     }
 
-    /// Gives the slots of taken mail back. True if the peer waited for them and must be woken.
+    /// Gives the slots of taken mail back. Returns true if the peer waited for them and must be
+    /// woken.
     pub fn release(&mut self) -> bool {
         self.taken.store(self.taken_bytes, Relaxed);
         self.inbox.release();
@@ -308,7 +317,7 @@ impl Link {
         self.peer_starved.load(SeqCst) && self.peer_starved.swap(false, SeqCst) && self.bell.ring()
     }
 
-    /// Whether what the last flush waited for is there: free slots, room.
+    /// Whether free slots and room, for which the last flush waited, are there.
     pub fn can_go_on(&mut self) -> bool {
         self.waits && if self.staged.is_empty() { self.has_room() } else { self.out.free() > 0 }
     }

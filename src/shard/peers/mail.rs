@@ -1,4 +1,5 @@
-//! What shards say to each other: at most 64 bytes each, whatever is larger stands in a block or behind a pointer.
+//! Mail: what shards say to each other. A mail has at most 64 bytes; larger values are in a block
+//! or behind a pointer.
 //!
 //! A connection lives on one shard and a queue on another, so a message may cross twice:
 //!
@@ -7,8 +8,10 @@
 //!         ◀── Accepted (confirm) ──      ◀── Settled (ack, nack, back) ──
 //! ```
 //!
-//! **Credit.** A queue gives a message out only if the consumer's shard has granted room for it ([`Credit`](crate::contract::Credit)): every delivery
-//! that arrives is written to its connection, and order per consumer holds. Only what finds its consumer gone returns to its place, marked redelivered.
+//! **Credit.** A queue delivers a message only if the consumer's shard has granted room for it
+//! ([`Credit`](crate::contract::Credit)). So every delivery that arrives is written to its
+//! connection, and order per consumer holds. Only deliveries that find their consumer gone return
+//! to their place, marked redelivered.
 
 use std::sync::Arc;
 
@@ -22,128 +25,133 @@ use crate::store::format::Placement;
 
 /// One item of a ring between two shards.
 pub enum Mail {
-    /// Records that the mail behind it refers to by offset.
+    /// Records; the mail behind refers to them by offset.
     Block(Bytes),
     /// The shared body of the very next mail.
     Body(Bytes),
     /// Messages for a queue.
     Publish(Publish),
-    /// A message that leaves its queue for this one and others, and where it comes from.
+    /// A message that leaves its queue for this one and others, and its origin.
     Transfer(Box<(Publish, Origin)>),
-    /// What came from there has no original any more.
+    /// The message at this place has left for good: arrivals of its copies may be forgotten.
     Gone(Placement),
     /// Messages for a channel that waits for replies.
     Reply(Reply),
-    /// A mandatory one that found the channel gone.
+    /// A mandatory message that found no queue, or its channel gone.
     Returned(Box<Returned>),
-    /// Somebody asks whether replies to this name are awaited there.
+    /// A question whether replies to this name are awaited.
     LookFor(Box<(ChannelAddr, VhostId, ReplyConsumer, Box<str>)>),
     /// Messages for a consumer.
     Deliver(Deliver),
     /// Settled deliveries.
     Settled(Settled),
-    /// Messages of a queue are on their way back in several goes, or (false) the last one has been.
+    /// Messages of a queue are on their way back in several parts (true), or the last part has been
+    /// sent (false).
     Returning(QueueId, bool),
-    /// Messages that their queues have: who waits, and from its sequence number on how many.
+    /// Messages that their queues have: the first hold of each run, and the number of messages.
     Accepted(Box<[(Hold, u32)]>),
-    /// A queue has refused this message; it is among those in [`Accepted`](Mail::Accepted) behind.
+    /// A queue has refused this message; it is among those in the [`Accepted`](Mail::Accepted)
+    /// behind.
     Refused(Hold),
     /// A consumer has room for more.
     Grant(QueueId, ConsumerId, Grant),
-    /// A queue has so many messages for a consumer, whose channel counts them.
+    /// A queue has this many messages for a consumer whose channel counts messages.
     Want(Target, u32),
-    /// A queue does not need so many of the messages that it was granted for a consumer.
+    /// A queue does not need this many of the messages that it was granted for a consumer.
     Unused(Target, u32),
     /// A consumer's channel begins to count messages: the queue must ask from now on.
     Meter(QueueId, ConsumerId),
     /// A queue has no room for a flood: its publishers are to be held.
     Press(QueueId),
-    /// It has room again.
+    /// The queue has room again.
     Ease(QueueId),
-    /// A consumer's channel ended.
+    /// A consumer leaves, because it is gone.
     Leave(QueueId, ConsumerId),
-    /// Say [`Synced`](Mail::Synced) for this connection: what it sent before is read then.
+    /// Asks for [`Synced`](Mail::Synced) for this connection, once all mail before is read.
     Sync(ConnId),
-    /// All that was sent before the connection's [`Sync`](Mail::Sync) is read.
+    /// All mail before the connection's [`Sync`](Mail::Sync) is read.
     Synced(ConnId),
-    /// A queue went and its consumer with it.
+    /// A queue is gone, and its consumer with it.
     ConsumerGone(Target),
-    /// An operator wants a queue gone.
+    /// An operator's command to delete a queue.
     Remove(QueueId, Box<Removal>),
-    /// A session asks a queue.
+    /// A session's question to a queue.
     Ask(Box<Ask>),
-    /// The queue's answer.
+    /// A queue's answer.
     Told(Box<Told>),
-    /// The queue's answer to basic.get: to whom, and the message.
+    /// A queue's answer to basic.get: the channel, and the message.
     Got(Box<(ChannelAddr, Got)>),
     /// To shard 0: a message for it to route.
     Relay(Relay),
-    /// From shard 0: all queues of a relayed message have it.
+    /// From shard 0: all queues of a relayed message have answered.
     Relayed(Relayed),
-    /// To shard 0: please change the catalog.
+    /// To shard 0: an order to change the catalog.
     Order(Box<Order>),
-    /// From shard 0: this change is next.
+    /// From shard 0: the next change.
     Apply(Arc<Change>),
     /// To shard 0: the oldest change that this shard had not confirmed is applied.
     Applied,
-    /// From shard 0: the order is carried out on all shards, or refused.
+    /// From shard 0: the order with this ticket is carried out on all shards, or refused.
     Decided(u32, Box<Result<(), Fault>>),
 }
 
-/// Who waits for a message to be accepted: a confirm channel's sequence number, (sequence 0) a transaction, or (channel 0) the shard itself.
+/// The party that waits for a message to be accepted: a confirm channel's sequence number, a
+/// transaction (sequence 0), or the shard itself (channel 0).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hold {
     /// The publisher's connection on the shard that sent the message.
     pub conn: ConnId,
-    /// Its channel.
+    /// The publisher's channel.
     pub channel: u16,
-    /// Which channel of that number: it may be closed and opened again before the answer comes.
+    /// Tells the channel from others of the same number: it may be closed and opened again before
+    /// the answer comes.
     pub generation: u32,
     /// The publish's sequence number on the channel, from 1; 0 for tx.commit.
     pub sequence: u64,
 }
 
-/// What a shard itself waits for.
+/// The messages for which a shard itself waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Own {
     /// A relayed message.
     Relay,
-    /// A message on its way from a queue to others.
+    /// A transfer: a message on its way from a queue to others.
     Transfer,
 }
 
 impl Hold {
-    /// The shard waits, for number `at` of what is such.
+    /// Makes the hold of the shard itself, for its relayed message or transfer number `at`.
     pub fn own(what: Own, at: usize) -> Hold {
         let slot = u32::try_from(at).expect("fewer messages are under way");
         Hold { conn: ConnId(Key { slot, generation: 0 }), channel: 0, generation: what as u32, sequence: 1 }
     }
 
-    /// The same, for the part with this number of what the shard waits for.
+    /// Makes the hold of a part of this message: one of its queues.
     pub fn part(self, number: usize) -> Hold {
         let number = u32::try_from(number).expect("a message has fewer queues");
         Hold { conn: ConnId(Key { generation: number, ..Key::from(self.conn) }), ..self }
     }
 
-    /// Which part of it.
+    /// Returns the number of the part.
     pub fn part_number(self) -> usize {
         Key::from(self.conn).generation as usize
     }
 
-    /// If the shard itself waits: for what, and which of them.
+    /// If the shard itself waits: for what, and its number.
     #[inline]
     pub fn as_own(self) -> Option<(Own, usize)> {
         let what = if self.generation == Own::Relay as u32 { Own::Relay } else { Own::Transfer };
         (self.channel == 0).then(|| (what, Key::from(self.conn).slot as usize))
     }
 
-    /// Who waits for the message `count` behind. (A transaction waits for all its messages together.)
+    /// Returns the hold of the message `count` behind. (A transaction waits for all its messages
+    /// together.)
     pub fn behind(self, count: u32) -> Hold {
         let step = if self.sequence == 0 { 0 } else { u64::from(count) };
         Hold { sequence: self.sequence + step, ..self }
     }
 
-    /// Whether `next` waits for the message behind the `count` ones that this one waits for.
+    /// Whether `next` waits for the message behind the `count` ones that this hold waits for.
     pub fn is_followed_by(self, next: Hold, count: u32) -> bool {
         self.behind(count) == next
     }
@@ -154,16 +162,16 @@ impl Hold {
 pub struct Publish {
     /// The queue.
     pub queue: QueueId,
-    /// Who waits until the queue has the first one; the others have the sequence numbers behind it.
+    /// The hold of the first message; the others have the sequence numbers behind it.
     pub hold: Option<Hold>,
-    /// The first one's record in the block.
+    /// The record of the first message in the block.
     pub at: u32,
-    /// How many there are, their records behind one another.
+    /// The number of messages, whose records follow one another.
     pub count: u32,
 }
 
 impl Publish {
-    /// Whether `next` is for the same queue, and waited for as if it were one with this one.
+    /// Whether `next` is for the same queue, and its holds continue these.
     pub fn is_followed_by(&self, next: &Publish) -> bool {
         let continues = match (self.hold, next.hold) {
             (None, None) => true,
@@ -174,172 +182,174 @@ impl Publish {
     }
 }
 
-/// A message whose way leads through an exchange that remembers.
+/// A message whose way leads through an exchange that remembers messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Relay {
-    /// Who has published it, and its sequence number if that waits for it (of what an exchange has delayed, that of the message in the exchange's
-    /// queue and [`FIRST_PLACE`](crate::shard::publish::relay::FIRST_PLACE)). None: nobody who wants to hear of it.
+    /// The publisher's hold. For a message that an exchange has delayed, its sequence is the
+    /// message's number in the exchange's queue plus
+    /// [`FIRST_PLACE`](crate::shard::publish::relay::FIRST_PLACE). None: nobody waits for an
+    /// answer.
     pub publisher: Option<Hold>,
-    /// Where it was published.
+    /// The virtual host in which it was published.
     pub vhost: VhostId,
-    /// Return it if it finds no queue.
+    /// Whether to return it if it finds no queue.
     pub mandatory: bool,
-    /// The publisher waits until its queues have it.
+    /// Whether the publisher waits until its queues have it.
     pub is_awaited: bool,
-    /// CC and BCC are keys, too.
+    /// Whether CC and BCC are keys, too.
     pub copies: bool,
-    /// It is a dead letter.
+    /// Whether it is a dead letter.
     pub is_dead: bool,
-    /// It comes from this exchange, which has delayed it.
+    /// The exchange that has delayed it, if it comes from one.
     pub passed: Option<ExchangeId>,
     /// Its record in the block.
     pub at: u32,
 }
 
-/// What became of a relayed message.
+/// The outcome of a relayed message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Relayed {
-    /// Its publisher.
+    /// The publisher's hold.
     pub hold: Hold,
-    /// The publisher waits for this.
+    /// Whether the publisher waits for this.
     pub is_awaited: bool,
-    /// A queue has refused it, or a dead letter leads to none.
+    /// Whether a queue has refused it, or a dead letter leads to no queue.
     pub is_refused: bool,
-    /// A queue has taken it.
+    /// Whether a queue has taken it.
     pub is_taken: bool,
-    /// Those that have refused it.
+    /// The queues that have refused it.
     pub refused: Box<[QueueAddr]>,
 }
 
 /// Replies on their way to the channel that waits for them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reply {
-    /// Who waits for them.
+    /// The receiver.
     pub consumer: ReplyConsumer,
-    /// Who has published the first one; the others have the sequence numbers behind it.
+    /// The publisher's hold of the first reply; the others have the sequence numbers behind it.
     pub hold: Hold,
-    /// And waits until they are there.
+    /// Whether the publisher waits until they have arrived.
     pub is_held: bool,
-    /// And wants them back if nobody awaits them.
+    /// Whether they are returned if nobody awaits them.
     pub mandatory: bool,
     /// The virtual host.
     pub vhost: VhostId,
-    /// The first one's record in the block.
+    /// The record of the first reply in the block.
     pub at: u32,
-    /// How many there are, their records behind one another.
+    /// The number of replies, whose records follow one another.
     pub count: u16,
 }
 
-/// A message that goes back to who published it.
+/// A message that is returned to its publisher.
 #[derive(Clone, Copy, Debug)]
 pub struct Returned {
-    /// Whose connection.
+    /// The publisher's connection.
     pub conn: ConnId,
-    /// On which channel.
+    /// The publisher's channel.
     pub channel: u16,
-    /// Which channel of that number.
+    /// Tells the channel from others of the same number.
     pub generation: u32,
     /// The record in the block.
     pub at: u32,
 }
 
-/// Deliveries under way. In front of each record in the block stands the message's [`Entry`].
+/// Deliveries under way. In the block, each record follows the message's [`Entry`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deliver {
     /// The consumer's connection.
     pub conn: ConnId,
-    /// The queue it comes from.
+    /// The queue that they come from.
     pub queue: QueueId,
-    /// The consumer there.
+    /// The consumer's id in the queue.
     pub consumer: ConsumerId,
     /// The consumer's index in its channel.
     pub index: u32,
     /// The first entry in the block.
     pub at: u32,
-    /// How many there are, behind one another.
+    /// The number of deliveries, which follow one another.
     pub count: u32,
     /// The consumer's channel.
     pub channel: u16,
-    /// They need no settling, and their queue has let the messages go.
+    /// Whether they need no settling: their queue has let the messages go.
     pub no_ack: bool,
 }
 
-/// The end of deliveries of one queue to one consumer. Their [`Entry`]s stand in the block.
+/// The end of deliveries of one queue to one consumer. Their [`Entry`]s are in the block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settled {
     /// The queue.
     pub queue: QueueId,
-    /// The consumer there, or `None` for messages that were fetched.
+    /// The consumer's id in the queue, or `None` for messages of basic.get.
     pub consumer: Option<ConsumerId>,
-    /// What becomes of the messages.
+    /// The fate of the messages.
     pub outcome: Outcome,
     /// The first entry in the block.
     pub at: u32,
-    /// How many there are, behind one another.
+    /// The number of entries, which follow one another.
     pub count: u32,
 }
 
 /// A session's question to a queue.
 pub struct Ask {
-    /// Who asks.
+    /// The session's channel.
     pub from: ChannelAddr,
-    /// Whom.
+    /// The queue.
     pub queue: QueueId,
-    /// What.
+    /// The question.
     pub question: Question,
 }
 
-/// What a queue can be asked.
+/// A question to a queue.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Question {
-    /// How many messages and consumers? (queue.declare-ok)
+    /// The number of messages and consumers (queue.declare-ok).
     Counts,
-    /// Drop what is ready.
+    /// Drop the ready messages.
     Purge,
-    /// Go.
+    /// Delete the queue.
     Delete {
-        /// Only without consumers.
+        /// Only if it has no consumers.
         if_unused: bool,
-        /// Only without messages.
+        /// Only if it has no messages.
         if_empty: bool,
     },
-    /// Take a consumer.
+    /// Add a consumer.
     Consume {
-        /// Its index in the channel.
+        /// The consumer's index in its channel.
         index: u32,
-        /// Needs no settling.
+        /// Whether deliveries need no settling.
         no_ack: bool,
-        /// Alone.
+        /// Whether it is to be the only consumer.
         exclusive: bool,
-        /// Unsettled deliveries at most; 0 is no limit.
+        /// Most unsettled deliveries; 0 is no limit.
         prefetch: u32,
-        /// What a consumer on another shard is granted, bytes.
+        /// Credit for a consumer on another shard, bytes.
         window: u32,
-        /// Its channel counts messages.
+        /// Whether the consumer's channel counts messages.
         metered: bool,
-        /// What its arguments say.
+        /// The consumer's arguments.
         arguments: ConsumerArguments,
     },
-    /// Let a consumer go.
+    /// Cancel a consumer.
     Cancel(ConsumerId),
-    /// One message.
+    /// Take one message.
     Get {
-        /// Needs no settling.
+        /// Whether it needs no settling.
         no_ack: bool,
     },
 }
 
-/// A queue's answer.
+/// A queue's answer to a channel.
 pub struct Told {
-    /// To whom.
+    /// The channel.
     pub to: ChannelAddr,
-    /// What.
+    /// The answer.
     pub answer: Answer,
 }
 
-/// What a queue says.
+/// A queue's answer.
 pub enum Answer {
-    /// Something that the session tells its client.
+    /// A notice that the session passes to its client.
     Notice(Notice),
     /// The queue is going or gone: ask the catalog again.
     Retry,
@@ -348,9 +358,9 @@ pub enum Answer {
 /// A message for basic.get.
 #[derive(Clone, Copy, Debug)]
 pub struct Got {
-    /// Its place; to be settled unless `no_ack`.
+    /// The message's place; to be settled unless `no_ack`.
     pub receipt: Receipt,
-    /// Counts as settled already.
+    /// Whether it counts as settled already.
     pub no_ack: bool,
     /// Messages that remain ready.
     pub remaining: u32,
@@ -360,13 +370,13 @@ pub struct Got {
     pub at: u32,
 }
 
-/// A wish to change the catalog.
+/// An order to change the catalog.
 pub struct Order {
     /// The shard that waits for the decision.
     pub shard: ShardId,
-    /// Its name for the waiting.
+    /// The shard's ticket for the waiting party.
     pub ticket: u32,
-    /// What to change.
+    /// The wanted change.
     pub wish: Wish,
 }
 
@@ -374,26 +384,26 @@ pub struct Order {
 pub struct Removal {
     /// The shard that waits for the decision.
     pub shard: ShardId,
-    /// Its name for the waiting.
+    /// The shard's ticket for the waiting party.
     pub ticket: u32,
-    /// To delete the queue.
+    /// The command, which deletes the queue.
     pub command: Command,
 }
 
-/// Who wishes which change.
+/// A wanted change of the catalog.
 pub enum Wish {
-    /// A client's request, to be checked against the catalog when its turn comes.
+    /// A client's request, to be checked against the catalog in its turn.
     Request {
-        /// Whose.
+        /// The client.
         asker: Asker,
-        /// Where.
+        /// The virtual host.
         vhost: VhostId,
-        /// What.
+        /// The request.
         request: Request,
     },
-    /// An operator's command, to be checked likewise.
+    /// An operator's command, to be checked in its turn.
     Command(Command),
-    /// A queue that is gone already.
+    /// The deletion of a queue that is gone from its shard.
     DeleteQueue(QueueId),
 }
 

@@ -1,4 +1,5 @@
-//! Mail from the other shards: taken in whole batches, peers in rotation, and given to whom it is for.
+//! The mailbox: mail of the other shards, taken in whole batches, peers in rotation, and given to
+//! its receivers.
 
 use bytes::Bytes;
 
@@ -9,11 +10,12 @@ use crate::shard::peers::block::{Records, settled_entries};
 use crate::shard::peers::mail::{Mail, Publish, Settled};
 use crate::shard::queues::settling::SETTLED_PER_STEP;
 
-/// Mail for a queue that is not declared here yet, with the block and the shared body that it refers to.
+/// Mail for a queue that is not declared here yet, with the block and the shared body that it
+/// refers to.
 pub type Early = (ShardId, Bytes, Option<Bytes>, Mail);
 
 impl Shard {
-    /// Takes what has arrived from each peer.
+    /// Reads the mail that has arrived from each peer.
     pub(in crate::shard) fn read_mail(&mut self) {
         let count = self.config.shards;
         self.first_peer = (self.first_peer + 1) % count;
@@ -104,7 +106,8 @@ impl Shard {
         }
     }
 
-    /// Mail that may be ahead of the news that its queue exists: shard 0 tells the shards one after the other.
+    /// Carries out mail for a queue. It may be ahead of the news that the queue exists, because
+    /// shard 0 tells the shards one after the other; then it waits.
     pub(in crate::shard) fn on_queue_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         let queue: QueueId = match &mail {
             Mail::Publish(publish) => publish.queue,
