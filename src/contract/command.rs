@@ -1,10 +1,11 @@
-//! What an operator asks: the management API, a definitions file, the command line tool. No connection is behind it, and nobody's permissions limit
-//! it.
+//! Commands: what an operator asks by the management API, a definitions file or the command line
+//! tool. No connection is behind a command, and no user's permissions limit it.
 //!
-//! A command goes to any shard. Shard 0 checks it against the catalog and orders it among all other changes; it is answered when the disk and every
-//! shard have it. Names stand for themselves, as they do in a definitions file: what they name must exist when the command's turn comes.
+//! A command goes to any shard. Shard 0 checks it against the catalog and orders it among all other
+//! changes; it is answered when the disk and every shard have it. A command names things, as a
+//! definitions file does: they must exist when its turn comes.
 //!
-//! To *put* is to make what is not there and to change what is.
+//! To *put* something is to make it if it is not there, and to change it if it is.
 
 use std::fmt;
 
@@ -13,9 +14,9 @@ use super::{BindingSpec, ExchangeSpec, PolicyKind, PolicySpec, QueueSpec};
 /// One command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Makes a virtual host with its predeclared exchanges, or changes what is said of it.
+    /// Makes a virtual host with its predeclared exchanges, or changes its attributes.
     PutVhost(VhostSpec),
-    /// Deletes a virtual host with all that is in it, and closes its connections.
+    /// Deletes a virtual host with everything in it, and closes its connections.
     DeleteVhost {
         /// The virtual host.
         name: Box<str>,
@@ -27,13 +28,13 @@ pub enum Command {
         /// The user.
         name: Box<str>,
     },
-    /// Says what a user may do in a virtual host.
+    /// Sets what a user may do in a virtual host.
     SetPermissions {
         /// The virtual host.
         vhost: Box<str>,
         /// The user.
         user: Box<str>,
-        /// What it may do.
+        /// The permissions.
         permissions: Permissions,
     },
     /// Keeps a user out of a virtual host.
@@ -43,7 +44,7 @@ pub enum Command {
         /// The user.
         user: Box<str>,
     },
-    /// Says which routing keys a user may use with a topic exchange.
+    /// Sets which routing keys a user may use with a topic exchange.
     SetTopicPermissions {
         /// The virtual host.
         vhost: Box<str>,
@@ -51,7 +52,7 @@ pub enum Command {
         user: Box<str>,
         /// The exchange, which need not exist.
         exchange: Box<str>,
-        /// Which keys.
+        /// The permitted keys.
         permissions: TopicPermissions,
     },
     /// Lets a user use all routing keys again.
@@ -81,36 +82,36 @@ pub enum Command {
     PutParameter {
         /// The virtual host.
         vhost: Box<str>,
-        /// What it is for, such as `federation-upstream`.
+        /// The component that it is for, such as `federation-upstream`.
         component: Box<str>,
         /// Its name.
         name: Box<str>,
         /// Its value, JSON.
         value: Box<str>,
     },
-    /// Forgets a runtime parameter.
+    /// Deletes a runtime parameter.
     DeleteParameter {
         /// The virtual host.
         vhost: Box<str>,
-        /// What it is for.
+        /// The component that it is for.
         component: Box<str>,
         /// Its name.
         name: Box<str>,
     },
-    /// Sets a policy. What it is for follows it at once.
+    /// Sets a policy. Queues and exchanges that match follow it at once.
     PutPolicy {
         /// The virtual host.
         vhost: Box<str>,
-        /// Whose it is.
+        /// The kind of the policy.
         kind: PolicyKind,
         /// The policy.
         spec: PolicySpec,
     },
-    /// Deletes a policy. What it was for follows it no more.
+    /// Deletes a policy. Queues and exchanges that matched no longer follow it.
     DeletePolicy {
         /// The virtual host.
         vhost: Box<str>,
-        /// Whose it is.
+        /// The kind of the policy.
         kind: PolicyKind,
         /// Its name.
         name: Box<str>,
@@ -122,33 +123,34 @@ pub enum Command {
         /// Its value, JSON.
         value: Box<str>,
     },
-    /// Forgets a global parameter.
+    /// Deletes a global parameter.
     DeleteGlobalParameter {
         /// Its name.
         name: Box<str>,
     },
-    /// exchange.declare; an equal one may be there.
+    /// exchange.declare; an equal exchange may be there.
     DeclareExchange {
         /// The virtual host.
         vhost: Box<str>,
         /// The exchange.
         spec: ExchangeSpec,
     },
-    /// queue.declare; an equal one may be there. Nobody can own it, so it is not exclusive.
+    /// queue.declare; an equal queue may be there. It cannot be exclusive, because no connection
+    /// owns it.
     DeclareQueue {
         /// The virtual host.
         vhost: Box<str>,
         /// The queue.
         spec: QueueSpec,
     },
-    /// queue.bind, exchange.bind; it may be there.
+    /// queue.bind, exchange.bind; the binding may be there.
     Bind {
         /// The virtual host.
         vhost: Box<str>,
         /// The binding.
         spec: BindingSpec,
     },
-    /// exchange.delete; it may be gone.
+    /// exchange.delete; the exchange may be gone.
     DeleteExchange {
         /// The virtual host.
         vhost: Box<str>,
@@ -157,18 +159,18 @@ pub enum Command {
         /// Only if nothing is bound to it.
         if_unused: bool,
     },
-    /// queue.delete; it may be gone. Its home has the last word.
+    /// queue.delete; the queue may be gone. Its home has the last word.
     DeleteQueue {
         /// The virtual host.
         vhost: Box<str>,
         /// The queue.
         name: Box<str>,
-        /// Only without consumers.
+        /// Only if it has no consumers.
         if_unused: bool,
-        /// Only without messages that are ready.
+        /// Only if it has no ready messages.
         if_empty: bool,
     },
-    /// queue.unbind, exchange.unbind; it may be gone.
+    /// queue.unbind, exchange.unbind; the binding may be gone.
     Unbind {
         /// The virtual host.
         vhost: Box<str>,
@@ -177,14 +179,14 @@ pub enum Command {
     },
 }
 
-/// A virtual host and what is said of it.
+/// A virtual host and its attributes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct VhostSpec {
     /// Its name.
     pub name: Box<str>,
-    /// What it is for.
+    /// A description for people.
     pub description: Box<str>,
-    /// Words that operators find it by.
+    /// Tags by which operators find it.
     pub tags: Box<[Box<str>]>,
     /// The type of queues that are declared without one.
     pub default_queue_type: Option<Box<str>>,
@@ -194,36 +196,37 @@ pub struct VhostSpec {
     pub protected: bool,
 }
 
-/// A user; what is `None` stays as it is.
+/// A user; a field that is `None` stays as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct UserSpec {
     /// Its name.
     pub name: Box<str>,
-    /// How it logs in. A new user without one cannot.
+    /// The password. A new user without one cannot log in.
     pub password: Option<Password>,
-    /// What it may do beside using the broker (`administrator`, `monitoring`, …), and `impersonator`: its messages may bear any user-id.
+    /// Roles beside using the broker (`administrator`, `monitoring`, …), and `impersonator`, whose
+    /// messages may have any user-id.
     pub tags: Option<Box<[Box<str>]>>,
 }
 
-/// A password, as the operator has it.
+/// A password, as the operator gives it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Password {
     /// The password; the broker keeps its hash.
     Plain(Box<[u8]>),
-    /// Its hash.
+    /// The password's hash.
     Hashed(PasswordHash),
 }
 
-/// What is kept of a password.
+/// The stored form of a password.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PasswordHash {
-    /// How it was hashed.
+    /// The hashing algorithm.
     pub hashing: Hashing,
     /// Four octets of salt, then the hash of salt and password. Empty: no password is right.
     pub octets: Box<[u8]>,
 }
 
-/// How a password is hashed: RabbitMQ's modules.
+/// A hashing algorithm, one of RabbitMQ's modules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Hashing {
     /// `rabbit_password_hashing_sha256`
@@ -235,28 +238,29 @@ pub enum Hashing {
     Md5,
 }
 
-/// What a user may do in a virtual host: Perl-compatible patterns of the names of exchanges and queues, not anchored; empty: none.
+/// What a user may do in a virtual host: Perl-compatible patterns of the names of exchanges and
+/// queues, not anchored; empty: none.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Permissions {
-    /// Which may be declared and deleted.
+    /// Names that may be declared and deleted.
     pub configure: Box<str>,
-    /// Which may be published to, and bound to others as a destination.
+    /// Names that may be published to, and bound to others as a destination.
     pub write: Box<str>,
-    /// Which may be consumed from, and bound to others as a source.
+    /// Names that may be consumed from, and bound to others as a source.
     pub read: Box<str>,
 }
 
-/// The routing keys that may be used with a topic exchange: patterns like those of [`Permissions`], in which `{username}` and `{vhost}` stand for the
-/// user's.
+/// The routing keys that may be used with a topic exchange: patterns like those of [`Permissions`],
+/// in which `{username}` and `{vhost}` stand for the user's.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TopicPermissions {
-    /// Of messages.
+    /// Keys of messages.
     pub write: Box<str>,
-    /// Of bindings.
+    /// Keys of bindings.
     pub read: Box<str>,
 }
 
-/// How many there may be; none: as many as there are.
+/// The most that there may be; none: no limit.
 pub type Limit = Option<u32>;
 
 /// The limits of a virtual host.
@@ -277,7 +281,7 @@ pub struct UserLimits {
     pub max_channels: Limit,
 }
 
-/// A password is nobody's business, not even a log's.
+/// Passwords are never shown, not even in a log.
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -288,7 +292,7 @@ impl fmt::Debug for Password {
 }
 
 impl Hashing {
-    /// RabbitMQ's name for it.
+    /// RabbitMQ's name of the algorithm.
     pub fn name(self) -> &'static str {
         match self {
             Hashing::Sha256 => "rabbit_password_hashing_sha256",
@@ -297,7 +301,7 @@ impl Hashing {
         }
     }
 
-    /// The one of this name.
+    /// The algorithm of this name.
     pub fn named(name: &str) -> Option<Hashing> {
         [Hashing::Sha256, Hashing::Sha512, Hashing::Md5].into_iter().find(|hashing| hashing.name() == name)
     }

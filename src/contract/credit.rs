@@ -1,16 +1,20 @@
-//! Credit: how much a queue may send to a consumer on another shard before it hears from there.
+//! Credit: how much a queue may send to a consumer on another shard before it hears from that
+//! shard.
 //!
 //! ```text
 //! queue's home                               consumer's shard
-//! Credit   bytes   ──── deliveries ────▶     Window   owed: bytes that arrived and are not granted again
-//!          messages ◀──── Grant ────────              lent: messages granted that have not arrived
+//! Credit   bytes   ──── deliveries ────▶     Window   owed: bytes arrived and not granted again
+//!          messages ◀──── Grant ────────              lent: messages granted and not arrived
 //! ```
 //!
-//! Nothing is given out that the consumer could not take, so nothing comes back, and every consumer sees the queue's order.
+//! A queue sends nothing that the consumer could not take. So nothing comes back, and every
+//! consumer sees the queue's order.
 //!
-//! Bytes are granted in advance: the window, and then what arrived, while the connection has room. The last message may exceed them. Messages
-//! are counted only where the channel limits the unsettled deliveries of all its consumers together (basic.qos with `global`): which of its queues may
-//! send the next one is known on the channel's shard alone, so a queue asks when it has something, and returns what it cannot use.
+//! Bytes are granted in advance: first the window, then as many as arrived, while the connection
+//! has room. The last message may exceed them. Messages are counted only if the channel limits the
+//! unsettled deliveries of all its consumers together (basic.qos with `global`). Only the channel's
+//! shard knows which of its queues may send the next one, so a queue asks when it has messages, and
+//! returns the grants that it cannot use.
 
 use crate::base::limits::{CREDIT_BYTES_MAX, CREDIT_BYTES_MIN, CREDIT_CHANNEL_BYTES};
 use crate::message::MessageView;
@@ -20,46 +24,47 @@ use crate::message::MessageView;
 pub struct Grant {
     /// Bytes, as [`cost`] counts them.
     pub bytes: u32,
-    /// Messages, where they are counted.
+    /// Messages, if they are counted.
     pub messages: u32,
 }
 
-/// What a queue may still send to a consumer on another shard.
+/// The room that a queue still has at a consumer on another shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Credit {
     window: u32,
-    /// Below 0: the last message was larger than what was left.
+    /// Below 0 if the last message was larger than the rest.
     bytes: i64,
-    /// `None`: they are not counted.
+    /// `None` if messages are not counted.
     messages: Option<u32>,
-    /// The queue has asked for messages and got no answer yet.
+    /// Whether the queue has asked for messages and got no answer yet.
     asked: bool,
 }
 
-/// What a consumer's shard has granted to the queue on another shard.
+/// The room that a consumer's shard has granted to a queue on another shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
     size: u32,
     owed: u32,
     wanted: u32,
     lent: u32,
-    /// What is due waits for room.
+    /// Whether a grant that is due waits for room.
     waits: bool,
 }
 
-/// What a message takes of a window, bytes.
+/// Bytes of a window that a message takes.
 #[inline]
 pub fn cost(message: &MessageView<'_>) -> usize {
     MESSAGE_OVERHEAD + message.properties.len() + message.body.bytes().len()
 }
 
 impl Credit {
-    /// All of a window of so many bytes; `metered`: messages are counted, and none is granted yet.
+    /// Makes the credit of a whole window. `metered`: messages are counted, and none is granted
+    /// yet.
     pub fn new(window: u32, metered: bool) -> Credit {
         Credit { window, bytes: window.into(), messages: metered.then_some(0), asked: false }
     }
 
-    /// From now on messages are counted.
+    /// Counts messages from now on.
     pub fn meter(&mut self) {
         self.messages.get_or_insert(0);
     }
@@ -80,7 +85,7 @@ impl Credit {
         self.messages == Some(0)
     }
 
-    /// The queue asks for messages.
+    /// Notes that the queue asks for messages.
     pub fn ask(&mut self) {
         self.asked = true;
     }
@@ -97,7 +102,7 @@ impl Credit {
         usize::try_from(self.bytes).unwrap_or(0)
     }
 
-    /// So many messages and bytes were sent.
+    /// Notes that messages and bytes were sent.
     #[inline]
     pub fn spend(&mut self, messages: usize, bytes: usize) {
         self.bytes -= bytes as i64;
@@ -106,7 +111,7 @@ impl Credit {
         }
     }
 
-    /// The consumer's shard grants more.
+    /// Adds a grant of the consumer's shard.
     pub fn add(&mut self, grant: Grant) {
         self.bytes += i64::from(grant.bytes);
         if let Some(messages) = self.messages.as_mut().filter(|_| grant.messages > 0) {
@@ -115,14 +120,14 @@ impl Credit {
         }
     }
 
-    /// Takes the messages out that were granted and are not needed.
+    /// Takes out the granted messages that are not needed.
     pub fn take_unused(&mut self) -> u32 {
         self.messages.as_mut().map_or(0, std::mem::take)
     }
 }
 
 impl Window {
-    /// Of a consumer whose channel has so many, with it.
+    /// Makes the window of a consumer whose channel has this many consumers, itself included.
     pub fn new(consumers: usize) -> Window {
         let share = CREDIT_CHANNEL_BYTES / consumers.max(1);
         Window { size: share.clamp(CREDIT_BYTES_MIN, CREDIT_BYTES_MAX) as u32, owed: 0, wanted: 0, lent: 0, waits: false }
@@ -138,7 +143,7 @@ impl Window {
         self.lent
     }
 
-    /// Messages and bytes arrived. The answer is how many of the messages were lent.
+    /// Notes that messages and bytes arrived. Returns how many of the messages were lent.
     #[inline]
     pub fn on_arrived(&mut self, messages: u32, bytes: usize) -> u32 {
         self.owed = self.owed.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
@@ -147,19 +152,21 @@ impl Window {
         lent
     }
 
-    /// The queue asks for so many messages.
+    /// Notes that the queue asks for messages.
     pub fn on_wanted(&mut self, messages: u32) {
         self.wanted = messages;
     }
 
-    /// The queue does not need so many of the messages that it was granted. The answer is how many of them were lent.
+    /// Notes that the queue does not need some of the granted messages. Returns how many of them
+    /// were lent.
     pub fn on_unused(&mut self, messages: u32) -> u32 {
         let lent = self.lent.min(messages);
         self.lent -= lent;
         lent
     }
 
-    /// Whether there is something new to grant: a part of the window that is worth a mail, or messages that were asked for.
+    /// Whether there is something new to grant: a part of the window that is worth a mail, or
+    /// messages that were asked for.
     #[inline]
     pub fn is_due(&self) -> bool {
         !self.waits && self.has_due()
@@ -169,8 +176,9 @@ impl Window {
         self.owed >= self.size / 4 || self.wanted > 0
     }
 
-    /// Grants what is due, if the connection has room, and its channel for so many messages. The answer is also whether something waits
-    /// for room now; this is to be called again when there is some.
+    /// Grants what is due, if the connection has room, and its channel for this many messages. Also
+    /// returns whether a grant waits for room now; then this is to be called again when there is
+    /// some.
     pub fn grant(&mut self, has_room: bool, messages: u32) -> (Grant, bool) {
         let mut grant = Grant::default();
         if has_room {
@@ -185,7 +193,8 @@ impl Window {
     }
 }
 
-/// What a message takes beside its properties and its body, bytes: frames, and its place among what is unsettled.
+/// Bytes that a message takes beside its properties and its body: frames, and its place in the
+/// unacked window.
 const MESSAGE_OVERHEAD: usize = 64;
 
 #[cfg(test)]

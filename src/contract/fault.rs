@@ -1,4 +1,5 @@
-//! The peer's mistakes: a reply code and a text, turned into a close frame in one place (the session).
+//! Faults: the peer's mistakes. A fault is a reply code and a text, which the session turns into a
+//! close frame in one place.
 
 /// How much a [`Fault`] closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +56,7 @@ codes! {
     FrameError = 501, "FRAME_ERROR", Connection;
     /// A frame with illegal values.
     SyntaxError = 502, "SYNTAX_ERROR", Connection;
-    /// A method that does not fit the state.
+    /// A method that is not allowed in the present state.
     CommandInvalid = 503, "COMMAND_INVALID", Connection;
     /// A channel that is not open, or open twice.
     ChannelError = 504, "CHANNEL_ERROR", Connection;
@@ -63,15 +64,15 @@ codes! {
     UnexpectedFrame = 505, "UNEXPECTED_FRAME", Connection;
     /// A resource ran out.
     ResourceError = 506, "RESOURCE_ERROR", Connection;
-    /// Against the broker's rules.
+    /// A breach of the broker's rules.
     NotAllowed = 530, "NOT_ALLOWED", Connection;
     /// A feature that does not exist.
     NotImplemented = 540, "NOT_IMPLEMENTED", Connection;
-    /// The broker's own trouble.
+    /// An error of the broker itself.
     InternalError = 541, "INTERNAL_ERROR", Connection;
 }
 
-/// A mistake of the peer: what it is told, and how much of its connection ends.
+/// A mistake of the peer: the reply, and how much of its connection ends.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
     /// What the fault closes; by default the code's own scope.
@@ -94,7 +95,8 @@ impl Fault {
         Fault { scope: Scope::Connection, ..self }
     }
 
-    /// The text as it goes over the wire: `<NAME> - <text>`, or the name alone if there is nothing to explain, cut to 255 bytes with `...` at the end (RabbitMQ).
+    /// The text as it goes over the wire: `<NAME> - <text>`, or the name alone if there is nothing
+    /// to explain, cut to 255 bytes with `...` at the end (RabbitMQ).
     pub fn reply_text(&self) -> String {
         if self.text.is_empty() {
             return self.code.name().to_owned();

@@ -1,9 +1,11 @@
-//! The narrow waist: what a protocol may ask of the broker, and what the broker may tell a protocol. Types only.
+//! The narrow waist: what a protocol may ask of the broker, and what the broker may tell a
+//! protocol. Types only.
 //!
-//! A session machine (`protocol/*`) turns bytes into [`Request`]s, the shard carries them out on the broker's machines, and the
-//! answer comes back as a [`Notice`] or a [`Fault`]. An operator's [`Command`] takes the same way without a session. Publishing, delivering
-//! and settling do not pass through these enums: inside one turn on one shard they are plain calls over slices; here stand only the small
-//! values that such calls share.
+//! A session machine (`protocol/*`) turns bytes into [`Request`]s, the shard carries them out on
+//! the broker's machines, and the answer comes back as a [`Notice`] or a [`Fault`]. An operator's
+//! [`Command`] takes the same way without a session. Publishing, delivering and settling do not
+//! pass through these enums: inside one turn on one shard they are plain calls over slices. This
+//! room has only the small values that such calls share.
 
 mod command;
 mod credit;
@@ -31,41 +33,45 @@ use std::num::NonZeroU64;
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr};
 use crate::message::MessageRef;
 
-/// A virtual host: its number in the catalog, which no other ever has while the broker runs. The `/` of a new broker is 0.
+/// A virtual host: its number in the catalog, which no other has while the broker runs. The `/` of
+/// a new broker is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct VhostId(pub u32);
 
-/// A message's place in its queue. Higher levels are delivered first, and earlier places of a level; a requeued message returns to its own.
+/// A message's place in its queue. Higher levels are delivered first, and earlier places of a
+/// level; a requeued message returns to its own place.
 ///
-/// 16 bytes, also if it may be absent: the place (counted from 1) with the redelivered flag in its lowest bit, and the message. A place has 62
-/// bits: the level in the highest 8, then the sequence number there.
+/// 16 bytes, also in an `Option`: the place (counted from 1) with the redelivered flag in its
+/// lowest bit, and the message. A place has 62 bits: the level in the highest 8, then the sequence
+/// number in the level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
     place: NonZeroU64,
-    /// The message, in the store of the queue's home shard. To any other shard it is an opaque number.
+    /// The message, in the arena of the queue's home shard. To any other shard it is an opaque
+    /// number.
     pub message: MessageRef,
 }
 
 impl Entry {
-    /// A message that was never delivered, at a sequence number of a level.
+    /// Makes the entry of a message that was never delivered, at a sequence number of a level.
     #[inline]
     pub fn new(level: u8, sequence: u64, message: MessageRef) -> Entry {
         Entry::at(place(level, sequence), message)
     }
 
-    /// A message that was never delivered, at this [`place`].
+    /// Makes the entry of a message that was never delivered, at this [`place`].
     #[inline]
     pub fn at(place: u64, message: MessageRef) -> Entry {
         Entry { place: NonZeroU64::MIN.saturating_add((place << 1) | 1), message }
     }
 
-    /// Its place, by which the messages of a level are ordered.
+    /// The place, by which the messages of a level are ordered.
     #[inline]
     pub fn place(self) -> u64 {
         (self.place.get() >> 1) - 1
     }
 
-    /// The level of the queue that it belongs to.
+    /// The level of the queue that the message belongs to.
     #[inline]
     pub fn level(self) -> u8 {
         split_place(self.place()).0
@@ -88,10 +94,10 @@ impl Entry {
         (u128::from(self.place.get()) << 64 | u128::from(self.message.to_bits())).to_le_bytes()
     }
 
-    /// What [`to_bytes`](Self::to_bytes) made.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     pub fn from_bytes(bytes: [u8; 16]) -> Entry {
         let all = u128::from_le_bytes(bytes);
-        let place = NonZeroU64::new((all >> 64) as u64).expect("bytes of an entry");
+        let place = NonZeroU64::new((all >> 64) as u64).expect("the bytes were written by to_bytes");
         Entry { place, message: MessageRef::from_bits(all as u64) }
     }
 
@@ -114,41 +120,45 @@ pub fn split_place(place: u64) -> (u8, u64) {
     ((place >> SEQUENCE_BITS) as u8, place & ((1 << SEQUENCE_BITS) - 1))
 }
 
-/// A delivered message that is not settled yet: what a session keeps per delivery tag, and hands back to settle it.
+/// A delivered message that is not settled yet. A session keeps one per delivery tag, and hands it
+/// back to settle it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Receipt {
     /// The queue that the message came from.
     pub queue: QueueAddr,
-    /// The consumer it was delivered to, or `None` for one that was fetched with basic.get.
+    /// The consumer that it was delivered to, or `None` if it was fetched with basic.get.
     pub consumer: Option<ConsumerId>,
-    /// The message's place there.
+    /// The message's place in the queue.
     pub entry: Entry,
 }
 
-/// Where deliveries came from: the queue, and the consumer that they went to, or `None` for those that were fetched.
+/// The origin of deliveries: the queue, and the consumer that they went to, or `None` if they were
+/// fetched.
 pub type Origin = (QueueAddr, Option<ConsumerId>);
 
 impl Receipt {
-    /// Where it came from.
+    /// The message's origin.
     pub fn origin(&self) -> Origin {
         (self.queue, self.consumer)
     }
 }
 
-/// What becomes of a delivered message.
+/// The fate of a delivered message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     /// Consumed: it is gone.
     Acked,
-    /// Refused without requeue: it is gone (or dead-lettered, where the queue says so).
+    /// Refused without requeue: it is gone (or dead-lettered, if the queue has a dead-letter
+    /// exchange).
     Discarded,
     /// Back to its place, marked redelivered.
     Requeued,
-    /// The same, and its consumer has failed: it has rejected the message, or its channel ended.
+    /// Back to its place, and the delivery has failed: the consumer has rejected the message, or
+    /// its channel ended.
     Failed,
 }
 
-/// Whom a queue delivers to.
+/// The consumer that a queue delivers to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target {
     /// The consumer's channel.
@@ -157,10 +167,10 @@ pub struct Target {
     pub index: u32,
 }
 
-/// Bits of a place behind the level: of a million messages a second for 500 years.
-/// The [`place`] of what never gets one.
+/// The [`place`] of a message that never gets one.
 pub const NOWHERE: u64 = (1 << SEQUENCE_BITS) - 1;
 
+/// Bits of a place behind the level: enough for a million messages a second for 500 years.
 const SEQUENCE_BITS: u32 = 54;
 
 const _: () = assert!(size_of::<Option<Entry>>() == 16);

@@ -1,13 +1,14 @@
-//! Policies: what operators say of many queues and exchanges at once, by patterns of their names.
+//! Policies: settings that operators make for many queues and exchanges at once, by patterns of
+//! their names.
 
 use crate::message::Table;
 
-/// Whose word a policy is. Of each kind at most one is for a queue or an exchange.
+/// The kind of a policy. A queue or an exchange follows at most one of each kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum PolicyKind {
-    /// That of whoever administers a virtual host.
+    /// Made by an administrator of a virtual host.
     User,
-    /// That of who runs the broker: it limits what users may set.
+    /// Made by an operator of the broker: it limits what users may set.
     Operator,
 }
 
@@ -16,21 +17,21 @@ pub enum PolicyKind {
 pub struct PolicySpec {
     /// Its name.
     pub name: Box<str>,
-    /// A Perl-compatible pattern of the names that it is for, not anchored.
+    /// A Perl-compatible pattern of names, not anchored.
     pub pattern: Box<str>,
-    /// What it is for: `all`, `exchanges`, `queues`, or queues of one type.
+    /// The objects that it applies to: `all`, `exchanges`, `queues`, or queues of one type.
     pub apply_to: Box<str>,
-    /// Of several the highest counts.
+    /// Of several matching policies the one with the highest priority counts.
     pub priority: i64,
-    /// What it says: keys such as `max-length`, and values.
+    /// The definition: keys such as `max-length`, and values.
     pub definition: Table,
 }
 
 impl PolicyKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [PolicyKind; 2] = [PolicyKind::User, PolicyKind::Operator];
 
-    /// The component of runtime parameters that RabbitMQ keeps it in.
+    /// The component of runtime parameters in which RabbitMQ keeps policies of this kind.
     pub fn component(self) -> &'static str {
         match self {
             PolicyKind::User => "policy",
@@ -38,7 +39,7 @@ impl PolicyKind {
         }
     }
 
-    /// The one with this component.
+    /// The kind with this component.
     pub fn of_component(component: &str) -> Option<PolicyKind> {
         PolicyKind::ALL.into_iter().find(|kind| kind.component() == component)
     }

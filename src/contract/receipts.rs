@@ -1,16 +1,17 @@
-//! Delivered messages that are settled together: those of one consumer stand in a row, so that its queue is told once for all of them.
+//! Receipts: delivered messages that are settled together. Those of one consumer stand in a row, so
+//! that its queue is told once for all of them.
 
 use super::{Entry, Receipt};
 use crate::base::ids::{ConsumerId, QueueAddr};
 
-/// Which deliveries of a channel are settled, by their tags.
+/// The deliveries of a channel to be settled, by their tags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tags {
-    /// Each from the first to the last, which stand in a row.
+    /// All from the first to the last.
     Each {
-        /// From here.
+        /// The first.
         first: u64,
-        /// To here, included.
+        /// The last, included.
         last: u64,
     },
     /// This one and all before it; 0: all.
@@ -50,29 +51,29 @@ impl Receipts {
         }
     }
 
-    /// Those of each queue and consumer that stand in a row.
+    /// Returns the deliveries of each queue and consumer that stand in a row.
     pub fn runs(&self) -> impl Iterator<Item = (QueueAddr, Option<ConsumerId>, &[Entry])> {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|run| run.end));
         starts.zip(&self.runs).map(|(start, run)| (run.queue, run.consumer, &self.entries[start..run.end]))
     }
 
-    /// How many there are.
+    /// Number of deliveries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many of them had come to consumers; those that were fetched with basic.get do not count towards a prefetch.
+    /// How many of them went to consumers. Messages of basic.get do not count towards a prefetch.
     pub fn consumed(&self) -> u32 {
         let counts = self.runs().filter(|(_, consumer, _)| consumer.is_some()).map(|(_, _, entries)| entries.len());
-        u32::try_from(counts.sum::<usize>()).expect("no more than were delivered")
+        u32::try_from(counts.sum::<usize>()).expect("unsettled deliveries are fewer than 2^32")
     }
 
-    /// Forgets them and keeps the memory.
+    /// Removes all and keeps the memory.
     pub fn clear(&mut self) {
         self.runs.clear();
         self.entries.clear();

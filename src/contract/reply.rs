@@ -1,10 +1,13 @@
-//! Direct reply-to (row S15): names that lead a reply straight to the channel that waits for it. There is no queue behind them, and no catalog.
+//! Reply names of direct reply-to (row S15): a reply name leads a reply straight to the channel
+//! that waits for it. There is no queue behind it, and no entry in the catalog.
 //!
 //! ```text
-//! amq.rabbitmq.reply-to.   [shard u16][connection u64][channel u16][consumer u32][secret u64]      24 bytes in base64url
+//! amq.rabbitmq.reply-to.   [shard u16][connection u64][channel u16][consumer u32][secret u64]
+//!                          24 bytes in base64url
 //! ```
 //!
-//! The name says where the channel is, so it is found in constant time from any shard; the secret says that the name was given by it.
+//! The name says where the channel is, so any shard finds it in constant time. The secret proves
+//! that the shard gave the name.
 
 use crate::base::base64url;
 use crate::base::ids::{ConnId, Key, ShardId};
@@ -12,21 +15,21 @@ use crate::base::ids::{ConnId, Key, ShardId};
 /// The queue that a channel consumes replies from, and the reply-to of its requests.
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-/// What such a name says.
+/// A reply name, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplyName {
     /// The connection's shard.
     pub shard: ShardId,
-    /// The consumer there.
+    /// The consumer on that shard.
     pub consumer: ReplyConsumer,
 }
 
-/// A consumer of replies, seen from its own shard.
+/// A consumer of replies, on its own shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplyConsumer {
     /// Its connection.
     pub conn: ConnId,
-    /// What nobody knows who was not told.
+    /// A number that only those know who were told the name.
     pub secret: u64,
     /// Its index in its channel.
     pub index: u32,
@@ -34,14 +37,14 @@ pub struct ReplyConsumer {
     pub channel: u16,
 }
 
-/// Whether a name is one that replies go to, as far as one can see.
+/// Whether a name looks like a reply name.
 #[inline]
 pub fn is_reply_name(name: &[u8]) -> bool {
     name.starts_with(PREFIX)
 }
 
 impl ReplyName {
-    /// What a name says, if it is well-formed.
+    /// Decodes a reply name, if it is well-formed.
     pub fn parse(name: &[u8]) -> Option<ReplyName> {
         let bytes: [u8; 24] = base64url::decode(name.strip_prefix(PREFIX)?)?;
         let number = |at: usize, len: usize| bytes[at..at + len].iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
@@ -51,7 +54,7 @@ impl ReplyName {
         Some(ReplyName { shard: ShardId(number(0, 2) as u16), consumer })
     }
 
-    /// The name.
+    /// Encodes the name.
     pub fn encode(&self) -> Box<str> {
         let ReplyConsumer { conn, secret, index, channel } = self.consumer;
         let mut bytes = Vec::with_capacity(24);
@@ -65,7 +68,7 @@ impl ReplyName {
     }
 }
 
-/// What the names begin with.
+/// The start of every reply name.
 const PREFIX: &[u8] = b"amq.rabbitmq.reply-to.";
 
 #[cfg(test)]

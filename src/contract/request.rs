@@ -1,41 +1,41 @@
-//! What a session asks for, and what it is told.
+//! Requests of a session, and the notices that answer them.
 
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::message::Table;
 
-/// What queue.declare says of a queue.
+/// The attributes of a queue, as in queue.declare.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueSpec {
-    /// Its name, never empty here: the session makes up server-named ones.
+    /// The name, never empty here: the session makes up server-named ones.
     pub name: Box<str>,
-    /// Survives a restart.
+    /// Whether it survives a restart.
     pub durable: bool,
-    /// Belongs to one connection and goes with it.
+    /// Whether it belongs to one connection and goes with it.
     pub exclusive: bool,
-    /// Goes with its last consumer.
+    /// Whether it goes with its last consumer.
     pub auto_delete: bool,
     /// The x-arguments.
     pub arguments: Table,
 }
 
-/// What exchange.declare says of an exchange.
+/// The attributes of an exchange, as in exchange.declare.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExchangeSpec {
     /// Its name.
     pub name: Box<str>,
-    /// Its type as the client wrote it; the catalog knows which exist.
+    /// The type as the client wrote it; the catalog knows which exist.
     pub kind: Box<str>,
-    /// Survives a restart.
+    /// Whether it survives a restart.
     pub durable: bool,
-    /// Goes with its last binding as a source.
+    /// Whether it goes with its last binding as a source.
     pub auto_delete: bool,
-    /// Clients may not publish to it.
+    /// Whether clients may not publish to it.
     pub internal: bool,
     /// The x-arguments.
     pub arguments: Table,
 }
 
-/// What a binding leads to.
+/// The kind of a binding's destination.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Destination {
     /// queue.bind
@@ -44,14 +44,14 @@ pub enum Destination {
     Exchange,
 }
 
-/// A binding: source, destination, key and arguments are together its identity.
+/// A binding. Source, destination, key and arguments together are its identity.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct BindingSpec {
     /// The exchange that messages come from.
     pub source: Box<str>,
     /// Whether `destination` names a queue or an exchange.
     pub kind: Destination,
-    /// Where they go.
+    /// The queue or exchange that they go to.
     pub destination: Box<str>,
     /// The binding key (may be any bytes up to 255, in practice UTF-8).
     pub key: Box<[u8]>,
@@ -59,7 +59,7 @@ pub struct BindingSpec {
     pub arguments: Table,
 }
 
-/// What a channel asks of the broker. One at a time per connection: until its answer, the connection is parked.
+/// A request of a channel. A connection makes one at a time, and is parked until the answer.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Request {
     /// exchange.declare
@@ -107,15 +107,15 @@ pub enum Request {
         queue: Box<str>,
         /// The consumer's index in the channel's table; deliveries name it.
         index: u32,
-        /// Deliveries count as acknowledged at once.
+        /// Whether deliveries count as acknowledged at once.
         no_ack: bool,
-        /// No other consumer beside this one.
+        /// Whether there may be no other consumer.
         exclusive: bool,
         /// Most unsettled deliveries at a time; 0 is no limit.
         prefetch: u32,
-        /// Its channel limits the unsettled deliveries of all its consumers together.
+        /// Whether its channel limits the unsettled deliveries of all its consumers together.
         limited: bool,
-        /// What a queue on another shard may send at first, bytes (see [`super::Credit`]).
+        /// Bytes that a queue on another shard may send at first (see [`super::Credit`]).
         window: u32,
         /// The x-arguments.
         arguments: Table,
@@ -134,13 +134,13 @@ pub enum Request {
     Get {
         /// The queue.
         queue: Box<str>,
-        /// The message counts as acknowledged at once.
+        /// Whether the message counts as acknowledged at once.
         no_ack: bool,
     },
 }
 
 impl Request {
-    /// Whether it may change the catalog.
+    /// Whether the request may change the catalog.
     pub fn is_change(&self) -> bool {
         matches!(
             self,
@@ -154,7 +154,7 @@ impl Request {
     }
 }
 
-/// What the broker tells a channel.
+/// A message of the broker to a channel.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Notice {
     /// The request is done and has no values to report.
@@ -170,19 +170,19 @@ pub enum Notice {
     },
     /// queue.purge-ok, queue.delete-ok
     MessagesGone {
-        /// How many.
+        /// Number of messages.
         messages: u32,
     },
     /// basic.consume-ok: the queue has the consumer, deliveries follow.
     Consuming {
-        /// Where the consumer is.
+        /// The consumer's queue.
         queue: QueueAddr,
-        /// Its id there.
+        /// The consumer's id in the queue.
         consumer: ConsumerId,
-        /// How long a delivery may stay unsettled, milliseconds; none: as long as it likes.
+        /// How long a delivery may stay unsettled, milliseconds; none: no limit.
         timeout_ms: Option<u64>,
     },
-    /// basic.consume-ok of replies: they may be sent to this name.
+    /// basic.consume-ok of replies, with the name that replies may be sent to.
     Replying(super::ReplyName),
     /// basic.get-empty
     Empty,
@@ -190,10 +190,10 @@ pub enum Notice {
     Failed(super::Fault),
     /// Unasked: the broker ended a consumer, because its queue is gone (basic.cancel).
     ConsumerGone {
-        /// Its index in the channel's table.
+        /// The consumer's index in the channel's table.
         index: u32,
     },
 }
 
-/// Who owns an exclusive queue.
+/// The connection that owns an exclusive queue.
 pub type Owner = Option<ConnAddr>;
