@@ -1,4 +1,4 @@
-//! What a parked session waits for, and what it writes when the answer comes.
+//! The answers that a parked session waits for, and what it then writes.
 
 use super::*;
 use crate::contract::{Entry, Notice, Receipt};
@@ -7,7 +7,7 @@ use crate::protocol::amqp::content::write_content;
 use crate::protocol::amqp::deliver::write_get_ok;
 use crate::protocol::amqp::method::{Method, basic, exchange, queue, tx};
 
-/// What a session waits for. One thing at a time.
+/// The answer that a session waits for. One at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parked {
     /// [`Session::logged_in`]
@@ -29,7 +29,7 @@ pub struct Pending {
     nowait: bool,
 }
 
-/// What the client is told when its request is done.
+/// The reply to the client when its request is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "named after the methods that answer")]
 pub enum Reply {
@@ -49,7 +49,7 @@ pub enum Reply {
 }
 
 impl Session {
-    /// The session waits for the answer to the method in hand.
+    /// Parks the session until the answer to the method in hand.
     pub(super) fn park(&mut self, channel: u16, reply: Reply, nowait: bool) {
         self.parked = Some(Parked::Request(Pending { channel, method: self.method, reply, nowait }));
     }
@@ -62,8 +62,8 @@ impl Session {
         }
     }
 
-    /// The answer to [`Event::Request`] or [`Event::Commit`]. The answer to a basic.get that found a message is
-    /// [`Session::deliver_get`].
+    /// Takes the answer to [`Event::Request`] or [`Event::Commit`]. The answer to a basic.get that
+    /// found a message is [`Session::deliver_get`].
     pub fn answer(&mut self, notice: Notice) {
         let Pending { channel: number, method, reply, nowait } = self.unpark();
         let Some(channel) = self.channels.find_mut(number) else {
@@ -76,7 +76,8 @@ impl Session {
                 }
                 self.fail(number, method, fault);
             }
-            // The consumer is there even if the connection has begun to close meanwhile: then the end takes it away again.
+            // The consumer exists even if the connection has begun to close meanwhile; then the end
+            // removes it.
             (Notice::Consuming { queue, consumer, timeout_ms }, Reply::Consuming { index }) => {
                 let added = channel.consumers.find_mut(index).expect("a consumer stays until it is answered");
                 added.place = Some((queue, consumer));
@@ -106,7 +107,8 @@ impl Session {
         }
     }
 
-    /// The answer to a basic.get that found a message: `remaining` others are ready in `queue`, and the channel may keep it for so long.
+    /// Takes the answer to a basic.get that found a message. `remaining` others are ready in
+    /// `queue`; the channel may keep the message for `timeout_ms`.
     pub fn deliver_get(&mut self, queue: QueueAddr, entry: Entry, remaining: u32, timeout_ms: Option<u64>, message: &MessageView<'_>) {
         let Pending { channel: number, reply, .. } = self.unpark();
         let Some(channel) = self.channels.find_mut(number) else {
@@ -137,7 +139,7 @@ impl Session {
     }
 }
 
-/// The answers that touch nothing in the session.
+/// The replies that change nothing in the session.
 fn plain_reply(reply: Reply, notice: &Notice) -> Method<'static> {
     match (reply, notice) {
         (Reply::ExchangeDeclared, Notice::Done) => exchange::DeclareOk {}.into(),

@@ -12,35 +12,48 @@ use crate::contract::{Code, Fault, Origin};
 /// One channel.
 #[derive(Debug, Default)]
 pub struct Channel {
-    /// How far its life has come.
+    /// The stage of its life.
     pub life: Life,
-    /// Which of the session's channels it is: tells it from earlier ones with its number.
+    /// Tells it from earlier channels with its number.
     pub generation: u32,
-    /// What its next frame should be. Frames are put together also while the channel closes, as RabbitMQ does.
+    /// The kind of its next frame. Frames are put together also while the channel closes, as in
+    /// RabbitMQ.
     pub assembly: Assembly,
     /// Deliveries that are not settled.
     pub unacked: Unacked,
     /// How many of them (with those that a transaction has settled) went to consumers.
     pub volume: u32,
-    /// How many may: basic.qos with `global`. 0 is no limit.
+    /// The limit of `volume`: basic.qos with `global`. 0 is no limit.
     pub volume_max: u32,
-    /// How many messages queues on other shards may send beside the volume (see [`crate::contract::Window`]).
+    /// Messages that queues on other shards may send beside the volume (see
+    /// [`crate::contract::Window`]).
     pub lent: u32,
-    /// basic.qos without `global`: the limit of each consumer to come. 0 is no limit.
+    /// basic.qos without `global`: the limit of each later consumer. 0 is no limit.
     pub prefetch: u16,
     /// Its consumers.
     pub consumers: Consumers,
-    /// The one among them that waits for replies to what the channel publishes.
+    /// Its consumer of replies, if it has one.
     pub replies: Option<Replies>,
-    /// What a publish means on it.
+    /// The mode of its publishes.
     pub mode: Mode,
     /// The queue that an empty name means. Empty: none was declared.
     pub last_queue: Box<str>,
-    /// Its places among the channels of its user and of the broker, for as long as it is in the table.
+    /// The route of its last message.
+    pub route_cache: RouteCache,
+    /// Its places among the channels of its user and of the broker, while it is in the table.
     pub _places: Option<Places>,
 }
 
-/// What a channel takes of its [quotas](ChannelQuotas).
+/// Limits of the number of channels.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelQuotas {
+    /// The user's limit.
+    pub of_user: Quota,
+    /// The broker's limit.
+    pub in_broker: Quota,
+}
+
+/// A channel's places within these limits.
 pub type Places = [Place; 2];
 
 /// Takes the places of a channel of this user on this node.
@@ -65,30 +78,30 @@ pub fn take_places(quotas: &ChannelQuotas, user: &[u8], node: &str) -> Result<Pl
 pub struct Replies {
     /// Its index among the channel's consumers.
     pub index: u32,
-    /// Where its replies are to be sent.
+    /// The name to which its replies are to be sent.
     pub name: Box<str>,
-    /// What a reply must know.
+    /// The secret that a reply must know.
     pub secret: u64,
 }
 
-/// How far a channel's life has come.
+/// The stage of a channel's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Life {
     /// It works.
     #[default]
     Open,
-    /// The client closed it; what it leaves behind is being cleaned up, then comes close-ok.
+    /// The client closed it. Its consumers and messages are being cleaned up, then comes close-ok.
     Leaving,
-    /// A fault closed it and the client was told; what it leaves behind is being cleaned up.
+    /// A fault closed it and the client was told. Its consumers and messages are being cleaned up.
     Failed,
-    /// That is done; the client's close-ok is awaited, and all else is overlooked.
+    /// All is cleaned up; waits for the client's close-ok and ignores all else.
     Closing,
 }
 
-/// What a publish means on a channel.
+/// The mode of a channel's publishes.
 #[derive(Debug, Default)]
 pub enum Mode {
-    /// Sent and forgotten.
+    /// Neither confirmed nor in a transaction.
     #[default]
     Plain,
     /// Confirmed.
@@ -104,33 +117,35 @@ impl Channel {
         self.room() == 0
     }
 
-    /// How many more deliveries its consumers may have unsettled together.
+    /// How many more unsettled deliveries its consumers may have together.
     #[inline]
     pub fn room(&self) -> u32 {
         if self.volume_max == 0 { u32::MAX } else { self.volume_max.saturating_sub(self.volume.saturating_add(self.lent)) }
     }
 
-    /// Takes a consumer out. What was lent to its queue is free again.
+    /// Removes a consumer. Messages lent to its queue count no longer.
     pub fn remove_consumer(&mut self, index: u32) -> Option<Consumer> {
         let consumer = self.consumers.remove(index)?;
         self.lent -= consumer.window.lent();
         Some(consumer)
     }
 
-    /// Lets `change` lower the volume or its limit; the answer is whether the channel was full and is so no more.
+    /// Lets `change` lower the volume or its limit. Returns whether the channel was full and is no
+    /// longer.
     pub fn relieve(&mut self, change: impl FnOnce(&mut Channel)) -> bool {
         let was_full = self.is_full();
         change(self);
         was_full && !self.is_full()
     }
 
-    /// The lowest tag of a delivery from there that is not settled, or whose transaction has not been committed.
+    /// The lowest tag of a delivery of this origin that is not settled, or whose transaction has
+    /// not been committed.
     pub fn oldest(&self, origin: Origin) -> Option<u64> {
         let held = if let Mode::Tx(transaction) = &self.mode { transaction.oldest(origin) } else { None };
         self.unacked.oldest(origin).into_iter().chain(held).min()
     }
 
-    /// Takes those deliveries out.
+    /// Takes out the deliveries of this origin.
     pub fn give_back(&mut self, origin: Origin) -> Unacked {
         if let Mode::Tx(transaction) = &mut self.mode {
             self.unacked.restore(transaction.unsettle(origin));
@@ -139,8 +154,8 @@ impl Channel {
     }
 }
 
-/// Channels by number, in pages that exist once one of their channels does: numbers are the client's choice up to 65535, and two
-/// loads find any of them.
+/// Channels by number, in pages that exist once one of their channels does. Clients choose numbers
+/// up to 65535, and two loads find any channel.
 #[derive(Debug, Default)]
 pub struct Channels {
     pages: Vec<Option<Box<Page>>>,
@@ -151,7 +166,7 @@ pub struct Channels {
 type Page = [Option<Box<Channel>>; PAGE];
 
 impl Channels {
-    /// How many there are.
+    /// Number of channels.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -162,7 +177,7 @@ impl Channels {
         self.pages.get(usize::from(number) / PAGE)?.as_ref()?[usize::from(number) % PAGE].as_deref()
     }
 
-    /// The same, to be changed.
+    /// The channel with this number, to be changed.
     #[inline]
     pub fn find_mut(&mut self, number: u16) -> Option<&mut Channel> {
         self.pages.get_mut(usize::from(number) / PAGE)?.as_mut()?[usize::from(number) % PAGE].as_deref_mut()
@@ -185,14 +200,14 @@ impl Channels {
         self.opened = self.opened.wrapping_add(1);
     }
 
-    /// Frees a number.
+    /// Removes a channel; its number is free again.
     pub fn remove(&mut self, number: u16) -> Option<Box<Channel>> {
         let channel = self.pages.get_mut(usize::from(number) / PAGE)?.as_mut()?[usize::from(number) % PAGE].take()?;
         self.len -= 1;
         Some(channel)
     }
 
-    /// Whether one of them is such.
+    /// Whether the condition holds for any channel.
     pub fn any(&self, mut is_such: impl FnMut(&Channel) -> bool) -> bool {
         self.pages.iter().flatten().flat_map(|page| page.iter().flatten()).any(|channel| is_such(channel))
     }

@@ -8,7 +8,8 @@ use crate::contract::{Code, Scope};
 use crate::protocol::amqp::method::{channel, connection};
 
 impl Session {
-    /// What the broker found wrong with the publish or the commit in hand. A channel that is gone is not closed again.
+    /// Takes a fault that the broker found with the publish or the commit in hand. A channel that
+    /// is gone is not closed again.
     pub fn fault(&mut self, channel: u16, fault: Fault) {
         self.fail(channel, self.method, fault);
     }
@@ -29,7 +30,8 @@ impl Session {
         }
     }
 
-    /// Takes what a channel leaves behind, after [`Event::ChannelEnded`]. [`Session::release_channel`] follows.
+    /// Takes the consumers and unsettled messages of a channel, after [`Event::ChannelEnded`].
+    /// [`Session::release_channel`] follows.
     pub fn end_channel(&mut self, channel: u16) -> Ended {
         let mut ended = Ended::default();
         if let Some(found) = self.channels.find_mut(channel) {
@@ -38,7 +40,8 @@ impl Session {
         ended
     }
 
-    /// All that [`Session::end_channel`] told is cleaned up, on every shard: if the client closed the channel, close-ok is written now.
+    /// Everything that [`Session::end_channel`] returned is cleaned up, on every shard: if the
+    /// client closed the channel, close-ok is written now.
     pub fn release_channel(&mut self, channel: u16) {
         let Some(found) = self.channels.find_mut(channel) else {
             return;
@@ -53,8 +56,8 @@ impl Session {
         }
     }
 
-    /// Takes what all channels leave behind. The connection must be over: after [`Event::Closing`] or [`Event::Finished`], or when the
-    /// socket is gone.
+    /// Takes the consumers and unsettled messages of all channels. The connection must be over:
+    /// after [`Event::Closing`] or [`Event::Finished`], or when the socket is gone.
     pub fn end(&mut self) -> Ended {
         let mut ended = Ended::default();
         for number in self.channels.numbers() {
@@ -66,7 +69,7 @@ impl Session {
         ended
     }
 
-    /// All that [`Session::end`] told is cleaned up: the close goes on.
+    /// Everything that [`Session::end`] returned is cleaned up: the close goes on.
     pub fn released(&mut self) {
         assert!(matches!(self.parked.take(), Some(Parked::Release)), "only a closing session is released");
         self.stage = match self.stage {
@@ -80,7 +83,8 @@ impl Session {
         };
     }
 
-    /// Closes what the fault says: the channel, the connection, or (before the connection is open) without a word.
+    /// Closes the channel or the connection, as the fault says; before the connection is open,
+    /// without a frame.
     pub(super) fn fail(&mut self, number: u16, method: MethodIds, fault: Fault) {
         match self.stage {
             Stage::Running if fault.scope == Scope::Channel && number != 0 => self.close_channel(number, method, &fault),
@@ -106,7 +110,7 @@ impl Session {
         self.begin_end(Some(fault), farewell);
     }
 
-    /// From now on nothing is carried out any more.
+    /// Ends the connection: from now on nothing is carried out any more.
     pub(super) fn begin_end(&mut self, fault: Option<Fault>, farewell: Farewell) {
         let heartbeat_ms = self.keepalive.heartbeat() * 1000;
         self.keepalive.limit(match farewell {
@@ -121,12 +125,12 @@ impl Session {
         self.announcements.push_back(Announcement::Closing(fault));
     }
 
-    /// The client wants to close the connection.
+    /// Carries out the client's close of the connection.
     pub(super) fn on_connection_close(&mut self) {
         self.begin_end(None, Farewell::CloseOk);
     }
 
-    /// The client wants to close a channel.
+    /// Carries out the client's close of a channel.
     pub(super) fn on_channel_close(&mut self, number: u16) {
         let Some(channel) = self.channels.find_mut(number) else {
             return;
@@ -142,7 +146,7 @@ impl Session {
         }
     }
 
-    /// Time is up: a handshake, a close, or a peer that is not heard of any more.
+    /// Ends a handshake or a close that took too long, or a connection whose peer is silent.
     pub(super) fn on_expired(&mut self) {
         self.stage = Stage::Finished;
         self.announcements.clear();

@@ -1,4 +1,5 @@
-//! The publisher's confirm window: which published messages are still on their way to a queue, and what the publisher was told.
+//! The publisher's confirm window: which published messages are still on their way to a queue, and
+//! what the publisher was told.
 //!
 //! ```text
 //! sequence     … base                                       next
@@ -6,8 +7,9 @@
 //!                 held  confirmed     held
 //! ```
 //!
-//! A message counts as confirmed from the start, unless it is held for queues that have yet to accept it. The window stores
-//! something only from the oldest held message on, so a publisher whose queues accept at once costs two numbers.
+//! A message counts as confirmed from the start, unless it is held for queues that have yet to
+//! accept it. The window stores slots only from the oldest held message on, so a publisher whose
+//! queues accept at once costs two numbers.
 
 use std::collections::VecDeque;
 
@@ -16,8 +18,8 @@ use std::collections::VecDeque;
 pub struct Confirms {
     /// The sequence number of `slots[0]`; all before it have been told.
     base: u64,
-    /// Queues that have not accepted yet, per message; [`TOLD`] once the publisher knows. What stands behind the last slot and
-    /// before `next` is confirmed and not told.
+    /// Queues that have not accepted yet, per message; [`TOLD`] once the publisher knows. Messages
+    /// behind the last slot and before `next` are confirmed and not told.
     slots: VecDeque<u32>,
     /// The sequence number of the next message, from 1.
     next: u64,
@@ -25,7 +27,7 @@ pub struct Confirms {
     fresh: Vec<u64>,
     /// Messages that a queue has refused, while other queues have yet to accept them.
     refused: Vec<u64>,
-    /// Those that the publisher is to be told of.
+    /// Refused messages that the publisher is to be told of.
     refusals: Vec<u64>,
 }
 
@@ -36,7 +38,7 @@ pub enum Told {
     Ack {
         /// The sequence number.
         sequence: u64,
-        /// And of all before it.
+        /// Whether all before it are confirmed, too.
         multiple: bool,
     },
     /// basic.nack: a queue has refused the message.
@@ -53,13 +55,14 @@ impl Default for Confirms {
 }
 
 impl Confirms {
-    /// The sequence number of the first of `count` messages just published.
+    /// Counts `count` messages just published, and returns the first one's sequence number.
     pub fn publish(&mut self, count: u64) -> u64 {
         self.next += count;
         self.next - count
     }
 
-    /// `sequence` is confirmed only after `count` (at least 1) queues have accepted it. It was published since the last flush.
+    /// Holds `sequence` until `count` (at least 1) queues have accepted it. It was published since
+    /// the last flush.
     pub fn hold(&mut self, sequence: u64, count: u32) {
         let at = self.slot(sequence).expect("a message is held before it is confirmed");
         if at >= self.slots.len() {
@@ -68,7 +71,8 @@ impl Confirms {
         self.slots[at] += count;
     }
 
-    /// `count` queues have accepted `sequence`. Whether the publisher has something to be told now.
+    /// Notes that `count` queues have accepted `sequence`. Returns whether the publisher is to be
+    /// told something now.
     pub fn accepted(&mut self, sequence: u64, count: u32) -> bool {
         let held = self.slot(sequence).and_then(|at| self.slots.get_mut(at));
         let held = held.filter(|held| **held != TOLD && **held >= count).expect("queues accept only what is held for them");
@@ -88,7 +92,8 @@ impl Confirms {
         true
     }
 
-    /// A queue has refused `sequence`: its publisher is told so once all other queues have accepted it.
+    /// Notes that a queue has refused `sequence`. The publisher is told once all other queues have
+    /// accepted it.
     pub fn refuse(&mut self, sequence: u64) {
         let at = self.slot(sequence).expect("a message is refused before it is confirmed");
         if at >= self.slots.len() {
@@ -105,7 +110,8 @@ impl Confirms {
         }
     }
 
-    /// Tells what is refused; then what is confirmed and was not told: all up to the oldest held message in one, what stands behind it one by one.
+    /// Tells refused messages, then confirmed ones that were not told: all up to the oldest held
+    /// message at once, those behind it one by one.
     pub fn flush(&mut self, mut tell: impl FnMut(Told)) {
         self.refusals.sort_unstable();
         self.refusals.drain(..).for_each(|sequence| tell(Told::Nack { sequence }));
@@ -130,7 +136,8 @@ impl Confirms {
         }
     }
 
-    /// Moves `base` to the oldest held message: the last one passed that the publisher does not know of, and how many such there were.
+    /// Moves `base` to the oldest held message. Returns the last one passed that the publisher does
+    /// not know of, and the number of these.
     fn advance(&mut self) -> (u64, u64) {
         let (mut last, mut count) = (0, 0);
         while let Some(&slot) = self.slots.front().filter(|slot| matches!(**slot, 0 | TOLD)) {

@@ -1,7 +1,9 @@
-//! A channel's consumers: found by index when a message arrives for one, by tag when the client names one.
+//! A channel's consumers: found by index when a message arrives for one, by tag when the client
+//! names one.
 //!
-//! An index is a slot of the table with the generation of its consumer (`generation << 16 | slot`). Channel numbers and slots are
-//! used again while deliveries of another shard may still be on their way: such a stray finds nothing instead of a stranger.
+//! An index is a slot of the table and the generation of its consumer (`generation << 16 | slot`).
+//! Channel numbers and slots are used again while deliveries of another shard may still be on their
+//! way: such a late delivery then finds no consumer instead of another one.
 
 use slab::Slab;
 
@@ -21,26 +23,27 @@ pub struct Consumers {
 /// One consumer.
 #[derive(Debug)]
 pub struct Consumer {
-    /// What the client calls it.
+    /// The client's name for it.
     pub tag: Box<str>,
-    /// How its deliveries start.
+    /// The start of its delivery frames.
     pub prefix: DeliverPrefix,
-    /// Its deliveries need no acknowledgement.
+    /// Whether its deliveries need no acknowledgement.
     pub no_ack: bool,
-    /// Where it consumes; `None` while it is being set up.
+    /// Its queue and its id there; `None` while it is being set up.
     pub place: Option<(QueueAddr, ConsumerId)>,
-    /// What its queue may send, if that is on another shard.
+    /// The credit window of its queue, used if the queue is on another shard.
     pub window: Window,
     generation: u16,
 }
 
 impl Consumers {
-    /// How many there are.
+    /// Number of consumers.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Adds a consumer with a new tag on `channel`; `generation` sets it apart from earlier ones. The answer is its index.
+    /// Adds a consumer with a new tag on `channel`; `generation` tells it from earlier ones.
+    /// Returns its index.
     pub fn insert(&mut self, channel: u16, tag: &str, no_ack: bool, generation: u16) -> u32 {
         assert!(self.slots.len() < CHANNEL_CONSUMERS_MAX, "the caller has checked the limit");
         let (prefix, window) = (DeliverPrefix::new(channel, tag), Window::new(self.slots.len() + 1));
@@ -58,7 +61,7 @@ impl Consumers {
         self.slots.get(slot).filter(|consumer| consumer.generation == generation)
     }
 
-    /// The same, to be changed.
+    /// The consumer at `index`, to be changed.
     pub fn find_mut(&mut self, index: u32) -> Option<&mut Consumer> {
         let (slot, generation) = split(index);
         self.slots.get_mut(slot).filter(|consumer| consumer.generation == generation)
@@ -69,7 +72,7 @@ impl Consumers {
         self.tags.get(tag).copied()
     }
 
-    /// Takes the consumer at `index` out.
+    /// Removes the consumer at `index`.
     pub fn remove(&mut self, index: u32) -> Option<Consumer> {
         self.find(index)?;
         let consumer = self.slots.remove(split(index).0);
@@ -77,12 +80,12 @@ impl Consumers {
         Some(consumer)
     }
 
-    /// Where they all consume, in the order of their slots.
+    /// Queues and ids of all, in the order of their slots.
     pub fn places(&self) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.slots.iter().filter_map(|(_, consumer)| consumer.place)
     }
 
-    /// Where those of them consume that acknowledge.
+    /// Queues and ids of those that acknowledge.
     pub fn acking_places(&self) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.slots.iter().filter(|(_, consumer)| !consumer.no_ack).filter_map(|(_, consumer)| consumer.place)
     }

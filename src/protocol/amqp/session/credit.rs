@@ -1,10 +1,12 @@
-//! What queues on other shards may send to consumers here (see [`crate::contract::Credit`]).
+//! The session's part in credit: what queues on other shards may send to consumers here (see
+//! [`crate::contract::Credit`]).
 
 use super::Session;
 use crate::contract::Grant;
 
 impl Session {
-    /// Messages of a queue on another shard arrived for a consumer, and were delivered. Whether more is to be granted to the queue.
+    /// Notes that messages of a queue on another shard arrived for a consumer, and were delivered.
+    /// Returns whether a grant is due.
     #[inline]
     pub fn on_arrived(&mut self, channel: u16, index: u32, messages: u32, bytes: usize) -> bool {
         let Some(channel) = self.channels.find_mut(channel) else { return false };
@@ -13,7 +15,8 @@ impl Session {
         consumer.window.is_due()
     }
 
-    /// A queue on another shard asks for so many messages for a consumer. Whether that is to be answered, or waits with something else already.
+    /// Notes that a queue on another shard asks for messages for a consumer. Returns whether that
+    /// is to be answered now; otherwise a grant waits already.
     pub fn on_wanted(&mut self, channel: u16, index: u32, messages: u32) -> bool {
         let consumer = self.channels.find_mut(channel).and_then(|channel| channel.consumers.find_mut(index));
         consumer.is_some_and(|consumer| {
@@ -22,15 +25,17 @@ impl Session {
         })
     }
 
-    /// A queue on another shard does not need so many messages that it was granted for a consumer.
+    /// Takes back messages that a queue on another shard was granted for a consumer and does not
+    /// need.
     pub fn on_unused(&mut self, channel: u16, index: u32, messages: u32) {
         let Some(channel) = self.channels.find_mut(channel) else { return };
         let Some(consumer) = channel.consumers.find_mut(index) else { return };
         channel.lent -= consumer.window.on_unused(messages);
     }
 
-    /// What a queue on another shard may send to a consumer now beside what it may anyway, as far as there is room; and whether something
-    /// waits for room, when this is to be called again.
+    /// Returns what is to be granted to a queue on another shard for a consumer, as far as there is
+    /// room, and whether a grant waits for room. Then this is to be called again when there is
+    /// some.
     pub fn grant(&mut self, channel: u16, index: u32) -> (Grant, bool) {
         let has_room = self.output.len() < self.output_max();
         let nothing = (Grant::default(), false);

@@ -1,11 +1,13 @@
-//! A consumer being served: one message or several in a row.
+//! A consumer being served with one message, or with several in a row.
 //!
-//! Messages in a row mostly differ in delivery tag and body only. What stands in front of the body is then copied from the delivery before,
-//! and patched:
+//! Messages in a row mostly differ in delivery tag and body only. Then the bytes before the body
+//! are copied from the delivery before, and patched:
 //!
 //! ```text
-//! head   [deliver frame: prefix | tag | flag | route | 0xCE][header frame: start | body size | properties | 0xCE][body frame's start | size]
-//!                                 ^^^   ^^^^                                ^^^^^^^^^                                                   ^^^^
+//! head   [deliver frame: prefix | tag | flag | route | 0xCE]
+//!                                 ^^^   ^^^^
+//!        [header frame: start | body size | properties | 0xCE][body frame's start | size]
+//!                               ^^^^^^^^^                                          ^^^^
 //! ```
 
 use super::consumers::Consumer;
@@ -18,7 +20,7 @@ use crate::protocol::amqp::content::{HEADER_PAYLOAD_MIN, write_content};
 use crate::protocol::amqp::deliver::write_deliver;
 use crate::protocol::amqp::frame::{FRAME_END, FRAME_HEADER_SIZE, payload_max};
 
-/// A consumer in the middle of being served: what every delivery needs is looked up once.
+/// A consumer being served. What every delivery needs is looked up once.
 #[derive(Debug)]
 pub struct Delivery<'s, 'm> {
     pub(super) consumer: &'s Consumer,
@@ -26,7 +28,7 @@ pub struct Delivery<'s, 'm> {
     pub(super) volume: &'s mut u32,
     pub(super) volume_max: u32,
     pub(super) output: &'s mut Outgoing,
-    /// What waited there before.
+    /// Bytes that waited in the output before.
     pub(super) start: usize,
     pub(super) output_max: usize,
     pub(super) channel: u16,
@@ -35,14 +37,14 @@ pub struct Delivery<'s, 'm> {
     pub(super) last: Option<Head<'m>>,
 }
 
-/// A delivery's head in the output, and where its parts stand.
+/// A delivery's head in the output, and the places of its parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'m> {
     route: Route<'m>,
     properties: &'m [u8],
     start: usize,
     len: usize,
-    /// From the head's start on: the delivery tag, the body's size.
+    /// Offsets in the head: of the delivery tag, and of the body's size.
     tag_at: usize,
     size_at: usize,
     body_size: usize,
@@ -61,7 +63,7 @@ impl<'m> Delivery<'_, 'm> {
         self.output.len() - self.start
     }
 
-    /// Whether there is room for little more.
+    /// Whether little room is left.
     #[inline]
     pub fn is_tight(&self) -> bool {
         self.output.len() >= OUTPUT_SIZE_TIGHT
@@ -106,14 +108,16 @@ impl<'m> Head<'m> {
         Head { route, properties, start, len, tag_at: prefix_len, size_at: properties_at - 8, body_size }
     }
 
-    /// Whether a message has this head, but for what is patched. A body of another size does, if it is one frame too.
+    /// Whether a message has this head, except for the patched parts. A body of another size does,
+    /// if it is one frame, too.
     #[inline]
     fn fits(&self, message: &MessageView<'_>, body_size: usize, frame_max: u32) -> bool {
         message.shares_head(self.route, self.properties)
             && (body_size == self.body_size || (body_size > 0 && body_size <= payload_max(frame_max)))
     }
 
-    /// Writes the head again, behind it a body; from now on it is the head that is repeated, for it is warm.
+    /// Writes the head again, and a body behind it. From now on this copy is the one to be
+    /// repeated, because it is in the cache.
     #[inline]
     fn repeat(&mut self, tag: u64, redelivered: bool, body: &[u8], out: &mut Vec<u8>) {
         let start = out.len();

@@ -1,5 +1,6 @@
-//! From bytes to frames to events. The general path takes whole frames, except body frames: those stream into the message they
-//! belong to. In front of it stand short cuts for the two shapes that matter: small publishes that are complete in the input, and acks.
+//! Input: from bytes to frames to events. The general path takes whole frames, except body frames,
+//! which stream into their message. In front of it are short cuts for the two shapes that matter:
+//! small publishes that are complete in the input, and acks.
 
 use super::assembly::{Assembly, Draft};
 use super::negotiation::GREETING_SIZE;
@@ -15,31 +16,32 @@ use crate::protocol::amqp::frame::{
 use crate::protocol::amqp::method::{Method, basic};
 use crate::protocol::amqp::publish::{FastPublish, peek_alike, peek_next, peek_publish};
 
-/// What became of the front of the input.
+/// The result of a look at the front of the input.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// More bytes are needed.
     Starved,
-    /// So many bytes are done with.
+    /// This many bytes are done with.
     Took(usize),
-    /// The same, and the shard has to know.
+    /// This many bytes are done with, and the shard is to hear of the event.
     Event(usize, Event<'a>),
 }
 
-/// A body frame of which the rest is still to come.
+/// A body frame that has not arrived completely.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BodyFrame {
     /// Its channel.
     pub channel: u16,
     /// Octets of its payload.
     pub size: usize,
-    /// Those of them that are still to come, and then the end octet.
+    /// Octets of these that are still to come; the end octet follows them.
     pub left: usize,
 }
 
 impl Session {
-    /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not consumed before. The answer is how
-    /// many bytes are consumed, and the event; `contents` holds the messages of an [`Event::Publish`]. A parked session is not polled.
+    /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not
+    /// consumed before. Returns the number of bytes consumed, and the event; `contents` receives
+    /// the messages of an [`Event::Publish`]. A parked session is not polled.
     pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
         contents.clear();
         self.keepalive.received |= !input.is_empty();
@@ -60,7 +62,8 @@ impl Session {
         }
     }
 
-    /// How many bytes poll must see, contiguous from `head` on, to get any further. `head` is what it left over.
+    /// How many bytes poll must see, contiguous from `head` on, to get any further. `head` is what
+    /// it left over.
     pub fn needed(&self, head: &[u8]) -> usize {
         if self.stage == Stage::Greeting {
             return GREETING_SIZE;
@@ -109,7 +112,8 @@ impl Session {
         }
     }
 
-    /// The short cut. `None` if there is anything unusual about channel or message: the general path will see to it.
+    /// The short cut for publishes. `None` if anything is unusual about channel or message: then
+    /// the general path takes it.
     #[inline]
     fn on_fast_publish<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> Option<Step<'a>> {
         let (size, publish) = peek_publish(input, self.client.frame_max)?;
@@ -217,7 +221,7 @@ impl Session {
         self.lose_track(format!("{shown}: {{invalid_frame_end_marker,{end}}}"));
     }
 
-    /// After a frame that ends in the wrong place nothing can be read any more.
+    /// Fails a frame that ends in the wrong place: nothing can be read any more.
     fn lose_track(&mut self, text: String) {
         let fault = Fault::new(Code::FrameError, text);
         match self.stage {
@@ -252,7 +256,8 @@ impl Session {
         self.fail(0, (0, 0), Fault::new(Code::FrameError, text));
     }
 
-    /// A frame on a channel: what it may be depends on what the channel's last method began. A body frame that fits does not come here.
+    /// Takes a frame on a channel. The channel's last method decides which frames are allowed. A
+    /// body frame that fits does not come here.
     fn on_channel_frame<'a>(&mut self, frame: &Frame<'a>) -> Option<Event<'a>> {
         let number = frame.channel;
         let assembly = self.channels.find(number).map_or(&Assembly::Method, |channel| &channel.assembly);
@@ -313,7 +318,7 @@ impl Session {
         complete
     }
 
-    /// Looks whether a channel's message is complete, and hands it on.
+    /// Hands a channel's message on if it is complete.
     fn complete<'a>(&mut self, number: u16) -> Option<Event<'a>> {
         let channel = self.channels.find_mut(number)?;
         let (draft, life) = match std::mem::take(&mut channel.assembly) {
@@ -335,7 +340,7 @@ impl Session {
         self.accept(number, draft.finish())
     }
 
-    /// What RabbitMQ checks first of a complete message.
+    /// Makes the checks that RabbitMQ makes first of a complete message.
     fn refuse(&self, draft: &Draft) -> Option<Fault> {
         let (size, max) = (draft.size, self.config.max_message_size);
         if draft.immediate {
@@ -367,7 +372,7 @@ impl Session {
         Some(Event::Assembled { channel: number })
     }
 
-    /// The message of [`Event::Assembled`].
+    /// Takes the message of [`Event::Assembled`].
     pub fn take_assembled(&mut self) -> Assembled {
         self.assembled.take().expect("the last event was Assembled")
     }
@@ -377,7 +382,7 @@ impl Session {
         self.spare.give(message);
     }
 
-    /// The message of [`Event::Staged`] has its queues, which take memory.
+    /// Counts the memory of the queues that the message of [`Event::Staged`] was given.
     pub fn count_staged(&mut self, channel: u16) {
         if let Some(Mode::Tx(transaction)) = self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
             transaction.count();
@@ -394,7 +399,8 @@ impl Session {
     }
 }
 
-/// Takes the publish at the front of `input`, which is `size` bytes, and those behind it that go to the same place. The answer is their size.
+/// Takes the publish at the front of `input`, which is `size` bytes, and those behind it that go to
+/// the same place. Returns their size.
 #[inline]
 fn take_run<'a>(
     input: &'a [u8],
@@ -415,7 +421,7 @@ fn take_run<'a>(
             && is_usual(content, last.properties, size_max)
         {
             if content.properties == last.properties {
-                content.properties = last.properties; // in the same place, which says so at once
+                content.properties = last.properties; // the same memory, which makes later comparisons quick
             }
             contents.push(content);
             size += next;
@@ -427,7 +433,8 @@ fn take_run<'a>(
     size
 }
 
-/// Whether a body is not too large and properties are right; they are if they are those of a message that was.
+/// Whether the body is not too large and the properties are right; they are if they equal those of
+/// a message that was.
 #[inline]
 fn is_usual(content: Content<'_>, known: &[u8], size_max: usize) -> bool {
     content.body.bytes().len() <= size_max && (content.properties == known || Properties::parse(content.properties).is_ok())
@@ -449,7 +456,8 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), (Code, String)> {
     Ok(())
 }
 
-/// What a client is told of properties that cannot be read: RabbitMQ's answer, and the reason if it is one that RabbitMQ does not have.
+/// The reply about properties that cannot be read: RabbitMQ's answer, with our reason if RabbitMQ
+/// has none.
 fn unreadable(error: PropertiesError) -> (MethodIds, Fault) {
     match error {
         PropertiesError::Headers(TableError::TooDeep) => {

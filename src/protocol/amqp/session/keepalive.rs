@@ -1,23 +1,26 @@
-//! Time for one connection: the handshake's limit, heartbeats both ways, and how long a closing connection may take.
+//! Keepalive: the time limits of one connection. They are the handshake's limit, heartbeats both
+//! ways, and how long a closing connection may take.
 //!
-//! Nothing reads a clock per message. Input and output leave a mark, and a tick looks at the marks: every half heartbeat interval
-//! for what was sent, every whole one for what was received. A peer that was silent for two whole intervals is gone (RabbitMQ).
+//! Nothing reads a clock per message. Input and output leave a mark, and a tick looks at the marks:
+//! every half heartbeat interval for output, every whole one for input. A peer that was silent for
+//! two whole intervals is gone (RabbitMQ).
 //!
-//! A heartbeat leaves at every tick before which nothing else was sent since the one before, and at the first tick in any case. So a
-//! client never waits a whole interval for a sign of life: some that do, hang up. Octets count for the half in which they are first seen:
+//! A heartbeat leaves at every tick before which nothing else was sent since the last one, and at
+//! the first tick in any case. So a client never waits a whole interval for a sign of life: some
+//! clients that do, hang up. Octets count for the half interval in which they are first seen:
 //!
 //! ```text
-//! output   [ seen before: heartbeats, and what the last tick has counted | new: something was sent in this half ]
+//! output   [ seen: heartbeats, and octets counted by the last tick | new: sent in this half ]
 //! ```
 
 /// The marks and the deadline.
 #[derive(Debug)]
 pub struct Keepalive {
-    /// Something was received since the last look.
+    /// Whether something was received since the last look.
     pub received: bool,
-    /// Something but heartbeats was sent since the last tick.
+    /// Whether something but heartbeats was sent since the last tick.
     sent: bool,
-    /// Octets at the front of the output that count no more.
+    /// Octets at the front of the output that no longer count.
     seen: usize,
     /// Milliseconds between two ticks: half an interval. 0: no heartbeats.
     half_interval: u64,
@@ -28,7 +31,7 @@ pub struct Keepalive {
     allowance: Option<u64>,
 }
 
-/// What time demands.
+/// The demand of a tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tick {
     /// Nothing.
@@ -40,7 +43,7 @@ pub enum Tick {
 }
 
 impl Keepalive {
-    /// A connection that has until `now + handshake_ms` to be opened.
+    /// Begins with a connection that has until `now + handshake_ms` to be opened.
     pub fn new(now: u64, handshake_ms: u64) -> Keepalive {
         Keepalive {
             received: false,
@@ -54,7 +57,8 @@ impl Keepalive {
         }
     }
 
-    /// Heartbeats every `heartbeat` seconds from now on; 0 is none. The limit of the state before no longer holds.
+    /// Begins heartbeats every `heartbeat` seconds; 0 is none. The limit of the state before no
+    /// longer holds.
     pub fn start_heartbeats(&mut self, heartbeat: u16) {
         self.half_interval = u64::from(heartbeat) * 500;
         self.ticks = 0;
@@ -66,23 +70,24 @@ impl Keepalive {
         self.half_interval / 500
     }
 
-    /// So many octets of output wait.
+    /// Notes how many octets of output wait.
     pub fn look_at_output(&mut self, len: usize) {
         self.sent |= len > self.seen;
         self.seen = len;
     }
 
-    /// The output is so long, and nothing of it shows that something else than heartbeats was sent.
+    /// Notes that the output has this length, and that nothing in it shows that anything but
+    /// heartbeats was sent.
     pub fn count_no_more(&mut self, len: usize) {
         self.seen = len;
     }
 
-    /// The output was taken; what is written next is new.
+    /// Notes that the output was taken; later output is new.
     pub fn output_taken(&mut self) {
         self.seen = 0;
     }
 
-    /// The present state ends after `ms` milliseconds, and there are no heartbeats any more.
+    /// Ends the present state after `ms` milliseconds, and ends heartbeats.
     pub fn limit(&mut self, ms: u64) {
         self.half_interval = 0;
         self.allowance = Some(ms);
@@ -93,7 +98,7 @@ impl Keepalive {
         self.allowance.is_some()
     }
 
-    /// When the next tick is due; `None` if time does not matter.
+    /// When the next tick is due; `None` if there is no limit.
     pub fn due(&self) -> Option<u64> {
         self.due
     }
@@ -123,7 +128,8 @@ impl Keepalive {
         if self.silent_intervals == SILENT_INTERVALS_MAX {
             return Tick::Expired;
         }
-        // The first one in any case, as RabbitMQ: what was sent before may be half an interval old already.
+        // The first one in any case, as RabbitMQ does: the last output may be half an interval old
+        // already.
         let was_sent = std::mem::take(&mut self.sent) && self.ticks > 1;
         if was_sent { Tick::Quiet } else { Tick::Heartbeat }
     }

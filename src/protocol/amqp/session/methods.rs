@@ -1,4 +1,5 @@
-//! What a channel's methods do: those that concern the session alone are done here, the others become events.
+//! The methods of a channel. Those that concern the session alone are carried out here; the others
+//! become events.
 
 use super::channel::take_places;
 use super::transaction::Transaction;
@@ -51,7 +52,7 @@ impl Session {
         None
     }
 
-    /// A channel's first method opens it, or nothing does.
+    /// Opens a channel by its first method; any other method is a fault.
     fn on_unopened(&mut self, number: u16, method: &Method<'_>) {
         let (count, max) = (self.channels.len(), self.client.channel_max);
         if max != 0 && count >= usize::from(max) {
@@ -68,7 +69,8 @@ impl Session {
         }
     }
 
-    /// A closing channel only waits for close-ok. Whatever had been sent before it is overlooked, but not read wrongly.
+    /// Takes a method on a closing channel, which only waits for close-ok. Methods sent before it
+    /// are ignored, but still read correctly.
     fn on_method_too_late(&mut self, number: u16, method: &Method<'_>) {
         match method {
             Method::ChannelCloseOk(_) => drop(self.channels.remove(number)),
@@ -79,7 +81,7 @@ impl Session {
         }
     }
 
-    /// The methods that need no broker. Whether it was one.
+    /// Carries out a method that needs no broker. Returns whether it was one.
     fn on_session_method(&mut self, number: u16, method: &Method<'_>) -> Result<bool, Fault> {
         let channel = self.channels.find_mut(number).expect("the caller has found it");
         let out = self.output.bytes_mut();
@@ -111,7 +113,8 @@ impl Session {
         Ok(true)
     }
 
-    /// basic.recover is a basic.nack of everything. Its ok goes out before anything is delivered again.
+    /// basic.recover is a basic.nack of everything. Its ok goes out before anything is delivered
+    /// again.
     fn on_recover<'a>(&mut self, number: u16, requeue: bool, ok: bool) -> Option<Event<'a>> {
         if !requeue {
             self.fail(number, self.method, Fault::new(Code::NotImplemented, "requeue=false"));
@@ -123,9 +126,9 @@ impl Session {
         Some(Event::Recover { channel: number })
     }
 
-    /// Takes out what [`Event::Settle`] settles; `out` is empty. At an unknown tag it ends with a fault (406). On a transactional channel it is
-    /// nothing until the commit. If there is a rest, [`Session::settle_rest`] follows before the next
-    /// poll.
+    /// Takes out the deliveries that [`Event::Settle`] settles; `out` is empty. An unknown tag ends
+    /// it with a fault (406). On a transactional channel nothing is taken out until the commit. If
+    /// there is a rest, [`Session::settle_rest`] follows before the next poll.
     pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) -> Option<Rest> {
         let number = channel;
         let channel = self.open_channel(number)?;
@@ -149,7 +152,7 @@ impl Session {
         }
     }
 
-    /// Takes out more of what is to be settled; `out` is empty. Whether others are left.
+    /// Takes out more deliveries to be settled; `out` is empty. Returns whether others are left.
     pub fn settle_rest(&mut self, rest: &Rest, out: &mut Receipts) -> bool {
         let Some(channel) = self.open_channel(rest.channel) else { return false };
         let is_more = match &mut channel.mode {
@@ -165,8 +168,8 @@ impl Session {
         is_more
     }
 
-    /// What [`Event::Recover`] settles: all, whether the channel is transactional or not.
-    /// [`Session::settle_rest`] takes it out.
+    /// The deliveries that [`Event::Recover`] settles: all, also on a transactional channel.
+    /// [`Session::settle_rest`] takes them out.
     pub fn recovery(&mut self, channel: u16) -> Rest {
         let up_to = self.open_channel(channel).map_or(0, |channel| channel.unacked.next_tag() - 1);
         Rest { channel, up_to, outcome: Outcome::Requeued, is_recovery: true }
@@ -194,8 +197,8 @@ impl Session {
         is_so
     }
 
-    /// What [`Event::Commit`] commits: publishes first, then settles.
-    pub fn take_transaction(&mut self, channel: u16) -> Uncommitted {
+    /// Takes the transaction of [`Event::Commit`]: publishes come first, then settlements.
+    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
         let transaction = self.take_uncommitted(channel);
         if let Some(found) = self.open_channel(channel) {
             let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
@@ -221,7 +224,8 @@ impl Session {
 }
 
 impl Channel {
-    /// basic.qos. Whether the channel was full and is so no more. Without `global` it lifts the limit of the whole channel (RabbitMQ).
+    /// Carries out basic.qos. Returns whether the channel was full and is no longer. Without
+    /// `global` it lifts the limit of the whole channel (RabbitMQ).
     fn set_prefetch(&mut self, qos: &basic::Qos) -> Result<bool, Fault> {
         if qos.prefetch_size != 0 {
             return Err(Fault::new(Code::NotImplemented, format!("prefetch_size!=0 ({})", qos.prefetch_size)));

@@ -1,17 +1,21 @@
-//! One AMQP 0-9-1 connection: negotiation, channels, windows, output. A pure machine.
+//! The session of one AMQP 0-9-1 connection: negotiation, channels, windows, output. A pure
+//! machine.
 //!
 //! ```text
-//! socket ─ bytes ─▶ poll ─┬─ what the session can do itself: negotiation, heartbeats, channels, qos, confirm.select, tx …
+//! socket ─ bytes ─▶ poll ─┬─ done by the session itself: negotiation, heartbeats, channels, qos, …
 //!                         └─ Event ─▶ shard ─▶ broker
 //! socket ◀─ output ◀─ answer, deliver, return_message, flush_confirms, fault, on_timer …
 //! ```
 //!
-//! **The shard's side of the bargain.** [`Session::poll`] is called until it is starved, and again after anything that can give it
-//! something to tell: new input, an answer, a fault, a settle, a tick. A *parked* session (its last event was a request that is not
-//! answered yet) is not polled, nor is a *blocked* one (it publishes while an alarm is on); its input waits. Whatever ends a channel or
-//! the connection, and whoever noticed it, the shard learns of it in one way: the next poll says `ChannelEnded`, `Closing` or `Finished`.
+//! **The contract with the shard.** The shard calls [`Session::poll`] until it is starved, and
+//! again after anything that may make the session speak: new input, an answer, a fault, a
+//! settlement, a tick. It does not poll a *parked* session (its last event was a request that is
+//! not answered yet), nor a *blocked* one (it publishes while an alarm is on); its input waits.
+//! Whatever ends a channel or the connection, the shard learns of it in one way: the next poll
+//! returns `ChannelEnded`, `Closing` or `Finished`.
 //!
-//! **Output** is written in the order of the calls and is empty again when the shard has taken it ([`Session::take_output`]).
+//! **Output** is written in the order of the calls, and is empty again when the shard has taken it
+//! ([`Session::take_output`]).
 
 mod answers;
 mod assembly;
@@ -78,9 +82,9 @@ pub struct Session {
     channel_quotas: ChannelQuotas,
     /// The method that is being carried out: a close frame names it.
     method: MethodIds,
-    /// What must be answered before the next poll.
+    /// The answer that must come before the next poll.
     parked: Option<Parked>,
-    /// What the next polls will say first.
+    /// Events that the next polls return first.
     announcements: VecDeque<Announcement>,
     /// The body frame of which a part has arrived.
     body_frame: Option<BodyFrame>,
@@ -93,17 +97,17 @@ pub struct Session {
     throttle: Throttle,
     rng: Rng,
     consumer_generation: u16,
-    /// Channels whose publisher has something to be told.
+    /// Channels whose publisher is to be told something.
     unflushed: Vec<u16>,
-    /// Consumers that may not keep what they got, and when to look at them next.
+    /// The timeouts of consumers, and when to look at them next.
     deadlines: Vec<Deadline>,
     deadlines_due: Option<u64>,
 }
 
-/// How far a connection's life has come.
+/// The stage of a connection's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
-    /// The protocol header is awaited.
+    /// Waits for the protocol header.
     Greeting,
     /// connection.start was sent.
     Starting,
@@ -113,30 +117,30 @@ enum Stage {
     Opening,
     /// connection.open-ok was sent.
     Running,
-    /// It is decided how the connection ends; the shard is cleaning up.
+    /// How the connection ends is decided; the shard is cleaning up.
     Ending(Farewell),
-    /// connection.close was sent, close-ok is awaited.
+    /// connection.close was sent; waits for close-ok.
     Closing,
     /// close-ok was sent; the client closes the socket.
     Closed,
-    /// The peer cannot be talked to; it gets some time to read what was sent to it.
+    /// The peer speaks no protocol of ours; it gets some time to read what was sent to it.
     Muted,
-    /// All is said.
+    /// Everything is said.
     Finished,
 }
 
-/// What follows [`Stage::Ending`].
+/// The stage that follows [`Stage::Ending`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Farewell {
-    /// The client asked for it: close-ok.
+    /// The client asked for the close: close-ok.
     CloseOk,
     /// connection.close is on its way: wait for close-ok.
     Await,
-    /// Nothing that the client may say matters: wait a little.
+    /// The client's words matter no longer: wait a little.
     Mute,
 }
 
-/// What poll has to say before it looks at the input.
+/// An event that poll returns before it looks at the input.
 #[derive(Debug)]
 enum Announcement {
     ChannelEnded(u16),
@@ -148,8 +152,8 @@ enum Announcement {
 }
 
 impl Session {
-    /// A connection just accepted, `now` in milliseconds since start. `seed` makes the names that it gives.
-    /// `budgets` are those of its shard.
+    /// Makes the session of a connection just accepted, `now` in milliseconds since the start.
+    /// `seed` makes the names that it gives; `budgets` are those of its shard.
     pub fn new(config: Arc<Config>, budgets: Budgets, addr: ConnAddr, seed: u64, now: u64) -> Session {
         Session {
             keepalive: Keepalive::new(now, config.handshake_ms),
@@ -179,7 +183,7 @@ impl Session {
         }
     }
 
-    /// Where the connection is.
+    /// The connection's address in the broker.
     pub fn addr(&self) -> ConnAddr {
         self.addr
     }
@@ -189,12 +193,12 @@ impl Session {
         self.vhost
     }
 
-    /// The virtual host's name, once it is asked for.
+    /// The virtual host's name, once the client has asked for it.
     pub fn vhost_name(&self) -> &str {
         &self.vhost_name
     }
 
-    /// The user's name, once it has said it.
+    /// The user's name, once the client has given it.
     pub fn user(&self) -> &[u8] {
         &self.client.user
     }
@@ -209,24 +213,24 @@ impl Session {
         self.stage == Stage::Running
     }
 
-    /// Something has come from the client, though the session is not polled for it.
+    /// Notes that bytes have come from the client, though the session is not polled for them.
     pub fn heard(&mut self) {
         self.keepalive.received = true;
     }
 
-    /// Whether something must be answered before the next poll.
+    /// Whether an answer must come before the next poll.
     pub fn is_parked(&self) -> bool {
         self.parked.is_some()
     }
 
-    /// Whether the client asks for more and more and does not read what it gets, so that more output waits for it than one connection may have
-    /// now. Then the session should not be polled, and nothing be
-    /// read from its socket, until the output was taken.
+    /// Whether more output waits for the client than one connection may have now, because it asks
+    /// for more and more and does not read. Then the session should not be polled, nor its socket
+    /// read, until the output was taken.
     pub fn is_stalled(&self) -> bool {
         self.output.len() >= self.budgets.output.share()
     }
 
-    /// What waits for the socket.
+    /// The output that waits for the socket.
     pub fn output_mut(&mut self) -> &mut Outgoing {
         &mut self.output
     }
@@ -241,21 +245,31 @@ impl Session {
         self.channels.any(|channel| channel.consumers.len() > 0)
     }
 
-    /// Takes what waits for the socket, to be sent.
+    /// Takes the waiting output, to be sent.
     pub fn take_output(&mut self) -> Outgoing {
         self.keepalive.look_at_output(self.output.len());
         self.keepalive.output_taken();
         std::mem::take(&mut self.output)
     }
 
-    /// Where a consumer of an open channel consumes.
+    /// Returns the queue and id of a consumer of an open channel.
     pub fn consumer(&self, channel: u16, index: u32) -> Option<(QueueAddr, ConsumerId)> {
         self.channels.find(channel)?.consumers.find(index)?.place
     }
 
-    /// The queues and ids of a channel's consumers that acknowledge.
+    /// Returns the queues and ids of all consumers of a channel.
+    pub fn consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
+        self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.places())
+    }
+
+    /// Returns the queues and ids of a channel's consumers that acknowledge.
     pub fn acking_consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.acking_places())
+    }
+
+    /// The memory of a channel's last route. The channel is that of the publish in hand.
+    pub fn route_cache(&mut self, channel: u16) -> &mut RouteCache {
+        &mut self.channels.find_mut(channel).expect("a publish comes on an open channel").route_cache
     }
 
     /// The channel, if it and the connection are open.

@@ -1,4 +1,5 @@
-//! Channel 0: from the protocol header to connection.open, and how the connection is closed.
+//! Negotiation on channel 0, from the protocol header to connection.open, and the close of the
+//! connection.
 //!
 //! ```text
 //! client   header        start-ok         tune-ok   open
@@ -14,25 +15,25 @@ use crate::message::{ErlangBinary, Table, TableBuilder, TableRef, Value};
 use crate::protocol::amqp::frame::PROTOCOL_HEADER;
 use crate::protocol::amqp::method::{Method, MethodError, connection};
 
-/// What is known of the client.
+/// The facts about the client.
 #[derive(Debug)]
 pub struct Client {
     /// Its name for this connection.
     pub name: Box<[u8]>,
-    /// The user it logs in as.
+    /// The user that it logs in as.
     pub user: Box<[u8]>,
-    /// It understands basic.cancel from the server.
+    /// Whether it understands basic.cancel from the server.
     pub cancel_notify: bool,
-    /// It understands connection.blocked.
+    /// Whether it understands connection.blocked.
     pub blocked: bool,
-    /// It wants to be told why its login failed.
+    /// Whether it wants to be told why its login failed.
     pub failure_close: bool,
     mechanism: &'static str,
     /// Bytes of a frame, in both directions; 0 is no limit.
     pub frame_max: u32,
     /// Channels at a time; 0 is no limit.
     pub channel_max: u16,
-    /// Seconds; 0 is none.
+    /// Seconds between heartbeats; 0 is none.
     pub heartbeat: u16,
 }
 
@@ -53,7 +54,8 @@ impl Default for Client {
 }
 
 impl Session {
-    /// The first eight bytes: 0-9-1, 0-9 (which differs in nothing that matters), or a polite refusal.
+    /// Reads the first eight bytes: 0-9-1, 0-9 (which differs in nothing that matters), or a polite
+    /// refusal.
     pub(super) fn on_greeting<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         let Some(greeting) = input.first_chunk::<GREETING_SIZE>() else {
             return Step::Starved;
@@ -79,7 +81,7 @@ impl Session {
         self.stage = Stage::Starting;
     }
 
-    /// A later 0-x is offered 0-9-1, anything else what RabbitMQ 4 prefers: AMQP 1.0 with SASL.
+    /// Offers 0-9-1 to a later 0-x, and to others the favourite of RabbitMQ 4: AMQP 1.0 with SASL.
     fn refuse_greeting(&mut self, greeting: &[u8; GREETING_SIZE]) -> Box<str> {
         let answer = match greeting {
             [b'A', b'M', b'Q', b'P', 0, 0, 9..=255, _] => PROTOCOL_HEADER,
@@ -94,7 +96,7 @@ impl Session {
         }
     }
 
-    /// A method on channel 0.
+    /// Takes a method on channel 0.
     pub(super) fn on_connection_method<'a>(&mut self, payload: &[u8]) -> Option<Event<'a>> {
         let method = match Method::parse(payload) {
             Ok(method) => method,
@@ -113,7 +115,7 @@ impl Session {
                 return Some(Event::OpenVhost(open.virtual_host.into()));
             }
             (Stage::Running, Method::ConnectionClose(_)) => self.on_connection_close(),
-            // Nothing depends on the secret once the user is in.
+            // Nothing depends on the secret after the login.
             (Stage::Running, Method::ConnectionUpdateSecret(_)) => connection::UpdateSecretOk {}.write(0, self.output.bytes_mut()),
             _ => {
                 let text = format!("unexpected method in connection state {}", self.stage.name());
@@ -123,7 +125,8 @@ impl Session {
         None
     }
 
-    /// A method on channel 0 while the connection closes: only the close itself still counts.
+    /// Takes a method on channel 0 while the connection closes: only the close itself still
+    /// matters.
     pub(super) fn on_last_words(&mut self, payload: &[u8]) {
         match Method::parse(payload) {
             Ok(Method::ConnectionClose(_)) => connection::CloseOk {}.write(0, self.output.bytes_mut()),
@@ -148,7 +151,7 @@ impl Session {
         }
     }
 
-    /// Whether [`Event::Login`] is accepted.
+    /// Answers [`Event::Login`].
     pub fn logged_in(&mut self, accepted: bool) {
         assert!(matches!(self.parked.take(), Some(Parked::Login)), "a login was asked for");
         if self.stage != Stage::Starting {
@@ -181,7 +184,7 @@ impl Session {
         self.stage = Stage::Opening;
     }
 
-    /// Whether [`Event::OpenVhost`] is accepted; then also how many channels there may be.
+    /// Answers [`Event::OpenVhost`], with the limits of channels if it is accepted.
     pub fn opened(&mut self, opened: Result<(VhostId, ChannelQuotas), Fault>) {
         assert!(matches!(self.parked.take(), Some(Parked::Vhost)), "a virtual host was asked for");
         if self.stage != Stage::Opening {
@@ -225,7 +228,8 @@ impl Stage {
     }
 }
 
-/// The method that could not be read. Unlike on channels, RabbitMQ names it on channel 0 also when a name in it is no UTF-8.
+/// Names a method that could not be read. Unlike on channels, RabbitMQ names it on channel 0 also
+/// when a name in it is not UTF-8.
 fn culprit(error: &MethodError<'_>, payload: &[u8]) -> MethodIds {
     match (error, payload) {
         (MethodError::Utf8, &[c0, c1, m0, m1, ..]) => (u16::from_be_bytes([c0, c1]), u16::from_be_bytes([m0, m1])),
@@ -233,7 +237,8 @@ fn culprit(error: &MethodError<'_>, payload: &[u8]) -> MethodIds {
     }
 }
 
-/// One limit: the client's choice, the least it may be, and the broker's proposal. 0 is no limit.
+/// Negotiates one limit: the client's choice, the least it may be, and the broker's proposal. 0 is
+/// no limit.
 fn check_limit(name: &str, (chosen, min, proposed): (u32, u32, u32)) -> Result<(), Fault> {
     let unlimited = if chosen == 0 { " (no limit)" } else { "" };
     let (relation, bound) = if chosen != 0 && chosen < min {
@@ -263,7 +268,7 @@ fn server_properties(config: &Config) -> Table {
 
 /// Octets of a protocol header.
 pub const GREETING_SIZE: usize = 8;
-/// RabbitMQ 4.3's.
+/// The value of RabbitMQ 4.3.
 const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",

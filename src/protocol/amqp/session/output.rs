@@ -1,4 +1,5 @@
-//! What goes to the client unasked: deliveries, returned messages, confirms, cancelled consumers, heartbeats.
+//! Output that the client did not ask for: deliveries, returned messages, confirms, cancelled
+//! consumers, heartbeats.
 
 use super::confirms::Told;
 use super::delivery::Delivery;
@@ -26,7 +27,8 @@ impl Session {
         if channel.is_full() && !consumer.no_ack { Room::ChannelFull } else { Room::Yes }
     }
 
-    /// Opens the consumer at `index` of `channel` for deliveries, one or several in a row. It must be there ([`Session::can_take`]).
+    /// Opens the consumer at `index` of `channel` for one delivery or several in a row. It must be
+    /// there ([`Session::can_take`]).
     #[inline]
     pub fn delivery<'m>(&mut self, channel: u16, index: u32) -> Delivery<'_, 'm> {
         let (frame_max, output_max) = (self.client.frame_max, self.output_max());
@@ -59,7 +61,7 @@ impl Session {
         OUTPUT_SIZE_MAX.min(self.budgets.output.share())
     }
 
-    /// Where replies to what a channel publishes are to be sent, if it waits for them.
+    /// The name to which replies to a channel's publishes are to be sent, if it waits for them.
     pub fn reply_name(&self, channel: u16) -> Option<&str> {
         self.channels.find(channel)?.replies.as_ref().map(|replies| &*replies.name)
     }
@@ -71,14 +73,16 @@ impl Session {
         replies.is_some_and(|replies| (replies.index, replies.secret) == (consumer.index, consumer.secret))
     }
 
-    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply: a client that does not read loses it.
+    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply back: a client that
+    /// does not read loses it.
     pub fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
         if !self.is_stalled() {
             self.delivery(consumer.channel, consumer.index).deliver(Entry::new(0, 0, MessageRef::default()), message);
         }
     }
 
-    /// Returns a mandatory message that found no queue. Before its confirm, and before the close-ok of a channel that its client closes.
+    /// Returns a mandatory message that found no queue, before its confirm, and before the close-ok
+    /// of a channel that its client closes.
     pub fn return_message(&mut self, channel: u16, message: &MessageView<'_>) {
         let may_hear = |found: &Channel| matches!(found.life, Life::Open | Life::Leaving);
         if self.stage == Stage::Running && self.channels.find(channel).is_some_and(may_hear) {
@@ -88,20 +92,22 @@ impl Session {
         }
     }
 
-    /// The `publishes` publishes from sequence number `first` on are confirmed only when `queues` queues have accepted each. To be said while
-    /// they are in hand; of what is not held the client is told at the next flush.
+    /// Holds the `publishes` publishes from sequence number `first` on until `queues` queues have
+    /// accepted each. Called while they are in hand; publishes that are not held are confirmed at
+    /// the next flush.
     pub fn hold(&mut self, channel: u16, first: u64, publishes: u64, queues: u32) {
         if let Some(Mode::Confirm(confirms)) = self.open_channel(channel).map(|channel| &mut channel.mode) {
             (first..first + publishes).for_each(|sequence| confirms.hold(sequence, queues));
         }
     }
 
-    /// Tells the open channel with this number from others that had it before.
+    /// Tells the open channel with this number from others that had the number before.
     pub fn generation(&self, channel: u16) -> u32 {
         self.channels.find(channel).map_or(0, |channel| channel.generation)
     }
 
-    /// `count` queues have accepted `sequence` of a channel and its [`generation`](Session::generation). It may be gone, then nothing happens.
+    /// Notes that `count` queues have accepted `sequence` of a channel and its
+    /// [`generation`](Session::generation). If the channel is gone, nothing happens.
     pub fn accepted(&mut self, channel: u16, generation: u32, sequence: u64, count: u32) {
         let found = self.open_channel(channel).filter(|channel| channel.generation == generation);
         if let Some(Mode::Confirm(confirms)) = found.map(|channel| &mut channel.mode)
@@ -111,7 +117,8 @@ impl Session {
         }
     }
 
-    /// A queue has refused the publish `sequence` of the channel, if that is still the one of then. A nack follows.
+    /// Notes that a queue has refused the publish `sequence` of the channel, if it is still the
+    /// same channel. A nack follows.
     pub fn refused(&mut self, channel: u16, generation: u32, sequence: u64) {
         let found = self.open_channel(channel).filter(|channel| channel.generation == generation);
         if let Some(Mode::Confirm(confirms)) = found.map(|channel| &mut channel.mode) {
@@ -125,7 +132,7 @@ impl Session {
         !self.unflushed.is_empty()
     }
 
-    /// Tells publishers what was confirmed since the last flush, at the end of a turn.
+    /// Writes the confirms since the last flush, at the end of a turn.
     pub fn flush_confirms(&mut self) {
         let mut unflushed = std::mem::take(&mut self.unflushed);
         for number in unflushed.drain(..).filter(|_| self.stage == Stage::Running) {
@@ -140,7 +147,7 @@ impl Session {
         self.unflushed = unflushed;
     }
 
-    /// The broker has ended a consumer, because its queue is gone. The client is told if it understands that.
+    /// Ends a consumer whose queue is gone. The client is told if it understands that.
     pub fn consumer_gone(&mut self, channel: u16, index: u32) {
         if self.is_cancelling(channel, index) {
             return;
@@ -153,14 +160,16 @@ impl Session {
         }
     }
 
-    /// Whether [`Session::on_timer`] should be called in this turn, because the instant it wants has changed.
+    /// Whether [`Session::on_timer`] should be called in this turn, because the instant that it
+    /// wants has changed.
     pub fn wants_timer(&self) -> bool {
         self.keepalive.is_stale() || self.deadlines_due == Some(0)
     }
 
-    /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers. The answer is when it wants to be called again.
+    /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers.
+    /// Returns when it is to be called again.
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
-        // Who is not read cannot be heard.
+        // A client that is not read cannot be heard.
         self.keepalive.received |= self.is_blocked() || self.is_stalled();
         self.keepalive.look_at_output(self.output.len());
         match self.keepalive.tick(now) {
@@ -177,7 +186,7 @@ impl Session {
         self.keepalive.count_no_more(self.output.len());
     }
 
-    /// A channel's publisher has something to be told at the end of the turn.
+    /// Notes that a channel's publisher is to be told something at the end of the turn.
     #[inline]
     pub(super) fn must_flush(&mut self, channel: u16) {
         if self.unflushed.last() != Some(&channel) && !self.unflushed.contains(&channel) {

@@ -1,5 +1,5 @@
-//! Methods that ask the broker, as [`Request`]s. Names lose CR and LF, and an empty queue name means the queue that was declared last
-//! on the channel, both as in RabbitMQ.
+//! Methods that ask the broker, as [`Request`]s. Names lose CR and LF, and an empty queue name
+//! means the last queue that was declared on the channel, both as in RabbitMQ.
 
 use super::answers::Reply;
 use super::*;
@@ -8,11 +8,11 @@ use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, R
 use crate::message::{TableRef, Value};
 use crate::protocol::amqp::method::{Method, basic, exchange, queue};
 
-/// A request, what answers it, and whether nothing does.
+/// A request, the reply to it, and whether the client wants none.
 type Asked = (Request, Reply, bool);
 
 impl Session {
-    /// A method that no other part of the session knows.
+    /// Carries out a method that no other part of the session knows.
     pub(super) fn on_broker_method<'a>(&mut self, number: u16, method: &Method<'_>) -> Option<Event<'a>> {
         match self.ask(number, method) {
             Ok(Some((request, reply, nowait))) => {
@@ -120,7 +120,8 @@ impl Session {
         Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, window, arguments }, Reply::Consuming { index }, nowait))
     }
 
-    /// Cancelling what is not there succeeds at once, and so does the consumer of replies: no queue has it.
+    /// Cancels a consumer. Cancelling one that is not there succeeds at once, and so does that of
+    /// the consumer of replies, which no queue has.
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Option<Asked> {
         let channel = self.channels.find_mut(number).expect("the caller has found it");
         let found = channel.consumers.index_of(cancel.consumer_tag);
@@ -147,7 +148,7 @@ impl Channel {
         }
     }
 
-    /// A channel has one consumer of replies, which acknowledges nothing.
+    /// Adds the channel's consumer of replies. A channel has one, and it acknowledges nothing.
     fn check_reply_consumer(&self, no_ack: bool) -> Result<(), Fault> {
         let why = match &self.replies {
             _ if !no_ack => "reply consumer cannot acknowledge",
@@ -157,7 +158,7 @@ impl Channel {
         Err(Fault::new(Code::PreconditionFailed, why))
     }
 
-    /// Queue and key that a binding means: without both, the queue's name is the key.
+    /// The queue and the key that a binding means: without both, the queue's name is the key.
     fn binding_names<'n>(&'n self, queue: &'n str, key: &'n str) -> Result<(&'n str, &'n str), Fault> {
         let name = self.queue_name(queue)?;
         Ok((name, if queue.is_empty() && key.is_empty() { name } else { key }))

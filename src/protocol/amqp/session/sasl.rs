@@ -1,4 +1,4 @@
-//! Who a client says it is: the mechanism and response of connection.start-ok → a [`Login`].
+//! SASL: from the mechanism and the response of connection.start-ok to a [`Login`].
 
 use crate::config::auth::{Auth, Mechanism};
 use crate::contract::session::Login;
@@ -10,7 +10,7 @@ pub fn offer(auth: &Auth) -> String {
     auth.offered().map(Mechanism::name).collect::<Vec<_>>().join(" ")
 }
 
-/// Reads a response. What an anonymous client responds does not matter.
+/// Reads a response. The response of an anonymous client does not matter.
 pub fn login(auth: &Auth, mechanism: &str, response: &[u8]) -> Result<Login, Fault> {
     let refused = |what| Fault::new(Code::CommandInvalid, format!("{what} authentication mechanism '{mechanism}'"));
     let known = Mechanism::named(mechanism).ok_or_else(|| refused("unknown"))?;
@@ -27,7 +27,7 @@ pub fn login(auth: &Auth, mechanism: &str, response: &[u8]) -> Result<Login, Fau
     Ok(Login { mechanism: name, user: user.into(), password: password.into() })
 }
 
-/// `\0user\0password`. As RabbitMQ since 3.0, without an authorization identity in front.
+/// Reads `\0user\0password`, without an authorization identity in front, as RabbitMQ since 3.0.
 fn plain(response: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut fields = response.split(|&byte| byte == 0);
     match (fields.next(), fields.next(), fields.next(), fields.next()) {
@@ -36,7 +36,7 @@ fn plain(response: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// A table without its length in front.
+/// Reads a table without its length in front.
 fn amqplain(response: &[u8]) -> Option<(&[u8], &[u8])> {
     let table = TableRef::parse(response).ok()?;
     Some((table.find("LOGIN")?.as_text()?, table.find("PASSWORD")?.as_text()?))

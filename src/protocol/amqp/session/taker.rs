@@ -1,11 +1,12 @@
-//! Where messages go that are settled: to the shard, or into a transaction.
+//! The takers of settled messages: the shard, or a transaction.
 
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::contract::{Entry, Receipts};
 
-/// Who is given the messages that [`Unacked::settle`](super::unacked::Unacked::settle) takes out.
+/// The taker of messages that [`Unacked::settle`](super::unacked::Unacked::settle) takes out.
 pub trait Taker {
-    /// Messages of one queue and consumer with tags in a row from `tag` on; the answer is how many there were.
+    /// Takes messages of one queue and consumer, with tags in a row from `tag` on. Returns how many
+    /// there were.
     fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize;
 }
 

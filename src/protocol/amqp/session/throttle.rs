@@ -1,13 +1,15 @@
-//! What an alarm means for a connection: one that publishes is told once and not read any more, until all alarms are over. As RabbitMQ does
-//! it, a publish counts when its content arrives, and one from before the alarm does not count.
+//! Alarms, as a connection feels them. A connection that publishes is told once and not read any
+//! more, until all alarms are over. As in RabbitMQ, a publish counts when its content arrives, and
+//! one from before the alarm does not count.
 //!
 //! ```text
-//! alarm on      Free ── content header or body frame ─▶ announced ── next poll: connection.blocked ─▶ Blocked
-//! all alarms off  ▲                                                                                      │
-//!                 └───────────────────────── connection.unblocked ───────────────────────────────────────┘
+//! alarm on        Free ─ content frame ─▶ announced ─ next poll: connection.blocked ─▶ Blocked
+//! all alarms off   ▲                                                                      │
+//!                  └───────────────────── connection.unblocked ──────────────────────────┘
 //! ```
 //!
-//! On a disk without any room also what is declared and committed waits. Its client is told so, too, until it has its answer; it is read as ever.
+//! While the disk is full, declarations and commits wait as well. Their client is told so, too,
+//! until it has its answer; it is read as ever.
 
 use super::*;
 use crate::base::alarms::{Alarm, AlarmSet};
@@ -16,16 +18,17 @@ use crate::protocol::amqp::method::connection;
 /// What a connection knows of alarms.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    /// Those that are on.
+    /// The alarms that are on.
     pub alarms: AlarmSet,
-    /// It has published while one was on.
+    /// Whether it has published while one was on.
     pub blocked: bool,
-    /// connection.blocked was sent, or would have been.
+    /// Whether connection.blocked was sent, or would have been.
     pub told: bool,
 }
 
 impl Session {
-    /// The broker's alarms are these now. True: the connection was blocked and is so no more, its input goes on.
+    /// Takes the broker's present alarms. Returns true if the connection was blocked and is no
+    /// longer: its input goes on.
     pub fn on_alarms(&mut self, alarms: AlarmSet) -> bool {
         self.throttle.alarms = alarms;
         if !alarms.is_empty() {
@@ -38,14 +41,15 @@ impl Session {
         was_blocked
     }
 
-    /// The answer that the client waits for, if there is one, must be on the disk first. If that is full the client is told.
+    /// Notes that the answer that the client waits for, if any, must be on the disk first. If the
+    /// disk is full, the client is told.
     pub fn await_disk(&mut self) {
         if self.throttle.alarms.has(Alarm::DiskFull) && matches!(self.parked, Some(Parked::Request(_))) {
             self.tell_blocked();
         }
     }
 
-    /// The client has its answer.
+    /// Notes that the client has its answer.
     pub(super) fn end_wait(&mut self) {
         if !self.throttle.blocked {
             self.tell_unblocked();
@@ -63,20 +67,20 @@ impl Session {
         !self.throttle.alarms.is_empty()
     }
 
-    /// A part of a message's content has arrived.
+    /// Notes that a part of a message's content has arrived.
     pub(super) fn on_content(&mut self) {
         if self.is_alarmed() && self.stage == Stage::Running {
             self.announcements.push_back(Announcement::Blocked);
         }
     }
 
-    /// The client publishes: it is told, and not read any more.
+    /// Blocks a client that publishes: it is told, and not read any more.
     pub(super) fn block(&mut self) {
         self.throttle.blocked = true;
         self.tell_blocked();
     }
 
-    /// Once, and if it understands that.
+    /// Tells the client once, if it understands that.
     fn tell_blocked(&mut self) {
         if !std::mem::replace(&mut self.throttle.told, true) && self.client.blocked {
             connection::Blocked { reason: reason(self.throttle.alarms) }.write(0, self.output.bytes_mut());
@@ -90,7 +94,8 @@ impl Session {
     }
 }
 
-/// RabbitMQ's words. They name the alarms of the moment; the client is not told when others come or some of them go.
+/// RabbitMQ's words. They name the present alarms; the client is not told when others come or some
+/// of them go.
 fn reason(alarms: AlarmSet) -> &'static str {
     match (alarms.low_on_disk(), alarms.low_on_memory()) {
         (true, true) => "low on disk & memory",

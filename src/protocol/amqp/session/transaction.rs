@@ -1,4 +1,5 @@
-//! What a transactional channel has done since its last commit: published and settled, both held back.
+//! A transaction: the publishes and settlements of a transactional channel since its last commit,
+//! both held back.
 
 use super::taker::Taker;
 use crate::base::budget::{Budget, Held};
@@ -13,30 +14,31 @@ pub struct Transaction {
     pub publishes: Vec<Assembled>,
     /// Settled deliveries, in the order in which the client settled them, with their delivery tags.
     pub settles: Vec<(u64, Receipt, Outcome)>,
-    /// Memory of the messages of `publishes` but the last, which may still be changed, bytes.
+    /// Memory of the messages of `publishes` except the last, which may still be changed, bytes.
     messages_size: usize,
-    /// All of that as a part of what all channels hold.
+    /// All of this memory, as a part of the budget of all channels.
     pub held: Option<Held>,
 }
 
 impl Transaction {
-    /// An empty one, which holds memory of this budget.
+    /// Makes an empty transaction, which holds memory of this budget.
     pub fn new(budget: &Budget) -> Transaction {
         Transaction { held: Some(budget.hold()), ..Transaction::default() }
     }
 
-    /// Takes out what is to be committed or rolled back. It holds its memory until it is dropped.
+    /// Takes out the transaction, to be committed or rolled back. It holds its memory until it is
+    /// dropped.
     pub fn take(&mut self, budget: &Budget) -> Transaction {
         std::mem::replace(self, Transaction::new(budget))
     }
 
-    /// Whether a message would make it hold more than one channel may now, which is the answer.
+    /// Returns how much one channel may hold now, if a message would exceed that.
     pub fn exceeds(&self, message: &Assembled) -> Option<usize> {
         let max = self.held.as_ref()?.share();
         (self.size() + size_of::<Assembled>() + message.heap_size() > max).then_some(max)
     }
 
-    /// A message waits for the commit.
+    /// Adds a message that waits for the commit.
     pub fn publish(&mut self, message: Assembled) {
         self.messages_size += self.publishes.last().map_or(0, Assembled::heap_size);
         self.publishes.push(message);
@@ -55,23 +57,24 @@ impl Transaction {
         self.publishes.capacity() * size_of::<Assembled>() + self.messages_size + last + self.settles.capacity() * SETTLED_SIZE
     }
 
-    /// What is settled so waits for the commit.
+    /// Returns a taker of settled messages, which then wait for the commit.
     pub fn settling(&mut self, outcome: Outcome) -> impl Taker {
         Settling { settles: &mut self.settles, outcome }
     }
 
-    /// The lowest tag of what is settled and came from there.
+    /// The lowest tag of a settled delivery of this origin.
     pub fn oldest(&self, origin: Origin) -> Option<u64> {
         self.settles.iter().filter(|(_, receipt, _)| receipt.origin() == origin).map(|(tag, ..)| *tag).min()
     }
 
-    /// What came from there is not settled by this transaction.
+    /// Forgets the settlements of deliveries of this origin.
     pub fn unsettle(&mut self, origin: Origin) -> Vec<(u64, Receipt)> {
         let its = self.settles.extract_if(.., |(_, receipt, _)| receipt.origin() == origin);
         its.map(|(tag, receipt, _)| (tag, receipt)).collect()
     }
 
-    /// How many of the settled deliveries had come to consumers: they count towards the channel's prefetch until the commit.
+    /// How many of the settled deliveries went to consumers: they count towards the channel's
+    /// prefetch until the commit.
     pub fn volume(&self) -> u32 {
         let to_consumers = self.settles.iter().filter(|(_, receipt, _)| receipt.consumer.is_some());
         u32::try_from(to_consumers.count()).expect("no more than were delivered")
@@ -81,7 +84,7 @@ impl Transaction {
 /// Bytes of one settled delivery.
 const SETTLED_SIZE: usize = size_of::<(u64, Receipt, Outcome)>();
 
-/// Keeps what is settled in one way.
+/// A taker that keeps messages settled with one outcome.
 struct Settling<'t> {
     settles: &'t mut Vec<(u64, Receipt, Outcome)>,
     outcome: Outcome,

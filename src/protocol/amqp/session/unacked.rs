@@ -1,17 +1,19 @@
-//! A channel's delivered and unsettled messages, by delivery tag.
+//! The unacked window: a channel's delivered and unsettled messages, by delivery tag.
 //!
 //! ```text
-//! runs      [tag 7, queue a, consumer x]                        [tag 12, queue b, consumer y]        tags ascending
-//! entries   [7: message] [8: —] [9: message] [10: message]      [12: message] [13: message]
-//!                         settled: swept when it comes to the front, or when such places outnumber the others
+//! runs      [tag 7, queue a, consumer x]                     [tag 12, queue b, consumer y]
+//! entries   [7: message] [8: —] [9: message] [10: message]   [12: message] [13: message]
+//!                         settled: swept at the front, or when such places outnumber the others
 //! ```
 //!
-//! Deliveries in a row from one queue to one consumer are a run: what they have in common stands once, and an entry is 16 bytes. Deliveries
-//! that need no acknowledgement take a tag and no place, so a run ends there. Inside a run a tag's place is found by subtraction, a run by
-//! binary search. The oldest message may stay unsettled for hours while others come and go: the window holds at most twice as many
-//! places as messages.
+//! Deliveries in a row from one queue to one consumer are a run. A run stores their common facts
+//! once, so an entry takes 16 bytes. Deliveries that need no acknowledgement take a tag and no
+//! place: they end a run. A tag's run is found by binary search, its place in the run by
+//! subtraction. The oldest message may stay unsettled for hours while others come and go: the
+//! window holds at most twice as many places as messages.
 //!
-//! Invariant: runs ascend in tags and in places; every place belongs to the last run that begins at it or before.
+//! Invariant: runs ascend in tags and in places; every place belongs to the last run that begins at
+//! it or before.
 
 mod restore;
 
@@ -27,19 +29,19 @@ use crate::contract::{Entry, Origin, Receipt, Tags};
 pub struct Unacked {
     runs: VecDeque<Run>,
     entries: VecDeque<Option<Entry>>,
-    /// The place of `entries[0]`: places count up for ever.
+    /// The place of `entries[0]`: places count up without end.
     first: u64,
-    /// Places that are settled.
+    /// Number of settled places.
     settled: usize,
     next_tag: u64,
-    /// Tags of messages that were taken back from their consumer: who settles them is late, and not wrong.
+    /// Tags of messages taken back from their consumer: to settle them is too late, but no mistake.
     given_back: BTreeSet<u64>,
 }
 
 /// Deliveries in a row.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// The tag of the first one, and its place.
+    /// The tag and the place of the first one.
     tag: u64,
     place: u64,
     queue: QueueAddr,
@@ -57,13 +59,13 @@ impl Default for Unacked {
 }
 
 impl Unacked {
-    /// Takes in a delivery and gives it its tag.
+    /// Adds a delivery and gives it its tag.
     pub fn push(&mut self, Receipt { queue, consumer, entry }: Receipt) -> u64 {
         self.open_run(queue, consumer);
         self.push_next(entry)
     }
 
-    /// The deliveries to come, by [`push_next`](Self::push_next), are from this queue and for this consumer.
+    /// Opens a run: the next deliveries, added by [`push_next`](Self::push_next), have this origin.
     pub fn open_run(&mut self, queue: QueueAddr, consumer: Option<ConsumerId>) {
         let (tag, place) = (self.next_tag, self.end());
         let continues = |run: &Run| (run.queue, run.consumer) == (queue, consumer) && run.tag + (place - run.place) == tag;
@@ -72,32 +74,32 @@ impl Unacked {
         }
     }
 
-    /// Takes in another delivery of the run that was opened; nothing else was taken in since.
+    /// Adds a delivery to the run that was opened; nothing else was added since.
     #[inline]
     pub fn push_next(&mut self, entry: Entry) -> u64 {
         self.entries.push_back(Some(entry));
         self.skip()
     }
 
-    /// The tag of a delivery that needs no acknowledgement.
+    /// Takes the tag of a delivery that needs no acknowledgement.
     #[inline]
     pub fn skip(&mut self) -> u64 {
         self.next_tag += 1;
         self.next_tag - 1
     }
 
-    /// Messages that are not settled yet.
+    /// Number of unsettled messages.
     pub fn len(&self) -> usize {
         self.entries.len() - self.settled
     }
 
-    /// Takes out messages in the order of their tags, and tells each run of them that had its tags
-    /// in a row. Of very many ([`Tags::UpTo`]) it takes the first ones: the answer is the tag up to
-    /// which [`settle_rest`](Self::settle_rest) takes the others.
+    /// Takes out messages in the order of their tags; `out` gets those with tags in a row together.
+    /// Of very many ([`Tags::UpTo`]) it takes the first ones, and returns the tag up to which
+    /// [`settle_rest`](Self::settle_rest) takes the others.
     ///
     /// # Errors
-    /// The first tag that is of no unsettled message; those before it are taken out. As in RabbitMQ the tag itself must be unsettled also with
-    /// [`Tags::UpTo`]; otherwise nothing is taken out.
+    /// The first tag of no unsettled message; messages before it are taken out. With
+    /// [`Tags::UpTo`], as in RabbitMQ, the tag itself must be unsettled, or nothing is taken out.
     pub fn settle(&mut self, tags: Tags, out: &mut impl Taker) -> Result<Option<u64>, UnknownTag> {
         let result = match tags {
             Tags::UpTo(0) => {
@@ -114,7 +116,7 @@ impl Unacked {
         result
     }
 
-    /// Takes out more messages up to a tag, or all. Whether others are left.
+    /// Takes out more messages up to a tag, or all. Returns whether others are left.
     pub fn settle_rest(&mut self, tag: u64, out: &mut impl Taker) -> bool {
         let is_more = self.take_share(self.place_behind(tag), out);
         self.sweep();
@@ -131,13 +133,13 @@ impl Unacked {
         self.next_tag
     }
 
-    /// The lowest tag of a message that came from one queue to one consumer, or was fetched from it.
+    /// The lowest tag of a message of this origin.
     pub fn oldest(&self, origin: Origin) -> Option<u64> {
         let mut messages = self.unsettled().filter(|(_, receipt)| receipt.origin() == origin);
         messages.next().map(|(tag, _)| tag)
     }
 
-    /// Takes out all messages that came from one queue to one consumer, or were fetched from it. Their tags are no mistake if they are settled later.
+    /// Takes out all messages of this origin. Their tags are no mistake if they are settled later.
     pub fn give_back(&mut self, origin: Origin) -> Unacked {
         let is_its = |receipt: &Receipt| receipt.origin() == origin;
         let (its, others): (Vec<_>, Vec<_>) = self.unsettled().partition(|(_, receipt)| is_its(receipt));
@@ -170,8 +172,7 @@ impl Unacked {
         Ok(())
     }
 
-    /// Takes out what is before the place `end`, as much as a share of a turn has time for. Whether
-    /// something is left.
+    /// Takes out messages before the place `end`, a share of a turn. Returns whether some are left.
     #[inline]
     fn take_share(&mut self, end: u64, out: &mut impl Taker) -> bool {
         let part = end.min(self.first + SETTLE_SHARE as u64);

@@ -1,10 +1,10 @@
-//! Messages that were settled within a transaction and are unsettled again.
+//! Restoring: messages that were settled within a transaction become unsettled again.
 
 use super::{Run, Unacked};
 use crate::contract::Receipt;
 
 impl Unacked {
-    /// Puts back what [`Unacked::settle`] took out. Their tags count again.
+    /// Puts back messages that [`Unacked::settle`] took out. Their tags count again.
     pub fn restore(&mut self, taken: impl IntoIterator<Item = (u64, Receipt)>) {
         let mut all: Vec<(u64, Receipt)> = self.unsettled().chain(taken).collect();
         all.sort_unstable_by_key(|&(tag, _)| tag);
@@ -21,7 +21,7 @@ impl Unacked {
         Some((first, Receipt { queue, consumer, entry }))
     }
 
-    /// Takes in a message that had this tag before; it is above those of all others.
+    /// Takes in a message that had this tag before; it is above the tags of all others.
     pub fn put(&mut self, tag: u64, receipt: Receipt) {
         self.next_tag = tag;
         self.push(receipt);
