@@ -1,4 +1,4 @@
-//! The memory of the arena: chunks of a huge page each, prepared before they are needed.
+//! The memory of the arena: chunks of one huge page each, prepared before they are needed.
 //!
 //! ```text
 //!               wish                      on_prepared                 take
@@ -7,11 +7,14 @@
 //!                                                         └─────────────────────────┘
 //! ```
 //!
-//! New memory is touched for the first time by somebody: the kernel finds and clears a page, which takes 200 µs for a huge page, and ten
-//! milliseconds where a hypervisor has to find it first. A shard that did this itself would keep all its connections waiting. So it says in
-//! time which memory it is going to use, and its driver has the kernel prepare it beside the shard's work. Who publishes faster than memory
-//! can be had waits ([`Memory::is_short`]); everybody else goes on. For the same reason memory that was used goes back to the system little by
-//! little: who has had a deep queue is likely to have one again. All of it goes, and soon, when the shard is quiet or memory is short
+//! When new memory is touched for the first time, the kernel finds and clears a page. That takes
+//! 200 µs for a huge page, and ten milliseconds if a hypervisor has to find it first. A shard that
+//! did this itself would keep all its connections waiting. So it says in time which memory it is
+//! going to use, and its driver has the kernel prepare it beside the shard's work. A publisher that
+//! is faster than memory can be prepared waits ([`Memory::is_short`]); all others go on.
+//!
+//! For the same reason, used memory goes back to the system little by little: after one deep queue
+//! another is likely. All of it goes, and soon, when the shard is quiet or memory is short
 //! ([`Memory::give_back`]).
 
 use std::ops::{Deref, DerefMut};
@@ -25,11 +28,11 @@ use crate::base::limits::{ARENA_CHUNK_SIZE, ARENA_CHUNKS_AHEAD, ARENA_CHUNKS_KEP
 #[repr(C, align(2_097_152))]
 pub struct Chunk([u8; ARENA_CHUNK_SIZE]);
 
-/// Memory in use: a chunk, or a piece of its own for what is larger than any segment.
+/// Memory in use: a chunk, or a block of its own for a record that is larger than any segment.
 pub enum Block {
     /// A chunk.
     Chunk(Box<Chunk>),
-    /// Its own.
+    /// A block of its own.
     Own(Box<[u8]>),
 }
 
@@ -38,14 +41,14 @@ pub type Wish = (usize, usize);
 
 /// The chunks that are not in use.
 pub struct Memory {
-    /// Touched before, or prepared.
+    /// Chunks touched before, or prepared.
     ready: Vec<Box<Chunk>>,
-    /// Being prepared.
+    /// Chunks being prepared.
     preparing: Option<Box<Chunk>>,
-    /// The wish has not been told yet.
+    /// Whether the wish has not been told yet.
     wish: Option<Wish>,
     in_use: usize,
-    /// Chunks that are ready and no excess, until there is a burst again.
+    /// Ready chunks that are no excess, until the next burst.
     kept: usize,
 }
 
@@ -56,7 +59,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// A chunk to use: one that is ready, or else one that will be touched as it is used.
+    /// Takes a chunk to use: one that is ready, or else one that will be touched as it is used.
     pub fn take(&mut self) -> Box<Chunk> {
         self.in_use += 1;
         self.kept = ARENA_CHUNKS_KEPT;
@@ -65,13 +68,14 @@ impl Memory {
         chunk
     }
 
-    /// A chunk is used no more.
+    /// Takes back a chunk that is no longer used.
     pub fn give(&mut self, chunk: Box<Chunk>) {
         self.in_use -= 1;
         self.ready.push(chunk);
     }
 
-    /// Whether more is kept than is worth it for ever, so that [`Memory::trim`] should be called some times per second.
+    /// Whether there is excess memory, so that [`Memory::trim`] should be called some times per
+    /// second.
     pub fn has_excess(&self) -> bool {
         self.ready.len() > self.kept
     }
@@ -83,12 +87,12 @@ impl Memory {
         self.ready.truncate(self.ready.len() - excess.div_ceil(share));
     }
 
-    /// There is no next burst in sight: from now on all that is ready is excess.
+    /// Makes all ready memory excess, because no next burst is in sight.
     pub fn give_back(&mut self) {
         self.kept = 0;
     }
 
-    /// What is to be prepared, if there is something new; [`Memory::on_prepared`] follows.
+    /// Returns the memory to be prepared, if there is any new; [`Memory::on_prepared`] follows.
     pub fn wish(&mut self) -> Option<Wish> {
         self.wish.take()
     }
@@ -99,7 +103,7 @@ impl Memory {
         self.prepare_ahead();
     }
 
-    /// Whether none is ready, and one will be soon.
+    /// Whether no chunk is ready, and one will be soon.
     pub fn is_short(&self) -> bool {
         self.ready.is_empty() && self.preparing.is_some()
     }
@@ -114,7 +118,8 @@ impl Memory {
         (self.ready.len() + usize::from(self.preparing.is_some())) * ARENA_CHUNK_SIZE
     }
 
-    /// The more is in use, the more is likely to be needed.
+    /// Begins to prepare a chunk if too few are ready: the more are in use, the more will be
+    /// needed.
     fn prepare_ahead(&mut self) {
         if self.preparing.is_none() && self.ready.len() < self.in_use.min(ARENA_CHUNKS_AHEAD) {
             let chunk = self.preparing.insert(bytemuck::allocation::zeroed_box());
@@ -145,7 +150,8 @@ impl DerefMut for Block {
     }
 }
 
-/// The part of the excess that goes back at a time. (With a trim every 50 ms half of it is back after nine seconds.)
+/// The part of the excess that goes back at a time. (With a trim every 50 ms, half of it is back
+/// after nine seconds.)
 const TRIM_SHARE: usize = 256;
 /// The same if nothing is to be kept: half of it is back after 300 ms.
 const TRIM_SHARE_QUIET: usize = 8;

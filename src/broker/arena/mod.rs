@@ -1,22 +1,27 @@
-//! The arena: where a shard keeps the messages that wait, without an allocation per message.
+//! The arena: the memory in which a shard keeps the messages that wait, without an allocation per
+//! message.
 //!
 //! ```text
-//! chunk 0   segment 0   [head][record][record][dead  ][record]      full; free when its last record dies
-//!           segment 1   [head][record][head][record]...............  the current one; new records go here
-//!           segment 2   (free, for reuse)                    …
+//! chunk 0   segment 0   [head][record][record][dead  ][record]   full; free when the last one dies
+//!           segment 1   [head][record][head][record]..........   the current one, for new records
+//!           segment 2   (free, for reuse)              …
 //! ```
 //!
-//! A message is stored once per shard, however many queues hold it: each queue entry and each unsettled delivery of a queue is one holder.
-//! Nearly every message has one holder all its life; for these nothing is counted but the segment's records. Those that several queues may
-//! hold, or whose body stands elsewhere, say so in their reference, and count their holders in their record. Counting is plain arithmetic,
-//! for a shard is one thread. Bodies of [`SHARED_BODY_MIN`](crate::base::limits::SHARED_BODY_MIN) bytes and more stay in the counted
-//! buffer that they arrived in.
+//! A message is stored once per shard, however many queues hold it: each queue entry and each
+//! unsettled delivery of a queue is one holder. Nearly every message has one holder all its life;
+//! for these only the segment's records are counted. A message that several queues may hold, or
+//! whose body is elsewhere, says so in its reference, and counts its holders in its record.
+//! Counting is plain arithmetic, because a shard is one thread. Bodies of
+//! [`SHARED_BODY_MIN`](crate::base::limits::SHARED_BODY_MIN) bytes and more stay in the counted
+//! buffer in which they arrived.
 //!
-//! Segments are small, so that one message that waits for long does not keep much from being used again; they are cut from chunks of a huge
-//! page, which are prepared ahead (see [`memory`](crate::broker::arena::memory)).
+//! Segments are small, so that one message that waits for long does not keep much memory from being
+//! used again. They are cut from chunks of a huge page, which are prepared ahead (see
+//! [`memory`](crate::broker::arena::memory)).
 //!
-//! Invariants: a segment's `live` is the number of its records with holders; a record's head stands in its own segment; a segment is in
-//! `spare` if it is free and not the current one; a chunk's `used` is the number of its segments that are not in `spare`.
+//! Invariants: a segment's `live` is the number of its records with holders; a record's head is in
+//! its own segment; a segment is in `spare` if it is free and not the current one; a chunk's `used`
+//! is the number of its segments that are not in `spare`.
 
 pub mod memory;
 
@@ -30,7 +35,8 @@ use memory::{Block, Memory, Wish};
 /// The messages that wait on one shard.
 #[derive(Default)]
 pub struct Arena {
-    /// A segment's number is that of its chunk times [`SEGMENTS`], plus its place there.
+    /// Segments. A segment's number is that of its chunk times [`SEGMENTS`], plus its place in the
+    /// chunk.
     chunks: Slab<Place>,
     memory: Memory,
     /// Free segments; the one that was used last is used first.
@@ -46,7 +52,7 @@ pub struct Arena {
 /// A chunk in use.
 struct Place {
     block: Block,
-    /// A record that no segment can hold has a block of its own, with one segment.
+    /// The memory. A record that no segment can hold has a block of its own, with one segment.
     segments: [Segment; SEGMENTS],
     used: usize,
 }
@@ -55,7 +61,7 @@ struct Place {
 struct Segment {
     used: u32,
     live: u32,
-    /// Where the head of the last record stands, counted from 1; 0: nowhere.
+    /// The place of the last record's head, counted from 1; 0: nowhere.
     head: u32,
 }
 
@@ -64,20 +70,22 @@ struct Segment {
 pub enum Holders {
     /// The one who has it inserted.
     One,
-    /// Others too ([`Arena::hold`]).
+    /// Others, too ([`Arena::hold`]).
     Several,
 }
 
-/// Messages inserted one after the other: those of one publisher mostly have the same head, in the same place.
+/// Messages inserted one after the other. Those of one publisher mostly have the same head, in the
+/// same memory.
 pub struct Run<'a, 'm> {
     arena: &'a mut Arena,
     holders: Holders,
-    /// Route and properties of the last message. They are borrowed, so another with the same address is the same.
+    /// Route and properties of the last message. They are borrowed, so others at the same address
+    /// are the same.
     last: Option<(Route<'m>, &'m [u8])>,
 }
 
 impl<'m> Run<'_, 'm> {
-    /// Keeps `message` with one holder.
+    /// Stores `message` with one holder.
     #[inline]
     pub fn insert(&mut self, message: &MessageView<'m>) -> MessageRef {
         let repeats = self.last.is_some_and(|(route, properties)| message.shares_head(route, properties));
@@ -85,7 +93,7 @@ impl<'m> Run<'_, 'm> {
         self.arena.put(message, repeats, self.holders)
     }
 
-    /// One more holder of a message that was inserted for several.
+    /// Adds a holder to a message that was inserted for several.
     pub fn hold(&mut self, message: MessageRef) {
         self.arena.hold(message);
     }
@@ -97,12 +105,12 @@ impl Arena {
         Run { arena: self, holders, last: None }
     }
 
-    /// Keeps `message` with one holder.
+    /// Stores `message` with one holder.
     pub fn insert(&mut self, message: &MessageView<'_>, holders: Holders) -> MessageRef {
         self.put(message, false, holders)
     }
 
-    /// The message; it stays as long as it has a holder.
+    /// Returns the message; it stays as long as it has a holder.
     #[inline]
     pub fn view(&self, message: MessageRef) -> MessageView<'_> {
         let segment = self.segment_bytes(message.segment);
@@ -112,14 +120,14 @@ impl Arena {
         record.view(&segment[record.head as usize..], bytes, shared)
     }
 
-    /// One more holder of a message that was inserted for several.
+    /// Adds a holder to a message that was inserted for several.
     pub fn hold(&mut self, message: MessageRef) {
         assert!(message.is_counted(), "only what was inserted for several has another holder");
         let bytes = &mut self.segment_bytes_mut(message.segment)[message.offset()..];
         set_holders(bytes, Record::read(bytes).holders + 1);
     }
 
-    /// One holder less; the last one frees the message.
+    /// Removes a holder; the last one frees the message.
     #[inline]
     pub fn release(&mut self, message: MessageRef) {
         if message.is_counted() && !self.release_counted(message) {
@@ -140,18 +148,19 @@ impl Arena {
         self.messages
     }
 
-    /// Memory of the chunks, of those that are kept, and of the shared bodies, bytes.
+    /// Bytes of memory: chunks in use, chunks that are kept, and shared bodies.
     pub fn memory(&self) -> usize {
         self.shared_bytes + self.memory.kept() + self.chunks.iter().map(|(_, place)| place.block.len()).sum::<usize>()
     }
 
-    /// Bytes of the chunks with messages, and of the large ones beside them.
+    /// Bytes of the chunks with messages, and of the large records beside them.
     #[inline]
     pub fn in_use(&self) -> usize {
         self.memory.in_use() * ARENA_CHUNK_SIZE + self.own_bytes + self.shared_bytes
     }
 
-    /// Memory that will be used soon and should be prepared, if there is something new. [`Arena::on_prepared`] follows.
+    /// Returns memory that will be used soon and should be prepared, if there is any new.
+    /// [`Arena::on_prepared`] follows.
     pub fn wish(&mut self) -> Option<Wish> {
         self.memory.wish()
     }
@@ -161,28 +170,29 @@ impl Arena {
         self.memory.on_prepared();
     }
 
-    /// Whether more memory is kept than is worth it for ever, so that [`Arena::trim`] should be called some times per second.
+    /// Whether there is excess memory, so that [`Arena::trim`] should be called some times per
+    /// second.
     pub fn has_excess(&self) -> bool {
         self.memory.has_excess()
     }
 
-    /// Gives a small part of it back to the system.
+    /// Gives a small part of the excess back to the system.
     pub fn trim(&mut self) {
         self.memory.trim();
     }
 
-    /// All the memory that is not in use is excess, until there is a burst again.
+    /// Makes all unused memory excess, until the next burst.
     pub fn give_back(&mut self) {
         self.memory.give_back();
     }
 
-    /// Whether nobody should let more messages wait until memory is prepared.
+    /// Whether no more messages should be stored until memory is prepared.
     #[inline]
     pub fn is_short(&self) -> bool {
         self.spare.len() < SEGMENTS_IN_HAND && self.memory.is_short()
     }
 
-    /// Stores a message. `repeats`: its head is that of the one before.
+    /// Stores a message. `repeats`: it has the head of the one before.
     #[inline]
     fn put(&mut self, message: &MessageView<'_>, repeats: bool, holders: Holders) -> MessageRef {
         let record = Record::of(message, 1);
@@ -204,7 +214,8 @@ impl Arena {
         MessageRef::new(segment, offset, is_counted)
     }
 
-    /// The current segment, if it has room for the record and the last head there is that of the message.
+    /// Returns the current segment, if it has room for the record and its last head is that of the
+    /// message.
     #[inline]
     fn known_head(&self, message: &MessageView<'_>, repeats: bool, record_len: usize) -> Option<(u32, u32)> {
         let current = self.current?;
@@ -225,7 +236,7 @@ impl Arena {
         (slot, at)
     }
 
-    /// One holder less of a counted message; true: it was the last one.
+    /// Removes a holder of a counted message. Returns whether it was the last one.
     fn release_counted(&mut self, message: MessageRef) -> bool {
         let bytes = &mut self.segment_bytes_mut(message.segment)[message.offset()..];
         let record = Record::read(bytes);
@@ -253,8 +264,8 @@ impl Arena {
         }
     }
 
-    /// A free segment becomes the current one; a record that no segment can hold gets a block of its own, and then the current one's last head
-    /// is no more that of the last message.
+    /// Makes a free segment the current one. A record that no segment can hold gets a block of its
+    /// own; then the current segment's last head is no longer that of the last message.
     #[cold]
     fn next_segment(&mut self, len: usize) -> u32 {
         if len > ARENA_SEGMENT_SIZE {
@@ -270,7 +281,7 @@ impl Arena {
         segment
     }
 
-    /// A chunk's first segment, which is to be used; the others are spare.
+    /// Begins a chunk: returns its first segment, to be used, and makes the others spare.
     fn next_chunk(&mut self) -> u32 {
         let chunk = self.memory.take();
         let first = self.place(Block::Chunk(chunk), 0);
@@ -283,7 +294,8 @@ impl Arena {
         (self.chunks.insert(place) * SEGMENTS) as u32
     }
 
-    /// The last record is gone: the current segment starts over (its bytes are warm), others are spare, and chunks without a segment in use go.
+    /// Frees a segment whose last record is gone. The current segment starts over (its bytes are in
+    /// the cache), others become spare, and chunks without a segment in use go.
     fn free_segment(&mut self, slot: u32) {
         let segment = self.segment_mut(slot);
         (segment.used, segment.head) = (0, 0);
@@ -346,7 +358,7 @@ impl Segment {
 
 /// Segments of a chunk.
 const SEGMENTS: usize = ARENA_CHUNK_SIZE / ARENA_SEGMENT_SIZE;
-/// Spare segments that what a turn brings may need.
+/// Spare segments that the input of one turn may need.
 const SEGMENTS_IN_HAND: usize = 2;
 
 #[cfg(test)]

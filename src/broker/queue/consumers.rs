@@ -1,15 +1,16 @@
-//! The consumers of one queue: who may be served, in which order (rows S2 to S5).
+//! The consumers of one queue: which may be served, and in which order (rows S2 to S5).
 //!
 //! A consumer is in exactly one of three states:
 //!
 //! ```text
 //! listed    in the rotation of its priority: it can take a message
-//! full      in_flight == prefetch; a settle lists it again
-//! parked    its connection or channel has no room; `unpark` lists it again. On another shard: its credit is used up, or messages are asked for;
-//!           `grant` lists it again
+//! full      in_flight == prefetch; a settlement lists it again
+//! parked    its connection or channel has no room; `unpark` lists it again
+//!           on another shard: its credit is spent, or messages are asked for; `grant` lists it
 //! ```
 //!
-//! Where a single one is active, the others are not listed, whatever room they have (see [`SingleActive`]).
+//! If only a single consumer is active, the others are not listed, whatever room they have (see
+//! [`SingleActive`]).
 
 use smallvec::SmallVec;
 
@@ -23,28 +24,28 @@ use crate::contract::{Credit, Grant, Target};
 /// One consumer, as its queue sees it.
 #[derive(Debug)]
 pub struct Consumer {
-    /// Where deliveries go.
+    /// The target of its deliveries.
     pub target: Target,
-    /// Deliveries need no settling.
+    /// Whether deliveries need no settling.
     pub no_ack: bool,
     /// x-priority: higher is served first.
     pub priority: i32,
-    /// What may be sent to it, if it is on another shard.
+    /// Credit, if it is on another shard.
     pub credit: Option<Credit>,
     prefetch: u32,
     in_flight: u32,
     parked: bool,
-    /// How many came before, where that matters.
+    /// How many consumers came before, if that matters.
     joined: u64,
 }
 
 impl Consumer {
-    /// A consumer with room for `prefetch` unsettled deliveries; 0 is no limit.
+    /// Makes a consumer with room for `prefetch` unsettled deliveries; 0 is no limit.
     pub fn new(target: Target, no_ack: bool, prefetch: u32, priority: i32) -> Consumer {
         Consumer { target, no_ack, priority, prefetch, credit: None, in_flight: 0, parked: false, joined: 0 }
     }
 
-    /// The same on another shard: it is given what its credit allows.
+    /// Sets the credit of a consumer on another shard; none: it is on the queue's own.
     pub fn with_credit(self, credit: Option<Credit>) -> Consumer {
         Consumer { credit, ..self }
     }
@@ -65,21 +66,22 @@ pub struct Consumers {
     table: Slots<ConsumerId, Consumer>,
     rotations: Rotations,
     exclusive: bool,
-    /// Quorum queues overlook that a consumer wants to be alone.
+    /// Whether a consumer that wants to be the only one is ignored, as in quorum queues.
     overlooks_exclusive: bool,
     single: Option<Box<SingleActive>>,
-    /// Some of them are on other shards and have channels that count their messages.
+    /// Whether some consumers are on other shards and have channels that count messages.
     are_metered: bool,
 }
 
 impl Consumers {
-    /// None yet, of a queue with these rules.
+    /// Makes an empty table for a queue with these rules.
     pub fn new(rules: &Rules) -> Consumers {
         let single = rules.single_active.then(|| Box::new(SingleActive::new(rules.quorum)));
         Consumers { overlooks_exclusive: rules.quorum, single, ..Consumers::default() }
     }
 
-    /// Adds a consumer. None if an exclusive one is there, or an exclusive one is asked for and others are or may be (rows S2, S8).
+    /// Adds a consumer. None if an exclusive consumer is there, or if an exclusive one is asked for
+    /// and others are there, or may be (rows S2, S8).
     pub fn add(&mut self, mut consumer: Consumer, exclusive: bool) -> Option<ConsumerId> {
         let exclusive = exclusive && !self.overlooks_exclusive;
         if self.exclusive || (exclusive && (!self.is_empty() || self.single.is_some())) {
@@ -99,12 +101,13 @@ impl Consumers {
         Some(id)
     }
 
-    /// Takes a consumer out that was cancelled: what it has not settled, its channel keeps.
+    /// Removes a consumer that was cancelled; its channel keeps the messages that it has not
+    /// settled.
     pub fn cancel(&mut self, id: ConsumerId) -> Option<Consumer> {
         self.remove(id, 0)
     }
 
-    /// Takes a consumer out whose channel ended: what it has not settled comes back.
+    /// Removes a consumer whose channel ended; the messages that it has not settled come back.
     pub fn leave(&mut self, id: ConsumerId) -> Option<Consumer> {
         let expected = self.table.get(id)?.in_flight;
         self.remove(id, expected)
@@ -123,7 +126,7 @@ impl Consumers {
         Some(consumer)
     }
 
-    /// Whose turn it is, where a single consumer is active: that may have changed.
+    /// Lets the single active consumer take its turn, which may have changed hands.
     fn elect(&mut self) {
         let Some(single) = &mut self.single else { return };
         let before = single.active();
@@ -133,15 +136,16 @@ impl Consumers {
         }
     }
 
-    /// The next one to be served: [`on_delivered`](Self::on_delivered), [`park`](Self::park) or [`ask`](Self::ask) follows, or it stays the next.
+    /// The next consumer to be served. [`on_delivered`](Self::on_delivered), [`park`](Self::park)
+    /// or [`ask`](Self::ask) follows, or it stays the next.
     pub fn next(&self) -> Option<(ConsumerId, &Consumer)> {
         let slot = self.rotations.front()?;
         let id = self.table.key_at(slot).expect("a listed consumer is in the table");
         self.table.get(id).map(|consumer| (id, consumer))
     }
 
-    /// How many of `wanted` messages in a row are for the consumer that [`next`](Self::next) gave: one if others take turns with it, else
-    /// as many as it has room for.
+    /// How many of `wanted` messages in a row the consumer that [`next`](Self::next) gave may have:
+    /// one if others take turns with it, else as many as it has room for.
     pub fn turns(&self, id: ConsumerId, wanted: usize) -> usize {
         if wanted <= 1 {
             return wanted; // it has room for one, or it would not be the next
@@ -154,8 +158,9 @@ impl Consumers {
         }
     }
 
-    /// The consumer that [`next`](Self::next) gave got `count` messages, which took so many bytes of its credit if it is on another shard: it goes
-    /// to the end of the rotation if it has room for another.
+    /// Notes that the consumer that [`next`](Self::next) gave got `count` messages, which took
+    /// `bytes` of its credit if it is on another shard. It goes to the end of the rotation if it
+    /// has room for another.
     pub fn on_delivered(&mut self, id: ConsumerId, count: usize, bytes: usize) {
         let consumer = self.table.get_mut(id).expect("a consumer stays while it is served");
         if let Some(credit) = &mut consumer.credit {
@@ -172,12 +177,13 @@ impl Consumers {
         }
     }
 
-    /// The consumer cannot take a message for now: it leaves the rotation.
+    /// Parks a consumer that cannot take a message now: it leaves the rotation.
     pub fn park(&mut self, id: ConsumerId) {
         self.unlist(id, |consumer| consumer.parked = true);
     }
 
-    /// The consumer on another shard is asked for messages: it leaves the rotation until the [`grant`](Self::grant).
+    /// Notes that messages are asked for a consumer on another shard: it leaves the rotation until
+    /// the [`grant`](Self::grant).
     pub fn ask(&mut self, id: ConsumerId) {
         self.unlist(id, |consumer| consumer.credit.iter_mut().for_each(Credit::ask));
     }
@@ -189,21 +195,22 @@ impl Consumers {
         self.rotations.unlist(priority, Key::from(id).slot);
     }
 
-    /// The shard of a consumer lets it have more. True if it can be served now.
+    /// Adds a grant to a consumer's credit. Returns true if it can be served now.
     pub fn grant(&mut self, id: ConsumerId, grant: Grant) -> bool {
         let Some(credit) = self.table.get_mut(id).and_then(|consumer| consumer.credit.as_mut()) else { return false };
         credit.add(grant);
         self.list(id)
     }
 
-    /// The channel of a consumer on another shard begins to count messages.
+    /// Counts messages for a consumer on another shard from now on, because its channel does.
     pub fn meter(&mut self, id: ConsumerId) {
         let Some(credit) = self.table.get_mut(id).and_then(|consumer| consumer.credit.as_mut()) else { return };
         credit.meter();
         self.are_metered = true;
     }
 
-    /// Takes back from all consumers what they may have of messages that are not there: whose, and how many.
+    /// Takes back the messages that consumers were granted and the queue does not have: targets and
+    /// numbers.
     pub fn take_unused(&mut self) -> SmallVec<[(Target, u32); 4]> {
         if !self.are_metered {
             return SmallVec::new();
@@ -212,16 +219,17 @@ impl Consumers {
         unused.filter(|&(_, messages)| messages > 0).collect()
     }
 
-    /// A parked consumer can take messages again. True if it can be served now.
+    /// Lists a parked consumer that can take messages again. Returns true if it can be served now.
     pub fn unpark(&mut self, id: ConsumerId) -> bool {
         let Some(consumer) = self.table.get_mut(id).filter(|consumer| consumer.parked) else { return false };
         consumer.parked = false;
         self.list(id)
     }
 
-    /// So many deliveries of the consumer are settled. True if it can be served now.
+    /// Notes that `count` deliveries of the consumer are settled. Returns true if it can be served
+    /// now.
     pub fn on_settled(&mut self, id: ConsumerId, count: usize) -> bool {
-        let count = u32::try_from(count).expect("no more than were delivered");
+        let count = u32::try_from(count).expect("unsettled deliveries are fewer than 2^32");
         match self.table.get_mut(id) {
             Some(consumer) => consumer.in_flight = consumer.in_flight.saturating_sub(count),
             None => _ = self.single.as_mut().map(|single| single.on_back(id, count)),
@@ -232,7 +240,7 @@ impl Consumers {
         self.list(id)
     }
 
-    /// The consumer, while it is there.
+    /// The consumer, if it is still there.
     pub fn get(&self, id: ConsumerId) -> Option<&Consumer> {
         self.table.get(id)
     }
@@ -242,12 +250,13 @@ impl Consumers {
         self.table.iter()
     }
 
-    /// How many there are.
+    /// Number of consumers.
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// How many queue.declare-ok tells of: in a quorum queue those that wait for their turn do not count.
+    /// Number of consumers in queue.declare-ok: in a quorum queue those that wait for their turn do
+    /// not count.
     pub fn counted(&self) -> usize {
         let waiting = self.single.as_ref().filter(|_| self.overlooks_exclusive).map_or(0, |single| single.waiting());
         self.len() - waiting
@@ -263,7 +272,8 @@ impl Consumers {
         self.rotations.any_ready()
     }
 
-    /// Lists a consumer that can take a message, unless it is another's turn. Whether it is listed.
+    /// Lists a consumer that can take a message, unless it is another's turn. Returns whether it is
+    /// listed.
     fn list(&mut self, id: ConsumerId) -> bool {
         let Some(consumer) = self.table.get(id).filter(|consumer| consumer.has_room()) else { return false };
         let is_its_turn = self.single.as_ref().is_none_or(|single| single.is_served(id));

@@ -1,12 +1,13 @@
-//! When the messages of a queue expire, whatever their order (rows D12, N2).
+//! Deadlines: when the messages of a queue expire, whatever their order (rows D12, N2).
 //!
 //! ```text
-//! in order     runs [(deadline, first..=last) (deadline, first..=last) …]     what a queue's own TTL makes: the later, the later
-//! out of it    heap (deadline, place) …                                       what messages bring along
+//! in order       runs [(deadline, first..=last) (deadline, first..=last) …]   the queue's own TTL
+//! out of order   heap (deadline, place) …                                     TTLs of messages
 //! ```
 //!
-//! A deadline is not taken back when its message leaves the queue: it comes up and finds nobody. So that these do not gather, they are swept out
-//! when they may be more than the messages that wait.
+//! A deadline is not removed when its message leaves the queue: it comes up and finds no message.
+//! So that such deadlines do not gather, they are swept out when they may outnumber the waiting
+//! messages.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -18,7 +19,7 @@ use dary_heap::OctonaryHeap;
 pub struct Deadlines {
     runs: VecDeque<Run>,
     heap: OctonaryHeap<Reverse<(u64, u64)>>,
-    /// Messages in `runs`.
+    /// Number of messages in `runs`.
     in_runs: u64,
 }
 
@@ -31,7 +32,7 @@ struct Run {
 }
 
 impl Deadlines {
-    /// Messages `first` to `last` expire at `deadline`.
+    /// Notes that messages `first` to `last` expire at `deadline`.
     pub fn push(&mut self, deadline: u64, first: u64, last: u64) {
         match self.runs.back_mut() {
             Some(run) if run.deadline == deadline && run.last + 1 == first => run.last = last,
@@ -67,7 +68,8 @@ impl Deadlines {
         Some(place)
     }
 
-    /// With so many messages waiting: whether those that are gone have gathered, so that a [`sweep`](Self::sweep) is due.
+    /// Whether a [`sweep`](Self::sweep) is due, because deadlines of messages that are gone have
+    /// gathered, while this many messages wait.
     pub fn is_littered(&self, waiting: usize) -> bool {
         self.heap.len() as u64 + self.in_runs > 2 * waiting as u64 + LITTER_MIN
     }
@@ -93,13 +95,13 @@ impl Deadlines {
         }
     }
 
-    /// Forgets all.
+    /// Forgets all deadlines.
     pub fn clear(&mut self) {
         *self = Deadlines::default();
     }
 }
 
-/// So many are never swept.
+/// This many deadlines are never swept.
 const LITTER_MIN: u64 = 1024;
 
 #[cfg(test)]

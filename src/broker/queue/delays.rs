@@ -1,16 +1,18 @@
-//! The messages that an exchange delays, until each is due (rows X20, N3). They wait in a queue of the exchange's own, which nobody consumes from.
+//! The messages that an exchange delays, until each is due (rows X20, N3). They wait in a queue of
+//! the exchange's own, which nobody consumes from.
 //!
 //! ```text
-//! far        deadlines: (due, sequence) …      only the log has them: 16 bytes for each, or as good as none for those in a row
+//! far        deadlines: (due, sequence) …    in the log only: 16 bytes each, next to none in a row
 //!              │ some seconds before; while memory is short, when they are due
-//! gathered   sequence …                        some in each turn, until they are worth a way through the log
-//!              │ fetched from there
-//! near       (due, sequence, entry) …          in memory
+//! gathered   sequence …                      some in each turn, until reading the log is worth it
+//!              │ fetched from the log
+//! near       (due, sequence, entry) …        in memory
 //!              │ due
 //!              ▼ routed by the exchange; once all their queues have them, the log lets go of them
 //! ```
 //!
-//! So the memory that they take is bounded by their number alone, whatever their size and however long they wait.
+//! So the memory that they take depends on their number alone, whatever their size and however long
+//! they wait.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -23,31 +25,31 @@ use crate::base::ids::ExchangeId;
 use crate::base::limits::{DELAY_AHEAD_MS, DELAY_GATHER_BUDGET};
 use crate::contract::Entry;
 
-/// What waits in the queue of one delaying exchange. Times are milliseconds since 1970.
+/// The delayed messages of one exchange. Times are milliseconds since 1970.
 #[derive(Debug)]
 pub struct Delays {
     /// The exchange.
     pub exchange: ExchangeId,
     far: Deadlines,
-    /// Sequence numbers of those that are going to be fetched together.
+    /// Sequence numbers of messages that are going to be fetched together.
     gathered: Ascending,
     near: OctonaryHeap<Near>,
-    /// What was fetched last was due already.
+    /// Whether the last fetched messages were due already.
     fetches_due: bool,
-    /// No message is fetched before; 0 if nothing holds that up.
+    /// No message is fetched before this time; 0 if nothing holds that up.
     pub rests_until: u64,
-    /// Messages of which a restart has found copies, by sequence number: those of which it is not known yet whether they are in the log, and those
-    /// that are.
+    /// Messages of which a restart has found copies, by sequence number: those that may or may not
+    /// be in the log, and those that are in it.
     pub doubtful: BTreeMap<u64, Copies>,
     pub copied: BTreeMap<u64, Copies>,
 }
 
-/// Where copies of a message have arrived.
+/// The queues where copies of a message have arrived.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Copies {
     /// The numbers of the queues.
     pub queues: Vec<u64>,
-    /// How many were to have it.
+    /// How many queues were to have it.
     pub wanted: u32,
 }
 
@@ -78,7 +80,7 @@ impl PartialOrd for Near {
 }
 
 impl Delays {
-    /// Nothing waits.
+    /// Makes an empty set.
     pub fn new(exchange: ExchangeId) -> Delays {
         Delays {
             exchange,
@@ -92,24 +94,26 @@ impl Delays {
         }
     }
 
-    /// A message in memory is due then.
+    /// Adds a message in memory, due at this time.
     pub fn keep(&mut self, due: u64, entry: Entry) {
         self.near.push(Near { due, entry });
     }
 
-    /// Messages that only the log has, with the sequence numbers `first` to `last`, are due then.
+    /// Adds messages that only the log has, with the sequence numbers `first` to `last`, due at
+    /// this time.
     pub fn put_off(&mut self, due: u64, first: u64, last: u64) {
         self.far.push(due, first, last);
     }
 
-    /// A restart has found that the queue of this number has a copy of a message, which so many were to have.
+    /// Notes that a restart has found a copy of a message in the queue of this number, and how many
+    /// queues were to have it.
     pub fn note_copy(&mut self, sequence: u64, queue: u64, wanted: u32) {
         let copies = self.doubtful.entry(sequence).or_default();
         copies.queues.push(queue);
         copies.wanted = copies.wanted.max(wanted);
     }
 
-    /// A message was found in the log.
+    /// Notes that a message was found in the log.
     pub fn found(&mut self, sequence: u64) {
         if let Some(copies) = self.doubtful.remove(&sequence) {
             self.copied.insert(sequence, copies);
@@ -122,9 +126,10 @@ impl Delays {
         self.near.pop().map(|first| first.entry)
     }
 
-    /// If messages have to be fetched from the log by `now`, takes the sequence numbers of at most `most` of them, and of others that would have to be
-    /// soon: each time, much of the log is read. They have to be fetched `ahead` milliseconds before they are due. None yet: they are gathered, some
-    /// each time.
+    /// If messages have to be fetched from the log by `now`, takes the sequence numbers of at most
+    /// `most` of them, and of others that would have to be fetched soon, because each fetch reads
+    /// much of the log. They have to be fetched `ahead` milliseconds before they are due. None: not
+    /// yet, they are gathered, some each time.
     pub fn take_far(&mut self, now: u64, ahead: u64, most: usize) -> Option<Ascending> {
         if self.gathered.is_empty() && self.far.next().is_none_or(|due| due > now + ahead) {
             return None;
@@ -140,7 +145,8 @@ impl Delays {
         None
     }
 
-    /// When there is something to do. With `is_fetching`, it is not to fetch messages: that is being done, or rests.
+    /// When there is something to do. With `is_fetching`, messages are not to be fetched: that is
+    /// being done, or rests.
     pub fn next(&self, is_fetching: bool) -> Option<u64> {
         let fetch = match is_fetching {
             false if !self.gathered.is_empty() => Some(self.rests_until),
@@ -150,7 +156,8 @@ impl Delays {
         self.near.peek().map(|first| first.due).into_iter().chain(fetch).min()
     }
 
-    /// Whether messages cannot wait in the log until there is memory for them: some are due, and none that were so before are in memory.
+    /// Whether messages cannot wait in the log until there is memory for them: some are due, and
+    /// none that are due are in memory.
     pub fn is_urgent(&self, now: u64, is_fetching: bool) -> bool {
         let near = self.near.peek().map(|first| first.due);
         match is_fetching {
@@ -160,7 +167,7 @@ impl Delays {
         }
     }
 
-    /// Takes out all. The answer is those in memory.
+    /// Takes out all. Returns those in memory.
     pub fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
         self.far.clear();
         self.gathered = Ascending::default();

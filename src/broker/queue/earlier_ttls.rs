@@ -1,23 +1,25 @@
-//! The times to live that a queue has given to its messages before a policy changed it.
+//! The TTLs that a queue has given to its messages before a policy changed it.
 //!
-//! As in RabbitMQ, a message keeps the time to live that its queue had when it came, whatever policies say afterwards. A queue remembers up to
-//! which places it had which one; most never have more than one. (A restart forgets: then what policies say at that time counts for all.)
+//! As in RabbitMQ, a message keeps the TTL that its queue had when it came, whatever policies say
+//! later. A queue remembers up to which places it had which TTL; most queues never have more than
+//! one. (A restart forgets that: then the TTL of the policies at that time holds for all.)
 
 use crate::contract::split_place;
 
-/// Earlier times to live, the oldest first.
+/// Earlier TTLs, the oldest first.
 #[derive(Default, Debug)]
 pub struct EarlierTtls(Vec<Earlier>);
 
 #[derive(Debug)]
 struct Earlier {
-    /// By level: the first place that had another one.
+    /// The first place, by level, that had another TTL.
     until: Vec<u64>,
     ttl: Option<u64>,
 }
 
 impl EarlierTtls {
-    /// Messages before these places, one per level, had this one. Of too many changes the oldest are forgotten.
+    /// Notes that messages before these places, one per level, had this TTL. After too many changes
+    /// the oldest are forgotten.
     pub fn push(&mut self, until: Vec<u64>, ttl: Option<u64>) {
         if self.0.len() == CHANGES_MAX {
             self.0.remove(0);
@@ -25,19 +27,19 @@ impl EarlierTtls {
         self.0.push(Earlier { until, ttl });
     }
 
-    /// What the message at this place was given, if it is not what the queue has now.
+    /// The TTL that the message at this place was given, if it is not the present one.
     pub fn find(&self, place: u64) -> Option<Option<u64>> {
         let is_before = |until: &u64| split_place(*until).0 == split_place(place).0 && place < *until;
         self.0.iter().find(|earlier| earlier.until.iter().any(is_before)).map(|earlier| earlier.ttl)
     }
 
-    /// Whether there was no other.
+    /// Whether there was no other TTL.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// So many changes are remembered.
+/// This many changes are remembered.
 const CHANGES_MAX: usize = 16;
 
 #[cfg(test)]

@@ -5,10 +5,12 @@
 //!   push ──▶ ready [12 11 10 9 8 5 4] ──▶ pop    the smaller of both fronts
 //! ```
 //!
-//! **Spilled.** When memory is short, messages go to the log alone. All of them lie behind those in `ready`, and as long as there are any, new
-//! ones join them; the shard loads them again as `ready` runs low. The level keeps no more of them than their number.
+//! **Spilled.** When memory is short, messages go to the log alone. All of them are behind those in
+//! `ready`, and as long as there are any, new ones join them. The shard loads them again as `ready`
+//! runs low. The level keeps only their number.
 //!
-//! Invariants: sequence numbers grow from front to back of `ready`, and are never given twice; no number is in both `ready` and `returned`.
+//! Invariants: sequence numbers grow from front to back of `ready`, and are never given twice; no
+//! number is in both `ready` and `returned`.
 
 use std::collections::BTreeMap;
 
@@ -22,27 +24,28 @@ pub struct Level {
     /// The place of the next message.
     next: u64,
     ready: LongQueue<Entry>,
-    /// By place.
+    /// Messages that came back, by place.
     returned: BTreeMap<u64, Entry>,
-    /// Messages that only the log has.
+    /// Number of messages that only the log has.
     spilled: u64,
     /// The first place that a restart did not find taken.
     first_new: u64,
 }
 
 impl Level {
-    /// Level `number`, as the log has it: its slot there, the first sequence number that is free, and how many messages there are.
+    /// Makes level `number` as the log has it: its slot there, the first free sequence number, and
+    /// how many messages there are.
     pub fn new(number: u8, slot: u32, next_sequence: u64, spilled: u64) -> Level {
         let next = place(number, next_sequence);
         Level { number, slot, next, ready: LongQueue::new(), returned: BTreeMap::new(), spilled, first_new: next }
     }
 
-    /// Which one it is.
+    /// The level's number.
     pub fn number(&self) -> u8 {
         self.number
     }
 
-    /// Its slot in the log.
+    /// The level's slot in the log.
     #[inline]
     pub fn slot(&self) -> u32 {
         self.slot
@@ -59,30 +62,30 @@ impl Level {
         place < self.first_new
     }
 
-    /// `count` messages at the tail are delivered at once and do not wait.
+    /// Passes `count` messages at the tail, which are delivered at once and do not wait.
     #[inline]
     pub fn pass(&mut self, count: usize) {
         self.next += count as u64;
     }
 
-    /// `count` messages at the tail go to the log alone.
+    /// Leaves `count` messages at the tail to the log alone.
     pub fn spill(&mut self, count: usize) {
         self.next += count as u64;
         self.spilled += count as u64;
     }
 
-    /// The next spilled message is in memory again.
+    /// Takes the next spilled message into memory.
     pub fn load(&mut self, entry: Entry) {
         self.ready.push_back(entry);
         self.spilled -= 1;
     }
 
-    /// Spilled messages that cannot be read any more.
+    /// Forgets spilled messages that cannot be read any more.
     pub fn lose(&mut self, count: u64) {
         self.spilled -= count;
     }
 
-    /// Messages that only the log has.
+    /// Number of messages that only the log has.
     #[inline]
     pub fn spilled(&self) -> u64 {
         self.spilled
@@ -93,7 +96,7 @@ impl Level {
         self.ready.iter().chain(self.returned.values()).copied()
     }
 
-    /// How many they are.
+    /// Number of messages in memory that are ready for delivery.
     #[inline]
     pub fn loaded(&self) -> usize {
         self.ready.len() + self.returned.len()
@@ -141,23 +144,24 @@ impl Level {
         Purged { slot: self.slot, ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
     }
 
-    /// Messages that waited elsewhere in the queue, as if they had been purged from this level.
+    /// Makes messages that waited elsewhere in the queue look as if purged from this level.
     pub fn purge_others(&self, others: BTreeMap<u64, Entry>) -> Purged {
         Purged { slot: self.slot, ready: LongQueue::new(), returned: others, spilled: 0 }
     }
 
-    /// Messages ready for delivery.
+    /// Number of messages ready for delivery.
     pub fn len(&self) -> usize {
         self.loaded() + self.spilled as usize
     }
 
-    /// Whether nothing is ready for delivery.
+    /// Whether no message is ready for delivery.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.loaded() == 0 && self.spilled == 0
     }
 
-    /// While it is empty, it keeps no more memory than a few messages take: those that come and go need no new one.
+    /// Gives back memory while the level is empty, except for a few messages: those that come and
+    /// go need no new memory.
     pub(super) fn trim(&mut self) {
         if self.ready.capacity() > KEPT {
             self.ready = LongQueue::new();
@@ -173,29 +177,30 @@ impl Level {
     }
 }
 
-/// Messages of a level that were purged and still hold their places in the arena. There may be many millions of them.
+/// Messages of a level that were purged and still hold their places in the arena. There may be many
+/// millions of them.
 pub struct Purged {
     /// The level's slot in the log.
     pub slot: u32,
     ready: LongQueue<Entry>,
-    /// In any order.
+    /// Messages that came back, in any order.
     returned: BTreeMap<u64, Entry>,
-    /// Those that only the log had.
+    /// Number of messages that only the log had.
     pub spilled: u64,
 }
 
 impl Purged {
-    /// How many there are.
+    /// Number of all.
     pub fn count(&self) -> usize {
         self.ready.len() + self.returned.len() + self.spilled as usize
     }
 
-    /// Whether there is none in memory.
+    /// Whether none is in memory any more.
     pub fn is_freed(&self) -> bool {
         self.ready.is_empty() && self.returned.is_empty()
     }
 
-    /// Those in memory.
+    /// Number of those in memory.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         self.ready.iter().chain(self.returned.values()).copied()
     }

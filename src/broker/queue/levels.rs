@@ -1,14 +1,15 @@
-//! A queue's levels, one per priority: the message of the highest one that has any is the next.
+//! A queue's levels, one per priority. The next message is that of the highest level that has any.
 //!
 //! ```text
 //! usual    3 ▸ [……]        messages without priority; the only level of a plain queue
-//! others   busy  0 0 1 0 … 1 0      which of them have messages: the highest is found by its bit
+//! others   busy  0 0 1 0 … 1 0       levels that have messages: the highest is found by its bit
 //!          at    level → place in the list
-//!          list  [7 ▸ ……] [2 ▸ ……]  those that were ever in use, in the order of their first messages
+//!          list  [7 ▸ ……] [2 ▸ ……]   levels that were ever in use, by their first message
 //! ```
 //!
-//! A plain queue has the usual level alone and pays for no more than a look whether there are others. What a queue may have costs nothing: a
-//! level comes into being with its first message, and while it is empty it keeps little more than the next sequence number, for its
+//! A plain queue has the usual level alone and pays for no more than a look whether there are
+//! others. Levels cost nothing until they are used: a level comes into being with its first
+//! message. While it is empty it keeps little more than the next sequence number, because its
 //! messages may be on their way to consumers, and in the log.
 
 use super::level::{Level, Purged};
@@ -16,17 +17,17 @@ use crate::broker::catalog::is_quorum;
 use crate::contract::Entry;
 use crate::message::{Properties, Table, Value, flag};
 
-/// Which levels a queue may have, and where messages go.
+/// The levels that a queue may have, and the level of each message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Priorities {
-    /// The highest one; messages of a higher priority go there, too.
+    /// The highest level; messages of a higher priority go there, too.
     pub max: u8,
-    /// That of messages without priority.
+    /// The level of messages without priority.
     pub usual: u8,
 }
 
 impl Priorities {
-    /// What a queue's arguments say (rows D17, D18).
+    /// Derives the levels from a queue's arguments (rows D17, D18).
     pub fn of(arguments: &Table) -> Priorities {
         if is_quorum(arguments) {
             return QUORUM;
@@ -50,7 +51,7 @@ impl Priorities {
     }
 }
 
-/// The priority that the properties name.
+/// The priority in the properties.
 pub fn priority(properties: &[u8]) -> Option<u8> {
     let properties = Properties::trusted(properties);
     if properties.has_any(flag::PRIORITY) { properties.priority() } else { None }
@@ -67,13 +68,13 @@ struct Others {
     list: Vec<Level>,
     at: [u8; 256],
     busy: LevelSet,
-    /// Messages ready for delivery, and those of them that only the log has.
+    /// Messages ready for delivery, and how many of them only the log has.
     ready: usize,
     spilled: u64,
 }
 
 impl Levels {
-    /// The usual level alone.
+    /// Makes a queue's levels with the usual one alone.
     pub fn new(usual: Level) -> Levels {
         Levels { usual, others: None }
     }
@@ -84,7 +85,7 @@ impl Levels {
         level == self.usual.number() || self.others.as_ref().is_some_and(|others| others.at[usize::from(level)] != NONE)
     }
 
-    /// A level comes into being.
+    /// Opens a level.
     pub fn open(&mut self, level: Level) {
         if level.number() == self.usual.number() {
             self.usual = level;
@@ -93,7 +94,7 @@ impl Levels {
         }
     }
 
-    /// One of them, which is open.
+    /// A level, which is open.
     #[inline]
     pub fn get(&self, level: u8) -> &Level {
         if level == self.usual.number() {
@@ -103,7 +104,7 @@ impl Levels {
         &others.list[usize::from(others.at[usize::from(level)])]
     }
 
-    /// Does something to a level, which is open.
+    /// Changes a level, which is open.
     #[inline]
     pub fn change<T>(&mut self, level: u8, deed: impl FnOnce(&mut Level) -> T) -> T {
         let is_usual = level == self.usual.number();
@@ -119,12 +120,12 @@ impl Levels {
         self.others.get_or_insert_default()
     }
 
-    /// All that were ever in use.
+    /// All levels that were ever in use.
     pub fn iter(&self) -> impl Iterator<Item = &Level> {
         std::iter::once(&self.usual).chain(self.others.iter().flat_map(|others| &others.list))
     }
 
-    /// The level that has the next message, or the usual one if nobody has any.
+    /// The level that has the next message, or the usual one if none has any.
     #[inline]
     pub fn first(&self) -> &Level {
         match self.others.as_ref().and_then(|others| others.before(&self.usual)) {
@@ -167,18 +168,18 @@ impl Levels {
         }
     }
 
-    /// Messages that only the log has.
+    /// Number of messages that only the log has.
     #[inline]
     pub fn spilled(&self) -> u64 {
         self.usual.spilled() + self.others.as_ref().map_or(0, |others| others.spilled)
     }
 
-    /// Messages ready for delivery.
+    /// Number of messages ready for delivery.
     pub fn len(&self) -> usize {
         self.usual.len() + self.others.as_ref().map_or(0, |others| others.ready)
     }
 
-    /// Whether nothing is ready for delivery.
+    /// Whether no message is ready for delivery.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.usual.is_empty() && self.others.as_ref().is_none_or(|others| others.ready == 0)
@@ -190,7 +191,7 @@ impl Others {
         let number = level.number();
         self.at[usize::from(number)] = self.list.len() as u8;
         self.list.push(level);
-        self.count(number); // what a restart has found
+        self.count(number); // messages that a restart has found
     }
 
     /// The highest level that has messages, if that comes before the usual one.
@@ -207,7 +208,7 @@ impl Others {
         level
     }
 
-    /// The messages of a level count again.
+    /// Counts the messages of a level again.
     fn count(&mut self, number: u8) {
         let level = &mut self.list[usize::from(self.at[usize::from(number)])];
         self.ready += level.len();
@@ -250,9 +251,9 @@ fn bit(level: u8) -> u64 {
     1 << (level & 63)
 }
 
-/// No place in the list: it is never as long, because the usual level is not there.
+/// No place in the list, which is never that long, because the usual level is not in it.
 const NONE: u8 = u8::MAX;
-/// Quorum queues have priorities without being asked.
+/// Levels of a quorum queue, which has priorities without being asked.
 const QUORUM: Priorities = Priorities { max: 31, usual: 4 };
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
-//! A queue: messages in order, consumers in rotation. A pure machine; the shard performs what it decides.
+//! A queue: messages in order, consumers in rotation. A pure machine; the shard performs what it
+//! decides.
 //!
 //! ```text
 //!              level 9   ▸ ………
-//!   push ──▶   level 0   ▸ ………………   ──▶ pop     the highest level that has messages, first in first out (see `level`)
+//!   push ──▶   level 0   ▸ ………………   ──▶ pop   the highest level with messages, first in first out
 //!                                         │
-//!              consumers  (c2 c5 c1) ─────┘      strict rotation among those with room, higher priority first
+//!              consumers  (c2 c5 c1) ─────┘    rotation among those with room, by priority
 //! ```
 //!
-//! Invariant: a popped entry is in the custody of whoever popped it (a session's unsettled window) until it is settled or requeued; the queue
-//! keeps the count of those only.
+//! Invariant: a popped entry is in the custody of whoever popped it (a session's unacked window)
+//! until it is settled or requeued; the queue keeps only the count of these.
 
 mod consumers;
 mod deadlines;
@@ -47,51 +48,53 @@ use returns::Returns;
 
 /// One queue on its home shard.
 pub struct Queue {
-    /// Its id in the catalog.
+    /// The queue's id in the catalog.
     pub id: QueueId,
-    /// Who receives from it.
+    /// The queue's consumers.
     pub consumers: Consumers,
-    /// What it works by.
+    /// The queue's rules.
     pub rules: Rules,
-    /// Bytes of the bodies of ready messages, but for those that a restart has found and nobody has read yet.
+    /// Bytes of the bodies of ready messages, except those that a restart has found and that were
+    /// not read yet.
     pub ready_bytes: u64,
-    /// How fast it delivers.
+    /// How fast the queue delivers.
     pub pace: Pace,
-    /// Settlements under way by which messages come back in several goes: until the last one, it
-    /// gives out none.
+    /// Settlements under way whose messages come back in several parts. Until the last part, the
+    /// queue delivers nothing.
     pub returning: u32,
     levels: Levels,
-    /// What came back, if that is counted; it goes before everything that is ready.
+    /// Messages that came back, if returns are counted; they go before all ready messages.
     returns: Option<Box<Returns>>,
-    /// What a plain queue does without.
+    /// The parts that a plain queue does without.
     pub extras: Option<Box<Extras>>,
 }
 
-/// What a queue with promises about its messages keeps beside them, and one with a message that expires.
+/// The parts of a queue with settings about its messages, or with a message that expires.
 #[derive(Default)]
 pub struct Extras {
-    /// The promises.
+    /// The settings.
     pub settings: Settings,
-    /// The times to live that messages had been given before it changed.
+    /// The TTLs that messages got before a change.
     earlier: EarlierTtls,
-    /// When its messages in memory expire.
+    /// The times when messages in memory expire.
     pub deadlines: Deadlines,
-    /// What an exchange delays, if the queue is for that.
+    /// The delayed messages, if the queue is for those of an exchange.
     pub delays: Option<Delays>,
-    /// Dead messages that nobody took yet and that the queue has to keep; they count to its limits.
+    /// Dead messages that nobody took yet and that the queue has to keep; they count towards its
+    /// limits.
     pub unburied: u64,
     /// Messages that came back and are not ready again yet.
     pub held: Held,
-    /// What it knows duplicates by.
+    /// The values by which the queue recognises duplicates.
     deduplication: Option<Deduplication>,
-    /// Since when nobody has used the queue, milliseconds of the shard's time.
+    /// The time since which nobody has used the queue, milliseconds of the shard's time.
     pub unused_since: u64,
-    /// The timer that is set, and for when.
+    /// The timer that is set, and its time.
     pub timer: Option<(TimerId, u64)>,
 }
 
 impl Queue {
-    /// An empty queue.
+    /// Makes an empty queue.
     pub fn new(id: QueueId, rules: Rules) -> Queue {
         let levels = Levels::new(Level::new(rules.priorities.usual, 0, 0, 0));
         let returns = rules.counts.then(|| Box::new(Returns::new(rules.delivery_limit)));
@@ -108,22 +111,22 @@ impl Queue {
         }
     }
 
-    /// Its promises, if it makes any.
+    /// The queue's settings, if it has any.
     pub fn settings(&self) -> Option<&Settings> {
         self.extras.as_ref().map(|extras| &extras.settings)
     }
 
-    /// What the queue keeps beside its messages, from now on.
+    /// The queue's extras; it has some from now on.
     pub fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 
-    /// Whether it holds what an exchange delays.
+    /// Whether the queue holds messages that an exchange delays.
     pub fn is_delayed(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.delays.is_some())
     }
 
-    /// It works by these rules from now on.
+    /// Sets the queue's rules.
     pub fn follow(&mut self, rules: Rules) {
         if let Some(returns) = self.returns.as_mut().filter(|_| rules != self.rules) {
             returns.set_limit(rules.delivery_limit);
@@ -131,7 +134,8 @@ impl Queue {
         self.rules = rules;
     }
 
-    /// It makes these promises from now on; messages that it has keep the time to live that they were given. Whether it has made others before.
+    /// Sets the queue's settings; messages in it keep the TTL that they got. Returns whether the
+    /// settings changed.
     pub fn promise(&mut self, settings: Settings, now: u64) -> bool {
         let places: Vec<u64> = self.levels.iter().map(Level::next).filter(|&next| split_place(next).1 > 0).collect();
         let extras = self.extras();
@@ -149,13 +153,13 @@ impl Queue {
         true
     }
 
-    /// How long the message at this place may wait, if the queue says so (row D12).
+    /// How long the message at this place may wait, if the queue limits it (row D12).
     pub fn ttl(&self, place: u64) -> Option<u64> {
         let extras = self.extras.as_deref()?;
         extras.earlier.find(place).unwrap_or(extras.settings.message_ttl)
     }
 
-    /// Whether it keeps nothing that a plain queue does without.
+    /// Whether the queue needs no extras.
     pub fn is_plain(&self) -> bool {
         self.extras.as_ref().is_none_or(|extras| {
             let Extras { settings, earlier, deadlines, delays, held, unburied, .. } = &**extras;
@@ -171,26 +175,28 @@ impl Queue {
         self.settings().is_some_and(|settings| settings.rejects() && settings.is_exceeded(length, bytes))
     }
 
-    /// Whether a message with these properties, which is the next of its level, is no duplicate of an earlier one. It is remembered.
+    /// Whether the next message of a level, which has these properties, is no duplicate of an
+    /// earlier one. It is remembered.
     pub fn is_first_of_its_kind(&mut self, level: u8, properties: &[u8], now: u64) -> bool {
         let place = self.level(level).next();
         let Some(deduplication) = self.deduplication() else { return true };
         deduplication.passes_into(place, Properties::trusted(properties).headers().unwrap_or_default(), now)
     }
 
-    /// What it knows duplicates by, if it drops them.
+    /// The queue's deduplication, if it drops duplicates.
     pub fn deduplication(&mut self) -> Option<&mut Deduplication> {
         self.extras.as_mut()?.deduplication.as_mut()
     }
 
-    /// Whether there are more messages than there may be, so that the oldest go.
+    /// Whether there are too many messages, so that the oldest must go.
     pub fn is_over_limit(&self) -> bool {
         let length = self.len() as u64;
         let drops = |settings: &Settings| settings.overflow == Overflow::DropHead && settings.is_exceeded(length, self.ready_bytes);
         length > 0 && self.settings().is_some_and(drops)
     }
 
-    /// Whether what a restart has found of it is read though nobody asks for it: it may expire, its bytes count, or it may have duplicates.
+    /// Whether messages that a restart has found are read though nobody asks for them: they may
+    /// expire, their bytes count, or they may have duplicates.
     pub fn reads_ahead(&self) -> bool {
         let matters = |settings: &Settings| {
             let Settings { message_ttl, dead_letter, max_length_bytes, deduplication, .. } = settings;
@@ -200,7 +206,7 @@ impl Queue {
         self.settings().is_some_and(matters)
     }
 
-    /// A message of `bytes` bytes is not ready any more.
+    /// Counts a message of `bytes` bytes as no longer ready.
     #[inline]
     pub fn discount(&mut self, bytes: usize) {
         self.ready_bytes = self.ready_bytes.saturating_sub(bytes as u64);
@@ -217,7 +223,7 @@ impl Queue {
         self.levels.change(split_place(place).0, |level| level.take(place))
     }
 
-    /// Forgets the deadlines of messages that do not wait in memory any more, if there are many.
+    /// Forgets the deadlines of messages that no longer wait in memory, if there are many.
     pub fn sweep_deadlines(&mut self) {
         let loaded = self.len() - self.spilled() as usize;
         let Queue { extras, levels, returns, .. } = self;
@@ -228,7 +234,7 @@ impl Queue {
         }
     }
 
-    /// A level begins, or goes on where the log has it.
+    /// Begins a level, or lets it go on where the log has it.
     pub fn open(&mut self, level: Level) {
         self.levels.open(level);
     }
@@ -255,13 +261,13 @@ impl Queue {
         self.levels.first()
     }
 
-    /// Does something to a level, which has begun.
+    /// Changes a level, which has begun.
     #[inline]
     pub fn change<T>(&mut self, level: u8, deed: impl FnOnce(&mut Level) -> T) -> T {
         self.levels.change(level, deed)
     }
 
-    /// Messages in memory that nobody has, in any order.
+    /// Messages in memory that no consumer has, in any order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let returns = self.returns.iter().flat_map(|returns| returns.iter()).copied();
         let held = self.extras.iter().flat_map(|extras| extras.held.iter());
@@ -274,7 +280,8 @@ impl Queue {
         self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.levels.pop())
     }
 
-    /// The next spilled message of a level is in memory again: among those that came back, if it did so before a restart.
+    /// Takes the next spilled message of a level into memory: among the returned ones, if it had
+    /// come back before a restart.
     pub fn load(&mut self, entry: Entry) {
         match &mut self.returns {
             Some(returns) if returns.counts(entry).is_some() => {
@@ -285,7 +292,8 @@ impl Queue {
         }
     }
 
-    /// Puts an entry back at its place: among those that came back, if they are counted and it was delivered.
+    /// Puts an entry back at its place: among the returned ones, if returns are counted and it was
+    /// delivered.
     pub fn requeue(&mut self, entry: Entry) {
         match &mut self.returns {
             Some(returns) if entry.redelivered() => returns.add(entry),
@@ -293,12 +301,13 @@ impl Queue {
         }
     }
 
-    /// A message comes back that somebody had; `requeue` follows. True: it has failed too often (row D23).
+    /// Counts a message that comes back; `requeue` follows. Returns true if it has failed too often
+    /// (row D23).
     pub fn count_return(&mut self, entry: Entry, outcome: Outcome) -> bool {
         self.returns.as_mut().is_some_and(|returns| returns.count(entry, outcome))
     }
 
-    /// How often a message came back, where that is counted.
+    /// How often a message came back, if that is counted.
     pub fn counts(&self, entry: Entry) -> Option<Counts> {
         self.returns.as_ref().filter(|_| entry.redelivered())?.counts(entry)
     }
@@ -308,29 +317,32 @@ impl Queue {
         self.returns.iter().flat_map(|returns| returns.all_counts())
     }
 
-    /// The message at this place, which only the log has, came back so often before a restart.
+    /// Takes over how often the message at this place, which only the log has, came back before a
+    /// restart.
     pub fn go_on_counting(&mut self, place: u64, counts: Counts) {
         if let Some(returns) = &mut self.returns {
             returns.go_on_counting(place, counts);
         }
     }
 
-    /// The message at this place, which comes into memory, came back so often before a crash. Whether it has failed too often.
+    /// Takes over how often the message at this place, which comes into memory, came back before a
+    /// crash. Returns whether it has failed too often.
     pub fn recall(&mut self, place: u64, counts: Counts) -> bool {
         self.returns.as_mut().is_some_and(|returns| returns.recall(place, counts))
     }
 
-    /// Whether counts may go with the next message.
+    /// Whether the next message may have counts.
     pub fn counts_next(&self) -> bool {
         self.returns.as_ref().is_some_and(|returns| !returns.is_empty())
     }
 
-    /// Whether the queue keeps anything of single messages: then it must [`forget`](Self::forget) those that are gone.
+    /// Whether the queue keeps facts about single messages: then it must [`forget`](Self::forget)
+    /// those that are gone.
     pub fn remembers(&self) -> bool {
         self.rules.counts || self.extras.as_ref().is_some_and(|extras| extras.deduplication.is_some())
     }
 
-    /// A message is gone: nothing counts any more.
+    /// Forgets the facts about a message that is gone.
     pub fn forget(&mut self, entry: Entry) {
         if let Some(deduplication) = self.deduplication() {
             deduplication.forget(entry.place());
@@ -340,7 +352,8 @@ impl Queue {
         }
     }
 
-    /// What it knew duplicates by, as far as that goes with its messages; with the queue itself, all of it.
+    /// Takes out the values by which the queue recognised duplicates, as far as they go with its
+    /// messages; all of them, if the queue itself goes.
     pub fn forget_duplicates(&mut self, is_over: bool) -> Option<Forgotten> {
         let deduplication = self.deduplication()?;
         if is_over { Some(deduplication.forget_all()) } else { deduplication.purge() }
@@ -362,7 +375,7 @@ impl Queue {
         purged
     }
 
-    /// A consumer got so many messages of so many bytes.
+    /// Notes that a consumer got messages, and how many bytes.
     #[inline]
     pub fn on_delivered(&mut self, consumer: ConsumerId, messages: usize, bytes: usize) {
         self.pace.on_delivered(bytes);
@@ -375,13 +388,13 @@ impl Queue {
         self.returned() + self.levels.at_hand()
     }
 
-    /// Messages that only the log has.
+    /// Number of messages that only the log has.
     #[inline]
     pub fn spilled(&self) -> u64 {
         self.levels.spilled()
     }
 
-    /// Messages ready for delivery.
+    /// Number of messages ready for delivery.
     pub fn len(&self) -> usize {
         self.returned() + self.levels.len()
     }
@@ -395,13 +408,13 @@ impl Queue {
         self.ready_bytes + self.len() as u64 * MESSAGE_OVERHEAD
     }
 
-    /// Whether nothing is ready for delivery.
+    /// Whether no message is ready for delivery.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.levels.is_empty() && !self.counts_next()
     }
 
-    /// Whether a message and a consumer with room are both there.
+    /// Whether there are a message and a consumer with room.
     pub fn can_deliver(&self) -> bool {
         !self.is_empty() && self.consumers.any_ready()
     }
@@ -412,5 +425,5 @@ impl Queue {
     }
 }
 
-/// What a message takes beside its body, bytes, about.
+/// Bytes that a message takes beside its body, about.
 const MESSAGE_OVERHEAD: u64 = 64;

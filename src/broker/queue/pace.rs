@@ -1,11 +1,15 @@
-//! How fast a queue delivers, which says whether its publishers may be held up for its consumers, and how long.
+//! The pace: how fast a queue delivers. It decides whether publishers are held for the queue's
+//! consumers, and how long.
 //!
-//! Consumers that take [`FLOW_BYTES_MIN`] in [`FLOW_WINDOW_MS`] keep up with any publisher that RabbitMQ would let publish; what floods them can wait
-//! until they have taken what is there. Slower ones are none of the publisher's business: their queue grows. Two windows in a row make a queue fast, for
-//! a slow consumer takes a whole output at once, now and then; [`FLOW_SLOW_WINDOWS`] make it slow, for a fast one loses its CPU now and then.
+//! Consumers that take [`FLOW_BYTES_MIN`] in [`FLOW_WINDOW_MS`] keep up with any publisher that
+//! RabbitMQ would let publish; a flood can wait until they have taken what is there. The publisher
+//! need not wait for slower consumers: their queue grows. Two windows in a row make a queue fast,
+//! because a slow consumer takes a whole output at once now and then. [`FLOW_SLOW_WINDOWS`] make it
+//! slow, because a fast consumer loses its CPU now and then.
 //!
-//! What gathered before, or while the queue was not known to be fast, becomes less: each publisher that was let go has to wait until the backlog is
-//! shorter than it was then, by a quarter of what has come since.
+//! A backlog from before, or from a time when the queue was not known to be fast, shrinks: each
+//! publisher that was released waits until the backlog is shorter than at the last release, by a
+//! quarter of what has come since.
 
 use crate::base::limits::{FLOW_BYTES_MIN, FLOW_SLOW_WINDOWS, FLOW_WINDOW_MS};
 
@@ -14,18 +18,18 @@ use crate::base::limits::{FLOW_BYTES_MIN, FLOW_SLOW_WINDOWS, FLOW_WINDOW_MS};
 pub struct Pace {
     /// Bytes delivered so far.
     delivered: u64,
-    /// When the window began, milliseconds, and what was delivered before it.
+    /// When the window began, milliseconds, and the bytes delivered before it.
     began: u64,
     before: u64,
-    /// Whether the last windows were such that enough was delivered, the newest one in the lowest bit.
+    /// Whether enough was delivered in the last windows, the newest one in the lowest bit.
     windows: u8,
     is_fast: bool,
-    /// The backlog when a publisher was last let go, bytes.
+    /// The backlog when a publisher was last released, bytes.
     backlog: u64,
 }
 
 impl Pace {
-    /// So many bytes were delivered.
+    /// Counts bytes that were delivered.
     #[inline]
     pub fn on_delivered(&mut self, bytes: usize) {
         self.delivered += bytes as u64;
@@ -49,12 +53,12 @@ impl Pace {
         self.is_fast
     }
 
-    /// A publisher is let go while so many bytes wait.
+    /// Notes that a publisher is released while this many bytes wait.
     pub fn on_let_go(&mut self, backlog: u64) {
         self.backlog = backlog;
     }
 
-    /// How many bytes may wait when the next publisher is let go, if so many wait now.
+    /// How many bytes may wait when the next publisher is released, if this many wait now.
     pub fn target(&self, backlog: u64) -> u64 {
         self.backlog.saturating_sub(backlog.saturating_sub(self.backlog) / 4)
     }

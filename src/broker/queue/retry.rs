@@ -1,4 +1,5 @@
-//! How long a message that came back waits before it is delivered again (row D24): the longer, the more often it has failed.
+//! Delayed retry: how long a message that came back waits before it is delivered again (row D24).
+//! The more often it has failed, the longer.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +7,11 @@ use crate::broker::policy::{Key, Terms, key};
 use crate::contract::{Entry, Outcome};
 use crate::message::Value;
 
-/// What a queue's arguments say.
+/// The retry settings of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retry {
-    /// Those whose delivery failed wait, those that were only given back wait.
+    /// Whether messages wait whose delivery failed, and whether those wait that were only given
+    /// back.
     failed: bool,
     returned: bool,
     /// The first delay, and the longest, milliseconds.
@@ -18,7 +20,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// What is said of a queue; none: nobody waits. RabbitMQ does not check these arguments: what it cannot use is as if it was not there.
+    /// Derives the settings; none: no message waits. RabbitMQ does not check these arguments:
+    /// unusable ones count as missing.
     pub fn of(terms: &Terms<'_>) -> Option<Retry> {
         let number = |key| terms.own(key).and_then(Value::as_int).and_then(|number| u64::try_from(number).ok());
         let (failed, returned) = match terms.own_text(&TYPE)? {
@@ -31,7 +34,7 @@ impl Retry {
         (min > 0).then_some(Retry { failed, returned, min, max })
     }
 
-    /// How long a message waits that came back, and has failed so often; none: not at all.
+    /// How long a message waits that came back, and has failed this often; none: not at all.
     pub fn delay(&self, outcome: Outcome, failures: u32) -> Option<u64> {
         let waits = match outcome {
             Outcome::Failed => self.failed,
@@ -42,12 +45,13 @@ impl Retry {
     }
 }
 
-/// Messages that wait until they are ready again. Those that are so at the same time come in the order of their return.
+/// Messages that wait until they are ready again. Those that are ready at the same time come in the
+/// order of their return.
 #[derive(Default, Debug)]
 pub struct Held {
     /// The places of all, by their turns.
     due: BTreeMap<Turn, u64>,
-    /// By place.
+    /// Messages by place.
     entries: BTreeMap<u64, (Turn, Entry)>,
     returned: u64,
 }
@@ -56,7 +60,7 @@ pub struct Held {
 type Turn = (u64, u64);
 
 impl Held {
-    /// A message waits until then.
+    /// Lets a message wait until this time.
     pub fn hold(&mut self, due: u64, entry: Entry) {
         self.returned += 1;
         let turn = (due, self.returned);
@@ -64,13 +68,13 @@ impl Held {
         self.entries.insert(entry.place(), (turn, entry));
     }
 
-    /// Takes out the next one whose time has come.
+    /// Takes out the next message whose time has come.
     pub fn take_due(&mut self, now: u64) -> Option<Entry> {
         let (_, &place) = self.due.first_key_value().filter(|((due, _), _)| *due <= now)?;
         self.take(place)
     }
 
-    /// Takes out the one at this place, if it waits.
+    /// Takes out the message at this place, if it waits.
     pub fn take(&mut self, place: u64) -> Option<Entry> {
         let (turn, entry) = self.entries.remove(&place)?;
         self.due.remove(&turn);

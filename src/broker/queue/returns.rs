@@ -1,14 +1,17 @@
-//! What came back to a quorum queue (rows S11 to S13, D23): delivered again before anything that is ready, in the order of its return, with two
-//! counts that tell how often.
+//! Messages that came back to a quorum queue (rows S11 to S13, D23). They are delivered again
+//! before all ready ones, in the order of their return, with two counts.
 //!
 //! ```text
-//! acquired    it was given to somebody and came back, for whatever reason
-//! delivered   it came back because somebody failed: rejected it, or ended without a word; beyond the limit it is dead
+//! acquired    it was given to a consumer and came back, for whatever reason
+//! delivered   it came back because the delivery failed: the consumer rejected it, or ended
+//!             without a word; beyond the limit the message is dead
 //! ```
 //!
-//! Only messages that came back have an entry here: others pay nothing. An orderly stop notes the counts in the order of the returns, and the next
-//! start goes on with them: each message has its turn as soon as it is read from the log. After a crash, counts come from the log with their
-//! messages; one that a consumer had then has failed once more, as in RabbitMQ (see `store::returns` for what the log knows of that).
+//! Only messages that came back have an entry here; others pay nothing. An orderly stop notes the
+//! counts in the order of the returns, and the next start goes on with them: each message has its
+//! turn as soon as it is read from the log. After a crash, counts come from the log with their
+//! messages. A message that a consumer had at the crash has failed once more, as in RabbitMQ (see
+//! `store::returns` for what the log knows of that).
 
 use std::collections::BTreeMap;
 
@@ -16,14 +19,14 @@ use crate::base::hash::Map;
 use crate::contract::{Entry, Outcome};
 use crate::message::{Properties, TableBuilder, replace_headers};
 
-/// Messages that came back, and the counts of those that did and are not settled.
+/// Messages that came back, and the counts of all that did and are not settled.
 #[derive(Default)]
 pub struct Returns {
-    /// By the number of their return.
+    /// Messages by the number of their return.
     list: BTreeMap<u64, Entry>,
     returned: u64,
     counts: Map<u64, Counted>,
-    /// How often a message may fail; none: as often as it likes.
+    /// How often a message may fail; none: no limit.
     limit: Option<u32>,
 }
 
@@ -31,7 +34,7 @@ pub struct Returns {
 #[derive(Clone, Copy, Default)]
 struct Counted {
     counts: Counts,
-    /// Where it waits, or will wait once it is in memory.
+    /// The number of the return by which it waits, or will wait once it is in memory.
     at: Option<u64>,
 }
 
@@ -56,17 +59,17 @@ impl Counts {
 }
 
 impl Returns {
-    /// Without messages. None of them may fail more than `limit` times.
+    /// Makes an empty set. No message may fail more than `limit` times.
     pub fn new(limit: Option<u32>) -> Returns {
         Returns { limit, ..Returns::default() }
     }
 
-    /// None of them may fail more than `limit` times from now on.
+    /// Sets the limit of failures.
     pub fn set_limit(&mut self, limit: Option<u32>) {
         self.limit = limit;
     }
 
-    /// A message comes back. Whether it has failed too often.
+    /// Counts the return of a message. Returns whether it has failed too often.
     pub fn count(&mut self, entry: Entry, outcome: Outcome) -> bool {
         let counts = &mut self.counts.entry(entry.place()).or_default().counts;
         counts.acquired += 1;
@@ -74,14 +77,14 @@ impl Returns {
         self.limit.is_some_and(|limit| counts.delivered > limit)
     }
 
-    /// A message that was counted waits for its next delivery.
+    /// Lets a counted message wait for its next delivery.
     pub fn add(&mut self, entry: Entry) {
         let last = self.next_return();
         let at = *self.counts.entry(entry.place()).or_default().at.get_or_insert(last);
         self.list.insert(at, entry);
     }
 
-    /// The next one.
+    /// Takes the next message.
     pub fn pop(&mut self) -> Option<Entry> {
         let (_, entry) = self.list.pop_first()?;
         if let Some(counted) = self.counts.get_mut(&entry.place()) {
@@ -118,14 +121,15 @@ impl Returns {
         all.into_iter().map(|(&place, counted)| (place, counted.counts)).collect()
     }
 
-    /// The message at this place came back so often before a restart, behind those of which that was said before; it is not in memory yet.
+    /// Takes over how often the message at this place, which is not in memory yet, came back before
+    /// a restart. Its turn is behind those taken over before.
     pub fn go_on_counting(&mut self, place: u64, counts: Counts) {
         let at = Some(self.next_return());
         self.counts.insert(place, Counted { counts, at });
     }
 
-    /// The message at this place came back so often before a crash, unless more is known of it; it is about to be in memory. Whether it has failed
-    /// too often.
+    /// Takes over how often the message at this place, which is about to be in memory, came back
+    /// before a crash, unless more is known of it. Returns whether it has failed too often.
     pub fn recall(&mut self, place: u64, counts: Counts) -> bool {
         if counts.acquired > 0 && !self.counts.contains_key(&place) {
             self.go_on_counting(place, counts);
@@ -138,17 +142,17 @@ impl Returns {
         self.returned
     }
 
-    /// A message is gone.
+    /// Forgets a message that is gone.
     pub fn forget(&mut self, entry: Entry) {
         self.counts.remove(&entry.place());
     }
 
-    /// Those that wait for their next delivery.
+    /// Messages that wait for their next delivery.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.list.values()
     }
 
-    /// How many they are.
+    /// Number of messages that wait.
     pub fn len(&self) -> usize {
         self.list.len()
     }

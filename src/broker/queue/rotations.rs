@@ -1,18 +1,19 @@
-//! The listed consumers of a queue by priority, and who of the highest is next.
+//! The listed consumers of a queue by priority, and the next one of the highest.
 //!
 //! ```text
-//! ready   0b010                    bit n: somebody is listed with the nth priority
-//! ranks   [9: -] [0: c4, c1] [-3: -]   descending; a rank is there for as long as a consumer with its priority is, listed or not
+//! ready   0b010                         bit n: a consumer is listed with the nth priority
+//! ranks   [9: -] [0: c4, c1] [-3: -]    descending; a rank lasts while a consumer has its priority
 //! ```
 //!
-//! Ten thousand consumers may have as many priorities. So the ranks share one table of links, which makes the memory theirs and not the
-//! product of both, and who is next is found by bits, 64 priorities at a look.
+//! Ten thousand consumers may have as many priorities. So the ranks share one table of links, whose
+//! memory grows with the consumers, not with the product of both; and the next consumer is found by
+//! bits, 64 priorities at a look.
 
 use smallvec::SmallVec;
 
 use crate::base::ready_list::{Links, Rotation};
 
-/// The rotations of a queue's consumers; consumers by slot.
+/// The rotations of a queue's consumers; consumers are named by slot.
 #[derive(Debug, Default)]
 pub struct Rotations {
     links: Links,
@@ -23,13 +24,13 @@ pub struct Rotations {
 #[derive(Debug)]
 struct Rank {
     priority: i32,
-    /// Consumers with this priority, listed or not.
+    /// Number of consumers with this priority, listed or not.
     members: u32,
     rotation: Rotation,
 }
 
 impl Rotations {
-    /// A consumer with this priority is there; not listed yet.
+    /// Adds a consumer with this priority, not listed yet.
     pub fn join(&mut self, priority: i32) {
         let at = self.find(priority).unwrap_or_else(|at| {
             self.ranks.insert(at, Rank { priority, members: 0, rotation: Rotation::default() });
@@ -39,7 +40,7 @@ impl Rotations {
         self.ranks[at].members += 1;
     }
 
-    /// The consumer is there no more.
+    /// Removes a consumer.
     pub fn leave(&mut self, priority: i32, slot: u32) {
         self.unlist(priority, slot);
         let at = self.at(priority);
@@ -57,12 +58,12 @@ impl Rotations {
         self.ranks[word * BITS + bits.trailing_zeros() as usize].rotation.front()
     }
 
-    /// Whether one is listed.
+    /// Whether a consumer is listed.
     pub fn any_ready(&self) -> bool {
         self.ready.iter().any(|&bits| bits != 0)
     }
 
-    /// Whether no other consumer with this priority is listed beside one that is.
+    /// Whether a listed consumer is the only listed one of its priority.
     #[inline]
     pub fn is_alone(&self, priority: i32) -> bool {
         self.ranks[self.at(priority)].rotation.is_single()
@@ -87,7 +88,7 @@ impl Rotations {
         }
     }
 
-    /// The next consumer with this priority goes behind the others.
+    /// Moves the next consumer with this priority behind the others.
     #[inline]
     pub fn rotate(&mut self, priority: i32) {
         let at = self.at(priority);
@@ -99,23 +100,23 @@ impl Rotations {
         self.find(priority).expect("a consumer's priority has its rank")
     }
 
-    /// Where the priority's rank is, or else belongs.
+    /// The place of the priority's rank, or the place where it belongs.
     #[inline]
     fn find(&self, priority: i32) -> Result<usize, usize> {
         if self.ranks.first().is_some_and(|rank| rank.priority == priority) {
-            return Ok(0); // nearly all consumers have the same
+            return Ok(0); // nearly all consumers have the same priority
         }
         self.ranks.binary_search_by(|rank| priority.cmp(&rank.priority))
     }
 
-    /// The ranks have moved.
+    /// Updates `ready` after the ranks have moved.
     fn find_ready(&mut self) {
         let bits = |ranks: &[Rank]| (0..).zip(ranks).fold(0, |bits, (n, rank)| bits | u64::from(!rank.rotation.is_empty()) << n);
         self.ready = self.ranks.chunks(BITS).map(bits).collect();
     }
 }
 
-/// Of a word of `ready`.
+/// Bits of a word of `ready`.
 const BITS: usize = u64::BITS as usize;
 
 #[cfg(test)]

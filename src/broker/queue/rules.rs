@@ -1,4 +1,5 @@
-//! The rules that a queue works by: those of its declaration, which never change, and two that policies may change.
+//! The rules of a queue: those of its declaration, which never change, and two that policies may
+//! change.
 
 use super::Priorities;
 use crate::broker::catalog::is_quorum;
@@ -9,26 +10,27 @@ use crate::message::{Properties, Value, flag};
 /// A queue's rules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Rules {
-    /// It survives a restart, and so do its persistent messages.
+    /// Whether it survives a restart, and its persistent messages with it.
     pub durable: bool,
-    /// It goes with its last consumer.
+    /// Whether it goes with its last consumer.
     pub auto_delete: bool,
-    /// It follows the rules of quorum queues (rows D19, D29).
+    /// Whether it follows the rules of quorum queues (rows D19, D29).
     pub quorum: bool,
-    /// It counts how often a message comes back, and delivers it before what is ready: a quorum queue, or one that limits or delays returns.
+    /// Whether it counts how often a message comes back, and delivers returned messages before
+    /// ready ones: a quorum queue, or one that limits or delays returns.
     pub counts: bool,
-    /// Which levels it may have.
+    /// The levels that it may have.
     pub priorities: Priorities,
-    /// How often a message may fail where that is counted; none: as often as it likes (row D23).
+    /// How often a message may fail, if that is counted; none: no limit (row D23).
     pub delivery_limit: Option<u32>,
-    /// How long its consumers may keep a delivery, milliseconds, if the queue says so (row S14).
+    /// How long its consumers may keep a delivery, milliseconds, if the queue limits it (row S14).
     pub consumer_timeout_ms: Option<u64>,
-    /// One of its consumers is served at a time (row S8).
+    /// Whether one of its consumers is served at a time (row S8).
     pub single_active: bool,
 }
 
 impl Rules {
-    /// Those of a declaration, and of all that is said of the queue.
+    /// Derives the rules from a declaration and the terms of the queue.
     pub fn of(spec: &QueueSpec, terms: &Terms<'_>) -> Rules {
         let quorum = is_quorum(&spec.arguments);
         let said = terms.limit(&DELIVERY_LIMIT);
@@ -46,7 +48,8 @@ impl Rules {
         }
     }
 
-    /// Whether a message with these properties survives a restart. A quorum queue keeps transient ones, too.
+    /// Whether a message with these properties survives a restart. A quorum queue keeps transient
+    /// ones, too.
     #[inline]
     pub fn keeps(&self, properties: &[u8]) -> bool {
         self.durable && (self.quorum || lasts(properties))
@@ -60,9 +63,9 @@ pub fn lasts(properties: &[u8]) -> bool {
     properties.has_any(flag::DELIVERY_MODE) && properties.delivery_mode() == Some(PERSISTENT)
 }
 
-/// delivery-mode of a message that survives a restart.
+/// The delivery-mode of a message that survives a restart.
 const PERSISTENT: u8 = 2;
-/// How often a message of a quorum queue may fail, if nothing else is said.
+/// How often a message of a quorum queue may fail by default.
 const DELIVERIES: i64 = 20;
 const DELIVERY_LIMIT: Key = key("x-delivery-limit");
 const CONSUMER_TIMEOUT: Key = key("x-consumer-timeout");

@@ -1,10 +1,11 @@
-//! What a queue promises about its messages beyond keeping them in order: how long it keeps them, how many, and what becomes of the others.
+//! The settings of a queue about its messages, beyond keeping them in order: how long it keeps
+//! them, how many, and the fate of the others.
 
 use super::Retry;
 use crate::broker::deduplication::Wanted;
 use crate::broker::policy::{Key, Terms, key};
 
-/// The promises of one queue, as its arguments and policies have them. The default promises nothing.
+/// The settings of one queue, as its arguments and policies have them. The default demands nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     /// x-message-ttl: milliseconds that a message waits at most (row D12).
@@ -15,41 +16,42 @@ pub struct Settings {
     pub max_length: Option<u64>,
     /// x-max-length-bytes: bytes of their bodies (row D13).
     pub max_length_bytes: Option<u64>,
-    /// x-overflow: what goes when there are more (row D14).
+    /// x-overflow: which messages go when there are more (row D14).
     pub overflow: Overflow,
-    /// Where dead messages go (row D15).
+    /// The destination of dead messages (row D15).
     pub dead_letter: Option<DeadLetter>,
-    /// x-delayed-retry-*: how long what comes back waits (row D24).
+    /// x-delayed-retry-*: how long returned messages wait (row D24).
     pub retry: Option<Retry>,
     /// x-message-deduplication: duplicates are dropped (row D30).
     pub deduplication: Option<Wanted>,
 }
 
-/// What a full queue does.
+/// The behaviour of a full queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Overflow {
     /// The oldest messages go.
     #[default]
     DropHead,
-    /// What is published is refused.
+    /// Published messages are refused.
     RejectPublish,
-    /// It is refused, and dead-lettered.
+    /// Published messages are refused, and dead-lettered.
     RejectPublishDlx,
 }
 
-/// Where dead messages are published to.
+/// The destination of dead messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetter {
     /// The exchange, which need not exist.
     pub exchange: Box<[u8]>,
-    /// The routing key, if not the message's own.
+    /// The routing key, if it is not the message's own.
     pub routing_key: Option<Box<[u8]>>,
-    /// The queue keeps each until another has it (row D16).
+    /// Whether the queue keeps each message until another queue has it (row D16).
     pub at_least_once: bool,
 }
 
 impl Settings {
-    /// What is said of a queue. Of a full classic queue its own argument has the last word, of a quorum queue the policies.
+    /// Derives the settings. For the overflow of a classic queue its own argument decides, for a
+    /// quorum queue the policies.
     pub fn of(terms: &Terms<'_>, quorum: bool) -> Settings {
         let routing_key = terms.own_text(&DEAD_LETTER_ROUTING_KEY).map(Box::from);
         let strategy = terms.own_text(&DEAD_LETTER_STRATEGY);
@@ -69,24 +71,26 @@ impl Settings {
             dead_letter: terms.own_text(&DEAD_LETTER_EXCHANGE).map(|exchange| DeadLetter {
                 exchange: exchange.into(),
                 routing_key,
-                // A queue that drops its oldest messages cannot promise it, as in RabbitMQ.
+                // A queue that drops its oldest messages cannot keep dead ones until others have
+                // them, as in RabbitMQ.
                 at_least_once: quorum && strategy == Some(b"at-least-once") && overflow == Some(b"reject-publish"),
             }),
             deduplication: Wanted::by_queue(terms.arguments),
         }
     }
 
-    /// Whether so many ready messages, of so many bytes, are too many.
+    /// Whether this many ready messages, with this many bytes, are too many.
     pub fn is_exceeded(&self, length: u64, bytes: u64) -> bool {
         self.max_length.is_some_and(|most| length > most) || self.max_length_bytes.is_some_and(|most| bytes > most)
     }
 
-    /// Whether a full queue refuses what is published.
+    /// Whether a full queue refuses published messages.
     pub fn rejects(&self) -> bool {
         self.overflow != Overflow::DropHead && (self.max_length.is_some() || self.max_length_bytes.is_some())
     }
 
-    /// Whether the queue may take one message and not the next: it is given them one by one.
+    /// Whether the queue may take one message and not the next: then it is given messages one by
+    /// one.
     pub fn selects(&self) -> bool {
         self.rejects() || self.deduplication.is_some()
     }

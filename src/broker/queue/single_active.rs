@@ -1,20 +1,22 @@
-//! Whose turn it is where one consumer at a time is served (row S8).
+//! The single active consumer: whose turn it is if one consumer at a time is served (row S8).
 //!
 //! ```text
 //! active    c2                       the only one that is served
-//! waiting   (5: c7)  (0: c1, c4)     the others: higher priority first, then who came first
-//! departed  c9, 3                    the active one's channel ended: its 3 unsettled messages come back before the next one is served
+//! waiting   (5: c7)  (0: c1, c4)     the others: higher priority first, then the earlier one
+//! departed  c9, 3                    the active one's channel ended: its 3 unsettled messages come
+//!                                    back before the next one is served
 //! ```
 //!
-//! In a quorum queue a consumer of higher priority takes over: at once, or when the active one, which *yields* and gets nothing more, has settled
-//! all that it had. In a classic queue it waits like the others.
+//! In a quorum queue a consumer of higher priority takes over: at once, or when the active one,
+//! which *yields* and gets nothing more, has settled all its messages. In a classic queue it waits
+//! like the others.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::base::ids::ConsumerId;
 
-/// A consumer's place: its priority, when it came, and who it is.
+/// A consumer's place: its priority, its number in the order of arrival, and the consumer.
 type Place = (Reverse<i32>, u64, ConsumerId);
 
 /// The consumers of one queue, as far as their order matters.
@@ -29,12 +31,12 @@ pub struct SingleActive {
 }
 
 impl SingleActive {
-    /// Without consumers. `takes_over`: a higher priority does not wait.
+    /// Makes an empty order. `takes_over`: a higher priority does not wait.
     pub fn new(takes_over: bool) -> SingleActive {
         SingleActive { takes_over, active: None, yields: false, waiting: BTreeSet::new(), departed: None, joined: 0 }
     }
 
-    /// A consumer came.
+    /// Adds a consumer.
     pub fn join(&mut self, id: ConsumerId, priority: i32) {
         self.waiting.insert((Reverse(priority), self.joined, id));
         self.joined += 1;
@@ -45,7 +47,7 @@ impl SingleActive {
         self.joined
     }
 
-    /// A consumer went, and `expected` of its messages come back.
+    /// Removes a consumer, of which `expected` messages come back.
     pub fn remove(&mut self, id: ConsumerId, priority: i32, joined: u64, expected: u32) {
         let place = (Reverse(priority), joined, id);
         if self.active.take_if(|active| *active == place).is_some() {
@@ -55,7 +57,7 @@ impl SingleActive {
         self.waiting.remove(&place);
     }
 
-    /// Messages of a consumer that went are back.
+    /// Notes that messages of a consumer that went are back.
     pub fn on_back(&mut self, id: ConsumerId, count: u32) {
         if let Some((departed, expected)) = &mut self.departed
             && *departed == id
@@ -70,7 +72,7 @@ impl SingleActive {
         self.waiting.len()
     }
 
-    /// Whether the consumer is the one that is served.
+    /// Whether the consumer is the active one.
     pub fn is_served(&self, id: ConsumerId) -> bool {
         !self.yields && self.active() == Some(id)
     }
@@ -80,7 +82,8 @@ impl SingleActive {
         self.active.map(|active| active.2)
     }
 
-    /// Finds out whose turn it is. `unsettled`: how many messages the active consumer has not settled.
+    /// Decides whose turn it is. `unsettled`: how many messages the active consumer has not
+    /// settled.
     pub fn elect(&mut self, unsettled: u32) {
         let Some(first) = self.waiting.first().copied().filter(|_| self.departed.is_none()) else {
             self.yields &= unsettled > 0;

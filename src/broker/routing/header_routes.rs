@@ -1,19 +1,19 @@
-//! What the router has found before for messages whose headers decide, too: queues by exchange,
-//! routing key and headers table.
+//! Remembered routes of messages whose headers matter, too: queues by exchange, routing key and
+//! headers table.
 //!
 //! An application sends the same few tables of headers over and over, or never the same one twice.
-//! For the former a look at the table's bytes spares reading them; the latter would only pay for
-//! it, so after many messages in a row that were not known, some are let pass unseen.
+//! For the former, comparing the table's bytes saves reading it. The latter would only pay for it,
+//! so after many unknown messages in a row, some are let pass without a look.
 
 use crate::broker::routing::known_routes::{KnownRoutes, Publisher};
 use crate::contract::RouteSet;
 
-/// All that a shard remembers of routes.
+/// All the routes that a shard remembers.
 #[derive(Default)]
 pub struct RouteMemory {
-    /// Those that exchange and routing key alone decide.
+    /// Routes that depend on exchange and routing key alone.
     pub by_key: KnownRoutes,
-    /// Those that headers decide, too.
+    /// Routes that depend on the headers, too.
     pub by_headers: HeaderRoutes,
 }
 
@@ -23,12 +23,12 @@ pub struct HeaderRoutes {
     routes: KnownRoutes,
     /// Working memory: a route and a table behind one another.
     key: Vec<u8>,
-    /// Messages in a row that were not known, and how many of them were let pass.
+    /// Unknown messages in a row, and how many of them were let pass.
     unknown: u32,
 }
 
 impl HeaderRoutes {
-    /// The queues of messages to `route` with these headers (in wire form), if they were
+    /// Returns the queues of messages to `route` with these headers (in wire form), if they are
     /// remembered.
     pub fn find(&mut self, version: u64, publisher: Publisher, route: &[u8], headers: &[u8]) -> Option<&RouteSet> {
         self.unknown = if self.unknown == UNKNOWN_MAX + PASSED { 0 } else { self.unknown + 1 };
@@ -41,7 +41,7 @@ impl HeaderRoutes {
         Some(found)
     }
 
-    /// Remembers what [`find`](Self::find) has not found.
+    /// Remembers a route that [`find`](Self::find) has not found.
     pub fn remember(&mut self, version: u64, publisher: Publisher, route: &[u8], headers: &[u8], queues: &RouteSet) {
         if !self.is_resting() && headers.len() <= HEADERS_SIZE_MAX {
             self.put_key(route, headers);
@@ -65,7 +65,7 @@ impl HeaderRoutes {
 /// Unknown messages in a row after which others are let pass, and how many.
 const UNKNOWN_MAX: u32 = 512;
 const PASSED: u32 = 16_384;
-/// A table that is longer is read each time, bytes.
+/// A longer table is read each time, bytes.
 const HEADERS_SIZE_MAX: usize = 1024;
 
 #[cfg(test)]

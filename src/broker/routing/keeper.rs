@@ -1,7 +1,10 @@
-//! Who routes the messages on whose way an exchange [remembers](crate::broker::exchange::remembered): the router's walk once more, where the memories are.
+//! The keeper routes messages whose way leads through an exchange that
+//! [remembers](crate::broker::exchange::remembered) messages: the router's walk once more, on the
+//! shard that has the memories.
 //!
-//! The publisher's shard has checked the message ([`route`](crate::broker::routing::router::route)) and knows by the bindings that it must come here. Whether it is a
-//! duplicate is decided here, and only here it is kept for later.
+//! The publisher's shard has checked the message ([`route`](crate::broker::routing::router::route))
+//! and knows from the bindings that it must come here. Only here is it decided whether the message
+//! is a duplicate, and only here is it kept for later.
 
 use crate::base::ids::ExchangeId;
 use crate::broker::catalog::{Catalog, ExchangeInfo};
@@ -12,32 +15,34 @@ use crate::broker::routing::router::{Way, keep_each_once};
 use crate::contract::{RouteSet, VhostId};
 use crate::message::{MessageView, Properties, TableRef};
 
-/// What was learnt where an exchange remembers.
+/// What the walk found, beside the queues.
 pub struct Passed {
-    /// As of [`Routed`](crate::broker::routing::router::Routed).
+    /// As in [`Routed`](crate::broker::routing::router::Routed).
     pub properties: Option<Vec<u8>>,
-    /// A duplicate was dropped on the way.
+    /// Whether a duplicate was dropped on the way.
     pub is_duplicate: bool,
 }
 
-/// Who routes messages through exchanges that remember.
+/// Routes messages through exchanges that remember.
 pub struct Keeper<'a> {
-    /// What exists.
+    /// The catalog.
     pub catalog: &'a Catalog,
-    /// What they remember.
+    /// The memories.
     pub memories: &'a mut Memories,
-    /// The publisher's shard, and dice.
+    /// The publisher's shard, and the random source.
     pub chance: Chance<'a>,
-    /// CC and BCC are keys, too.
+    /// Whether CC and BCC are keys, too.
     pub copies: bool,
-    /// The message comes from this exchange, which has delayed it: it passed there before, and goes on.
+    /// The exchange that has delayed the message, if one has: it passed there before, and goes on
+    /// from there.
     pub passed: Option<ExchangeId>,
-    /// Milliseconds.
+    /// The time, milliseconds.
     pub now: u64,
 }
 
 impl Keeper<'_> {
-    /// Whether the message leads to no queue at all, whatever exchanges on its way know. They do not remember it for that.
+    /// Whether the message leads to no queue at all, whatever the exchanges on its way know. They
+    /// do not remember it for that.
     pub fn finds_nobody(&mut self, vhost: VhostId, message: &MessageView<'_>) -> bool {
         let mut found = RouteSet::new();
         if let Some(start) = self.start(vhost, message) {
@@ -46,7 +51,8 @@ impl Keeper<'_> {
         found.is_empty()
     }
 
-    /// Finds the queues of a message that [`route`](crate::broker::routing::router::route) has let pass, and has the exchanges on its way remember it. If its exchange is gone, it has none.
+    /// Finds the queues of a message that [`route`](crate::broker::routing::router::route) has let
+    /// pass, and has the exchanges on its way remember it. If its exchange is gone, it has none.
     pub fn route(&mut self, vhost: VhostId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
         out.clear();
         match self.start(vhost, message) {
@@ -55,7 +61,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// The same from an exchange on the way on.
+    /// Does the same from an exchange on.
     pub fn route_from(&mut self, start: ExchangeId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
         out.clear();
         let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
@@ -75,7 +81,8 @@ impl Keeper<'_> {
         Passed { properties: without_blind, is_duplicate }
     }
 
-    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says whether the message goes on from there.
+    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says
+    /// whether the message goes on from there.
     fn walk(
         &mut self,
         start: ExchangeId,
@@ -91,7 +98,7 @@ impl Keeper<'_> {
         Way { catalog, keys, features: Features { headers, properties } }.walk(start, chance, |exchange| visit(memories, exchange), out);
     }
 
-    /// Where the message begins.
+    /// The exchange at which the message begins.
     fn start(&self, vhost: VhostId, message: &MessageView<'_>) -> Option<ExchangeId> {
         let published_to = || self.catalog.exchange_by_name(vhost, message.route.exchange()).map(|exchange| exchange.id);
         self.catalog.find_vhost(vhost).and_then(|_| self.passed.or_else(published_to))

@@ -1,14 +1,14 @@
-//! What the router has found before: queues by exchange and routing key, for publishers that use
-//! many keys in turn.
+//! Remembered routes: queues by exchange and routing key, for publishers that use many keys in
+//! turn.
 //!
-//! An answer holds for one user in one virtual host, whose permission to publish there was checked
-//! when it was found, and while the catalog's version stands. When the table is full, by number or
-//! by bytes, it starts over: who uses more keys than it holds gains nothing from any order of
-//! forgetting, and who uses fewer never notices. A route to so many queues that few such routes
-//! would fill the table is not remembered: beside that many copies of a message it costs nothing to
-//! find them again.
+//! A route holds for one user in one virtual host, whose permission to publish there was checked
+//! when the route was found, and as long as the catalog's version stays the same. When the table is
+//! full, by number or by bytes, it starts over: a publisher that uses more keys than it holds gains
+//! nothing from any order of forgetting, and one that uses fewer never notices. A route to very
+//! many queues, few of which would fill the table, is not remembered: compared with that many
+//! copies of a message it costs nothing to find it again.
 //!
-//! Invariant: `bytes` is the sum of the answers' sizes.
+//! Invariant: `bytes` is the sum of the routes' sizes.
 
 use std::hash::BuildHasher;
 
@@ -28,7 +28,7 @@ pub struct KnownRoutes {
     hasher: foldhash::fast::RandomState,
 }
 
-/// Who publishes where.
+/// The publisher: virtual host and user.
 pub type Publisher = (VhostId, UserId);
 
 struct Known {
@@ -38,8 +38,8 @@ struct Known {
 }
 
 impl KnownRoutes {
-    /// The queues of messages to `route` (exchange and routing key in wire form) under the
-    /// catalog's `version`, if they were remembered.
+    /// Returns the queues of messages to `route` (exchange and routing key in wire form) under the
+    /// catalog's `version`, if they are remembered.
     #[inline]
     pub fn find(&self, version: u64, publisher: Publisher, route: &[u8]) -> Option<&RouteSet> {
         if self.version != version {
@@ -48,7 +48,7 @@ impl KnownRoutes {
         self.table.find(self.hash(publisher, route), |known| known.is(publisher, route)).map(|known| &known.queues)
     }
 
-    /// Remembers what [`find`](Self::find) has not found.
+    /// Remembers a route that [`find`](Self::find) has not found.
     pub fn remember(&mut self, version: u64, publisher: Publisher, route: &[u8], queues: &RouteSet) {
         let size = size(route, queues);
         if size > KNOWN_ROUTE_SIZE_MAX {
@@ -76,7 +76,7 @@ impl Known {
     }
 }
 
-/// Bytes that an answer takes.
+/// Bytes that a route takes.
 fn size(route: &[u8], queues: &RouteSet) -> usize {
     let own = if queues.spilled() { queues.len() * size_of::<QueueAddr>() } else { 0 };
     size_of::<Known>() + route.len() + own

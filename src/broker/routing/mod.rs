@@ -1,6 +1,9 @@
-//! Where messages go: the [`router`] walks from exchange to exchange by RabbitMQ's rules of publishing
-//! ([`publish_rules`]), [`known_routes`] and [`header_routes`] remember what it found, and a [`keeper`]
-//! walks where exchanges remember messages.
+//! Routing: from a message to its queues.
+//!
+//! - [`router`]: walks from exchange to exchange; [`publish_rules`]: RabbitMQ's rules of
+//!   publishing;
+//! - [`known_routes`] and [`header_routes`]: remember what the router found;
+//! - [`keeper`]: walks through exchanges that remember messages.
 
 pub mod header_routes;
 pub mod keeper;

@@ -1,4 +1,4 @@
-//! What RabbitMQ asks of a message's properties when it is published: expiration, CC and BCC, user-id.
+//! RabbitMQ's rules for the properties of a published message: expiration, CC and BCC, user-id.
 
 use crate::base::limits::EXPIRATION_MS_MAX;
 use crate::broker::access::User;
@@ -6,7 +6,7 @@ use crate::broker::catalog::Catalog;
 use crate::contract::{Code, Fault};
 use crate::message::{ErlangString, TableRef, Value, Values, erlang_text, replace_headers};
 
-/// expiration is the decimal text of 0 to ten years in milliseconds.
+/// Checks expiration: the decimal text of 0 to ten years in milliseconds.
 pub(in crate::broker) fn check_expiration(expiration: &[u8]) -> Result<(), Fault> {
     let refuse = |why: String| {
         let text = format!("invalid expiration '{}': {why}", erlang_text(expiration));
@@ -34,7 +34,7 @@ pub(in crate::broker) fn check_expiration(expiration: &[u8]) -> Result<(), Fault
     }
 }
 
-/// A user-id tells the truth, unless the user may impersonate others.
+/// Checks user-id: it must be the user's name, unless the user may impersonate others.
 pub(in crate::broker) fn check_user_id(claimed: &[u8], catalog: &Catalog, user: &User) -> Result<(), Fault> {
     if claimed == user.name.as_bytes() || catalog.user(user.id).is_some_and(|user| user.has_tag(IMPERSONATOR)) {
         return Ok(());
@@ -52,7 +52,7 @@ pub(in crate::broker) struct CarbonCopies<'a> {
 }
 
 impl<'a> CarbonCopies<'a> {
-    /// Both are arrays, if they are there; elements that are not text are overlooked.
+    /// Reads both. They are arrays, if they are there; elements that are not text are ignored.
     pub fn of(headers: TableRef<'a>) -> Result<CarbonCopies<'a>, Fault> {
         if headers.is_empty() {
             return Ok(CarbonCopies { open: None, blind: None });
@@ -90,7 +90,7 @@ fn array<'a>(headers: TableRef<'a>, name: &str) -> Result<Option<Values<'a>>, Fa
     }
 }
 
-/// The copies that nobody sees.
+/// The header whose keys consumers do not see.
 const BLIND: &str = "BCC";
 
 /// The tag of users who may use any user-id.

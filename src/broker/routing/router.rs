@@ -1,18 +1,20 @@
-//! Where a published message goes: RabbitMQ's rules of publishing, then a walk from exchange to exchange.
+//! The router: RabbitMQ's rules of publishing, then a walk from exchange to exchange.
 //!
 //! ```text
-//! publish ─▶ permitted? exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ topics permitted? ─▶ user-id ─▶ walk ─▶ queues, each once
-//!                                                                             exchange bound to exchange: walk on ┤
-//!                                                                  nothing bound matched: its alternate exchange ┤
-//!                                                    it delays: on to its own queue, the rest of the way later ┤
-//!                                                                     it remembers: a Keeper walks the same way ┘
+//! publish ─▶ permitted? exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ topics permitted?
+//!         ─▶ user-id ─▶ walk ─▶ queues, each once
+//! walk: exchange bound to exchange      walk on
+//!       nothing bound matched           its alternate exchange
+//!       it delays                       on to its own queue, the rest of the way later
+//!       it remembers messages           a Keeper walks the same way
 //! ```
 //!
-//! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit into the route set's own place
-//! and fewer than nine exchanges are bound to each other.
+//! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit
+//! into the route set itself and fewer than nine exchanges are bound to each other.
 //!
-//! What a channel and its shard remember (its last route, and [`KnownRoutes`](crate::broker::routing::known_routes::KnownRoutes))
-//! spares the walk, and all of it for messages without properties that must be looked at ([`needs_checks`]).
+//! Routes that a channel and its shard remember ([`RouteCache`](crate::contract::RouteCache),
+//! [`KnownRoutes`](crate::broker::routing::known_routes::KnownRoutes)) save the walk. For messages
+//! without properties that must be looked at ([`needs_checks`]) they save the checks as well.
 
 use smallvec::SmallVec;
 
@@ -24,50 +26,56 @@ use crate::broker::routing::publish_rules::{CarbonCopies, check_expiration, chec
 use crate::contract::{Code, Fault, REPLY_TO, RouteSet, VhostId, is_reply_name};
 use crate::message::{MessageView, Properties, TableRef, flag, replace_reply_to};
 
-/// Who publishes.
+/// A publisher.
 pub struct Publisher<'a> {
-    /// In which virtual host.
+    /// Its virtual host.
     pub vhost: VhostId,
-    /// Who.
+    /// Its user.
     pub user: &'a User,
-    /// Where replies are to be sent to, if the channel waits for them.
+    /// Its channel's reply name, if the channel waits for replies.
     pub reply_name: Option<&'a str>,
-    /// On which shard, and its dice.
+    /// Its shard, and the random source.
     pub chance: Chance<'a>,
 }
 
-/// What was learnt beside the queues.
+/// What routing found, beside the queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Routed {
-    /// Whether exchange and routing key alone led to these queues, so that they are those of every message with the same two that
-    /// [`needs_checks`] lets pass.
+    /// Whether exchange and routing key alone led to these queues: then every message with the same
+    /// two that [`needs_checks`] lets pass has the same queues.
     pub cacheable: bool,
-    /// The same together with the headers, for every message with the same that [`check_known_headers`] lets pass.
+    /// Whether they did together with the headers: then every message with the same three that
+    /// [`check_known_headers`] lets pass has the same queues.
     pub cacheable_by_headers: bool,
-    /// An exchange on the way remembers: these queues do not count, a [`Keeper`](crate::broker::routing::keeper::Keeper) finds those that do. It takes BCC out, too.
+    /// Whether an exchange on the way remembers messages. Then these queues do not count: a
+    /// [`Keeper`](crate::broker::routing::keeper::Keeper) finds the queues, and removes BCC, too.
     pub is_remembered: bool,
-    /// The property list to go on with, if it is not the message's own: BCC is not for the consumers to see, and replies need an address.
+    /// The property list to go on with, if it is not the message's own: consumers must not see BCC,
+    /// and replies need an address.
     pub properties: Option<Vec<u8>>,
-    /// Names in CC and BCC that lead to channels which wait for replies.
+    /// Reply names in CC and BCC, which lead to channels that wait for replies.
     pub reply_names: Vec<Vec<u8>>,
-    /// How much the exchanges on the way had to look at: keys, bindings, headers, and the queues that were found.
+    /// How much the exchanges on the way looked at: keys, bindings, headers, and the queues that
+    /// were found.
     pub looked_at: usize,
 }
 
-/// Whether a property list has anything that [`route`] must look at. If not, a remembered route holds; otherwise [`check_known`] tells.
+/// Whether a property list has anything that [`route`] must look at. If not, a remembered route
+/// holds; otherwise [`check_known`] decides.
 #[inline]
 pub fn needs_checks(properties: &[u8]) -> bool {
     let properties = Properties::trusted(properties);
     properties.has_any(flag::HEADERS | flag::EXPIRATION | flag::USER_ID) || wants_replies(properties)
 }
 
-/// Whether replies are wanted by the channel itself (row S15).
+/// Whether the channel itself wants replies (row S15).
 #[inline]
 fn wants_replies(properties: Properties<'_>) -> bool {
     properties.has_any(flag::REPLY_TO) && properties.reply_to() == Some(REPLY_TO.as_bytes())
 }
 
-/// Checks the properties of a message of `user` for which a route is remembered. Whether it holds for this one, too.
+/// Checks the properties of a message for which a route is remembered. Returns whether the route
+/// holds for it.
 pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<bool, Fault> {
     let properties = Properties::trusted(properties);
     if wants_replies(properties) {
@@ -80,7 +88,7 @@ pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<
     Ok(copies.is_empty())
 }
 
-/// The same for a message with a table of headers for which a route is remembered.
+/// Does the same for a message with headers for which a route is remembered.
 pub fn check_known_headers(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Result<bool, Fault> {
     if wants_replies(properties) {
         return Ok(false);
@@ -90,7 +98,8 @@ pub fn check_known_headers(catalog: &Catalog, user: &User, properties: Propertie
     Ok(true)
 }
 
-/// Checks a message and finds its queues: `out` is emptied, and filled in the order of their homes. No queue is no fault.
+/// Checks a message and finds its queues: `out` is emptied, and filled in the order of their homes.
+/// To have no queue is no fault.
 pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
     out.clear();
     let Publisher { vhost, user, reply_name, ref mut chance } = *publisher;
@@ -135,7 +144,8 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     Ok(Routed { cacheable, cacheable_by_headers, is_remembered, properties, reply_names, looked_at })
 }
 
-/// Finds the queues of a message that the exchange `from` has delayed, from there on. It comes without its delay, and was checked before.
+/// Finds the queues of a message that the exchange `from` has delayed, from there on. It has no
+/// delay any more, and was checked before.
 pub fn route_on(catalog: &Catalog, from: ExchangeId, message: &MessageView<'_>, mut chance: Chance<'_>, out: &mut RouteSet) -> Routed {
     out.clear();
     let properties = Properties::trusted(message.properties);
@@ -155,7 +165,7 @@ pub fn route_on(catalog: &Catalog, from: ExchangeId, message: &MessageView<'_>, 
     Routed { is_remembered, properties, ..Routed::default() }
 }
 
-/// The properties of a request with the name that its replies are to be sent to.
+/// The properties of a request with the name to which its replies are to be sent.
 fn address(properties: &[u8], reply_name: Option<&str>) -> Result<Vec<u8>, Fault> {
     match reply_name {
         Some(name) => Ok(replace_reply_to(properties, name)),
@@ -175,19 +185,20 @@ fn check_claim(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Re
     properties.user_id().map_or(Ok(()), |claimed| check_user_id(claimed, catalog, user))
 }
 
-/// What a message goes by from exchange to exchange.
+/// A message's way from exchange to exchange.
 pub struct Way<'a> {
-    /// What exists.
+    /// The catalog.
     pub catalog: &'a Catalog,
-    /// Its routing keys.
+    /// The message's routing keys.
     pub keys: RoutingKeys<'a>,
-    /// What else of it decides.
+    /// The other parts of the message that matter.
     pub features: Features<'a>,
 }
 
 impl Way<'_> {
-    /// Finds the queues of a dead message that goes to the exchange `name`; there are none if that is missing. (Row DL6: whoever declared the queue
-    /// was asked for the right to do so, and an internal exchange takes it.) Whether an exchange on the way remembers.
+    /// Finds the queues of a dead message that goes to the exchange `name`; none if that is
+    /// missing. Returns whether an exchange on the way remembers messages. (Row DL6: the user who
+    /// declared the queue needed the right to do so, and an internal exchange takes dead letters.)
     pub fn route_dead(self, vhost: VhostId, name: &[u8], mut chance: Chance<'_>, out: &mut RouteSet) -> bool {
         let mut is_remembered = false;
         out.clear();
@@ -204,8 +215,8 @@ impl Way<'_> {
         is_remembered
     }
 
-    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says whether the message goes on from there. The answer
-    /// is how much there was to look at.
+    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says
+    /// whether the message goes on from there. Returns how much there was to look at.
     pub(in crate::broker) fn walk(
         &self,
         start: ExchangeId,
@@ -244,14 +255,14 @@ impl Way<'_> {
     }
 }
 
-/// Puts an exchange on the way, unless it was there before.
+/// Adds an exchange to the way, unless it was there before.
 fn visit_first(catalog: &Catalog, id: ExchangeId, walk: Walk, ahead: &mut SmallVec<[ExchangeId; 8]>) {
     if catalog.exchange(id).is_some_and(|exchange| exchange.visit(walk)) {
         ahead.push(id);
     }
 }
 
-/// Sorting also brings the queues of one shard together.
+/// Sorts the queues, which also brings those of one shard together.
 pub(in crate::broker) fn keep_each_once(out: &mut RouteSet) {
     if out.len() > 1 {
         out.sort_unstable();
