@@ -1,40 +1,45 @@
-//! What becomes of a dead message: its history in the headers, the keys that it is published with again, and where it has been before.
+//! The letter of a dead message: its history in the headers, its new routing keys, and the queues
+//! where it has died before.
 //!
 //! ```text
-//! x-death   [{count, reason, queue, time, exchange, routing-keys}, …]      one entry for each queue and reason, the latest death first
+//! x-death   [{count, reason, queue, time, exchange, routing-keys}, …]
+//!           one entry for each queue and reason, the latest death first
 //! x-first-death-{exchange, queue, reason}     x-last-death-{…}
 //! ```
 //!
-//! Rows DL1 to DL7, and RabbitMQ 4.3 in what they leave open: the headers are sorted by their names, and a name that stands twice keeps its first
-//! value. RabbitMQ does not believe an x-death that a client has sent; here it counts on (row P11), because retries in clients rely on it.
-//! But it makes no cycle: a client that publishes a message again with the headers that it got wants it to take the same way again. Entries of
-//! deaths since the last publish stand in front of those that the client told, and the message's stamp says how many they are.
+//! Rows DL1 to DL7; the rest follows RabbitMQ 4.3: the headers are sorted by their names, and a
+//! name that occurs twice keeps its first value.
+//!
+//! RabbitMQ ignores an x-death that a client has sent. Here it counts on (row P11), because retries
+//! in clients rely on it. But it makes no cycle: a client that publishes a message again with the
+//! headers that it got wants it to take the same way again. Entries of deaths since the last
+//! publish are in front of those that the client sent, and the message's stamp has their number.
 
 use std::collections::BTreeMap;
 
 use crate::message::{MessageView, Properties, Stamp, Table, TableBuilder, TableRef, Value, flag, replace_headers};
 
-/// Why a message died.
+/// The reason of a death.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
-    /// A consumer refused it.
+    /// A consumer refused the message.
     Rejected,
-    /// It waited for too long.
+    /// The message waited too long.
     Expired,
-    /// Its queue held too many.
+    /// The queue held too many messages.
     MaxLength,
-    /// Too many consumers of a quorum queue failed over it.
+    /// Too many deliveries of the message failed.
     DeliveryLimit,
 }
 
 /// A death.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Death<'a> {
-    /// The queue in which it happened.
+    /// The queue in which the message died.
     pub queue: &'a str,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// When, seconds since 1970.
+    /// The time, seconds since 1970.
     pub time: u64,
 }
 
@@ -44,9 +49,9 @@ type Station = (Box<[u8]>, Box<[u8]>);
 /// A dead message, ready to be published again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dead {
-    /// Its new properties.
+    /// The new properties.
     pub properties: Vec<u8>,
-    /// Queues and reasons of its deaths since it was published, the latest first.
+    /// Queues and reasons of the deaths since the message was published, the latest first.
     history: Vec<Station>,
 }
 
@@ -63,7 +68,8 @@ impl Reason {
 }
 
 impl Dead {
-    /// Records a death of `message`. With `trusts_client`, deaths that its publisher tells of count, too.
+    /// Records a death of `message`. With `trusts_client`, deaths in the headers of its publisher
+    /// count, too.
     pub fn new(message: &MessageView<'_>, death: &Death<'_>, trusts_client: bool) -> Dead {
         let properties = Properties::trusted(message.properties);
         let headers = properties.headers().unwrap_or_default();
@@ -80,18 +86,19 @@ impl Dead {
         Dead { properties: replace_headers(message.properties, headers.view(), flag::EXPIRATION), history }
     }
 
-    /// A message that was made ready by [`new`](Dead::new).
+    /// Reads a message that [`new`](Dead::new) made ready before.
     pub fn again(message: &MessageView<'_>) -> Dead {
         let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
         Dead { properties: message.properties.to_vec(), history: history(&earlier(headers), message.stamp.deaths()) }
     }
 
-    /// What the broker knows of it from now on, if it knew that when it died.
+    /// The message's stamp from now on, given its stamp when it died.
     pub fn stamp(&self, before: Stamp) -> Stamp {
         before.died(self.history.len())
     }
 
-    /// Whether it has come in a circle to `queue`: it died there before, and nobody has refused it since (row DL7).
+    /// Whether the message has come in a circle to `queue`: it died there before, and no consumer
+    /// has refused it since (row DL7).
     pub fn is_cycle(&self, queue: &str) -> bool {
         let at = self.history.iter().position(|(name, _)| **name == *queue.as_bytes());
         at.is_some_and(|at| self.history[..=at].iter().all(|(_, reason)| **reason != *Reason::Rejected.name().as_bytes()))
@@ -104,7 +111,7 @@ fn history(deaths: &[TableRef<'_>], own: usize) -> Vec<Station> {
     deaths.iter().take(own).map(|entry| (part(entry, "queue"), part(entry, "reason"))).collect()
 }
 
-/// The entries of x-death, if it is what a broker writes.
+/// The entries of x-death, if it has the form that brokers write.
 fn earlier(headers: TableRef<'_>) -> Vec<TableRef<'_>> {
     let is_entry = |entry: &TableRef<'_>| {
         let is_text = |name| entry.find(name).and_then(Value::as_text).is_some();
@@ -119,7 +126,7 @@ fn entry_is(entry: TableRef<'_>, death: &Death<'_>) -> bool {
     is("queue", death.queue) && is("reason", death.reason.name())
 }
 
-/// The same entry, once more.
+/// The entry, with one death more.
 fn counted(entry: TableRef<'_>) -> Table {
     let count = |value: Value<'_>| value.as_int().unwrap_or_default().saturating_add(1);
     let add = |table: TableBuilder, (name, value): (&[u8], Value<'_>)| match name {
@@ -144,7 +151,7 @@ fn new_entry(message: &MessageView<'_>, properties: Properties<'_>, death: &Deat
         .build()
 }
 
-/// The headers with the deaths, and with what the first and the last one were.
+/// The headers with the deaths, and with the facts of the first and the last one.
 fn with_death(headers: TableRef<'_>, deaths: TableRef<'_>, exchange: &[u8], death: &Death<'_>, is_first: bool) -> Table {
     let mut names: BTreeMap<&[u8], Value<'_>> = BTreeMap::new();
     for (name, value) in headers.iter() {

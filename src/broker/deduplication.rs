@@ -1,18 +1,24 @@
-//! Deduplication: what carries a header value that was seen before is dropped, by an exchange or by a queue.
+//! Deduplication: an exchange or a queue drops messages with a header value that it has seen
+//! before.
 //!
-//! Of **exchanges** there are two ways to ask for it. RabbitMQ's community plugin has an exchange type, `x-message-deduplication`, which otherwise is a
-//! fanout and must be told how many values it remembers (`x-cache-size`). LavinMQ has an argument for exchanges of any type,
-//! `x-message-deduplication: true`, which remembers 128 unless told otherwise. With both, `x-cache-ttl` says for how many milliseconds a value is
-//! remembered (for ever, if it is missing), and a message's header of that name overrides it.
+//! **Exchanges** know two forms. RabbitMQ's community plugin has an exchange type,
+//! `x-message-deduplication`, which otherwise is a fanout and must be told how many values it
+//! remembers (`x-cache-size`). LavinMQ has an argument for exchanges of any type,
+//! `x-message-deduplication: true`, which remembers 128 values by default. With both, `x-cache-ttl`
+//! sets for how many milliseconds a value is remembered (without limit, if it is missing), and a
+//! message's header of that name overrides it.
 //!
-//! A **queue** has that argument, too, and both meanings of it. With a size or a time it is LavinMQ's: the queue remembers as an exchange does,
-//! whatever becomes of its messages. Without either it is the plugin's: a value is remembered while a message with it is in the queue, delivered or
-//! not, until that is settled, dies or is purged. (A purge forgets everything, as the plugin does.) What a restart has found is remembered once it is
-//! read.
+//! A **queue** has that argument, too, in both meanings. With a size or a time it is LavinMQ's: the
+//! queue remembers as an exchange does, whatever becomes of its messages. Without either it is the
+//! plugin's: a value is remembered while a message with it is in the queue, delivered or not, until
+//! that message is settled, dies or is purged. (A purge forgets everything, as in the plugin.)
+//! Messages that a restart has found are remembered once they are read.
 //!
-//! The value is that of the header `x-deduplication-header`, or of the one that the argument `x-deduplication-header` names. A message without it
-//! passes. A full cache forgets its oldest value. Values that have expired stand until they are the oldest, or come again: no timer looks for them.
-//! Equal are values of one type with the same content; all widths of integers are one type.
+//! The value is that of the header `x-deduplication-header`, or of the header that the argument
+//! `x-deduplication-header` names. A message without it passes. A full cache forgets its oldest
+//! value. Expired values stay until they are the oldest, or come again: no timer looks for them.
+//! Values are equal if they have one type and the same content; all widths of integers are one
+//! type.
 
 use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
@@ -23,19 +29,19 @@ use crate::base::hash::Map;
 use crate::contract::{Code, ExchangeSpec, Fault};
 use crate::message::{TableRef, Value};
 
-/// What is asked for.
+/// The deduplication that an exchange or queue asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     header: Box<[u8]>,
     scope: Scope,
 }
 
-/// For how long a value is remembered.
+/// How long a value is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Scope {
     /// While a message with it is in the queue.
     Queue,
-    /// While it is among the last `size` ones, and for this time.
+    /// While it is among the last `size` values, and for this time.
     Last { size: usize, ttl_ms: Option<u64> },
 }
 
@@ -43,7 +49,8 @@ enum Scope {
 pub struct Deduplication {
     wanted: Wanted,
     seen: Map<Arc<[u8]>, Seen>,
-    /// The keys of `seen` by number: the first is the oldest. In a queue that remembers what it has, the number is the message's place.
+    /// The keys of `seen` by number; the first is the oldest. If a queue remembers the values of
+    /// its messages, the number is the message's place.
     order: BTreeMap<u64, Arc<[u8]>>,
     next: u64,
 }
@@ -54,14 +61,14 @@ struct Seen {
     expires: Option<u64>,
 }
 
-/// What a cache has known and nobody needs: a million values are not freed in one go.
+/// Values that a cache has forgotten: a million of them are not freed at once.
 pub struct Forgotten {
     seen: hash_map::IntoIter<Arc<[u8]>, Seen>,
     order: btree_map::IntoIter<u64, Arc<[u8]>>,
 }
 
 impl Forgotten {
-    /// Frees up to `count` values. Whether there were so many.
+    /// Frees up to `count` values. Returns whether there were so many.
     pub fn free(&mut self, count: usize) -> bool {
         let keys = self.order.by_ref().take(count).count();
         self.seen.by_ref().take(count).count().max(keys) == count
@@ -69,19 +76,19 @@ impl Forgotten {
 }
 
 impl Wanted {
-    /// What such an exchange asks for; none if it does not deduplicate. The arguments were checked.
+    /// The deduplication that an exchange asks for, if any. The arguments were checked.
     pub fn by_exchange(spec: &ExchangeSpec) -> Option<Wanted> {
         is_wanted_by_exchange(spec).then(|| Wanted { header: header(spec.arguments.view()), scope: Scope::last(spec.arguments.view()) })
     }
 
-    /// What a queue with these arguments asks for; none if it does not deduplicate. They were checked.
+    /// The deduplication that a queue with these arguments asks for, if any. They were checked.
     pub fn by_queue(arguments: TableRef<'_>) -> Option<Wanted> {
         let is_given = |name| arguments.find(name).is_some();
         let scope = if is_given(SIZE) || is_given(TTL) { Scope::last(arguments) } else { Scope::Queue };
         is_wanted(arguments).then(|| Wanted { header: header(arguments), scope })
     }
 
-    /// Whether it must be known what the queue has.
+    /// Whether values are remembered by the messages in the queue.
     pub fn is_by_content(&self) -> bool {
         self.scope == Scope::Queue
     }
@@ -95,7 +102,7 @@ impl Scope {
 }
 
 impl Deduplication {
-    /// An empty cache.
+    /// Makes an empty cache.
     pub fn new(wanted: Wanted) -> Deduplication {
         Deduplication { wanted, seen: Map::default(), order: BTreeMap::new(), next: 0 }
     }
@@ -113,7 +120,7 @@ impl Deduplication {
         true
     }
 
-    /// The same for a message that gets this place in a queue.
+    /// Whether a message passes that gets this place in a queue. Its value is remembered.
     pub fn passes_into(&mut self, place: u64, headers: TableRef<'_>, now: u64) -> bool {
         if self.wanted.is_by_content() {
             self.next = place;
@@ -121,14 +128,14 @@ impl Deduplication {
         self.passes(headers, now)
     }
 
-    /// A message with these headers is at this place in the queue, as a restart has found it.
+    /// Remembers the value of a message that a restart has found at this place in the queue.
     pub fn learn(&mut self, place: u64, headers: TableRef<'_>) {
         if self.wanted.is_by_content() {
             self.passes_into(place, headers, 0);
         }
     }
 
-    /// The message at this place in the queue is gone.
+    /// Forgets the value of the message at this place in the queue, which is gone.
     pub fn forget(&mut self, place: u64) {
         if self.wanted.is_by_content()
             && let Some(key) = self.order.remove(&place)
@@ -137,12 +144,12 @@ impl Deduplication {
         }
     }
 
-    /// The queue was purged: the answer is what was known, if that was of what the queue had.
+    /// Forgets the values of a purged queue, if they are remembered by its messages. Returns them.
     pub fn purge(&mut self) -> Option<Forgotten> {
         self.wanted.is_by_content().then(|| self.forget_all())
     }
 
-    /// Knows nothing any more. The answer is what was known.
+    /// Forgets all values. Returns them.
     pub fn forget_all(&mut self) -> Forgotten {
         Forgotten { seen: std::mem::take(&mut self.seen).into_iter(), order: std::mem::take(&mut self.order).into_iter() }
     }
@@ -158,7 +165,8 @@ impl Deduplication {
 
     fn expires(&self, headers: TableRef<'_>, now: u64) -> Option<u64> {
         let Scope::Last { ttl_ms, .. } = self.wanted.scope else { return None };
-        // `now` is rounded down: it counts from the next millisecond on, so as not to be forgotten early.
+        // `now` is rounded down: the time counts from the next millisecond on, so that no value is
+        // forgotten early.
         headers.find(TTL).and_then(as_number).or(ttl_ms).map(|ttl_ms| now.saturating_add(ttl_ms).saturating_add(ttl_ms.min(1)))
     }
 
@@ -178,12 +186,12 @@ fn is_wanted(arguments: TableRef<'_>) -> bool {
     arguments.find(NAME) == Some(Value::Bool(true))
 }
 
-/// What such an exchange asks of its arguments, with the plugin's texts.
+/// Checks the arguments of such an exchange, with the plugin's texts.
 pub fn check_exchange(spec: &ExchangeSpec) -> Result<(), Fault> {
     if is_wanted_by_exchange(spec) { check(spec.arguments.view(), &*spec.kind == NAME) } else { Ok(()) }
 }
 
-/// What a queue asks of its arguments, with the same texts.
+/// Checks the arguments of such a queue, with the same texts.
 pub fn check_queue(arguments: TableRef<'_>) -> Result<(), Fault> {
     if is_wanted(arguments) { check(arguments, false) } else { Ok(()) }
 }
@@ -222,9 +230,9 @@ const NAME: &str = "x-message-deduplication";
 const HEADER: &str = "x-deduplication-header";
 const SIZE: &str = "x-cache-size";
 const TTL: &str = "x-cache-ttl";
-/// The plugin can also keep its cache on disk. What we cannot do we refuse.
+/// The plugin can also keep its cache on disk. RingMQ cannot, and refuses that.
 const PERSISTENCE: &str = "x-cache-persistence";
-/// LavinMQ's.
+/// LavinMQ's default.
 const SIZE_DEFAULT: usize = 128;
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
-//! The exchange type `x-consistent-hash`: each message goes to one destination, chosen by a hash of its routing key, of a header or of a
-//! property; a destination's share grows with its weight, the number in its binding key.
+//! The exchange type `x-consistent-hash`: each message goes to one destination, chosen by a hash of
+//! its routing key, of a header or of a property. A destination's share grows with its weight, the
+//! number in its binding key.
 //!
-//! Weighted rendezvous: for each destination, what is hashed and the destination's identity make a number `u` between 0 and 1; the one with the
-//! smallest `-ln(u) / weight` gets the message. A ring with virtual points needs thousands of them per destination for shares as even as that
-//! (100,000 keys over ten queues stay within 1 % of a tenth each, and the error is that of the keys, not of the ring), and RabbitMQ's buckets move
-//! most keys when another queue than the last one goes. Here exactly the keys of a destination that goes move, and one that comes takes from all
-//! others alike. Nothing depends on who was bound first, so shards agree and a restart changes nothing. The price is a few nanoseconds per
-//! destination for a message whose route is not remembered.
+//! The method is weighted rendezvous hashing. For each destination, the hashed value and the
+//! destination's identity make a number `u` between 0 and 1; the destination with the smallest
+//! `-ln(u) / weight` gets the message. A ring with virtual points needs thousands of them per
+//! destination for shares as even (100,000 keys over ten queues stay within 1 % of a tenth each,
+//! and that error comes from the keys), and RabbitMQ's buckets move most keys when a queue other
+//! than the last one goes. Here exactly the keys of the destination that goes move, and a new one
+//! takes from all others alike. Nothing depends on the order of binding, so shards agree and a
+//! restart changes nothing. The price is a few nanoseconds per destination for a message whose
+//! route is not remembered.
 //!
-//! As in RabbitMQ, one binding per destination counts: there it is the first one until the broker starts again, here the heaviest. What has
-//! nothing to be hashed (no such header or property) all goes to one destination. Only the first routing key counts, not CC and BCC.
+//! As in RabbitMQ, one binding per destination counts: there it is the first one until the broker
+//! starts again, here the heaviest. Messages without the header or property to be hashed all go to
+//! one destination. Only the first routing key counts, not CC and BCC.
 
 use std::borrow::Cow;
 
@@ -19,13 +24,13 @@ use crate::base::hash;
 use crate::contract::{Code, Fault};
 use crate::message::{ErlangBinary, Table, Value, erlang_text};
 
-/// Bindings by destination, and what of a message is hashed.
+/// Bindings by destination, and the part of a message that is hashed.
 pub struct ConsistentHash {
     members: Members,
     hashed: Hashed,
 }
 
-/// What of a message decides.
+/// The part of a message that is hashed.
 enum Hashed {
     Key,
     Header(Box<[u8]>),
@@ -35,7 +40,7 @@ enum Hashed {
 }
 
 impl ConsistentHash {
-    /// No bindings.
+    /// Makes an empty table.
     pub fn new(arguments: &Table) -> ConsistentHash {
         let text = |name| arguments.find(name).and_then(Value::as_text);
         let hashed = match (text(HEADER), text(PROPERTY)) {
@@ -53,7 +58,7 @@ impl ConsistentHash {
         self.members.add(dest, identity, weight(key));
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, key: &[u8], dest: Dest, identity: u64) {
         self.members.remove(dest, identity, weight(key));
     }
@@ -83,19 +88,20 @@ impl ConsistentHash {
     }
 }
 
-/// Text as it is, anything else with its type.
+/// Hashes text as it is, any other value with its type.
 fn hashed_value(value: Value<'_>) -> Cow<'_, [u8]> {
     value.as_text().map_or_else(|| Cow::Owned(value.key()), Cow::Borrowed)
 }
 
-/// The smaller, the nearer: exponentially distributed, with the weight as its rate.
+/// The distance of a destination, exponentially distributed with the weight as its rate: the
+/// smallest wins.
 fn distance(hashed: u64, member: &Member) -> f64 {
     let bits = hash::mixed(hashed ^ member.identity) >> (64 - f64::MANTISSA_DIGITS);
     let between_0_and_1 = (bits as f64 + 0.5) / (1u64 << f64::MANTISSA_DIGITS) as f64;
     -between_0_and_1.ln() / f64::from(member.weight())
 }
 
-/// What such an exchange asks of its arguments. `exchange_text` is `exchange 'NAME' in vhost 'VHOST'`.
+/// Checks the arguments of such an exchange. `exchange_text` is `exchange 'NAME' in vhost 'VHOST'`.
 pub fn check_arguments(arguments: &Table, exchange_text: &str) -> Result<(), Fault> {
     let text = match (text(arguments, HEADER, exchange_text)?, text(arguments, PROPERTY, exchange_text)?) {
         (Some(_), Some(_)) => "hash-header and hash-property are mutually exclusive".into(),
@@ -105,7 +111,8 @@ pub fn check_arguments(arguments: &Table, exchange_text: &str) -> Result<(), Fau
     Err(Fault::new(Code::PreconditionFailed, text))
 }
 
-/// An argument that is a long string, if it is there. (RabbitMQ has no clause for other types and closes the connection with 541.)
+/// An argument that is a long string, if it is there. (RabbitMQ has no clause for other types and
+/// closes the connection with 541.)
 fn text<'a>(arguments: &'a Table, name: &str, exchange_text: &str) -> Result<Option<&'a [u8]>, Fault> {
     match arguments.find(name) {
         None => Ok(None),
@@ -117,7 +124,7 @@ fn text<'a>(arguments: &'a Table, name: &str, exchange_text: &str) -> Result<Opt
     }
 }
 
-/// What such an exchange asks of a binding key: a whole number from 1 to 10,000.
+/// Checks a binding key of such an exchange: a whole number from 1 to 10,000.
 pub fn check_weight(key: &[u8]) -> Result<(), Fault> {
     let text = match parse(key) {
         Some((false, 1..=WEIGHT_MAX)) => return Ok(()),
@@ -132,7 +139,8 @@ fn weight(key: &[u8]) -> u16 {
     parse(key).and_then(|(_, number)| u16::try_from(number).ok()).expect("the binding key was checked")
 }
 
-/// Reads an integer as Erlang does: whether it is negative, and its magnitude, which may be cut at the largest number.
+/// Reads an integer as Erlang does: whether it is negative, and its magnitude, which may be cut at
+/// the largest number.
 fn parse(text: &[u8]) -> Option<(bool, u32)> {
     let digits = text.strip_prefix(b"+").or(text.strip_prefix(b"-")).unwrap_or(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {

@@ -1,10 +1,13 @@
-//! The exchange type `x-delayed-message`: what comes with a header `x-delay` waits so many milliseconds before it is routed (rows X20, N3).
+//! The exchange type `x-delayed-message`: a message with a header `x-delay` waits that many
+//! milliseconds before it is routed (rows X20, N3).
 //!
-//! `x-delayed-type` names the type by which it is routed then. Messages without a delay are routed at once. While they wait they are in a queue of
-//! the exchange's own, see [`Delays`](crate::broker::queue::Delays).
+//! `x-delayed-type` names the type by which it is then routed. Messages without a delay are routed
+//! at once. Delayed messages wait in a queue of the exchange's own, see
+//! [`Delays`](crate::broker::queue::Delays).
 //!
-//! RabbitMQ's plugin does the same, within limits that are not kept here: a delay may be longer than 2^32 milliseconds, a message that waits is not
-//! returned to a publisher who asks for that, and it is as safe as a message in a queue.
+//! RabbitMQ's plugin does the same, with limits that do not exist here: a delay may be longer than
+//! 2^32 milliseconds, a delayed message is not returned to a publisher that demands that, and it is
+//! as safe as a message in a queue.
 
 use super::Kind;
 use crate::contract::{Code, ExchangeSpec, Fault};
@@ -28,7 +31,8 @@ pub fn check_arguments(spec: &ExchangeSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// How many milliseconds a message with these headers is to wait; none: not at all. As in the plugin, a text and a fraction count as numbers.
+/// How many milliseconds a message with these headers is to wait; none: not at all. As in the
+/// plugin, a text and a fraction count as numbers.
 pub fn delay(headers: TableRef<'_>) -> Option<u64> {
     let delay = match headers.find(HEADER)? {
         Value::Double(delay) => delay as i64,
@@ -41,7 +45,8 @@ pub fn delay(headers: TableRef<'_>) -> Option<u64> {
     u64::try_from(delay).ok().filter(|&delay| delay > 0)
 }
 
-/// The properties of a message that has waited: the delay is negative, so that it waits once, and whoever gets it sees that it did.
+/// The properties of a message that has waited: the delay is negative, so that it waits once, and
+/// its receiver sees that it did.
 pub fn without_delay(properties: &[u8]) -> Vec<u8> {
     let headers = Properties::trusted(properties).headers().unwrap_or_default();
     let waited = delay(headers).and_then(|delay| i64::try_from(delay).ok()).unwrap_or(i64::MAX);

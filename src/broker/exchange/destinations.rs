@@ -1,9 +1,12 @@
-//! A set of destinations that counts how many bindings name each: read as a slice, changed in constant time.
+//! A set of destinations that counts how many bindings name each: read as a slice, changed in
+//! constant time.
 //!
-//! Nearly every set has one element and stands in place. A fanout to 100,000 queues keeps an index beside the list, so that the
-//! queues of 100,000 closing connections do not search it once each.
+//! Nearly every set has one element and needs no allocation. A fanout to 100,000 queues keeps an
+//! index beside the list, so that the queues of 100,000 closing connections do not search it once
+//! each.
 //!
-//! Invariant: each destination stands in `list` once, with a count above 0; if there is an index, it knows the place of each.
+//! Invariant: each destination is in `list` once, with a count above 0; if there is an index, it
+//! has the place of each.
 
 use smallvec::SmallVec;
 
@@ -29,7 +32,7 @@ impl Destinations {
         self.list.is_empty()
     }
 
-    /// How many there are.
+    /// Number of destinations.
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -39,7 +42,7 @@ impl Destinations {
         self.list.iter().map(|counted| counted.dest)
     }
 
-    /// One more binding names `dest`.
+    /// Counts another binding that names `dest`.
     pub fn add(&mut self, dest: Dest) {
         match self.position(dest) {
             Some(at) => self.list[at].bindings += 1,
@@ -47,9 +50,9 @@ impl Destinations {
         }
     }
 
-    /// One binding less names `dest`, which is in the set.
+    /// Removes a binding that names `dest`, which is in the set.
     pub fn remove(&mut self, dest: Dest) {
-        let at = self.position(dest).expect("what is unbound was bound");
+        let at = self.position(dest).expect("a binding that is removed exists");
         self.list[at].bindings -= 1;
         if self.list[at].bindings == 0 {
             self.swap_remove(at);

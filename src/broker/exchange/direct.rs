@@ -13,16 +13,16 @@ impl Direct {
         self.0.entry(key.into()).or_default().add(dest);
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, key: &[u8], dest: Dest) {
-        let destinations = self.0.get_mut(key).expect("what is unbound was bound");
+        let destinations = self.0.get_mut(key).expect("a binding that is removed exists");
         destinations.remove(dest);
         if destinations.is_empty() {
             self.0.remove(key);
         }
     }
 
-    /// Whose binding key is the routing key.
+    /// The destinations whose binding key is the routing key.
     #[inline]
     pub fn matching(&self, key: &[u8], found: &mut impl FnMut(Dest)) {
         if let Some(destinations) = self.0.get(key) {

@@ -1,4 +1,4 @@
-//! The fanout exchange: everyone who is bound.
+//! The fanout exchange: every binding matches.
 
 use super::{Dest, Destinations};
 
@@ -12,12 +12,12 @@ impl Fanout {
         self.0.add(dest);
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, dest: Dest) {
         self.0.remove(dest);
     }
 
-    /// Everyone.
+    /// All destinations.
     #[inline]
     pub fn matching(&self, found: &mut impl FnMut(Dest)) {
         self.0.iter().for_each(found);

@@ -1,27 +1,29 @@
 //! The headers exchange: a binding's arguments are compared with the message's headers.
 //!
 //! ```text
-//! binding {x-match: all, type: pdf, pages: 3}    anchors   hash(type, pdf) -> [ … ]     of an "all" binding one stands, under the
-//! binding {x-match: any, type: pdf, draft}                 hash(pages, 3)  -> [ … ]     anchor that fewest others chose; of an "any"
-//! message {type: pdf, size: 9}                             hash(draft)     -> [ … ]     binding all
+//! binding {x-match: all, type: pdf, pages: 3}   anchors   hash(type, pdf) -> [ … ]
+//! binding {x-match: any, type: pdf, draft}                hash(pages, 3)  -> [ … ]
+//! message {type: pdf, size: 9}                            hash(draft)     -> [ … ]
+//! an "all" binding is listed under one anchor, the one that fewest others chose; an "any" binding
+//! under all its anchors
 //! ```
 //!
 //! A binding can only match a message that has one of its anchors: the hash of a name and a value
 //! that it wants, or of a name whose value is hard to hash or does not matter. So a message looks
 //! up its own few headers instead of comparing itself with every binding. Hashes only choose
-//! candidates, the comparison decides.
+//! candidates; the comparison decides.
 //!
 //! A message's headers are sorted once, each name once; a binding's arguments are sorted by name,
-//! too. So a candidate is compared by going through both side by side, and because it is compared
-//! at most once per message, the cost is that of reading the candidates.
+//! too. So a candidate is compared by going through both side by side. It is compared at most once
+//! per message, so the cost is that of reading the candidates.
 //!
-//! The rules are RabbitMQ's: `all` (also without x-match) and `any` overlook names that begin with
-//! `x-`, `all-with-x` and `any-with-x` overlook only `x-match`; a void argument asks that the
+//! The rules are RabbitMQ's: `all` (also without x-match) and `any` ignore names that begin with
+//! `x-`, `all-with-x` and `any-with-x` ignore only `x-match`; a void argument demands that the
 //! header is there; values are equal as in [`same_value`]; of headers with one name, the last
-//! counts. No argument to compare: `all` matches every message, `any` none.
+//! counts. Without arguments to compare, `all` matches every message, `any` none.
 //!
-//! Invariant: a binding stands in the list of each of its anchors (in `always` if it is an "all"
-//! binding without any), where it says.
+//! Invariant: a binding is in the list of each of its anchors (in `always` if it is an "all"
+//! binding without any), at the recorded place.
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
@@ -41,7 +43,7 @@ pub struct Headers {
     /// Places in `bindings` by arguments and destination.
     index: HashTable<usize>,
     anchors: HashTable<Anchor>,
-    /// Anchors that are names without values.
+    /// Number of anchors that are names without values.
     names: usize,
     /// `all` bindings without anything to compare: they match everything.
     always: Vec<usize>,
@@ -50,7 +52,7 @@ pub struct Headers {
     message: Cell<u64>,
 }
 
-/// What bindings ask for, by its hash, and their places.
+/// Anchors by their hash, with the places of their bindings.
 #[derive(Debug)]
 struct Anchor {
     hash: u64,
@@ -64,9 +66,9 @@ struct Binding {
     /// How many bindings have these arguments and destination: they may differ in their keys.
     copies: u32,
     mode: Mode,
-    /// The anchors under which it stands, ascending, and where in their lists.
+    /// The anchors under which it is listed, ascending, and its places in their lists.
     anchors: SmallVec<[(u64, usize); 1]>,
-    /// The message that was compared with it last.
+    /// The message that was last compared with it.
     compared: Cell<u64>,
 }
 
@@ -107,17 +109,17 @@ impl Headers {
         index.insert_unique(identity(hasher, arguments, dest), at, |&at| identity(hasher, &bindings[at].arguments, bindings[at].dest));
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, arguments: &Table, dest: Dest) {
-        let at = self.find(arguments, dest).expect("what is unbound was bound");
+        let at = self.find(arguments, dest).expect("a binding that is removed exists");
         self.bindings[at].copies -= 1;
         if self.bindings[at].copies == 0 {
             self.remove(at);
         }
     }
 
-    /// Whose arguments the headers satisfy. The answer is how much that looked at: headers, and
-    /// arguments of candidates.
+    /// Finds the destinations whose arguments the headers satisfy. Returns how much that looked at:
+    /// headers, and arguments of candidates.
     pub fn matching(&self, headers: TableRef<'_>, found: &mut impl FnMut(Dest)) -> usize {
         self.always.iter().for_each(|&at| found(self.bindings[at].dest));
         if self.anchors.is_empty() {
@@ -151,7 +153,7 @@ impl Headers {
         self.index.find(identity(&self.hasher, arguments, dest), same).copied()
     }
 
-    /// Puts the binding `at` into the list of an anchor; the answer is where it stands there.
+    /// Adds the binding `at` to the list of an anchor. Returns its place in the list.
     fn stand_under(&mut self, hash: u64, is_name: bool, at: usize) -> usize {
         let entry = self.anchors.entry(hash, |anchor| anchor.hash == hash, |anchor| anchor.hash);
         let mut anchor = entry.or_insert_with(|| {
@@ -179,8 +181,8 @@ impl Headers {
         }
     }
 
-    /// Every anchor for `any`, the one with the fewest bindings for `all`; ascending, and whether
-    /// each is a name without a value.
+    /// Returns every anchor for `any`, the one with the fewest bindings for `all`; ascending, and
+    /// whether each is a name without a value.
     fn choose_anchors(&self, arguments: TableRef<'_>, mode: Mode) -> Vec<(u64, bool)> {
         let mut all: Vec<_> = mode.compared(arguments).map(|(name, wanted)| self.anchor(name, wanted)).collect();
         if mode.quantity == Quantity::Any {
@@ -191,7 +193,8 @@ impl Headers {
         all.into_iter().min_by_key(|&(hash, _)| self.places(hash).len()).into_iter().collect()
     }
 
-    /// What every header that satisfies this argument has in common; whether that is only its name.
+    /// Returns what every header that satisfies this argument has in common, as a hash, and whether
+    /// that is only its name.
     fn anchor(&self, name: &[u8], wanted: Value<'_>) -> (u64, bool) {
         match self.value_anchor(name, wanted, ARGUMENT_SECOND) {
             Some(hash) => (hash, false),
@@ -203,7 +206,7 @@ impl Headers {
         self.hasher.hash_one(name).max(ALWAYS + 1)
     }
 
-    /// `None` for values that have no simple form to hash.
+    /// Hashes a name and a value. `None` for values that have no simple form to hash.
     fn value_anchor(&self, name: &[u8], value: Value<'_>, second: i128) -> Option<u64> {
         let hash = match value {
             Value::LongString(bytes) | Value::Binary(bytes) => self.hasher.hash_one((name, bytes)),
@@ -213,7 +216,7 @@ impl Headers {
     }
 }
 
-/// Takes the binding at `stands` out of the list of an anchor; the last one takes its place.
+/// Removes the binding at `stands` from the list of an anchor; the last one takes its place.
 fn leave(places: &mut Vec<usize>, stands: usize, anchor: u64, bindings: &mut Slab<Binding>) {
     places.swap_remove(stands);
     if let Some(&moved) = places.get(stands) {
@@ -223,7 +226,7 @@ fn leave(places: &mut Vec<usize>, stands: usize, anchor: u64, bindings: &mut Sla
     }
 }
 
-/// Sorts headers by name, of those with one name the last one.
+/// Sorts headers by name; of those with one name the last one stays.
 fn sort(headers: TableRef<'_>) -> Sorted<'_> {
     let mut sorted: Sorted<'_> = headers.iter().collect();
     if !sorted.is_sorted_by(|left, right| left.0 < right.0) {
@@ -234,8 +237,8 @@ fn sort(headers: TableRef<'_>) -> Sorted<'_> {
     sorted
 }
 
-/// How many of the sorted headers stand before the name: looks near the front first, for the next
-/// argument's is mostly there.
+/// Counts the sorted headers before the name. Looks near the front first, where the next argument's
+/// header mostly is.
 fn count_before(headers: &[(&[u8], Value<'_>)], name: &[u8]) -> usize {
     let is_before = |&(key, _): &(&[u8], Value<'_>)| {
         #[cfg(test)]

@@ -1,9 +1,13 @@
-//! The exchange type `x-recent-history`: a fanout that keeps the last messages for queues that are bound later.
+//! The exchange type `x-recent-history`: a fanout that keeps the last messages for queues that are
+//! bound later.
 //!
-//! `x-recent-history-length` says how many (20 if it is missing); a message whose header `x-recent-history-no-store` is true is not kept. What a
-//! history takes is what its owner asked for, times the size of the messages: it counts towards the broker's memory, whose alarm blocks publishers.
+//! `x-recent-history-length` sets their number (20 if it is missing); a message whose header
+//! `x-recent-history-no-store` is true is not kept. A history takes the memory that its owner asked
+//! for, times the size of the messages. It counts towards the broker's memory, whose alarm blocks
+//! publishers.
 //!
-//! Histories live in memory and end with the process. (RabbitMQ did the same as long as it kept them in Mnesia; in Khepri they are on the disk.)
+//! Histories live in memory and end with the process. (RabbitMQ did the same while it kept them in
+//! Mnesia; in Khepri they are on the disk.)
 
 use std::collections::VecDeque;
 
@@ -19,7 +23,7 @@ pub struct History {
     messages: VecDeque<Kept>,
 }
 
-/// A message of its own.
+/// A message that owns its bytes.
 #[derive(Clone)]
 pub struct Kept {
     route: Bytes,
@@ -29,7 +33,8 @@ pub struct Kept {
 }
 
 impl History {
-    /// The empty history of such an exchange; none if it keeps none. The arguments were checked by [`check_arguments`].
+    /// Makes the empty history of an exchange; none if it keeps none. The arguments were checked by
+    /// [`check_arguments`].
     pub fn of(spec: &ExchangeSpec) -> Option<History> {
         if &*spec.kind != NAME {
             return None;
@@ -38,7 +43,7 @@ impl History {
         Some(History { length: length.unwrap_or(LENGTH_DEFAULT), messages: VecDeque::new() })
     }
 
-    /// Keeps a message with these headers, unless it says that it shall not be kept.
+    /// Keeps a message with these headers, unless they forbid it.
     pub fn keep(&mut self, message: &MessageView<'_>, headers: TableRef<'_>) {
         if headers.find(NO_STORE) == Some(Value::Bool(true)) {
             return;
@@ -72,7 +77,7 @@ impl Kept {
     }
 }
 
-/// What such an exchange asks of its arguments.
+/// Checks the arguments of such an exchange.
 pub fn check_arguments(spec: &ExchangeSpec) -> Result<(), Fault> {
     let refused = match spec.arguments.find(LENGTH) {
         _ if &*spec.kind != NAME => return Ok(()),

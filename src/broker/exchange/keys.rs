@@ -5,12 +5,12 @@ use smallvec::SmallVec;
 /// The keys in their order, and each once.
 pub struct RoutingKeys<'k> {
     all: SmallVec<[&'k [u8]; 1]>,
-    /// Sorted; empty if there is only the message's own.
+    /// The sorted keys; empty if there is only the message's own.
     distinct: Vec<&'k [u8]>,
 }
 
 impl<'k> RoutingKeys<'k> {
-    /// The message's own key, and its copies'.
+    /// Makes the keys of a message from its own and those of its copies.
     pub fn new(own: &'k [u8], copies: impl Iterator<Item = &'k [u8]>) -> RoutingKeys<'k> {
         let all: SmallVec<[&[u8]; 1]> = std::iter::once(own).chain(copies).collect();
         let mut distinct = Vec::new();
@@ -32,7 +32,7 @@ impl<'k> RoutingKeys<'k> {
         self.all.iter().copied()
     }
 
-    /// How many keys there are, each counted once.
+    /// Number of keys, each counted once.
     pub fn count(&self) -> usize {
         self.distinct.len().max(1)
     }

@@ -1,9 +1,12 @@
-//! The destinations of an exchange that gives each message to one of them, in an order that is the same on every shard and after every restart.
+//! The destinations of an exchange that gives each message to one of them, in an order that is the
+//! same on every shard and after every restart.
 //!
-//! Ids of queues are given anew after a restart, so the order is that of the destinations' *identities*: fixed hashes of what they are and how
-//! they are called. (Ids decide between destinations whose identities collide, which happens to one pair of 2^64.)
+//! Ids of queues are new after a restart, so the order is that of the destinations' *identities*:
+//! fixed hashes of their kind and name. (Ids decide between destinations whose identities collide,
+//! which happens to one pair of 2^64.)
 //!
-//! Invariant: the list is sorted and has each destination once, with the weights of its bindings, smallest first, at least one.
+//! Invariant: the list is sorted and has each destination once, with the weights of its bindings,
+//! smallest first, at least one.
 
 use smallvec::SmallVec;
 
@@ -13,17 +16,17 @@ use super::Dest;
 #[derive(Default)]
 pub struct Members(Vec<Member>);
 
-/// One of them.
+/// One destination.
 pub struct Member {
-    /// See above.
+    /// Its identity, see above.
     pub identity: u64,
-    /// Itself.
+    /// The destination itself.
     pub dest: Dest,
     weights: SmallVec<[u16; 4]>,
 }
 
 impl Members {
-    /// One more binding of this weight leads to `dest`.
+    /// Adds a binding of this weight to `dest`.
     pub fn add(&mut self, dest: Dest, identity: u64, weight: u16) {
         match self.place(dest, identity) {
             Ok(at) => {
@@ -34,9 +37,9 @@ impl Members {
         }
     }
 
-    /// One binding of this weight less leads to `dest`, which is here.
+    /// Removes a binding of this weight to `dest`, which is here.
     pub fn remove(&mut self, dest: Dest, identity: u64, weight: u16) {
-        let at = self.place(dest, identity).expect("what is unbound was bound");
+        let at = self.place(dest, identity).expect("a binding that is removed exists");
         let weights = &mut self.0[at].weights;
         let place = weights.binary_search(&weight).expect("the binding had a weight");
         weights.remove(place);
@@ -45,7 +48,7 @@ impl Members {
         }
     }
 
-    /// All of them, in order.
+    /// All destinations, in order.
     pub fn list(&self) -> &[Member] {
         &self.0
     }
@@ -56,7 +59,7 @@ impl Members {
 }
 
 impl Member {
-    /// The weight that counts: that of its heaviest binding.
+    /// The weight that counts: that of the heaviest binding.
     pub fn weight(&self) -> u16 {
         *self.weights.last().expect("a destination has a binding")
     }

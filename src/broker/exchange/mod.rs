@@ -1,13 +1,15 @@
 //! The exchange types: from a message to the destinations that its bindings name.
 //!
-//! Each type keeps its bindings in the form in which it can match fastest. What a binding's identity is, and that it is bound
-//! once, is the catalog's business: a type may be told the same destination under several bindings (other keys or arguments) and
-//! forgets it with the last of them.
+//! Each type keeps its bindings in the form in which it can match fastest. The catalog decides what
+//! the identity of a binding is, and binds each once. A type may be told the same destination under
+//! several bindings (other keys or arguments) and forgets it with the last of them.
 //!
-//! `matching` names a destination at least once per way in which it matches; the router makes the queues of a message unique.
+//! `matching` names a destination at least once per way in which it matches; the router makes the
+//! queues of a message unique.
 //!
-//! Two things stand beside the types: an exchange of any type may drop duplicates ([`Deduplication`]), and a fanout may keep the last messages
-//! ([`History`]). Both are [`remembered`] in one place for the whole broker.
+//! Two features are beside the types: an exchange of any type may drop duplicates
+//! ([`Deduplication`]), and a fanout may keep the last messages ([`History`]). Both are
+//! [`remembered`] in one place for the whole broker.
 
 mod consistent_hash;
 mod delayed;
@@ -40,7 +42,7 @@ use crate::base::ids::{ExchangeId, QueueAddr};
 use crate::contract::{ExchangeSpec, Fault};
 use crate::message::{Properties, Table, TableRef};
 
-/// What a binding leads to.
+/// The destination of a binding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Dest {
     /// A queue.
@@ -92,13 +94,15 @@ impl Kind {
         }
     }
 
-    /// How an exchange finds its destinations: by its type, or by the one that a delaying exchange names. None: there is no such type.
+    /// The type by which an exchange finds its destinations: its own, or the one that a delaying
+    /// exchange names. None: there is no such type.
     pub fn of(spec: &ExchangeSpec) -> Option<Kind> {
         if &*spec.kind == DELAYED { delayed::inner(spec) } else { Kind::named(&spec.kind) }
     }
 }
 
-/// Checks the arguments that a new exchange's type has a meaning for. `exchange_text` is `exchange 'NAME' in vhost 'VHOST'`.
+/// Checks the arguments that a new exchange's type knows. `exchange_text` is `exchange 'NAME' in
+/// vhost 'VHOST'`.
 pub fn check_arguments(spec: &ExchangeSpec, exchange_text: &str) -> Result<(), Fault> {
     delayed::check_arguments(spec)?;
     if Kind::of(spec) == Some(Kind::ConsistentHash) {
@@ -108,12 +112,12 @@ pub fn check_arguments(spec: &ExchangeSpec, exchange_text: &str) -> Result<(), F
     super::deduplication::check_exchange(spec)
 }
 
-/// What of a message decides where it goes, beside its routing keys.
+/// The parts of a message that decide its way, beside its routing keys.
 #[derive(Clone, Copy)]
 pub struct Features<'m> {
     /// Its headers; empty if it has none.
     pub headers: TableRef<'m>,
-    /// All of its properties.
+    /// All its properties.
     pub properties: Properties<'m>,
 }
 
@@ -136,7 +140,7 @@ pub enum Matcher {
 }
 
 impl Matcher {
-    /// No bindings, to an exchange of this type with these arguments.
+    /// Makes an empty table for an exchange of this type with these arguments.
     pub fn new(kind: Kind, arguments: &Table) -> Matcher {
         match kind {
             Kind::Direct => Matcher::Direct(Direct::default()),
@@ -150,7 +154,8 @@ impl Matcher {
         }
     }
 
-    /// Adds a binding that is not there. `identity` is what `dest` is known by after a restart, see [`members`].
+    /// Adds a binding that is not there. `identity` is the identity of `dest` across restarts, see
+    /// [`members`].
     pub fn bind(&mut self, key: &[u8], arguments: &Table, dest: Dest, identity: u64) {
         match self {
             Matcher::Direct(direct) => direct.bind(key, dest),
@@ -163,7 +168,7 @@ impl Matcher {
         }
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, key: &[u8], arguments: &Table, dest: Dest, identity: u64) {
         match self {
             Matcher::Direct(direct) => direct.unbind(key, dest),
@@ -176,8 +181,8 @@ impl Matcher {
         }
     }
 
-    /// Where a message goes that has these routing keys and features. The answer is how much that looked at: nodes of a trie, headers and what is
-    /// compared with them.
+    /// Finds the destinations of a message with these routing keys and features. Returns how much
+    /// that looked at: nodes of a trie, headers and the arguments compared with them.
     #[inline]
     pub fn matching(&self, keys: &RoutingKeys<'_>, features: Features<'_>, chance: &mut Chance<'_>, found: &mut impl FnMut(Dest)) -> usize {
         match self {
@@ -192,7 +197,8 @@ impl Matcher {
         0
     }
 
-    /// Whether the routing keys alone tell the destinations: no header, no property and no chance.
+    /// Whether the routing keys alone decide the destinations: no header, no property and no
+    /// chance.
     pub fn is_by_key(&self) -> bool {
         match self {
             Matcher::Direct(_) | Matcher::Fanout(_) | Matcher::Topic(_) | Matcher::ModulusHash(_) => true,
@@ -201,7 +207,7 @@ impl Matcher {
         }
     }
 
-    /// Whether they do together with the headers.
+    /// Whether the routing keys and the headers together decide them.
     pub fn is_by_headers(&self) -> bool {
         matches!(self, Matcher::Headers(_)) || self.is_by_key()
     }

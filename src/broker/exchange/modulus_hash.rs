@@ -1,7 +1,9 @@
-//! The exchange type `x-modulus-hash`: a hash of all routing keys of a message, modulo the number of destinations, says which of them gets it.
+//! The exchange type `x-modulus-hash`: a hash of all routing keys of a message, modulo the number
+//! of destinations, chooses one of them.
 //!
-//! Cheaper than [`ConsistentHash`](super::ConsistentHash), and nearly every key moves when a destination comes or goes. RabbitMQ does the same with
-//! Erlang's own hash and order, so the same key may lead to another queue there.
+//! It is cheaper than [`ConsistentHash`](super::ConsistentHash), but nearly every key moves when a
+//! destination comes or goes. RabbitMQ does the same with Erlang's own hash and order, so the same
+//! key may lead to another queue there.
 
 use super::Dest;
 use super::members::Members;
@@ -17,7 +19,7 @@ impl ModulusHash {
         self.0.add(dest, identity, WEIGHT);
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, dest: Dest, identity: u64) {
         self.0.remove(dest, identity, WEIGHT);
     }
@@ -31,7 +33,7 @@ impl ModulusHash {
     }
 }
 
-/// Every destination counts the same.
+/// The weight of every destination.
 const WEIGHT: u16 = 1;
 
 #[cfg(test)]

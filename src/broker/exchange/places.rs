@@ -1,19 +1,19 @@
-//! A topic exchange's routing key: its words, and sets of places among them.
+//! A topic exchange's routing key: its words, and sets of places between them.
 
 use memchr::{memchr, memchr_iter};
 use smallvec::SmallVec;
 
-/// Places in a key, counted in words in front of them.
+/// Places in a key, by the number of words before them.
 #[derive(Clone, Default)]
 pub struct Places(SmallVec<[u64; 4]>);
 
 impl Places {
-    /// None of the places up to `end`.
+    /// Makes an empty set for places up to `end`.
     pub fn none(end: usize) -> Places {
         Places(SmallVec::from_elem(0, end / 64 + 1))
     }
 
-    /// All from `first` to `last`.
+    /// Makes the set of all places from `first` to `last`.
     pub fn from(first: usize, last: usize) -> Places {
         let bits = |at: usize| match at * 64 {
             start if start + 64 <= first || start > last => 0,
@@ -27,19 +27,19 @@ impl Places {
         self.0[place / 64] |= 1 << (place % 64);
     }
 
-    /// Whether a place is among them.
+    /// Whether a place is in the set.
     pub fn has(&self, place: usize) -> bool {
         self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 
     /// The first place; there is one.
     pub fn first(&self) -> usize {
-        let at = self.0.iter().position(|&bits| bits != 0).expect("a walk is somewhere");
+        let at = self.0.iter().position(|&bits| bits != 0).expect("a walk is at a place");
         at * 64 + self.0[at].trailing_zeros() as usize
     }
 
     /// The places right behind those that are also in `others`, if there are any; `end` is the last
-    /// that there may be.
+    /// possible place.
     pub fn behind(&self, others: &Places, end: usize) -> Option<Places> {
         let mut carry = 0;
         let mut next = Places::none(end);
@@ -51,8 +51,7 @@ impl Places {
     }
 }
 
-/// The words of a key that are left, or `None` when there are none. An empty rest is one empty
-/// word.
+/// The remaining words of a key, or `None` when there are none. An empty rest is one empty word.
 #[derive(Clone, Copy)]
 pub struct Words<'a>(Option<&'a [u8]>);
 
@@ -62,7 +61,7 @@ impl<'a> Words<'a> {
         Words((!key.is_empty()).then_some(key))
     }
 
-    /// How many there are.
+    /// Number of words.
     pub fn count(self) -> usize {
         self.0.map_or(0, |rest| memchr_iter(b'.', rest).count() + 1)
     }

@@ -1,16 +1,18 @@
-//! The exchange types `x-random` and `x-local-random`: each message goes to one destination, by chance.
+//! The exchange types `x-random` and `x-local-random`: each message goes to one destination, by
+//! chance.
 //!
-//! `x-local-random` spares the way to another node: it chooses among the queues on the publisher's own. Our nodes are shards: it chooses among the
-//! queues of the publisher's shard, and among all of them if none lives there. (RabbitMQ drops the message then; there, a publisher and its queue are
-//! brought together by hand. Which shard a connection meets is nobody's choice.)
+//! In RabbitMQ, `x-local-random` saves the way to another node: it chooses among the queues on the
+//! publisher's own node. RingMQ's nodes are shards: it chooses among the queues of the publisher's
+//! shard, and among all if none lives there. (RabbitMQ drops the message then. There, people bring
+//! a publisher and its queue together; here nobody chooses the shard of a connection.)
 
 use super::{Dest, Destinations};
 use crate::base::ids::ShardId;
 use crate::base::rng::Rng;
 
-/// What decides where nothing of the message does.
+/// The means of a random choice.
 pub struct Chance<'r> {
-    /// The dice.
+    /// The random source.
     pub rng: &'r mut Rng,
     /// The publisher's shard.
     pub here: ShardId,
@@ -24,7 +26,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// No bindings; queues on the publisher's shard are preferred.
+    /// Makes the empty table of `x-local-random`, which prefers queues on the publisher's shard.
     pub fn local() -> Random {
         Random { prefers_local: true, ..Random::default() }
     }
@@ -39,12 +41,12 @@ impl Random {
         self.destinations.add(dest);
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, dest: Dest) {
         self.destinations.remove(dest);
     }
 
-    /// One of them.
+    /// Chooses a destination.
     pub fn matching(&self, chance: &mut Chance<'_>) -> Option<Dest> {
         let here = chance.here;
         let is_local = |dest: &Dest| matches!(dest, Dest::Queue(queue) if queue.home == here);

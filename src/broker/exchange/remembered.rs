@@ -1,11 +1,15 @@
-//! What exchanges remember of messages: the values that a deduplicating one has seen, the last messages of a recent history.
+//! The memories of exchanges: the values that a deduplicating exchange has seen, the last messages
+//! of a recent history.
 //!
-//! A publisher on one shard must not get past what a publisher on another has sent, so each of these things is in one place: **all on the shard
-//! that orders the catalog's changes**. A message whose way leads through such an exchange is routed there, whole (`shard::relay`). That makes them
-//! exact without a lock: each value passes once in the broker, a history has the broker's last messages, and a queue that is bound meanwhile gets
-//! each of them once, from the history or by its binding. The price is a way over that shard, for these messages alone.
+//! A publisher on one shard must not slip past a message that a publisher on another has sent. So
+//! each memory is in one place: **all on the shard that orders the catalog's changes**. A message
+//! whose way leads through such an exchange is routed there, all of its way
+//! (`shard::publish::relay`). That makes the memories exact without a lock: each value passes once
+//! in the broker, a history has the broker's last messages, and a queue that is bound meanwhile
+//! gets each of them once, from the history or by its binding. The price is a way over that shard,
+//! for these messages alone.
 //!
-//! What is remembered of an exchange begins with its first message and ends with the exchange.
+//! The memory of an exchange begins with its first message and ends with the exchange.
 
 use super::{History, Kept};
 use crate::base::hash::Map;
@@ -14,18 +18,19 @@ use crate::broker::deduplication::{self, Deduplication, Forgotten, Wanted};
 use crate::contract::ExchangeSpec;
 use crate::message::{MessageView, TableRef};
 
-/// What all exchanges remember.
+/// The memories of all exchanges.
 #[derive(Default)]
 pub struct Memories(Map<ExchangeId, Remembered>);
 
-/// What one exchange remembers.
+/// The memory of one exchange.
 struct Remembered {
     deduplication: Option<Deduplication>,
     history: Option<History>,
 }
 
 impl Memories {
-    /// A message has come to an exchange that remembers: whether it goes on from there.
+    /// Takes a message that has come to an exchange that remembers. Returns whether the message
+    /// goes on from there.
     pub fn passes(&mut self, id: ExchangeId, spec: &ExchangeSpec, message: &MessageView<'_>, headers: TableRef<'_>, now: u64) -> bool {
         let remembered = self.0.entry(id).or_insert_with(|| Remembered::of(spec));
         let passes = remembered.deduplication.as_mut().is_none_or(|deduplication| deduplication.passes(headers, now));
@@ -41,7 +46,8 @@ impl Memories {
         history.into_iter().flat_map(History::messages)
     }
 
-    /// Forgets the exchanges that are not `there` any more. The answer is by what they knew duplicates.
+    /// Forgets the exchanges that are not `there` any more. Returns the values by which they knew
+    /// duplicates.
     pub fn retain(&mut self, there: impl Fn(ExchangeId) -> bool) -> impl Iterator<Item = Forgotten> {
         let gone = self.0.extract_if(move |&id, _| !there(id));
         gone.filter_map(|(_, remembered)| remembered.deduplication.map(|mut deduplication| deduplication.forget_all()))
@@ -54,7 +60,7 @@ impl Remembered {
     }
 }
 
-/// Whether such an exchange remembers anything.
+/// Whether such an exchange has a memory.
 pub fn remembers(spec: &ExchangeSpec) -> bool {
     deduplication::is_wanted_by_exchange(spec) || History::of(spec).is_some()
 }

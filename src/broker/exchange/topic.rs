@@ -1,22 +1,22 @@
 //! The topic exchange: a trie of words, walked once per message.
 //!
 //! ```text
-//! root ─ stock ─ * ─ nyse        "stock.*.nyse"      words are what stands between dots, empty ones too;
-//!   │       └─── #               "stock.#"           a key without any byte has no words
-//!   └─── # ───── error           "#.error"           * is one word, # is any number of words, also none
+//! root ─ stock ─ * ─ nyse     "stock.*.nyse"   words are the parts between dots, also empty ones
+//!   │       └─── #            "stock.#"        a key without any byte has no words
+//!   └─── # ───── error        "#.error"        * is one word, # is any number of words, also none
 //! ```
 //!
 //! A walk is at a node with some words left, and goes on to at most three children. A `#` may have
 //! taken any number of words, so below one a walk is at many places of the key at once: from there
-//! on it carries the set of them, a bit for each. Because a node has one parent, and its parent's
-//! set says all, no key visits a node twice: a message costs the nodes that its key reaches,
+//! on it carries the set of them, a bit for each. A node has one parent, and its parent's set has
+//! all places. So no key visits a node twice: a message costs the nodes that its key reaches,
 //! however many `#` there are.
 //!
 //! Several keys of one message may reach the same node; its destinations are named once.
 //!
-//! Invariant: every node but the root has a destination at it or below it. Edges to words stand in
-//! one table for the whole trie; those of one node are also linked to each other, for a node with
-//! few of them is asked for all of them rather than for each word of the key.
+//! Invariant: every node but the root has a destination at it or below it. Edges to words are in
+//! one table for the whole trie. Those of one node are also linked to each other, because a node
+//! with few of them is asked for all of them rather than for each word of the key.
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
@@ -31,7 +31,7 @@ use super::{Dest, Destinations};
 /// Bindings by the words of their keys.
 pub struct Topic {
     nodes: Slab<Node>,
-    /// Nodes that a word leads to, by where they hang and that word.
+    /// Nodes to which a word leads, by their parent and that word.
     edges: HashTable<Id>,
     hasher: foldhash::fast::RandomState,
     /// Number of the latest message: marks of earlier ones are void.
@@ -42,27 +42,27 @@ type Id = u32;
 
 struct Node {
     destinations: Destinations,
-    /// Where it hangs, and the word that leads here (empty if that is a wildcard).
+    /// The parent, and the word that leads here (empty if that is a wildcard).
     parent: Id,
     word: SmallVec<[u8; 16]>,
-    /// How many children words lead to, and the first one; the next one and the one before of those
-    /// that hang beside it.
+    /// The number of children to which words lead, and the first one; the next and the previous one
+    /// of the parent's.
     words: u32,
     first: Id,
     next: Id,
     prev: Id,
     star: Id,
     hash: Id,
-    /// The message whose destinations were those here last.
+    /// The message whose destinations were last those here.
     given: Cell<u64>,
 }
 
 /// One key on its way through the trie.
 struct Walk<'k, F> {
     key: &'k [u8],
-    /// Where in the key each of its words stands, by word: once a set of places is needed.
+    /// The places of each of the key's words, by word: once a set of places is needed.
     words: Vec<(&'k [u8], Places)>,
-    /// The places where a word stands, and the one behind the last word.
+    /// The places that have a word, and the one behind the last word.
     within: Places,
     end: usize,
     visited: usize,
@@ -85,9 +85,9 @@ impl Topic {
         self.node_mut(end).destinations.add(dest);
     }
 
-    /// Takes back a binding that is there.
+    /// Removes a binding that is there.
     pub fn unbind(&mut self, pattern: &[u8], dest: Dest) {
-        let mut at = Words::of(pattern).fold(ROOT, |node, word| self.child(node, word).expect("what is unbound was bound"));
+        let mut at = Words::of(pattern).fold(ROOT, |node, word| self.child(node, word).expect("a binding that is removed exists"));
         self.node_mut(at).destinations.remove(dest);
         while at != ROOT && self.node(at).is_bare() {
             let parent = self.node(at).parent;
@@ -96,8 +96,8 @@ impl Topic {
         }
     }
 
-    /// Whose pattern matches one of a message's routing keys. The answer is how many nodes that
-    /// visited.
+    /// Finds the destinations whose pattern matches one of a message's routing keys. Returns how
+    /// many nodes that visited.
     #[inline]
     pub fn matching<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, mut found: impl FnMut(Dest)) -> usize {
         self.message.set(self.message.get() + 1);
@@ -260,19 +260,19 @@ impl Node {
         Node { destinations, parent, word: word.into(), words: 0, first: NONE, next: NONE, prev: NONE, star: NONE, hash: NONE, given }
     }
 
-    /// Nothing below.
+    /// Whether nothing is below.
     fn is_leaf(&self) -> bool {
         self.words == 0 && self.star == NONE && self.hash == NONE
     }
 
-    /// Nothing here and nothing below.
+    /// Whether nothing is here and nothing below.
     fn is_bare(&self) -> bool {
         self.is_leaf() && self.destinations.is_empty()
     }
 }
 
 impl<F> Walk<'_, F> {
-    /// Notes where each of the key's words stands, if that was not done before.
+    /// Notes the places of each of the key's words, if that was not done before.
     fn note_words(&mut self) {
         if !self.words.is_empty() || self.key.is_empty() {
             return;
@@ -285,7 +285,7 @@ impl<F> Walk<'_, F> {
             if self.words.last().is_none_or(|last| last.0 != word) {
                 self.words.push((word, Places::none(self.end)));
             }
-            self.words.last_mut().expect("just seen to").1.insert(at);
+            self.words.last_mut().expect("a word was just added").1.insert(at);
         }
     }
 }
