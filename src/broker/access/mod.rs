@@ -1,4 +1,5 @@
-//! Who may use the broker: logins and the opening of virtual hosts. What a user may do there is the [catalog](super::catalog)'s to say.
+//! Access: logins and the opening of virtual hosts. What a user may do in a virtual host is decided
+//! by the [catalog](super::catalog).
 
 mod password;
 mod pattern;
@@ -14,13 +15,14 @@ use crate::contract::{Code, Fault, PasswordHash, VhostId};
 /// A user who has logged in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct User {
-    /// Its number; another if it is deleted and made again.
+    /// The user's number; a user that is deleted and made again has another one.
     pub id: UserId,
-    /// Its name; what a message's user-id must be.
+    /// The user's name; a message's user-id must be equal to it.
     pub name: Box<str>,
 }
 
-/// A connection's right to be in its virtual host: it counts towards the limits of the broker, the virtual host and its user until this is dropped.
+/// A connection's place in its virtual host. It counts towards the limits of the broker, the
+/// virtual host and its user until it is dropped.
 #[derive(Debug)]
 pub struct Stay {
     _in_broker: Place,
@@ -28,14 +30,14 @@ pub struct Stay {
     _of_user: Place,
 }
 
-/// Why a login failed: for the log. The peer is only told that it did.
+/// The reason of a failed login, for the log. The peer is only told that the login failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// There is no such user.
     UnknownUser,
-    /// Another password.
+    /// The password is wrong.
     WrongPassword,
-    /// No password at all, which is never the right one, whatever hash is stored.
+    /// No password at all, which is never right, whatever hash is stored.
     BlankPassword,
     /// The user may connect from this host only.
     NotLoopback,
@@ -55,7 +57,7 @@ impl Refusal {
     }
 }
 
-/// Logs a user in; users of the names in `confined` may not come from where the peer is.
+/// Logs a user in; users whose names are in `confined` may not come from where the peer is.
 pub fn authenticate(catalog: &Catalog, user: &str, password: &[u8], confined: &[String]) -> Result<User, Refusal> {
     if password.is_empty() {
         return Err(Refusal::BlankPassword);
@@ -73,8 +75,8 @@ pub fn authenticate(catalog: &Catalog, user: &str, password: &[u8], confined: &[
     Ok(User { id: known.id, name: known.name.clone() })
 }
 
-/// Lets a user into a virtual host, if the broker has room for another connection; the checks in RabbitMQ's order. The quota returned is that of
-/// the user's channels.
+/// Lets a user into a virtual host, if the broker has room for another connection; the checks are
+/// in RabbitMQ's order. The returned quota is that of the user's channels.
 pub fn open_vhost(catalog: &Catalog, connections: &Quota, user: &User, vhost: &str) -> Result<(VhostId, Quota, Stay), Fault> {
     let not_allowed = |text: String| Fault::new(Code::NotAllowed, text);
     let in_broker = connections.take();

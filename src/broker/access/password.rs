@@ -1,4 +1,5 @@
-//! Passwords as RabbitMQ keeps them: four octets of salt, and the hash of the salt and the password behind it.
+//! Passwords as RabbitMQ stores them: four octets of salt, and the hash of the salt and the
+//! password.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +19,7 @@ impl PasswordHash {
         PasswordHash { hashing, octets: [&salt[..], &hash].concat().into() }
     }
 
-    /// Whether this is the password. The time it takes to see that it is not tells nothing of the hash.
+    /// Whether this is the password. The time that a wrong one takes reveals nothing of the hash.
     pub fn is_of(&self, password: &[u8]) -> bool {
         let Some(&salt) = self.octets.first_chunk::<SALT>() else { return false };
         let octets = PasswordHash::new(self.hashing, salt, password).octets;
@@ -26,24 +27,25 @@ impl PasswordHash {
         octets.len() == self.octets.len() && difference == 0
     }
 
-    /// Takes as long as comparing a password, so that the time of an answer does not tell which users there are.
+    /// Takes as long as comparing a password, so that the time of an answer does not reveal which
+    /// users exist.
     pub(super) fn waste_time(password: &[u8]) {
         std::hint::black_box(PasswordHash::new(Hashing::default(), [0; SALT], password));
     }
 
-    /// The hash as definitions have it, if it is one.
+    /// Reads the form that definitions have, if it is one.
     pub fn from_base64(hashing: Hashing, text: &str) -> Option<PasswordHash> {
         STANDARD.decode(text).ok().map(|octets| PasswordHash { hashing, octets: octets.into() })
     }
 
-    /// The hash as definitions have it.
+    /// Writes the form that definitions have.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(&self.octets)
     }
 }
 
 impl Command {
-    /// The same with a password that is hashed, as it must be before it is ordered.
+    /// The command with a hashed password, as it must be before it is ordered.
     #[must_use]
     pub fn hashed(self, salt: impl FnOnce() -> [u8; SALT]) -> Command {
         match self {
@@ -56,7 +58,7 @@ impl Command {
 }
 
 impl Password {
-    /// What is kept of it; the salt is for one that is not hashed yet.
+    /// The stored form of the password; the salt is for one that is not hashed yet.
     pub fn hashed(self, salt: [u8; SALT]) -> PasswordHash {
         match self {
             Password::Plain(password) => PasswordHash::new(Hashing::default(), salt, &password),

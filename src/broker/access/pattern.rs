@@ -1,7 +1,8 @@
-//! The patterns of permissions and of policies: Perl-compatible regular expressions over octets, not anchored.
+//! The patterns of permissions and of policies: Perl-compatible regular expressions over octets,
+//! not anchored.
 //!
-//! RabbitMQ reads them with PCRE. Here most of them run in time linear in the name; those with look-around or back-references backtrack, and one that
-//! backtracks too long does not match.
+//! RabbitMQ reads them with PCRE. Here most of them run in time linear in the name. Those with
+//! look-around or back-references backtrack; one that backtracks too long does not match.
 
 use fancy_regex::{BytesMode, Regex, RegexBuilder};
 
@@ -14,7 +15,7 @@ pub enum Pattern {
     All,
     /// ``: the empty name, as `^$`.
     Empty,
-    /// Anything else.
+    /// Any other pattern.
     Regex(Box<Regex>),
 }
 

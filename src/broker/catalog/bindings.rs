@@ -11,13 +11,13 @@ use crate::message::Table;
 
 pub(super) type BindingId = Key;
 
-/// Where a binding comes from and leads to, and on what condition. All of it is its identity.
+/// Source, destination and condition of a binding. All of it is the binding's identity.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Binding {
     pub source: ExchangeId,
     pub dest: Dest,
     pub key: Box<[u8]>,
-    /// In canonical form.
+    /// The arguments, in canonical form.
     pub arguments: Table,
 }
 

@@ -1,8 +1,9 @@
-//! What changes the catalog. Every shard applies the same changes in the same order.
+//! Changes of the catalog. Every shard applies the same changes in the same order.
 //!
-//! A change carries everything it needs and is total: what no longer fits (its queue went, its name was taken while the change was
-//! on its way) changes nothing and says so. Deleting cascades: a queue or an exchange takes its bindings along, an exchange that
-//! was declared auto-delete goes with its last binding as a source, and so on.
+//! A change has everything it needs and is total: if it no longer fits (its queue is gone, its name
+//! was taken while the change was on its way), it changes nothing and says so. Deletions cascade: a
+//! queue or an exchange takes its bindings along, an auto-delete exchange goes with its last
+//! binding as a source, and so on.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -20,11 +21,11 @@ use crate::message::Table;
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Change {
-    /// A new exchange of a known type; one that delays has a queue of its own, which lives as `room` says.
+    /// A new exchange of a known type; one that delays has a queue of its own, the `room`.
     DeclareExchange { vhost: VhostId, spec: ExchangeSpec, room: Option<Room> },
     /// An exchange goes, with all bindings from and to it.
     DeleteExchange { vhost: VhostId, name: Box<str> },
-    /// A new queue that lives on shard `home`; an exclusive one belongs to `owner`; a durable one has a `number` that no other ever has.
+    /// A new queue on shard `home`; `owner`: it is exclusive; `number`: it is durable.
     DeclareQueue { vhost: VhostId, spec: QueueSpec, home: ShardId, owner: Option<ConnAddr>, number: u64 },
     /// A queue goes, with all bindings to it.
     DeleteQueue { queue: QueueId },
@@ -32,27 +33,27 @@ pub enum Change {
     Bind { vhost: VhostId, spec: BindingSpec },
     /// A binding goes.
     Unbind { vhost: VhostId, spec: BindingSpec },
-    /// What an operator asked for, with the quotas of a user or a virtual host that this makes.
+    /// An operator's command, with the quotas of a user or a virtual host that it makes.
     Command(Box<Command>, Quotas),
 }
 
-/// Where messages wait that an exchange delays.
+/// The queue in which messages wait that an exchange delays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Room {
     /// The shard.
     pub home: ShardId,
-    /// As of a queue: by what the log knows it, if the exchange is durable.
+    /// The queue's number in the log, if the exchange is durable.
     pub number: u64,
 }
 
-/// What became of a change.
+/// The effect of a change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Applied {
     /// There is a new queue.
     Queue(QueueAddr),
     /// The queue is gone from the catalog; its home ends it.
     QueueGone(QueueAddr),
-    /// A virtual host and its queues are gone from the catalog; their homes end them, and connections to it are closed.
+    /// A virtual host and its queues are gone; the homes end these, and connections are closed.
     VhostGone {
         /// The virtual host.
         vhost: VhostId,
@@ -70,12 +71,12 @@ pub enum Applied {
 }
 
 impl Change {
-    /// A command that was checked.
+    /// Makes the change of a command that was checked.
     pub fn command(command: Command) -> Change {
         Change::Command(Box::new(command), Quotas::default())
     }
 
-    /// Where a durable queue lives that it makes, and the number by which the log is to know it.
+    /// The home and the number of the durable queue that it makes.
     pub fn place(&mut self) -> Option<(&mut ShardId, &mut u64)> {
         match self {
             Change::DeclareQueue { spec, home, number, .. } if spec.durable => Some((home, number)),
@@ -93,7 +94,7 @@ impl Change {
         }
     }
 
-    /// A durable queue that it makes gets the next number.
+    /// Gives the next number to a durable queue that it makes.
     pub fn numbered(mut self, next: &mut u64) -> Change {
         if let Some((_, number)) = self.place() {
             *number = *next;
@@ -102,12 +103,14 @@ impl Change {
         self
     }
 
-    /// What makes a new broker of nothing: the virtual host `/`, and guest, who may do everything in it.
+    /// The changes that make a new broker: the virtual host `/`, and guest, who may do everything
+    /// there.
     pub fn of_a_new_broker() -> [Change; 3] {
         Change::founding(&Founding::default(), None, *GUEST_SALT)
     }
 
-    /// What makes a broker with one virtual host and one user of nothing; queues there are of this type if they are declared without one.
+    /// The changes that make a broker with one virtual host, which has this queue type, and one
+    /// user.
     pub fn founding(founding: &Founding, queue_type: Option<&str>, salt: [u8; 4]) -> [Change; 3] {
         let Founding { vhost, user, password, tags, configure, write, read } = founding;
         let password = Some(Password::Hashed(PasswordHash::new(Hashing::default(), salt, password.as_bytes())));
@@ -159,7 +162,7 @@ impl Catalog {
         let free = self.exchange_by_name(vhost, spec.name.as_bytes()).is_none();
         let exchange = free.then(|| self.add_exchange(vhost, spec.clone()))?;
         let Some(Room { home, number }) = room else { return Some(Applied::Done) };
-        // A name among the queues it does not have: nobody consumes from it or deletes it.
+        // An internal queue, not among the names of queues: nobody consumes from it or deletes it.
         let name = spec.name.clone();
         let spec = QueueSpec { name, durable: spec.durable, exclusive: false, auto_delete: false, arguments: Table::empty() };
         let delays = Some(exchange);
@@ -261,7 +264,7 @@ impl Catalog {
         self.remove_exchanges(orphans);
     }
 
-    /// Removes exchanges with their bindings, and the auto-delete exchanges that this leaves without one, and so on.
+    /// Removes exchanges with their bindings, and auto-delete exchanges that lose their last one.
     pub(super) fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
         while let Some(id) = doomed.pop() {
             let Some(exchange) = self.exchanges.get_mut(id) else { continue };
@@ -269,7 +272,7 @@ impl Catalog {
             for binding in bindings.into_iter().flatten() {
                 doomed.extend(self.remove_binding(binding));
             }
-            let exchange = self.exchanges.remove(id).expect("it was there above");
+            let exchange = self.exchanges.remove(id).expect("exchanges were collected from the catalog");
             if let Some(room) = exchange.room {
                 self.queues.remove(room.queue);
                 self.closed_rooms.push(room);
@@ -281,7 +284,7 @@ impl Catalog {
         }
     }
 
-    /// Removes a binding from the table and from both of its ends. Returns its source if that is to go with it.
+    /// Removes a binding from the table and both ends. Returns its source if that goes with it.
     fn remove_binding(&mut self, id: BindingId) -> Option<ExchangeId> {
         let Binding { source, dest, key, arguments } = self.bindings.remove(id)?;
         let identity = self.identity(dest);
@@ -296,7 +299,7 @@ impl Catalog {
     }
 }
 
-/// Everybody knows the password of the user that a new broker has, so the salt need not be a secret.
+/// The password of a new broker's user is well known, so its salt need not be a secret.
 const GUEST_SALT: &[u8; 4] = b"ring";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Whether a request is in order, and what it changes: RabbitMQ's rules, in its order and with its texts.
+//! Checks of requests: is one in order, and what does it change? RabbitMQ's rules, order and texts.
 //!
-//! Names arrive as they shall be: the session has taken CR and LF out of them (where RabbitMQ does), refused queue names that begin
-//! with `amq.` and made up those of server-named queues.
+//! Names arrive in their final form: the session has taken CR and LF out of them (where RabbitMQ
+//! does), refused queue names that begin with `amq.` and made up server-named ones.
 
 use super::equivalence::{assert_exchange, assert_queue};
 use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, Room, consumer_arguments, queue_arguments};
@@ -10,25 +10,25 @@ use crate::broker::exchange::{DELAYED, Kind, Matcher, check_arguments, check_bin
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
 use crate::message::{Table, Value, latin1_text};
 
-/// Who asks.
+/// The party that asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asker {
-    /// Where a queue that it declares will live.
+    /// The shard where a queue that it declares will live.
     pub home: ShardId,
-    /// Its connection, to which exclusive queues belong; an operator has none.
+    /// Its connection, which owns exclusive queues; an operator has none.
     pub conn: Owner,
-    /// Whose permissions and limits count; an operator is above them.
+    /// The user whose permissions and limits count; an operator is above them.
     pub user: Option<UserId>,
 }
 
-/// What a request that is in order comes to.
+/// The result of a request that is in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// The catalog has to change, on every shard; then the answer is ok.
     Change(Change),
-    /// Nothing has to change; the answer is ok. For a queue that shall be deleted: there is none, it held 0 messages.
+    /// Nothing has to change; the answer is ok. (For a deletion: there is no queue, of 0 messages.)
     Already,
-    /// The queue is there and the asker may use it: its home does or knows the rest.
+    /// The queue is there and the asker may use it: its home does the rest.
     Queue(QueueAddr),
 }
 
@@ -63,7 +63,7 @@ impl Catalog {
         asker.user.map_or(Ok(()), |user| self.permit(user, vhost, right, resource))
     }
 
-    /// To see that something is there takes any right; the text speaks of the first.
+    /// Any right is enough to see that an object exists; the text names the first.
     fn allow_any(&self, vhost: VhostId, asker: Asker, resource: Resource<'_>) -> Result<(), Fault> {
         let has = |right| self.allow(vhost, asker, right, resource).is_ok();
         if has(Right::Write) || has(Right::Read) { Ok(()) } else { self.allow(vhost, asker, Right::Configure, resource) }
@@ -135,7 +135,7 @@ impl Catalog {
         }
     }
 
-    /// What `x-local-random` asks of a binding: it leads to a classic queue, and has no key.
+    /// Checks a binding of `x-local-random`: it leads to a classic queue, and has no key.
     fn check_local(&self, spec: &BindingSpec, dest: Dest) -> Result<(), Fault> {
         let text = match dest {
             _ if !spec.key.is_empty() => format!("Non empty binding '{}' key not permitted", latin1_text(&spec.key)),
@@ -148,7 +148,7 @@ impl Catalog {
         Err(Fault::new(Code::PreconditionFailed, text))
     }
 
-    /// What is not bound, or not there at all, is unbound.
+    /// A binding that does not exist, or an end that does not, counts as unbound.
     fn check_unbind(&self, vhost: VhostId, asker: Asker, spec: &BindingSpec) -> Result<Verdict, Fault> {
         self.check_ends(vhost, asker, spec)?;
         let Some(dest) = self.find_binding(vhost, spec) else { return Ok(Verdict::Already) };
@@ -258,7 +258,7 @@ impl Catalog {
         }
     }
 
-    /// An exclusive queue is its owner's.
+    /// An exclusive queue may be used by its owner only.
     fn check_access(&self, queue: &QueueInfo, asker: Asker) -> Result<(), Fault> {
         if queue.owner.is_some() { self.check_same_owner(queue, asker.conn) } else { Ok(()) }
     }
@@ -300,7 +300,7 @@ fn check_kind(kind: &str) -> Result<(), Fault> {
     }
 }
 
-/// There is no queue behind a name that replies go to (row S15).
+/// No queue is behind a reply name (row S15).
 fn check_is_no_reply_name(spec: &BindingSpec) -> Result<(), Fault> {
     if spec.kind == Destination::Queue && is_reply_name(spec.destination.as_bytes()) {
         return Err(Fault::new(Code::AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue"));
@@ -344,7 +344,7 @@ mod tests {
     const LOCKED: &str = "cannot obtain exclusive access to locked queue 'own' in vhost '/'. It could be originally declared on another \
                           connection or the exclusive property value does not match that of the original declaration.";
 
-    /// Queues `q` and `own` (exclusive to connection 1), exchange `x` (direct, bound to `q`), nothing else.
+    /// Queues `q` and `own` (exclusive to connection 1), and exchange `x` (direct, bound to `q`).
     fn catalog() -> Catalog {
         let mut catalog = Catalog::new();
         catalog.with_queue("q");

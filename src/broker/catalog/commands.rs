@@ -1,4 +1,5 @@
-//! What an operator's commands do to the catalog: whether one is in order, and what it changes.
+//! The effect of an operator's commands on the catalog: whether one is in order, and what it
+//! changes.
 
 use super::users::{check_permissions, check_topic_permissions};
 use super::{Applied, Asker, Catalog, Change, UserInfo, Verdict};
@@ -7,7 +8,8 @@ use crate::base::quota::Quota;
 use crate::broker::policy::Policy;
 use crate::contract::{Code, Command, Fault, Password, QueueSpec, Request, UserLimits, UserSpec, VhostId, VhostSpec};
 
-/// The quotas of a new user or virtual host: they travel with the change that makes it, so that all shards have the same ones.
+/// The quotas of a new user or virtual host. They travel with the change that makes it, so that all
+/// shards share them.
 #[derive(Clone, Default, Debug)]
 pub struct Quotas {
     /// Its connections.
@@ -16,7 +18,7 @@ pub struct Quotas {
     pub channels: Quota,
 }
 
-/// Quotas are not what a change says: the same change is the same whatever it brings along.
+/// Quotas do not count when changes are compared.
 impl PartialEq for Quotas {
     fn eq(&self, _: &Quotas) -> bool {
         true
@@ -35,7 +37,7 @@ impl Catalog {
         self.check(self.named_vhost(vhost)?, Asker { home, conn: None, user: None }, &request)
     }
 
-    /// What it names is there, and what it says can be read.
+    /// Checks that the things that it names exist, and that its values can be read.
     fn check_order(&self, command: &Command) -> Result<(), Fault> {
         match command {
             Command::PutVhost(spec) => check_default_type(spec),
@@ -93,7 +95,7 @@ impl Catalog {
         }
     }
 
-    /// Carries out a command that was checked; none: what it names is gone.
+    /// Carries out a command that was checked; none: the thing that it names is gone.
     pub(super) fn apply_command(&mut self, command: &Command, quotas: &Quotas) -> Option<Applied> {
         match command {
             Command::PutVhost(spec) => self.put_vhost(spec, &quotas.connections),
@@ -186,7 +188,7 @@ impl Catalog {
     }
 }
 
-/// A command that a client could ask for as well, and where.
+/// A command that a client could ask for as well, and its virtual host.
 fn as_request(command: &Command) -> Option<(&str, Request)> {
     Some(match command {
         Command::DeclareExchange { vhost, spec } => (vhost, Request::DeclareExchange(spec.clone())),

@@ -1,9 +1,10 @@
-//! The x-arguments of a consumer: which its queue's type knows, and what values they may have (row S3). What no type knows is overlooked.
+//! The x-arguments of a consumer: which of them its queue's type knows, and their values (row S3).
+//! Arguments that no type knows are ignored.
 
 use crate::contract::{Code, Fault};
 use crate::message::{Table, Value};
 
-/// What the arguments of a consumer say.
+/// The arguments of a consumer, read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ConsumerArguments {
     /// x-priority: higher is served first.
@@ -42,7 +43,7 @@ pub(super) fn check(arguments: &Table, quorum: bool, queue_text: &str) -> Result
 const PRIORITY: &str = "x-priority";
 const TIMEOUT: &str = "x-consumer-timeout";
 
-/// What classic queues do not know, and but for the first quorum queues neither.
+/// Arguments that classic queues do not know, and except for the first one quorum queues neither.
 const OTHERS: [&str; 4] = [TIMEOUT, "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What a new virtual host gets as the configuration says: limits, operator policies, users (row PO9). They are commands as an operator's, once: what
-//! operators change later stays changed.
+//! The configured defaults of a new virtual host: limits, operator policies, users (row PO9). They
+//! are carried out once, like an operator's commands: later changes of operators stay.
 
 use super::{Catalog, Change, Verdict};
 use crate::base::ids::ShardId;
@@ -9,10 +9,10 @@ use crate::config::defaults::{DefaultPolicy, DefaultTerm, DefaultUser, Defaults}
 use crate::contract::{Command, Password, Permissions, PolicyKind, PolicySpec, UserSpec, VhostLimits};
 use crate::message::TableBuilder;
 
-/// Whether patterns, policies and permissions in it can be.
+/// Checks the patterns, policies and permissions in the defaults.
 ///
 /// # Errors
-/// One sentence: which cannot, and why.
+/// One sentence: which of them is wrong, and why.
 pub fn check(defaults: &Defaults) -> Result<(), String> {
     let is_pattern = |key: String, text: &Option<String>| match text.as_deref().map(Pattern::new) {
         Some(Err(why)) => Err(format!("{key} should be regular expression but is invalid: {why}")),
@@ -32,7 +32,8 @@ pub fn check(defaults: &Defaults) -> Result<(), String> {
     Ok(())
 }
 
-/// An operator's command with what it does not say. As in RabbitMQ a virtual host gets the type also if it was made with another one.
+/// Completes an operator's command with the configured defaults. As in RabbitMQ, a virtual host
+/// also gets the queue type if it was made with another one.
 pub fn completed(mut command: Command, defaults: &Defaults) -> Command {
     if let Command::PutVhost(spec) = &mut command {
         let by_default = || defaults.queue_type.as_deref().map(Into::into);
@@ -51,7 +52,7 @@ impl Catalog {
         }
     }
 
-    /// What is to be done for a virtual host of this name, which has just been made.
+    /// The commands to carry out for a virtual host of this name, which has just been made.
     pub fn defaults_for(&self, vhost: &str, defaults: &Defaults) -> Vec<Command> {
         let is_for = |pattern: &Option<String>| is_for(pattern, vhost);
         let limits = defaults.limits.values().find(|limits| is_for(&limits.vhosts)).map(|limits| {
@@ -71,7 +72,7 @@ impl Catalog {
         limits.into_iter().chain(policies).chain(users).collect()
     }
 
-    /// Does it in a catalog that nobody uses yet; the answer is what has changed.
+    /// Carries them out in a catalog that nobody uses yet. Returns the changes.
     pub fn add_defaults(&mut self, vhost: &str, defaults: &Defaults, mut salt: impl FnMut() -> [u8; SALT]) -> Vec<Change> {
         let mut changes = Vec::new();
         for command in self.defaults_for(vhost, defaults) {
@@ -84,7 +85,7 @@ impl Catalog {
     }
 }
 
-/// As of a policy, an empty pattern is found in every name.
+/// As in a policy, an empty pattern is found in every name.
 fn is_for(pattern: &Option<String>, vhost: &str) -> bool {
     let pattern = pattern.as_deref().filter(|pattern| !pattern.is_empty());
     pattern.is_none_or(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(vhost.as_bytes())))

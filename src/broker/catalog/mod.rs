@@ -1,12 +1,15 @@
-//! What exists: virtual hosts, users, exchanges, queues and bindings. Every shard has a copy.
+//! The catalog: virtual hosts, users, exchanges, queues and bindings. Every shard has a copy.
 //!
 //! ```text
-//! request ─ check(&self) ─▶ Verdict::Change ─ shard 0 orders ─▶ apply(&mut self) on every shard: same ids, same version
-//! command ┘             └─▶ Verdict::Queue: ask the queue at its home     └─▶ Fault
+//! request ─ check(&self) ─┬ Verdict::Change ─ shard 0 orders ─▶ apply(&mut self) on every shard:
+//! command ┘               │                                     same ids, same version
+//!                         ├ Verdict::Queue: ask the queue at its home
+//!                         └ Fault
 //! ```
 //!
-//! Invariant: the catalog is a function of the changes applied to it. Ids come from slots and cascades go in the order of binding
-//! ids, never from iterating a hash map, so that shards that applied the same changes agree on every id.
+//! Invariant: the catalog is a function of the changes applied to it. Ids come from slots, and
+//! cascades go in the order of binding ids, never from iterating a hash map. So shards that applied
+//! the same changes agree on every id.
 
 mod bindings;
 mod change;
@@ -44,10 +47,10 @@ use crate::base::slots::Slots;
 use crate::contract::{Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, VhostId};
 use crate::message::{Table, Value, erlang_text};
 
-/// One shard's copy of what exists.
+/// One shard's copy of the catalog.
 pub struct Catalog {
     version: u64,
-    /// By number; nothing where one was deleted.
+    /// Virtual hosts by number; none where one was deleted.
     vhosts: Vec<Option<Box<VhostInfo>>>,
     vhost_names: Map<Box<str>, VhostId>,
     users: Slots<UserId, UserInfo>,
@@ -59,7 +62,7 @@ pub struct Catalog {
     owned: Map<ConnAddr, BTreeSet<QueueId>>,
     /// Durable exchanges that went because their last binding did, since [`Catalog::save_fallen`].
     fallen: Vec<(VhostId, Box<str>)>,
-    /// Where messages waited that exchanges delayed which are gone, since [`Catalog::closed_rooms`].
+    /// The queues of delaying exchanges that are gone, since [`Catalog::closed_rooms`].
     closed_rooms: Vec<QueueAddr>,
     /// Number of the latest walk through exchanges, see [`ExchangeInfo::visit`].
     walks: Cell<u64>,
@@ -67,7 +70,7 @@ pub struct Catalog {
 
 /// A queue as the catalog knows it.
 pub struct QueueInfo {
-    /// What it was declared as; an exclusive queue is never durable here.
+    /// Its attributes; an exclusive queue is never durable here.
     pub spec: QueueSpec,
     /// Its id and the shard where it lives.
     pub addr: QueueAddr,
@@ -75,28 +78,30 @@ pub struct QueueInfo {
     pub owner: Owner,
     /// Its virtual host.
     pub vhost: VhostId,
-    /// By what the log knows it, if it is durable.
+    /// Its number in the log, if it is durable.
     pub number: u64,
-    /// It holds what this exchange delays; clients do not see it.
+    /// The exchange whose delayed messages it holds, if it is for that; clients do not see it.
     pub delays: Option<ExchangeId>,
     incoming: BTreeSet<BindingId>,
 }
 
 /// An exchange as the catalog knows it.
 pub struct ExchangeInfo {
-    /// What it was declared as.
+    /// Its attributes.
     pub spec: ExchangeSpec,
     /// Its id.
     pub id: ExchangeId,
     /// Its virtual host.
     pub vhost: VhostId,
-    /// Where to go with what no binding matches, if the argument says it: the name in `alternate-exchange`, which need not exist.
+    /// The exchange that gets messages that match no binding, if the argument `alternate-exchange`
+    /// names one. It need not exist.
     pub alternate: Option<Box<[u8]>>,
     /// Its bindings as a source, ready for matching.
     pub matcher: Matcher,
-    /// Where messages wait that it delays, if it does so.
+    /// The queue in which its delayed messages wait, if it delays.
     pub room: Option<QueueAddr>,
-    /// It remembers messages, so that they are routed where the [memories](super::exchange::remembered) are.
+    /// Whether it remembers messages: they are routed where the
+    /// [memories](super::exchange::remembered) are.
     pub remembers: bool,
     outgoing: BTreeSet<BindingId>,
     incoming: BTreeSet<BindingId>,
@@ -111,9 +116,9 @@ pub struct BindingView<'a> {
     pub vhost: VhostId,
     /// The exchange that messages come from.
     pub source: &'a str,
-    /// What `destination` names.
+    /// The kind of `destination`.
     pub kind: Destination,
-    /// Where they go.
+    /// The queue or exchange that messages go to.
     pub destination: &'a str,
     /// The binding key.
     pub key: &'a [u8],
@@ -122,12 +127,13 @@ pub struct BindingView<'a> {
 }
 
 impl Catalog {
-    /// What a new broker has: the virtual host `/` with its predeclared exchanges, and the user guest, who may do everything there.
+    /// Makes the catalog of a new broker: the virtual host `/` with its predeclared exchanges, and
+    /// the user guest, who may do everything there.
     pub fn new() -> Catalog {
         Catalog::made_by(&Change::of_a_new_broker())
     }
 
-    /// What these changes make of nothing.
+    /// Makes the catalog that results from these changes.
     pub fn made_by(changes: &[Change]) -> Catalog {
         let mut catalog = Catalog {
             version: 1,
@@ -148,7 +154,8 @@ impl Catalog {
         catalog
     }
 
-    /// Counts the applied changes, from 1. What a route cache remembers holds while it stands.
+    /// Counts the applied changes, from 1. A remembered route holds while the version stays the
+    /// same.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -169,7 +176,8 @@ impl Catalog {
         self.queues.get(id)
     }
 
-    /// Whether the id is from a change that was not applied here yet, so that the queue may still come.
+    /// Whether the id is from a change that was not applied here yet, so that the queue may still
+    /// come.
     pub fn is_newer(&self, id: QueueId) -> bool {
         self.queues.is_yet_to_come(id)
     }
@@ -191,7 +199,8 @@ impl Catalog {
         self.queues.iter().map(|(_, queue)| queue)
     }
 
-    /// Where messages waited that exchanges delayed which the last changes have ended: their homes end them, too.
+    /// Takes the queues of delaying exchanges that the last changes have ended: their homes end
+    /// them, too.
     pub fn closed_rooms(&mut self) -> Vec<QueueAddr> {
         std::mem::take(&mut self.closed_rooms)
     }
@@ -220,7 +229,7 @@ impl Catalog {
         BindingView { vhost: source.vhost, source: &source.spec.name, kind, destination, key: &binding.key, arguments: &binding.arguments }
     }
 
-    /// What a binding to this name leads to.
+    /// The destination of a binding to this name.
     pub fn dest(&self, vhost: VhostId, kind: Destination, name: &str) -> Option<Dest> {
         match kind {
             Destination::Queue => self.queue_by_name(vhost, name).map(|queue| Dest::Queue(queue.addr)),
@@ -249,20 +258,21 @@ impl Catalog {
         Fault::new(Code::NotFound, format!("no queue '{name}' in vhost '{vhost}'"))
     }
 
-    /// Starts a walk from exchange to exchange. Walks do not nest.
+    /// Begins a walk from exchange to exchange. Walks do not nest.
     pub(super) fn start_walk(&self) -> Walk {
         self.walks.set(self.walks.get() + 1);
         Walk(self.walks.get())
     }
 }
 
-/// One message's way through exchanges.
+/// One message's walk through exchanges.
 #[derive(Clone, Copy)]
 pub(super) struct Walk(u64);
 
 impl ExchangeInfo {
-    /// Marks the exchange as visited by the walk, and tells whether it was not. The mark stands in the exchange itself, so that a
-    /// walk needs no set, however many exchanges are bound to each other, and in whatever circles.
+    /// Marks the exchange as visited by the walk. Returns whether it was not visited before. The
+    /// exchange itself has the mark, so a walk needs no set, however many exchanges are bound to
+    /// each other, and in whatever circles.
     pub(super) fn visit(&self, walk: Walk) -> bool {
         self.visited.replace(walk.0) != walk.0
     }
@@ -274,10 +284,10 @@ impl Default for Catalog {
     }
 }
 
-/// The text behind a name in a table of arguments.
+/// The text of an argument in a table.
 fn text_argument(arguments: &Table, name: &str) -> Option<Box<[u8]>> {
     arguments.find(name).and_then(Value::as_text).map(Box::from)
 }
 
-/// Names where to send what an exchange cannot route.
+/// The argument that names the exchange for messages that cannot be routed.
 const ALTERNATE: &str = "alternate-exchange";

@@ -1,7 +1,8 @@
-//! The policies of virtual hosts, and which of them is for a queue or an exchange.
+//! The policies of virtual hosts, and which of them applies to a queue or an exchange.
 //!
-//! Nothing is kept at a queue: what a policy changes is found anew, by the shards for their queues, and when an exchange is asked for. An exchange
-//! remembers what it found until its virtual host's policies change, so that setting a policy costs no walk through all of them.
+//! A queue stores no policy: the shards look up the policies of their queues after a change, and an
+//! exchange's when it matters. An exchange remembers its policy until its virtual host's policies
+//! change, so that setting a policy costs no walk through all exchanges.
 
 use super::queue_arguments::is_quorum;
 use super::{Applied, Catalog, ExchangeInfo, QueueInfo};
@@ -19,7 +20,7 @@ pub struct Policies {
     version: u64,
 }
 
-/// What an exchange remembers: the place of its policy in the list of this version.
+/// The policy that an exchange remembers: its place in the list of this version.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Followed {
     version: u64,
@@ -27,7 +28,7 @@ pub(super) struct Followed {
 }
 
 impl Policies {
-    /// All of them, of each kind the best first.
+    /// All policies, of each kind the best first.
     pub fn specs(&self) -> impl Iterator<Item = (PolicyKind, &PolicySpec)> {
         PolicyKind::ALL.into_iter().flat_map(|kind| self.list(kind).iter().map(move |policy| (kind, &policy.spec)))
     }
@@ -59,7 +60,7 @@ impl Policies {
         self.list_mut(kind).retain(|policy| *policy.spec.name != *name);
     }
 
-    /// The definition of the policy that is for a target.
+    /// The definition of the policy that applies to a target.
     fn definition(&self, kind: PolicyKind, target: Target, name: &[u8]) -> TableRef<'_> {
         let policy = self.list(kind).iter().find(|policy| policy.is_for(target, name));
         policy.map_or(TableRef::EMPTY, |policy| policy.spec.definition.view())
@@ -81,7 +82,8 @@ impl Catalog {
         Some(Applied::Policies)
     }
 
-    /// What is said of a queue, by its arguments and by policies. One that holds what an exchange delays is nobody's to say anything of.
+    /// The terms of a queue, by its arguments and by policies. A queue of delayed messages has
+    /// none.
     pub fn terms<'a>(&'a self, queue: &'a QueueInfo) -> Terms<'a> {
         if queue.delays.is_some() {
             return Terms::of(queue.spec.arguments.view());
@@ -92,7 +94,8 @@ impl Catalog {
         Terms { arguments: queue.spec.arguments.view(), policy: definition(PolicyKind::User), operator: definition(PolicyKind::Operator) }
     }
 
-    /// The exchange that gets what an exchange cannot route, if it is there: the one that its argument names, else its policy (row X13).
+    /// The exchange that gets messages that an exchange cannot route, if it is there: the one that
+    /// its argument names, else its policy (row X13).
     pub fn alternate(&self, exchange: &ExchangeInfo) -> Option<&ExchangeInfo> {
         let name = exchange.alternate.as_deref().or_else(|| self.alternate_by_policy(exchange))?;
         self.exchange_by_name(exchange.vhost, name)

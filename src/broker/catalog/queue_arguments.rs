@@ -1,7 +1,9 @@
-//! The x-arguments of a new queue: which its type knows, and what values they may have (RabbitMQ's `rabbit_amqqueue`).
+//! The x-arguments of a new queue: which of them its type knows, and their values (RabbitMQ's
+//! `rabbit_amqqueue`).
 //!
-//! Order of the checks: the type itself, the values of the arguments that the type knows, in RabbitMQ's order, and last whether an
-//! argument belongs to another type. What no type knows is overlooked, but for deduplication, which RabbitMQ leaves to a plugin.
+//! Order of the checks: the type itself; the values of the arguments that the type knows, in
+//! RabbitMQ's order; and last whether an argument belongs to another type. Arguments that no type
+//! knows are ignored, except for deduplication, which RabbitMQ leaves to a plugin.
 
 use crate::base::limits::EXPIRATION_MS_MAX;
 use crate::broker::deduplication;
@@ -10,10 +12,10 @@ use crate::message::{Table, TableBuilder, TableRef, Value, erlang_text};
 
 /// The argument that names a queue's type.
 pub(super) const TYPE: &str = "x-queue-type";
-/// The argument that names where dead messages go.
+/// The argument that names the exchange of dead messages.
 pub(super) const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 
-/// How the names begin that sessions make up.
+/// The start of the names that sessions make up.
 const SERVER_NAMED: &str = "amq.gen-";
 
 /// A kind of value that an argument may have.
@@ -26,7 +28,7 @@ enum Rule {
     Positive,
     Bool,
     Text,
-    /// A text, and a dead-letter exchange beside it.
+    /// A text, with a dead-letter exchange beside it.
     DeadLetterKey,
     /// Queue version 2; version 1 no longer exists.
     Version,
@@ -34,7 +36,8 @@ enum Rule {
     OneOf(&'static [&'static str], &'static str),
 }
 
-/// Checks the arguments and, for a quorum queue, the flags. `queue_text` is `queue 'NAME' in vhost 'VHOST'`.
+/// Checks the arguments and, for a quorum queue, the flags. `queue_text` is `queue 'NAME' in vhost
+/// 'VHOST'`.
 pub(super) fn check(spec: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
     let arguments = spec.arguments.view();
     check_type(arguments).map_err(|why| invalid(TYPE, queue_text, &why))?;
@@ -60,7 +63,8 @@ pub(super) fn known(arguments: &Table) -> &'static [&'static str] {
     if is_quorum(arguments) { QUORUM } else { CLASSIC }
 }
 
-/// The arguments of a queue that is declared: without a type it has the default one of its virtual host, if it can (row V1).
+/// The arguments of a declared queue: without a type it gets the default type of its virtual host,
+/// if it can (row V1).
 pub(super) fn with_type(spec: &QueueSpec, default: Option<&str>) -> Table {
     let is_named = !matches!(spec.arguments.find(TYPE), None | Some(Value::LongString(b"" | b"undefined")));
     match default.filter(|&default| default != "classic" && !is_named) {
@@ -82,7 +86,7 @@ fn foreign_to(quorum: bool) -> impl Iterator<Item = &'static str> {
     [CLASSIC, QUORUM, STREAM].into_iter().flatten().copied().filter(move |name| !own.contains(name))
 }
 
-/// Classic and quorum queues exist; an empty type and "undefined" mean the default.
+/// Reads the type. Classic and quorum queues exist; an empty type and "undefined" mean the default.
 fn check_type(arguments: TableRef<'_>) -> Result<(), String> {
     match arguments.find(TYPE) {
         None | Some(Value::LongString(b"classic" | b"quorum" | b"" | b"undefined")) => Ok(()),

@@ -1,10 +1,11 @@
-//! The catalog in its durable form: what of it survives a restart, as records of a log.
+//! The catalog in its durable form: the parts that survive a restart, as records of a log.
 //!
-//! A record is a field table, so that it can be extended: `op` says what happens, the other entries to what. Queues and virtual hosts are named by
-//! their names here, because their ids are another after each restart; `number` is the name by which the log of messages knows a queue, never given
-//! twice.
+//! A record is a field table, so that it can be extended: `op` names the operation, the other
+//! entries its object. Queues and virtual hosts are named, because their ids change with each
+//! restart; `number` is the name of a queue in the log of messages, never given twice.
 //!
-//! A log begins with nothing, and what it says comes on top of what a new broker has; one that was written anew begins with `all`.
+//! A log begins with nothing, and its records come on top of what a new broker has. A log that was
+//! written anew begins with `all`.
 
 use super::vhosts::is_predeclared;
 use super::{Catalog, Change, ExchangeInfo, QueueInfo, Room, saved_commands};
@@ -15,18 +16,19 @@ use crate::message::{Table, TableBuilder, TableRef, Value};
 /// One record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Saved {
-    /// A change, but for the end of a queue.
+    /// A change, except the end of a queue.
     Change(Change),
     /// The end of a queue.
     DeleteQueue(VhostId, Box<str>),
     /// No queue of a lower number will be declared.
     NextNumber(u64),
-    /// The records behind it say all there is: not even what a new broker has is there without them.
+    /// The records behind it are complete: nothing of a new broker is there without them.
     All,
 }
 
 impl Catalog {
-    /// The record of a change that is about to be applied; none if it concerns nothing that survives a restart.
+    /// The record of a change that is about to be applied; none if it concerns nothing that
+    /// survives a restart.
     pub fn save(&self, change: &Change) -> Option<Vec<u8>> {
         let is_durable = |vhost, name: &str| self.exchange_by_name(vhost, name.as_bytes()).is_some_and(|exchange| exchange.spec.durable);
         let survives = match change {
@@ -57,7 +59,7 @@ impl Catalog {
         fallen.into_iter().map(record).collect()
     }
 
-    /// All that survives a restart, as records that make it anew.
+    /// The whole catalog that survives a restart, as records that make it anew.
     pub fn snapshot(&self) -> Vec<Vec<u8>> {
         let exchanges = self.exchanges().filter(|exchange| exchange.spec.durable && !is_predeclared(&exchange.spec.name));
         let exchanges = exchanges.map(|exchange| self.declaration(exchange));
@@ -76,7 +78,8 @@ impl Catalog {
         Change::DeclareExchange { vhost: exchange.vhost, spec: exchange.spec.clone(), room }
     }
 
-    /// What these records make. An auto-delete exchange goes if all that was bound to it did not survive.
+    /// The catalog that these records make. An auto-delete exchange goes if everything that was
+    /// bound to it did not survive.
     pub fn restored(records: &[Saved]) -> Catalog {
         let mut catalog = Catalog::made_by(&[]);
         records.iter().for_each(|record| catalog.restore(record));
@@ -114,20 +117,22 @@ impl QueueInfo {
 }
 
 impl Saved {
-    /// Reads a log; none if there is a record that this version does not know. What a new broker has comes first, unless the log says otherwise.
+    /// Reads a log; none if there is a record that this version does not know. The changes of a new
+    /// broker come first, unless the log says otherwise.
     pub fn read<'a>(records: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Saved>> {
         Saved::read_each(records, &Change::of_a_new_broker(), |saved| saved.map(Some))
     }
 
-    /// Reads what there is of a log that has lost records: what makes no sense without them is left out. If it has lost its beginning, nobody knows
-    /// what a new broker had, and nobody is let in for that: there is the virtual host alone.
+    /// Reads the rest of a log that has lost records: records that make no sense without the lost
+    /// ones are left out. If the beginning is lost, nobody knows what a new broker had, and nobody
+    /// is let in for that: there is only the virtual host.
     pub fn read_rest<'a>(records: impl Iterator<Item = &'a [u8]>, is_headless: bool) -> Vec<Saved> {
         let founding = Change::of_a_new_broker();
         let founding = if is_headless { &founding[..1] } else { &founding };
-        Saved::read_each(records, founding, Some).expect("none is refused")
+        Saved::read_each(records, founding, Some).expect("no record is refused")
     }
 
-    /// Reads records; `judge` may leave one out or refuse all that it is a part of.
+    /// Reads records; `judge` may leave one out, or refuse the whole log.
     fn read_each<'a>(
         records: impl Iterator<Item = &'a [u8]>,
         founding: &[Change],
@@ -136,7 +141,7 @@ impl Saved {
         let mut records = records.peekable();
         let is_all = |record: &&[u8]| Saved::decode(record, &Catalog::made_by(&[])) == Some(Saved::All);
         let founding = if records.next_if(is_all).is_some() { &[] } else { founding };
-        let mut names = Catalog::made_by(founding); // virtual hosts come and go along the log
+        let mut names = Catalog::made_by(founding); // virtual hosts come and go in the log
         let mut all: Vec<Saved> = founding.iter().cloned().map(Saved::Change).collect();
         for record in records {
             let Some(saved) = judge(Saved::decode(record, &names))? else { continue };
@@ -216,7 +221,8 @@ impl Saved {
         }))
     }
 
-    /// The first number that is free behind this record. Numbers begin at 1: the log takes 0 for a queue that has none.
+    /// The first number that is free after this record. Numbers begin at 1: the log takes 0 for a
+    /// queue without a number.
     pub fn next_number(&self) -> u64 {
         match self {
             Saved::Change(Change::DeclareQueue { number, .. } | Change::DeclareExchange { room: Some(Room { number, .. }), .. }) => {
@@ -228,7 +234,7 @@ impl Saved {
     }
 }
 
-/// Where the messages of a queue are.
+/// The home and number of a queue.
 fn place(table: TableBuilder, home: ShardId, number: u64) -> TableBuilder {
     table.int("home", home.0.into()).long("number", number as i64)
 }

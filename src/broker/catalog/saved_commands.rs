@@ -1,4 +1,5 @@
-//! Operators' commands as records of the catalog's log. They name everything by its name, and a hash stands for a password.
+//! Operators' commands as records of the catalog's log. They name everything by its name, and have
+//! a hash in the place of a password.
 
 use super::users::Access;
 use super::{Catalog, Change, UserInfo, VhostInfo};
@@ -55,7 +56,7 @@ pub(super) fn encode(command: &Command) -> TableBuilder {
     }
 }
 
-/// Reads a record; none if it is no command's.
+/// Reads a record; none if it is not a command's.
 pub(super) fn decode(op: &str, table: TableRef<'_>) -> Option<Command> {
     let text = |key| super::saved::text(table, key);
     let limit = |key| table.find(key).and_then(Value::as_int).and_then(|max| u32::try_from(max).ok());
@@ -172,7 +173,8 @@ fn read_words(table: TableRef<'_>, key: &str) -> Option<Box<[Box<str>]>> {
 }
 
 impl Catalog {
-    /// What makes the virtual hosts, the users and the parameters anew, each after what it needs.
+    /// The commands that make virtual hosts, users and parameters anew, each after those that it
+    /// needs.
     pub(super) fn administration(&self) -> impl Iterator<Item = Change> {
         let vhosts = self.vhosts().flat_map(VhostInfo::commands);
         let users = self.users().flat_map(|user| self.user_commands(user));

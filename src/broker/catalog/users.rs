@@ -1,7 +1,9 @@
-//! Users and what they may do: per virtual host three patterns of names, and patterns of routing keys for topic exchanges.
+//! Users and their permissions: per virtual host three patterns of names, and patterns of routing
+//! keys for topic exchanges.
 //!
-//! Permissions are asked for when a request is checked and when a route is looked up anew, not per message: what remembers a route remembers it for
-//! one user and one version of the catalog, and whoever changes a permission changes the version.
+//! Permissions are checked with each request, and when a route is looked up by the router, not per
+//! message: a remembered route holds for one user and one version of the catalog, and a change of
+//! permissions changes the version.
 
 use std::collections::BTreeMap;
 
@@ -18,21 +20,21 @@ pub struct UserInfo {
     pub name: Box<str>,
     /// Its number.
     pub id: UserId,
-    /// How it logs in.
+    /// Its password, as stored.
     pub password: PasswordHash,
-    /// What it may do beside using the broker.
+    /// Its tags: roles beside using the broker.
     pub tags: Box<[Box<str>]>,
-    /// What it is limited to.
+    /// Its limits.
     pub limits: UserLimits,
     /// Its connections.
     pub connections: Quota,
     /// Its channels.
     pub channels: Quota,
-    /// What it may do, by virtual host.
+    /// Its permissions, by virtual host.
     pub access: BTreeMap<VhostId, Access>,
 }
 
-/// What a user may do in a virtual host.
+/// A user's permissions in a virtual host.
 #[derive(Default)]
 pub struct Access {
     grant: Option<Grant>,
@@ -52,7 +54,7 @@ struct TopicGrant {
     read: Pattern,
 }
 
-/// What somebody wants to do with an exchange or a queue.
+/// An intention with an exchange or a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Right {
     /// Declare or delete it.
@@ -63,7 +65,7 @@ pub enum Right {
     Read,
 }
 
-/// With what.
+/// The object of the intention.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resource<'a> {
     /// An exchange of this name, which need not exist.
@@ -104,7 +106,7 @@ impl Grant {
 }
 
 impl TopicGrant {
-    /// The variables stand for what they name, unquoted, as in RabbitMQ.
+    /// The variables stand for the user's values, unquoted, as in RabbitMQ.
     fn new(permissions: &TopicPermissions, user: &str, vhost: &str) -> Result<TopicGrant, String> {
         let compile = |text: &str| Pattern::new(&text.replace("{username}", user).replace("{vhost}", vhost));
         let (write, read) = (compile(&permissions.write)?, compile(&permissions.read)?);
@@ -123,7 +125,7 @@ impl Right {
 }
 
 impl<'a> Resource<'a> {
-    /// Its kind, and the name that permissions know it by.
+    /// The kind, and the name as permissions know it.
     fn parts(self) -> (&'static str, &'a [u8]) {
         match self {
             Resource::Exchange(b"") => ("exchange", b"amq.default"),
@@ -134,7 +136,7 @@ impl<'a> Resource<'a> {
 }
 
 impl UserInfo {
-    /// Whether it has this tag.
+    /// Whether the user has this tag.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| **own == *tag)
     }
@@ -156,12 +158,12 @@ impl Catalog {
         self.users.iter().map(|(_, user)| user)
     }
 
-    /// What a user may do in a virtual host, if anything is said of it.
+    /// The user's permissions in a virtual host, if any are set.
     pub fn access(&self, user: UserId, vhost: VhostId) -> Option<&Access> {
         self.user(user)?.access.get(&vhost)
     }
 
-    /// Whether a user may open a virtual host.
+    /// Whether the user may open a virtual host.
     pub fn may_open(&self, user: UserId, vhost: VhostId) -> bool {
         self.access(user, vhost).is_some_and(|access| access.grant.is_some())
     }
@@ -178,7 +180,8 @@ impl Catalog {
         Err(Fault::new(Code::AccessRefused, format!("{right} access to {kind} '{name}' in vhost '{vhost}' refused for user '{user}'")))
     }
 
-    /// 403 unless `user` may use this routing key with a topic exchange; where nothing is said of that it may.
+    /// 403 unless `user` may use this routing key with a topic exchange. Without topic permissions
+    /// it may.
     pub(in crate::broker) fn permit_topic(
         &self,
         user: UserId,
@@ -198,7 +201,7 @@ impl Catalog {
         Err(Fault::new(Code::AccessRefused, text))
     }
 
-    /// Whether somebody has said which keys this user may use with this exchange.
+    /// Whether topic permissions are set for this user and this exchange.
     pub(super) fn access_mut(&mut self, vhost: &str, user: &str) -> Option<&mut Access> {
         let (vhost, user) = (self.vhost_by_name(vhost)?, *self.user_names.get(user)?);
         Some(self.users[user].access.entry(vhost).or_default())
@@ -239,12 +242,12 @@ impl Catalog {
     }
 }
 
-/// What is wrong with the patterns of permissions, if anything is.
+/// The error in the patterns of permissions, if there is one.
 pub(super) fn check_permissions(permissions: &Permissions) -> Result<(), String> {
     Grant::new(permissions).map(drop)
 }
 
-/// The same for topic permissions.
+/// The error in the patterns of topic permissions, if there is one.
 pub(super) fn check_topic_permissions(permissions: &TopicPermissions, user: &str, vhost: &str) -> Result<(), String> {
     TopicGrant::new(permissions, user, vhost).map(drop)
 }

@@ -1,6 +1,8 @@
-//! Virtual hosts: each has exchanges and queues of its own, under names that mean something else in the next.
+//! Virtual hosts: each has exchanges and queues of its own; the same names mean others in another
+//! one.
 //!
-//! A virtual host's number is not given out again, so that a number that outlives it finds nothing.
+//! A virtual host's number is never given again, so a number that outlives its virtual host finds
+//! nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +15,11 @@ use crate::message::Table;
 
 /// A virtual host as the catalog knows it.
 pub struct VhostInfo {
-    /// What is said of it.
+    /// Its attributes.
     pub spec: VhostSpec,
     /// Its number.
     pub id: VhostId,
-    /// What it is limited to.
+    /// Its limits.
     pub limits: VhostLimits,
     /// Its connections.
     pub connections: Quota,
@@ -30,7 +32,7 @@ pub struct VhostInfo {
 }
 
 impl VhostInfo {
-    /// How many queues it has.
+    /// Number of its queues.
     pub fn queue_count(&self) -> usize {
         self.queues.len()
     }
@@ -57,17 +59,17 @@ impl Catalog {
         self.vhosts.iter().flatten().map(|vhost| &**vhost)
     }
 
-    /// For what is known to be in a virtual host that is there.
+    /// The virtual host of an object that exists.
     #[inline]
     pub(super) fn vhost(&self, vhost: VhostId) -> &VhostInfo {
-        self.vhosts[vhost.0 as usize].as_deref().expect("what is in it goes with it")
+        self.vhosts[vhost.0 as usize].as_deref().expect("a virtual host takes its objects along")
     }
 
     pub(super) fn vhost_mut(&mut self, vhost: VhostId) -> &mut VhostInfo {
-        self.vhosts[vhost.0 as usize].as_deref_mut().expect("what is in it goes with it")
+        self.vhosts[vhost.0 as usize].as_deref_mut().expect("a virtual host takes its objects along")
     }
 
-    /// Changes what is said of a virtual host; makes it if it is not there.
+    /// Changes the attributes of a virtual host; makes it if it is not there.
     pub(super) fn put_vhost(&mut self, spec: &VhostSpec, connections: &Quota) {
         if let Some(id) = self.vhost_by_name(&spec.name) {
             self.vhost_mut(id).spec = spec.clone();
@@ -91,7 +93,7 @@ impl Catalog {
         }
     }
 
-    /// All that is in it goes with it, and what users may do there.
+    /// Deletes a virtual host with everything in it, and the permissions in it.
     pub(super) fn delete_vhost(&mut self, name: &str) -> Option<Applied> {
         let vhost = self.vhost_names.remove(name)?;
         let is_its = |queue: &&QueueInfo| queue.vhost == vhost && queue.delays.is_none();
@@ -99,7 +101,7 @@ impl Catalog {
         queues.iter().for_each(|queue| _ = self.delete_queue(queue.queue));
         let exchanges = self.exchanges().filter(|exchange| exchange.vhost == vhost).map(|exchange| exchange.id).collect();
         self.remove_exchanges(exchanges);
-        self.fallen.retain(|(fallen, _)| *fallen != vhost); // the virtual host's own end says so
+        self.fallen.retain(|(fallen, _)| *fallen != vhost); // the record of the virtual host's end covers them
         self.users.iter_mut().for_each(|(_, user)| _ = user.access.remove(&vhost));
         self.vhosts[vhost.0 as usize] = None;
         Some(Applied::VhostGone { vhost, queues })
@@ -111,7 +113,7 @@ pub(super) fn is_predeclared(name: &str) -> bool {
     PREDECLARED.iter().any(|(predeclared, ..)| *predeclared == name)
 }
 
-/// Name, type and internal flag of what every virtual host has.
+/// Name, type and internal flag of the exchanges that every virtual host has.
 const PREDECLARED: [(&str, &str, bool); 7] = [
     ("", "direct", false),
     ("amq.direct", "direct", false),

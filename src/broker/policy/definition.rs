@@ -1,7 +1,8 @@
-//! What a policy may say: its keys and their values, with RabbitMQ's words for what it refuses (rows PO2 to PO4).
+//! The definition of a policy: its keys and their values, with RabbitMQ's words for refusals (rows
+//! PO2 to PO4).
 //!
-//! Keys of classic mirroring, which RabbitMQ 4 refuses, are kept without effect, so that definitions of older brokers can be taken as they are; so
-//! are those of federation and sharding.
+//! Keys of classic mirroring, which RabbitMQ 4 refuses, are kept without effect, so that
+//! definitions of older brokers can be taken as they are; so are those of federation and sharding.
 
 use super::Target;
 use crate::contract::PolicyKind;
@@ -19,10 +20,11 @@ enum Rule {
     Anything,
 }
 
-/// A key, what it takes, and how its value is refused.
+/// A key, its kind of value, and the refusal of a wrong one.
 type Key = (&'static str, Rule, &'static str);
 
-/// Checks a definition: first the values of known keys, in the order of their names, then whether all keys are known.
+/// Checks a definition: first the values of known keys, in the order of their names, then whether
+/// all keys are known.
 pub(super) fn check(kind: PolicyKind, definition: TableRef<'_>) -> Result<(), String> {
     if definition.is_empty() {
         return Err("no policy provided".into());
@@ -42,7 +44,7 @@ pub(super) fn check(kind: PolicyKind, definition: TableRef<'_>) -> Result<(), St
     if unknown.is_empty() { Ok(()) } else { Err(format!("[{}] are not recognised policy settings", unknown.join(","))) }
 }
 
-/// The keys of delayed retries depend on each other.
+/// Checks the keys of delayed retries, which depend on each other.
 fn check_delays(delays: &[(&str, Value<'_>)]) -> Result<(), String> {
     let find = |name| delays.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
     let [least, most] = ["delayed-retry-min", "delayed-retry-max"].map(|name| find(name).and_then(Value::as_int));
@@ -145,7 +147,7 @@ const KEYS: &[Key] = &[
     ("target-group-size", POSITIVE, "qq target count value"),
 ];
 
-/// Those that an operator policy may have.
+/// The keys that an operator policy may have.
 const OPERATOR_KEYS: &[&str] = &[
     "delayed-retry-max",
     "delayed-retry-min",

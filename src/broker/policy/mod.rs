@@ -1,10 +1,13 @@
-//! Policies: what operators say of many queues and exchanges at once, by patterns of their names (rows PO1 to PO7).
+//! Policies: settings that operators make for many queues and exchanges at once, by patterns of
+//! their names (rows PO1 to PO7).
 //!
 //! ```text
-//! PolicySpec ─ new: pattern, what it applies to, definition all in order ─▶ Policy ─ the best that is for a queue ─▶ Terms ─▶ its settings
+//! PolicySpec ─ new: pattern, target and definition are in order ─▶ Policy
+//! the best Policy that applies to a queue ─▶ Terms ─▶ the queue's settings
 //! ```
 //!
-//! [`definition`] knows the keys, [`Terms`] puts together what arguments and policies say of one queue. The [catalog](super::catalog) keeps them.
+//! [`definition`] knows the keys; [`Terms`] merges the arguments and policies of one queue. The
+//! [catalog](super::catalog) keeps the policies.
 
 mod definition;
 mod terms;
@@ -16,13 +19,13 @@ use crate::contract::{PolicyKind, PolicySpec};
 
 /// A policy, ready to be matched.
 pub struct Policy {
-    /// What it was set as.
+    /// The policy as it was set.
     pub spec: PolicySpec,
     pattern: Pattern,
     applies: ApplyTo,
 }
 
-/// What a policy may be for.
+/// A target of policies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Target {
     /// An exchange.
@@ -47,11 +50,12 @@ impl Policy {
     /// Checks a policy and compiles its pattern.
     ///
     /// # Errors
-    /// What is wrong with it, all of it, in RabbitMQ's words: a line each.
+    /// Everything that is wrong with it, in RabbitMQ's words: a line each.
     pub fn new(kind: PolicyKind, spec: PolicySpec) -> Result<Policy, String> {
         let definition = definition::check(kind, spec.definition.view());
         let applies = ApplyTo::named(&spec.apply_to);
-        // What is found anywhere in a name is found in every name if it is nothing. (A permission's empty pattern is another matter.)
+        // An empty pattern is found in every name. (A permission's empty pattern is another
+        // matter.)
         let pattern = Pattern::new(if spec.pattern.is_empty() { ".*" } else { &spec.pattern });
         match (definition, applies, pattern) {
             (Ok(()), Ok(applies), Ok(pattern)) => Ok(Policy { spec, pattern, applies }),
@@ -63,7 +67,8 @@ impl Policy {
         }
     }
 
-    /// Whether it is for this target. A queue that does not know one of the keys follows none of them.
+    /// Whether it applies to this target. A queue that does not know one of the keys follows none
+    /// of them.
     pub fn is_for(&self, target: Target, name: &[u8]) -> bool {
         let is_kind = match target {
             Target::Exchange => matches!(self.applies, ApplyTo::All | ApplyTo::Exchanges),

@@ -1,31 +1,32 @@
-//! What is said of one queue, by its arguments and by the policies that are for it, and who has the last word (rows PO4, PO5).
+//! The terms of one queue: its arguments and the policies that apply to it, and which of them has
+//! the last word (rows PO4, PO5).
 
 use crate::message::{TableRef, Value};
 
-/// All that is said of one queue.
+/// The terms of one queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms<'a> {
     /// Its x-arguments, checked.
     pub arguments: TableRef<'a>,
-    /// The definition of the policy that is for it.
+    /// The definition of its policy.
     pub policy: TableRef<'a>,
-    /// That of the operator policy.
+    /// The definition of its operator policy.
     pub operator: TableRef<'a>,
 }
 
 impl<'a> Terms<'a> {
-    /// Those of a queue that no policy is for.
+    /// Makes the terms of a queue without policies.
     pub fn of(arguments: TableRef<'a>) -> Terms<'a> {
         Terms { arguments, ..Terms::default() }
     }
 
-    /// The lowest of the numbers that anybody sets for `key`.
+    /// The lowest number for `key`.
     pub fn least(&self, key: &Key) -> Option<u64> {
         let number = |value: Value<'_>| value.as_int().and_then(|number| u64::try_from(number).ok());
         self.all(key).filter_map(number).min()
     }
 
-    /// The lowest of the limits for `key`; a negative one is none, and any other is lower.
+    /// The lowest limit for `key`; a negative number is no limit, and any other is lower.
     pub fn limit(&self, key: &Key) -> Option<i64> {
         let stricter = |one: i64, other: i64| if one < 0 || other < 0 { one.max(other) } else { one.min(other) };
         self.all(key).filter_map(Value::as_int).reduce(stricter)
@@ -55,19 +56,19 @@ impl<'a> Terms<'a> {
         self.arguments.find(key.argument)
     }
 
-    /// The operator's word counts.
+    /// The operator's value counts.
     fn of_policies(&self, key: &Key) -> Option<Value<'a>> {
         self.operator.find(key.policy).or_else(|| self.policy.find(key.policy))
     }
 }
 
-/// What an argument and a key of policies have in common.
+/// The name of a setting: as an argument, and as a key of policies.
 pub struct Key {
     argument: &'static str,
     policy: &'static str,
 }
 
-/// The key of this argument: the same without `x-`.
+/// The key of an argument: the same name without `x-`.
 pub const fn key(argument: &'static str) -> Key {
     Key { argument, policy: argument.split_at(2).1 }
 }
