@@ -1,4 +1,5 @@
-//! The broker's program: arguments → configuration → what the last run left → one thread per shard → wait for the signal to end.
+//! The broker's program: arguments → configuration → recovery → one thread per shard → wait for the
+//! signal to end.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -49,7 +50,7 @@ fn refuse(sentence: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// The command line together with configuration files and the environment.
+/// Makes the configuration from the command line, configuration files and the environment.
 fn configure(invocation: &Invocation) -> Result<(Config, Warnings), StartError> {
     let mut settings = read_settings(invocation.config_paths())?;
     settings.extend(settings::from_environment(variable));
@@ -61,7 +62,7 @@ fn configure(invocation: &Invocation) -> Result<(Config, Warnings), StartError> 
     Ok((config, warnings))
 }
 
-/// The settings of these files, or else of that which the environment names.
+/// Reads the settings of these files, or else of the file that the environment names.
 fn read_settings(mut paths: Vec<PathBuf>) -> Result<Vec<Setting>, StartError> {
     if paths.is_empty() {
         paths.extend(variable("RABBITMQ_CONFIG_FILE").map(PathBuf::from));
@@ -98,7 +99,7 @@ fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What is done with a data directory that no broker uses.
+/// Performs a task with a data directory that no broker uses.
 fn perform(task: Definitions) -> Result<(), StartError> {
     match task {
         Definitions::Export { data_dir, file } => {
@@ -119,7 +120,7 @@ fn perform(task: Definitions) -> Result<(), StartError> {
     }
 }
 
-/// Whoever closes the pipe early has read enough.
+/// Prints a text. A reader that closes the pipe early has read enough.
 fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
@@ -143,7 +144,8 @@ fn announce(config: &Config, node_id: &str, broker: &Broker) {
     }
 }
 
-/// A panic is a bug, and a shard that went on without its peer would hang clients: end at once, also in builds that unwind.
+/// Ends the process at once on a panic, also in builds that unwind. A panic is a bug, and a shard
+/// that went on without its peer would let clients hang.
 fn abort_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

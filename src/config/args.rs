@@ -1,8 +1,9 @@
 //! The command line: raw arguments → a checked [`Config`], or a task.
 //!
-//! Three steps. Clap splits the line and turns each value into its type, so that a wrong value is refused where it stands. The settings of
-//! configuration files and of the environment are put in front of it as flags, unless it has the flag itself. Then [`check`] looks at the relations
-//! between values. Whatever is wrong becomes one sentence that says what to do.
+//! There are three steps. Clap splits the line and turns each value into its type, so that a wrong
+//! value is refused where it stands. The settings of configuration files and of the environment are
+//! added as flags, each unless the line has that flag itself. Then [`check`] looks at the relations
+//! between values. Every error becomes one sentence that says what to do.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -18,18 +19,18 @@ use super::flags::{CommandLine, Task};
 use super::settings::{self, Given, Warnings};
 use super::{Config, Surroundings};
 
-/// What the command line asks for.
+/// The result of reading the command line.
 #[derive(Debug)]
 pub enum Asked {
     /// Run the broker.
     Run(Invocation),
-    /// Do this instead.
+    /// Perform this task instead.
     Perform(Task),
     /// Print this and end (`--help`, `--version`).
     Print(String),
 }
 
-/// A command line that runs the broker; the settings of configuration files are still missing.
+/// A command line that runs the broker, before the settings of configuration files are added.
 #[derive(Debug)]
 pub struct Invocation {
     arguments: Vec<OsString>,
@@ -59,7 +60,8 @@ impl Invocation {
         self.matches.get_many("config").into_iter().flatten().cloned().collect()
     }
 
-    /// The whole configuration, with these settings where no flag says otherwise; `available` are the CPUs that this process may use.
+    /// Makes the whole configuration, with these settings for flags that are not given; `available`
+    /// are the CPUs that this process may use.
     ///
     /// # Errors
     /// One sentence: what is wrong, and where.
@@ -78,14 +80,15 @@ impl Invocation {
     }
 }
 
-/// A wrong value is told by the place of its setting, also if the command line outdoes it.
+/// Checks a setting by itself, so that a wrong value is reported with its place, also if the
+/// command line overrides it.
 fn check_alone(given: &Given) -> Result<(), String> {
     let alone = CommandLine::command().try_get_matches_from(["ringmq", &given.argument]);
     let why = |error: &clap::Error| error.source().map_or_else(|| one_sentence(error), ToString::to_string);
     alone.map(drop).map_err(|error| format!("{}: {}", given.place, why(&error)))
 }
 
-/// Clap explains over several lines; its first one names the argument and what is wrong.
+/// The first line of clap's explanation: it names the argument and what is wrong.
 fn one_sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();

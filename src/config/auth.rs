@@ -1,4 +1,5 @@
-//! How clients may log in: which SASL mechanisms are offered to them, and as whom clients without a name come in.
+//! How clients may log in: the SASL mechanisms that they are offered, and the user of anonymous
+//! clients.
 
 /// A SASL mechanism.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,20 +12,21 @@ pub enum Mechanism {
     Amqplain,
 }
 
-/// What is set of it.
+/// The settings of authentication.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Auth {
-    /// The mechanisms that are wanted.
+    /// The permitted mechanisms.
     pub mechanisms: Vec<Mechanism>,
-    /// The user that clients without a name come in as, and the password; none: they do not come in.
+    /// Name and password of the user that anonymous clients become; none: they cannot log in.
     pub anonymous: Option<(String, String)>,
 }
 
 impl Mechanism {
-    /// All, in the order in which RabbitMQ offers them, whatever the order of its configuration.
+    /// All mechanisms, in the order in which RabbitMQ offers them, whatever the order of its
+    /// configuration.
     pub const ALL: [Mechanism; 3] = [Mechanism::Anonymous, Mechanism::Plain, Mechanism::Amqplain];
 
-    /// Its name in the protocol.
+    /// The mechanism's name in the protocol.
     pub fn name(self) -> &'static str {
         match self {
             Mechanism::Anonymous => "ANONYMOUS",
@@ -33,7 +35,7 @@ impl Mechanism {
         }
     }
 
-    /// The one of this name.
+    /// The mechanism of this name.
     pub fn named(name: &str) -> Option<Mechanism> {
         Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
     }
@@ -45,7 +47,7 @@ impl Auth {
         Mechanism::ALL.into_iter().filter(|&mechanism| self.offers(mechanism))
     }
 
-    /// Whether clients are offered this one.
+    /// Whether clients are offered this mechanism.
     pub fn offers(&self, mechanism: Mechanism) -> bool {
         self.mechanisms.contains(&mechanism) && (mechanism != Mechanism::Anonymous || self.anonymous.is_some())
     }

@@ -11,7 +11,7 @@ use super::values::{CpuList, node_name};
 use super::{Config, Congestion, Founding, Surroundings};
 use crate::base::limits;
 
-/// Checks what depends on more than one value, or on the process's surroundings.
+/// Checks the relations between values; `available` are the CPUs that this process may use.
 ///
 /// # Errors
 /// One sentence that says what to give instead.
@@ -82,21 +82,7 @@ pub fn check(args: Flags, around: Surroundings<'_>) -> Result<Config, String> {
     })
 }
 
-/// The flag's name, or the environment's, or `rabbit`; without a host it gets this one.
-fn choose_node_name(flag: Option<&str>, around: Surroundings<'_>) -> Result<String, String> {
-    if let Some(name) = flag {
-        return Ok(full_node_name(name, around.host));
-    }
-    let name = around.node_name.unwrap_or("rabbit");
-    node_name(name).map_err(|why| format!("RABBITMQ_NODENAME: {why}"))?;
-    Ok(full_node_name(name, around.host))
-}
-
-fn full_node_name(name: &str, host: &str) -> String {
-    if name.contains('@') { name.to_owned() } else { format!("{name}@{host}") }
-}
-
-/// A certificate is worth nothing without its key.
+/// A certificate is useless without its key.
 fn identity(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, String> {
     if certificate.is_some() != key.is_some() {
         return Err("a certificate and its key belong together: give --definitions-cert and --definitions-key".to_owned());
@@ -104,7 +90,7 @@ fn identity(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option
     Ok(certificate.zip(key))
 }
 
-/// `[::]` takes IPv4 as well, so it is in the way of every IPv4 address on the same port.
+/// `[::]` takes IPv4 as well, so it conflicts with every IPv4 address on the same port.
 fn check_addresses(listen: &[SocketAddr]) -> Result<(), String> {
     for (at, address) in listen.iter().enumerate().filter(|(_, address)| address.port() != 0) {
         let earlier = &listen[..at];

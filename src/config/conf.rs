@@ -1,47 +1,49 @@
-//! RabbitMQ's configuration format (`rabbitmq.conf`): text → settings in their order, and the files to be read between them.
+//! RabbitMQ's configuration format (`rabbitmq.conf`): from text to settings in their order, and the
+//! files to be read between them.
 //!
 //! ```text
 //! # a comment
 //! listeners.tcp.local = 127.0.0.1:5672   # another
-//! default_pass        = 'a # b'          quotes keep what would begin a comment
+//! default_pass        = 'a # b'          quotes keep a sign that would begin a comment
 //! loopback_users.first\.last = true      \. is a dot inside a name
-//! default_pass        = $(<secret)       what a file holds
-//! include conf.d/*.conf                  the settings of other files stand here
+//! default_pass        = $(<secret)       the value is the content of a file
+//! include conf.d/*.conf                  the settings of other files are inserted here
 //! ```
 //!
-//! A line holds a setting, an include, a comment or nothing; anything else is refused, as RabbitMQ does. Paths are relative to the file.
+//! A line has a setting, an include, a comment or nothing; anything else is refused, as in
+//! RabbitMQ. Paths are relative to the file that has them.
 
-/// A line that says something.
+/// A line that is neither empty nor a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Line {
-    /// It sets something.
+    /// A setting.
     Setting(Setting),
-    /// It stands for the settings of files.
+    /// An include.
     Include(Include),
 }
 
-/// Files whose settings are meant.
+/// Files whose settings are inserted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Include {
     /// Their path; `*` in the last name stands for any letters.
     pub pattern: String,
-    /// The file and line that says so.
+    /// The file and line of the include.
     pub place: String,
 }
 
-/// One setting, not understood yet.
+/// A setting that is not interpreted yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setting {
-    /// The names of the key, which dots separate.
+    /// The names of the key, which are separated by dots.
     pub key: Vec<String>,
     /// The value, without quotes.
     pub value: String,
-    /// Where it stands: a file and line, or a variable of the environment.
+    /// Its place: a file and line, or a variable of the environment.
     pub place: String,
 }
 
 impl Setting {
-    /// The file whose text is the value.
+    /// The file whose content is the value.
     pub fn value_file(&self) -> Option<&str> {
         self.value.strip_prefix("$(<")?.strip_suffix(')').map(str::trim)
     }
@@ -50,7 +52,7 @@ impl Setting {
 /// Reads the text of a file; `name` is the file's, for messages.
 ///
 /// # Errors
-/// One sentence: which line is none.
+/// One sentence: which line is neither a setting nor an include.
 pub fn parse(text: &str, name: &str) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -80,13 +82,14 @@ fn setting(line: &str) -> Option<(Vec<String>, String)> {
     let (key, value) = line.split_once('=')?;
     let key = key.trim_end_matches(BLANK);
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    // `\.` stands for itself until the names are taken apart at the other dots.
+    // `\.` is kept apart until the names are split at the other dots.
     let names: Vec<String> = key.replace("\\.", "\0").split('.').map(|name| name.replace('\0', ".")).collect();
     let is_key = names.iter().all(|name| !name.is_empty() && name.bytes().all(|byte| legal(byte) || byte == b'.'));
     is_key.then_some((names, unquoted(value.trim_start_matches(BLANK))?))
 }
 
-/// A quoted value may hold anything but a quote; any other ends where a comment begins, and is not empty.
+/// A quoted value may have anything but a quote. Any other value ends where a comment begins, and
+/// is not empty.
 fn unquoted(value: &str) -> Option<String> {
     if let Some((quoted, rest)) = value.strip_prefix('\'').and_then(|rest| rest.split_once('\'')) {
         let rest = rest.trim_start_matches(BLANK);

@@ -1,26 +1,31 @@
-//! What every new virtual host gets: settings that have a name of their own in the middle of their key, and so are no flags (row PO9).
+//! The defaults of every new virtual host: settings with a name of their own in the middle of their
+//! key, which are therefore no flags (row PO9).
 //!
 //! ```text
-//! default_queue_type = quorum                                the type of queues that are declared without one, unless the virtual host is made with one
-//! default_limits.vhosts.small.pattern = ^dev                 limits: of several groups whose pattern is found in the virtual host's name, the
-//! default_limits.vhosts.small.max_connections = 10           first one counts, by the order of their names
-//! default_policies.operator.ttl.vhost_pattern = ^dev         operator policies: all that are for it
+//! default_queue_type = quorum
+//!     the type of queues that are declared without one, unless the virtual host has its own
+//! default_limits.vhosts.small.pattern = ^dev
+//! default_limits.vhosts.small.max_connections = 10
+//!     limits: of the groups whose pattern is found in the virtual host's name, the first by name
+//! default_policies.operator.ttl.vhost_pattern = ^dev
 //! default_policies.operator.ttl.message_ttl = 1h
-//! default_users.qa.vhost_pattern = ^dev                      users: made if they are not there, with permissions in it
+//!     operator policies: all that match
+//! default_users.qa.vhost_pattern = ^dev
 //! default_users.qa.password = secret
+//!     users: made if they are not there, with permissions in the virtual host
 //! ```
 //!
-//! A pattern that is not given is found everywhere, and lets do everything.
+//! A pattern that is not given is found everywhere and permits everything.
 
 use std::collections::BTreeMap;
 
 use super::conf::Setting;
 use super::settings::byte_size;
 
-/// All of it; groups by name.
+/// All defaults; groups by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Defaults {
-    /// The type of queues.
+    /// The queue type.
     pub queue_type: Option<String>,
     /// Limits.
     pub limits: BTreeMap<String, DefaultLimits>,
@@ -33,7 +38,7 @@ pub struct Defaults {
 /// Limits of a virtual host.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DefaultLimits {
-    /// The virtual hosts.
+    /// The pattern of virtual hosts.
     pub vhosts: Option<String>,
     /// Connections at a time.
     pub max_connections: Option<u32>,
@@ -44,46 +49,46 @@ pub struct DefaultLimits {
 /// An operator policy.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DefaultPolicy {
-    /// The virtual hosts.
+    /// The pattern of virtual hosts.
     pub vhosts: Option<String>,
-    /// The queues.
+    /// The pattern of queues.
     pub queues: Option<String>,
-    /// What it is for: `all`, if nothing is said.
+    /// The objects that it applies to; `all` by default.
     pub apply_to: Option<String>,
-    /// What it says, in a policy's words.
+    /// The definition, with a policy's keys.
     pub definition: BTreeMap<String, DefaultTerm>,
 }
 
-/// What a policy says of one thing.
+/// A value in the definition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DefaultTerm {
-    /// How much or how many.
+    /// A number.
     Number(u64),
     /// A word.
     Text(String),
-    /// Several.
+    /// Several words.
     Names(Vec<String>),
 }
 
 /// A user.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DefaultUser {
-    /// The virtual hosts.
+    /// The pattern of virtual hosts.
     pub vhosts: Option<String>,
-    /// Without one it cannot log in.
+    /// The password; without one the user cannot log in.
     pub password: Option<String>,
-    /// Its tags.
+    /// The tags.
     pub tags: Vec<String>,
-    /// What it may declare and delete.
+    /// The pattern of objects that the user may declare and delete.
     pub configure: Option<String>,
-    /// What it may send to.
+    /// The pattern of objects that the user may send to.
     pub write: Option<String>,
-    /// What it may receive from.
+    /// The pattern of objects that the user may receive from.
     pub read: Option<String>,
 }
 
 impl Defaults {
-    /// Takes up a setting. None: it is another one.
+    /// Takes a setting of defaults. None: it is another setting.
     ///
     /// # Errors
     /// What to give instead of its value.
@@ -101,7 +106,7 @@ impl Defaults {
         }
     }
 
-    /// Whether there is nothing.
+    /// Whether there are no defaults.
     pub fn is_empty(&self) -> bool {
         *self == Defaults::default()
     }
@@ -132,7 +137,7 @@ impl DefaultPolicy {
         Some(number.map(|number| self.say(key, DefaultTerm::Number(number))))
     }
 
-    /// What means something to classic queues alone.
+    /// Takes a key that only classic queues know.
     fn take_for_classic(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
         let term = match key {
             "ha_mode" | "ha_sync_mode" => DefaultTerm::Text(value.to_owned()),
@@ -167,7 +172,7 @@ impl DefaultUser {
     }
 }
 
-/// RabbitMQ also knows types by its modules.
+/// The type of queues. RabbitMQ also knows types by its modules.
 fn queue_type(value: &str) -> Result<&'static str, String> {
     match value {
         "classic" | "rabbit_classic_queue" => Ok("classic"),
@@ -181,7 +186,7 @@ fn text(field: &mut Option<String>, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Those between commas.
+/// The names between commas.
 fn names(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
@@ -190,7 +195,7 @@ fn positive(value: &str) -> Result<u32, String> {
     value.parse().ok().filter(|&number| number > 0).ok_or_else(|| "give a number from 1 to 4294967295".to_owned())
 }
 
-/// `1w2d3h4m5s6ms`, any of them; a number alone is milliseconds.
+/// Reads `1w2d3h4m5s6ms`, any of these parts; a number alone is milliseconds.
 fn duration_ms(value: &str) -> Result<u64, String> {
     parse_duration(value).ok_or_else(|| "give milliseconds, or a time such as 500ms, 30s, 10m, 1h, 1d or 1d12h".to_owned())
 }

@@ -1,18 +1,19 @@
-//! How much memory the broker may use, or room on the disk it must leave, before it stops reading from publishers.
+//! Watermarks: how much memory the broker may use, or disk space it must leave, before it stops
+//! reading from publishers.
 
 use super::values;
 
-/// A share of the memory that the process may use, or so many bytes.
+/// A share of the memory that the process may use, or a size.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Watermark {
-    /// For memory from 0 to 1.
+    /// A share; for memory from 0 to 1.
     Fraction(f64),
-    /// Bytes.
+    /// A size in bytes.
     Bytes(u64),
 }
 
 impl Watermark {
-    /// In bytes, for a process that may use so many.
+    /// The watermark in bytes, for a process that may use `available` bytes.
     pub fn of(self, available: u64) -> u64 {
         match self {
             Watermark::Fraction(fraction) => (available as f64 * fraction) as u64,
@@ -20,7 +21,7 @@ impl Watermark {
         }
     }
 
-    /// `"0.6"` is a fraction, and so are 0 and 1; everything else is a size.
+    /// Reads a share or a size: `"0.6"` is a share, and so are 0 and 1; any other number is a size.
     ///
     /// # Errors
     /// What to give instead.
@@ -29,7 +30,8 @@ impl Watermark {
         fraction.or_else(|| values::bytes(text).map(Watermark::Bytes)).ok_or_else(|| WRONG.into())
     }
 
-    /// `"1.5"` is a multiple of the memory; what has no point is a size.
+    /// Reads a multiple or a size: `"1.5"` is a multiple of the memory; a number without a point is
+    /// a size.
     ///
     /// # Errors
     /// What to give instead.
@@ -40,7 +42,7 @@ impl Watermark {
     }
 }
 
-/// More than any machine has of disk for its memory.
+/// More than any machine has of disk space for its memory.
 const MULTIPLE_MAX: f64 = 1000.0;
 const WRONG_MULTIPLE: &str = "give 0 (no limit), a size, such as 50MB or 2GiB, or a multiple of the memory, such as 1.5";
 const WRONG: &str = "give a share of the memory from 0 to 1, such as 0.6, or a size, such as 2GiB";

@@ -1,15 +1,16 @@
-//! The catalog's files when the broker starts: two copies, of which one is enough.
+//! The catalog's files at the start: two copies, of which one is enough.
 //!
 //! ```text
-//! both as they should be                                     go on behind them
-//! one is damaged, cut short, gone, or torn by a crash        say so, and write both anew from what they hold together
-//! neither has what stood somewhere, or both are gone         refuse, and leave everything as it is; with --accept-log-loss go on with the rest
-//! version 2: one file                                        the same with one copy; write it anew as two
-//! version 3: logs may be without lists of their segments     write it anew once they have them
+//! both are in order                            go on behind them
+//! one is damaged, cut short, missing or torn   say so, and write both anew from all that is left
+//! a part is in neither, or both are missing    refuse and change nothing; with --accept-log-loss
+//!                                              go on with the rest
+//! version 2: one file                          the same with one copy; write two anew
+//! version 3: logs may have no lists            write it anew once they have them
 //! ```
 //!
-//! What is written anew is a new generation, complete before the old one goes: a crash leaves one or the other. Files whose damage was accepted are
-//! kept, as `*.damaged`.
+//! Files that are written anew are a new generation, complete before the old one goes: a crash
+//! leaves one or the other. Files whose damage was accepted are kept, as `*.damaged`.
 
 use std::fs;
 use std::io;
@@ -22,26 +23,26 @@ use crate::start::log_files::Known;
 use crate::start::storage::{list, remove, set_aside, sign_of_use, unusable};
 use crate::store::catalog_log::{self, CatalogLog, CatalogOp, Fault};
 
-/// What the files say.
+/// The contents of the files.
 pub struct FoundCatalog {
     /// The records, oldest first.
     pub records: Vec<Saved>,
-    /// The log behind them.
+    /// The catalog's log, to go on behind the records.
     pub log: CatalogLog,
-    /// The files are of a version that has no lists of segments, or there are none.
+    /// Whether the files are of a version without lists of segments, or there are none.
     pub is_unlisted: bool,
-    /// They are to be written anew.
+    /// Whether the files are to be written anew.
     is_faulty: bool,
-    /// They lack records, which was accepted.
+    /// Whether the files lack records, which was accepted.
     is_damaged: bool,
 }
 
 /// The newest files.
 struct Copies {
     generation: u32,
-    /// There are older ones.
+    /// Whether there are older ones.
     has_older: bool,
-    /// Two, or, of version 2, one; none: it is not there, or cannot be read.
+    /// Two copies, or one of version 2; none: the file is not there, or cannot be read.
     files: Vec<(PathBuf, Option<Vec<u8>>)>,
 }
 
@@ -96,7 +97,7 @@ fn report(path: &Path, is_there: bool, has_older: bool, fault: Option<Fault>) {
     }
 }
 
-/// The catalog of a new broker, if the directory is one.
+/// Begins the catalog of a new broker, if no broker has used the directory.
 fn begin(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartError> {
     if let Some(sign) = sign_of_use(data_dir)? {
         let what =
@@ -108,12 +109,12 @@ fn begin(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartError>
         }
         log::error!("{what}: a new broker is created");
     }
-    let records = Saved::read(std::iter::empty()).expect("nothing is unknown in nothing");
+    let records = Saved::read(std::iter::empty()).expect("an empty log has no unknown record");
     Ok(FoundCatalog { records, log: CatalogLog::new(0, 0, 0), is_unlisted: true, is_faulty: false, is_damaged: false })
 }
 
 impl FoundCatalog {
-    /// What concerns the logs.
+    /// The facts that the logs need.
     pub fn known(&self) -> Known {
         let homes = Catalog::restored(&self.records).queues().filter(|queue| queue.number > 0).map(|queue| queue.addr.home).collect();
         Known { next_number: self.next_number(), is_unlisted: self.is_unlisted, homes }
@@ -123,7 +124,7 @@ impl FoundCatalog {
         self.records.iter().map(Saved::next_number).max().unwrap_or(1)
     }
 
-    /// Has the catalog in two whole copies, and deletes what is older.
+    /// Leaves the catalog in two whole copies, and deletes older ones.
     ///
     /// # Errors
     /// One sentence: it cannot be written.

@@ -1,5 +1,5 @@
-//! Reads configuration files: one by one, or all `*.conf` of a directory in the order of their names; and the files that these include or take values
-//! from.
+//! Configuration files: one by one, or all `*.conf` of a directory in the order of their names; and
+//! the files that these include or take values from.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,10 +11,10 @@ use crate::io::StartError;
 use crate::start::storage::unusable;
 use crate::start::text_file;
 
-/// The settings in these files and directories, in order.
+/// Reads the settings in these files and directories, in order.
 ///
 /// # Errors
-/// One sentence: a file cannot be read, or one of its lines is no setting.
+/// One sentence: a file cannot be read, or one of its lines is not a setting.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Setting>, StartError> {
     let mut reader = Reader::default();
     for path in paths {
@@ -23,7 +23,8 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Setting>, StartError> {
     Ok(reader.settings)
 }
 
-/// The file of this name, which may lack its extension; or of a directory, all files with the extension, sorted by name.
+/// The file of this name, which may lack its extension; or, of a directory, all files with the
+/// extension, sorted by name.
 ///
 /// # Errors
 /// One sentence: the directory cannot be read.
@@ -37,7 +38,7 @@ pub fn files(path: &Path, extension: &str) -> Result<Vec<PathBuf>, StartError> {
     Ok(files)
 }
 
-/// What is in a directory, sorted by name.
+/// The paths in a directory, sorted by name.
 fn list(directory: &Path) -> Result<Vec<PathBuf>, StartError> {
     let entries = fs::read_dir(directory).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     let mut paths: Vec<PathBuf> = entries.map_err(|error| unusable(directory, &error))?;
@@ -45,7 +46,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, StartError> {
     Ok(paths)
 }
 
-/// Follows what files include.
+/// A reader that follows includes.
 #[derive(Default)]
 struct Reader {
     settings: Vec<Setting>,
@@ -80,7 +81,7 @@ impl Reader {
     }
 }
 
-/// The files that a pattern means, sorted by name; as in RabbitMQ there may be none.
+/// The files that match a pattern, sorted by name; as in RabbitMQ there may be none.
 fn included(pattern: &Path) -> Result<Vec<PathBuf>, StartError> {
     let (Some(directory), Some(name)) = (pattern.parent(), pattern.file_name()) else { return Ok(Vec::new()) };
     let directory = if directory == Path::new("") { Path::new(".") } else { directory };
@@ -92,7 +93,7 @@ fn included(pattern: &Path) -> Result<Vec<PathBuf>, StartError> {
     Ok(files)
 }
 
-/// Whether a name is one that `*.conf` means.
+/// Whether a name matches a pattern such as `*.conf`.
 fn matches(pattern: &OsStr, name: &OsStr) -> bool {
     let parts: Vec<&[u8]> = pattern.as_encoded_bytes().split(|&byte| byte == b'*').collect();
     let [first, middle @ .., last] = &parts[..] else { return pattern == name };
@@ -105,7 +106,7 @@ fn matches(pattern: &OsStr, name: &OsStr) -> bool {
     rest.is_some_and(|mut rest| middle.iter().all(|part| find(&mut rest, part).is_some()))
 }
 
-/// The setting with what the file holds that it names, without a line's end.
+/// Replaces the value by the content of the file that it names, without the last end of line.
 fn with_value(setting: Setting, beside: &Path) -> Result<Setting, StartError> {
     let Some(file) = setting.value_file().map(|name| beside.join(name)) else { return Ok(setting) };
     let text = text_file::read(&file)?;

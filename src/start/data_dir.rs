@@ -1,8 +1,9 @@
-//! The data directory: one broker at a time, with a name of its own.
+//! The data directory: used by one broker at a time, and has an identity.
 //!
 //! ```text
-//! lock       empty; locked (flock) while a broker runs, so that a second one on the same directory is refused
-//! node-id    32 hexadecimal digits, drawn when a broker is founded, once its catalog is there: its identity across restarts
+//! lock       empty; locked (flock) while a broker runs, so that a second one is refused
+//! node-id    32 hexadecimal digits, drawn for a new broker once its catalog is there: its identity
+//!            across restarts
 //! ```
 
 use std::fs::{self, File, TryLockError};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::io::StartError;
 use crate::io::host::process;
 
-/// A data directory that is ours until this is dropped.
+/// A data directory that is locked until this is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     _lock: File,
@@ -23,14 +24,14 @@ impl DataDir {
     /// Creates the directory if there is none, and locks it.
     ///
     /// # Errors
-    /// One sentence if it cannot be created, read or written, or if another broker has it.
+    /// One sentence if it cannot be created, read or written, or if another broker uses it.
     pub fn open(path: &Path) -> Result<DataDir, StartError> {
         fs::create_dir_all(path).map_err(|error| StartError(format!("data directory {} cannot be created: {error}", path.display())))?;
         let lock = lock(path)?;
         Ok(DataDir { _lock: lock, node_id: path.join("node-id") })
     }
 
-    /// Who this broker is, across restarts. It is drawn if nobody has asked before.
+    /// The broker's identity across restarts. It is drawn the first time.
     ///
     /// # Errors
     /// One sentence if it cannot be read or written.
@@ -52,7 +53,8 @@ fn lock(directory: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Reads the identity, or draws one. It is written under another name first, so that a crash leaves none or a whole one.
+/// Reads the identity, or draws one. It is written under another name first, so that a crash leaves
+/// none or a whole one.
 fn node_id(path: &Path) -> Result<String, StartError> {
     match fs::read_to_string(path) {
         Ok(text) if is_node_id(text.trim_end()) => Ok(text.trim_end().to_string()),

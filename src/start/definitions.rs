@@ -1,11 +1,15 @@
-//! Definitions and the data directory: what a file defines comes on top of what a restart finds, before anybody connects.
+//! Definitions and the data directory: definitions in files are added to what a restart finds,
+//! before any client connects.
 //!
 //! ```text
-//! storage::find ─ Found ─ found a new broker ─ files ─ definitions::import ─▶ Found; the catalog written anew, in one piece
+//! storage::find ─▶ Found ─ found a new broker ─ definitions::import of each file ─▶ Found;
+//!                                                     the catalog is written anew, in one piece
 //! ```
 //!
-//! A new broker is founded in the same way: its catalog is there before its name is. A crash leaves the catalog as it was before or as it is behind all files. A hash of the files stands in the catalog, so that they can be left alone
-//! while they are the same: what operators have deleted since stays so.
+//! A new broker is founded in the same way: its catalog is there before its identity is. A crash
+//! leaves the catalog as it was before, or with all files. A hash of the files is stored in the
+//! catalog, so that unchanged files can be skipped: then objects that operators have deleted stay
+//! deleted.
 
 use std::path::{Path, PathBuf};
 
@@ -28,8 +32,8 @@ use crate::start::fetch::fetch;
 use crate::start::storage;
 use crate::start::text_file;
 
-/// Has in `found` what a new broker has and what the files of the configuration define. What a file defines and cannot be is left out and goes into
-/// the log.
+/// Adds to `found` the founding of a new broker and the definitions in the configured files. A
+/// definition that cannot be carried out is left out and logged.
 ///
 /// # Errors
 /// One sentence: a file cannot be read or written, or is not what it should be.
@@ -49,14 +53,14 @@ pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
     Ok(())
 }
 
-/// The virtual host and the user of a new broker, and what the virtual host gets by default.
+/// The virtual host and the user of a new broker, and the defaults of the virtual host.
 fn founding(config: &Config) -> Vec<Saved> {
     let founding = Change::founding(&config.founding, config.defaults.queue_type.as_deref(), process::random());
     let added = Catalog::made_by(&founding).add_defaults(&config.founding.vhost, &config.defaults, process::random);
     founding.into_iter().chain(added).map(Saved::Change).collect()
 }
 
-/// All that a data directory defines, as JSON.
+/// Returns all definitions of a data directory, as JSON.
 ///
 /// # Errors
 /// One sentence: there is no such directory, it is in use, or it cannot be read.
@@ -69,10 +73,12 @@ pub fn export(data_dir: &Path) -> Result<String, StartError> {
     Ok(definitions::export(&catalog).write())
 }
 
-/// Has in a data directory what a file, or the files of a directory, define; new virtual hosts get these defaults.
+/// Adds the definitions of a file, or of the files of a directory, to a data directory; new virtual
+/// hosts get these defaults.
 ///
 /// # Errors
-/// One sentence: the directory is in use, or something cannot be read or written, or is not what it should be.
+/// One sentence: the directory is in use, or a file cannot be read or written, or is not what it
+/// should be.
 pub fn import(data_dir: PathBuf, file: PathBuf, defaults: Defaults, available: usize) -> Result<(), StartError> {
     let _ours = DataDir::open(&data_dir)?;
     let in_use = storage::shard_directories(&data_dir)?.last().map_or(0, |shard| usize::from(shard.0) + 1);
@@ -86,7 +92,7 @@ pub fn import(data_dir: PathBuf, file: PathBuf, defaults: Defaults, available: u
     loaded
 }
 
-/// Whether the files have changed anything.
+/// Imports the files. Returns whether they have changed anything.
 fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
     let mut files = Vec::new();
     for source in &config.definitions {
@@ -107,7 +113,7 @@ fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
     Ok(changed)
 }
 
-/// The texts of a source, each with where it comes from.
+/// The texts of a source, each with its place.
 fn read(source: &Source, tls: &ClientTls) -> Result<Vec<(String, String)>, StartError> {
     match source {
         Source::Path(path) => {
@@ -117,7 +123,7 @@ fn read(source: &Source, tls: &ClientTls) -> Result<Vec<(String, String)>, Start
     }
 }
 
-/// Tells files from others: the value of a global parameter.
+/// A hash of the files, as the value of a global parameter.
 fn hash(files: &[(String, String)]) -> String {
     let mut hash = Sha256::new();
     for (_, text) in files {
@@ -128,7 +134,7 @@ fn hash(files: &[(String, String)]) -> String {
     format!("\"{hex}\"")
 }
 
-/// Whether the file has changed anything.
+/// Imports a file. Returns whether it has changed anything.
 fn load_file(config: &Config, found: &mut Found, file: &str, text: &str) -> Result<bool, StartError> {
     let steps = Definitions::read(text).and_then(|definitions| definitions.steps());
     let steps = steps.map_err(|why| StartError(format!("{file}: {why}")))?;
@@ -142,7 +148,8 @@ fn load_file(config: &Config, found: &mut Found, file: &str, text: &str) -> Resu
     Ok(changed)
 }
 
-/// The global parameter with the hash of the definitions that were imported last. As in RabbitMQ, exports leave out parameters that begin like it.
+/// The global parameter with the hash of the last imported definitions. As in RabbitMQ, exports
+/// leave out parameters whose names begin like it.
 const HASH: &str = "internal_imported_definitions_hash";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Fetches definitions from a web server, before there is a broker: a call that waits.
+//! Fetches definitions from a web server, before there is a broker: a call that blocks.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::config::source::{ClientTls, Source};
 use crate::io::StartError;
 use crate::start::text_file;
 
-/// The text that a server has at `url`.
+/// Fetches the text at `url`.
 ///
 /// # Errors
-/// One sentence: it cannot be had, or a certificate cannot be read.
+/// One sentence: it cannot be fetched, or a certificate cannot be read.
 pub fn fetch(url: &str, tls: &ClientTls) -> Result<String, StartError> {
     let config = Agent::config_builder()
         .tls_config(tls_config(tls)?)

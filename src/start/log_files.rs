@@ -1,14 +1,14 @@
-//! A shard's log when the broker starts: the files that must be there, and what they hold.
+//! A shard's log at the start: the files that must be there, and their contents.
 //!
 //! ```text
-//! the list ─▶ recover ─▶ as it should be: go on; leftovers of deleted segments go, and those that hold nothing
-//!                │
-//!                └▶ trouble: refuse, and leave everything as it is
-//!                            with --accept-log-loss: have it out of the way, and try again
+//! the list ─▶ recover ─┬ all in order: go on; delete leftovers, and segments that have nothing
+//!                      └ trouble: refuse and change nothing;
+//!                        with --accept-log-loss: move the file out of the way, and try again
 //! ```
 //!
-//! Damage that is accepted is accepted once: the list forgets a segment that is missing, a damaged one is written anew without what is not whole, and
-//! one that is not what its name says is left out. The files as they were stay beside, as `*.damaged`.
+//! Damage is accepted once: the list forgets a segment that is missing, a damaged one is written
+//! anew with its whole records, and one that is not what its name says is left out. The old files
+//! stay beside, as `*.damaged`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,17 +28,17 @@ use crate::store::compact::salvage;
 use crate::store::format;
 use crate::store::recover::{Files, Recovered, Trouble, first_batch, recover};
 
-/// What the catalog knows that concerns the logs.
+/// The facts of the catalog that concern the logs.
 pub struct Known {
     /// It has given queues numbers below this.
     pub next_number: u64,
-    /// It is of a version that had no lists: so may be the logs.
+    /// Whether it is of a version without lists, as the logs may be, too.
     pub is_unlisted: bool,
     /// Shards that have durable queues, and so must have a list.
     pub homes: BTreeSet<ShardId>,
 }
 
-/// A log that is being found.
+/// A log that is being looked for.
 struct Finding<'c> {
     config: &'c Config,
     shard: ShardId,
@@ -53,15 +53,16 @@ struct Finding<'c> {
 pub struct FoundLog<'c> {
     finding: Finding<'c>,
     store: Store,
-    /// The segments that hold something, and those that hold nothing.
+    /// The segments with records, and those without.
     segments: Vec<u32>,
     empty: Vec<u32>,
 }
 
-/// Finds a shard's log, and changes nothing unless the loss of something is accepted.
+/// Finds a shard's log, and changes nothing unless a loss is accepted.
 ///
 /// # Errors
-/// One sentence: a file is missing, damaged, or cannot be read, or has messages of queues that the catalog has lost.
+/// One sentence: a file is missing, damaged, or cannot be read, or has messages of queues that the
+/// catalog has lost.
 pub fn find_log<'c>(config: &'c Config, shard: ShardId, known: &Known) -> Result<FoundLog<'c>, StartError> {
     let directory = shard_directory(&config.data_dir, shard);
     let mut finding = Finding { config, shard, directory, listed: None, salvaged: BTreeSet::new() };
@@ -81,7 +82,7 @@ pub fn find_log<'c>(config: &'c Config, shard: ShardId, known: &Known) -> Result
 }
 
 impl FoundLog<'_> {
-    /// Lists what holds something, and then deletes what does not: the log is taken up.
+    /// Lists the segments with records, then deletes the others: the log is taken up.
     ///
     /// # Errors
     /// One sentence: a file cannot be written or deleted.
@@ -91,14 +92,14 @@ impl FoundLog<'_> {
         let remove_empty = || self.empty.iter().try_for_each(|&segment| remove(&segment_path(&directory, segment)));
         let list_path = list_path(&directory);
         if listed.is_none() {
-            remove_empty()?; // beside a list they would not belong there
+            remove_empty()?; // a list would not have them
         }
         if fs::read(&list_path).ok() != Some(format::list(shard.0, self.segments.iter().copied())) {
             let written = write_list(&directory, shard.0, self.segments.iter().copied());
             written.map_err(|error| unusable(&list_path, &error))?;
         }
         if listed.is_some() {
-            remove_empty()?; // what is listed must be there
+            remove_empty()?; // listed segments must be there
         }
         let is_leftover = |name: &str| (name.ends_with(".spare") || name.ends_with(".new")).then_some(0);
         list(&directory, is_leftover)?.iter().try_for_each(|(_, leftover)| remove(leftover))?;
@@ -107,7 +108,7 @@ impl FoundLog<'_> {
 }
 
 impl Finding<'_> {
-    /// The list of the log's segments; none: there is none because the log is of a version that had none.
+    /// Reads the list of the log's segments; none: the log is of a version without lists.
     fn find_list(&self, known: &Known) -> Result<Option<Vec<u32>>, StartError> {
         let path = list_path(&self.directory);
         let what = match fs::read(&path) {
@@ -134,7 +135,7 @@ impl Finding<'_> {
         Ok(Some(self.there()?.into_iter().map(|(segment, _)| segment).collect()))
     }
 
-    /// The segments whose files end so.
+    /// The segments whose files have this suffix.
     fn numbers(&self, suffix: &str) -> Result<Vec<(u32, PathBuf)>, StartError> {
         if self.directory.is_dir() { list(&self.directory, |name| number(name, suffix)) } else { Ok(Vec::new()) }
     }
@@ -149,7 +150,7 @@ impl Finding<'_> {
         paths.into_iter().map(size).collect()
     }
 
-    /// Goes on although something is lost, if that is accepted.
+    /// Goes on in spite of a loss, if that is accepted.
     fn accept(&self, what: &str, without: &str) -> Result<(), StartError> {
         if !self.config.accept_log_loss {
             return Err(StartError(format!("{what}; put the file back from a backup, or start with {ACCEPT} {without}")));
@@ -198,7 +199,8 @@ impl Finding<'_> {
         Ok(())
     }
 
-    /// Writes a damaged segment anew with what is whole; false: nothing is. The file as it was stays beside.
+    /// Writes a damaged segment anew with its whole records. Returns false if there are none. The
+    /// old file stays beside.
     fn salvage(&self, segment: u32, path: &Path) -> Result<bool, StartError> {
         let failed = |error| unusable(path, &error);
         let damaged = read_around_bad_sectors(path).map_err(failed)?;
@@ -211,7 +213,7 @@ impl Finding<'_> {
         Ok(true)
     }
 
-    /// What the log has of queues that the catalog never declared, it has lost.
+    /// Refuses messages of queues that the catalog never declared: it has lost these queues.
     fn refuse_unknown(&self, store: &Store, known: &Known) -> Result<(), StartError> {
         for (queue, segment, count) in store.found_from(known.next_number) {
             let path = segment_path(&self.directory, segment);
@@ -231,7 +233,7 @@ fn number(name: &str, suffix: &str) -> Option<u32> {
     name.strip_suffix(suffix)?.parse().ok()
 }
 
-/// All of a file, zeros where it cannot be read.
+/// Reads all of a file, with zeros where it cannot be read.
 fn read_around_bad_sectors(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; fs::metadata(path)?.len() as usize];
     for (at, block) in bytes.chunks_mut(BLOCK).enumerate() {

@@ -1,7 +1,10 @@
-//! What a start does before the shards turn: it takes the data directory ([`data_dir`]), finds what the
-//! last run left there ([`storage`], [`catalog_files`], [`log_files`]), gives queues of shards that are no
-//! more a new home ([`rehome`]), and reads what operators wrote: configuration ([`conf_files`]) and
-//! [`definitions`], as texts ([`text_file`]) or from a web server ([`fetch`]).
+//! Start: everything before the shards turn.
+//!
+//! - [`data_dir`]: takes the data directory;
+//! - [`storage`], [`catalog_files`], [`log_files`]: find what the last run left there;
+//! - [`rehome`]: gives queues of shards that no longer exist a new home;
+//! - [`conf_files`], [`definitions`]: read what operators wrote, as texts ([`text_file`]) or from a
+//!   web server ([`fetch`]).
 
 pub mod catalog_files;
 pub mod conf_files;

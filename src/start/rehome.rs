@@ -1,14 +1,17 @@
-//! Fewer shards than before: queues of shards that are no more get a new home, and their messages move to its log.
+//! Fewer shards than before: queues of shards that no longer exist get a new home, and their
+//! messages move to its log.
 //!
 //! ```text
-//! 1  numbers for the moved queues are set aside           in the catalog's log, written anew
-//! 2  their messages are copied, under the new numbers     to the logs of the new homes; with them go arrivals (see `store::arrivals`)
-//! 3  the catalog is written anew with homes and numbers   from here on the copies count
-//! 4  the logs of the shards that are no more are deleted
+//! 1  numbers for the moved queues are set aside      in the catalog's log, written anew
+//! 2  their messages are copied, under new numbers    to the logs of the new homes, with arrivals
+//! 3  the catalog is written anew                     from here on the copies count
+//! 4  the logs of the old shards are deleted
 //! ```
 //!
-//! A crash before 3 leaves copies under numbers that nobody will ever know, which the next start drops; one behind it leaves logs of queues
-//! that live elsewhere. More shards than before need nothing: queues stay where they are, new ones live everywhere.
+//! A crash before 3 leaves copies under numbers that no queue will ever have, which the next start
+//! drops; a crash after it leaves logs of queues that live elsewhere. More shards than before need
+//! nothing: queues stay where they are, and new ones live everywhere. (Arrivals: see
+//! `store::arrivals`.)
 
 use std::fs;
 use std::io;
@@ -38,7 +41,7 @@ struct Move {
     home: ShardId,
 }
 
-/// A message on its way.
+/// A message that moves.
 struct Copied {
     sequence: u64,
     route: Vec<u8>,
@@ -47,7 +50,8 @@ struct Copied {
     body: Vec<u8>,
 }
 
-/// Moves the queues of shards that are gone: `config` does not have them any more. Theirs are these logs.
+/// Moves the queues of shards that `config` does not have any more. `gone` are the logs of these
+/// shards.
 ///
 /// # Errors
 /// One sentence: a file cannot be read or written.
@@ -98,18 +102,18 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
     rename(found, &moves);
     storage::write_catalog(&config.data_dir, found)?;
     for directory in shards.into_iter().map(|shard| shard_directory(&config.data_dir, shard)) {
-        fs::rename(&directory, directory.with_extension(GONE)).map_err(failed)?; // a part of it would be taken for damage
+        fs::rename(&directory, directory.with_extension(GONE)).map_err(failed)?; // a half deleted log would look damaged
     }
     remove_leftovers(&config.data_dir)
 }
 
-/// Deletes logs that are no more.
+/// Deletes logs of old shards.
 fn remove_leftovers(data_dir: &Path) -> Result<(), StartError> {
     let leftovers = storage::list(data_dir, |name| name.strip_suffix(GONE).map(|_| 0))?;
     leftovers.iter().try_for_each(|(_, leftover)| fs::remove_dir_all(leftover).map_err(|error| unusable(leftover, &error)))
 }
 
-/// Copies the messages of a queue's level from the log of a shard that is no more.
+/// Copies the messages of a queue's level from the log of an old shard.
 fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, level: u8, stores: &mut [Store]) -> io::Result<()> {
     let from = shard_directory(&config.data_dir, shard);
     let to = shard_directory(&config.data_dir, one.home);
@@ -128,7 +132,7 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, level: 
             let message = MessageView { route: Route::new(route), properties, stamp, body: Body::Slice(body) };
             target.append(&[Placed { slot: to_slot, first: sequence }], message.route, stamp, &[message.content()], false);
         }
-        // Damage that is accepted leaves fewer than were counted.
+        // Accepted damage leaves fewer than were counted.
         left = if messages.is_empty() { 0 } else { left.saturating_sub(messages.len() as u64) };
         perform((&to, one.home), target, |_, _| unreachable!("nothing is read here"))?;
     }
@@ -137,7 +141,7 @@ fn copy(config: &Config, shard: ShardId, source: &mut Store, one: &Move, level: 
     Ok(())
 }
 
-/// Carries out all that a log asks for, at once.
+/// Carries out everything that a log asks for, at once.
 pub(super) fn perform(
     (directory, shard): (&Path, ShardId),
     store: &mut Store,
@@ -172,7 +176,7 @@ pub(super) fn perform(
     }
 }
 
-/// What was found speaks of the new homes and numbers.
+/// Puts the new homes and numbers into what was found.
 fn rename(found: &mut Found, moves: &Map<u64, Move>) {
     for saved in &mut found.catalog {
         if let Saved::Change(change) = saved
@@ -189,7 +193,7 @@ fn rename(found: &mut Found, moves: &Map<u64, Move>) {
     }
 }
 
-/// An arrival speaks of the new numbers.
+/// Puts the new numbers into an arrival.
 fn rename_arrival(arrival: Arrival, moves: &Map<u64, Move>) -> Arrival {
     let Origin { place: (queue, sequence), copies } = arrival.origin;
     Arrival { origin: Origin { place: (renamed(queue, moves), sequence), copies }, queue: renamed(arrival.queue, moves) }
@@ -201,5 +205,5 @@ fn renamed(number: u64, moves: &Map<u64, Move>) -> u64 {
     moves.get(&queue).map_or(number, |one| level_number(one.to, level))
 }
 
-/// What the name of a log's directory ends with once the log is no more.
+/// The suffix of an old log's directory.
 const GONE: &str = "gone";

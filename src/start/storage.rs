@@ -1,14 +1,17 @@
-//! What the data directory holds when the broker starts.
+//! The contents of the data directory at the start.
 //!
 //! ```text
 //! catalog-G.a, .b    two copies of the catalog's log, generation G (see `catalog_files`)
-//! stopped            which messages were delivered and came back, and how often, written when the broker stops in an orderly way
-//! shard-S/           the log of shard S: NNNNNNNNNN.log, and their list, segments; *.spare, *.new: leftovers, deleted
-//! *.damaged          what a start with --accept-log-loss went on without: nothing reads it
+//! stopped            messages that were delivered and came back, and how often; written by an
+//!                    orderly stop
+//! shard-S/           the log of shard S: NNNNNNNNNN.log, and their list, segments;
+//!                    *.spare, *.new: leftovers, deleted
+//! *.damaged          files without which --accept-log-loss went on: nothing reads them
 //! ```
 //!
-//! What is damaged or missing stops the start, with everything left as it is, and so do messages of queues that the catalog ought to know and does
-//! not: the log has messages of a queue only when the catalog's files have the queue.
+//! Damaged or missing files stop the start, and nothing is changed. So do messages of queues that
+//! the catalog does not know although it should: the log has messages of a queue only when the
+//! catalog's files have the queue.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -30,7 +33,8 @@ use crate::start::rehome::rehome;
 use crate::store::Store;
 use crate::store::format::{self, COUNTED, HEADER, Kind, SETTLED};
 
-/// Reads what there is for the shards of `config`. Nothing is changed before all of it is known to be as it should be, unless loss is accepted.
+/// Reads what there is for the shards of `config`. Nothing is changed before everything is known to
+/// be in order, unless loss is accepted.
 ///
 /// # Errors
 /// One sentence: a file cannot be read, is damaged, or is missing.
@@ -54,7 +58,7 @@ pub fn find(config: &Config) -> Result<Found, StartError> {
     Ok(found)
 }
 
-/// Notes what the next start needs to know of deliveries, now that the disk has everything else.
+/// Notes what the next start must know of deliveries, now that the disk has everything else.
 ///
 /// # Errors
 /// One sentence: it cannot be written.
@@ -79,7 +83,7 @@ pub fn write_stop(data_dir: &Path, stop: &Stop) -> Result<(), StartError> {
     write_whole(&path, &[delivered, counts].concat()).map_err(|error| unusable(&path, &error))
 }
 
-/// What the last stop has noted; it holds once.
+/// Reads and deletes the note of the last stop, which holds once.
 fn find_stop(data_dir: &Path) -> Result<Option<Stop>, StartError> {
     let path = data_dir.join(STOPPED);
     let take = || {
@@ -94,14 +98,14 @@ fn find_stop(data_dir: &Path) -> Result<Option<Stop>, StartError> {
     })
 }
 
-/// The two records of a stop's note; versions before this one wrote only the first.
+/// Reads the two records of a stop's note; older versions wrote only the first.
 fn read_stop(records: &[u8]) -> Option<Stop> {
     let delivered = format::open(records, 0)?;
     let counts = format::open(&records[delivered.size()..], 0).map(|record| format::read_counts(record.payload).collect());
     Some(Stop { delivered: format::read_ranges(delivered.payload).collect(), counts: counts.unwrap_or_default() })
 }
 
-/// Writes what was found of the catalog as a new log, in one piece, and deletes the old one.
+/// Writes the catalog that was found as a new log, in one piece, and deletes the old one.
 ///
 /// # Errors
 /// One sentence: it cannot be written.
@@ -110,7 +114,7 @@ pub fn write_catalog(data_dir: &Path, found: &mut Found) -> Result<(), StartErro
     catalog_files::write(data_dir, &found.catalog, next_number, &mut found.catalog_log)
 }
 
-/// What shows that a broker has used a directory.
+/// The file that shows that a broker has used a directory.
 ///
 /// # Errors
 /// One sentence: the directory cannot be read.
@@ -128,7 +132,7 @@ pub fn sign_of_use(data_dir: &Path) -> Result<Option<PathBuf>, StartError> {
     Ok(None)
 }
 
-/// Has a damaged file out of the way, but keeps it.
+/// Moves a damaged file out of the way, but keeps it.
 ///
 /// # Errors
 /// One sentence: it cannot be renamed.
@@ -136,17 +140,17 @@ pub fn set_aside(path: &Path) -> Result<(), StartError> {
     fs::rename(path, aside(path)).map_err(|error| unusable(path, &error))
 }
 
-/// The name under which a damaged file is kept: one that nothing has yet.
+/// The name under which a damaged file is kept: one that is free.
 pub fn aside(path: &Path) -> PathBuf {
     let name = |count: u32| {
         let mut name = path.as_os_str().to_owned();
         name.push(if count > 1 { format!(".{count}.damaged") } else { ".damaged".into() });
         PathBuf::from(name)
     };
-    (1..).map(name).find(|aside| !aside.exists()).expect("a directory has fewer files")
+    (1..).map(name).find(|aside| !aside.exists()).expect("some name is free")
 }
 
-/// What in a directory `parse` knows, in order.
+/// The entries of a directory that `parse` knows, in order.
 ///
 /// # Errors
 /// One sentence: the directory cannot be read.
@@ -170,7 +174,7 @@ pub fn shard_directories(data_dir: &Path) -> Result<Vec<ShardId>, StartError> {
     Ok(shards.into_iter().map(|(shard, _)| ShardId(shard as u16)).collect())
 }
 
-/// So many bytes from a place in a file, fewer at its end.
+/// Reads `len` bytes from a place in a file, fewer at its end.
 ///
 /// # Errors
 /// It cannot be read.

@@ -1,4 +1,5 @@
-//! Reads the texts that people write: configuration, definitions, secrets, certificates. Editors leave things in them that are no text.
+//! Texts that people write: configuration, definitions, secrets, certificates. Editors leave things
+//! in them that are not text.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +7,10 @@ use std::path::Path;
 use crate::io::StartError;
 use crate::start::storage::unusable;
 
-/// The text of a file, without the mark that some editors put in front of UTF-8.
+/// Reads the text of a file, without the mark that some editors put in front of UTF-8.
 ///
 /// # Errors
-/// One sentence: it cannot be read, or is written in another way.
+/// One sentence: it cannot be read, or is not in UTF-8.
 pub fn read(path: &Path) -> Result<String, StartError> {
     let bytes = fs::read(path).map_err(|error| unusable(path, &error))?;
     let other = || StartError(format!("{} is not in UTF-8{}: save it as UTF-8", path.display(), guess(&bytes)));
@@ -19,12 +20,12 @@ pub fn read(path: &Path) -> Result<String, StartError> {
     }
 }
 
-/// The text without a mark.
+/// The text without that mark.
 pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// What Windows calls Unicode begins with a mark of its own.
+/// A guess at the encoding: what Windows calls Unicode begins with a mark of its own.
 fn guess(bytes: &[u8]) -> &'static str {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") { " but in UTF-16" } else { "" }
 }

@@ -457,7 +457,7 @@ mod tests {
         let name = names[rng.below(4) as usize];
         let other = ["a", "b", "=>a", "=>b", "=>c"][rng.below(5) as usize];
         let kind = KINDS[rng.below(KINDS.len() as u64) as usize];
-        // Nobody asks here what a key must be: one that is a weight, too, is in order for all types.
+        // Keys are not checked here: one that is a weight, too, is in order for all types.
         let spec = binding(name, ["1", "02", "10000"][rng.below(3) as usize], other);
         match rng.below(12) {
             0..=1 => {
