@@ -23,7 +23,8 @@ use source::{ClientTls, Source};
 pub use surroundings::Surroundings;
 use watermark::Watermark;
 
-/// How the broker runs. Made once at start from the command line and configuration files, then shared read-only.
+/// The broker's configuration. Made once at the start from the command line, the environment and
+/// configuration files, then shared read-only.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
     /// The node's name, `NAME@HOST`.
@@ -34,53 +35,56 @@ pub struct Config {
     pub shards: u16,
     /// CPUs to pin shards to, shard i to `cpus[i % len]`; empty: not pinned.
     pub cpus: Vec<usize>,
-    /// Where durable things are kept.
+    /// The data directory.
     pub data_dir: PathBuf,
-    /// What a confirm means.
+    /// The meaning of a confirm.
     pub durability: Durability,
-    /// Start although the log is damaged, without what is.
+    /// Whether to start although the log is damaged, without what is lost.
     pub accept_log_loss: bool,
-    /// Bytes of messages that a shard keeps in memory before queues leave persistent ones to the log.
+    /// Bytes of messages that a shard keeps in memory before queues leave persistent ones to the
+    /// log.
     pub queue_memory: usize,
-    /// The same for transient messages, which only get there because memory is short; none: as for persistent ones.
+    /// The same limit for transient messages, which go to the log only because memory is short;
+    /// none: as for persistent ones.
     pub transient_memory: Option<usize>,
-    /// What the high watermark of memory is, bytes; none: not known.
+    /// The high watermark of memory, bytes; none: not known.
     pub memory_max: Option<usize>,
     /// Submission entries of a shard's ring, a power of two.
     pub ring_entries: u32,
     /// Small receive buffers of a shard, which its quiet connections share; a power of two.
     pub recv_buffers: u16,
-    /// Bytes of one of them.
+    /// Bytes of a small receive buffer.
     pub recv_buffer_size: u32,
     /// Large receive buffers of a shard, for the connections that send a lot; a power of two.
     pub bulk_buffers: u16,
-    /// Bytes of one of them.
+    /// Bytes of a large receive buffer.
     pub bulk_buffer_size: u32,
-    /// Read quiet connections by multishot receives, where the kernel can limit them.
+    /// Whether to read quiet connections by multishot receives, where the kernel can limit them.
     pub multishot: bool,
     /// Bytes that a connection's send buffer may keep between sends.
     pub send_buffer_size: usize,
-    /// Send what there is at once instead of waiting for more (TCP_NODELAY).
+    /// Whether to send data at once instead of waiting for more (TCP_NODELAY).
     pub tcp_nodelay: bool,
     /// TCP congestion control of accepted connections.
     pub tcp_congestion: Congestion,
-    /// Microseconds that an idle shard looks for work before it sleeps.
+    /// Microseconds for which an idle shard looks for work before it sleeps.
     pub spin_us: u32,
     /// connection.tune: most channels on a connection; 0 is no limit (65535).
     pub channel_max: u16,
     /// connection.tune: largest frame, bytes; 0 is no limit.
     pub frame_max: u32,
-    /// connection.tune: seconds; 0 is off.
+    /// connection.tune: seconds between heartbeats; 0 is off.
     pub heartbeat: u16,
-    /// How long consumers of quorum queues may keep a delivery, milliseconds; none: as long as they like.
+    /// How long consumers of quorum queues may keep a delivery, milliseconds; none: no limit.
     pub consumer_timeout_ms: Option<u64>,
-    /// What an x-death header that a client publishes says of earlier deaths counts (before RabbitMQ 4 it did).
+    /// Whether earlier deaths in an x-death header that a client publishes count (before RabbitMQ 4
+    /// they did).
     pub trust_client_deaths: bool,
     /// Largest message body, bytes.
     pub max_message_size: usize,
     /// Most connections of the whole broker.
     pub max_connections: usize,
-    /// Most channels of the whole broker; none: as many as are wanted.
+    /// Most channels of the whole broker; none: no limit.
     pub max_channels: Option<u32>,
     /// How clients may log in.
     pub auth: Auth,
@@ -96,45 +100,47 @@ pub struct Config {
     pub send_timeout_ms: u64,
     /// Connections that the kernel completes before a shard accepts them, for each listener.
     pub backlog: u16,
-    /// What a new broker has, unless definitions say so.
+    /// The virtual host and the user of a new broker, unless definitions say otherwise.
     pub founding: Founding,
-    /// What every new virtual host gets.
+    /// The defaults of every new virtual host.
     pub defaults: Defaults,
-    /// Definitions to come on top of what there is.
+    /// Definitions to be added to what there is.
     pub definitions: Vec<Source>,
-    /// How servers are met that they are fetched from.
+    /// TLS towards the servers that definitions are fetched from.
     pub definitions_tls: ClientTls,
-    /// Leave out the definitions if they are what was imported last.
+    /// Whether to skip definitions that are the same as at the last import.
     pub skip_unchanged_definitions: bool,
-    /// How much is logged.
+    /// The least severe level that is logged.
     pub log: log::LevelFilter,
     /// `product` of the server-properties.
     pub product: String,
-    /// `version` of the server-properties: the RabbitMQ version whose behaviour we follow, because clients gate on it.
+    /// `version` of the server-properties: the RabbitMQ version whose behaviour RingMQ follows,
+    /// because clients depend on it.
     pub product_version: String,
 }
 
-/// What a confirm of a persistent message in a durable queue means, and the answer to the declaration of something durable.
+/// What a confirm of a persistent message in a durable queue means, and the answer to a declaration
+/// of something durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
     /// It is on stable storage: it survives a crash of the machine.
     Sync,
-    /// It is written: it survives a crash of the broker.
+    /// It is written to the operating system: it survives a crash of the broker.
     Os,
 }
 
-/// Which TCP congestion control connections have.
+/// The TCP congestion control of connections.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Congestion {
-    /// Cubic where the system has it, else the system's.
+    /// Cubic where the system has it, else the system's default.
     Usual,
-    /// The system's.
+    /// The system's default.
     System,
     /// The one of this name.
     Named(String),
 }
 
-/// The virtual host and the user that a new broker has.
+/// The virtual host and the user of a new broker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Founding {
     /// The virtual host.
@@ -147,9 +153,9 @@ pub struct Founding {
     pub tags: Vec<String>,
     /// What the user may declare and delete in the virtual host.
     pub configure: String,
-    /// What it may send to.
+    /// What the user may send to.
     pub write: String,
-    /// What it may receive from.
+    /// What the user may receive from.
     pub read: String,
 }
 

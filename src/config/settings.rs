@@ -1,12 +1,12 @@
-//! Settings in RabbitMQ's words → flags of ours.
+//! Settings in RabbitMQ's words → RingMQ's flags.
 //!
 //! ```text
 //! files, environment ─ conf::parse ─▶ Setting ─ known? ─▶ flag=value ─▶ read like the command line
 //!                                              └ no: a warning
 //! ```
 //!
-//! A setting is no second way to configure anything: it is the flag of [`KNOWN`] in RabbitMQ's notation, whose units differ from ours. Of two
-//! settings with one key the later one counts.
+//! A setting is no second way to configure anything: it is the flag of [`KNOWN`] in RabbitMQ's
+//! notation, whose units differ from ours. Of two settings with one key the later one counts.
 
 use super::auth::Mechanism;
 use super::conf::Setting;
@@ -18,16 +18,16 @@ use super::values;
 pub struct Given {
     /// The name, without `--`.
     pub flag: &'static str,
-    /// What the command line would say.
+    /// The argument, as on the command line.
     pub argument: String,
-    /// Where the setting stands, and its key.
+    /// The place of the setting, and its key.
     pub place: String,
 }
 
-/// How RabbitMQ writes a value.
+/// The notation of a value in RabbitMQ.
 #[derive(Clone, Copy)]
 enum Form {
-    /// As the flag does.
+    /// The same as the flag's.
     Same,
     /// A number of bytes, or with units that are powers of 1024 (`128KB`).
     ByteSize,
@@ -37,23 +37,23 @@ enum Form {
     Share,
     /// A multiple of the memory.
     Multiple,
-    /// A number, or `infinity`: this.
+    /// A number, or `infinity`, which stands for this number.
     OrInfinity(&'static str),
     /// A port of every address, or an address and a port.
     Listener,
-    /// The flag is there if this is true.
+    /// The flag is given if the value is true.
     If,
-    /// The flag is there if this is false.
+    /// The flag is given if the value is false.
     Unless,
     /// A level of RabbitMQ's log.
     Level,
-    /// From where definitions come: from files, or from a web server.
+    /// The source of definitions: files, or a web server.
     Backend,
-    /// The flag is there with this value if definitions come from files.
+    /// The flag is given with this value if definitions come from files.
     FromFiles,
-    /// The same if they come from a web server.
+    /// The flag is given with this value if definitions come from a web server.
     FromServer,
-    /// The flag is there if no peer is to be verified.
+    /// The flag is given if the server is not to be verified.
     NoVerify,
     /// `KEY.NAME = true`, for each name of a list.
     Names,
@@ -63,16 +63,17 @@ enum Form {
     Mechanisms,
 }
 
-/// What is to be said of settings that mean nothing here.
+/// Warnings about settings that this broker does not know.
 pub type Warnings = Vec<String>;
 
-/// What the variables of the environment that RabbitMQ's container image knows set.
+/// The settings in the variables of the environment that RabbitMQ's container image knows.
 pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Vec<Setting> {
     let setting = |&(name, key): &(&str, &str)| Some(Setting { key: vec![key.into()], value: variable(name)?, place: name.into() });
     VARIABLES.iter().filter_map(setting).collect()
 }
 
-/// The flags that the settings stand for, and what they say of new virtual hosts, which is no flag.
+/// The flags that the settings stand for, and the defaults of new virtual hosts, which are no
+/// flags.
 ///
 /// # Errors
 /// One sentence: which setting has a wrong value.
@@ -117,7 +118,8 @@ fn is(known: &str, key: &[String]) -> bool {
     known.split('.').count() == key.len() && known.split('.').zip(key).all(|(known, name)| known == "*" || known == name)
 }
 
-/// An absolute limit outdoes a relative one, and `none` all names, wherever they stand.
+/// Whether another setting overrides this one: an absolute limit a relative one, and `none` all
+/// names, wherever they stand.
 fn is_outdone(setting: &Setting, settings: &[Setting]) -> bool {
     let Some((last, parents)) = setting.key.split_last() else { return false };
     let is_absolute = |other: &Setting| other.key.split_last().is_some_and(|(last, others)| last == "absolute" && others == parents);
@@ -125,7 +127,7 @@ fn is_outdone(setting: &Setting, settings: &[Setting]) -> bool {
 }
 
 impl Form {
-    /// What follows the flag's name; none if the flag is not given.
+    /// The text behind the flag's name; none if the flag is not given.
     fn read(self, setting: &Setting, settings: &[Setting]) -> Result<Option<String>, String> {
         let text = &*setting.value;
         let value = match self {
@@ -153,7 +155,7 @@ impl Form {
     }
 }
 
-/// As `frame_max` has it, where a KB is 1024 bytes.
+/// Reads a size as in `frame_max`, where a KB is 1024 bytes.
 pub(super) fn byte_size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
@@ -166,7 +168,8 @@ pub(super) fn byte_size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// As the memory and disk limits have it: a unit is a power of 1000 unless it has an `i`, with or without a `B` at the end.
+/// Reads a size as in the memory and disk limits: a unit is a power of 1000 unless it has an `i`,
+/// with or without a `B` at the end.
 fn information_unit(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = text[digits.len()..].to_ascii_lowercase();
@@ -185,7 +188,8 @@ fn boolean(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "give true or false".to_owned())
 }
 
-/// `5672` is that port of every address; the port is what follows the last colon, also behind a bare IPv6 address.
+/// Reads a listener. `5672` is that port of every address; otherwise the port follows the last
+/// colon, also behind a bare IPv6 address.
 fn listener(text: &str) -> Result<String, String> {
     if text == "none" {
         return Err("none would leave the broker without any listener: give a port, or remove the line".to_owned());
@@ -201,20 +205,21 @@ fn listener(text: &str) -> Result<String, String> {
     values::address(&address).map(|_| address).map_err(|_| wrong())
 }
 
-/// The names that are set beside this one, each by what was said last.
+/// The names that are set by keys beside this one, each by its last value.
 fn names_beside(setting: &Setting, settings: &[Setting]) -> String {
     let set = values_beside(setting, settings).into_iter().filter(|(_, value)| *value == "true");
     set.map(|(name, _)| name).collect::<Vec<_>>().join(",")
 }
 
-/// The mechanisms beside this one that there are here. As in RabbitMQ others do not matter, while there is one that does.
+/// The mechanisms that are set by keys beside this one and exist here. As in RabbitMQ, unknown ones
+/// do not matter while there is a known one.
 fn mechanisms_beside(setting: &Setting, settings: &[Setting]) -> Result<String, String> {
     let known = values_beside(setting, settings).into_iter().filter_map(|(_, value)| Mechanism::named(value));
     let names: Vec<&str> = known.map(Mechanism::name).collect();
     if names.is_empty() { Err("give PLAIN, AMQPLAIN or ANONYMOUS".to_owned()) } else { Ok(names.join(",")) }
 }
 
-/// The last names of the keys beside this one, and what was said of each last.
+/// The last names of the keys beside this one, each with its last value.
 fn values_beside<'a>(setting: &Setting, settings: &'a [Setting]) -> Vec<(&'a str, &'a str)> {
     let (_, parents) = setting.key.split_last().expect("a key has a name");
     let mut values: Vec<(&str, &str)> = Vec::new();
@@ -258,13 +263,14 @@ fn check_backend(text: &str, settings: &[Setting]) -> Result<(), String> {
     })
 }
 
-/// Whether the last word on it is that definitions come from a web server.
+/// Whether the last setting of the source makes definitions come from a web server.
 fn is_from_server(settings: &[Setting]) -> bool {
     let backend = settings.iter().rfind(|setting| is("definitions.import_backend", &setting.key));
     backend.is_some_and(|backend| SERVERS.contains(&&*backend.value))
 }
 
-/// Keys, their flags, and how their values are written; `*` stands for a name that does not matter.
+/// Keys, their flags, and the notations of their values; `*` stands for a name that does not
+/// matter.
 const KNOWN: &[(&str, &str, Form)] = &[
     ("listeners.tcp", "listen", Form::Listener),
     ("listeners.tcp.*", "listen", Form::Listener),
@@ -312,7 +318,7 @@ const KNOWN: &[(&str, &str, Form)] = &[
     ("definitions.import_backend", "definitions", Form::Backend),
 ];
 
-/// RabbitMQ's names for where definitions come from.
+/// RabbitMQ's names for the sources of definitions.
 const FILES: [&str; 4] =
     ["local_filesystem", "local", "rabbitmq_definitions_import_local_filesystem", "rabbit_definitions_import_local_filesystem"];
 const SERVERS: [&str; 4] = ["https", "http", "rabbitmq_definitions_import_http", "rabbit_definitions_import_https"];

@@ -1,26 +1,26 @@
-//! Where definitions come from.
+//! The sources of definitions.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A place.
+/// A source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Source {
     /// A file, or a directory of `*.json` files.
     Path(PathBuf),
-    /// To be fetched over HTTP, mostly with TLS.
+    /// A URL, to be fetched over HTTP, mostly with TLS.
     Url(String),
 }
 
-/// How a server is met that definitions are fetched from; the files are PEM.
+/// TLS towards the servers that definitions are fetched from; the files are PEM.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ClientTls {
-    /// Those who may vouch for it; none: those that Mozilla trusts.
+    /// The authorities that may vouch for a server; none: those that Mozilla trusts.
     pub ca: Option<PathBuf>,
-    /// Our certificate and its key, if it asks for one.
+    /// The broker's certificate and its key, if a server asks for one.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// Take it for what it says it is.
+    /// Whether servers are trusted without verification.
     pub is_trusted: bool,
 }
 
@@ -31,7 +31,7 @@ impl From<OsString> for Source {
     }
 }
 
-/// As messages show it: without the password that an URL may have.
+/// The form in messages: without the password that a URL may have.
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

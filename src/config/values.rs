@@ -1,4 +1,5 @@
-//! Values as people write them: sizes, numbers within limits, addresses, lists of CPUs. Each refuses with what to give instead.
+//! Values as people write them: sizes, numbers within limits, addresses, lists of CPUs. A refusal
+//! says what to give instead.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use super::auth::Mechanism;
 use super::{Congestion, Durability};
 use crate::base::limits;
 
-/// Names of one flag.
+/// The names of one flag.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Names(pub Vec<String>);
 
@@ -67,7 +68,7 @@ pub fn frame_max(text: &str) -> Result<u32, String> {
     bytes.and_then(|bytes| u32::try_from(bytes).ok()).ok_or_else(wrong)
 }
 
-/// `"64KiB"` → 65536.
+/// Reads a size: `"64KiB"` → 65536.
 pub fn bytes(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -84,19 +85,19 @@ pub fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// `"a, b"` → a and b; nothing between commas is no name, and `none` is no list.
+/// Reads names: `"a, b"` → a and b; an empty name is left out, and `none` is an empty list.
 pub fn names(text: &str) -> Result<Names, String> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty() && text != "none");
     Ok(Names(names.map(str::to_owned).collect()))
 }
 
-/// At least one, for else nobody could log in.
+/// Reads at least one mechanism, because otherwise nobody could log in.
 pub fn mechanisms(text: &str) -> Result<Mechanisms, String> {
     let known: Option<Vec<Mechanism>> = text.split(',').map(|name| Mechanism::named(name.trim())).collect();
     known.map(Mechanisms).ok_or_else(|| "give some of ANONYMOUS, PLAIN and AMQPLAIN, separated by commas".to_string())
 }
 
-/// `"0,2-3"` → 0, 2, 3; each CPU once.
+/// Reads CPUs: `"0,2-3"` → 0, 2, 3; each CPU once.
 pub fn cpu_list(text: &str) -> Result<CpuList, String> {
     let wrong = || "give CPU numbers and ranges, each CPU once, such as 0,2-3".to_string();
     let mut cpus = Vec::new();
@@ -125,7 +126,7 @@ impl Display for Size {
     }
 }
 
-/// What the kernel's CPU sets hold.
+/// The size of the kernel's CPU sets.
 const CPUS_MAX: usize = 1024;
 
 /// A node's name: `NAME` or `NAME@HOST`.

@@ -40,7 +40,7 @@ pub fn import(
     mut salt: impl FnMut() -> [u8; 4],
 ) -> Imported {
     let present: HashMap<String, Command> =
-        administration(catalog).steps().expect("what is there can be").into_iter().map(|step| (step.object, step.command)).collect();
+        administration(catalog).steps().expect("the catalog is in order").into_iter().map(|step| (step.object, step.command)).collect();
     let mut imported = Imported::default();
     for Step { object, command } in steps {
         let command = completed(command, defaults);

@@ -269,7 +269,7 @@ impl Segments {
     }
 
     fn of(&mut self, number: u32) -> &mut Segment {
-        self.list.get_mut(&number).expect("who names a segment has something there")
+        self.list.get_mut(&number).expect("named segments are in the list")
     }
 }
 

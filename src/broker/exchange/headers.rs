@@ -173,7 +173,7 @@ impl Headers {
         }
         for (hash, stands) in binding.anchors {
             let entry = self.anchors.find_entry(hash, |anchor| anchor.hash == hash);
-            let mut anchor = entry.expect("a binding stands under its anchors");
+            let mut anchor = entry.expect("a binding is listed under its anchors");
             leave(&mut anchor.get_mut().places, stands, hash, &mut self.bindings);
             if anchor.get().places.is_empty() {
                 self.names -= usize::from(anchor.remove().0.is_name);
@@ -221,7 +221,7 @@ fn leave(places: &mut Vec<usize>, stands: usize, anchor: u64, bindings: &mut Sla
     places.swap_remove(stands);
     if let Some(&moved) = places.get(stands) {
         let anchors = &mut bindings[moved].anchors;
-        let found = anchors.binary_search_by_key(&anchor, |&(hash, _)| hash).expect("it stands under this anchor");
+        let found = anchors.binary_search_by_key(&anchor, |&(hash, _)| hash).expect("a binding is listed under its anchors");
         anchors[found].1 = stands;
     }
 }

@@ -105,7 +105,7 @@ fn push_body_frames(channel: u16, payload_max: usize, body: &Bytes, out: &mut Ou
 }
 
 fn size32(size: usize) -> u32 {
-    u32::try_from(size).expect("what the broker writes fits in a frame")
+    u32::try_from(size).expect("the broker writes no frame of 4 GiB")
 }
 
 /// Octets of a header payload without its properties.

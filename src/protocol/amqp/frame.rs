@@ -191,7 +191,7 @@ pub fn begin_frame(kind: Kind, channel: u16, out: &mut Vec<u8>) -> usize {
 
 /// Ends the frame that started at `start`: enters its size and closes it.
 pub fn end_frame(start: usize, out: &mut Vec<u8>) {
-    let size = u32::try_from(out.len() - start - FRAME_HEADER_SIZE).expect("what the broker writes fits in a frame");
+    let size = u32::try_from(out.len() - start - FRAME_HEADER_SIZE).expect("the broker writes no frame of 4 GiB");
     out[start + 3..start + FRAME_HEADER_SIZE].copy_from_slice(&size.to_be_bytes());
     out.push(FRAME_END);
 }

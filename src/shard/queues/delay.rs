@@ -220,7 +220,7 @@ impl Shard {
         let properties = routed.properties.as_deref().unwrap_or(message.properties);
         let message = MessageView { properties, ..*message };
         if routed.is_remembered {
-            let vhost = self.catalog.exchange(exchange).expect("it was routed by it").vhost;
+            let vhost = self.catalog.exchange(exchange).expect("the exchange that routed it exists").vhost;
             let passed = Some(exchange);
             let hold = origin.map_or(hold, |Origin { place: (_, sequence), .. }| Hold { sequence: sequence + FIRST_PLACE, ..hold });
             self.send_relay(

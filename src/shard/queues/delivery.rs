@@ -268,7 +268,7 @@ impl Shard {
     /// Gives a consumer its turn's share of messages, at most `budget`. Returns how many it got, at
     /// least one.
     fn serve(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
-        let queue = local_queue(&mut self.queues, id).expect("it is being served");
+        let queue = local_queue(&mut self.queues, id).expect("a queue that is served exists");
         if queue.counts_next() {
             return self.serve_counted(id, served);
         }
@@ -304,8 +304,8 @@ impl Shard {
     /// Gives a consumer of a quorum queue one message, with its counts if it had come back (row
     /// S13).
     fn serve_counted(&mut self, id: QueueId, served: Served) -> usize {
-        let queue = local_queue(&mut self.queues, id).expect("it is being served");
-        let entry = queue.pop().expect("it is the next one");
+        let queue = local_queue(&mut self.queues, id).expect("a queue that is served exists");
+        let entry = queue.pop().expect("a counted message is at the head");
         let message = self.arena.view(entry.message);
         queue.discount(message.body.bytes().len());
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
@@ -342,7 +342,7 @@ impl Shard {
         }
         if conn.session.on_arrived(channel, index, count, bytes) {
             let waiting = WaitingConsumer { channel, index, queue: QueueAddr { home, queue }, consumer };
-            grant_or_wait(conn, self.links[home.0 as usize].as_mut().expect("it was sent by it"), waiting);
+            grant_or_wait(conn, self.links[home.0 as usize].as_mut().expect("every other shard has a link"), waiting);
         }
     }
 }

@@ -83,7 +83,7 @@ impl Session {
 
     /// Carries out a method that needs no broker. Returns whether it was one.
     fn on_session_method(&mut self, number: u16, method: &Method<'_>) -> Result<bool, Fault> {
-        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        let channel = self.channels.find_mut(number).expect("the caller has found the channel");
         let out = self.output.bytes_mut();
         match method {
             Method::ChannelOpen(_) => return Err(second_open()),
@@ -189,7 +189,7 @@ impl Session {
 
     /// Whether a channel has a transaction; if not, that is a fault.
     fn is_transactional(&mut self, number: u16) -> bool {
-        let channel = self.channels.find(number).expect("the caller has found it");
+        let channel = self.channels.find(number).expect("the caller has found the channel");
         let is_so = matches!(channel.mode, Mode::Tx(_));
         if !is_so {
             self.fail(number, self.method, Fault::new(Code::PreconditionFailed, "channel is not transactional"));

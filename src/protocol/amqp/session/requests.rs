@@ -28,7 +28,7 @@ impl Session {
     }
 
     fn ask(&mut self, number: u16, method: &Method<'_>) -> Result<Option<Asked>, Fault> {
-        let channel = self.channels.find(number).expect("the caller has found it");
+        let channel = self.channels.find(number).expect("the caller has found the channel");
         Ok(Some(match method {
             Method::ExchangeDeclare(declare) => declare_exchange(declare),
             Method::ExchangeDelete(delete) => {
@@ -89,7 +89,7 @@ impl Session {
 
     fn consume(&mut self, number: u16, consume: &basic::Consume<'_>) -> Result<Asked, Fault> {
         let &basic::Consume { queue, consumer_tag, no_ack, exclusive, nowait, arguments, .. } = consume;
-        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        let channel = self.channels.find_mut(number).expect("the caller has found the channel");
         let queue: Box<str> = channel.queue_name(queue)?.into();
         if channel.consumers.len() >= CHANNEL_CONSUMERS_MAX {
             let text = format!("reached maximum ({CHANNEL_CONSUMERS_MAX}) of consumers per channel");
@@ -123,7 +123,7 @@ impl Session {
     /// Cancels a consumer. Cancelling one that is not there succeeds at once, and so does that of
     /// the consumer of replies, which no queue has.
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Option<Asked> {
-        let channel = self.channels.find_mut(number).expect("the caller has found it");
+        let channel = self.channels.find_mut(number).expect("the caller has found the channel");
         let found = channel.consumers.index_of(cancel.consumer_tag);
         if let Some(replies) = channel.replies.take_if(|replies| Some(replies.index) == found) {
             channel.consumers.remove(replies.index);

@@ -77,7 +77,7 @@ impl Transaction {
     /// prefetch until the commit.
     pub fn volume(&self) -> u32 {
         let to_consumers = self.settles.iter().filter(|(_, receipt, _)| receipt.consumer.is_some());
-        u32::try_from(to_consumers.count()).expect("no more than were delivered")
+        u32::try_from(to_consumers.count()).expect("settled deliveries are fewer than 2^32")
     }
 }
 
