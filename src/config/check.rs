@@ -82,6 +82,20 @@ pub fn check(args: Flags, around: Surroundings<'_>) -> Result<Config, String> {
     })
 }
 
+/// The flag's name, or the environment's, or `rabbit`; without a host it gets this one.
+fn choose_node_name(flag: Option<&str>, around: Surroundings<'_>) -> Result<String, String> {
+    if let Some(name) = flag {
+        return Ok(full_node_name(name, around.host));
+    }
+    let name = around.node_name.unwrap_or("rabbit");
+    node_name(name).map_err(|why| format!("RABBITMQ_NODENAME: {why}"))?;
+    Ok(full_node_name(name, around.host))
+}
+
+fn full_node_name(name: &str, host: &str) -> String {
+    if name.contains('@') { name.to_owned() } else { format!("{name}@{host}") }
+}
+
 /// A certificate is useless without its key.
 fn identity(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, String> {
     if certificate.is_some() != key.is_some() {

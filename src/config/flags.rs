@@ -77,6 +77,10 @@ pub struct Flags {
     #[arg(long, value_name = "PATH")]
     pub config: Vec<PathBuf>,
 
+    /// Name of this node, NAME or NAME@HOST [default: rabbit@ and the name of the host] [env: RABBITMQ_NODENAME]
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
+    pub node_name: Option<String>,
+
     /// Address and port to listen on, for example 0.0.0.0:5672 or [::]:5672 (which takes IPv4,
     /// too); may be repeated; port 0 takes a free one [default: 127.0.0.1:5672, and [::1]:5672
     /// where there is IPv6]

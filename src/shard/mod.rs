@@ -354,7 +354,7 @@ impl Shard {
     }
 
     /// A connection was accepted. Returns its id, or `None` if the broker has too many: close it.
-    pub fn on_accepted(&mut self, now: u64, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
+    pub fn on_accepted(&mut self, now: u64, protocol: Protocol, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
         if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections + HANDSHAKES_MAX {
             self.connection_count.fetch_sub(1, Ordering::Relaxed);
             return None;

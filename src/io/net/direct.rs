@@ -76,8 +76,8 @@ impl Direct {
         let (pieces, gap) = (self.loan.pieces(), self.loan.gap());
         let (mut rest, mut gaps) = (self.loan.buffer.spare_capacity_mut(), self.gaps.chunks_mut(gap.max(1)));
         for (at, piece) in pieces.enumerate() {
-            if at > 0 {
-                self.pieces.push(vec_of(separators.next().expect("a separator is between two pieces")));
+            if at > 0 && gap > 0 {
+                self.pieces.push(vec_of(gaps.next().expect("one between two pieces")));
             }
             let (place, behind) = rest.split_at_mut(piece);
             self.pieces.push(libc::iovec { iov_base: place.as_mut_ptr().cast(), iov_len: place.len() });

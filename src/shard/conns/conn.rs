@@ -22,6 +22,8 @@ use crate::shard::session::Session;
 pub struct Conn {
     /// The protocol.
     pub session: Session,
+    /// The routes of its last messages.
+    pub last_routes: LastRoutes,
     /// The user who has logged in, if any.
     pub user: Option<User>,
     /// Its place in its virtual host, while it has one open.
@@ -100,7 +102,15 @@ pub struct WaitingConsumer {
 
 impl Conn {
     /// Makes a connection that was just accepted.
-    pub fn new(config: &Arc<Config>, budgets: &Budgets, addr: ConnAddr, [peer, local]: [SocketAddr; 2], seed: u64, now: u64) -> Conn {
+    pub fn new(
+        protocol: Protocol,
+        config: &Arc<Config>,
+        budgets: &Budgets,
+        addr: ConnAddr,
+        [peer, local]: [SocketAddr; 2],
+        seed: u64,
+        now: u64,
+    ) -> Conn {
         Conn {
             session: Session::new(protocol, config.clone(), budgets.clone(), addr, seed, now),
             last_routes: LastRoutes::default(),

@@ -56,9 +56,9 @@ impl Shard {
         conn.session.lend_body(most)
     }
 
-    /// Takes the room back, with the bytes that have arrived there, the separators between its
+    /// Takes the room back, with the bytes that have arrived there, the gaps between its
     /// pieces, and the bytes behind.
-    pub fn return_body(&mut self, id: ConnId, loan: BodyLoan, separators: &[u8], tail: &[u8]) {
+    pub fn return_body(&mut self, id: ConnId, loan: BodyLoan, gaps: &[u8], tail: &[u8]) {
         if let Some(conn) = self.conns.get_mut(id) {
             let stream = conn.session.return_body(loan, gaps);
             self.on_bytes(id, &stream);
@@ -215,7 +215,7 @@ impl Shard {
 
     /// Logs a client that does not speak AMQP 0-9-1. The session has told it what to speak, and is
     /// finished.
-    fn on_no_amqp(&mut self, id: ConnId, what: &str) {
+    fn on_wrong_protocol(&mut self, id: ConnId, what: &str) {
         if let Some(conn) = self.conns.get(id) {
             log::warn!(peer:% = conn.peer.ip(); "{} -> {}: {what}", conn.peer, conn.local);
         }

@@ -167,7 +167,13 @@ impl Shard {
     }
 
     /// Gives a message to the channels that wait under these names, and to its queues.
-    pub(in crate::shard) fn spread_routed(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>], routes: &[QueueAddr]) {
+    pub(in crate::shard) fn spread_routed(
+        &mut self,
+        id: ConnId,
+        published: &Published<'_, '_>,
+        reply_names: &[Vec<u8>],
+        routes: &[QueueAddr],
+    ) {
         self.reply_all(id, published, reply_names);
         self.spread(id, &published.received(!reply_names.is_empty()), routes);
     }

@@ -323,7 +323,12 @@ impl Shard {
 
     /// Takes deliveries from a queue on shard `home`. There is room, because the queue has spent
     /// the consumer's credit, unless the consumer is gone.
-    pub(in crate::shard) fn on_deliver<'a>(&mut self, home: ShardId, deliver: &Deliver, messages: impl Iterator<Item = (Entry, MessageView<'a>)>) {
+    pub(in crate::shard) fn on_deliver<'a>(
+        &mut self,
+        home: ShardId,
+        deliver: &Deliver,
+        messages: impl Iterator<Item = (Entry, MessageView<'a>)>,
+    ) {
         let &Deliver { conn: id, queue, consumer, index, channel, no_ack, count, .. } = deliver;
         if self.conns.get(id).is_none_or(|conn| conn.room(channel, index) == Room::Gone) {
             if !no_ack {

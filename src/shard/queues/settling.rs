@@ -40,7 +40,7 @@ enum What {
     /// Messages that a consumer has kept for too long.
     Late(Unsettled),
     /// Messages that a transaction has settled, and that become unsettled again.
-    Rollback(ConnId, Rollback),
+    Rollback(ConnId),
 }
 
 /// The end of a channel or connection.
@@ -72,8 +72,8 @@ impl Shard {
     /// Carries out tx.rollback.
     pub(in crate::shard) fn on_rollback(&mut self, id: ConnId, channel: u16) {
         let conn = self.conns.touch(id).expect("a client that rolls back is connected");
-        let mut rollback = conn.session.begin_rollback(channel);
-        if conn.session.roll_back(&mut rollback) {
+        conn.session.begin_rollback(channel);
+        if conn.session.roll_back() {
             conn.is_busy = true;
             self.jobs.push_back(Job::Settle(Settling { what: What::Rollback(id), returning: BTreeSet::new() }));
         }

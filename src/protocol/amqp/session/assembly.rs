@@ -1,115 +1,17 @@
-//! Assembly: messages that arrive in pieces. A publish, its header and its body frames are put
-//! together per channel.
+//! Messages that arrive in pieces: a publish, its header and its body frames, put together per channel.
 //!
 //! ```text
 //! publish ──▶ head  [len][exchange][len][key]
-//! header  ──▶ head  [len][exchange][len][key][properties…]   reserves up to BODY_RESERVE_MAX
+//! header  ──▶ head  [len][exchange][len][key][properties…]       room for the body, up to BODY_RESERVE_MAX
 //! body    ──▶ body  grows with what has arrived, never ahead of it
 //! ```
 //!
-//! A message that is complete in the input never comes here. A message that comes here reuses the
-//! buffers of the one before.
+//! A message that lies complete in the input never comes here. What comes here reuses the buffers of the one before.
 
 use crate::base::limits::{ASSEMBLY_KEEP_MAX, BODY_RESERVE_MAX, SHARED_BODY_MIN};
-use crate::contract::RouteSet;
-use crate::message::{Body, MessageView, Route, Stamp};
+use crate::contract::session::{Assembled, Payload};
 
-/// A message that owns its bytes, and what its publisher asked for.
-#[derive(Debug, Default)]
-pub struct Assembled {
-    /// The channel that it was published on.
-    pub channel: u16,
-    /// Whether to return it if it finds no queue.
-    pub mandatory: bool,
-    /// Its sequence number, if the channel confirms.
-    pub confirm: Option<u64>,
-    /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it
-    /// is published.
-    pub routes: RouteSet,
-    /// Reply names among its keys, which lead to channels that wait for replies.
-    pub reply_names: Vec<Vec<u8>>,
-    /// Whether an exchange on its way remembers messages: then all of it is routed at the commit.
-    pub is_remembered: bool,
-    head: Vec<u8>,
-    route_size: usize,
-    body: Payload,
-}
-
-/// A body: copied later on, or (from [`SHARED_BODY_MIN`] bytes on) counted.
-#[derive(Debug)]
-enum Payload {
-    Small(Vec<u8>),
-    Shared(Bytes),
-}
-
-impl Default for Payload {
-    fn default() -> Self {
-        Payload::Small(Vec::new())
-    }
-}
-
-impl Assembled {
-    /// Copies a message.
-    pub fn copy(channel: u16, mandatory: bool, message: &MessageView<'_>) -> Assembled {
-        let mut copy = Assembled { channel, mandatory, ..Assembled::default() };
-        copy.start(message.route.wire());
-        copy.head.extend_from_slice(message.properties);
-        copy.body = match message.body {
-            Body::Slice(bytes) if bytes.len() < SHARED_BODY_MIN => Payload::Small(bytes.to_vec()),
-            Body::Slice(bytes) => Payload::Shared(Bytes::copy_from_slice(bytes)),
-            Body::Shared(bytes) => Payload::Shared(bytes.clone()),
-        };
-        copy
-    }
-
-    /// Replaces the property list, in wire form.
-    pub fn set_properties(&mut self, properties: &[u8]) {
-        self.head.truncate(self.route_size);
-        self.head.extend_from_slice(properties);
-    }
-
-    /// The message.
-    pub fn view(&self) -> MessageView<'_> {
-        let (route, properties) = self.head.split_at(self.route_size);
-        let body = match &self.body {
-            Payload::Small(bytes) => Body::Slice(bytes),
-            Payload::Shared(bytes) => Body::Shared(bytes),
-        };
-        MessageView { route: Route::new(route), properties, stamp: Stamp::NONE, body }
-    }
-
-    /// Bytes of memory that the message takes beside its own structure.
-    pub fn heap_size(&self) -> usize {
-        let body = match &self.body {
-            Payload::Small(bytes) => bytes.capacity(),
-            Payload::Shared(bytes) => bytes.len(),
-        };
-        let routes = if self.routes.spilled() { self.routes.capacity() * size_of::<QueueAddr>() } else { 0 };
-        let names: usize = self.reply_names.iter().map(|name| size_of::<Vec<u8>>() + name.capacity()).sum();
-        self.head.capacity() + body + routes + names
-    }
-
-    fn start(&mut self, route: &[u8]) {
-        self.head.extend_from_slice(route);
-        self.route_size = route.len();
-    }
-
-    /// Makes the object as good as new, and keeps the buffers that are worth it.
-    fn emptied(mut self) -> Assembled {
-        self.head.clear();
-        let head = if self.head.capacity() > ASSEMBLY_KEEP_MAX { Vec::new() } else { self.head };
-        let body = match self.body {
-            Payload::Small(mut bytes) if bytes.capacity() <= ASSEMBLY_KEEP_MAX => {
-                bytes.clear();
-                bytes
-            }
-            _ => Vec::new(),
-        };
-        Assembled { head, body: Payload::Small(body), ..Assembled::default() }
-    }
-}
-
-/// Buffers of the last message, for the next one.
+/// Buffers of the message before, for the next one.
 #[derive(Debug, Default)]
 pub struct Spare(Option<Assembled>);
 
@@ -124,7 +26,20 @@ impl Spare {
     }
 }
 
-/// The kind of frame that a channel should get next.
+/// The same object as good as new, with such buffers as are worth keeping.
+fn emptied(message: Assembled) -> Assembled {
+    let keep = |mut buffer: Vec<u8>| {
+        buffer.clear();
+        if buffer.capacity() > ASSEMBLY_KEEP_MAX { Vec::new() } else { buffer }
+    };
+    let body = match message.body {
+        Payload::Small(bytes) => keep(bytes),
+        Payload::Shared(_) => Vec::new(),
+    };
+    Assembled { head: keep(message.head), body: Payload::Small(body), ..Assembled::default() }
+}
+
+/// What a channel's next frame should be.
 #[derive(Debug, Default)]
 pub enum Assembly {
     /// A method.
@@ -136,11 +51,11 @@ pub enum Assembly {
     Body(Draft),
 }
 
-/// A message that is not complete yet.
+/// A message of which something is missing.
 #[derive(Debug)]
 pub struct Draft {
     message: Assembled,
-    /// Whether the publish is `immediate`, which RabbitMQ refuses once the message is complete.
+    /// RabbitMQ refuses `immediate` once the message is complete.
     pub immediate: bool,
     /// The body's size as its header claims it.
     pub size: u64,
@@ -149,7 +64,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Begins a message with its publish.
+    /// A publish has arrived.
     pub fn new(channel: u16, mandatory: bool, immediate: bool, route: [&[u8]; 2], spare: &mut Spare) -> Draft {
         let mut message = Assembled { channel, mandatory, ..spare.take() };
         for name in route {
@@ -160,8 +75,7 @@ impl Draft {
         Draft { message, immediate, size: 0, arrived: 0, keep: true }
     }
 
-    /// Takes its header. Unless `keep`, the body is counted and thrown away, because the message
-    /// will be refused.
+    /// Its header has arrived. Unless `keep`, the body is counted and thrown away: the message will be refused anyway.
     pub fn on_header(&mut self, size: u64, properties: &[u8], keep: bool) {
         (self.size, self.keep) = (size, keep);
         self.message.head.extend_from_slice(properties);
@@ -175,7 +89,7 @@ impl Draft {
         self.size - self.arrived
     }
 
-    /// Takes a piece of the body, no longer than what is missing.
+    /// A piece of the body, no longer than what is missing.
     pub fn on_body(&mut self, piece: &[u8]) {
         self.arrived += piece.len() as u64;
         if self.keep {
@@ -184,7 +98,7 @@ impl Draft {
         }
     }
 
-    /// Hands the body out, with room for `more` octets; nothing if the body is not kept.
+    /// Hands the body out, with room for `more` octets. Nothing, if it is not kept.
     pub fn lend(&mut self, more: usize) -> Option<Vec<u8>> {
         if !self.keep {
             return None;
@@ -193,13 +107,13 @@ impl Draft {
         Some(std::mem::take(self.body()))
     }
 
-    /// Takes the body back; it had `filled` octets before.
+    /// Takes it back; it had `filled` octets.
     pub fn take_back(&mut self, body: Vec<u8>, filled: usize) {
         self.arrived += (body.len() - filled) as u64;
         *self.body() = body;
     }
 
-    /// The last octets of the body that have arrived, `len` of them if possible: for error texts.
+    /// The last octets of the body that are there, `len` of them if possible: for error texts.
     pub fn tail(&self, len: usize) -> &[u8] {
         match &self.message.body {
             Payload::Small(bytes) => &bytes[bytes.len().saturating_sub(len)..],
@@ -207,7 +121,7 @@ impl Draft {
         }
     }
 
-    /// Takes the complete message.
+    /// The complete message.
     pub fn finish(mut self) -> Assembled {
         if self.body().len() >= SHARED_BODY_MIN {
             self.message.body = Payload::Shared(std::mem::take(self.body()).into());
@@ -215,7 +129,7 @@ impl Draft {
         self.message
     }
 
-    /// Makes room for `more` octets. It grows by doubling, but never beyond the message's size.
+    /// Makes room for `more` octets, and by doubling for those behind them, but never for more than the message has.
     fn reserve(&mut self, more: usize) {
         let missing = usize::try_from(self.size).unwrap_or(usize::MAX) - self.body().len();
         let body = self.body();

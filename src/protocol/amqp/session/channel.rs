@@ -38,19 +38,8 @@ pub struct Channel {
     pub mode: Mode,
     /// The queue that an empty name means. Empty: none was declared.
     pub last_queue: Box<str>,
-    /// The route of its last message.
-    pub route_cache: RouteCache,
     /// Its places among the channels of its user and of the broker, while it is in the table.
     pub _places: Option<Places>,
-}
-
-/// Limits of the number of channels.
-#[derive(Clone, Debug, Default)]
-pub struct ChannelQuotas {
-    /// The user's limit.
-    pub of_user: Quota,
-    /// The broker's limit.
-    pub in_broker: Quota,
 }
 
 /// A channel's places within these limits.

@@ -198,7 +198,7 @@ impl Session {
     }
 
     /// Takes the transaction of [`Event::Commit`]: publishes come first, then settlements.
-    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
+    pub fn take_transaction(&mut self, channel: u16) -> Uncommitted {
         let transaction = self.take_uncommitted(channel);
         if let Some(found) = self.open_channel(channel) {
             let relieved = found.relieve(|channel| channel.volume -= transaction.volume());

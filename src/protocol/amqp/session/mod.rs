@@ -257,19 +257,9 @@ impl Session {
         self.channels.find(channel)?.consumers.find(index)?.place
     }
 
-    /// Returns the queues and ids of all consumers of a channel.
-    pub fn consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
-        self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.places())
-    }
-
     /// Returns the queues and ids of a channel's consumers that acknowledge.
     pub fn acking_consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.channels.find(channel).into_iter().flat_map(|channel| channel.consumers.acking_places())
-    }
-
-    /// The memory of a channel's last route. The channel is that of the publish in hand.
-    pub fn route_cache(&mut self, channel: u16) -> &mut RouteCache {
-        &mut self.channels.find_mut(channel).expect("a publish comes on an open channel").route_cache
     }
 
     /// The channel, if it and the connection are open.
