@@ -22,8 +22,8 @@ use crate::base::limits;
 /// kB, MB, GB by 1000, 1000², 1000³.
 ///
 /// A setting comes from the first of these that has it: a flag, a variable of the environment
-/// (RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS, RABBITMQ_DEFAULT_VHOST), a configuration file
-/// (--config), the default.
+/// (RABBITMQ_DEFAULT_USER, RABBITMQ_DEFAULT_PASS, RABBITMQ_DEFAULT_VHOST, RABBITMQ_NODENAME), a
+/// configuration file (--config), the default.
 #[derive(Parser, Debug)]
 #[command(name = "ringmq", version, max_term_width = 110, args_conflicts_with_subcommands = true, args_override_self = true)]
 pub struct CommandLine {
@@ -77,7 +77,8 @@ pub struct Flags {
     #[arg(long, value_name = "PATH")]
     pub config: Vec<PathBuf>,
 
-    /// Name of this node, NAME or NAME@HOST [default: rabbit@ and the name of the host] [env: RABBITMQ_NODENAME]
+    /// Name of this node, NAME or NAME@HOST [default: rabbit@ and the name of the host] [env:
+    /// RABBITMQ_NODENAME]
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     pub node_name: Option<String>,
 

@@ -15,6 +15,7 @@
 //!
 //! Where to look:
 //!
+//! - [`session`]: the sessions of all protocols, behind one face;
 //! - [`conns`]: connections, from the bytes that arrive to the output for their sockets;
 //! - [`publish`]: the way of a message to its queues;
 //! - [`queues`]: the way from a queue to its consumers and back; expiry, limits, dead letters;

@@ -88,7 +88,8 @@ mod tests {
             (self.files.join("cert.pem"), self.files.join("key.pem"))
         }
 
-        /// The TLS of a server with this certificate, which wants the same one of its clients if it is `strict`.
+        /// The TLS of a server with this certificate, which wants the same one of its clients if it
+        /// is `strict`.
         fn server(&self, strict: bool) -> Arc<ServerConfig> {
             let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
             let builder = builder.with_safe_default_protocol_versions().expect("there are some");

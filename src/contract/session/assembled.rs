@@ -1,4 +1,4 @@
-//! A message that its owner holds in memory of its own, with what its publisher asked for.
+//! A message that owns its bytes, and what its publisher asked for.
 
 use bytes::Bytes;
 
@@ -10,18 +10,18 @@ use crate::message::{Body, MessageView, Route, Stamp};
 /// The message.
 #[derive(Debug, Default)]
 pub struct Assembled {
-    /// The channel it was published on.
+    /// The channel that it was published on.
     pub channel: u16,
-    /// Return it if it finds no queue.
+    /// Whether to return it if it finds no queue.
     pub mandatory: bool,
     /// Its sequence number, if the channel confirms.
     pub confirm: Option<u64>,
-    /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it is
-    /// published.
+    /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it
+    /// is published.
     pub routes: RouteSet,
-    /// Names among its copies that lead to channels which wait for replies.
+    /// Reply names among its keys, which lead to channels that wait for replies.
     pub reply_names: Vec<Vec<u8>>,
-    /// An exchange on its way remembers it: it is routed, all of it, when it is committed.
+    /// Whether an exchange on its way remembers messages: then all of it is routed at the commit.
     pub is_remembered: bool,
     /// Exchange and routing key, then the properties, each in wire form.
     pub head: Vec<u8>,
@@ -47,7 +47,7 @@ impl Default for Payload {
 }
 
 impl Assembled {
-    /// A copy of a message.
+    /// Copies a message.
     pub fn copy(channel: u16, mandatory: bool, message: &MessageView<'_>) -> Assembled {
         let route = message.route.wire();
         let body = match message.body {
@@ -59,7 +59,7 @@ impl Assembled {
         Assembled { channel, mandatory, head, route_size: route.len(), body, ..Assembled::default() }
     }
 
-    /// Replaces the property list by another one, in wire form.
+    /// Replaces the property list, in wire form.
     pub fn set_properties(&mut self, properties: &[u8]) {
         self.head.truncate(self.route_size);
         self.head.extend_from_slice(properties);

@@ -1,22 +1,22 @@
-//! Room for a large body, lent to the reader of the socket: the kernel writes where the body will
-//! stay, and nothing is copied in between.
+//! A loan: room for a large body, lent to the reader of the socket. The kernel writes the body
+//! where it will stay, and nothing is copied.
 //!
-//! A protocol may send a body in pieces with a few bytes in between, the *gaps*. The session guesses
-//! where these will stand and checks them afterwards:
+//! A protocol may send a body in pieces with a few bytes in between, the *gaps*. The session
+//! guesses their places and checks them afterwards:
 //!
 //! ```text
 //! socket   [rest of this piece][gap][piece        ][gap][last piece][what follows]
 //! loan      buffer: in place         buffer              buffer      tail
 //! ```
 
-/// The loan. Its holder appends to the buffer as much as the pieces are long together.
+/// The loan. Its holder appends to the buffer as many bytes as the pieces have together.
 #[derive(Debug, Default)]
 pub struct BodyLoan {
     /// The body so far, with capacity for the pieces.
     pub buffer: Vec<u8>,
-    /// Bytes of it that were there before.
+    /// Bytes of the buffer that were there before.
     filled: usize,
-    /// Bytes of the first piece, of each one behind it but the last, and of all together.
+    /// Bytes of the first piece, of each later one except the last, and of all together.
     first: usize,
     size: usize,
     total: usize,
@@ -25,13 +25,13 @@ pub struct BodyLoan {
 }
 
 impl BodyLoan {
-    /// A loan of `buffer` for pieces of `total` bytes together: one of `first` bytes, then of `size`
-    /// bytes each, the last one of what is left, with `gap` bytes between two of them.
+    /// Makes a loan of `buffer` for pieces of `total` bytes together: one of `first` bytes, then of
+    /// `size` bytes each, the last one of the rest, with `gap` bytes between two of them.
     pub fn new(buffer: Vec<u8>, first: usize, size: usize, total: usize, gap: usize) -> BodyLoan {
         BodyLoan { filled: buffer.len(), buffer, first, size, total, gap }
     }
 
-    /// Sizes of the pieces; a gap stands between two of them.
+    /// Sizes of the pieces; a gap is between two of them.
     pub fn pieces(&self) -> impl Iterator<Item = usize> + use<> {
         let (size, mut left, mut next) = (self.size, self.total, self.first);
         std::iter::from_fn(move || {
@@ -56,8 +56,8 @@ impl BodyLoan {
         self.buffer.len() - self.filled
     }
 
-    /// Takes what arrived behind the first `kept` pieces, in the order in which it came; `gaps` are
-    /// the bytes between the pieces from there on.
+    /// Takes the bytes that arrived behind the first `kept` pieces, in the order in which they
+    /// came; `gaps` are the bytes between the pieces from there on.
     pub fn take_behind(&mut self, kept: usize, gaps: &[u8]) -> Vec<u8> {
         let end = self.filled + self.pieces().take(kept).sum::<usize>();
         let arrived = self.buffer.split_off(end.min(self.buffer.len()));

@@ -1,12 +1,12 @@
 //! What a protocol's session tells the shard while it reads a client's bytes, and what it is told.
 //!
 //! ```text
-//! socket ─ bytes ─▶ session.poll ─ Event ─▶ shard        publishes in runs, settlements, requests, a login, the end
+//! socket ─ bytes ─▶ session.poll ─ Event ─▶ shard  publishes, settlements, requests, login, end
 //! socket ◀─ output ◀─ session ◀─ answers, deliveries, returned messages, confirms ◀─ shard
 //! ```
 //!
-//! These are the types that cross this waist, in no protocol's language. A *channel* is a stream of
-//! requests inside a connection that can end by itself; a protocol that knows none has one channel.
+//! These types belong to no protocol. A *channel* is a stream of requests inside a connection that
+//! can end by itself; a protocol without channels has one.
 
 mod assembled;
 mod loan;
@@ -26,17 +26,17 @@ use crate::base::limits::PUBLISH_RUN_MAX;
 use crate::base::quota::Quota;
 use crate::message::{Content, Route};
 
-/// What the input of a session, or something that happened to it, asks of the shard.
+/// A demand of a session's input, or of a change of the session, on the shard.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// Nothing more can be done with the input: the session wants at least `needed` bytes from where
-    /// it stopped.
+    /// Nothing more can be done with the input: the session wants at least `needed` bytes from
+    /// where it stopped.
     Starved,
     /// The client wants to log in. The session is parked until `logged_in`.
     Login(Login),
-    /// The client wants this virtual host. The session is parked until `opened`.
+    /// The client wants to open this virtual host. The session is parked until `opened`.
     OpenVhost(Box<str>),
-    /// One message or several in a row to the same place, complete in the input; poll's argument
+    /// One message, or several in a row to the same place, complete in the input; poll's argument
     /// holds their contents.
     Publish(Publish<'a>),
     /// A message, complete in the session, which `take_assembled` takes out.
@@ -44,33 +44,33 @@ pub enum Event<'a> {
         /// Its channel.
         channel: u16,
     },
-    /// A message of a transaction, which keeps it for the commit; `staged` lends it. RabbitMQ checks
-    /// and routes it now (exchange, permissions, properties), so a fault belongs here and not to the
-    /// commit.
+    /// A message of a transaction, which keeps it for the commit; `staged` lends it. RabbitMQ
+    /// checks and routes it now (exchange, permissions, properties), so its faults come now and not
+    /// with the commit.
     Staged {
         /// Its channel.
         channel: u16,
     },
-    /// Deliveries are settled: `settle` tells which.
+    /// Deliveries are settled: `settle` takes them out.
     Settle {
         /// The channel.
         channel: u16,
         /// The delivery tags.
         tags: Tags,
-        /// What becomes of them.
+        /// The fate of the deliveries.
         outcome: Outcome,
     },
-    /// All deliveries that the channel has not settled go back to their queues: `recovery`.
+    /// All unsettled deliveries of the channel go back to their queues: `recovery`.
     Recover {
         /// The channel.
         channel: u16,
     },
-    /// A request to the broker. The session is parked until `answer` (or `deliver_get`, if a message
-    /// was fetched).
+    /// A request to the broker. The session is parked until `answer` (or `deliver_get`, if a
+    /// message was fetched).
     Request {
         /// The channel that asks.
         channel: u16,
-        /// What it asks.
+        /// The request.
         request: Request,
     },
     /// A transaction is committed: `take_transaction`. The session is parked until `answer` with
@@ -84,8 +84,8 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
     },
-    /// A channel is over: `end_channel`, then, when all that is cleaned up, `release_channel`, before
-    /// the next poll.
+    /// A channel is over: `end_channel`, then, when everything is cleaned up, `release_channel`,
+    /// before the next poll.
     ChannelEnded {
         /// The channel.
         channel: u16,
@@ -95,30 +95,30 @@ pub enum Event<'a> {
         /// The channel.
         channel: u16,
     },
-    /// From now on a channel counts the unsettled deliveries of all its consumers together: queues on
-    /// other shards must ask before they send to those that acknowledge (`acking_consumers`).
+    /// From now on a channel counts the unsettled deliveries of all its consumers together: queues
+    /// on other shards must ask before they send to those that acknowledge (`acking_consumers`).
     Metered {
         /// The channel.
         channel: u16,
     },
-    /// A consumer, or a channel, has kept a delivery for too long: `give_up`. The box keeps this rare
-    /// event from making all of them larger.
+    /// A consumer, or a channel, has kept a delivery for too long: `give_up`. The box keeps this
+    /// rare event from making all of them larger.
     Late(Box<Late>),
     /// The client publishes while an alarm is on: its socket is not to be read, nor the session
     /// polled, until `on_alarms` says so.
     Blocked,
-    /// The connection is over: `end`, then, when all that is cleaned up, `released`; the session is
-    /// parked until then. The reason is `None` if the client closed it.
+    /// The connection is over: `end`, then, when everything is cleaned up, `released`; the session
+    /// is parked until then. The reason is `None` if the client closed it.
     Closing(Option<Fault>),
-    /// The peer does not speak the protocol; what it speaks instead, for the log.
+    /// The peer does not speak the protocol; the protocol that it speaks, for the log.
     /// [`Event::Finished`] follows.
     WrongProtocol(Box<str>),
-    /// Nothing more is wanted from the peer: send the output, then close the socket. `end` tells what
-    /// is left.
+    /// Nothing more is wanted from the peer: send the output, then close the socket. `end` returns
+    /// the rest.
     Finished,
 }
 
-/// A client's claim of who it is.
+/// The credentials of a client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Login {
     /// The SASL mechanism.
@@ -134,9 +134,9 @@ pub struct Login {
 pub struct Publish<'a> {
     /// Their channel.
     pub channel: u16,
-    /// Return those that find no queue (`return_message`).
+    /// Whether to return those that find no queue (`return_message`).
     pub mandatory: bool,
-    /// The sequence number of the first one, if the channel confirms.
+    /// The first one's sequence number, if the channel confirms.
     pub confirm: Option<u64>,
     /// Exchange and routing key; any bytes.
     pub route: Route<'a>,
@@ -154,16 +154,16 @@ pub enum Room {
     ChannelFull,
     /// Too much output waits for the socket.
     OutputFull,
-    /// There is no such consumer (any more).
+    /// There is no such consumer, or no longer.
     Gone,
 }
 
-/// How many channels there may be.
+/// Limits of the number of channels.
 #[derive(Clone, Debug, Default)]
 pub struct ChannelQuotas {
-    /// Of the user.
+    /// The user's limit.
     pub of_user: Quota,
-    /// Of the broker.
+    /// The broker's limit.
     pub in_broker: Quota,
 }
 
@@ -172,11 +172,11 @@ pub struct ChannelQuotas {
 pub struct Rest {
     /// Its channel.
     pub channel: u16,
-    /// The last tag that it concerns.
+    /// The last tag that it covers.
     pub up_to: u64,
-    /// What becomes of the deliveries.
+    /// The fate of the deliveries.
     pub outcome: Outcome,
-    /// It recovers deliveries: a transaction does not hold it back.
+    /// Whether it recovers deliveries, which a transaction does not hold back.
     pub is_recovery: bool,
 }
 
@@ -187,37 +187,37 @@ pub struct Late {
     pub channel: u16,
     /// The queue and the consumer of the delivery.
     pub origin: Origin,
-    /// The consumer's number on its channel.
+    /// The consumer's index in its channel; none: the channel itself is late.
     pub index: Option<u32>,
     /// The limit that it has exceeded, milliseconds.
     pub timeout_ms: u64,
 }
 
-/// The result of giving up a consumer that was [`Late`].
+/// The consequences of giving up a consumer that was [`Late`].
 #[derive(Debug)]
 pub struct GivenUp {
     /// Its unsettled deliveries, to be requeued.
     pub unsettled: Unsettled,
-    /// It is no consumer any more, and its queue does not know yet.
+    /// The consumer, if it is cancelled and its queue does not know yet.
     pub cancelled: Option<ConsumerId>,
 }
 
-/// What a channel, or all channels of a connection, leave behind.
+/// Consumers and messages that a channel, or all channels of a connection, leave behind.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// Consumers to be taken from their queues.
+    /// Consumers to be removed from their queues.
     pub consumers: Vec<(QueueAddr, ConsumerId)>,
     /// Deliveries to be requeued.
     pub unsettled: Unsettled,
 }
 
-/// Deliveries that clients have not settled and will not settle any more, to be taken some at a time.
+/// Deliveries that clients will not settle any more, to be taken out some at a time.
 #[derive(Debug, Default)]
 pub struct Unsettled(VecDeque<Box<dyn Deliveries>>);
 
 /// Deliveries of one channel, in the order of their tags.
 pub trait Deliveries: Debug + Send {
-    /// Moves as many of them to `out` as a share of a turn has time for. Returns whether some are left.
+    /// Moves some of them to `out`, a share of a turn. Returns whether some are left.
     fn take(&mut self, out: &mut Receipts) -> bool;
 }
 
@@ -240,13 +240,13 @@ impl Unsettled {
     }
 }
 
-/// What a transaction has held back.
+/// The content of a transaction.
 #[derive(Debug, Default)]
 pub struct Uncommitted {
     /// Messages in the order of their publishes.
     pub publishes: Vec<Assembled>,
     /// Settled deliveries with their tags, in the order in which the client settled them.
     pub settles: Vec<(u64, Receipt, Outcome)>,
-    /// The memory of all that, as a part of what all transactions may hold.
+    /// The memory of all of it, as a part of the budget of all transactions.
     pub held: Option<Held>,
 }

@@ -1,8 +1,8 @@
-//! The last routes of a connection: publishers repeat themselves, and comparing a few bytes spares
-//! the lookup and the hash that routing would cost per message.
+//! The last routes of a connection. Publishers repeat themselves: comparing a few bytes saves the
+//! lookup and the hash that routing would cost per message.
 //!
-//! Each channel has a place of its own, up to a limit; channels behind it share places. An answer
-//! holds for any channel of the connection, since all have the same user and virtual host.
+//! Each channel has a place of its own, up to a limit; channels beyond it share places. A route
+//! holds for any channel of the connection, because all have the same user and virtual host.
 
 use smallvec::SmallVec;
 
@@ -25,7 +25,8 @@ impl LastRoutes {
     }
 }
 
-/// The last exchange and routing key, and their queues. Valid while the catalog's version stands.
+/// The last exchange and routing key, and the queues. Valid while the catalog's version stays the
+/// same.
 #[derive(Debug, Default)]
 pub struct RouteCache {
     version: u64,
@@ -34,12 +35,14 @@ pub struct RouteCache {
 }
 
 impl RouteCache {
-    /// The remembered queues, if `route` (the message's exchange and routing key in wire form) and the catalog's `version` are the same as then.
+    /// Returns the remembered queues, if `route` (exchange and routing key in wire form) and the
+    /// catalog's `version` are the same as then.
     pub fn find(&self, version: u64, route: &[u8]) -> Option<&RouteSet> {
         (self.version == version && self.route[..] == *route).then_some(&self.queues)
     }
 
-    /// Remembers the answer for `route` under catalog `version` (from 1; 0 is "nothing remembered"), unless it is long.
+    /// Remembers the queues of `route` under catalog `version` (from 1; 0 means that nothing is
+    /// remembered), unless they are many.
     pub fn remember(&mut self, version: u64, route: &[u8], queues: &RouteSet) {
         if queues.len() > ROUTE_CACHE_QUEUES_MAX {
             return;

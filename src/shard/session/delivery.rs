@@ -1,13 +1,13 @@
-//! A consumer in the middle of being served, in its connection's protocol.
+//! A consumer being served, in its connection's protocol.
 
 use crate::contract::Entry;
 use crate::message::MessageView;
 use crate::protocol::amqp;
 
-/// A consumer being served: one message or several in a row.
+/// A consumer being served with one message, or with several in a row.
 #[derive(Debug)]
 pub enum Delivery<'s, 'm> {
-    /// By AMQP 0-9-1.
+    /// In AMQP 0-9-1.
     Amqp(amqp::session::Delivery<'s, 'm>),
 }
 
@@ -33,7 +33,7 @@ impl<'m> Delivery<'_, 'm> {
         each!(self, delivery => delivery.written())
     }
 
-    /// Whether there is room for little more.
+    /// Whether little room is left.
     #[inline]
     pub fn is_tight(&self) -> bool {
         each!(self, delivery => delivery.is_tight())

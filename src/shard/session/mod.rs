@@ -1,6 +1,6 @@
-//! The sessions of a shard: the only place that lists protocols. A protocol's session machine turns a
-//! client's bytes into [`Event`]s and writes what the shard tells it; the types between the two are
-//! those of [`contract::session`](crate::contract::session).
+//! The sessions of a shard: the only place that lists protocols. A protocol's session machine turns
+//! a client's bytes into [`Event`]s and writes what the shard tells it. The types between the two
+//! are those of [`contract::session`](crate::contract::session).
 //!
 //! Every method is one call into the session's own machine, chosen by a match that the compiler
 //! resolves in place: with one protocol it costs nothing, with several a predictable branch.
@@ -37,62 +37,65 @@ macro_rules! each {
 }
 
 impl Session {
-    /// The session of a connection that was just accepted by a listener for `protocol`, `now` in
-    /// milliseconds since start. `seed` makes the names that it gives, `budgets` are those of its shard.
+    /// Makes the session of a connection that a listener for `protocol` has just accepted, `now` in
+    /// milliseconds since the start. `seed` makes the names that it gives; `budgets` are those of
+    /// its shard.
     pub fn new(protocol: Protocol, config: Arc<Config>, budgets: Budgets, addr: ConnAddr, seed: u64, now: u64) -> Session {
         match protocol {
             Protocol::Amqp => Session::Amqp(amqp::session::Session::new(config, budgets, addr, seed, now)),
         }
     }
 
-    /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not consumed before. The answer is how
-    /// many bytes are consumed, and the event; `contents` holds the messages of an [`Event::Publish`]. A parked session is not polled.
+    /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not
+    /// consumed before. Returns the number of bytes consumed, and the event; `contents` receives
+    /// the messages of an [`Event::Publish`]. A parked session is not polled.
     #[inline]
     pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
         each!(self, session => session.poll(input, contents))
     }
 
-    /// How many bytes poll must see, contiguous from `head` on, to get any further. `head` is what it left over.
+    /// How many bytes poll must see, contiguous from `head` on, to get any further. `head` is what
+    /// it left over.
     #[inline]
     pub fn needed(&self, head: &[u8]) -> usize {
         each!(self, session => session.needed(head))
     }
 
-    /// Something has come from the client, though the session is not polled for it.
+    /// Notes that bytes have come from the client, though the session is not polled for them.
     #[inline]
     pub fn heard(&mut self) {
         each!(self, session => session.heard())
     }
 
-    /// Whether something must be answered before the next poll.
+    /// Whether an answer must come before the next poll.
     #[inline]
     pub fn is_parked(&self) -> bool {
         each!(self, session => session.is_parked())
     }
 
-    /// Whether the client asks for more and more and does not read what it gets, so that more output waits for it than one connection may have
-    /// now. Then the session should not be polled, and nothing be
-    /// read from its socket, until the output was taken.
+    /// Whether more output waits for the client than one connection may have now, because it asks
+    /// for more and more and does not read. Then the session should not be polled, nor its socket
+    /// read, until the output was taken.
     #[inline]
     pub fn is_stalled(&self) -> bool {
         each!(self, session => session.is_stalled())
     }
 
-    /// Lends room for at most `most` bytes of the body that is arriving, if it is large enough to be
-    /// worth it. Until [`Session::return_body`] nothing else is received.
+    /// Lends room for at most `most` bytes of the body that is arriving, if it is large enough to
+    /// be worth it. Until [`Session::return_body`] nothing else is received.
     #[inline]
     pub fn lend_body(&mut self, most: usize) -> Option<BodyLoan> {
         each!(self, session => session.lend_body(most))
     }
 
-    /// Takes a loan back with what has arrived: its buffer is longer by so much of the body, and
-    /// `gaps` were between. Returns what is to be parsed now, before anything that arrived behind.
+    /// Takes a loan back: its buffer has grown by the bytes that arrived, with `gaps` between.
+    /// Returns the bytes that are to be parsed now, before any that arrived behind.
     #[inline]
     pub fn return_body(&mut self, loan: BodyLoan, gaps: &[u8]) -> Vec<u8> {
         each!(self, session => session.return_body(loan, gaps))
     }
 
-    /// Where the connection is.
+    /// The connection's address in the broker.
     #[inline]
     pub fn addr(&self) -> ConnAddr {
         each!(self, session => session.addr())
@@ -104,7 +107,7 @@ impl Session {
         each!(self, session => session.vhost())
     }
 
-    /// The virtual host's name, once it is asked for.
+    /// The virtual host's name, once the client has asked for it.
     #[inline]
     pub fn vhost_name(&self) -> &str {
         each!(self, session => session.vhost_name())
@@ -116,25 +119,25 @@ impl Session {
         each!(self, session => session.has_consumers())
     }
 
-    /// Where a consumer of an open channel consumes.
+    /// Returns the queue and id of a consumer of an open channel.
     #[inline]
     pub fn consumer(&self, channel: u16, index: u32) -> Option<(QueueAddr, ConsumerId)> {
         each!(self, session => session.consumer(channel, index))
     }
 
-    /// The queues and ids of a channel's consumers that acknowledge.
+    /// Returns the queues and ids of a channel's consumers that acknowledge.
     #[inline]
     pub fn acking_consumers(&self, channel: u16) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         each!(self, session => session.acking_consumers(channel))
     }
 
-    /// Tells the open channel with this number from others that had it before.
+    /// Tells the open channel with this number from others that had the number before.
     #[inline]
     pub fn generation(&self, channel: u16) -> u32 {
         each!(self, session => session.generation(channel))
     }
 
-    /// Where replies to what a channel publishes are to be sent, if it waits for them.
+    /// The name to which replies to a channel's publishes are to be sent, if it waits for them.
     #[inline]
     pub fn reply_name(&self, channel: u16) -> Option<&str> {
         each!(self, session => session.reply_name(channel))
@@ -146,44 +149,47 @@ impl Session {
         each!(self, session => session.awaits_reply(consumer))
     }
 
-    /// Whether [`Event::Login`] is accepted.
+    /// Answers [`Event::Login`].
     #[inline]
     pub fn logged_in(&mut self, accepted: bool) {
         each!(self, session => session.logged_in(accepted))
     }
 
-    /// Whether [`Event::OpenVhost`] is accepted; then also how many channels there may be.
+    /// Answers [`Event::OpenVhost`], with the limits of channels if it is accepted.
     #[inline]
     pub fn opened(&mut self, opened: Result<(VhostId, ChannelQuotas), Fault>) {
         each!(self, session => session.opened(opened))
     }
 
-    /// The answer to [`Event::Request`] or [`Event::Commit`]. The answer to a basic.get that found a message is
-    /// [`Session::deliver_get`].
+    /// Takes the answer to [`Event::Request`] or [`Event::Commit`]. The answer to a basic.get that
+    /// found a message is [`Session::deliver_get`].
     #[inline]
     pub fn answer(&mut self, notice: Notice) {
         each!(self, session => session.answer(notice))
     }
 
-    /// The answer to a basic.get that found a message: `remaining` others are ready in `queue`, and the channel may keep it for so long.
+    /// Takes the answer to a basic.get that found a message. `remaining` others are ready in
+    /// `queue`; the channel may keep the message for `timeout_ms`.
     #[inline]
     pub fn deliver_get(&mut self, queue: QueueAddr, entry: Entry, remaining: u32, timeout_ms: Option<u64>, message: &MessageView<'_>) {
         each!(self, session => session.deliver_get(queue, entry, remaining, timeout_ms, message))
     }
 
-    /// The answer that the client waits for, if there is one, must be on the disk first. If that is full the client is told.
+    /// Notes that the answer that the client waits for, if any, must be on the disk first. If the
+    /// disk is full, the client is told.
     #[inline]
     pub fn await_disk(&mut self) {
         each!(self, session => session.await_disk())
     }
 
-    /// What the broker found wrong with the publish or the commit in hand. A channel that is gone is not closed again.
+    /// Takes a fault that the broker found with the publish or the commit in hand. A channel that
+    /// is gone is not closed again.
     #[inline]
     pub fn fault(&mut self, channel: u16, fault: Fault) {
         each!(self, session => session.fault(channel, fault))
     }
 
-    /// The message of [`Event::Assembled`].
+    /// Takes the message of [`Event::Assembled`].
     #[inline]
     pub fn take_assembled(&mut self) -> Assembled {
         each!(self, session => session.take_assembled())
@@ -201,86 +207,91 @@ impl Session {
         each!(self, session => session.staged(channel))
     }
 
-    /// The message of [`Event::Staged`] has its queues, which take memory.
+    /// Counts the memory of the queues that the message of [`Event::Staged`] was given.
     #[inline]
     pub fn count_staged(&mut self, channel: u16) {
         each!(self, session => session.count_staged(channel))
     }
 
-    /// What [`Event::Commit`] commits: publishes first, then settles.
+    /// Takes the transaction of [`Event::Commit`]: publishes come first, then settlements.
     #[inline]
     pub fn take_transaction(&mut self, channel: u16) -> Uncommitted {
         each!(self, session => session.take_transaction(channel))
     }
 
-    /// After [`Event::Rollback`]: begins to end the transaction. [`Session::roll_back`] follows until
-    /// all is done, before the next poll.
+    /// Ends the transaction, after [`Event::Rollback`]. [`Session::roll_back`] follows until
+    /// everything is done, before the next poll.
     #[inline]
     pub fn begin_rollback(&mut self, channel: u16) {
         each!(self, session => session.begin_rollback(channel))
     }
 
-    /// Goes on with it. Returns whether something is left; if not, the client was told.
+    /// Goes on with a rollback. Returns whether something is left; if not, the client was told.
     #[inline]
     pub fn roll_back(&mut self) -> bool {
         each!(self, session => session.roll_back())
     }
 
-    /// Takes out what [`Event::Settle`] settles; `out` is empty. At an unknown tag it ends with a fault (406). On a transactional channel it is
-    /// nothing until the commit. If there is a rest, [`Session::settle_rest`] follows before the next
-    /// poll.
+    /// Takes out the deliveries that [`Event::Settle`] settles; `out` is empty. An unknown tag ends
+    /// it with a fault (406). On a transactional channel nothing is taken out until the commit. If
+    /// there is a rest, [`Session::settle_rest`] follows before the next poll.
     #[inline]
     pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) -> Option<Rest> {
         each!(self, session => session.settle(channel, tags, outcome, out))
     }
 
-    /// Takes out more of what is to be settled; `out` is empty. Whether others are left.
+    /// Takes out more deliveries to be settled; `out` is empty. Returns whether others are left.
     #[inline]
     pub fn settle_rest(&mut self, rest: &Rest, out: &mut Receipts) -> bool {
         each!(self, session => session.settle_rest(rest, out))
     }
 
-    /// What [`Event::Recover`] settles: all, whether the channel is transactional or not.
-    /// [`Session::settle_rest`] takes it out.
+    /// The deliveries that [`Event::Recover`] settles: all, also on a transactional channel.
+    /// [`Session::settle_rest`] takes them out.
     #[inline]
     pub fn recovery(&mut self, channel: u16) -> Rest {
         each!(self, session => session.recovery(channel))
     }
 
-    /// After [`Event::Late`]: the consumer gives back all that it has, and is cancelled. If the client does not understand that, or has cancelled it
-    /// already, or if no consumer but the channel itself is late, the channel is closed. The tags of what is given back may still be settled, to no
-    /// effect.
+    /// Takes all deliveries of a late consumer back and cancels it, after [`Event::Late`]. The
+    /// channel is closed instead if the client does not understand that, if it has cancelled the
+    /// consumer already, or if the channel itself is late. The tags taken back may still be
+    /// settled, without effect.
     #[inline]
     pub fn give_up(&mut self, late: &Late) -> GivenUp {
         each!(self, session => session.give_up(late))
     }
 
-    /// The `publishes` publishes from sequence number `first` on are confirmed only when `queues` queues have accepted each. To be said while
-    /// they are in hand; of what is not held the client is told at the next flush.
+    /// Holds the `publishes` publishes from sequence number `first` on until `queues` queues have
+    /// accepted each. Called while they are in hand; publishes that are not held are confirmed at
+    /// the next flush.
     #[inline]
     pub fn hold(&mut self, channel: u16, first: u64, publishes: u64, queues: u32) {
         each!(self, session => session.hold(channel, first, publishes, queues))
     }
 
-    /// `count` queues have accepted `sequence` of a channel and its [`generation`](Session::generation). It may be gone, then nothing happens.
+    /// Notes that `count` queues have accepted `sequence` of a channel and its
+    /// [`generation`](Session::generation). If the channel is gone, nothing happens.
     #[inline]
     pub fn accepted(&mut self, channel: u16, generation: u32, sequence: u64, count: u32) {
         each!(self, session => session.accepted(channel, generation, sequence, count))
     }
 
-    /// A queue has refused the publish `sequence` of the channel, if that is still the one of then. A nack follows.
+    /// Notes that a queue has refused the publish `sequence` of the channel, if it is still the
+    /// same channel. A nack follows.
     #[inline]
     pub fn refused(&mut self, channel: u16, generation: u32, sequence: u64) {
         each!(self, session => session.refused(channel, generation, sequence))
     }
 
-    /// Tells publishers what was confirmed since the last flush, at the end of a turn.
+    /// Writes the confirms since the last flush, at the end of a turn.
     #[inline]
     pub fn flush_confirms(&mut self) {
         each!(self, session => session.flush_confirms())
     }
 
-    /// Returns a mandatory message that found no queue. Before its confirm, and before the close-ok of a channel that its client closes.
+    /// Returns a mandatory message that found no queue, before its confirm, and before the close-ok
+    /// of a channel that its client closes.
     #[inline]
     pub fn return_message(&mut self, channel: u16, message: &MessageView<'_>) {
         each!(self, session => session.return_message(channel, message))
@@ -292,7 +303,8 @@ impl Session {
         each!(self, session => session.can_take(channel, index))
     }
 
-    /// Opens the consumer at `index` of `channel` for deliveries, one or several in a row. It must be there ([`Session::can_take`]).
+    /// Opens the consumer at `index` of `channel` for one delivery or several in a row. It must be
+    /// there ([`Session::can_take`]).
     #[inline]
     pub fn delivery<'m>(&mut self, channel: u16, index: u32) -> Delivery<'_, 'm> {
         match self {
@@ -300,44 +312,50 @@ impl Session {
         }
     }
 
-    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply: a client that does not read loses it.
+    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply back: a client that
+    /// does not read loses it.
     #[inline]
     pub fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
         each!(self, session => session.deliver_reply(consumer, message))
     }
 
-    /// What a queue on another shard may send to a consumer now beside what it may anyway, as far as there is room; and whether something
-    /// waits for room, when this is to be called again.
+    /// Returns what is to be granted to a queue on another shard for a consumer, as far as there is
+    /// room, and whether a grant waits for room. Then this is to be called again when there is
+    /// some.
     #[inline]
     pub fn grant(&mut self, channel: u16, index: u32) -> (Grant, bool) {
         each!(self, session => session.grant(channel, index))
     }
 
-    /// Messages of a queue on another shard arrived for a consumer, and were delivered. Whether more is to be granted to the queue.
+    /// Notes that messages of a queue on another shard arrived for a consumer, and were delivered.
+    /// Returns whether a grant is due.
     #[inline]
     pub fn on_arrived(&mut self, channel: u16, index: u32, messages: u32, bytes: usize) -> bool {
         each!(self, session => session.on_arrived(channel, index, messages, bytes))
     }
 
-    /// A queue on another shard asks for so many messages for a consumer. Whether that is to be answered, or waits with something else already.
+    /// Notes that a queue on another shard asks for messages for a consumer. Returns whether that
+    /// is to be answered now; otherwise a grant waits already.
     #[inline]
     pub fn on_wanted(&mut self, channel: u16, index: u32, messages: u32) -> bool {
         each!(self, session => session.on_wanted(channel, index, messages))
     }
 
-    /// A queue on another shard does not need so many messages that it was granted for a consumer.
+    /// Takes back messages that a queue on another shard was granted for a consumer and does not
+    /// need.
     #[inline]
     pub fn on_unused(&mut self, channel: u16, index: u32, messages: u32) {
         each!(self, session => session.on_unused(channel, index, messages))
     }
 
-    /// The broker has ended a consumer, because its queue is gone. The client is told if it understands that.
+    /// Ends a consumer whose queue is gone. The client is told if it understands that.
     #[inline]
     pub fn consumer_gone(&mut self, channel: u16, index: u32) {
         each!(self, session => session.consumer_gone(channel, index))
     }
 
-    /// The broker's alarms are these now. True: the connection was blocked and is so no more, its input goes on.
+    /// Takes the broker's present alarms. Returns true if the connection was blocked and is no
+    /// longer: its input goes on.
     #[inline]
     pub fn on_alarms(&mut self, alarms: AlarmSet) -> bool {
         each!(self, session => session.on_alarms(alarms))
@@ -355,19 +373,21 @@ impl Session {
         each!(self, session => session.is_blocked())
     }
 
-    /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers. The answer is when it wants to be called again.
+    /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers.
+    /// Returns when it is to be called again.
     #[inline]
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
         each!(self, session => session.on_timer(now))
     }
 
-    /// Whether [`Session::on_timer`] should be called in this turn, because the instant it wants has changed.
+    /// Whether [`Session::on_timer`] should be called in this turn, because the instant that it
+    /// wants has changed.
     #[inline]
     pub fn wants_timer(&self) -> bool {
         each!(self, session => session.wants_timer())
     }
 
-    /// What waits for the socket.
+    /// The output that waits for the socket.
     #[inline]
     pub fn output_mut(&mut self) -> &mut Outgoing {
         each!(self, session => session.output_mut())
@@ -379,7 +399,7 @@ impl Session {
         each!(self, session => session.output_len())
     }
 
-    /// Takes what waits for the socket, to be sent.
+    /// Takes the waiting output, to be sent.
     #[inline]
     pub fn take_output(&mut self) -> Outgoing {
         each!(self, session => session.take_output())
@@ -397,26 +417,28 @@ impl Session {
         each!(self, session => session.force_close(why))
     }
 
-    /// Takes what a channel leaves behind, after [`Event::ChannelEnded`]. [`Session::release_channel`] follows.
+    /// Takes the consumers and unsettled messages of a channel, after [`Event::ChannelEnded`].
+    /// [`Session::release_channel`] follows.
     #[inline]
     pub fn end_channel(&mut self, channel: u16) -> Ended {
         each!(self, session => session.end_channel(channel))
     }
 
-    /// All that [`Session::end_channel`] told is cleaned up, on every shard: if the client closed the channel, close-ok is written now.
+    /// Everything that [`Session::end_channel`] returned is cleaned up, on every shard: if the
+    /// client closed the channel, close-ok is written now.
     #[inline]
     pub fn release_channel(&mut self, channel: u16) {
         each!(self, session => session.release_channel(channel))
     }
 
-    /// Takes what all channels leave behind. The connection must be over: after [`Event::Closing`] or [`Event::Finished`], or when the
-    /// socket is gone.
+    /// Takes the consumers and unsettled messages of all channels. The connection must be over:
+    /// after [`Event::Closing`] or [`Event::Finished`], or when the socket is gone.
     #[inline]
     pub fn end(&mut self) -> Ended {
         each!(self, session => session.end())
     }
 
-    /// All that [`Session::end`] told is cleaned up: the close goes on.
+    /// Everything that [`Session::end`] returned is cleaned up: the close goes on.
     #[inline]
     pub fn released(&mut self) {
         each!(self, session => session.released())

@@ -1,17 +1,19 @@
-//! Messages that arrive in pieces: a publish, its header and its body frames, put together per channel.
+//! Assembly: messages that arrive in pieces. A publish, its header and its body frames are put
+//! together per channel.
 //!
 //! ```text
 //! publish ──▶ head  [len][exchange][len][key]
-//! header  ──▶ head  [len][exchange][len][key][properties…]       room for the body, up to BODY_RESERVE_MAX
+//! header  ──▶ head  [len][exchange][len][key][properties…]   reserves up to BODY_RESERVE_MAX
 //! body    ──▶ body  grows with what has arrived, never ahead of it
 //! ```
 //!
-//! A message that lies complete in the input never comes here. What comes here reuses the buffers of the one before.
+//! A message that is complete in the input never comes here. A message that comes here reuses the
+//! buffers of the one before.
 
 use crate::base::limits::{ASSEMBLY_KEEP_MAX, BODY_RESERVE_MAX, SHARED_BODY_MIN};
 use crate::contract::session::{Assembled, Payload};
 
-/// Buffers of the message before, for the next one.
+/// Buffers of the last message, for the next one.
 #[derive(Debug, Default)]
 pub struct Spare(Option<Assembled>);
 
@@ -26,7 +28,7 @@ impl Spare {
     }
 }
 
-/// The same object as good as new, with such buffers as are worth keeping.
+/// Makes the object as good as new, and keeps the buffers that are worth it.
 fn emptied(message: Assembled) -> Assembled {
     let keep = |mut buffer: Vec<u8>| {
         buffer.clear();
@@ -39,7 +41,7 @@ fn emptied(message: Assembled) -> Assembled {
     Assembled { head: keep(message.head), body: Payload::Small(body), ..Assembled::default() }
 }
 
-/// What a channel's next frame should be.
+/// The kind of frame that a channel should get next.
 #[derive(Debug, Default)]
 pub enum Assembly {
     /// A method.
@@ -51,11 +53,11 @@ pub enum Assembly {
     Body(Draft),
 }
 
-/// A message of which something is missing.
+/// A message that is not complete yet.
 #[derive(Debug)]
 pub struct Draft {
     message: Assembled,
-    /// RabbitMQ refuses `immediate` once the message is complete.
+    /// Whether the publish is `immediate`, which RabbitMQ refuses once the message is complete.
     pub immediate: bool,
     /// The body's size as its header claims it.
     pub size: u64,
@@ -64,7 +66,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A publish has arrived.
+    /// Begins a message with its publish.
     pub fn new(channel: u16, mandatory: bool, immediate: bool, route: [&[u8]; 2], spare: &mut Spare) -> Draft {
         let mut message = Assembled { channel, mandatory, ..spare.take() };
         for name in route {
@@ -75,7 +77,8 @@ impl Draft {
         Draft { message, immediate, size: 0, arrived: 0, keep: true }
     }
 
-    /// Its header has arrived. Unless `keep`, the body is counted and thrown away: the message will be refused anyway.
+    /// Takes its header. Unless `keep`, the body is counted and thrown away, because the message
+    /// will be refused.
     pub fn on_header(&mut self, size: u64, properties: &[u8], keep: bool) {
         (self.size, self.keep) = (size, keep);
         self.message.head.extend_from_slice(properties);
@@ -89,7 +92,7 @@ impl Draft {
         self.size - self.arrived
     }
 
-    /// A piece of the body, no longer than what is missing.
+    /// Takes a piece of the body, no longer than what is missing.
     pub fn on_body(&mut self, piece: &[u8]) {
         self.arrived += piece.len() as u64;
         if self.keep {
@@ -98,7 +101,7 @@ impl Draft {
         }
     }
 
-    /// Hands the body out, with room for `more` octets. Nothing, if it is not kept.
+    /// Hands the body out, with room for `more` octets; nothing if the body is not kept.
     pub fn lend(&mut self, more: usize) -> Option<Vec<u8>> {
         if !self.keep {
             return None;
@@ -107,13 +110,13 @@ impl Draft {
         Some(std::mem::take(self.body()))
     }
 
-    /// Takes it back; it had `filled` octets.
+    /// Takes the body back; it had `filled` octets before.
     pub fn take_back(&mut self, body: Vec<u8>, filled: usize) {
         self.arrived += (body.len() - filled) as u64;
         *self.body() = body;
     }
 
-    /// The last octets of the body that are there, `len` of them if possible: for error texts.
+    /// The last octets of the body that have arrived, `len` of them if possible: for error texts.
     pub fn tail(&self, len: usize) -> &[u8] {
         match &self.message.body {
             Payload::Small(bytes) => &bytes[bytes.len().saturating_sub(len)..],
@@ -121,7 +124,7 @@ impl Draft {
         }
     }
 
-    /// The complete message.
+    /// Takes the complete message.
     pub fn finish(mut self) -> Assembled {
         if self.body().len() >= SHARED_BODY_MIN {
             self.message.body = Payload::Shared(std::mem::take(self.body()).into());
@@ -129,7 +132,7 @@ impl Draft {
         self.message
     }
 
-    /// Makes room for `more` octets, and by doubling for those behind them, but never for more than the message has.
+    /// Makes room for `more` octets. It grows by doubling, but never beyond the message's size.
     fn reserve(&mut self, more: usize) {
         let missing = usize::try_from(self.size).unwrap_or(usize::MAX) - self.body().len();
         let body = self.body();

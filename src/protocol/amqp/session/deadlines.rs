@@ -1,12 +1,16 @@
-//! How long consumers may keep what they got, and channels what they fetched (row S14).
+//! Deadlines: how long consumers may keep deliveries, and channels the messages that they fetched
+//! (row S14).
 //!
-//! No delivery has a timer, and none is noted down with its time. Some times per timeout each consumer that has one is looked at, and the channel's
-//! next delivery tag is marked with the time: what has a lower tag was delivered before. So a delivery is late when the oldest one has a lower tag
-//! than the mark that is as old as the timeout. That is noticed an eighth of the timeout afterwards at the latest. What a channel fetches from one queue
-//! is looked at like one consumer's, from the first message on until all are settled.
+//! No delivery has a timer, and none is stored with its time. Each consumer with a timeout is
+//! looked at some times per timeout, and the channel's next delivery tag is marked with the time:
+//! deliveries with lower tags happened before. So a delivery is late when the oldest one has a
+//! lower tag than the mark that is as old as the timeout. That is noticed an eighth of the timeout
+//! later at most. Messages that a channel fetches from one queue are treated like one consumer's,
+//! from the first until all are settled.
 //!
 //! ```text
-//! marks   [10:00 tag 7] [10:05 tag 12] [10:10 tag 12] …     at 10:40 with 30 minutes: late is what is below tag 12
+//! marks   [10:00 tag 7] [10:05 tag 12] [10:10 tag 12] …
+//! at 10:40, with a timeout of 30 minutes: tags below 12 are late
 //! ```
 
 use std::collections::VecDeque;
@@ -17,7 +21,7 @@ use crate::contract::session::{GivenUp, Late, Unsettled};
 use crate::contract::{Code, Origin};
 use crate::protocol::amqp::method::basic;
 
-/// The timeout of one consumer, or of what is fetched from one queue.
+/// The timeout of one consumer, or of the messages fetched from one queue.
 #[derive(Debug)]
 pub struct Deadline {
     channel: u16,
@@ -26,17 +30,18 @@ pub struct Deadline {
     /// The consumer's number on its channel.
     index: Option<u32>,
     timeout_ms: u64,
-    /// When at the latest, and the channel's next delivery tag then.
+    /// Marks: a time, and a tag that was the channel's next one at that time or before.
     marks: VecDeque<(u64, u64)>,
 }
 
 impl Session {
-    /// A consumer has a timeout.
+    /// Begins a consumer's timeout.
     pub(super) fn time_consumer(&mut self, number: u16, index: u32, (queue, consumer): (QueueAddr, ConsumerId), timeout_ms: u64) {
         self.set_deadline(number, Some(index), (queue, Some(consumer)), timeout_ms);
     }
 
-    /// What was fetched from a queue has a timeout, which holds also for what is fetched there while something of it is unsettled.
+    /// Begins the timeout of messages fetched from a queue. It also holds for later ones, while one
+    /// of them is unsettled.
     pub(super) fn time_fetched(&mut self, number: u16, queue: QueueAddr, timeout_ms: u64) {
         let (origin, generation) = ((queue, None), self.generation(number));
         let is_its = |known: &Deadline| (known.channel, known.generation, known.origin) == (number, generation, origin);
@@ -62,7 +67,7 @@ impl Session {
         self.deadlines = deadlines;
     }
 
-    /// Whether the deadline goes on to count.
+    /// Whether the deadline still matters.
     fn check_deadline(&mut self, deadline: &mut Deadline, now: u64) -> bool {
         let (number, generation) = (deadline.channel, deadline.generation);
         let Some(channel) = self.open_channel(number).filter(|channel| channel.generation == generation) else { return false };
@@ -72,7 +77,7 @@ impl Session {
             return false;
         }
         if deadline.due().is_none_or(|due| due <= now) {
-            // `now` is rounded down: what has a lower tag was delivered before the next millisecond.
+            // `now` is rounded down: lower tags were delivered before the next millisecond.
             deadline.marks.push_back((now + 1, channel.unacked.next_tag()));
         }
         let is_late = oldest.is_some_and(|tag| tag < deadline.late_before(now));
@@ -83,9 +88,10 @@ impl Session {
         !is_late
     }
 
-    /// After [`Event::Late`]: the consumer gives back all that it has, and is cancelled. If the client does not understand that, or has cancelled it
-    /// already, or if no consumer but the channel itself is late, the channel is closed. The tags of what is given back may still be settled, to no
-    /// effect.
+    /// Takes all deliveries of a late consumer back and cancels it, after [`Event::Late`]. The
+    /// channel is closed instead if the client does not understand that, if it has cancelled the
+    /// consumer already, or if the channel itself is late. The tags taken back may still be
+    /// settled, without effect.
     pub fn give_up(&mut self, late: &Late) -> GivenUp {
         let notify = self.client.cancel_notify;
         let Some(channel) = self.open_channel(late.channel) else {
@@ -120,7 +126,7 @@ impl Deadline {
         self.marks.back().map(|(time, _)| time + (self.timeout_ms / LOOKS).max(LOOK_MS_MIN))
     }
 
-    /// What has a lower tag than this is late.
+    /// Tags below this are late.
     fn late_before(&mut self, now: u64) -> u64 {
         while self.marks.get(1).is_some_and(|(time, _)| time + self.timeout_ms <= now) {
             self.marks.pop_front();
@@ -129,7 +135,7 @@ impl Deadline {
     }
 }
 
-/// How often a consumer is looked at while a delivery may take.
+/// How many times a consumer is looked at per timeout.
 const LOOKS: u64 = 8;
 /// Milliseconds between two looks at least.
 const LOOK_MS_MIN: u64 = 10;

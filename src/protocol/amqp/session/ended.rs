@@ -8,11 +8,11 @@ use crate::base::limits::SETTLE_SHARE;
 use crate::contract::session::{Deliveries, Ended, Unsettled};
 use crate::contract::{Outcome, Receipt, Receipts};
 
-/// The deliveries of one channel that nobody will settle any more.
+/// The unsettled deliveries of one channel that has ended, or of a consumer that was late.
 #[derive(Debug)]
 struct Remaining {
     unacked: Unacked,
-    /// Those that its transaction had settled.
+    /// Deliveries that its transaction had settled.
     settles: vec::IntoIter<(u64, Receipt, Outcome)>,
 }
 
@@ -26,7 +26,7 @@ impl Deliveries for Remaining {
     }
 }
 
-/// Takes what a channel leaves behind.
+/// Takes the consumers and deliveries of a channel.
 pub fn take_channel(ended: &mut Ended, channel: &mut Channel) {
     let consumers = std::mem::take(&mut channel.consumers);
     ended.consumers.extend(consumers.places());

@@ -1,12 +1,12 @@
 //! The loan of room for a large body (see [`BodyLoan`]).
 //!
-//! Eight bytes stand between two frames of a body: the end of one and the header of the next. The
-//! sender cuts all frames of a body to one size, so where those bytes will stand is guessed, and
+//! Eight bytes are between two frames of a body: the end of one and the header of the next. The
+//! sender cuts all frames of a body to one size, so the places of those bytes are guessed, and
 //! checked afterwards:
 //!
 //! ```text
-//! socket   [rest of this frame][CE 03 ch size][frame        ][CE 03 ch size][last frame][CE, and what follows]
-//! loan      buffer: in place    gap            buffer         gap            buffer      tail
+//! socket   [rest of this frame][CE 03 ch size][frame ][CE 03 ch size][last frame][CE, and more]
+//! loan      buffer: in place    gap            buffer  gap            buffer      tail
 //! ```
 //!
 //! If the guess was wrong, the bytes behind it are put back into the order in which they came, and
@@ -22,8 +22,8 @@ use crate::protocol::amqp::frame::{FRAME_END, FrameHeader, Kind};
 /// Bytes between two frames of a body.
 const GAP: usize = 8;
 
-/// A loan for the `missing` bytes of a body of which `frame` is under way: whole frames, as far as
-/// `most` bytes reach.
+/// Makes a loan for the `missing` bytes of a body of which `frame` is under way: whole frames, as
+/// far as `most` bytes reach.
 fn loan(buffer: Vec<u8>, frame: BodyFrame, missing: usize, most: usize) -> BodyLoan {
     let first = frame.left.min(most);
     let mut total = first;
@@ -36,14 +36,14 @@ fn loan(buffer: Vec<u8>, frame: BodyFrame, missing: usize, most: usize) -> BodyL
     BodyLoan::new(buffer, first, frame.size, total, GAP)
 }
 
-/// The number of gaps in front of the first that is wrong or not whole.
+/// Counts the gaps before the first that is wrong or not whole.
 fn right_gaps(loan: &BodyLoan, channel: u16, gaps: &[u8]) -> usize {
     let (whole, _) = gaps.as_chunks::<GAP>();
     let is_right = |&(found, piece): &(&[u8; GAP], usize)| *found == gap(channel, piece);
     whole.iter().zip(loan.pieces().skip(1)).take_while(is_right).count()
 }
 
-/// The gap in front of a piece.
+/// The gap before a piece.
 fn gap(channel: u16, piece: usize) -> [u8; GAP] {
     let size = u32::try_from(piece).expect("a frame's size was a u32");
     let mut gap = [FRAME_END; GAP];
@@ -63,8 +63,8 @@ fn frame_after(loan: &BodyLoan, frame: BodyFrame, right: usize) -> BodyFrame {
 }
 
 impl Session {
-    /// Lends room for at most `most` bytes of the body that is arriving, if it is large enough to be
-    /// worth it. Until [`Session::return_body`] nothing else is received.
+    /// Lends room for at most `most` bytes of the body that is arriving, if it is large enough to
+    /// be worth it. Until [`Session::return_body`] nothing else is received.
     pub fn lend_body(&mut self, most: usize) -> Option<BodyLoan> {
         let frame = self.body_frame.filter(|frame| frame.left > 0 && self.stage == Stage::Running)?;
         let Assembly::Body(draft) = &mut self.channels.find_mut(frame.channel)?.assembly else { return None };
@@ -76,8 +76,8 @@ impl Session {
         Some(loan(buffer, frame, missing, most))
     }
 
-    /// Takes a loan back with what has arrived: its buffer is longer by so much of the body, and
-    /// `gaps` were between. Returns what is to be parsed now, before anything that arrived behind.
+    /// Takes a loan back: its buffer has grown by the bytes that arrived, with `gaps` between.
+    /// Returns the bytes that are to be parsed now, before any that arrived behind.
     pub fn return_body(&mut self, mut loan: BodyLoan, gaps: &[u8]) -> Vec<u8> {
         self.keepalive.received |= loan.arrived() > 0;
         let Some(frame) = self.body_frame else {

@@ -1,9 +1,10 @@
-//! tx.rollback: publishes are forgotten, and what was settled is unsettled again. Of very many
-//! deliveries, some at a time.
+//! tx.rollback: publishes are forgotten, and settled deliveries are unsettled again; of very many,
+//! some at a time.
 //!
 //! ```text
-//! settled by the transaction  [3 4 5 9]  ─┐
-//! unsettled                   [7 8 …]    ─┴─▶ merged by their tags ─▶ [3 4 5 7 8 9 …]     deliveries meanwhile join the unsettled
+//! settled by the transaction  [3 4 5 9] ─┐
+//! unsettled                   [7 8 …]   ─┴─▶ merged by their tags ─▶ [3 4 5 7 8 9 …]
+//!                             deliveries that come meanwhile join the unsettled ones
 //! ```
 
 use std::iter::Peekable;
@@ -19,21 +20,21 @@ use crate::protocol::amqp::method::tx;
 #[derive(Debug)]
 pub struct Rollback {
     channel: u16,
-    /// By their tags.
+    /// Settled deliveries, by their tags.
     settles: Peekable<vec::IntoIter<(u64, Receipt, Outcome)>>,
     merged: Unacked,
 }
 
 impl Session {
-    /// After [`Event::Rollback`]: begins to end the transaction. [`Session::roll_back`] follows until
-    /// all is done, before the next poll.
+    /// Ends the transaction, after [`Event::Rollback`]. [`Session::roll_back`] follows until
+    /// everything is done, before the next poll.
     pub fn begin_rollback(&mut self, channel: u16) {
         let mut settles = self.take_uncommitted(channel).settles;
-        settles.sort_by_key(|&(tag, ..)| tag); // quick if they stand in order already
+        settles.sort_by_key(|&(tag, ..)| tag); // quick if they are in order already
         self.rollback = Some(Rollback { channel, settles: settles.into_iter().peekable(), merged: Unacked::default() });
     }
 
-    /// Goes on with it. Returns whether something is left; if not, the client was told.
+    /// Goes on with a rollback. Returns whether something is left; if not, the client was told.
     pub fn roll_back(&mut self) -> bool {
         let mut rollback = self.rollback.take().expect("a rollback has begun");
         let is_more = self.go_on(&mut rollback);
