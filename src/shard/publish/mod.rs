@@ -1,7 +1,7 @@
 //! Publishing: the way of a message to its queues.
 //!
-//! - [`dispatch`]: finds the queues of messages and gives the messages to them; [`last_routes`]: the
-//!   routes that a connection remembers; [`spread`]: to very many queues, some at a time;
+//! - [`dispatch`]: finds the queues of messages and gives the messages to them; [`last_routes`]:
+//!   the routes that a connection remembers; [`spread`]: to very many queues, some at a time;
 //! - [`commit`]: publishes the messages that a transaction held back;
 //! - [`reply`]: goes straight to a waiting channel;
 //! - [`relay`]: goes through exchanges that remember messages, on shard 0;
