@@ -8,8 +8,8 @@
 //! queues of a message unique.
 //!
 //! Two features are beside the types: an exchange of any type may drop duplicates
-//! ([`Deduplication`]), and a fanout may keep the last messages ([`History`]). Both are
-//! [`remembered`] in one place for the whole broker.
+//! ([`Deduplication`](crate::broker::deduplication::Deduplication)), and a fanout may keep the last
+//! messages ([`History`]). Both are [`remembered`] in one place for the whole broker.
 
 mod consistent_hash;
 mod delayed;

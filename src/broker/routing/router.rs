@@ -12,7 +12,7 @@
 //! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit
 //! into the route set itself and fewer than nine exchanges are bound to each other.
 //!
-//! Routes that a channel and its shard remember ([`RouteCache`](crate::contract::RouteCache),
+//! Routes that a channel and its shard remember (`shard::publish::last_routes`,
 //! [`KnownRoutes`](crate::broker::routing::known_routes::KnownRoutes)) save the walk. For messages
 //! without properties that must be looked at ([`needs_checks`]) they save the checks as well.
 
