@@ -18,12 +18,12 @@ fn push_pop(c: &mut Criterion) {
         let message =
             MessageView { route: Route::new(b"\x00\x04task"), properties: &[0x10, 0, 2], stamp: Stamp::NONE, body: Body::Slice(&body) };
         let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), Rules::default()));
-        (0..depth).for_each(|_| append(&mut queue, arena.insert(&message, Holders::One)));
+        (0..depth).for_each(|_| append(&mut queue, arena.insert(&message, Holders::One), size as u64));
         group.bench_function(BenchmarkId::new("push_pop", format!("{size}B_behind_{depth}")), |b| {
             b.iter(|| {
-                append(&mut queue, arena.insert(&message, Holders::One));
-                let entry = queue.pop().expect("one was pushed");
-                black_box(arena.view(entry.message));
+                append(&mut queue, arena.insert(&message, Holders::One), size as u64);
+                let (entry, message) = queue.pop(&arena).expect("one was pushed");
+                black_box(message);
                 arena.release(entry.message);
             });
         });
@@ -31,18 +31,19 @@ fn push_pop(c: &mut Criterion) {
     group.finish();
 }
 
-fn append(queue: &mut Queue, message: MessageRef) {
-    queue.change(0, |level| level.push(Entry::at(level.next(), message)));
+fn append(queue: &mut Queue, message: MessageRef, bytes: u64) {
+    queue.append(0, bytes, |level| level.push(Entry::at(level.next(), message)));
 }
 
 /// A message comes back to its place among others.
 fn requeue(c: &mut Criterion) {
-    let mut queue = Queue::new(QueueId::default(), Rules::default());
-    (0..1000).for_each(|_| append(&mut queue, MessageRef::default()));
+    let message = MessageView { route: Route::new(b"\x00\x04task"), properties: &[0, 0], stamp: Stamp::NONE, body: Body::Slice(b"") };
+    let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), Rules::default()));
+    (0..1000).for_each(|_| append(&mut queue, arena.insert(&message, Holders::One), 0));
     c.bench_function("queue/pop_requeue", |b| {
         b.iter(|| {
-            let entry = queue.pop().expect("never empty");
-            queue.requeue(entry.returned());
+            let (entry, message) = queue.pop(&arena).expect("never empty");
+            queue.requeue(entry.returned(), &message);
         });
     });
 }

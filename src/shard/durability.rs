@@ -245,11 +245,7 @@ impl Shard {
                 if let Some(deduplication) = queue.deduplication() {
                     deduplication.learn(entry.place(), Properties::trusted(message.properties).headers().unwrap_or_default());
                 }
-                queue.load(entry);
-                // Messages from before the start were not counted when they came.
-                if queue.level(level).is_found(entry.place()) {
-                    queue.ready_bytes += message.body.bytes().len() as u64;
-                }
+                queue.load(entry, message);
                 if message.stamp.time_ms().is_some() {
                     timed.push(entry);
                 }

@@ -37,9 +37,10 @@ pub use rules::{Rules, lasts};
 pub use settings::{DeadLetter, Overflow, Settings};
 
 use crate::base::ids::{ConsumerId, QueueId, TimerId};
+use crate::broker::arena::Arena;
 use crate::broker::deduplication::{Deduplication, Forgotten, Wanted};
 use crate::contract::{Entry, Outcome, split_place};
-use crate::message::Properties;
+use crate::message::{MessageView, Properties};
 
 use earlier_ttls::EarlierTtls;
 use levels::Levels;
@@ -56,7 +57,7 @@ pub struct Queue {
     pub rules: Rules,
     /// Bytes of the bodies of ready messages, except those that a restart has found and that were
     /// not read yet.
-    pub ready_bytes: u64,
+    ready_bytes: u64,
     /// How fast the queue delivers.
     pub pace: Pace,
     /// Settlements under way whose messages come back in several parts. Until the last part, the
@@ -206,21 +207,15 @@ impl Queue {
         self.settings().is_some_and(matters)
     }
 
-    /// Counts a message of `bytes` bytes as no longer ready.
-    #[inline]
-    pub fn discount(&mut self, bytes: usize) {
-        self.ready_bytes = self.ready_bytes.saturating_sub(bytes as u64);
-    }
-
     /// Takes out the message at a place in memory, if it waits there.
-    pub fn take(&mut self, place: u64) -> Option<Entry> {
+    pub fn take(&mut self, place: u64, arena: &Arena) -> Option<Entry> {
         if let Some(entry) = self.extras.as_mut().and_then(|extras| extras.held.take(place)) {
-            return Some(entry);
+            return Some(entry); // it is not ready, and its bytes do not count
         }
-        if let Some(entry) = self.returns.as_mut().and_then(|returns| returns.take(place)) {
-            return Some(entry);
-        }
-        self.levels.change(split_place(place).0, |level| level.take(place))
+        let returned = self.returns.as_mut().and_then(|returns| returns.take(place));
+        let entry = returned.or_else(|| self.levels.change(split_place(place).0, |level| level.take(place)))?;
+        self.discount(&arena.view(entry.message));
+        Some(entry)
     }
 
     /// Forgets the deadlines of messages that no longer wait in memory, if there are many.
@@ -274,15 +269,34 @@ impl Queue {
         self.levels.iter().flat_map(Level::entries).chain(returns).chain(held)
     }
 
-    /// Takes the next message. None: there is none, or the log must be read first.
+    /// Takes the next message. Returns `None` if there is none, or if the log must be read first.
     #[inline]
-    pub fn pop(&mut self) -> Option<Entry> {
-        self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.levels.pop())
+    pub fn pop<'a>(&mut self, arena: &'a Arena) -> Option<(Entry, MessageView<'a>)> {
+        let entry = self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.levels.pop())?;
+        let message = arena.view(entry.message);
+        self.discount(&message);
+        Some((entry, message))
+    }
+
+    /// Adds messages whose bodies have `bytes` bytes together to a level, as `push` does it.
+    #[inline]
+    pub fn append(&mut self, level: u8, bytes: u64, push: impl FnOnce(&mut Level)) {
+        self.ready_bytes += bytes;
+        self.levels.change(level, push);
+    }
+
+    #[inline]
+    fn discount(&mut self, message: &MessageView<'_>) {
+        debug_assert!(self.ready_bytes >= body_size(message), "a ready message was counted");
+        self.ready_bytes = self.ready_bytes.saturating_sub(body_size(message));
     }
 
     /// Takes the next spilled message of a level into memory: among the returned ones, if it had
     /// come back before a restart.
-    pub fn load(&mut self, entry: Entry) {
+    pub fn load(&mut self, entry: Entry, message: &MessageView<'_>) {
+        if self.level(entry.level()).is_found(entry.place()) {
+            self.ready_bytes += body_size(message); // a message from before the start was not counted when it came
+        }
         match &mut self.returns {
             Some(returns) if returns.counts(entry).is_some() => {
                 returns.add(entry);
@@ -294,7 +308,8 @@ impl Queue {
 
     /// Puts an entry back at its place: among the returned ones, if returns are counted and it was
     /// delivered.
-    pub fn requeue(&mut self, entry: Entry) {
+    pub fn requeue(&mut self, entry: Entry, message: &MessageView<'_>) {
+        self.ready_bytes += body_size(message);
         match &mut self.returns {
             Some(returns) if entry.redelivered() => returns.add(entry),
             _ => self.levels.change(entry.level(), |level| level.requeue(entry)),
@@ -423,6 +438,11 @@ impl Queue {
     pub fn is_abandoned(&self) -> bool {
         self.rules.auto_delete && self.consumers.is_empty()
     }
+}
+
+#[inline]
+fn body_size(message: &MessageView<'_>) -> u64 {
+    message.body.bytes().len() as u64
 }
 
 /// Bytes that a message takes beside its body, about.

@@ -95,11 +95,10 @@ impl Shard {
         if queue.returning > 0 {
             return self.getters.push((from, id, no_ack));
         }
-        let Some(entry) = queue.pop() else {
+        let Some((entry, _)) = queue.pop(arena) else {
             let is_empty = queue.is_empty();
             return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };
         };
-        queue.discount(arena.view(entry.message).body.bytes().len());
         let remaining = count(queue.len());
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let timeout_ms = timeout_ms(queue, no_ack, None, config);

@@ -201,7 +201,7 @@ impl Shard {
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
         let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
-        queue.ready_bytes += batch.contents[from..].iter().map(|content| content.body.bytes().len() as u64).sum::<u64>();
+        let bytes = batch.contents[from..].iter().map(|content| content.body.bytes().len() as u64).sum();
         let level = queue.level(batch.level);
         let (count, was_spilling) = (batch.contents.len() - from, level.spilled() > 0);
         let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && level.loaded() >= SPILL_MIN;
@@ -209,11 +209,11 @@ impl Shard {
             if !was_spilling {
                 self.store.spill_from(level.slot(), split_place(level.next()).1);
             }
-            queue.change(batch.level, |level| level.spill(count));
+            queue.append(batch.level, bytes, |level| level.spill(count));
         } else {
             let mut run = self.arena.run(batch.holders());
             let was_delivered = batch.stamp.was_delivered();
-            queue.change(batch.level, |level| {
+            queue.append(batch.level, bytes, |level| {
                 for at in from..batch.contents.len() {
                     let entry = Entry::at(level.next(), batch.hold(at, &mut run));
                     level.push(if was_delivered { entry.returned() } else { entry });
@@ -275,12 +275,10 @@ impl Shard {
         let many = queue.consumers.turns(served.consumer, budget.min(queue.at_hand()));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         let mut over = std::mem::take(&mut self.over);
-        let (mut bytes, mut done) = (0, 0);
+        let mut done = 0;
         let notes = served.no_ack || queue.rules.counts;
         while done < many && sink.has_room() {
-            let entry = queue.pop().expect("no more are served than there are");
-            let message = self.arena.view(entry.message);
-            bytes += message.body.bytes().len();
+            let (entry, message) = queue.pop(&self.arena).expect("no more are served than there are");
             sink.deliver(entry, &message);
             if notes {
                 over.push(entry);
@@ -288,7 +286,6 @@ impl Shard {
             done += 1;
         }
         let spent = sink.spent();
-        queue.discount(bytes);
         queue.on_delivered(served.consumer, done, spent);
         if served.no_ack {
             let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
@@ -305,9 +302,7 @@ impl Shard {
     /// S13).
     fn serve_counted(&mut self, id: QueueId, served: Served) -> usize {
         let queue = local_queue(&mut self.queues, id).expect("a queue that is served exists");
-        let entry = queue.pop().expect("a counted message is at the head");
-        let message = self.arena.view(entry.message);
-        queue.discount(message.body.bytes().len());
+        let (entry, message) = queue.pop(&self.arena).expect("a counted message is at the head");
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
         let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });

@@ -131,8 +131,7 @@ impl Shard {
             let message = self.arena.view(entry.message);
             let Some(deadline) = deadline(queue, entry.place(), &message) else { continue };
             if deadline <= now {
-                queue.take(entry.place()).expect("a loaded message is in the queue");
-                queue.discount(message.body.bytes().len());
+                queue.take(entry.place(), &self.arena).expect("a loaded message is in the queue");
                 self.die(id, *entry, Reason::Expired);
                 continue;
             }
@@ -153,8 +152,7 @@ impl Shard {
                 self.die(id, entry, Reason::Expired);
                 continue;
             }
-            queue.ready_bytes += message.body.bytes().len() as u64;
-            queue.requeue(entry);
+            queue.requeue(entry, &message);
             if let Some(deadline) = deadline {
                 extras(&mut self.special_queues, queue).deadlines.push(deadline, entry.place(), entry.place());
             }
@@ -195,8 +193,7 @@ impl Shard {
     pub(in crate::shard) fn trim(&mut self, id: QueueId) {
         for _ in 0..TRIM_BUDGET {
             let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) else { return };
-            let Some(entry) = queue.pop() else { return self.load_spilled(id) };
-            queue.discount(self.arena.view(entry.message).body.bytes().len());
+            let Some((entry, _)) = queue.pop(&self.arena) else { return self.load_spilled(id) };
             self.die(id, entry, Reason::MaxLength);
         }
         self.overfull.push_back(Key::from(id).slot);
@@ -228,8 +225,7 @@ impl Shard {
             let Some(place) = extras.and_then(|extras| extras.deadlines.pop(time)) else { return };
             self.work.spend(1);
             let queue = local_queue(&mut self.queues, id).expect("a queue with deadlines exists");
-            if let Some(entry) = queue.take(place) {
-                queue.discount(self.arena.view(entry.message).body.bytes().len());
+            if let Some(entry) = queue.take(place, &self.arena) {
                 self.die(id, entry, Reason::Expired);
             }
         }

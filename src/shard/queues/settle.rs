@@ -110,8 +110,7 @@ impl Shard {
     /// (row D23).
     pub(in crate::shard) fn fail_for_good(&mut self, id: QueueId, entry: Entry) {
         let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
-        if queue.take(entry.place()).is_some() {
-            queue.discount(self.arena.view(entry.message).body.bytes().len());
+        if queue.take(entry.place(), &self.arena).is_some() {
             self.die(id, entry, Reason::DeliveryLimit);
         }
     }
@@ -127,8 +126,7 @@ impl Shard {
                 expiring.push(entry);
                 continue;
             }
-            queue.ready_bytes += message.body.bytes().len() as u64;
-            queue.requeue(entry);
+            queue.requeue(entry, &message);
         }
         if !expiring.is_empty() {
             self.take_back(id, expiring.into_iter());
