@@ -20,12 +20,15 @@ use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
 use crate::shard::peers::mail::Hold;
+use crate::shard::queues::Queues;
 use crate::shard::queues::delay::take_up;
 use crate::store::arrivals::Origin;
+use crate::store::catalog_log::CatalogLog;
 use crate::store::compact::Compacted;
 use crate::store::format::{Counted, fleeting_number, level_number, split_number};
 use crate::store::index::Indexed;
 use crate::store::{Damage, Loaded, Opened, Past, Placed, Reader, Store, Write};
+use std::collections::VecDeque;
 
 /// A publisher that waits until the disk has the log up to a batch, and the catalog's log up to a
 /// record.
@@ -77,13 +80,49 @@ impl Logging {
     }
 }
 
+/// The logs, and what waits for the disk.
+pub struct Durability {
+    /// The log of messages.
+    pub store: Store,
+    /// Shard 0 only: the catalog's log.
+    pub catalog_log: CatalogLog,
+    /// The latest time at which the log writes what has gathered.
+    pub log_due: Option<u64>,
+    /// Publishes and changes that wait for the disk, in the order of the log.
+    pub log_waits: VecDeque<LogWait>,
+    /// Connections parked because too much waits for the disk.
+    pub log_waiters: Vec<ConnId>,
+    /// The state of the log's part in the publish in hand.
+    pub logging: Logging,
+}
+
+impl Durability {
+    /// Nothing yet.
+    pub fn new() -> Durability {
+        Durability {
+            store: Store::new(1),
+            catalog_log: CatalogLog::new(1, 0, 0),
+            log_due: None,
+            log_waits: VecDeque::new(),
+            log_waiters: Vec::new(),
+            logging: Logging::default(),
+        }
+    }
+
+    /// Asserts that publishers hear of the disk in the order of the log.
+    pub fn check(&self) {
+        assert!(self.log_waits.iter().is_sorted_by_key(|wait| wait.batch), "the disk takes batches in their order");
+        assert!(self.logging.fresh.is_empty(), "what a queue may not keep has left it");
+    }
+}
+
 impl Shard {
     /// Notes that a queue has taken a batch that survives a restart there, or has left a part of it
     /// to the log alone.
     pub(super) fn note_taken(&mut self, id: QueueId, level: u8, count: usize, kept: usize, is_logged: bool) {
-        if let Some(queue) = local_queue(&mut self.queues, id) {
+        if let Some(queue) = local_queue(&mut self.queues.slots, id) {
             let level = queue.level(level);
-            self.logging.taken(level.slot(), split_place(level.next()).1 - count as u64, count, kept, is_logged);
+            self.durability.logging.taken(level.slot(), split_place(level.next()).1 - count as u64, count, kept, is_logged);
         }
     }
 
@@ -91,22 +130,22 @@ impl Shard {
     /// Returns whether the publisher's confirm must wait for the disk.
     #[inline]
     pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
-        let must_last = !self.logging.placed.is_empty() && self.log(route, stamp, contents);
-        if !self.logging.fresh.is_empty() {
+        let must_last = !self.durability.logging.placed.is_empty() && self.log(route, stamp, contents);
+        if !self.durability.logging.fresh.is_empty() {
             self.shed_fresh();
         }
         must_last
     }
 
     fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
-        let Logging { placed, gone, must_last, origin, .. } = &mut self.logging;
-        self.store.append(placed, route, stamp, contents, !*must_last);
+        let Logging { placed, gone, must_last, origin, .. } = &mut self.durability.logging;
+        self.durability.store.append(placed, route, stamp, contents, !*must_last);
         if let Some(origin) = origin.take().filter(|_| *must_last) {
-            self.store.note_arrivals(placed, origin);
+            self.durability.store.note_arrivals(placed, origin);
         }
-        gone.drain(..).for_each(|(slot, first, last)| self.store.settle(slot, first, last));
+        gone.drain(..).for_each(|(slot, first, last)| self.durability.store.settle(slot, first, last));
         placed.clear();
-        self.log_full |= self.store.is_congested();
+        self.publishing.log_full |= self.durability.store.is_congested();
         std::mem::take(must_last)
     }
 
@@ -124,21 +163,21 @@ impl Shard {
     /// Lets `hold` and the `count` behind it, of a publisher on shard `from`, wait until everything
     /// logged so far is on the disk.
     pub(super) fn await_durable(&mut self, from: ShardId, hold: Hold, count: u32) {
-        let (batch, catalog) = (self.store.position(), self.catalog_log.made());
-        if let Some(last) = self.log_waits.back_mut()
+        let (batch, catalog) = (self.durability.store.position(), self.durability.catalog_log.made());
+        if let Some(last) = self.durability.log_waits.back_mut()
             && (last.batch, last.catalog, last.from) == (batch, catalog, from)
             && last.hold.is_followed_by(hold, last.count)
         {
             last.count += count;
             return;
         }
-        self.log_waits.push_back(LogWait { batch, catalog, from, hold, count });
+        self.durability.log_waits.push_back(LogWait { batch, catalog, from, hold, count });
     }
 
     /// Tells the publishers whose messages are on the disk now.
     fn on_durable(&mut self) {
-        let (batch, catalog) = (self.store.durable(), self.catalog_log.durable());
-        while let Some(wait) = self.log_waits.pop_front_if(|wait| wait.batch <= batch && wait.catalog <= catalog) {
+        let (batch, catalog) = (self.durability.store.durable(), self.durability.catalog_log.durable());
+        while let Some(wait) = self.durability.log_waits.pop_front_if(|wait| wait.batch <= batch && wait.catalog <= catalog) {
             if wait.from == self.id {
                 self.on_accepted_by_queue(&[(wait.hold, wait.count)]);
             } else {
@@ -198,38 +237,38 @@ impl Shard {
     pub(super) fn load_spilled(&mut self, id: QueueId) {
         let piece = if self.uses_more_than(self.config.queue_memory) { LOG_READ_SIZE_SHORT } else { LOG_READ_SIZE };
         let reads_ahead = self.may_read_ahead();
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if reads_ahead && queue.reads_ahead() {
             let spilled = queue.levels().filter(|level| level.spilled() > 0).max_by_key(|level| level.number());
-            spilled.inspect(|level| self.store.load(level.slot(), 0, piece));
+            spilled.inspect(|level| self.durability.store.load(level.slot(), 0, piece));
         } else if queue.first().spilled() > 0 {
-            self.store.load(queue.first().slot(), queue.first().loaded(), piece);
+            self.durability.store.load(queue.first().slot(), queue.first().loaded(), piece);
         }
     }
 
     /// Lets basic.get wait for a queue that has messages in the log only.
     pub(super) fn await_load(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
-        self.getters.push((from, id, no_ack));
+        self.queues.getters.push((from, id, no_ack));
         self.load_spilled(id);
     }
 
     /// The file of a segment is ready.
     pub fn on_log_created(&mut self, segment: u32) {
-        self.store.on_created(segment);
+        self.durability.store.on_created(segment);
     }
 
     /// A write of the log is on the disk.
     pub fn on_log_written(&mut self, write: Write) {
-        self.store.on_written(write);
+        self.durability.store.on_written(write);
         self.on_durable();
     }
 
     /// A read of the log is done.
     pub fn on_log_read(&mut self, reader: Reader, bytes: &Aligned) {
         let (horizon, start) = (self.horizon(), self.epoch_ms);
-        let Shard { store, arena, queues, .. } = self;
+        let Shard { durability: Durability { store, .. }, arena, queues: Queues { slots, .. }, .. } = self;
         let LevelAddr { queue: id, level } = reader.level();
-        let mut queue = local_queue(queues, id);
+        let mut queue = local_queue(slots, id);
         let (mut timed, mut doomed) = (Vec::new(), Vec::new());
         let read = store.on_read(reader, bytes, |sequence, Past { was_delivered, returned }, message| {
             if let Some(queue) = &mut queue {
@@ -281,35 +320,35 @@ impl Shard {
 
     /// The index of a segment is on the disk.
     pub fn on_log_indexed(&mut self, indexed: Indexed) {
-        self.store.on_indexed(indexed);
+        self.durability.store.on_indexed(indexed);
     }
 
     /// A segment was rewritten.
     pub fn on_log_compacted(&mut self, compacted: Compacted) {
-        self.store.on_compacted(compacted);
+        self.durability.store.on_compacted(compacted);
     }
 
     /// A segment is damaged and left as it is.
     pub fn on_log_left(&mut self) {
-        self.store.on_left();
+        self.durability.store.on_left();
     }
 
     /// A write of the catalog's log is on the disk.
     pub fn on_catalog_written(&mut self) {
-        self.catalog_log.on_written();
+        self.durability.catalog_log.on_written();
         self.on_durable();
         self.on_catalog_durable();
     }
 
     /// Whether the disk has everything that it should.
     pub fn is_log_at_rest(&self) -> bool {
-        self.store.is_at_rest() && self.catalog_log.is_at_rest()
+        self.durability.store.is_at_rest() && self.durability.catalog_log.is_at_rest()
     }
 
     /// Notes what the next start must know of messages that were delivered and came back.
     pub fn note_stop(&self, stop: &mut Stop) {
-        for queue in self.queues.iter().flatten().filter(|queue| queue.rules.durable) {
-            let number = |level| self.store.number(queue.level(level).slot()).expect("every level has one");
+        for queue in self.queues.slots.iter().flatten().filter(|queue| queue.rules.durable) {
+            let number = |level| self.durability.store.number(queue.level(level).slot()).expect("every level has one");
             for entry in queue.entries().filter(|entry| entry.redelivered() && entry.message.is_logged()) {
                 let number = number(entry.level());
                 match stop.delivered.last_mut() {
@@ -317,7 +356,7 @@ impl Shard {
                     _ => stop.delivered.push((number, entry.sequence(), entry.sequence())),
                 }
             }
-            stop.delivered.extend(queue.levels().flat_map(|level| self.store.delivered(level.slot())));
+            stop.delivered.extend(queue.levels().flat_map(|level| self.durability.store.delivered(level.slot())));
             let counted = queue.all_counts().map(|(place, Counts { acquired, delivered })| {
                 let (level, sequence) = split_place(place);
                 (number(level), sequence, acquired, delivered)
@@ -329,7 +368,7 @@ impl Shard {
     /// Takes over how often messages of queues here came back before the restart.
     pub(super) fn go_on_counting(&mut self, counts: &[Counted]) {
         for &(number, sequence, acquired, delivered) in counts {
-            let Some(LevelAddr { queue, level }) = self.store.level(number) else { continue };
+            let Some(LevelAddr { queue, level }) = self.durability.store.level(number) else { continue };
             if let Some(queue) = self.queue_mut(queue) {
                 queue.go_on_counting(place(level, sequence), Counts { acquired, delivered });
             }
@@ -339,7 +378,7 @@ impl Shard {
     /// Lets channels that wait for a message (basic.get) ask again: it has come, or the queue is
     /// gone.
     pub(super) fn retry_getters(&mut self) {
-        for (from, id, no_ack) in std::mem::take(&mut self.getters) {
+        for (from, id, no_ack) in std::mem::take(&mut self.queues.getters) {
             self.on_get(from, id, no_ack);
         }
     }
@@ -347,19 +386,19 @@ impl Shard {
     /// Writes what has gathered, as soon as somebody waits for it or it has gathered for some time.
     pub(super) fn seal_log(&mut self) {
         self.seal_catalog();
-        if self.store.is_at_rest() {
-            self.log_due = None; // nothing needs a write any more
+        if self.durability.store.is_at_rest() {
+            self.durability.log_due = None; // nothing needs a write any more
             return;
         }
         if self.should_write() {
-            self.log_due = None;
-            self.store.seal();
+            self.durability.log_due = None;
+            self.durability.store.seal();
         }
-        while let Some(op) = self.store.next_op() {
+        while let Some(op) = self.durability.store.next_op() {
             self.deeds.push_back(Deed::Log(op));
         }
-        if !self.log_waiters.is_empty() && !self.store.is_congested() {
-            for id in std::mem::take(&mut self.log_waiters) {
+        if !self.durability.log_waiters.is_empty() && !self.durability.store.is_congested() {
+            for id in std::mem::take(&mut self.durability.log_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waits_for_log = false;
                     self.resumed.push_back(id);
@@ -371,8 +410,11 @@ impl Shard {
     /// Whether somebody waits for the disk, or nothing was written for some time. (Until then,
     /// later records share the write.)
     fn should_write(&mut self) -> bool {
-        let is_urgent = !self.log_waits.is_empty() || self.stopping || self.store.is_pressing() || !self.store.wants_write();
-        is_urgent || !self.store.is_writing() && *self.log_due.get_or_insert(self.now + LOG_LAZY_MS) <= self.now
+        let is_urgent = !self.durability.log_waits.is_empty()
+            || self.stopping
+            || self.durability.store.is_pressing()
+            || !self.durability.store.wants_write();
+        is_urgent || !self.durability.store.is_writing() && *self.durability.log_due.get_or_insert(self.now + LOG_LAZY_MS) <= self.now
     }
 
     /// Opens the log of a queue of this shard: its usual level, and those of which a restart has
@@ -380,7 +422,7 @@ impl Shard {
     pub(super) fn open_log(&mut self, id: QueueId, Priorities { max, usual }: Priorities, number: u64) {
         let number = if number > 0 { number } else { self.next_fleeting_number() };
         for level in 0..=max {
-            if level == usual || self.store.has_found(level_number(number, level)) {
+            if level == usual || self.durability.store.has_found(level_number(number, level)) {
                 self.open_level(id, level, number);
             }
         }
@@ -389,7 +431,7 @@ impl Shard {
     /// Returns the level that a queue here has for messages with these properties; opens it for its
     /// first message.
     pub(super) fn level_for(&mut self, id: QueueId, properties: &[u8]) -> u8 {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return 0 };
         let level = queue.rules.priorities.level(properties);
         if !queue.is_open(level) {
             self.begin_level(id, level);
@@ -399,22 +441,22 @@ impl Shard {
 
     #[cold]
     fn begin_level(&mut self, id: QueueId, level: u8) {
-        let queue = local_queue(&mut self.queues, id).expect("a queue that gets a message is here");
-        let number = self.store.number(queue.level(queue.rules.priorities.usual).slot()).expect("every level has one");
+        let queue = local_queue(&mut self.queues.slots, id).expect("a queue that gets a message is here");
+        let number = self.durability.store.number(queue.level(queue.rules.priorities.usual).slot()).expect("every level has one");
         self.open_level(id, level, split_number(number).0);
     }
 
     fn open_level(&mut self, id: QueueId, level: u8, number: u64) {
-        let Opened { slot, next, count } = self.store.open_queue(level_number(number, level), LevelAddr { queue: id, level });
-        if let Some(queue) = local_queue(&mut self.queues, id) {
+        let Opened { slot, next, count } = self.durability.store.open_queue(level_number(number, level), LevelAddr { queue: id, level });
+        if let Some(queue) = local_queue(&mut self.queues.slots, id) {
             queue.open(Level::new(level, slot, next, count));
         }
     }
 
     /// Returns a name in the log for a queue that does not survive a restart.
     fn next_fleeting_number(&mut self) -> u64 {
-        self.fleeting_numbers += 1;
-        fleeting_number(self.fleeting_numbers)
+        self.control.fleeting_numbers += 1;
+        fleeting_number(self.control.fleeting_numbers)
     }
 }
 

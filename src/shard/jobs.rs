@@ -31,8 +31,8 @@ impl Shard {
 
     /// Whether the log, memory and the links to other shards have room for the effects of jobs.
     pub(super) fn has_room_for_jobs(&self) -> bool {
-        let has_room = || self.links.iter().flatten().all(|link| link.has_room());
-        !self.store.is_congested() && !self.arena.is_short() && has_room()
+        let has_room = || self.peers.links.iter().flatten().all(|link| link.has_room());
+        !self.durability.store.is_congested() && !self.arena.is_short() && has_room()
     }
 
     /// Carries jobs on, a share each, as far as the budget reaches.

@@ -43,42 +43,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use slab::Slab;
-
 use crate::base::alarms::{AlarmSet, Alarms};
-use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueId, ShardId};
+use crate::base::ids::{ConnAddr, ConnId, Key, QueueId, ShardId};
 use crate::base::limits::HANDSHAKES_MAX;
 use crate::base::outgoing::Outgoing;
 use crate::base::quota::Quota;
-use crate::base::ready_list::ReadyList;
 use crate::base::rng::Rng;
-use crate::base::spsc::Doorbell;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
 use crate::broker::catalog::{Catalog, Change};
 use crate::broker::queue::Queue;
-use crate::broker::routing::header_routes::RouteMemory;
 use crate::config::{Config, Protocol};
-use crate::contract::{Entry, Receipts, RouteSet};
-use crate::message::MessageRef;
-use crate::store::catalog_log::{CatalogLog, CatalogOp};
-use crate::store::{Op, Store};
+use crate::store::Op;
+use crate::store::catalog_log::CatalogOp;
 
 use conns::Conns;
 use conns::conn::Conn;
-use control::command::Commands;
-use control::order::{Ledger, Pending, Waiter};
-use durability::{LogWait, Logging};
+use control::Control;
+use durability::Durability;
 use jobs::Job;
+use peers::Peers;
 use peers::link::Link;
-use peers::mailbox::Early;
-use publish::flow::Flow;
-use publish::relay::Relays;
-use publish::transfer::Transfers;
+use publish::Publishing;
+use queues::Queues;
 use queues::lifetime::Timer;
-use queues::policies::Sweep;
-use queues::rubbish::Rubbish;
-use queues::unburied::Unburied;
 use work::Work;
 
 pub use restart::{Found, Stop, restore};
@@ -96,102 +84,26 @@ pub struct Shard {
     known_alarms: AlarmSet,
     rng: Rng,
     now: u64,
-    conns: Conns,
     catalog: Catalog,
-    /// The queues that live here, by the slot of their id.
-    queues: Vec<Option<Box<Queue>>>,
-    known_routes: RouteMemory,
+    conns: Conns,
+    publishing: Publishing,
+    queues: Queues,
+    control: Control,
+    peers: Peers,
+    durability: Durability,
     arena: Arena,
     timers: TimerWheel<Timer>,
     /// The time of day at which the shard's time is 0, milliseconds since 1970.
     epoch_ms: u64,
-    /// Number of queues here with extras: TTLs, limits, dead letters, deduplication, delays.
-    special_queues: usize,
-    /// Number of queues here that have levels.
-    levelled_queues: usize,
-    /// Dead messages that are to be published again.
-    dead: Unburied,
-    /// Delayed messages that are to be routed.
-    due: VecDeque<(QueueId, Entry)>,
-    transfers: Transfers,
     /// Long operations (commits, settlements), of which each turn does a part.
     jobs: VecDeque<Job>,
     /// When the next part of the arena's excess memory is given back.
     trim_due: u64,
-    bell: Arc<Doorbell>,
-    /// Links to the other shards, by shard number; none to itself.
-    links: Vec<Option<Link>>,
-    /// The shard whose mail is read first in the next turn.
-    first_peer: u16,
-    /// Mail for queues whose declaration has not arrived here yet.
-    early: Vec<Early>,
-    /// Requests that wait for a decision of shard 0, by ticket.
-    waiters: Slab<Waiter>,
-    /// Shard 0 only: changes that not all shards have applied, oldest first.
-    pending: VecDeque<Pending>,
-    ledger: Ledger,
-    /// Operators' commands that were given here and are undecided, or whose answer was not fetched
-    /// yet.
-    commands: Commands,
-    /// Requests to try again in the next turn.
-    retries: Vec<ChannelAddr>,
     /// Connections whose parked input may go on.
     resumed: VecDeque<ConnId>,
     work: Work,
-    /// Connections parked because a link has no room.
-    mail_waiters: Vec<ConnId>,
-    /// Connections parked because memory is being prepared.
-    memory_waiters: Vec<ConnId>,
-    dirty_queues: ReadyList,
-    flow: Flow,
-    /// Queues whose next consumer is on another shard, and the link to it has no room.
-    blocked_queues: Vec<QueueId>,
-    /// Queues here with more messages than they may have.
-    overfull: ReadyList,
-    /// The state of the walk through the queues here that looks up their policies again.
-    sweep: Sweep,
-    rubbish: Rubbish,
     deeds: VecDeque<Deed>,
-    /// Working memory of the publish, delivery and settle paths.
-    routes: RouteSet,
     unfinished: Vec<u32>,
-    receipts: Receipts,
-    over: Vec<Entry>,
-    stored: Vec<Option<MessageRef>>,
-    /// The secret from which reply names are made.
-    reply_key: [u8; 16],
-    /// Whether a queue has refused the message that is being published.
-    refused: bool,
-    /// The messages of the mail in hand that their queue has refused.
-    refusals: Vec<u32>,
-    /// Whether a publish staged more than its link should hold.
-    link_full: bool,
-    /// Whether a publish stored messages while memory for more is not prepared.
-    memory_short: bool,
-    /// Whether a publish gave the log more than it should hold back.
-    log_full: bool,
-    store: Store,
-    /// Shard 0 only: the catalog's log.
-    catalog_log: CatalogLog,
-    /// The latest time at which the log writes what has gathered.
-    log_due: Option<u64>,
-    /// Publishes and changes that wait for the disk, in the order of the log.
-    log_waits: VecDeque<LogWait>,
-    /// Connections parked because too much waits for the disk.
-    log_waiters: Vec<ConnId>,
-    /// Channels that asked a queue (basic.get) for a message that is being read from the log, and
-    /// whether they need not settle it.
-    getters: Vec<(ChannelAddr, QueueId, bool)>,
-    logging: Logging,
-    /// How many names in the log were given to queues that do not survive a restart.
-    fleeting_numbers: u64,
-    /// Shard 0 only: the number of the next durable queue.
-    next_queue_number: u64,
-    /// Shard 0 only: changes, and the record of the catalog's log that the disk must have before
-    /// the other shards hear of them.
-    unheard: VecDeque<(u64, Arc<Change>)>,
-    /// Shard 0 only: messages that it routes for the others.
-    relays: Relays,
     stopping: bool,
 }
 
@@ -257,9 +169,9 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let mut shards: Vec<Shard> = (0..count).map(|id| Shard::new(ShardId(id), &common, seeded(seeds.next_u64()))).collect();
     for low in 0..count as usize {
         for high in low + 1..count as usize {
-            let (from_low, from_high) = Link::pair([shards[low].bell.clone(), shards[high].bell.clone()]);
-            shards[low].links[high] = Some(from_low);
-            shards[high].links[low] = Some(from_high);
+            let (from_low, from_high) = Link::pair([shards[low].peers.bell.clone(), shards[high].peers.bell.clone()]);
+            shards[low].peers.links[high] = Some(from_low);
+            shards[high].peers.links[low] = Some(from_high);
         }
     }
     shards
@@ -268,7 +180,7 @@ pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
 /// Gives each shard a key of its own. Without it, somebody could work it out from other names that
 /// the shard makes.
 pub fn keep_secrets(shards: &mut [Shard], random: impl Fn() -> [u8; 16]) {
-    shards.iter_mut().for_each(|shard| shard.reply_key = random());
+    shards.iter_mut().for_each(|shard| shard.publishing.reply_key = random());
 }
 
 impl Shard {
@@ -280,64 +192,24 @@ impl Shard {
             quotas: quotas.clone(),
             alarms: alarms.clone(),
             known_alarms: AlarmSet::default(),
-            reply_key,
             rng,
             now: 0,
             conns: Conns::new(config),
             catalog: Catalog::made_by(founding),
-            queues: Vec::new(),
-            known_routes: RouteMemory::default(),
+            publishing: Publishing::new(reply_key),
+            queues: Queues::new(),
+            control: Control::new(),
+            peers: Peers::new(config.shards),
+            durability: Durability::new(),
             arena: Arena::default(),
             timers: TimerWheel::new(0),
             epoch_ms: 0,
-            special_queues: 0,
-            levelled_queues: 0,
-            dead: Unburied::default(),
-            due: VecDeque::new(),
-            transfers: Transfers::default(),
             jobs: VecDeque::new(),
             trim_due: 0,
-            bell: Arc::default(),
-            links: (0..config.shards).map(|_| None).collect(),
-            first_peer: 0,
-            early: Vec::new(),
-            waiters: Slab::new(),
-            pending: VecDeque::new(),
-            ledger: Ledger::default(),
-            commands: Commands::default(),
-            retries: Vec::new(),
             resumed: VecDeque::new(),
             work: Work::default(),
-            mail_waiters: Vec::new(),
-            memory_waiters: Vec::new(),
-            dirty_queues: ReadyList::default(),
-            flow: Flow::default(),
-            blocked_queues: Vec::new(),
-            overfull: ReadyList::default(),
-            sweep: Sweep::default(),
-            rubbish: Rubbish::default(),
             deeds: VecDeque::new(),
-            routes: RouteSet::new(),
             unfinished: Vec::new(),
-            receipts: Receipts::default(),
-            over: Vec::new(),
-            stored: Vec::new(),
-            refused: false,
-            refusals: Vec::new(),
-            link_full: false,
-            memory_short: false,
-            log_full: false,
-            store: Store::new(1),
-            catalog_log: CatalogLog::new(1, 0, 0),
-            log_due: None,
-            log_waits: VecDeque::new(),
-            log_waiters: Vec::new(),
-            getters: Vec::new(),
-            logging: Logging::default(),
-            fleeting_numbers: 0,
-            next_queue_number: 1,
-            unheard: VecDeque::new(),
-            relays: Relays::default(),
             stopping: false,
             config: config.clone(),
         }
@@ -352,6 +224,17 @@ impl Shard {
     /// Sets the time to `now` milliseconds. Called before the shard is told what happened.
     pub fn tell_time(&mut self, now: u64) {
         self.now = now;
+    }
+
+    /// Asserts the invariants of all owners. The simulator calls it at rest; debug builds do after
+    /// each turn of a small shard.
+    pub fn check(&self) {
+        self.conns.check();
+        self.publishing.check();
+        self.queues.check(&self.arena);
+        self.control.check();
+        self.peers.check(self.id);
+        self.durability.check();
     }
 
     /// A connection was accepted. Returns its id, or `None` if the broker has too many: close it.
@@ -388,7 +271,7 @@ impl Shard {
 
     /// Whether there are no connections, and no work that they have asked for.
     pub fn is_deserted(&self) -> bool {
-        self.conns.len() == 0 && self.jobs.is_empty() && self.rubbish.is_empty()
+        self.conns.len() == 0 && self.jobs.is_empty() && self.queues.rubbish.is_empty()
     }
 
     /// The shard's number.
@@ -409,22 +292,22 @@ impl Shard {
     /// Declares the intention to sleep. Returns false if mail has come or can go: take another turn
     /// instead.
     pub fn prepare_sleep(&mut self) -> bool {
-        self.bell.prepare_sleep();
-        let busy = self.links.iter_mut().flatten().any(|link| link.available() > 0 || link.can_go_on());
+        self.peers.bell.prepare_sleep();
+        let busy = self.peers.links.iter_mut().flatten().any(|link| link.available() > 0 || link.can_go_on());
         if busy {
-            self.bell.awake();
+            self.peers.bell.awake();
         }
         !busy
     }
 
     /// The driver slept and is awake again.
     pub fn awake(&mut self) {
-        self.bell.awake();
+        self.peers.bell.awake();
     }
 
     /// Whether a peer has sent something. Cheap: a look at each ring's tail.
     pub fn has_mail(&mut self) -> bool {
-        self.links.iter_mut().flatten().any(|link| link.available() > 0)
+        self.peers.links.iter_mut().flatten().any(|link| link.available() > 0)
     }
 
     fn conn_addr(&self, conn: ConnId) -> ConnAddr {
@@ -437,15 +320,15 @@ impl Shard {
     }
 
     fn link(&mut self, peer: ShardId) -> &mut Link {
-        self.links[peer.0 as usize].as_mut().expect("every other shard has a link")
+        self.peers.links[peer.0 as usize].as_mut().expect("every other shard has a link")
     }
 
     fn queue_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
-        local_queue(&mut self.queues, id)
+        local_queue(&mut self.queues.slots, id)
     }
 
     fn mark_queue(&mut self, id: QueueId) {
-        self.dirty_queues.push_back(Key::from(id).slot);
+        self.queues.dirty.push_back(Key::from(id).slot);
     }
 }
 

@@ -46,23 +46,23 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
     let next_number = found.next_number();
     let copies = match_arrivals(&mut found);
     for (shard, store) in shards.iter_mut().zip(found.stores) {
-        shard.store = store;
-        shard.store.found_delivered(found.stopped.as_ref().map(|stop| &*stop.delivered));
+        shard.durability.store = store;
+        shard.durability.store.found_delivered(found.stopped.as_ref().map(|stop| &*stop.delivered));
         shard.catalog = Catalog::restored(&found.catalog);
         let here = shard.id;
         let queues: Vec<QueueAddr> = shard.catalog.queues().map(|queue| queue.addr).filter(|queue| queue.home == here).collect();
         queues.into_iter().for_each(|queue| shard.create_queue(queue));
         found.stopped.iter().for_each(|stop| shard.go_on_counting(&stop.counts));
-        shard.store.close_unknown();
+        shard.durability.store.close_unknown();
     }
     for (room, Arrival { origin: Origin { place: (_, sequence), copies }, queue }) in &copies {
         let delays = shards[usize::from(room.home.0)].queue_mut(room.queue).and_then(|queue| queue.extras().delays.as_mut());
         delays.expect("match_arrivals returns queues of delayed messages").note_copy(*sequence, *queue, *copies);
     }
     copies.iter().for_each(|(room, _)| shards[usize::from(room.home.0)].end_doubts(room.queue));
-    shards[0].catalog_log = found.catalog_log;
-    shards[0].next_queue_number = next_number;
-    shards[0].store.know_below(next_number);
+    shards[0].durability.catalog_log = found.catalog_log;
+    shards[0].control.next_queue_number = next_number;
+    shards[0].durability.store.know_below(next_number);
 }
 
 /// Forgets arrivals from other shards whose original is gone. Returns the others, each with the

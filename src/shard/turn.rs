@@ -52,7 +52,7 @@ impl Shard {
         self.now = now;
         self.work.renew();
         self.follow_alarms();
-        if !self.store.is_congested() && !self.relays.is_congested() {
+        if !self.durability.store.is_congested() && !self.publishing.relays.is_congested() {
             self.read_mail(); // otherwise publishers on other shards would not feel that the disk, or another shard, is slow
         }
         self.go_on_sweeping();
@@ -75,17 +75,22 @@ impl Shard {
         self.follow_flow();
         self.send_mail();
         self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
-        let queues_wait = !self.dirty_queues.is_empty() || !self.rubbish.is_empty() || !self.overfull.is_empty() || self.is_sweeping();
+        let queues_wait =
+            !self.queues.dirty.is_empty() || !self.queues.rubbish.is_empty() || !self.queues.overfull.is_empty() || self.is_sweeping();
         self.work.renew();
         let again = !self.resumed.is_empty()
             || self.work.is_wanted()
             || queues_wait
-            || !self.retries.is_empty()
+            || !self.control.retries.is_empty()
             || self.conns.any_dirty()
             || self.can_go_on()
             || self.can_bury()
             || self.can_release();
-        let due = [self.timers.next_due(), self.trim_memory(), self.log_due, self.flow.due()].into_iter().flatten().min();
+        let due =
+            [self.timers.next_due(), self.trim_memory(), self.durability.log_due, self.publishing.flow.due()].into_iter().flatten().min();
+        if cfg!(debug_assertions) && self.queues.slots.len() + self.arena.messages() < CHECKED_MAX {
+            self.check();
+        }
         Turn { again, due }
     }
 
@@ -106,10 +111,10 @@ impl Shard {
     pub fn give_memory_back(&mut self) {
         self.arena.give_back();
         self.conns.give_back();
-        self.store.give_back();
-        (self.over, self.stored, self.receipts) = (Vec::new(), Vec::new(), Receipts::default());
-        self.due.shrink_to(0);
-        self.log_waits.shrink_to(0);
+        self.durability.store.give_back();
+        (self.queues.over, self.publishing.stored, self.queues.receipts) = (Vec::new(), Vec::new(), Receipts::default());
+        self.queues.due.shrink_to(0);
+        self.durability.log_waits.shrink_to(0);
         self.deeds.shrink_to(0);
     }
 
@@ -184,15 +189,15 @@ impl Shard {
     /// Tries requests again that wait for the catalog, and resumes connections whose answer came or
     /// for which there is memory again.
     fn resume_parked(&mut self) {
-        if !self.memory_waiters.is_empty() && !self.arena.is_short() {
-            for id in std::mem::take(&mut self.memory_waiters) {
+        if !self.publishing.memory_waiters.is_empty() && !self.arena.is_short() {
+            for id in std::mem::take(&mut self.publishing.memory_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waits_for_memory = false;
                     self.resumed.push_back(id);
                 }
             }
         }
-        for from in std::mem::take(&mut self.retries) {
+        for from in std::mem::take(&mut self.control.retries) {
             if let Some(request) = self.conns.get_mut(from.conn.conn).and_then(|conn| conn.asked.take()) {
                 self.run_request(from, request);
             }
@@ -208,15 +213,15 @@ impl Shard {
     fn serve_queues(&mut self) {
         let mut unfinished = std::mem::take(&mut self.unfinished);
         while !self.work.is_spent()
-            && let Some(slot) = self.dirty_queues.pop_front()
+            && let Some(slot) = self.queues.dirty.pop_front()
         {
-            let Some(id) = self.queues[slot as usize].as_ref().map(|queue| queue.id) else { continue };
+            let Some(id) = self.queues.slots[slot as usize].as_ref().map(|queue| queue.id) else { continue };
             if self.deliver_queue(id) {
                 unfinished.push(slot);
             }
         }
         unfinished.drain(..).for_each(|slot| {
-            self.dirty_queues.push_back(slot);
+            self.queues.dirty.push_back(slot);
         });
         self.unfinished = unfinished;
     }
@@ -224,18 +229,18 @@ impl Shard {
     /// Sends the mail: one release store and at most one wake per peer. Publishers and queues that
     /// waited for room in a link go on.
     fn send_mail(&mut self) {
-        for (peer, link) in self.links.iter_mut().enumerate() {
+        for (peer, link) in self.peers.links.iter_mut().enumerate() {
             if link.as_mut().is_some_and(|link| link.flush()) {
                 self.deeds.push_back(Deed::Wake(ShardId(peer as u16)));
             }
         }
-        let waits = !self.mail_waiters.is_empty() || !self.blocked_queues.is_empty() || self.relays.is_congested();
-        if waits && self.links.iter().flatten().all(|link| link.has_room()) {
-            self.relays.go_on();
-            for id in std::mem::take(&mut self.blocked_queues) {
+        let waits = !self.peers.mail_waiters.is_empty() || !self.queues.blocked.is_empty() || self.publishing.relays.is_congested();
+        if waits && self.peers.links.iter().flatten().all(|link| link.has_room()) {
+            self.publishing.relays.go_on();
+            for id in std::mem::take(&mut self.queues.blocked) {
                 self.mark_queue(id);
             }
-            for id in std::mem::take(&mut self.mail_waiters) {
+            for id in std::mem::take(&mut self.peers.mail_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waits_for_link = false;
                     self.resumed.push_back(id);
@@ -247,3 +252,6 @@ impl Shard {
 
 /// Steps that a queue's timer costs, which may end the queue; without the messages that expire.
 const QUEUE_TIMER_STEPS: usize = 8;
+
+/// Queues and messages of a shard that is checked after each turn in debug builds, at most.
+const CHECKED_MAX: usize = 100;

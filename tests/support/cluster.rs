@@ -346,6 +346,7 @@ impl Cluster {
     pub fn check_rest(&mut self) {
         for (shard, node) in self.shards.iter_mut().enumerate() {
             assert!(!(node.asleep && node.shard.has_mail()), "shard {shard} sleeps and has mail: a wake was lost");
+            node.shard.check();
         }
     }
 

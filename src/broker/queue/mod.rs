@@ -218,6 +218,15 @@ impl Queue {
         Some(entry)
     }
 
+    /// Asserts that the bytes of ready messages are those of the messages, as far as these are in
+    /// memory.
+    pub fn check(&self, arena: &Arena) {
+        let returned = self.returns.iter().flat_map(|returns| returns.iter()).copied();
+        let ready = self.levels.iter().flat_map(Level::entries).chain(returned);
+        let bytes: u64 = ready.map(|entry| body_size(&arena.view(entry.message))).sum();
+        assert!(bytes <= self.ready_bytes && (bytes == self.ready_bytes || self.spilled() > 0), "{bytes} of {}", self.ready_bytes);
+    }
+
     /// Forgets the deadlines of messages that no longer wait in memory, if there are many.
     pub fn sweep_deadlines(&mut self) {
         let loaded = self.len() - self.spilled() as usize;

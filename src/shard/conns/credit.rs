@@ -48,7 +48,7 @@ impl Shard {
         if !conn.session.on_wanted(channel.channel, index, messages) {
             return;
         }
-        let link = self.links[queue.home.0 as usize].as_mut().expect("the queue is on another shard");
+        let link = self.peers.links[queue.home.0 as usize].as_mut().expect("the queue is on another shard");
         grant_or_wait(conn, link, WaitingConsumer { channel: channel.channel, index, queue, consumer });
     }
 
@@ -66,7 +66,7 @@ impl Shard {
     pub(in crate::shard) fn on_metered(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.get(id) else { return };
         for (queue, consumer) in conn.session.acking_consumers(channel) {
-            if let Some(link) = self.links[queue.home.0 as usize].as_mut() {
+            if let Some(link) = self.peers.links[queue.home.0 as usize].as_mut() {
                 link.stage(Mail::Meter(queue.queue, consumer));
             }
         }
@@ -103,7 +103,7 @@ pub(in crate::shard) fn recheck_waiting(shard: &mut Shard, id: ConnId) {
         match conn.room(one.channel, one.index) {
             Room::Gone => {}
             _ if one.queue.home != here => {
-                grant_or_wait(conn, shard.links[one.queue.home.0 as usize].as_mut().expect("the queue is on another shard"), one);
+                grant_or_wait(conn, shard.peers.links[one.queue.home.0 as usize].as_mut().expect("the queue is on another shard"), one);
             }
             Room::ChannelFull | Room::OutputFull => conn.waiting.push(one),
             Room::Yes => served.push((one.queue.queue, one.consumer)),

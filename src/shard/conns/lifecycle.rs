@@ -213,14 +213,14 @@ impl Shard {
         let ready = self.queue_mut(id).map_or(0, |queue| queue.len()); // without messages that wait for a retry
         self.purge(id);
         let slot = Key::from(id).slot;
-        let mut queue = self.queues.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
-        self.rubbish.forgotten.extend(queue.forget_duplicates(true));
+        let mut queue = self.queues.slots.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
+        self.queues.rubbish.forgotten.extend(queue.forget_duplicates(true));
         self.end_delays(&mut queue);
         self.forget_timer(&queue);
-        self.levelled_queues -= usize::from(queue.rules.priorities.has_levels());
-        self.dirty_queues.remove(slot);
-        self.overfull.remove(slot);
-        queue.levels().for_each(|level| self.store.close_queue(level.slot()));
+        self.queues.levelled -= usize::from(queue.rules.priorities.has_levels());
+        self.queues.dirty.remove(slot);
+        self.queues.overfull.remove(slot);
+        queue.levels().for_each(|level| self.durability.store.close_queue(level.slot()));
         self.retry_getters();
         Some((u32::try_from(ready).unwrap_or(u32::MAX), queue))
     }

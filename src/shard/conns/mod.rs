@@ -102,6 +102,11 @@ impl Conns {
     pub fn len(&self) -> usize {
         self.table.len()
     }
+
+    /// Asserts that every connection that was written to exists.
+    pub fn check(&self) {
+        assert!(self.dirty.iter().all(|slot| self.table.key_at(slot).is_some()), "a closed connection has nothing to send");
+    }
 }
 
 /// A buffer smaller than this is not worth keeping, bytes.

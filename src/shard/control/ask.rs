@@ -9,6 +9,7 @@ use crate::shard::Shard;
 use crate::shard::control::order::Remover;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::{Answer, Ask, Got, Mail, Question, Removal, Told};
+use crate::shard::queues::Queues;
 
 impl Shard {
     /// Answers a question to a queue.
@@ -17,7 +18,7 @@ impl Shard {
         if matches!(question, Question::Counts | Question::Get { .. }) {
             self.touch_queue(id);
         }
-        let Some(queue) = local_queue(&mut self.queues, id) else { return self.tell(from, absent(question)) };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return self.tell(from, absent(question)) };
         match question {
             Question::Counts => {
                 let (messages, consumers) = (count(queue.len()), count(queue.consumers.counted()));
@@ -90,10 +91,10 @@ impl Shard {
 
     pub(in crate::shard) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Shard { queues, arena, config, .. } = self;
-        let Some(queue) = local_queue(queues, id) else { return self.tell(from, Answer::Retry) };
+        let Shard { queues: Queues { slots, .. }, arena, config, .. } = self;
+        let Some(queue) = local_queue(slots, id) else { return self.tell(from, Answer::Retry) };
         if queue.returning > 0 {
-            return self.getters.push((from, id, no_ack));
+            return self.queues.getters.push((from, id, no_ack));
         }
         let Some((entry, _)) = queue.pop(arena) else {
             let is_empty = queue.is_empty();
@@ -113,14 +114,14 @@ impl Shard {
             }
             self.end_request(from.conn.conn);
         } else {
-            let link = self.links[from.conn.shard.0 as usize].as_mut().expect("every other shard has a link");
+            let link = self.peers.links[from.conn.shard.0 as usize].as_mut().expect("every other shard has a link");
             link.got(&message, from, got);
         }
         if no_ack {
             return self.drop_settled(id, &[entry]);
         }
-        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.rules.counts) else { return };
-        Shard::note_given_out(&mut self.store, queue, &[entry]);
+        let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.rules.counts) else { return };
+        Shard::note_given_out(&mut self.durability.store, queue, &[entry]);
     }
 
     /// Delivers a message that a session here asked for with basic.get.
@@ -168,12 +169,12 @@ impl Shard {
 
     /// Drops the messages that are ready; delivered and unsettled ones stay.
     pub(in crate::shard) fn purge(&mut self, id: QueueId) -> u32 {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
-        self.rubbish.forgotten.extend(queue.forget_duplicates(false));
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return 0 };
+        self.queues.rubbish.forgotten.extend(queue.forget_duplicates(false));
         let purged = queue.purge();
         let messages = count(purged.iter().map(Purged::count).sum());
         for level in purged {
-            self.store.settle_spilled(level.slot, level.spilled);
+            self.durability.store.settle_spilled(level.slot, level.spilled);
             self.free_purged(id, level);
         }
         self.retry_getters(); // the messages that they wait for will not come

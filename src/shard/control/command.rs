@@ -27,8 +27,8 @@ impl Shard {
     /// number returned here. A turn must follow.
     pub fn command(&mut self, command: Command) -> u64 {
         let command = completed(self.hashed(command), &self.config.defaults);
-        let ticket = self.commands.given;
-        self.commands.given += 1;
+        let ticket = self.control.commands.given;
+        self.control.commands.given += 1;
         self.order(Wish::Command(command), Waiter::Command(ticket));
         ticket
     }
@@ -66,7 +66,7 @@ impl Shard {
     /// Returns the next decision on a command that was given here: it is carried out on all shards
     /// and durable, or was refused.
     pub fn next_decision(&mut self) -> Option<(u64, Result<(), Fault>)> {
-        self.commands.decisions.pop_front()
+        self.control.commands.decisions.pop_front()
     }
 
     /// Ends the connections here of a virtual host that is gone from the catalog, and its queues

@@ -8,3 +8,58 @@ pub mod ask;
 pub mod command;
 pub mod order;
 pub mod request;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::base::ids::ChannelAddr;
+use crate::broker::catalog::Change;
+
+use command::Commands;
+use order::{Ledger, Pending, Waiter};
+
+/// Requests, commands and changes of the catalog that are under way.
+pub struct Control {
+    /// Requests that wait for a decision of shard 0, by ticket.
+    pub waiters: Slab<Waiter>,
+    /// Shard 0 only: changes that not all shards have applied, oldest first.
+    pub pending: VecDeque<Pending>,
+    /// The catalog changes that were ordered and applied.
+    pub ledger: Ledger,
+    /// Operators' commands that were given here and are undecided, or whose answer was not fetched
+    /// yet.
+    pub commands: Commands,
+    /// Requests to try again in the next turn.
+    pub retries: Vec<ChannelAddr>,
+    /// How many names in the log were given to queues that do not survive a restart.
+    pub fleeting_numbers: u64,
+    /// Shard 0 only: the number of the next durable queue.
+    pub next_queue_number: u64,
+    /// Shard 0 only: changes, and the record of the catalog's log that the disk must have before
+    /// the other shards hear of them.
+    pub unheard: VecDeque<(u64, Arc<Change>)>,
+}
+
+impl Control {
+    /// Nothing yet.
+    pub fn new() -> Control {
+        Control {
+            waiters: Slab::new(),
+            pending: VecDeque::new(),
+            ledger: Ledger::default(),
+            commands: Commands::default(),
+            retries: Vec::new(),
+            fleeting_numbers: 0,
+            next_queue_number: 1,
+            unheard: VecDeque::new(),
+        }
+    }
+
+    /// Asserts that changes are told of and answered in the order in which they were made.
+    pub fn check(&self) {
+        assert!(self.unheard.iter().is_sorted_by_key(|(record, _)| *record), "changes are told of in their order");
+        assert!(self.pending.iter().is_sorted_by_key(Pending::number), "changes are answered in their order");
+    }
+}

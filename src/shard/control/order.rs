@@ -64,6 +64,13 @@ pub struct Pending {
     ticket: u32,
 }
 
+impl Pending {
+    /// The change's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 /// Shard 0's counts: changes made so far, and how many of them each shard has applied.
 #[derive(Default)]
 pub struct Ledger {
@@ -74,7 +81,7 @@ pub struct Ledger {
 impl Shard {
     /// Asks for a change; `waiter` hears of the decision.
     pub(in crate::shard) fn order(&mut self, wish: Wish, waiter: Waiter) {
-        let ticket = self.waiters.insert(waiter) as u32;
+        let ticket = self.control.waiters.insert(waiter) as u32;
         let order = Order { shard: self.id, ticket, wish };
         if self.id == ShardId::ORDERER {
             self.on_order(order);
@@ -107,48 +114,58 @@ impl Shard {
         let new_vhost = self.catalog.new_vhost(&change);
         self.make(change);
         new_vhost.inspect(|vhost| self.make_defaults(vhost));
-        self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
+        self.control.pending.push_back(Pending {
+            number: self.control.ledger.made,
+            record: self.durability.catalog_log.made(),
+            shard,
+            ticket,
+        });
         self.on_catalog_durable();
     }
 
     /// Shard 0: makes a change that was checked, in the log and on all shards.
     pub(in crate::shard) fn make(&mut self, change: Change) {
-        let change = Arc::new(change.numbered(&mut self.next_queue_number));
+        let change = Arc::new(change.numbered(&mut self.control.next_queue_number));
         if let Some(record) = self.catalog.save(&change) {
-            self.catalog_log.append(&record);
+            self.durability.catalog_log.append(&record);
         }
-        self.ledger.made += 1;
-        self.unheard.push_back((self.catalog_log.made(), change.clone()));
+        self.control.ledger.made += 1;
+        self.control.unheard.push_back((self.durability.catalog_log.made(), change.clone()));
         self.apply(&change);
-        self.catalog.save_fallen().iter().for_each(|record| self.catalog_log.append(record));
+        self.catalog.save_fallen().iter().for_each(|record| self.durability.catalog_log.append(record));
     }
 
     /// Shard 0: answers an order whose effect the catalog has already, once the disk and all shards
     /// have the changes so far.
     fn await_pending(&mut self, shard: ShardId, ticket: u32) {
-        self.pending.push_back(Pending { number: self.ledger.made, record: self.catalog_log.made(), shard, ticket });
+        self.control.pending.push_back(Pending {
+            number: self.control.ledger.made,
+            record: self.durability.catalog_log.made(),
+            shard,
+            ticket,
+        });
         self.decide_applied();
     }
 
     /// Whether a request for something that the catalog has already must wait: the disk or other
     /// shards may not have it yet.
     pub(in crate::shard) fn is_undecided(&self) -> bool {
-        !self.pending.is_empty()
+        !self.control.pending.is_empty()
     }
 
     /// Returns the home of the next queue that an operator declares: all shards in turn.
     fn next_home(&self) -> ShardId {
-        ShardId((self.ledger.made % u64::from(self.config.shards)) as u16)
+        ShardId((self.control.ledger.made % u64::from(self.config.shards)) as u16)
     }
 
     /// Shard 0: tells the other shards and the log here of the changes that the disk has. The log
     /// must not know of a queue before the disk does; and until then, other shards must promise
     /// their publishers nothing because of it.
     pub(in crate::shard) fn on_catalog_durable(&mut self) {
-        let durable = self.catalog_log.durable();
-        while let Some((_, change)) = self.unheard.pop_front_if(|(record, _)| *record <= durable) {
-            change.number().inspect(|number| self.store.know_below(number + 1));
-            for link in self.links.iter_mut().flatten() {
+        let durable = self.durability.catalog_log.durable();
+        while let Some((_, change)) = self.control.unheard.pop_front_if(|(record, _)| *record <= durable) {
+            change.number().inspect(|number| self.durability.store.know_below(number + 1));
+            for link in self.peers.links.iter_mut().flatten() {
                 link.stage(Mail::Apply(change.clone()));
             }
         }
@@ -157,15 +174,15 @@ impl Shard {
 
     /// Shard 0: writes what the catalog's log has gathered.
     pub(in crate::shard) fn seal_catalog(&mut self) {
-        if self.catalog_log.is_at_rest() {
+        if self.durability.catalog_log.is_at_rest() {
             return;
         }
-        let op = if self.catalog_log.is_long() {
-            let next_number = Saved::NextNumber(self.next_queue_number).encode(&self.catalog);
+        let op = if self.durability.catalog_log.is_long() {
+            let next_number = Saved::NextNumber(self.control.next_queue_number).encode(&self.catalog);
             let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain([next_number]).collect();
-            Some(self.catalog_log.replace(&records))
+            Some(self.durability.catalog_log.replace(&records))
         } else {
-            self.catalog_log.next_op()
+            self.durability.catalog_log.next_op()
         };
         self.deeds.extend(op.map(Deed::Catalog));
     }
@@ -180,23 +197,23 @@ impl Shard {
     /// Shard 0: `peer` has applied its next change.
     pub(in crate::shard) fn on_applied(&mut self, peer: ShardId) {
         let peer = peer.0 as usize;
-        if self.ledger.applied.len() <= peer {
-            self.ledger.applied.resize(self.config.shards as usize, 0);
+        if self.control.ledger.applied.len() <= peer {
+            self.control.ledger.applied.resize(self.config.shards as usize, 0);
         }
-        self.ledger.applied[peer] += 1;
+        self.control.ledger.applied[peer] += 1;
         self.decide_applied();
     }
 
     /// Decides all changes that every shard has applied.
     fn decide_applied(&mut self) {
         let peers = self.config.shards as usize - 1;
-        let everywhere = match self.ledger.applied.iter().skip(1).min() {
-            _ if peers == 0 => self.ledger.made,
+        let everywhere = match self.control.ledger.applied.iter().skip(1).min() {
+            _ if peers == 0 => self.control.ledger.made,
             Some(&least) => least,
             None => 0,
         };
-        let durable = self.catalog_log.durable();
-        while let Some(pending) = self.pending.pop_front_if(|pending| pending.number <= everywhere && pending.record <= durable) {
+        let durable = self.durability.catalog_log.durable();
+        while let Some(pending) = self.control.pending.pop_front_if(|pending| pending.number <= everywhere && pending.record <= durable) {
             self.decide(pending.shard, pending.ticket, Ok(()));
         }
     }
@@ -211,11 +228,11 @@ impl Shard {
 
     /// Delivers the decision on an order of this shard.
     pub(in crate::shard) fn on_decided(&mut self, ticket: u32, verdict: Result<(), Fault>) {
-        match (self.waiters.remove(ticket as usize), verdict) {
+        match (self.control.waiters.remove(ticket as usize), verdict) {
             (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_decided(from, request),
             (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
-            (Waiter::Command(ticket), verdict) => self.commands.decisions.push_back((ticket, verdict)),
+            (Waiter::Command(ticket), verdict) => self.control.commands.decisions.push_back((ticket, verdict)),
             (Waiter::QueueGone { remover, consumers }, _) => {
                 match remover {
                     Some((Remover::Session(to), messages)) => self.tell(to, Answer::Notice(Notice::MessagesGone { messages })),
@@ -255,11 +272,11 @@ impl Shard {
         let (rules, owner, number, delays) = (Rules::of(&info.spec, &terms), info.owner, info.number, info.delays);
         let settings = Settings::of(&terms, rules.quorum);
         let slot = Key::from(id).slot as usize;
-        if self.queues.len() <= slot {
-            self.queues.resize_with(slot + 1, || None);
+        if self.queues.slots.len() <= slot {
+            self.queues.slots.resize_with(slot + 1, || None);
         }
-        self.queues[slot] = Some(Box::new(Queue::new(id, rules)));
-        self.levelled_queues += usize::from(rules.priorities.has_levels());
+        self.queues.slots[slot] = Some(Box::new(Queue::new(id, rules)));
+        self.queues.levelled += usize::from(rules.priorities.has_levels());
         self.promise(id, settings); // before its messages are found: their TTL is that of the present policies
         self.open_log(id, rules.priorities, number);
         self.keep_promises(id);
@@ -271,7 +288,7 @@ impl Shard {
 
     /// Takes up mail for queues that were not declared here when it came.
     fn retry_early(&mut self) {
-        for (from, block, body, mail) in std::mem::take(&mut self.early) {
+        for (from, block, body, mail) in std::mem::take(&mut self.peers.early) {
             self.on_queue_mail(from, &block, body, mail);
         }
     }

@@ -114,7 +114,7 @@ impl Shard {
         match answer {
             Answer::Notice(Notice::Consuming { queue, consumer, .. }) if self.live(id).is_none() => self.leave(queue, consumer),
             Answer::Notice(notice) => self.answer(id, notice),
-            Answer::Retry => self.retries.push(to),
+            Answer::Retry => self.control.retries.push(to),
         }
     }
 

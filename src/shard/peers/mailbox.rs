@@ -18,9 +18,9 @@ impl Shard {
     /// Reads the mail that has arrived from each peer.
     pub(in crate::shard) fn read_mail(&mut self) {
         let count = self.config.shards;
-        self.first_peer = (self.first_peer + 1) % count;
+        self.peers.first_peer = (self.peers.first_peer + 1) % count;
         for offset in 0..count {
-            let peer = ShardId((self.first_peer + offset) % count);
+            let peer = ShardId((self.peers.first_peer + offset) % count);
             if peer != self.id {
                 self.read_mail_of(peer);
             }
@@ -78,7 +78,7 @@ impl Shard {
                 Records::new(block, relay.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_relay(from, &relay, &message));
             }
             Mail::Relayed(relayed) => self.on_relayed(relayed),
-            Mail::Gone(place) => self.store.forget_arrivals(place),
+            Mail::Gone(place) => self.durability.store.forget_arrivals(place),
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
                 self.work.spend(count as usize / SETTLED_PER_STEP);
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
@@ -116,15 +116,15 @@ impl Shard {
             _ => unreachable!("only mail for queues comes here"),
         };
         if self.catalog.is_newer(queue) {
-            return self.early.push((from, block.clone(), body, mail));
+            return self.peers.early.push((from, block.clone(), body, mail));
         }
         match mail {
             Mail::Publish(publish) => self.on_publish(from, block, body, publish),
             Mail::Transfer(transfer) => {
                 let (publish, origin) = *transfer;
-                self.logging.origin = Some(origin);
+                self.durability.logging.origin = Some(origin);
                 self.on_publish(from, block, body, publish);
-                self.logging.origin = None;
+                self.durability.logging.origin = None;
             }
             Mail::Ask(ask) => self.on_ask(*ask),
             _ => unreachable!("only mail for queues comes here"),
@@ -137,7 +137,7 @@ impl Shard {
         let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
         let must_last = self.on_posted(queue, messages);
         self.note_flood_from(from);
-        for at in std::mem::take(&mut self.refusals) {
+        for at in std::mem::take(&mut self.publishing.refusals) {
             if let Some(hold) = hold {
                 self.link(from).stage(Mail::Refused(hold.behind(at)));
             }

@@ -135,7 +135,7 @@ impl Shard {
     /// Ends a commit: this shard has done its part.
     fn finish_commit(&mut self, commit: &Commit) {
         let id = commit.conn;
-        if self.store.is_dirty() {
+        if self.durability.store.is_dirty() {
             self.await_log(id, commit.channel, 0, 1); // for the settlements, too
         }
         let conn = self.conns.get_mut(id).expect("a connection stays until its commit ends");

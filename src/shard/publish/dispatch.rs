@@ -68,7 +68,7 @@ impl Shard {
                 known => known.map(|count| Found { count, ..Found::default() }),
             };
             match found {
-                Ok(found) if self.routes.len() > 1 && found.count * self.routes.len() > SHARE_STEPS_MAX => {
+                Ok(found) if self.publishing.routes.len() > 1 && found.count * self.publishing.routes.len() > SHARE_STEPS_MAX => {
                     return self.keep_spread(id, &published, &found);
                 }
                 Ok(found) => {
@@ -87,7 +87,7 @@ impl Shard {
         if found.is_done {
             return;
         }
-        let routes = std::mem::take(&mut self.routes);
+        let routes = std::mem::take(&mut self.publishing.routes);
         match &found.properties {
             None => self.spread(id, &published.first(found.count).received(found.is_received), &routes),
             Some(properties) => {
@@ -95,7 +95,7 @@ impl Shard {
                 self.spread(id, &Published { contents, ..*published }.received(found.is_received), &routes);
             }
         }
-        self.routes = routes;
+        self.publishing.routes = routes;
     }
 
     /// Looks the run up among the remembered routes; puts the queues into `routes`. Returns how
@@ -106,9 +106,9 @@ impl Shard {
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
         let cache = conn.last_routes.of(published.channel);
         if let Some(found) = cache.find(version, route) {
-            copy_routes(found, &mut self.routes);
-        } else if let Some(found) = self.known_routes.by_key.find(version, publisher, route) {
-            copy_routes(found, &mut self.routes);
+            copy_routes(found, &mut self.publishing.routes);
+        } else if let Some(found) = self.publishing.known_routes.by_key.find(version, publisher, route) {
+            copy_routes(found, &mut self.publishing.routes);
             if published.contents.len() > 1 {
                 cache.remember(version, route, found);
             }
@@ -127,8 +127,8 @@ impl Shard {
         let properties = Properties::trusted(published.contents[0].properties);
         let Some(headers) = properties.headers() else { return Ok(false) };
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
-        let Some(found) = self.known_routes.by_headers.find(version, publisher, route, headers.wire()) else { return Ok(false) };
-        copy_routes(found, &mut self.routes);
+        let Some(found) = self.publishing.known_routes.by_headers.find(version, publisher, route, headers.wire()) else { return Ok(false) };
+        copy_routes(found, &mut self.publishing.routes);
         router::check_known_headers(&self.catalog, conn.user(), properties)
     }
 
@@ -141,7 +141,7 @@ impl Shard {
         let chance = Chance { rng: &mut self.rng, here: self.id };
         let reply_name = conn.session.reply_name(published.channel);
         let mut asking = Publisher { vhost: publisher.0, user: conn.user(), reply_name, chance };
-        let routed = router::route(&self.catalog, &mut asking, &message, &mut self.routes)?;
+        let routed = router::route(&self.catalog, &mut asking, &message, &mut self.publishing.routes)?;
         self.work.spend(routed.looked_at / LOOKS_PER_STEP);
         if routed.is_remembered {
             let properties = routed.properties.as_deref().unwrap_or(message.properties);
@@ -149,11 +149,11 @@ impl Shard {
             return Ok(self.find_remembered(id, &Published { contents, ..*published }));
         }
         let (version, route) = (self.catalog.version(), published.route.wire());
-        if routed.cacheable && self.known_routes.by_key.find(version, publisher, route).is_none() {
-            self.known_routes.by_key.remember(version, publisher, route, &self.routes);
+        if routed.cacheable && self.publishing.known_routes.by_key.find(version, publisher, route).is_none() {
+            self.publishing.known_routes.by_key.remember(version, publisher, route, &self.publishing.routes);
         } else if routed.cacheable_by_headers {
             let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
-            self.known_routes.by_headers.remember(version, publisher, route, headers.wire(), &self.routes);
+            self.publishing.known_routes.by_headers.remember(version, publisher, route, headers.wire(), &self.publishing.routes);
         }
         let contents = [Content { properties: routed.properties.as_deref().unwrap_or(message.properties), ..published.contents[0] }];
         self.reply_all(id, &Published { contents: &contents, ..*published }, &routed.reply_names);
@@ -180,7 +180,7 @@ impl Shard {
 
     /// Gives messages to their queues, in runs that every queue treats alike.
     pub(in crate::shard) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
-        if published.contents.len() == 1 || self.special_queues + self.levelled_queues == 0 {
+        if published.contents.len() == 1 || self.queues.special + self.queues.levelled == 0 {
             return self.spread_alike(id, published, routes);
         }
         let (selects, have_levels, mut rest) = (self.any_selects(routes), self.have_levels(routes), *published);
@@ -215,7 +215,7 @@ impl Shard {
         {
             self.await_log(id, channel, sequence, contents.len());
         }
-        if std::mem::take(&mut self.refused) {
+        if std::mem::take(&mut self.publishing.refused) {
             self.tell_refused(id, published);
         }
     }
@@ -228,14 +228,14 @@ impl Shard {
 
     /// Whether this queue lives here and has levels.
     fn has_levels(&mut self, id: QueueId) -> bool {
-        self.levelled_queues > 0 && local_queue(&mut self.queues, id).is_some_and(|queue| queue.rules.priorities.has_levels())
+        self.queues.levelled > 0 && local_queue(&mut self.queues.slots, id).is_some_and(|queue| queue.rules.priorities.has_levels())
     }
 
     /// Whether a queue here rejects surplus or drops duplicates: it gets messages one by one.
     fn any_selects(&mut self, routes: &[QueueAddr]) -> bool {
         let here = self.id;
         let mut own = routes.iter().filter(|queue| queue.home == here);
-        own.any(|queue| local_queue(&mut self.queues, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects))
+        own.any(|queue| local_queue(&mut self.queues.slots, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects))
     }
 
     /// Tells a publisher that a queue has refused its message (row D14).
@@ -291,7 +291,7 @@ impl Shard {
         routes: &[QueueAddr],
         mut then: impl FnMut(&mut Shard, usize),
     ) {
-        let mut stored = std::mem::take(&mut self.stored);
+        let mut stored = std::mem::take(&mut self.publishing.stored);
         stored.resize(contents.len(), None);
         let here = self.id;
         for (part, queue) in routes.iter().enumerate().filter(|(_, queue)| queue.home == here) {
@@ -299,7 +299,7 @@ impl Shard {
             then(self, part);
         }
         stored.clear();
-        self.stored = stored;
+        self.publishing.stored = stored;
     }
 
     /// Mails messages to their queues on other shards, one record per shard and message. Returns
@@ -312,10 +312,10 @@ impl Shard {
         for peer in (0..self.config.shards).map(ShardId).filter(|&peer| peer != self.id) {
             let queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue);
             if queues.clone().next().is_some() {
-                let link = self.links[peer.0 as usize].as_mut().expect("every other shard has a link");
+                let link = self.peers.links[peer.0 as usize].as_mut().expect("every other shard has a link");
                 link.publish(queues, route, stamp, contents, hold);
-                self.link_full |= !link.has_room();
-                routes.iter().filter(|queue| queue.home == peer).for_each(|&queue| self.flow.press_remote(queue));
+                self.publishing.link_full |= !link.has_room();
+                routes.iter().filter(|queue| queue.home == peer).for_each(|&queue| self.publishing.flow.press_remote(queue));
             }
         }
         remote
@@ -333,23 +333,23 @@ impl Shard {
 
     /// Parks the input of `id` if a publish has filled a link or the log, or used up the memory.
     pub(in crate::shard) fn park_if_congested(&mut self, id: ConnId) {
-        if std::mem::take(&mut self.memory_short)
+        if std::mem::take(&mut self.publishing.memory_short)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_memory)
         {
             conn.waits_for_memory = true;
-            self.memory_waiters.push(id);
+            self.publishing.memory_waiters.push(id);
         }
-        if std::mem::take(&mut self.log_full)
+        if std::mem::take(&mut self.publishing.log_full)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_log)
         {
             conn.waits_for_log = true;
-            self.log_waiters.push(id);
+            self.durability.log_waiters.push(id);
         }
-        if std::mem::take(&mut self.link_full)
+        if std::mem::take(&mut self.publishing.link_full)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_link)
         {
             conn.waits_for_link = true;
-            self.mail_waiters.push(id);
+            self.peers.mail_waiters.push(id);
         }
     }
 
@@ -374,7 +374,7 @@ impl Shard {
     /// Enqueues messages from another shard. Returns whether their confirms must wait for the disk.
     pub(in crate::shard) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) -> bool {
         let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
-        let selects = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
+        let selects = local_queue(&mut self.queues.slots, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
         let most = if selects { 1 } else { PUBLISH_RUN_MAX };
         let mut before = 0;
         for message in messages {
@@ -394,8 +394,8 @@ impl Shard {
 
     /// The message from another shard behind the first `before` ones may have been refused.
     fn note_refusal(&mut self, before: u32) {
-        if std::mem::take(&mut self.refused) {
-            self.refusals.push(before);
+        if std::mem::take(&mut self.publishing.refused) {
+            self.publishing.refusals.push(before);
         }
     }
 

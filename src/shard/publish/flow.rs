@@ -90,20 +90,20 @@ impl Shard {
     /// Notes that `len` bytes of a connection's input were dealt with.
     #[inline]
     pub(in crate::shard) fn note_flood(&mut self, id: ConnId, len: usize) {
-        if let Some(queue) = self.flow.pressed.take()
+        if let Some(queue) = self.publishing.flow.pressed.take()
             && len >= FLOW_INPUT_MIN
         {
-            self.flow.candidates.push((Source::Conn(id), queue));
+            self.publishing.flow.candidates.push((Source::Conn(id), queue));
         }
     }
 
     /// Notes that a mail of another shard was dealt with.
     #[inline]
     pub(in crate::shard) fn note_flood_from(&mut self, shard: ShardId) {
-        if let Some(queue) = self.flow.pressed.take() {
+        if let Some(queue) = self.publishing.flow.pressed.take() {
             let candidate = (Source::Shard(shard), queue);
-            if self.flow.candidates.last() != Some(&candidate) {
-                self.flow.candidates.push(candidate);
+            if self.publishing.flow.candidates.last() != Some(&candidate) {
+                self.publishing.flow.candidates.push(candidate);
             }
         }
     }
@@ -111,17 +111,17 @@ impl Shard {
     /// At the end of a turn, holds the floods of queues that are not at ease, and releases
     /// publishers.
     pub(in crate::shard) fn follow_flow(&mut self) {
-        self.flow.pressed = None;
-        for at in 0..self.flow.candidates.len() {
-            let (source, queue) = self.flow.candidates[at];
-            let is_pressed = if queue.home == self.id { self.is_pressed(queue.queue) } else { self.flow.find(queue).is_some() };
+        self.publishing.flow.pressed = None;
+        for at in 0..self.publishing.flow.candidates.len() {
+            let (source, queue) = self.publishing.flow.candidates[at];
+            let is_pressed = if queue.home == self.id { self.is_pressed(queue.queue) } else { self.publishing.flow.find(queue).is_some() };
             if is_pressed {
                 self.hold(source, queue);
             }
         }
-        self.flow.candidates.clear();
-        for at in (0..self.flow.held.len()).rev() {
-            if self.flow.held[at].queue.home == self.id {
+        self.publishing.flow.candidates.clear();
+        for at in (0..self.publishing.flow.held.len()).rev() {
+            if self.publishing.flow.held[at].queue.home == self.id {
                 self.let_go_some(at);
             }
         }
@@ -129,13 +129,13 @@ impl Shard {
 
     /// A queue of another shard is pressed: floods of it here are to be held.
     pub(in crate::shard) fn on_press(&mut self, queue: QueueAddr) {
-        self.flow.held.push(Held { queue, sources: SmallVec::new(), due: u64::MAX, until: u64::MAX, target: 0 });
+        self.publishing.flow.held.push(Held { queue, sources: SmallVec::new(), due: u64::MAX, until: u64::MAX, target: 0 });
     }
 
     /// A queue of another shard is at ease again.
     pub(in crate::shard) fn on_ease(&mut self, queue: QueueAddr) {
-        if let Some(at) = self.flow.held.iter().position(|held| held.queue == queue) {
-            let held = self.flow.held.swap_remove(at);
+        if let Some(at) = self.publishing.flow.held.iter().position(|held| held.queue == queue) {
+            let held = self.publishing.flow.held.swap_remove(at);
             held.sources.into_iter().for_each(|source| self.end_hold(source, queue));
         }
     }
@@ -143,12 +143,12 @@ impl Shard {
     /// Whether floods of a queue here are to be held.
     fn is_pressed(&mut self, id: QueueId) -> bool {
         let now = self.now;
-        local_queue(&mut self.queues, id).is_some_and(|queue| queue.pace.is_fast(now)) && !self.is_at_ease(id)
+        local_queue(&mut self.queues.slots, id).is_some_and(|queue| queue.pace.is_fast(now)) && !self.is_at_ease(id)
     }
 
     /// Whether a queue here is empty and its next consumer has room for a whole receive.
     fn is_at_ease(&mut self, id: QueueId) -> bool {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return true };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return true };
         let Some((_, consumer)) = queue.consumers.next().filter(|_| queue.is_empty()) else { return false };
         if let Some(credit) = consumer.credit {
             return !credit.is_tight();
@@ -165,15 +165,15 @@ impl Shard {
             conn.is_held = true;
             set_paused(&mut self.deeds, conn, id, true);
         }
-        if self.flow.find(queue).is_none() {
+        if self.publishing.flow.find(queue).is_none() {
             let (due, until) = (self.now + FLOW_WINDOW_MS, self.now + FLOW_HOLD_MS);
-            self.flow.held.push(Held { queue, sources: SmallVec::new(), due, until, target: 0 });
+            self.publishing.flow.held.push(Held { queue, sources: SmallVec::new(), due, until, target: 0 });
         }
         if queue.home == self.id {
             let target = self.queue_mut(queue.queue).map_or(0, |queue| queue.pace.target(queue.backlog()));
-            self.flow.find(queue).expect("it was just added, or found").target = target;
+            self.publishing.flow.find(queue).expect("it was just added, or found").target = target;
         }
-        let held = self.flow.find(queue).expect("it was just added, or found");
+        let held = self.publishing.flow.find(queue).expect("it was just added, or found");
         if held.sources.contains(&source) {
             return;
         }
@@ -187,26 +187,26 @@ impl Shard {
     /// backlog has shrunk or too much time has passed.
     fn let_go_some(&mut self, at: usize) {
         let now = self.now;
-        let &Held { queue: QueueAddr { queue: id, .. }, due, until, target, .. } = &self.flow.held[at];
+        let &Held { queue: QueueAddr { queue: id, .. }, due, until, target, .. } = &self.publishing.flow.held[at];
         let is_at_ease = self.is_at_ease(id);
         let (backlog, is_fast) = self.queue_mut(id).map_or((0, false), |queue| (queue.backlog(), queue.pace.is_fast(now)));
         match () {
             () if is_at_ease || !is_fast => self.end_holds(at, usize::MAX, backlog),
             () if backlog > 0 && backlog <= target || until <= now => self.end_holds(at, 1, backlog),
-            () if due <= now => self.flow.held[at].due = now + FLOW_WINDOW_MS,
+            () if due <= now => self.publishing.flow.held[at].due = now + FLOW_WINDOW_MS,
             () => {}
         }
     }
 
     /// Releases `count` publishers of a queue here, which has this backlog.
     fn end_holds(&mut self, at: usize, count: usize, backlog: u64) {
-        let held = &mut self.flow.held[at];
+        let held = &mut self.publishing.flow.held[at];
         let queue = held.queue;
         (held.due, held.until, held.target) = (self.now + FLOW_WINDOW_MS, self.now + FLOW_HOLD_MS, backlog);
         let count = count.min(held.sources.len());
         let released: SmallVec<[Source; 2]> = held.sources.drain(..count).collect();
         if held.sources.is_empty() {
-            self.flow.held.swap_remove(at);
+            self.publishing.flow.held.swap_remove(at);
         }
         if let Some(queue) = self.queue_mut(queue.queue) {
             queue.pace.on_let_go(backlog);

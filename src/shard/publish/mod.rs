@@ -16,3 +16,69 @@ pub mod relay;
 pub mod reply;
 pub mod spread;
 pub mod transfer;
+
+use crate::base::ids::ConnId;
+use crate::broker::routing::header_routes::RouteMemory;
+use crate::contract::RouteSet;
+use crate::message::MessageRef;
+
+use flow::Flow;
+use relay::Relays;
+use transfer::Transfers;
+
+/// The routes that were found before, what publishing needs at hand, and messages on their way.
+pub struct Publishing {
+    /// Routes that were found before.
+    pub known_routes: RouteMemory,
+    /// The queues of the message in hand.
+    pub routes: RouteSet,
+    /// Where the arena has the messages in hand.
+    pub stored: Vec<Option<MessageRef>>,
+    /// Whether a queue has refused the message that is being published.
+    pub refused: bool,
+    /// The messages of the mail in hand that their queue has refused.
+    pub refusals: Vec<u32>,
+    /// Whether a publish staged more than its link should hold.
+    pub link_full: bool,
+    /// Whether a publish stored messages while memory for more is not prepared.
+    pub memory_short: bool,
+    /// Whether a publish gave the log more than it should hold back.
+    pub log_full: bool,
+    /// Shard 0 only: messages that it routes for the others.
+    pub relays: Relays,
+    /// Messages on their way from a queue here to others.
+    pub transfers: Transfers,
+    /// The secret from which reply names are made.
+    pub reply_key: [u8; 16],
+    /// Publishers that flood queues.
+    pub flow: Flow,
+    /// Connections parked because memory is being prepared.
+    pub memory_waiters: Vec<ConnId>,
+}
+
+impl Publishing {
+    /// Nothing yet.
+    pub fn new(reply_key: [u8; 16]) -> Publishing {
+        Publishing {
+            known_routes: RouteMemory::default(),
+            routes: RouteSet::new(),
+            stored: Vec::new(),
+            refused: false,
+            refusals: Vec::new(),
+            link_full: false,
+            memory_short: false,
+            log_full: false,
+            relays: Relays::default(),
+            transfers: Transfers::default(),
+            reply_key: reply_key,
+            flow: Flow::default(),
+            memory_waiters: Vec::new(),
+        }
+    }
+
+    /// Asserts that nothing of a message stays behind when it has been published.
+    pub fn check(&self) {
+        assert!(!self.refused && self.refusals.is_empty(), "a refusal is told to its publisher");
+        assert!(self.stored.is_empty(), "the arena's references belong to queues");
+    }
+}

@@ -34,6 +34,7 @@ use crate::message::{MessageView, Stamp};
 use crate::shard::Shard;
 use crate::shard::jobs::Job;
 use crate::shard::peers::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
+use crate::shard::publish::Publishing;
 use crate::shard::publish::dispatch::{Found, Published};
 use crate::shard::queues::dead_letter::Left;
 use crate::store::arrivals::Origin;
@@ -77,18 +78,18 @@ impl Shard {
     /// Finds the queues of a message whose way leads through an exchange that remembers. Shards
     /// other than 0 send it to shard 0.
     pub(in crate::shard) fn find_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) -> Found {
-        self.routes.clear();
+        self.publishing.routes.clear();
         if self.id != ShardId::ORDERER {
             self.relay(id, published);
             return Found { count: 1, is_done: true, ..Found::default() };
         }
-        let mut routes = std::mem::take(&mut self.routes);
+        let mut routes = std::mem::take(&mut self.publishing.routes);
         let vhost = self.conns.get(id).expect("a publisher is connected").session.vhost();
         let message = published.contents[0].sent_to(published.route);
         let passed = self.keeper(self.id, true).route(vhost, &message, &mut routes);
-        self.routes = routes;
+        self.publishing.routes = routes;
         let properties = passed.properties.unwrap_or_else(|| message.properties.to_vec());
-        let is_done = passed.is_duplicate && self.routes.is_empty();
+        let is_done = passed.is_duplicate && self.publishing.routes.is_empty();
         Found { count: 1, properties: Some(properties), is_done, is_received: false }
     }
 
@@ -111,7 +112,7 @@ impl Shard {
             Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, is_dead: false, passed: None, at: 0 };
         link.relay(&published.contents[0].sent_to(published.route), relay);
         let has_room = link.has_room();
-        self.link_full |= !has_room;
+        self.publishing.link_full |= !has_room;
     }
 
     /// Relays a message that died here. `copies`: CC and BCC are keys, too. `hold` hears when
@@ -141,7 +142,7 @@ impl Shard {
         {
             return self.tell_relayed(from, Relayed { hold, is_awaited, is_refused: true, is_taken: false, refused: Box::default() });
         }
-        let mut routes = std::mem::take(&mut self.routes);
+        let mut routes = std::mem::take(&mut self.publishing.routes);
         let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
         let message = MessageView { properties: passed.properties.as_deref().unwrap_or(message.properties), ..*message };
         if is_dead {
@@ -159,18 +160,18 @@ impl Shard {
             Some(hold) => {
                 let relayed = Relayed { hold, is_awaited, is_refused: false, is_taken: false, refused: Box::default() };
                 let waiting = Waiting { from, relayed, routes: routes.clone(), refused: Vec::new(), waits: None, heard: 0 };
-                let at = self.relays.waiting.insert(waiting);
+                let at = self.publishing.relays.waiting.insert(waiting);
                 let is_here = from == self.id && hold.as_own().is_some();
                 let origin = relay.passed.and_then(|exchange| self.origin(exchange, hold, routes.len()));
                 let waits = self.hand_over(Hold::own(Own::Relay, at), origin, is_here, &message, &routes);
-                self.relays.waiting[at].waits = Some(waits);
+                self.publishing.relays.waiting[at].waits = Some(waits);
                 self.end_if_done(at);
             }
             None => _ = self.forward(None, &message, &routes),
         }
-        self.routes = routes;
-        self.refused = false;
-        self.relays.is_congested |= std::mem::take(&mut self.link_full);
+        self.publishing.routes = routes;
+        self.publishing.refused = false;
+        self.publishing.relays.is_congested |= std::mem::take(&mut self.publishing.link_full);
     }
 
     /// Returns the origin of a message that an exchange has delayed, if it survives a restart
@@ -184,19 +185,19 @@ impl Shard {
 
     /// Shard 0: a queue, or the disk, has a relayed message.
     pub(in crate::shard) fn on_relay_accepted(&mut self, at: usize) {
-        self.relays.waiting[at].heard += 1;
+        self.publishing.relays.waiting[at].heard += 1;
         self.end_if_done(at);
     }
 
     /// Shard 0: a queue has refused its part of a relayed message. (Its acceptance follows.)
     pub(in crate::shard) fn on_relay_refused(&mut self, at: usize, part: usize) {
-        self.relays.waiting[at].refused.push(part);
+        self.publishing.relays.waiting[at].refused.push(part);
     }
 
     /// Shard 0: tells the publisher of the relayed message `at` once all its queues have answered.
     fn end_if_done(&mut self, at: usize) {
-        if self.relays.waiting[at].waits == Some(self.relays.waiting[at].heard) {
-            let Waiting { from, relayed, routes, refused, .. } = self.relays.waiting.remove(at);
+        if self.publishing.relays.waiting[at].waits == Some(self.publishing.relays.waiting[at].heard) {
+            let Waiting { from, relayed, routes, refused, .. } = self.publishing.relays.waiting.remove(at);
             let (is_refused, is_taken) = (!refused.is_empty(), refused.len() < routes.len());
             let refused = refused.into_iter().map(|part| routes[part]).collect();
             self.tell_relayed(from, Relayed { is_refused, is_taken, refused, ..relayed });
@@ -239,11 +240,11 @@ impl Shard {
     /// history its messages.
     pub(in crate::shard) fn remember_change(&mut self, change: &Change) {
         let catalog = &self.catalog;
-        self.rubbish.forgotten.extend(self.relays.memories.retain(|id| catalog.exchange(id).is_some()));
+        self.queues.rubbish.forgotten.extend(self.publishing.relays.memories.retain(|id| catalog.exchange(id).is_some()));
         let Change::Bind { vhost, spec } = change else { return };
         let source = catalog.exchange_by_name(*vhost, spec.source.as_bytes()).filter(|source| source.remembers);
         let (Some(source), Some(dest)) = (source, catalog.dest(*vhost, spec.kind, &spec.destination)) else { return };
-        let messages: Vec<Kept> = self.relays.memories.history(source.id).cloned().collect();
+        let messages: Vec<Kept> = self.publishing.relays.memories.history(source.id).cloned().collect();
         for message in messages {
             self.replay(&message.view(), dest);
         }
@@ -258,12 +259,12 @@ impl Shard {
         }
         let stamp = if message.stamp == Stamp::NONE { Stamp::NONE } else { message.stamp.renewed(self.span_start_time()) };
         self.forward(None, &MessageView { stamp, ..*message }, &routes);
-        self.relays.is_congested |= std::mem::take(&mut self.link_full);
-        self.refused = false;
+        self.publishing.relays.is_congested |= std::mem::take(&mut self.publishing.link_full);
+        self.publishing.refused = false;
     }
 
     fn keeper(&mut self, publisher: ShardId, copies: bool) -> Keeper<'_> {
-        let Shard { catalog, relays, rng, now, .. } = self;
+        let Shard { catalog, publishing: Publishing { relays, .. }, rng, now, .. } = self;
         let chance = Chance { rng, here: publisher };
         Keeper { catalog, memories: &mut relays.memories, chance, copies, passed: None, now: *now }
     }

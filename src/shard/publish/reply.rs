@@ -50,7 +50,7 @@ impl Shard {
     fn name_replies(&self, from: ChannelAddr, index: u32) -> ReplyName {
         let ChannelAddr { conn, channel } = from;
         let mut name = ReplyName { shard: self.id, consumer: ReplyConsumer { conn: conn.conn, secret: 0, index, channel } };
-        let hash = Sha256::new().chain_update(self.reply_key).chain_update(name.encode().as_bytes()).finalize();
+        let hash = Sha256::new().chain_update(self.publishing.reply_key).chain_update(name.encode().as_bytes()).finalize();
         name.consumer.secret = hash.iter().take(8).fold(0, |secret, &byte| secret << 8 | u64::from(byte));
         name
     }
@@ -98,7 +98,7 @@ impl Shard {
             let hold = Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() };
             let link = self.link(shard);
             link.reply(Reply { consumer, hold, is_held: sequence.is_some(), mandatory, vhost, at: 0, count: 0 }, route, contents);
-            self.link_full |= !link.has_room();
+            self.publishing.link_full |= !link.has_room();
             self.hold_published(id, channel, sequence, contents.len(), 1);
         }
     }

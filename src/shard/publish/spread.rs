@@ -41,7 +41,7 @@ impl Shard {
     /// Keeps messages of which the first were routed to more queues than a share can serve.
     pub(in crate::shard) fn keep_spread(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) {
         self.hold_published(id, published.channel, published.hold, published.contents.len(), 1);
-        let queues = std::mem::take(&mut self.routes);
+        let queues = std::mem::take(&mut self.publishing.routes);
         self.work.spend(queues.len() / QUEUES_PER_STEP);
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
         let generation = conn.session.generation(published.channel);

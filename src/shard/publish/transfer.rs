@@ -95,9 +95,10 @@ impl Shard {
     /// Takes a message from a queue here to others. `send` publishes it, and returns how many times
     /// the hold, or one of its parts, will be told that some have it.
     pub(in crate::shard) fn transfer(&mut self, leaving: Leaving, send: impl FnOnce(&mut Shard, Hold) -> usize) {
-        let at = self.transfers.under_way.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new(), relayed: None });
+        let at =
+            self.publishing.transfers.under_way.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new(), relayed: None });
         let waits = send(self, Hold::own(Own::Transfer, at)); // a queue here may accept at once
-        self.transfers.under_way[at].waits = Some(waits);
+        self.publishing.transfers.under_way[at].waits = Some(waits);
         self.end_transfer(at);
     }
 
@@ -119,16 +120,16 @@ impl Shard {
         let contents = [message.content()];
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
         self.enqueue_here(message.route, stamp, &contents, routes, |shard, part| {
-            if std::mem::take(&mut shard.refused) {
+            if std::mem::take(&mut shard.publishing.refused) {
                 shard.on_refused(hold.part(part));
             }
         });
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
         let remote = self.hand_on(hold, origin, &MessageView { stamp: posted, ..*message }, routes);
         let is_at_once = is_here && remote == 0;
-        self.logging.origin = origin.filter(|_| !is_at_once);
+        self.durability.logging.origin = origin.filter(|_| !is_at_once);
         let must_wait = self.log_taken(message.route, stamp, &contents) && !is_at_once;
-        self.logging.origin = None;
+        self.durability.logging.origin = None;
         if must_wait {
             self.await_durable(self.id, hold, 1);
         }
@@ -147,7 +148,7 @@ impl Shard {
                 let link = self.link(peer);
                 link.transfer(own, origin, message);
                 let has_room = link.has_room();
-                self.link_full |= !has_room;
+                self.publishing.link_full |= !has_room;
             }
         }
         remote
@@ -155,15 +156,15 @@ impl Shard {
 
     /// A queue, or the disk, has a message on its way.
     pub(in crate::shard) fn on_transfer_accepted(&mut self, at: usize) {
-        self.transfers.under_way[at].heard += 1;
+        self.publishing.transfers.under_way[at].heard += 1;
         self.end_transfer(at);
     }
 
     fn end_transfer(&mut self, at: usize) {
-        if self.transfers.under_way[at].waits != Some(self.transfers.under_way[at].heard) {
+        if self.publishing.transfers.under_way[at].waits != Some(self.publishing.transfers.under_way[at].heard) {
             return;
         }
-        let Transfer { leaving, refused, relayed, .. } = self.transfers.under_way.remove(at);
+        let Transfer { leaving, refused, relayed, .. } = self.publishing.transfers.under_way.remove(at);
         let (mut corpse, routes, closed) = match leaving {
             Leaving::Due { queue, entry, noted } => {
                 self.let_go(queue, entry);
@@ -193,28 +194,28 @@ impl Shard {
     /// Notes the queues that have refused a message that passed an exchange which remembers
     /// messages; none: it leads to no queue. (All its acceptances follow.)
     pub(in crate::shard) fn on_transfer_left(&mut self, at: usize, left: Left) {
-        self.transfers.under_way[at].relayed = Some(left);
+        self.publishing.transfers.under_way[at].relayed = Some(left);
     }
 
     /// Notes that a queue has refused its part. (Its acceptance follows.)
     pub(in crate::shard) fn on_transfer_refused(&mut self, at: usize, part: usize) {
-        self.transfers.under_way[at].refused.push(part);
+        self.publishing.transfers.under_way[at].refused.push(part);
     }
 
     /// Has shards forget the arrival of copies once the disk knows that their original is settled.
     pub(in crate::shard) fn forget_later(&mut self, place: Placement, homes: Homes) {
-        let (batch, catalog) = (self.store.position(), self.catalog_log.made());
-        self.transfers.gone.push_back(Gone { batch, catalog, place, homes });
+        let (batch, catalog) = (self.durability.store.position(), self.durability.catalog_log.made());
+        self.publishing.transfers.gone.push_back(Gone { batch, catalog, place, homes });
         self.tell_gone();
     }
 
     /// Tells shards to forget arrivals, because the disk may know more settled originals.
     pub(in crate::shard) fn tell_gone(&mut self) {
-        let (batch, catalog) = (self.store.durable(), self.catalog_log.durable());
-        while let Some(gone) = self.transfers.gone.pop_front_if(|gone| gone.batch <= batch && gone.catalog <= catalog) {
+        let (batch, catalog) = (self.durability.store.durable(), self.durability.catalog_log.durable());
+        while let Some(gone) = self.publishing.transfers.gone.pop_front_if(|gone| gone.batch <= batch && gone.catalog <= catalog) {
             for home in gone.homes {
                 if home == self.id {
-                    self.store.forget_arrivals(gone.place);
+                    self.durability.store.forget_arrivals(gone.place);
                 } else {
                     self.link(home).stage(Mail::Gone(gone.place));
                 }
@@ -230,6 +231,6 @@ impl Shard {
     /// How many messages have arrived here whose originals may still be found on other shards after
     /// a crash.
     pub fn arrivals(&self) -> usize {
-        self.store.arrivals().count()
+        self.durability.store.arrivals().count()
     }
 }

@@ -34,7 +34,7 @@ impl Shard {
     /// Notes that a dead message does not go to these queues, where it has died before.
     pub(in crate::shard) fn note_cycles(&mut self, queues: impl IntoIterator<Item = QueueId>) {
         for queue in queues {
-            if self.dead.cycles.note(queue) {
+            if self.queues.dead.cycles.note(queue) {
                 self.timers.set(self.now + CYCLES_TOLD_MS, Timer::Cycles);
             }
         }
@@ -42,7 +42,7 @@ impl Shard {
 
     /// Writes the counts to the log.
     pub(in crate::shard) fn tell_cycles(&mut self) {
-        let (told, others, of_others) = self.dead.cycles.take();
+        let (told, others, of_others) = self.queues.dead.cycles.take();
         for (queue, count) in told {
             let Some(info) = self.catalog.queue(queue) else { continue };
             let (name, vhost) = (info.spec.name.escape_debug(), self.catalog.vhost_name(info.vhost).escape_debug());

@@ -105,10 +105,20 @@ impl Letter {
 impl Shard {
     /// Lets a message of a queue here die.
     pub(in crate::shard) fn die(&mut self, queue: QueueId, entry: Entry, reason: Reason) {
-        let settings = local_queue(&mut self.queues, queue).and_then(|queue| queue.settings());
+        let settings = local_queue(&mut self.queues.slots, queue).and_then(|queue| queue.settings());
         if settings.is_some_and(|settings| settings.dead_letter.is_some()) {
             let (taken, awaited) = (Vec::new(), Vec::new());
-            self.dead.push(Corpse { queue, entry, reason, taken, left: None, number: 0, awaited, is_cycle_noted: false, tried: None });
+            self.queues.dead.push(Corpse {
+                queue,
+                entry,
+                reason,
+                taken,
+                left: None,
+                number: 0,
+                awaited,
+                is_cycle_noted: false,
+                tried: None,
+            });
         } else {
             self.let_go(queue, entry);
         }
@@ -133,34 +143,34 @@ impl Shard {
     /// Keeps the facts of a queue that is about to go, because its dead messages are published
     /// later.
     pub(in crate::shard) fn keep_gone(&mut self, id: QueueId) {
-        let queue = local_queue(&mut self.queues, id);
+        let queue = local_queue(&mut self.queues.slots, id);
         let target = queue.and_then(|queue| queue.settings()?.dead_letter.clone());
         if let (Some(target), Some(info)) = (target, self.catalog.queue(id)) {
-            self.dead.keep_gone(id, GoneQueue { vhost: info.vhost, name: info.spec.name.clone(), target });
+            self.queues.dead.keep_gone(id, GoneQueue { vhost: info.vhost, name: info.spec.name.clone(), target });
         }
     }
 
     /// Whether there are dead messages to be published again, and room for them.
     pub(in crate::shard) fn can_bury(&self) -> bool {
-        !self.dead.is_empty() && self.has_room_to_forward()
+        !self.queues.dead.is_empty() && self.has_room_to_forward()
     }
 
     /// Whether the log and the links to other shards have room for republished messages, and the
     /// turn has budget left for them.
     pub(in crate::shard) fn has_room_to_forward(&self) -> bool {
         !self.work.is_spent()
-            && !self.store.is_congested()
-            && !self.transfers.is_full()
-            && self.links.iter().flatten().all(|link| link.has_room())
+            && !self.durability.store.is_congested()
+            && !self.publishing.transfers.is_full()
+            && self.peers.links.iter().flatten().all(|link| link.has_room())
     }
 
     /// Publishes the next dead message again, to at most `most` queues for now. Returns the number
     /// of queues.
     fn bury_next(&mut self, most: usize) -> usize {
-        if let Some(begun) = self.dead.begun.take() {
+        if let Some(begun) = self.queues.dead.begun.take() {
             return self.go_on_burying(begun, most);
         }
-        let Some(mut corpse) = self.dead.pop() else { return 0 };
+        let Some(mut corpse) = self.queues.dead.pop() else { return 0 };
         match self.letter(&mut corpse) {
             Some(letter) if letter.at_least_once && letter.finds_nobody() => {
                 self.bury_later(corpse, vec![None]);
@@ -185,7 +195,7 @@ impl Shard {
             self.buried(begun.corpse);
         } else {
             begun.at = end;
-            self.dead.begun = Some(begun);
+            self.queues.dead.begun = Some(begun);
         }
         end - at
     }
@@ -194,7 +204,7 @@ impl Shard {
     /// letters wait for, it waits behind them. Returns the number of queues that it goes to.
     fn send_at_least_once(&mut self, corpse: Corpse, mut letter: Letter) -> usize {
         let entry = corpse.entry;
-        let is_open = |addr: &QueueAddr| corpse.tried == Some(Some(*addr)) || !self.dead.awaits(*addr);
+        let is_open = |addr: &QueueAddr| corpse.tried == Some(Some(*addr)) || !self.queues.dead.awaits(*addr);
         let (open, closed): (Vec<QueueAddr>, Vec<QueueAddr>) = letter.routes.iter().partition(|addr| is_open(addr));
         letter.routes = RouteSet::from_vec(open);
         let leaving = Leaving::Dead { corpse, routes: letter.routes.clone(), closed };
@@ -216,7 +226,7 @@ impl Shard {
             Some(hold) => self.hand_over(hold, None, true, &message, routes),
             None => self.forward(None, &message, routes),
         };
-        (self.refused, self.link_full) = (false, false);
+        (self.publishing.refused, self.publishing.link_full) = (false, false);
         waits
     }
 
@@ -224,8 +234,8 @@ impl Shard {
     fn letter(&mut self, corpse: &mut Corpse) -> Option<Letter> {
         let &mut Corpse { queue, entry, reason, ref taken, ref left, ref mut is_cycle_noted, .. } = corpse;
         let (now, start) = (self.time_of_day(), self.span_start_time());
-        let home = local_queue(&mut self.queues, queue);
-        let (vhost, name, target) = match (home.as_deref(), self.dead.gone.find(queue)) {
+        let home = local_queue(&mut self.queues.slots, queue);
+        let (vhost, name, target) = match (home.as_deref(), self.queues.dead.gone.find(queue)) {
             (Some(home), _) => {
                 let info = self.catalog.queue(queue)?;
                 (info.vhost, &info.spec.name, home.settings()?.dead_letter.as_ref()?)
@@ -278,8 +288,8 @@ impl Shard {
     /// Drops a message of a queue here.
     pub(in crate::shard) fn let_go(&mut self, queue: QueueId, entry: Entry) {
         self.arena.release(entry.message);
-        if let Some(queue) = local_queue(&mut self.queues, queue) {
-            Shard::log_settled(&mut self.store, queue, std::iter::once(entry));
+        if let Some(queue) = local_queue(&mut self.queues.slots, queue) {
+            Shard::log_settled(&mut self.durability.store, queue, std::iter::once(entry));
         }
     }
 }

@@ -33,10 +33,10 @@ use crate::store::format::{Placement, is_fleeting};
 impl Shard {
     /// Makes a queue hold the messages that this exchange delays.
     pub(in crate::shard) fn delay_for(&mut self, id: QueueId, exchange: ExchangeId) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         queue.extras().delays = Some(Delays::new(exchange));
         let has_found = queue.spilled() > 0;
-        self.special_queues += 1;
+        self.queues.special += 1;
         if has_found {
             self.mark_queue(id);
         }
@@ -45,7 +45,7 @@ impl Shard {
     /// Takes messages into a queue that holds delayed messages.
     pub(in crate::shard) fn hold_back(&mut self, id: QueueId, batch: &mut Batch<'_, '_>) {
         let horizon = self.horizon();
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let dues: SmallVec<[u64; PUBLISH_RUN_MAX]> = (0..batch.contents.len()).map(|at| due(&batch.message(at))).collect();
         let (count, is_near) = (dues.len(), dues.iter().all(|&due| due <= horizon));
@@ -75,15 +75,15 @@ impl Shard {
 
     /// Whether the queue holds delayed messages.
     pub(in crate::shard) fn is_delayed(&mut self, id: QueueId) -> bool {
-        local_queue(&mut self.queues, id).is_some_and(|queue| queue.is_delayed())
+        local_queue(&mut self.queues.slots, id).is_some_and(|queue| queue.is_delayed())
     }
 
     /// Fires a timer: messages are due, or will be soon.
     pub(in crate::shard) fn on_delays_timer(&mut self, id: QueueId) {
         let now = self.time_of_day();
-        let Some(delays) = delays(&mut self.queues, id) else { return };
+        let Some(delays) = delays(&mut self.queues.slots, id) else { return };
         let due = std::iter::from_fn(|| delays.take_due(now)).take(EXPIRE_BUDGET);
-        self.due.extend(due.map(|entry| (id, entry)));
+        self.queues.due.extend(due.map(|entry| (id, entry)));
         self.fetch_delayed(id);
     }
 
@@ -91,11 +91,11 @@ impl Shard {
     /// that are due.
     fn fetch_delayed(&mut self, id: QueueId) {
         let now = self.time_of_day();
-        let (has_room, is_held_up) = (self.may_read_ahead(), !self.due.is_empty());
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let (has_room, is_held_up) = (self.may_read_ahead(), !self.queues.due.is_empty());
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let (slot, is_scanning) = (queue.first().slot(), queue.spilled() > 0);
         let Some(delays) = queue.extras().delays.as_mut().filter(|_| !is_scanning) else { return };
-        let is_fetching = self.store.is_fetching(slot);
+        let is_fetching = self.durability.store.is_fetching(slot);
         // Messages that are due and cannot leave keep others out.
         if !has_room && (is_held_up || !delays.is_urgent(now, is_fetching)) {
             delays.rests_until = now + DELAY_REST_MS;
@@ -104,13 +104,13 @@ impl Shard {
         delays.rests_until = 0;
         let ahead = if has_room { DELAY_AHEAD_MS } else { 0 };
         let more = if is_fetching { None } else { delays.take_far(now, ahead, DELAY_FETCH_MAX) };
-        self.store.fetch(slot, more, LOG_READ_SIZE);
+        self.durability.store.fetch(slot, more, LOG_READ_SIZE);
     }
 
     /// Messages were read from the log: those that the queue has asked for, or those that a restart
     /// has found.
     pub(in crate::shard) fn on_delayed_read(&mut self, id: QueueId, is_served: bool) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if queue.spilled() > 0 && is_served {
             self.mark_queue(id);
         } else {
@@ -127,18 +127,18 @@ impl Shard {
             if !self.can_release() {
                 return;
             }
-            let Some((queue, entry)) = self.due.pop_front() else { return };
+            let Some((queue, entry)) = self.queues.due.pop_front() else { return };
             self.route_due(queue, entry);
         }
     }
 
     /// Whether a message is due, and there is room for it.
     pub(in crate::shard) fn can_release(&self) -> bool {
-        !self.due.is_empty() && self.has_room_to_forward()
+        !self.queues.due.is_empty() && self.has_room_to_forward()
     }
 
     fn route_due(&mut self, id: QueueId, entry: Entry) {
-        let Some(delays) = delays(&mut self.queues, id) else { return self.let_go(id, entry) };
+        let Some(delays) = delays(&mut self.queues.slots, id) else { return self.let_go(id, entry) };
         let (exchange, copies) = (delays.exchange, delays.copied.remove(&entry.sequence()));
         let place = self.place_in_log(id, entry);
         if let (Some(place), Some(copies)) = (place, &copies)
@@ -168,8 +168,8 @@ impl Shard {
 
     /// Returns the place in the log of a message that survives a restart.
     fn place_in_log(&mut self, id: QueueId, entry: Entry) -> Option<Placement> {
-        let queue = local_queue(&mut self.queues, id).filter(|_| entry.message.is_logged())?;
-        let number = self.store.number(queue.level(entry.level()).slot())?;
+        let queue = local_queue(&mut self.queues.slots, id).filter(|_| entry.message.is_logged())?;
+        let number = self.durability.store.number(queue.level(entry.level()).slot())?;
         (!is_fleeting(number)).then_some((number, entry.sequence()))
     }
 
@@ -184,7 +184,7 @@ impl Shard {
     /// Forgets copies that queues of other shards have of messages which the log, now read, does
     /// not have.
     pub(in crate::shard) fn end_doubts(&mut self, id: QueueId) {
-        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.spilled() == 0) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.spilled() == 0) else { return };
         let slot = queue.first().slot();
         let doubtful = queue.extras().delays.as_mut().map(|delays| std::mem::take(&mut delays.doubtful));
         self.forget_copies(slot, doubtful.into_iter().flatten());
@@ -200,7 +200,7 @@ impl Shard {
 
     fn forget_copies(&mut self, slot: u32, copies: impl Iterator<Item = (u64, Copies)>) {
         for (sequence, _) in copies {
-            if let Some(number) = self.store.number(slot) {
+            if let Some(number) = self.durability.store.number(slot) {
                 self.forget_later((number, sequence), self.everywhere());
             }
         }
@@ -230,7 +230,7 @@ impl Shard {
             return 1;
         }
         let waits = self.hand_over(hold, origin, true, &message, routes);
-        self.link_full = false;
+        self.publishing.link_full = false;
         waits
     }
 }

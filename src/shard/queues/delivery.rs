@@ -98,7 +98,7 @@ impl Shard {
     /// Gives messages to the queue `id`, which lives here: to waiting consumers at once, else into
     /// the arena or, if memory is short, to the log alone.
     pub(in crate::shard) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
-        if self.levelled_queues > 0 {
+        if self.queues.levelled > 0 {
             batch.level = self.level_for(id, batch.contents[0].properties);
         }
         let (count, mut kept) = (batch.contents.len(), 0);
@@ -124,8 +124,8 @@ impl Shard {
         if batch.is_logged || kept < count {
             self.note_taken(id, batch.level, count, kept, batch.is_logged);
         }
-        if is_special && self.logging.fresh.last() != Some(&id) {
-            self.logging.fresh.push(id);
+        if is_special && self.durability.logging.fresh.last() != Some(&id) {
+            self.durability.logging.fresh.push(id);
         }
     }
 
@@ -137,17 +137,17 @@ impl Shard {
 
     /// Whether the next message is no duplicate in this queue (row D30).
     fn is_first_of_its_kind(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return true };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return true };
         queue.is_first_of_its_kind(batch.level, batch.contents[0].properties, self.now)
     }
 
     fn has_extras(&mut self, id: QueueId) -> bool {
-        local_queue(&mut self.queues, id).is_some_and(|queue| queue.extras.is_some())
+        local_queue(&mut self.queues.slots, id).is_some_and(|queue| queue.extras.is_some())
     }
 
     /// Notes that messages from index `from` on wait in the queue, `in_memory` of them in memory.
     fn note_waiting(&mut self, id: QueueId, batch: &Batch<'_, '_>, from: usize, in_memory: usize) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if in_memory > 0 {
             let next = queue.level(batch.level).next();
             self.note_deadlines(id, next - in_memory as u64, next - 1, &batch.message(from));
@@ -157,11 +157,11 @@ impl Shard {
     /// Delivers messages from index `from` on straight to a consumer that is ready, if the queue is
     /// empty. Returns how many went.
     fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
-        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_empty()) else { return 0 };
-        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.links, self.id) else { return 0 };
+        let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.is_empty()) else { return 0 };
+        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.peers.links, self.id) else { return 0 };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
-        let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
+        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
         let was_delivered = batch.stamp.was_delivered();
         let level = queue.level(batch.level);
@@ -177,13 +177,13 @@ impl Shard {
         queue.change(batch.level, |level| level.pass(done));
         queue.on_delivered(served.consumer, done, spent);
         if is_tight {
-            self.flow.press(QueueAddr { home: self.id, queue: id });
+            self.publishing.flow.press(QueueAddr { home: self.id, queue: id });
         }
         let sequence = split_place(first).1;
         if served.no_ack && batch.is_logged {
-            self.logging.gone(slot, sequence, done);
+            self.durability.logging.gone(slot, sequence, done);
         } else if batch.is_logged && queue.rules.counts {
-            self.store.count(slot, sequence, sequence + done as u64 - 1, (1, 1));
+            self.durability.store.count(slot, sequence, sequence + done as u64 - 1, (1, 1));
         }
         if served.no_ack
             && let Some(deduplication) = queue.deduplication()
@@ -199,7 +199,7 @@ impl Shard {
         let persistent = self.config.queue_memory;
         let transient = self.config.transient_memory.unwrap_or(persistent);
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
-        let Some(queue) = local_queue(&mut self.queues, id) else { return 0 };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return 0 };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let bytes = batch.contents[from..].iter().map(|content| content.body.bytes().len() as u64).sum();
         let level = queue.level(batch.level);
@@ -207,7 +207,7 @@ impl Shard {
         let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && level.loaded() >= SPILL_MIN;
         if spills {
             if !was_spilling {
-                self.store.spill_from(level.slot(), split_place(level.next()).1);
+                self.durability.store.spill_from(level.slot(), split_place(level.next()).1);
             }
             queue.append(batch.level, bytes, |level| level.spill(count));
         } else {
@@ -219,10 +219,10 @@ impl Shard {
                     level.push(if was_delivered { entry.returned() } else { entry });
                 }
             });
-            self.memory_short |= self.arena.is_short();
+            self.publishing.memory_short |= self.arena.is_short();
         }
         if !queue.consumers.is_empty() {
-            self.flow.press(QueueAddr { home: self.id, queue: id });
+            self.publishing.flow.press(QueueAddr { home: self.id, queue: id });
         }
         if queue.consumers.any_ready() {
             self.mark_queue(id);
@@ -240,24 +240,24 @@ impl Shard {
 
     fn deliver_some(&mut self, id: QueueId, budget: &mut usize) -> bool {
         while *budget > 0 {
-            let Some(mut queue) = local_queue(&mut self.queues, id).filter(|queue| queue.returning == 0) else { return false };
+            let Some(mut queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.returning == 0) else { return false };
             let at_hand = queue.at_hand();
             if queue.spilled() > 0 {
                 self.load_spilled(id);
-                queue = local_queue(&mut self.queues, id).expect("a read does not remove a queue");
+                queue = local_queue(&mut self.queues.slots, id).expect("a read does not remove a queue");
             }
             if at_hand == 0 {
                 self.return_unused(id);
                 return false;
             }
-            match next(queue, &mut self.conns, &mut self.links, self.id) {
+            match next(queue, &mut self.conns, &mut self.peers.links, self.id) {
                 Next::Serve(served) => *budget -= self.serve(id, served, *budget),
                 Next::Nobody => {
                     self.return_unused(id);
                     return false;
                 }
                 Next::LinkFull => {
-                    self.blocked_queues.push(id);
+                    self.queues.blocked.push(id);
                     return false;
                 }
             }
@@ -268,13 +268,13 @@ impl Shard {
     /// Gives a consumer its turn's share of messages, at most `budget`. Returns how many it got, at
     /// least one.
     fn serve(&mut self, id: QueueId, served: Served, budget: usize) -> usize {
-        let queue = local_queue(&mut self.queues, id).expect("a queue that is served exists");
+        let queue = local_queue(&mut self.queues.slots, id).expect("a queue that is served exists");
         if queue.counts_next() {
             return self.serve_counted(id, served);
         }
         let many = queue.consumers.turns(served.consumer, budget.min(queue.at_hand()));
-        let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
-        let mut over = std::mem::take(&mut self.over);
+        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
+        let mut over = std::mem::take(&mut self.queues.over);
         let mut done = 0;
         let notes = served.no_ack || queue.rules.counts;
         while done < many && sink.has_room() {
@@ -289,29 +289,29 @@ impl Shard {
         queue.on_delivered(served.consumer, done, spent);
         if served.no_ack {
             let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
-            Shard::log_settled(&mut self.store, queue, released);
+            Shard::log_settled(&mut self.durability.store, queue, released);
         } else if notes {
-            Shard::note_given_out(&mut self.store, queue, &over);
+            Shard::note_given_out(&mut self.durability.store, queue, &over);
             over.clear();
         }
-        self.over = over;
+        self.queues.over = over;
         done
     }
 
     /// Gives a consumer of a quorum queue one message, with its counts if it had come back (row
     /// S13).
     fn serve_counted(&mut self, id: QueueId, served: Served) -> usize {
-        let queue = local_queue(&mut self.queues, id).expect("a queue that is served exists");
+        let queue = local_queue(&mut self.queues.slots, id).expect("a queue that is served exists");
         let (entry, message) = queue.pop(&self.arena).expect("a counted message is at the head");
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
-        let mut sink = open_sink(&mut self.conns, &mut self.links, self.id, served);
+        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
         let spent = sink.spent();
         queue.on_delivered(served.consumer, 1, spent);
         if served.no_ack {
             self.drop_settled(id, &[entry]);
         } else {
-            Shard::note_given_out(&mut self.store, queue, &[entry]);
+            Shard::note_given_out(&mut self.durability.store, queue, &[entry]);
         }
         1
     }
@@ -342,7 +342,7 @@ impl Shard {
         }
         if conn.session.on_arrived(channel, index, count, bytes) {
             let waiting = WaitingConsumer { channel, index, queue: QueueAddr { home, queue }, consumer };
-            grant_or_wait(conn, self.links[home.0 as usize].as_mut().expect("every other shard has a link"), waiting);
+            grant_or_wait(conn, self.peers.links[home.0 as usize].as_mut().expect("every other shard has a link"), waiting);
         }
     }
 }

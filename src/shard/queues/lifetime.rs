@@ -60,28 +60,28 @@ impl Shard {
     /// Returns the stamp that another shard has given, if anything here needs it.
     #[inline]
     pub(in crate::shard) fn stamp_posted(&self, stamp: Stamp, properties: &[u8]) -> Stamp {
-        if self.special_queues > 0 || stamp.is_more_than_time() || has_expiration(properties) { stamp } else { Stamp::NONE }
+        if self.queues.special > 0 || stamp.is_more_than_time() || has_expiration(properties) { stamp } else { Stamp::NONE }
     }
 
     /// Gives a queue these settings.
     pub(in crate::shard) fn promise(&mut self, id: QueueId, settings: Settings) {
         let now = self.span_start();
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let was_special = queue.extras.is_some();
         if queue.settings().is_some_and(|before| before.deduplication != settings.deduplication) {
-            self.rubbish.forgotten.extend(queue.forget_duplicates(true));
+            self.queues.rubbish.forgotten.extend(queue.forget_duplicates(true));
         }
         if !was_special && settings == Settings::default() || !queue.promise(settings, now) {
             return;
         }
-        self.special_queues += usize::from(!was_special);
+        self.queues.special += usize::from(!was_special);
         self.keep_promises(id);
         self.shed_extras(id);
     }
 
     /// Acts on new settings or new messages of a queue: deadlines, limits, reading ahead.
     pub(in crate::shard) fn keep_promises(&mut self, id: QueueId) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if queue.reads_ahead() && queue.spilled() > 0 {
             self.mark_queue(id);
         }
@@ -91,9 +91,9 @@ impl Shard {
 
     /// Makes a queue without special settings plain again.
     fn shed_extras(&mut self, id: QueueId) {
-        let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_plain()) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.is_plain()) else { return };
         if let Some(extras) = queue.extras.take() {
-            self.special_queues -= 1;
+            self.queues.special -= 1;
             extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
         }
     }
@@ -101,11 +101,11 @@ impl Shard {
     /// Whether a queue here takes a published message; if not, notes that its publisher is to be
     /// told.
     pub(in crate::shard) fn admits(&mut self, id: QueueId, message: &MessageView<'_>) -> bool {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return true };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return true };
         if !queue.refuses(message.body.bytes().len()) {
             return true;
         }
-        self.refused = true;
+        self.publishing.refused = true;
         if queue.settings().is_some_and(|settings| settings.overflow == Overflow::RejectPublishDlx) {
             self.die_refused(id, message);
         }
@@ -115,9 +115,9 @@ impl Shard {
     /// Notes that messages at the places `first` to `last` began to wait in memory, all with the
     /// time and the properties of `message`.
     pub(in crate::shard) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let Some(deadline) = deadline(queue, last, message) else { return };
-        extras(&mut self.special_queues, queue).deadlines.push(deadline, first, last);
+        extras(&mut self.queues.special, queue).deadlines.push(deadline, first, last);
         queue.sweep_deadlines();
         self.set_queue_timer(id);
     }
@@ -127,7 +127,7 @@ impl Shard {
     pub(in crate::shard) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
         let now = self.time_of_day();
         for entry in entries {
-            let Some(queue) = local_queue(&mut self.queues, id) else { return };
+            let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
             let message = self.arena.view(entry.message);
             let Some(deadline) = deadline(queue, entry.place(), &message) else { continue };
             if deadline <= now {
@@ -135,7 +135,7 @@ impl Shard {
                 self.die(id, *entry, Reason::Expired);
                 continue;
             }
-            extras(&mut self.special_queues, queue).deadlines.push(deadline, entry.place(), entry.place());
+            extras(&mut self.queues.special, queue).deadlines.push(deadline, entry.place(), entry.place());
         }
         self.set_queue_timer(id);
         self.trim(id);
@@ -145,7 +145,7 @@ impl Shard {
     pub(in crate::shard) fn take_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
         let now = self.time_of_day();
         for entry in entries {
-            let Some(queue) = local_queue(&mut self.queues, id) else { return };
+            let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
             let message = self.arena.view(entry.message);
             let deadline = deadline(queue, entry.place(), &message);
             if deadline.is_some_and(|deadline| deadline <= now) {
@@ -154,7 +154,7 @@ impl Shard {
             }
             queue.requeue(entry, &message);
             if let Some(deadline) = deadline {
-                extras(&mut self.special_queues, queue).deadlines.push(deadline, entry.place(), entry.place());
+                extras(&mut self.queues.special, queue).deadlines.push(deadline, entry.place(), entry.place());
             }
         }
         self.set_queue_timer(id);
@@ -165,7 +165,7 @@ impl Shard {
     /// Its TTL goes on.
     pub(in crate::shard) fn retry_later(&mut self, id: QueueId, entry: Entry, retry: Retry, outcome: Outcome) {
         let (now, start) = (self.time_of_day(), self.span_start_time());
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let failures = queue.counts(entry).map_or(0, |counts| counts.delivered);
         let deadline = deadline(queue, entry.place(), &self.arena.view(entry.message));
         match retry.delay(outcome, failures) {
@@ -180,7 +180,7 @@ impl Shard {
 
     /// Makes messages ready again that have waited long enough.
     fn retry_held(&mut self, id: QueueId, time: u64) {
-        let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) else { return };
+        let Some(extras) = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_mut()) else { return };
         let ready: Vec<Entry> = std::iter::from_fn(|| extras.held.take_due(time)).take(EXPIRE_BUDGET).collect();
         if !ready.is_empty() {
             self.take_back(id, ready.into_iter());
@@ -192,18 +192,18 @@ impl Shard {
     /// a million of them surplus at once. If only the log has them, they are read first.
     pub(in crate::shard) fn trim(&mut self, id: QueueId) {
         for _ in 0..TRIM_BUDGET {
-            let Some(queue) = local_queue(&mut self.queues, id).filter(|queue| queue.is_over_limit()) else { return };
+            let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.is_over_limit()) else { return };
             let Some((entry, _)) = queue.pop(&self.arena) else { return self.load_spilled(id) };
             self.die(id, entry, Reason::MaxLength);
         }
-        self.overfull.push_back(Key::from(id).slot);
+        self.queues.overfull.push_back(Key::from(id).slot);
     }
 
     /// Goes on with removing surplus messages.
     pub(in crate::shard) fn trim_overfull(&mut self) {
         for _ in 0..TRIMS_MAX {
-            let Some(slot) = self.overfull.pop_front() else { return };
-            if let Some(id) = self.queues[slot as usize].as_ref().map(|queue| queue.id) {
+            let Some(slot) = self.queues.overfull.pop_front() else { return };
+            if let Some(id) = self.queues.slots[slot as usize].as_ref().map(|queue| queue.id) {
                 self.trim(id);
             }
         }
@@ -212,7 +212,7 @@ impl Shard {
     /// Notes that a queue is used (row D11).
     pub(in crate::shard) fn touch_queue(&mut self, id: QueueId) {
         let start = self.span_start();
-        if let Some(extras) = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut()) {
+        if let Some(extras) = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_mut()) {
             extras.unused_since = start;
             self.set_queue_timer(id);
         }
@@ -221,10 +221,10 @@ impl Shard {
     /// Lets messages die whose deadline is at `time` or before, some at a time.
     fn expire(&mut self, id: QueueId, time: u64) {
         for _ in 0..EXPIRE_BUDGET {
-            let extras = local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_mut());
+            let extras = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_mut());
             let Some(place) = extras.and_then(|extras| extras.deadlines.pop(time)) else { return };
             self.work.spend(1);
-            let queue = local_queue(&mut self.queues, id).expect("a queue with deadlines exists");
+            let queue = local_queue(&mut self.queues.slots, id).expect("a queue with deadlines exists");
             if let Some(entry) = queue.take(place, &self.arena) {
                 self.die(id, entry, Reason::Expired);
             }
@@ -235,9 +235,9 @@ impl Shard {
     /// messages that it should: those with a TTL of 0 die, unless a consumer can have them at once,
     /// and surplus goes.
     pub(in crate::shard) fn shed_fresh(&mut self) {
-        let mut fresh = std::mem::take(&mut self.logging.fresh);
+        let mut fresh = std::mem::take(&mut self.durability.logging.fresh);
         for id in fresh.drain(..) {
-            let Some(queue) = local_queue(&mut self.queues, id) else { continue };
+            let Some(queue) = local_queue(&mut self.queues.slots, id) else { continue };
             if queue.extras.as_ref().is_some_and(|extras| extras.deadlines.next() == Some(AT_ONCE)) {
                 if queue.can_deliver() {
                     self.deliver_queue(id); // others are before it
@@ -246,7 +246,7 @@ impl Shard {
             }
             self.trim(id);
         }
-        self.logging.fresh = fresh;
+        self.durability.logging.fresh = fresh;
     }
 
     /// Fires a queue's timer, for some of its messages or for the queue itself.
@@ -255,7 +255,7 @@ impl Shard {
         self.expire(id, time);
         self.on_delays_timer(id);
         self.retry_held(id, time);
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         queue.extras().timer = None;
         if unused_until(queue).is_some_and(|until| until <= now) {
             return self.delete_queue(id, None);
@@ -269,11 +269,11 @@ impl Shard {
     /// Sets the queue's timer to fire in time. It may fire too early, which does no harm.
     pub(in crate::shard) fn set_queue_timer(&mut self, id: QueueId) {
         let (now, epoch) = (self.now, self.epoch_ms);
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let until = unused_until(queue);
         let slot = queue.first().slot();
         let Some(extras) = &mut queue.extras else { return };
-        let release = extras.delays.as_ref().and_then(|delays| delays.next(self.store.is_fetching(slot)));
+        let release = extras.delays.as_ref().and_then(|delays| delays.next(self.durability.store.is_fetching(slot)));
         let times = release.into_iter().chain(extras.deadlines.next()).chain(extras.held.next());
         let time = times.min().map(|time| time.saturating_sub(epoch));
         let Some(due) = until.into_iter().chain(time).min().map(|due| due.max(now)) else { return };
@@ -289,7 +289,7 @@ impl Shard {
     /// Removes the timer of a queue that is gone.
     pub(in crate::shard) fn forget_timer(&mut self, queue: &Queue) {
         if let Some(extras) = &queue.extras {
-            self.special_queues -= 1;
+            self.queues.special -= 1;
             extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
         }
     }

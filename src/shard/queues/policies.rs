@@ -27,21 +27,21 @@ pub struct Sweep {
 impl Shard {
     /// Begins a sweep, because policies changed.
     pub(in crate::shard) fn begin_sweep(&mut self) {
-        self.sweep.left = self.queues.len();
+        self.queues.sweep.left = self.queues.slots.len();
     }
 
     /// Whether queues are left that have not looked their policies up.
     pub(in crate::shard) fn is_sweeping(&self) -> bool {
-        self.sweep.left > 0
+        self.queues.sweep.left > 0
     }
 
     /// Lets some more queues look their policies up.
     pub(in crate::shard) fn go_on_sweeping(&mut self) {
         let mut budget = POLICY_BUDGET;
-        while budget > 0 && self.sweep.left > 0 {
-            let slot = self.sweep.next % self.queues.len();
-            (self.sweep.next, self.sweep.left) = (slot + 1, self.sweep.left - 1);
-            if let Some(id) = self.queues[slot].as_ref().map(|queue| queue.id) {
+        while budget > 0 && self.queues.sweep.left > 0 {
+            let slot = self.queues.sweep.next % self.queues.slots.len();
+            (self.queues.sweep.next, self.queues.sweep.left) = (slot + 1, self.queues.sweep.left - 1);
+            if let Some(id) = self.queues.slots[slot].as_ref().map(|queue| queue.id) {
                 self.follow_policies(id);
                 budget -= 1;
             }
@@ -51,7 +51,7 @@ impl Shard {
     /// Derives a queue's rules and settings from its arguments and policies.
     pub(in crate::shard) fn follow_policies(&mut self, id: QueueId) {
         let Some(info) = self.catalog.queue(id) else { return };
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let terms = self.catalog.terms(info);
         queue.follow(Rules::of(&info.spec, &terms));
         let settings = Settings::of(&terms, queue.rules.quorum);

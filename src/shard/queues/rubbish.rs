@@ -32,7 +32,7 @@ impl Rubbish {
 impl Shard {
     /// Frees a part.
     pub(in crate::shard) fn free_rubbish(&mut self) {
-        let Rubbish { purged, forgotten } = &mut self.rubbish;
+        let Rubbish { purged, forgotten } = &mut self.queues.rubbish;
         if forgotten.front_mut().is_some_and(|forgotten| !forgotten.free(PURGE_BUDGET)) {
             forgotten.pop_front();
         }
@@ -45,12 +45,12 @@ impl Shard {
     pub(in crate::shard) fn free_purged(&mut self, id: QueueId, mut level: Purged) {
         let entries = std::iter::from_fn(|| level.pop()).take(PURGE_BUDGET);
         let released = entries.inspect(|entry| self.arena.release(entry.message));
-        match local_queue(&mut self.queues, id) {
-            Some(queue) => Shard::log_settled(&mut self.store, queue, released),
+        match local_queue(&mut self.queues.slots, id) {
+            Some(queue) => Shard::log_settled(&mut self.durability.store, queue, released),
             None => released.for_each(drop),
         }
         if !level.is_freed() {
-            self.rubbish.purged.push_front((id, level));
+            self.queues.rubbish.purged.push_front((id, level));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::shard::queues::lifetime::has_expiration;
 impl Shard {
     /// Carries out basic.ack, basic.nack or basic.reject.
     pub(in crate::shard) fn on_settle(&mut self, id: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
-        let mut receipts = std::mem::take(&mut self.receipts);
+        let mut receipts = std::mem::take(&mut self.queues.receipts);
         let conn = self.conns.get_mut(id).expect("a client that settles is connected");
         let rest = conn.session.settle(channel, tags, outcome, &mut receipts);
         self.settle_all(&receipts, outcome);
@@ -19,21 +19,21 @@ impl Shard {
             self.settle_rest(id, rest, &receipts);
         }
         receipts.clear();
-        self.receipts = receipts;
+        self.queues.receipts = receipts;
     }
 
     /// Carries out basic.recover.
     pub(in crate::shard) fn on_recover(&mut self, id: ConnId, channel: u16) {
         let conn = self.conns.get_mut(id).expect("a client that recovers is connected");
         let rest = conn.session.recovery(channel);
-        let mut receipts = std::mem::take(&mut self.receipts);
+        let mut receipts = std::mem::take(&mut self.queues.receipts);
         let is_more = conn.session.settle_rest(&rest, &mut receipts);
         self.settle_all(&receipts, rest.outcome);
         if is_more {
             self.settle_rest(id, rest, &receipts);
         }
         receipts.clear();
-        self.receipts = receipts;
+        self.queues.receipts = receipts;
     }
 
     /// Settles deliveries, wherever their queues live.
@@ -59,7 +59,7 @@ impl Shard {
         outcome: Outcome,
     ) {
         let count = entries.len();
-        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else {
+        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else {
             return entries.for_each(|entry| self.arena.release(entry.message)); // the queue was deleted before
         };
         let is_special = queue.extras.is_some();
@@ -67,11 +67,11 @@ impl Shard {
             Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
             Outcome::Acked | Outcome::Discarded => {
                 let released = entries.inspect(|entry| self.arena.release(entry.message));
-                Shard::log_settled(&mut self.store, queue, released);
+                Shard::log_settled(&mut self.durability.store, queue, released);
             }
             Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
         }
-        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
         if let Some(consumer) = consumer {
             queue.consumers.on_settled(consumer, count);
         }
@@ -82,14 +82,14 @@ impl Shard {
 
     /// Drops messages of a queue here for good.
     pub(in crate::shard) fn drop_settled(&mut self, id: QueueId, entries: &[Entry]) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
         let released = entries.iter().copied().inspect(|entry| self.arena.release(entry.message));
-        Shard::log_settled(&mut self.store, queue, released);
+        Shard::log_settled(&mut self.durability.store, queue, released);
     }
 
     /// Gives messages back to their queue. Those that have failed too often die (row D23).
     fn give_back(&mut self, id: QueueId, entries: impl ExactSizeIterator<Item = Entry>, outcome: Outcome) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
         let is_plain = queue.extras.is_none() && !queue.rules.counts;
         self.work.spend(entries.len() * if is_plain { 1 } else { SPECIAL_STEPS });
         if is_plain {
@@ -97,10 +97,10 @@ impl Shard {
         }
         let (dead, back): (Vec<Entry>, Vec<Entry>) = entries.map(Entry::returned).partition(|&entry| queue.count_return(entry, outcome));
         if queue.rules.counts {
-            [&dead, &back].into_iter().for_each(|entries| Shard::note_returned(&mut self.store, queue, entries));
+            [&dead, &back].into_iter().for_each(|entries| Shard::note_returned(&mut self.durability.store, queue, entries));
         }
         dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
-        let Some(retry) = crate::shard::local_queue(&mut self.queues, id).and_then(|queue| queue.settings()?.retry) else {
+        let Some(retry) = crate::shard::local_queue(&mut self.queues.slots, id).and_then(|queue| queue.settings()?.retry) else {
             return self.take_back(id, back.into_iter());
         };
         back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
@@ -109,7 +109,7 @@ impl Shard {
     /// Lets a message die that the log was read for: it had failed too often when the broker died
     /// (row D23).
     pub(in crate::shard) fn fail_for_good(&mut self, id: QueueId, entry: Entry) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
         if queue.take(entry.place(), &self.arena).is_some() {
             self.die(id, entry, Reason::DeliveryLimit);
         }
@@ -118,7 +118,7 @@ impl Shard {
     /// Gives messages back to a plain queue. It knows no deadlines yet of messages with a TTL of
     /// their own, because they went straight to a consumer.
     fn take_back_plainly(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
         let mut expiring = Vec::new();
         for entry in entries {
             let message = self.arena.view(entry.message);

@@ -113,7 +113,7 @@ impl Shard {
 
     /// Settles a part. Returns whether more is left.
     fn settle_part(&mut self, settling: &mut Settling) -> bool {
-        let mut receipts = std::mem::take(&mut self.receipts);
+        let mut receipts = std::mem::take(&mut self.queues.receipts);
         let (is_more, outcome) = match &mut settling.what {
             What::Rest(id, rest) => {
                 let conn = self.conns.touch(*id).expect("a connection stays until its job is done");
@@ -141,7 +141,7 @@ impl Shard {
         self.work.spend(SETTLE_SHARE / SETTLED_PER_STEP);
         self.settle_all(&receipts, outcome);
         receipts.clear();
-        self.receipts = receipts;
+        self.queues.receipts = receipts;
         is_more
     }
 
@@ -192,7 +192,7 @@ impl Shard {
     /// Notes that messages of a queue here are on their way back, or (`is_more` is false) have all
     /// arrived.
     pub(in crate::shard) fn on_returning(&mut self, id: QueueId, is_more: bool) {
-        let Some(queue) = local_queue(&mut self.queues, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if is_more {
             queue.returning += 1;
             return;

@@ -161,10 +161,10 @@ impl Shard {
     /// queue is gone, or has no extras any more, the message is dropped.
     pub(in crate::shard) fn bury_later(&mut self, mut corpse: Corpse, refused: Vec<Awaited>) {
         let (now, version) = (self.now, self.settled_version());
-        let Some(extras) = local_queue(&mut self.queues, corpse.queue).and_then(|queue| queue.extras.as_mut()) else {
+        let Some(extras) = local_queue(&mut self.queues.slots, corpse.queue).and_then(|queue| queue.extras.as_mut()) else {
             return self.buried(corpse);
         };
-        let dead = &mut self.dead;
+        let dead = &mut self.queues.dead;
         if corpse.number == 0 {
             extras.unburied += 1;
             dead.last_number += 1;
@@ -188,8 +188,8 @@ impl Shard {
     /// Lets go of a dead message that all its queues have, or that is gone for another reason.
     pub(in crate::shard) fn buried(&mut self, corpse: Corpse) {
         if corpse.number > 0 {
-            self.dead.waiting.remove(&corpse.number);
-            local_queue(&mut self.queues, corpse.queue).into_iter().for_each(|queue| queue.extras().unburied -= 1);
+            self.queues.dead.waiting.remove(&corpse.number);
+            local_queue(&mut self.queues.slots, corpse.queue).into_iter().for_each(|queue| queue.extras().unburied -= 1);
         }
         self.let_go(corpse.queue, corpse.entry);
         self.end_attempt(corpse.tried, &corpse.awaited);
@@ -200,12 +200,12 @@ impl Shard {
     fn end_attempt(&mut self, tried: Option<Awaited>, awaited: &[Awaited]) {
         let now = self.now;
         for &other in awaited.iter().filter(|other| Some(**other) != tried) {
-            if let Some(list) = self.dead.lists.get_mut(&key(other)).filter(|list| list.is_held_up) {
+            if let Some(list) = self.queues.dead.lists.get_mut(&key(other)).filter(|list| list.is_held_up) {
                 list.is_held_up = false;
                 self.try_again(other);
             }
         }
-        if let Some(list) = tried.and_then(|awaited| self.dead.lists.get_mut(&key(awaited))) {
+        if let Some(list) = tried.and_then(|awaited| self.queues.dead.lists.get_mut(&key(awaited))) {
             list.under_way -= 1;
             if list.under_way > 0 {
                 return;
@@ -224,20 +224,20 @@ impl Shard {
     /// Fires the timer: some of the waiting messages try again.
     pub(in crate::shard) fn on_dead_timer(&mut self) {
         let now = self.now;
-        if self.dead.timer.take_if(|due| *due <= now).is_none() {
+        if self.queues.dead.timer.take_if(|due| *due <= now).is_none() {
             return; // an earlier timer replaced it
         }
-        let lists = self.dead.lists.values().filter(|list| list.batches.front().is_some_and(|batch| batch.due <= now));
+        let lists = self.queues.dead.lists.values().filter(|list| list.batches.front().is_some_and(|batch| batch.due <= now));
         let due: Vec<Awaited> = lists.map(|list| list.awaited).collect();
         due.into_iter().for_each(|awaited| self.try_again(awaited));
-        let next = self.dead.next_due();
+        let next = self.queues.dead.next_due();
         self.set_dead_timer(next);
     }
 
     /// Lets the first messages of a list try again, those whose time has come.
     fn try_again(&mut self, awaited: Awaited) {
         let (now, version) = (self.now, self.settled_version());
-        let dead = &mut self.dead;
+        let dead = &mut self.queues.dead;
         let Some(list) = dead.lists.get_mut(&key(awaited)).filter(|list| list.under_way == 0 && !list.is_held_up) else { return };
         if awaited.is_none() {
             list.postpone(now, version); // nothing can have changed for them
@@ -278,23 +278,23 @@ impl Shard {
 
     fn set_dead_timer(&mut self, due: Option<u64>) {
         let Some(due) = due else { return };
-        if self.dead.timer.is_none_or(|set_for| set_for > due) {
-            self.dead.timer = Some(due);
+        if self.queues.dead.timer.is_none_or(|set_for| set_for > due) {
+            self.queues.dead.timer = Some(due);
             self.timers.set(due.max(self.now), Timer::Dead);
         }
     }
 
     /// Drops the dead messages of a queue that is about to go.
     pub(in crate::shard) fn forget_unburied(&mut self, id: QueueId) {
-        if local_queue(&mut self.queues, id).and_then(|queue| queue.extras.as_ref()).is_none_or(|extras| extras.unburied == 0) {
+        if local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_ref()).is_none_or(|extras| extras.unburied == 0) {
             return;
         }
         let of_queue =
             |(number, corpse): (&u64, &Option<Box<Corpse>>)| corpse.as_ref().filter(|corpse| corpse.queue == id).map(|_| *number);
-        let mut numbers: Vec<u64> = self.dead.waiting.iter().filter_map(of_queue).collect();
+        let mut numbers: Vec<u64> = self.queues.dead.waiting.iter().filter_map(of_queue).collect();
         numbers.sort_unstable();
         for number in numbers {
-            if let Some(corpse) = self.dead.waiting.remove(&number).flatten() {
+            if let Some(corpse) = self.queues.dead.waiting.remove(&number).flatten() {
                 self.buried(*corpse);
             }
         }
