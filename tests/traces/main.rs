@@ -9,7 +9,8 @@
 //! `RINGMQ_TRACES_RESTART` names one that restarts it (see `record.rs`).
 //! `RINGMQ_TRACES=queue/` plays only the files whose path contains that.
 //!
-//! A file is a script with answers: see `support/script.rs` for the lines, and `record.rs` for how the answers get there.
+//! A file is a script with answers: see `support/script.rs` for the lines, and `record.rs` for how the answers get there. It begins with
+//! the rows of `BEHAVIOUR.md` that it shows.
 
 mod answers;
 mod clean;
