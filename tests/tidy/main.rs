@@ -1,8 +1,12 @@
-//! The rules of the house, kept by a test: who may import whom, how large files and functions may be, which calls are banned where.
+//! The rules of the house, kept by a test: who may import whom, how large files and functions may
+//! be, which calls are banned where, and whether the behaviours that code and traces refer to stand
+//! in their table.
 //!
-//! Every rule looks at one file and returns complaints; a test per rule shows all complaints at once, each with its file and line. Rules
-//! read code whose comments and literals are blanked (`code.rs`), so that words in texts do not count.
+//! Every rule looks at one file and returns complaints; a test per rule shows all complaints at
+//! once, each with its file and line. Rules about code read it with comments and literals blanked
+//! (`code.rs`), so that words in texts do not count.
 
+mod behaviour;
 mod code;
 mod layers;
 mod rules;
@@ -14,12 +18,22 @@ use source::{Complaint, Source};
 fn check(directories: &[&str], rule: impl Fn(&Source) -> Vec<Complaint>) {
     let files = source::collect(directories);
     assert!(!files.is_empty(), "there is nothing in {directories:?}");
+    check_files(&files, rule);
+}
+
+/// Asks these files and fails with all complaints.
+fn check_files(files: &[Source], rule: impl Fn(&Source) -> Vec<Complaint>) {
     let complaints: Vec<String> = files.iter().flat_map(|file| rule(file).into_iter().map(move |complaint| complaint.show(file))).collect();
     assert!(complaints.is_empty(), "{} complaints:\n{}\n", complaints.len(), complaints.join("\n"));
 }
 
 const ALL: &[&str] = &["src", "tests", "benches", "perf/src"];
 const PRODUCT: &[&str] = &["src", "perf/src"];
+
+/// Where behaviours may be referred to.
+const TEXTS: &[&str] =
+    &["README.md", "src", "tests", "benches", "perf/NOTES.md", "perf/README.md", "perf/scenarios", "perf/src", "scripts"];
+const ENDINGS: &[&str] = &["rs", "py", "js", "java", "sh", "md", "toml", "trace"];
 
 #[test]
 fn rooms_import_only_lower_rooms() {
@@ -64,4 +78,25 @@ fn peers_are_named_in_the_log() {
 #[test]
 fn banned_calls_are_absent() {
     check(PRODUCT, rules::banned_calls);
+}
+
+#[test]
+fn the_table_of_behaviours_has_each_row_once() {
+    let table = source::collect_ending(&[behaviour::TABLE], &["md"]);
+    assert!(table.iter().any(|table| !behaviour::rows(&table.text).is_empty()), "there are no rows");
+    check_files(&table, behaviour::repeated_rows);
+}
+
+#[test]
+fn references_to_behaviours_lead_to_rows() {
+    let table = source::collect_ending(&[behaviour::TABLE], &["md"]);
+    let rows = behaviour::rows(&table[0].text);
+    check_files(&source::collect_ending(TEXTS, ENDINGS), |file| behaviour::unknown_rows(file, &rows));
+}
+
+#[test]
+fn traces_name_the_rows_that_they_show() {
+    let traces = source::collect_ending(&["tests/traces"], &["trace"]);
+    assert!(!traces.is_empty(), "there are no traces");
+    check_files(&traces, behaviour::traces_without_rows);
 }

@@ -53,33 +53,36 @@ impl Complaint {
     }
 }
 
-/// Every file that people write under the directories, in the order of their paths.
+/// Every program and script under the directories, in the order of their paths.
 pub fn collect(directories: &[&str]) -> Vec<Source> {
+    collect_ending(directories, &PROGRAMS)
+}
+
+/// Every file at or under the places that ends with one of these, or without any, in the order of their paths.
+pub fn collect_ending(places: &[&str], endings: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
-    for directory in directories {
-        walk(&root.join(directory), &mut paths);
+    for place in places {
+        walk(&root.join(place), endings, &mut paths);
     }
     paths.sort();
     let tests = test_modules(&paths);
     paths.iter().filter_map(|path| read(root, path, &tests)).collect()
 }
 
-fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
-    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+fn walk(place: &Path, endings: &[&str], paths: &mut Vec<PathBuf>) {
+    if !place.is_dir() {
+        let is_wanted = place.extension().is_none_or(|extension| endings.iter().any(|known| extension == *known));
+        paths.extend(is_wanted.then(|| place.to_owned()));
+        return;
+    }
+    let entries = fs::read_dir(place).unwrap_or_else(|error| panic!("{}: {error}", place.display()));
     for entry in entries {
         let path = entry.expect("a directory can be read").path();
-        match path.is_dir() {
-            true if !FOREIGN.iter().any(|name| path.ends_with(name)) => walk(&path, paths),
-            false if is_written_by_people(&path) => paths.push(path),
-            _ => {}
+        if !FOREIGN.iter().any(|name| path.ends_with(name)) {
+            walk(&path, endings, paths);
         }
     }
-}
-
-/// Programs and scripts; not traces, lock files and the like.
-fn is_written_by_people(path: &Path) -> bool {
-    path.extension().is_none_or(|extension| ["rs", "py", "js", "sh"].iter().any(|known| extension == *known))
 }
 
 fn read(root: &Path, path: &Path, test_modules: &HashSet<PathBuf>) -> Option<Source> {
@@ -117,6 +120,9 @@ fn module_directory(path: &Path) -> PathBuf {
     let owns_its_directory = ["mod.rs", "lib.rs", "main.rs"].iter().any(|name| path.ends_with(name));
     if owns_its_directory { path.parent().expect("a file stands in a directory").to_owned() } else { path.with_extension("") }
 }
+
+/// How programs and scripts end.
+const PROGRAMS: [&str; 4] = ["rs", "py", "js", "sh"];
 
 /// Directories with files of others.
 const FOREIGN: [&str; 2] = ["node_modules", "__pycache__"];
