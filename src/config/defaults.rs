@@ -20,7 +20,7 @@
 use std::collections::BTreeMap;
 
 use super::conf::Setting;
-use super::settings::byte_size;
+use super::settings::{byte_size, is};
 
 /// All defaults; groups by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -93,6 +93,9 @@ impl Defaults {
     /// # Errors
     /// What to give instead of its value.
     pub fn take(&mut self, setting: &Setting) -> Option<Result<(), String>> {
+        if !KNOWN.iter().any(|known| is(known, &setting.key)) {
+            return None;
+        }
         let value = &*setting.value;
         match &setting.key.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["default_queue_type"] => Some(queue_type(value).map(|kind| self.queue_type = Some(kind.to_owned()))),
@@ -214,6 +217,15 @@ fn parse_duration(value: &str) -> Option<u64> {
     }
     (!value.is_empty()).then_some(sum)
 }
+
+/// The keys, as far as they are the same for all groups; `*` stands for a name.
+pub(super) const KNOWN: [&str; 5] = [
+    "default_queue_type",
+    "default_limits.vhosts.*.*",
+    "default_policies.operator.*.*",
+    "default_policies.operator.*.classic_queues.*",
+    "default_users.*.*",
+];
 
 const UNITS: [(&str, u64); 6] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 

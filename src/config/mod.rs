@@ -7,6 +7,8 @@ pub mod conf;
 pub mod defaults;
 pub mod flags;
 mod protocol;
+#[cfg(test)]
+mod readme;
 pub mod settings;
 pub mod source;
 mod surroundings;

@@ -26,7 +26,7 @@ pub struct Given {
 
 /// The notation of a value in RabbitMQ.
 #[derive(Clone, Copy)]
-enum Form {
+pub(super) enum Form {
     /// The same as the flag's.
     Same,
     /// A number of bytes, or with units that are powers of 1024 (`128KB`).
@@ -114,7 +114,7 @@ fn check_readable(setting: &Setting, place: &str) -> Result<(), String> {
 }
 
 /// Whether a key is this one; `*` stands for any name.
-fn is(known: &str, key: &[String]) -> bool {
+pub(super) fn is(known: &str, key: &[String]) -> bool {
     known.split('.').count() == key.len() && known.split('.').zip(key).all(|(known, name)| known == "*" || known == name)
 }
 
@@ -271,7 +271,7 @@ fn is_from_server(settings: &[Setting]) -> bool {
 
 /// Keys, their flags, and the notations of their values; `*` stands for a name that does not
 /// matter.
-const KNOWN: &[(&str, &str, Form)] = &[
+pub(super) const KNOWN: &[(&str, &str, Form)] = &[
     ("listeners.tcp", "listen", Form::Listener),
     ("listeners.tcp.*", "listen", Form::Listener),
     ("tcp_listen_options.backlog", "backlog", Form::Same),
