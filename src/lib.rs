@@ -41,6 +41,64 @@
 //! the write's completion: the publisher's confirms                     shard::durability
 //! the consumer's ack: to the queue, by mail if it lives elsewhere      shard::queues::settle
 //! ```
+//!
+//! Four walks through the code, each as the list of functions that it passes (`tests/tidy` proves
+//! that they exist).
+//!
+//! *A publish*, to a queue of the same shard:
+//!
+//! ```walk
+//! io::driver::on_received                   the kernel has put bytes into a buffer
+//! shard::conns::input::on_bytes             whole frames are parsed where they lie
+//! protocol::amqp::session::input::poll      frames become a run of messages to one place
+//! shard::publish::dispatch::publish         the last route, a known one, or the router
+//! broker::routing::router::route            permissions, bindings, the queues
+//! shard::publish::dispatch::spread          to queues here and by mail to those elsewhere
+//! shard::queues::delivery::enqueue          to a consumer that is ready, or into the arena
+//! shard::durability::seal_log               the turn's messages become one write
+//! shard::conns::outbox::flush_output        deliveries and confirms leave in one send
+//! io::driver::carry_out                     the send is handed to the kernel
+//! ```
+//!
+//! *An ack*:
+//!
+//! ```walk
+//! shard::conns::input::on_bytes
+//! protocol::amqp::session::input::poll      acks in a row are one settlement
+//! shard::queues::settle::on_settle          the session's window says which messages they are
+//! shard::queues::settle::settle_all         queue by queue, by mail if it lives elsewhere
+//! shard::queues::settle::settle_here        the messages are released
+//! shard::durability::log_settled            the log notes that they are gone
+//! shard::queues::delivery::deliver_queue    the consumer has room: it is served again
+//! ```
+//!
+//! *A declare*, of a durable queue:
+//!
+//! ```walk
+//! protocol::amqp::session::requests::on_broker_method  a method becomes a request
+//! shard::control::request::on_request       the connection is parked until the answer
+//! broker::catalog::check::check             this shard's copy of the catalog refuses or agrees
+//! shard::control::order::order              what changes the catalog is ordered of shard 0
+//! shard::control::order::on_order           checked once more, numbered, logged
+//! shard::control::order::on_apply           every shard applies it to its copy
+//! broker::catalog::change::apply
+//! shard::control::order::create_queue       on the shard where the queue lives
+//! shard::control::order::on_decided         all have it, and the disk
+//! protocol::amqp::session::answers::answer  queue.declare-ok
+//! ```
+//!
+//! *An operator's command*, to set a policy:
+//!
+//! ```walk
+//! shard::control::command::command          the command gets a ticket
+//! shard::control::order::order              ordered like any change
+//! broker::catalog::commands::check_command
+//! broker::catalog::commands::apply_command  on every shard
+//! shard::queues::policies::begin_sweep      every queue looks its policy up again
+//! shard::queues::policies::go_on_sweeping   some in each turn
+//! shard::queues::policies::follow_policies
+//! shard::control::command::next_decision    the operator's answer
+//! ```
 
 pub mod base;
 pub mod broker;

@@ -11,6 +11,7 @@ mod code;
 mod layers;
 mod rules;
 mod source;
+mod walks;
 
 use source::{Complaint, Source};
 
@@ -99,4 +100,11 @@ fn traces_name_the_rows_that_they_show() {
     let traces = source::collect_ending(&["tests/traces"], &["trace"]);
     assert!(!traces.is_empty(), "there are no traces");
     check_files(&traces, behaviour::traces_without_rows);
+}
+
+#[test]
+fn walks_pass_functions_that_exist() {
+    let essay = source::collect_ending(&["src/lib.rs"], &["rs"]);
+    assert!(essay.iter().any(|essay| walks::walks(&essay.text).len() > 20), "there are no walks");
+    check_files(&essay, walks::lost_functions);
 }

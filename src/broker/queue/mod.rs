@@ -214,7 +214,7 @@ impl Queue {
         }
         let returned = self.returns.as_mut().and_then(|returns| returns.take(place));
         let entry = returned.or_else(|| self.levels.change(split_place(place).0, |level| level.take(place)))?;
-        self.discount(&arena.view(entry.message));
+        self.discount(body_size(&arena.view(entry.message)));
         Some(entry)
     }
 
@@ -279,12 +279,30 @@ impl Queue {
     }
 
     /// Takes the next message. Returns `None` if there is none, or if the log must be read first.
-    #[inline]
     pub fn pop<'a>(&mut self, arena: &'a Arena) -> Option<(Entry, MessageView<'a>)> {
-        let entry = self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.levels.pop())?;
-        let message = arena.view(entry.message);
-        self.discount(&message);
-        Some((entry, message))
+        let mut popped = None;
+        self.pop_while(arena, |entry, message| {
+            popped = Some((entry, message));
+            false
+        });
+        popped
+    }
+
+    /// Takes messages and gives each of them to `take`, as long as that wants another one and there
+    /// are any in memory. Returns how many they were.
+    #[inline]
+    pub fn pop_while<'a>(&mut self, arena: &'a Arena, mut take: impl FnMut(Entry, MessageView<'a>) -> bool) -> usize {
+        let (mut bytes, mut count) = (0, 0);
+        while let Some(entry) = self.returns.as_mut().and_then(|returns| returns.pop()).or_else(|| self.levels.pop()) {
+            let message = arena.view(entry.message);
+            bytes += body_size(&message);
+            count += 1;
+            if !take(entry, message) {
+                break;
+            }
+        }
+        self.discount(bytes);
+        count
     }
 
     /// Adds messages whose bodies have `bytes` bytes together to a level, as `push` does it.
@@ -295,9 +313,9 @@ impl Queue {
     }
 
     #[inline]
-    fn discount(&mut self, message: &MessageView<'_>) {
-        debug_assert!(self.ready_bytes >= body_size(message), "a ready message was counted");
-        self.ready_bytes = self.ready_bytes.saturating_sub(body_size(message));
+    fn discount(&mut self, bytes: u64) {
+        debug_assert!(self.ready_bytes >= bytes, "a ready message was counted");
+        self.ready_bytes = self.ready_bytes.saturating_sub(bytes);
     }
 
     /// Takes the next spilled message of a level into memory: among the returned ones, if it had

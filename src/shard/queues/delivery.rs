@@ -275,16 +275,16 @@ impl Shard {
         let many = queue.consumers.turns(served.consumer, budget.min(queue.at_hand()));
         let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
         let mut over = std::mem::take(&mut self.queues.over);
-        let mut done = 0;
         let notes = served.no_ack || queue.rules.counts;
-        while done < many && sink.has_room() {
-            let (entry, message) = queue.pop(&self.arena).expect("no more are served than there are");
+        let mut left = many;
+        let done = queue.pop_while(&self.arena, |entry, message| {
             sink.deliver(entry, &message);
             if notes {
                 over.push(entry);
             }
-            done += 1;
-        }
+            left -= 1;
+            left > 0 && sink.has_room()
+        });
         let spent = sink.spent();
         queue.on_delivered(served.consumer, done, spent);
         if served.no_ack {
