@@ -401,7 +401,7 @@ impl Shard {
             for id in std::mem::take(&mut self.durability.log_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waits_for_log = false;
-                    self.resumed.push_back(id);
+                    self.conns.resumed.push_back(id);
                 }
             }
         }

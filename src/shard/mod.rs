@@ -25,6 +25,11 @@
 //!   after a stop;
 //! - [`work`] and [`jobs`]: how much one turn may do;
 //! - [`turn`]: the order of it all.
+//!
+//! [`Shard`] is a list of owners, one for each folder, and of the few things that all of them use:
+//! the catalog, the arena, timers, the turn's budget, deeds. An owner keeps its own state and
+//! asserts its invariants in `check()`; what needs two owners is a method of the shard, in the
+//! folder of the owner whose state it changes most.
 
 mod conns;
 mod control;
@@ -43,11 +48,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::base::alarms::{AlarmSet, Alarms};
+use crate::base::alarms::Alarms;
 use crate::base::ids::{ConnAddr, ConnId, Key, QueueId, ShardId};
 use crate::base::limits::HANDSHAKES_MAX;
 use crate::base::outgoing::Outgoing;
-use crate::base::quota::Quota;
 use crate::base::rng::Rng;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
@@ -57,8 +61,8 @@ use crate::config::{Config, Protocol};
 use crate::store::Op;
 use crate::store::catalog_log::CatalogOp;
 
-use conns::Conns;
 use conns::conn::Conn;
+use conns::{BrokerQuotas, Conns};
 use control::Control;
 use durability::Durability;
 use jobs::Job;
@@ -76,12 +80,8 @@ pub use turn::Turn;
 pub struct Shard {
     id: ShardId,
     config: Arc<Config>,
-    /// Number of connections of the whole broker.
-    connection_count: Arc<AtomicUsize>,
-    quotas: BrokerQuotas,
-    /// The broker's alarms, and those that the connections here have been told of.
+    /// The broker's alarms.
     alarms: Arc<Alarms>,
-    known_alarms: AlarmSet,
     rng: Rng,
     now: u64,
     catalog: Catalog,
@@ -99,11 +99,8 @@ pub struct Shard {
     jobs: VecDeque<Job>,
     /// When the next part of the arena's excess memory is given back.
     trim_due: u64,
-    /// Connections whose parked input may go on.
-    resumed: VecDeque<ConnId>,
     work: Work,
     deeds: VecDeque<Deed>,
-    unfinished: Vec<u32>,
     stopping: bool,
 }
 
@@ -145,13 +142,6 @@ struct Common {
     founding: [Change; 3],
 }
 
-/// Limits of the whole broker: connections that have opened a virtual host, and channels.
-#[derive(Clone, Default)]
-struct BrokerQuotas {
-    opened_connections: Quota,
-    channels: Quota,
-}
-
 /// Makes the shards of one broker, joined to each other; `seed` makes names that others cannot
 /// guess.
 pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
@@ -188,13 +178,10 @@ impl Shard {
         let Common { config, connection_count, quotas, alarms, founding } = common;
         Shard {
             id,
-            connection_count: connection_count.clone(),
-            quotas: quotas.clone(),
             alarms: alarms.clone(),
-            known_alarms: AlarmSet::default(),
             rng,
             now: 0,
-            conns: Conns::new(config),
+            conns: Conns::new(config, connection_count.clone(), quotas.clone()),
             catalog: Catalog::made_by(founding),
             publishing: Publishing::new(reply_key),
             queues: Queues::new(),
@@ -206,10 +193,8 @@ impl Shard {
             epoch_ms: 0,
             jobs: VecDeque::new(),
             trim_due: 0,
-            resumed: VecDeque::new(),
             work: Work::default(),
             deeds: VecDeque::new(),
-            unfinished: Vec::new(),
             stopping: false,
             config: config.clone(),
         }
@@ -239,8 +224,8 @@ impl Shard {
 
     /// A connection was accepted. Returns its id, or `None` if the broker has too many: close it.
     pub fn on_accepted(&mut self, now: u64, protocol: Protocol, peer: SocketAddr, local: SocketAddr) -> Option<ConnId> {
-        if self.stopping || self.connection_count.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections + HANDSHAKES_MAX {
-            self.connection_count.fetch_sub(1, Ordering::Relaxed);
+        if self.stopping || self.conns.of_broker.fetch_add(1, Ordering::Relaxed) >= self.config.max_connections + HANDSHAKES_MAX {
+            self.conns.of_broker.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let (shard, seed) = (self.id, self.rng.next_u64());
@@ -248,9 +233,10 @@ impl Shard {
         let make = |conn, budgets: &_| Conn::new(protocol, config, budgets, ConnAddr { shard, conn }, [peer, local], seed, now);
         let conn = self.conns.insert_with(make);
         let timer = self.timers.set(now + self.config.handshake_ms, Timer::Conn(conn));
+        let known_alarms = self.conns.known_alarms;
         let accepted = self.conns.get_mut(conn)?;
         accepted.timer = Some(timer);
-        accepted.session.on_alarms(self.known_alarms);
+        accepted.session.on_alarms(known_alarms);
         Some(conn)
     }
 

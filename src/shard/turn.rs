@@ -78,7 +78,7 @@ impl Shard {
         let queues_wait =
             !self.queues.dirty.is_empty() || !self.queues.rubbish.is_empty() || !self.queues.overfull.is_empty() || self.is_sweeping();
         self.work.renew();
-        let again = !self.resumed.is_empty()
+        let again = !self.conns.resumed.is_empty()
             || self.work.is_wanted()
             || queues_wait
             || !self.control.retries.is_empty()
@@ -122,7 +122,7 @@ impl Shard {
     /// when none is.
     fn follow_alarms(&mut self) {
         let alarms = self.alarms.get();
-        if std::mem::replace(&mut self.known_alarms, alarms) == alarms {
+        if std::mem::replace(&mut self.conns.known_alarms, alarms) == alarms {
             return;
         }
         for id in self.conns.ids() {
@@ -132,7 +132,7 @@ impl Shard {
                 self.conns.touch(id);
             }
             if goes_on {
-                self.resumed.push_back(id);
+                self.conns.resumed.push_back(id);
             } else if paused && !alarms.is_empty() {
                 self.deeds.push_back(Deed::Watch(id));
             }
@@ -193,7 +193,7 @@ impl Shard {
             for id in std::mem::take(&mut self.publishing.memory_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waits_for_memory = false;
-                    self.resumed.push_back(id);
+                    self.conns.resumed.push_back(id);
                 }
             }
         }
@@ -202,8 +202,8 @@ impl Shard {
                 self.run_request(from, request);
             }
         }
-        for _ in 0..self.resumed.len() {
-            let id = self.resumed.pop_front().expect("counted");
+        for _ in 0..self.conns.resumed.len() {
+            let id = self.conns.resumed.pop_front().expect("counted");
             self.resume_input(id);
         }
     }
@@ -211,7 +211,7 @@ impl Shard {
     /// Serves each dirty queue once, as far as the budget reaches. A queue with more to do goes to
     /// the tail.
     fn serve_queues(&mut self) {
-        let mut unfinished = std::mem::take(&mut self.unfinished);
+        let mut unfinished = std::mem::take(&mut self.queues.unfinished);
         while !self.work.is_spent()
             && let Some(slot) = self.queues.dirty.pop_front()
         {
@@ -223,7 +223,7 @@ impl Shard {
         unfinished.drain(..).for_each(|slot| {
             self.queues.dirty.push_back(slot);
         });
-        self.unfinished = unfinished;
+        self.queues.unfinished = unfinished;
     }
 
     /// Sends the mail: one release store and at most one wake per peer. Publishers and queues that
@@ -243,7 +243,7 @@ impl Shard {
             for id in std::mem::take(&mut self.peers.mail_waiters) {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.waits_for_link = false;
-                    self.resumed.push_back(id);
+                    self.conns.resumed.push_back(id);
                 }
             }
         }

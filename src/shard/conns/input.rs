@@ -16,6 +16,7 @@ use crate::broker::routing::router::{self, Publisher};
 use crate::contract::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
 use crate::contract::{Code, Fault, RouteSet};
 use crate::shard::Shard;
+use crate::shard::conns::BrokerQuotas;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
 use crate::shard::conns::lifecycle::Last;
@@ -237,13 +238,14 @@ impl Shard {
     }
 
     fn on_open_vhost(&mut self, id: ConnId, name: &str) {
+        let BrokerQuotas { opened_connections, channels: in_broker } = self.conns.quotas.clone();
         let Some(conn) = self.conns.touch(id) else { return };
         let (peer, user) = (conn.peer, &conn.user().name);
         log::info!(peer:% = peer.ip(); "{peer} -> {}: user '{user}' opens vhost '{name}'", conn.local);
-        let opened = access::open_vhost(&self.catalog, &self.quotas.opened_connections, conn.user(), name);
+        let opened = access::open_vhost(&self.catalog, &opened_connections, conn.user(), name);
         conn.session.opened(opened.map(|(vhost, channels, stay)| {
             conn.stay = Some(stay);
-            (vhost, ChannelQuotas { of_user: channels, in_broker: self.quotas.channels.clone() })
+            (vhost, ChannelQuotas { of_user: channels, in_broker })
         }));
     }
 }

@@ -98,7 +98,7 @@ impl Shard {
     pub(in crate::shard) fn close(&mut self, id: ConnId) {
         self.set_timer(id, None);
         if self.conns.remove(id).is_some() {
-            self.connection_count.fetch_sub(1, Ordering::Relaxed);
+            self.conns.of_broker.fetch_sub(1, Ordering::Relaxed);
             self.deeds.push_back(Deed::Close(id));
         }
     }

@@ -11,21 +11,44 @@ pub mod input;
 pub mod lifecycle;
 pub mod outbox;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use crate::base::alarms::AlarmSet;
 use crate::base::budget::Budgets;
 use crate::base::ids::{ConnId, Key};
 use crate::base::limits::OUTPUT_SPARE_BUFFERS;
 use crate::base::outgoing::Outgoing;
+use crate::base::quota::Quota;
 use crate::base::ready_list::ReadyList;
 use crate::base::slots::Slots;
 use crate::config::Config;
 
 use conn::Conn;
 
+/// Limits of the whole broker: connections that have opened a virtual host, and channels.
+#[derive(Clone, Default)]
+pub struct BrokerQuotas {
+    /// Of connections that have opened a virtual host.
+    pub opened_connections: Quota,
+    /// Of channels.
+    pub channels: Quota,
+}
+
 /// Connections by id, the list of those that were written to in this turn, and buffers to be used
 /// again for output.
 pub struct Conns {
     /// The memory that all connections may hold together, and each one's part of it.
     pub budgets: Budgets,
+    /// Number of connections of the whole broker.
+    pub of_broker: Arc<AtomicUsize>,
+    /// The broker's limits.
+    pub quotas: BrokerQuotas,
+    /// The alarms that the connections have been told of.
+    pub known_alarms: AlarmSet,
+    /// Connections whose parked input may go on.
+    pub resumed: VecDeque<ConnId>,
     table: Slots<ConnId, Conn>,
     dirty: ReadyList,
     spare: Vec<Outgoing>,
@@ -33,9 +56,17 @@ pub struct Conns {
 
 impl Conns {
     /// Makes an empty table.
-    pub fn new(config: &Config) -> Conns {
-        let budgets = Budgets::of_shard(config.shards, config.memory_max);
-        Conns { budgets, table: Slots::default(), dirty: ReadyList::default(), spare: Vec::new() }
+    pub fn new(config: &Config, of_broker: Arc<AtomicUsize>, quotas: BrokerQuotas) -> Conns {
+        Conns {
+            budgets: Budgets::of_shard(config.shards, config.memory_max),
+            of_broker,
+            quotas,
+            known_alarms: AlarmSet::default(),
+            resumed: VecDeque::new(),
+            table: Slots::default(),
+            dirty: ReadyList::default(),
+            spare: Vec::new(),
+        }
     }
 
     /// Adds a connection.

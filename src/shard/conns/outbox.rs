@@ -45,7 +45,7 @@ impl Shard {
                 (conn.sending, conn.in_flight) = (true, batch.len());
                 self.deeds.push_back(Deed::Send(id, batch));
                 if std::mem::take(&mut conn.stalled) {
-                    self.resumed.push_back(id);
+                    self.conns.resumed.push_back(id);
                 }
                 recheck_waiting(self, id);
             } else if conn.ending {

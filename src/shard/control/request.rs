@@ -104,7 +104,7 @@ impl Shard {
     /// Resumes the input of a connection whose request is answered.
     pub(in crate::shard) fn end_request(&mut self, id: ConnId) {
         if self.conns.get(id).is_some_and(|conn| !conn.feeding) {
-            self.resumed.push_back(id);
+            self.conns.resumed.push_back(id);
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Queues {
     pub levelled: usize,
     /// Queues with messages and consumers that may have room.
     pub dirty: ReadyList,
+    /// Working memory: those of them that have more to do in the next turn.
+    pub unfinished: Vec<u32>,
     /// Queues whose next consumer is on another shard, and the link to it has no room.
     pub blocked: Vec<QueueId>,
     /// Queues with more messages than they may have.
@@ -71,6 +73,7 @@ impl Queues {
             special: 0,
             levelled: 0,
             dirty: ReadyList::default(),
+            unfinished: Vec::new(),
             blocked: Vec::new(),
             overfull: ReadyList::default(),
             sweep: Sweep::default(),

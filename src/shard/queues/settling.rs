@@ -153,7 +153,7 @@ impl Shard {
         match settling.what {
             What::Rest(id, _) | What::Rollback(id) => {
                 self.conns.get_mut(id).expect("a connection stays until its job is done").is_busy = false;
-                self.resumed.push_back(id);
+                self.conns.resumed.push_back(id);
             }
             What::Late(_) => {}
             What::Left(Left { conn, mut homes, last, .. }) => {
