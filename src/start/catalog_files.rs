@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 use crate::broker::catalog::{Catalog, Saved};
 use crate::io::StartError;
 use crate::io::disk::worker::{ACCEPT, catalog_paths, write_whole};
+use crate::shard::Found;
+use crate::start::files::{list, remove, set_aside, sign_of_use, unusable};
 use crate::start::log_files::Known;
-use crate::start::storage::{list, remove, set_aside, sign_of_use, unusable};
 use crate::store::catalog_log::{self, CatalogLog, CatalogOp, Fault};
 
 /// The contents of the files.
@@ -146,6 +147,15 @@ impl FoundCatalog {
         }
         Ok(())
     }
+}
+
+/// Writes the catalog that was found as a new log, in one piece, and deletes the old one.
+///
+/// # Errors
+/// One sentence: it cannot be written.
+pub fn rewrite(data_dir: &Path, found: &mut Found) -> Result<(), StartError> {
+    let next_number = found.next_number();
+    write(data_dir, &found.catalog, next_number, &mut found.catalog_log)
 }
 
 /// Writes records as new files, in one piece, and deletes the old ones.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::conf::{self, Include, Line, Setting};
 use crate::io::StartError;
-use crate::start::storage::unusable;
+use crate::start::files::unusable;
 use crate::start::text_file;
 
 /// Reads the settings in these files and directories, in order.

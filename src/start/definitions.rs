@@ -29,6 +29,7 @@ use crate::start::catalog_files;
 use crate::start::conf_files;
 use crate::start::data_dir::DataDir;
 use crate::start::fetch::fetch;
+use crate::start::files;
 use crate::start::storage;
 use crate::start::text_file;
 
@@ -48,7 +49,7 @@ pub fn load(config: &Config, found: &mut Found) -> Result<(), StartError> {
         log::warn!("the definitions name no user: nobody can log in");
     }
     if changed {
-        storage::write_catalog(&config.data_dir, found)?;
+        catalog_files::rewrite(&config.data_dir, found)?;
     }
     Ok(())
 }
@@ -81,7 +82,7 @@ pub fn export(data_dir: &Path) -> Result<String, StartError> {
 /// should be.
 pub fn import(data_dir: PathBuf, file: PathBuf, defaults: Defaults, available: usize) -> Result<(), StartError> {
     let _ours = DataDir::open(&data_dir)?;
-    let in_use = storage::shard_directories(&data_dir)?.last().map_or(0, |shard| usize::from(shard.0) + 1);
+    let in_use = files::shard_directories(&data_dir)?.last().map_or(0, |shard| usize::from(shard.0) + 1);
     let shards = in_use.max(available).clamp(1, limits::SHARDS_MAX.into()) as u16;
     let config = Config { data_dir, shards, defaults, definitions: vec![Source::Path(file)], ..Config::default() };
     let mut found = storage::find(&config)?;
@@ -251,7 +252,7 @@ mod tests {
         let delete = |mut found: Found| {
             let user = Command::DeleteUser { name: "u".into() };
             found.catalog.push(Saved::Change(Change::command(user)));
-            storage::write_catalog(&data(&scratch), &mut found).expect("written");
+            catalog_files::rewrite(&data(&scratch), &mut found).expect("written");
         };
         delete(start(true, &queue("a")));
         start(true, &queue("a"));

@@ -22,7 +22,7 @@ use crate::io::StartError;
 use crate::io::disk::segment_files::{list_path, write_list};
 use crate::io::disk::worker::{ACCEPT, write_whole};
 use crate::io::disk::{segment_path, shard_directory};
-use crate::start::storage::{aside, list, read_part, remove, set_aside, unusable};
+use crate::start::files::{aside, list, read_part, remove, set_aside, unusable};
 use crate::store::Store;
 use crate::store::compact::salvage;
 use crate::store::format;

@@ -29,7 +29,8 @@ use crate::io::disk::worker::{ACCEPT, write_at, write_index};
 use crate::io::disk::{segment_path, shard_directory};
 use crate::message::{Body, MessageView, Route, Stamp};
 use crate::shard::Found;
-use crate::start::storage::{self, unusable};
+use crate::start::catalog_files;
+use crate::start::files::{self, unusable};
 use crate::store::arrivals::{Arrival, Origin};
 use crate::store::format::{level_number, split_number};
 use crate::store::{Damage, Op, Opened, Placed, Store};
@@ -72,7 +73,7 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
         })
         .collect();
     found.catalog.push(Saved::NextNumber(first + moves.len() as u64));
-    storage::write_catalog(&config.data_dir, found)?;
+    catalog_files::rewrite(&config.data_dir, found)?;
     let shards: Vec<ShardId> = gone.iter().map(|(shard, _)| *shard).collect();
     let mut arrived: Vec<Arrival> = found.stores.iter().flat_map(Store::arrivals).collect();
     let staying = arrived.len();
@@ -100,7 +101,7 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
         perform((&directory, ShardId(0)), first_store, |_, _| unreachable!("nothing is read here")).map_err(failed)?;
     }
     rename(found, &moves);
-    storage::write_catalog(&config.data_dir, found)?;
+    catalog_files::rewrite(&config.data_dir, found)?;
     for directory in shards.into_iter().map(|shard| shard_directory(&config.data_dir, shard)) {
         fs::rename(&directory, directory.with_extension(GONE)).map_err(failed)?; // a half deleted log would look damaged
     }
@@ -109,7 +110,7 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
 
 /// Deletes logs of old shards.
 fn remove_leftovers(data_dir: &Path) -> Result<(), StartError> {
-    let leftovers = storage::list(data_dir, |name| name.strip_suffix(GONE).map(|_| 0))?;
+    let leftovers = files::list(data_dir, |name| name.strip_suffix(GONE).map(|_| 0))?;
     leftovers.iter().try_for_each(|(_, leftover)| fs::remove_dir_all(leftover).map_err(|error| unusable(leftover, &error)))
 }
 
@@ -162,7 +163,7 @@ pub(super) fn perform(
             Op::Index(indexing) => store.on_indexed(write_index(directory, &indexing)?),
             Op::Read(reader, segment, place, len) => {
                 let mut bytes = Aligned::zeroed(len);
-                storage::read_into(&segment_path(directory, segment), place, bytes.blocks_mut())?;
+                files::read_into(&segment_path(directory, segment), place, bytes.blocks_mut())?;
                 let read = store.on_read(reader, &bytes, |sequence, _, message| take(sequence, message));
                 read.map_err(|Damage { segment, place }| {
                     let path = segment_path(directory, segment);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::io::StartError;
-use crate::start::storage::unusable;
+use crate::start::files::unusable;
 
 /// Reads the text of a file, without the mark that some editors put in front of UTF-8.
 ///

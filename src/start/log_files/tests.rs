@@ -7,6 +7,7 @@ use crate::broker::catalog::{Catalog, Change, Saved};
 use crate::contract::{QueueSpec, VhostId};
 use crate::io::scratch::Scratch;
 use crate::message::{Body, Content, Route, Stamp, Table};
+use crate::start::catalog_files;
 use crate::start::data_dir::DataDir;
 use crate::start::definitions;
 use crate::start::rehome;
@@ -22,7 +23,7 @@ fn broker(scratch: &Scratch) -> Config {
     data_dir.node_id().expect("a name");
     let vhost = Catalog::restored(&found.catalog).vhost_by_name("/").expect("the first one");
     found.catalog.extend((1..=2).map(|number| Saved::Change(queue(vhost, number))));
-    storage::write_catalog(&config.data_dir, &mut found).expect("there is room");
+    catalog_files::rewrite(&config.data_dir, &mut found).expect("there is room");
     for (number, mut store) in (1..).zip(found.stores) {
         let shard = ShardId(number as u16 - 1);
         let slot = store.open_queue(number, LevelAddr::default()).slot;
