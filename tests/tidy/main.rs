@@ -7,6 +7,7 @@
 //! (`code.rs`), so that words in texts do not count.
 
 mod behaviour;
+mod circles;
 mod code;
 mod layers;
 mod rules;
@@ -107,4 +108,10 @@ fn walks_pass_functions_that_exist() {
     let essay = source::collect_ending(&["src/lib.rs"], &["rs"]);
     assert!(essay.iter().any(|essay| walks::walks(&essay.text).len() > 20), "there are no walks");
     check_files(&essay, walks::lost_functions);
+}
+
+#[test]
+fn rooms_have_no_circles() {
+    let found = circles::circles(&source::collect(&["src"]));
+    assert!(found.is_empty(), "{} circles:\n{}\n", found.len(), found.join("\n"));
 }
