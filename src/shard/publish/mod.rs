@@ -70,7 +70,7 @@ impl Publishing {
             log_full: false,
             relays: Relays::default(),
             transfers: Transfers::default(),
-            reply_key: reply_key,
+            reply_key,
             flow: Flow::default(),
             memory_waiters: Vec::new(),
         }
