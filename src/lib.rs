@@ -100,6 +100,10 @@
 //! shard::control::command::next_decision    the operator's answer
 //! ```
 
+// The simulator, which unit tests share with tests/sim, names the library from outside.
+#[cfg(test)]
+extern crate self as ringmq;
+
 pub mod base;
 pub mod broker;
 pub mod config;

@@ -175,10 +175,15 @@ impl Cluster {
 
     /// A client connects to this shard. `None`: it was turned away.
     pub fn connect_to(&mut self, shard: usize) -> Option<Conn> {
+        self.connect_by(shard, Protocol::Amqp)
+    }
+
+    /// A client of this protocol connects to this shard. `None`: it was turned away.
+    pub fn connect_by(&mut self, shard: usize, protocol: Protocol) -> Option<Conn> {
         let port = 40_000 + u16::try_from(self.connections.len() % 20_000).expect("small");
         let (peer, local) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv4Addr::LOCALHOST, 5672)));
         self.touch(shard);
-        let id = self.shards[shard].shard.on_accepted(self.now, Protocol::Amqp, peer, local)?;
+        let id = self.shards[shard].shard.on_accepted(self.now, protocol, peer, local)?;
         let conn = self.connections.len();
         assert_eq!(self.by_id.insert((shard, id), conn), None, "an id in use was given again");
         self.connections.push(Connection {

@@ -2,9 +2,9 @@
 
 use ringmq::base::alarms::Alarm;
 
+use super::super::broker::{Broker, Conn};
+use super::super::ctl::Ctl;
 use super::Cluster;
-use crate::support::broker::{Broker, Conn};
-use crate::support::ctl::Ctl;
 
 impl Broker for Cluster {
     fn connect(&mut self) -> Conn {
