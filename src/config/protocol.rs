@@ -5,4 +5,7 @@
 pub enum Protocol {
     /// AMQP 0-9-1.
     Amqp,
+    /// The line protocol of the tests of sessions.
+    #[cfg(test)]
+    Line,
 }

@@ -9,6 +9,9 @@ use crate::protocol::amqp;
 pub enum Delivery<'s, 'm> {
     /// In AMQP 0-9-1.
     Amqp(amqp::session::Delivery<'s, 'm>),
+    /// In the tests' line protocol.
+    #[cfg(test)]
+    Line(super::line::Delivery<'s>),
 }
 
 /// Calls the same method of the delivery, whichever protocol it is.
@@ -16,6 +19,8 @@ macro_rules! each {
     ($delivery:expr, $inner:ident => $call:expr) => {
         match $delivery {
             Delivery::Amqp($inner) => $call,
+            #[cfg(test)]
+            Delivery::Line($inner) => $call,
         }
     };
 }

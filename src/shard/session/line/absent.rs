@@ -1,0 +1,105 @@
+//! The parts of the waist that mean nothing in this protocol: transactions, fetches, replies,
+//! returned messages, large bodies, counted grants, several channels, alarms and timers.
+
+use super::Session;
+use crate::base::alarms::AlarmSet;
+use crate::base::ids::QueueAddr;
+use crate::contract::session::{Assembled, BodyLoan, Ended, GivenUp, Late, Rest, Uncommitted, Unsettled};
+use crate::contract::{Entry, Outcome, Receipts, ReplyConsumer};
+use crate::message::MessageView;
+
+impl Session {
+    pub fn heard(&mut self) {}
+
+    pub fn lend_body(&mut self, _: usize) -> Option<BodyLoan> {
+        None
+    }
+
+    pub fn return_body(&mut self, _: BodyLoan, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    pub fn generation(&self, _: u16) -> u32 {
+        0
+    }
+
+    pub fn reply_name(&self, _: u16) -> Option<&str> {
+        None
+    }
+
+    pub fn awaits_reply(&self, _: &ReplyConsumer) -> bool {
+        false
+    }
+
+    pub fn deliver_reply(&mut self, _: &ReplyConsumer, _: &MessageView<'_>) {}
+
+    pub fn deliver_get(&mut self, _: QueueAddr, _: Entry, _: u32, _: Option<u64>, _: &MessageView<'_>) {}
+
+    pub fn await_disk(&mut self) {}
+
+    pub fn recycle(&mut self, _: Assembled) {}
+
+    pub fn staged(&mut self, _: u16) -> &mut Assembled {
+        &mut self.assembled
+    }
+
+    pub fn count_staged(&mut self, _: u16) {}
+
+    pub fn take_transaction(&mut self, _: u16) -> Uncommitted {
+        Uncommitted::default()
+    }
+
+    pub fn begin_rollback(&mut self, _: u16) {}
+
+    pub fn roll_back(&mut self) -> bool {
+        false
+    }
+
+    pub fn settle_rest(&mut self, _: &Rest, _: &mut Receipts) -> bool {
+        false
+    }
+
+    pub fn recovery(&mut self, channel: u16) -> Rest {
+        Rest { channel, up_to: 0, outcome: Outcome::Requeued, is_recovery: true }
+    }
+
+    pub fn give_up(&mut self, _: &Late) -> GivenUp {
+        GivenUp { unsettled: Unsettled::default(), cancelled: None }
+    }
+
+    pub fn return_message(&mut self, _: u16, _: &MessageView<'_>) {}
+
+    pub fn on_wanted(&mut self, _: u16, _: u32, _: u32) -> bool {
+        false
+    }
+
+    pub fn on_unused(&mut self, _: u16, _: u32, _: u32) {}
+
+    pub fn on_alarms(&mut self, _: AlarmSet) -> bool {
+        false
+    }
+
+    pub fn is_alarmed(&self) -> bool {
+        false
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        false
+    }
+
+    pub fn on_timer(&mut self, _: u64) -> Option<u64> {
+        None
+    }
+
+    pub fn wants_timer(&self) -> bool {
+        false
+    }
+
+    pub fn end_channel(&mut self, _: u16) -> Ended {
+        Ended::default()
+    }
+
+    pub fn release_channel(&mut self, _: u16) {}
+
+    pub fn released(&mut self) {}
+}

@@ -1,0 +1,120 @@
+//! Input: a line becomes one event, or two if it is a `SUB`.
+
+use super::*;
+use crate::contract::session::{Contents, Event, Login};
+use crate::contract::{QueueSpec, Request};
+use crate::message::{Body, MessageView, Properties, Route, Stamp, Table};
+
+impl Session {
+    pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
+        contents.clear();
+        assert!(!self.parked, "a parked session is not polled");
+        match std::mem::replace(&mut self.stage, Stage::Running) {
+            Stage::Arrived => (0, self.log_in()),
+            Stage::LoggedIn => (0, self.ask(Event::OpenVhost(VHOST.into()))),
+            Stage::Subscribing(queue) => (0, self.consume(queue)),
+            Stage::Running => self.read_lines(input),
+            Stage::Finished => {
+                self.stage = Stage::Finished;
+                (0, Event::Finished)
+            }
+        }
+    }
+
+    pub fn needed(&self, head: &[u8]) -> usize {
+        head.len() + 1
+    }
+
+    pub fn take_assembled(&mut self) -> Assembled {
+        std::mem::take(&mut self.assembled)
+    }
+
+    fn read_lines<'a>(&mut self, input: &[u8]) -> (usize, Event<'a>) {
+        let mut used = 0;
+        while let Some(len) = input[used..].iter().position(|&byte| byte == b'\n') {
+            let line = &input[used..used + len];
+            used += len + 1;
+            match self.on_line(line) {
+                Ok(event) => return (used, event),
+                Err(why) => self.refuse(why),
+            }
+        }
+        if input.len() - used > LINE_MAX {
+            self.force_close("the line is too long");
+            return (input.len(), Event::Finished);
+        }
+        (used, Event::Starved)
+    }
+
+    fn on_line<'a>(&mut self, line: &[u8]) -> Result<Event<'a>, &'static str> {
+        let (verb, rest) = split(line);
+        match verb {
+            b"PUB" => self.publish(rest),
+            b"SUB" => self.subscribe(rest),
+            b"ACK" => acknowledge(rest),
+            _ => Err("unknown verb"),
+        }
+    }
+
+    fn publish<'a>(&mut self, rest: &[u8]) -> Result<Event<'a>, &'static str> {
+        let (queue, body) = split(rest);
+        let route = [&[0, name(queue)?.len() as u8], queue].concat();
+        let message = MessageView { route: Route::new(&route), properties: Properties::NONE, stamp: Stamp::NONE, body: Body::Slice(body) };
+        let confirm = Some(self.confirms.publish());
+        self.assembled = Assembled { confirm, ..Assembled::copy(CHANNEL, false, &message) };
+        Ok(Event::Assembled { channel: CHANNEL })
+    }
+
+    fn subscribe<'a>(&mut self, rest: &[u8]) -> Result<Event<'a>, &'static str> {
+        let name = name(rest)?.into();
+        let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete: false, arguments: Table::empty() };
+        Ok(self.ask(Event::Request { channel: CHANNEL, request: Request::DeclareQueue(spec) }))
+    }
+
+    fn consume<'a>(&mut self, queue: Box<str>) -> Event<'a> {
+        let (index, window) = (self.next_index, Window::new(self.consumers.len() + 1));
+        self.next_index += 1;
+        let request = Request::Consume {
+            queue,
+            index,
+            no_ack: false,
+            exclusive: false,
+            prefetch: PREFETCH,
+            limited: false,
+            window: window.size(),
+            arguments: Table::empty(),
+        };
+        self.consumers.insert(index, Consumer { place: None, window });
+        self.ask(Event::Request { channel: CHANNEL, request })
+    }
+
+    fn log_in<'a>(&mut self) -> Event<'a> {
+        self.ask(Event::Login(Login { mechanism: "LINE", user: (*b"guest").into(), password: (*b"guest").into() }))
+    }
+
+    /// Parks the session until the answer.
+    fn ask<'a>(&mut self, event: Event<'a>) -> Event<'a> {
+        self.parked = true;
+        event
+    }
+}
+
+fn acknowledge<'a>(rest: &[u8]) -> Result<Event<'a>, &'static str> {
+    let tag = std::str::from_utf8(rest).ok().and_then(|tag| tag.parse().ok()).ok_or("a tag is a number")?;
+    Ok(Event::Settle { channel: CHANNEL, tags: Tags::Each { first: tag, last: tag }, outcome: Outcome::Acked })
+}
+
+/// A queue's name, if it may be one.
+fn name(name: &[u8]) -> Result<&str, &'static str> {
+    let name = std::str::from_utf8(name).map_err(|_| "a name is UTF-8")?;
+    if (1..=255).contains(&name.len()) { Ok(name) } else { Err("a name has 1 to 255 bytes") }
+}
+
+/// The first word and what follows it.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    let end = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
+    (&line[..end], line.get(end + 1..).unwrap_or_default())
+}
+
+/// Most bytes of a line.
+const LINE_MAX: usize = 4096;
