@@ -165,11 +165,7 @@ impl Shard {
 
     /// Removes a consumer without waiting for its queue's answer.
     pub(in crate::shard) fn leave(&mut self, queue: QueueAddr, consumer: ConsumerId) {
-        if queue.home == self.id {
-            self.on_leave(queue.queue, consumer);
-        } else {
-            self.link(queue.home).stage(Mail::Leave(queue.queue, consumer));
-        }
+        self.send(queue.home, Mail::Leave(queue.queue, consumer));
     }
 
     /// Removes a consumer of a queue here.
@@ -226,12 +222,7 @@ impl Shard {
     }
 
     pub(in crate::shard) fn tell_consumer_gone(&mut self, target: Target) {
-        let shard = target.channel.conn.shard;
-        if shard == self.id {
-            self.on_consumer_gone(target);
-        } else {
-            self.link(shard).stage(Mail::ConsumerGone(target));
-        }
+        self.send(target.channel.conn.shard, Mail::ConsumerGone(target));
     }
 
     /// Tells a consumer here that its queue is gone (basic.cancel, row S7).

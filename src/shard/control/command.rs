@@ -49,11 +49,7 @@ impl Shard {
 
     /// Shard 0: removes a queue that the catalog knows, for an operator.
     pub(in crate::shard) fn remove(&mut self, queue: QueueAddr, removal: Removal) {
-        if queue.home == self.id {
-            self.on_removal(queue.queue, removal);
-        } else {
-            self.link(queue.home).stage(Mail::Remove(queue.queue, Box::new(removal)));
-        }
+        self.send(queue.home, Mail::Remove(queue.queue, Box::new(removal)));
     }
 
     /// Sends a command back to shard 0, which checks it again, because the queue's home does not

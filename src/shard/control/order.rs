@@ -82,12 +82,7 @@ impl Shard {
     /// Asks for a change; `waiter` hears of the decision.
     pub(in crate::shard) fn order(&mut self, wish: Wish, waiter: Waiter) {
         let ticket = self.control.waiters.insert(waiter) as u32;
-        let order = Order { shard: self.id, ticket, wish };
-        if self.id == ShardId::ORDERER {
-            self.on_order(order);
-        } else {
-            self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
-        }
+        self.send(ShardId::ORDERER, Mail::Order(Box::new(Order { shard: self.id, ticket, wish })));
     }
 
     /// Shard 0: decides on the next order.
@@ -219,11 +214,7 @@ impl Shard {
     }
 
     pub(in crate::shard) fn decide(&mut self, shard: ShardId, ticket: u32, verdict: Result<(), Fault>) {
-        if shard == self.id {
-            self.on_decided(ticket, verdict);
-        } else {
-            self.link(shard).stage(Mail::Decided(ticket, Box::new(verdict)));
-        }
+        self.send(shard, Mail::Decided(ticket, Box::new(verdict)));
     }
 
     /// Delivers the decision on an order of this shard.

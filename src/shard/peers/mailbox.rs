@@ -52,6 +52,16 @@ impl Shard {
         }
     }
 
+    /// Sends a mail that is neither about messages nor to a queue that may be unknown yet. If it is
+    /// for this shard, it is carried out at once.
+    pub(in crate::shard) fn send(&mut self, to: ShardId, mail: Mail) {
+        if to == self.id {
+            self.on_rare_mail(self.id, mail);
+        } else {
+            self.link(to).stage(mail);
+        }
+    }
+
     fn on_mail(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, mail: Mail) {
         match mail {
             Mail::Publish(_) | Mail::Transfer(_) | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
@@ -66,10 +76,6 @@ impl Shard {
                 let records = Records::new(block, returned.at, 1, false, body.as_ref());
                 records.for_each(|(_, message)| self.on_returned(&returned, &message));
             }
-            Mail::LookFor(asked) => {
-                let (asker, vhost, consumer, name) = *asked;
-                self.on_look_for(asker, vhost, &consumer, &name);
-            }
             Mail::Got(got) => {
                 let (to, got) = *got;
                 Records::new(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
@@ -77,18 +83,29 @@ impl Shard {
             Mail::Relay(relay) => {
                 Records::new(block, relay.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_relay(from, &relay, &message));
             }
-            Mail::Relayed(relayed) => self.on_relayed(relayed),
-            Mail::Gone(place) => self.durability.store.forget_arrivals(place),
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
                 self.work.spend(count as usize / SETTLED_PER_STEP);
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
             }
-            Mail::Returning(queue, is_more) => self.on_returning(queue, is_more),
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
-            Mail::Refused(hold) => self.on_refused(hold),
             Mail::Grant(queue, consumer, grant) => self.on_grant(queue, consumer, grant),
+            Mail::Refused(hold) => self.on_refused(hold),
             Mail::Want(target, messages) => self.on_wanted(target, messages),
             Mail::Unused(target, messages) => self.on_unused(target, messages),
+            mail => self.on_rare_mail(from, mail),
+        }
+    }
+
+    /// Carries out mail that refers to no records and does not come with messages.
+    fn on_rare_mail(&mut self, from: ShardId, mail: Mail) {
+        match mail {
+            Mail::LookFor(asked) => {
+                let (asker, vhost, consumer, name) = *asked;
+                self.on_look_for(asker, vhost, &consumer, &name);
+            }
+            Mail::Relayed(relayed) => self.on_relayed(relayed),
+            Mail::Gone(place) => self.durability.store.forget_arrivals(place),
+            Mail::Returning(queue, is_more) => self.on_returning(queue, is_more),
             Mail::Meter(queue, consumer) => self.on_meter(queue, consumer),
             Mail::Press(queue) => self.on_press(QueueAddr { home: from, queue }),
             Mail::Ease(queue) => self.on_ease(QueueAddr { home: from, queue }),
@@ -103,6 +120,13 @@ impl Shard {
             Mail::Applied => self.on_applied(from),
             Mail::Decided(ticket, verdict) => self.on_decided(ticket, *verdict),
             Mail::Block(_) | Mail::Body(_) => unreachable!("taken by read_mail_of"),
+            Mail::Publish(_) | Mail::Transfer(_) | Mail::Ask(_) => unreachable!("taken by on_queue_mail"),
+            Mail::Deliver(_) | Mail::Reply(_) | Mail::Returned(_) | Mail::Got(_) | Mail::Relay(_) | Mail::Settled(_) => {
+                unreachable!("it refers to records")
+            }
+            Mail::Accepted(_) | Mail::Grant(..) | Mail::Refused(_) | Mail::Want(..) | Mail::Unused(..) => {
+                unreachable!("it comes with messages")
+            }
         }
     }
 

@@ -58,10 +58,7 @@ impl Shard {
     /// Looks for the consumer of replies to `name`, on its shard.
     fn look_for(&mut self, from: ChannelAddr, vhost: VhostId, name: &str) -> bool {
         match ReplyName::parse(name.as_bytes()).filter(|found| self.is_peer(found.shard)) {
-            Some(found) if found.shard != self.id => {
-                self.link(found.shard).stage(Mail::LookFor(Box::new((from, vhost, found.consumer, name.into()))));
-            }
-            Some(found) => self.on_look_for(from, vhost, &found.consumer, name),
+            Some(found) => self.send(found.shard, Mail::LookFor(Box::new((from, vhost, found.consumer, name.into())))),
             None => self.answer(from.conn.conn, Notice::Failed(self.catalog.no_queue(vhost, name))),
         }
         true

@@ -182,11 +182,7 @@ impl Shard {
     }
 
     fn tell_returning(&mut self, addr: QueueAddr, is_more: bool) {
-        if addr.home == self.id {
-            self.on_returning(addr.queue, is_more);
-        } else {
-            self.link(addr.home).stage(Mail::Returning(addr.queue, is_more));
-        }
+        self.send(addr.home, Mail::Returning(addr.queue, is_more));
     }
 
     /// Notes that messages of a queue here are on their way back, or (`is_more` is false) have all
