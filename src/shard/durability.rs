@@ -20,6 +20,7 @@ use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
 use crate::shard::peers::mail::Hold;
+use crate::shard::publish::wanted::Wanted;
 use crate::shard::queues::Queues;
 use crate::shard::queues::delay::take_up;
 use crate::store::arrivals::Origin;
@@ -150,14 +151,15 @@ impl Shard {
     }
 
     /// Lets messages of a publisher of this shard wait for the disk.
-    pub(super) fn await_log(&mut self, id: ConnId, channel: u16, sequence: u64, count: usize) {
+    pub(super) fn await_log(&mut self, id: ConnId, channel: u16, wanted: Wanted, count: usize) {
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
-        let generation = if sequence == 0 { 0 } else { conn.session.generation(channel) };
-        match sequence {
-            0 => conn.commit_pending += count,
-            _ => conn.session.hold(channel, sequence, count as u64, 1),
+        let hold = wanted.hold(id, channel, conn.session.generation(channel));
+        match wanted {
+            Wanted::Nothing => return,
+            Wanted::Confirm(sequence) => conn.session.hold(channel, sequence, count as u64, 1),
+            Wanted::Commit => conn.commit_pending += count,
         }
-        self.await_durable(self.id, Hold { conn: id, channel, generation, sequence }, count as u32);
+        self.await_durable(self.id, hold, count as u32);
     }
 
     /// Lets `hold` and the `count` behind it, of a publisher on shard `from`, wait until everything

@@ -22,6 +22,7 @@ use crate::shard::conns::credit::recheck_waiting;
 use crate::shard::conns::lifecycle::Last;
 use crate::shard::conns::outbox::set_paused;
 use crate::shard::publish::dispatch::{LOOKS_PER_STEP, Published};
+use crate::shard::publish::wanted::Wanted;
 
 impl Shard {
     /// Takes bytes from the socket. The shard copies those that it must keep.
@@ -125,8 +126,8 @@ impl Shard {
             let (used, event) = conn.session.poll(&input[at..], &mut contents);
             at += used;
             match event {
-                Event::Publish(Publish { channel, mandatory, confirm: hold, route }) => {
-                    self.publish(id, Published { channel, mandatory, hold, route, contents: &contents });
+                Event::Publish(Publish { channel, mandatory, confirm, route }) => {
+                    self.publish(id, Published { channel, mandatory, wanted: Wanted::confirm(confirm), route, contents: &contents });
                     self.park_if_congested(id);
                 }
                 Event::Settle { channel, tags, outcome } => self.on_settle(id, channel, tags, outcome),
@@ -171,9 +172,9 @@ impl Shard {
     fn on_assembled(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let assembled = conn.session.take_assembled();
-        let (channel, mandatory, hold) = (assembled.channel, assembled.mandatory, assembled.confirm);
+        let (channel, mandatory, wanted) = (assembled.channel, assembled.mandatory, Wanted::confirm(assembled.confirm));
         let message = assembled.view();
-        self.publish(id, Published { channel, mandatory, hold, route: message.route, contents: &[message.content()] });
+        self.publish(id, Published { channel, mandatory, wanted, route: message.route, contents: &[message.content()] });
         self.park_if_congested(id);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.recycle(assembled);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, Key, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, QueueAddr, QueueId, ShardId};
 use crate::broker::catalog::{Asker, Change, ConsumerArguments};
 use crate::contract::{Command, Fault, Grant, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
 use crate::store::arrivals::Origin;
@@ -95,66 +95,116 @@ pub enum Mail {
     Decided(u32, Box<Result<(), Fault>>),
 }
 
-/// The party that waits for a message to be accepted: a confirm channel's sequence number, a
-/// transaction (sequence 0), or the shard itself (channel 0).
+/// The party that waits for a message to be accepted by its queues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hold {
-    /// The publisher's connection on the shard that sent the message.
-    pub conn: ConnId,
-    /// The publisher's channel.
-    pub channel: u16,
-    /// Tells the channel from others of the same number: it may be closed and opened again before
-    /// the answer comes.
-    pub generation: u32,
-    /// The publish's sequence number on the channel, from 1; 0 for tx.commit.
-    pub sequence: u64,
-}
-
-/// The messages for which a shard itself waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Own {
-    /// A relayed message.
-    Relay,
-    /// A transfer: a message on its way from a queue to others.
-    Transfer,
+pub enum Hold {
+    /// A confirm channel.
+    Confirm {
+        /// The publisher's connection on the shard that sent the message.
+        conn: ConnId,
+        /// The publisher's channel.
+        channel: u16,
+        /// Tells the channel from others of the same number: it may be closed and opened again
+        /// before the answer comes.
+        generation: u32,
+        /// The publish's sequence number on the channel, from 1.
+        sequence: u64,
+    },
+    /// A tx.commit, which waits for all its messages together.
+    Commit {
+        /// The publisher's connection.
+        conn: ConnId,
+        /// The publisher's channel.
+        channel: u16,
+        /// Tells the channel from others of the same number.
+        generation: u32,
+    },
+    /// A channel that wants no confirm. Its message may be returned, and requests of its connection
+    /// wait for messages that shard 0 routes.
+    Unconfirmed {
+        /// The publisher's connection.
+        conn: ConnId,
+        /// The publisher's channel.
+        channel: u16,
+        /// Tells the channel from others of the same number.
+        generation: u32,
+    },
+    /// Shard 0, for a message that it routes.
+    Relay {
+        /// The message's number among the relayed ones.
+        at: u32,
+        /// The place of the queue among the message's queues.
+        part: u32,
+    },
+    /// A shard, for a message on its way from a queue to others.
+    Transfer {
+        /// The message's number among the transfers.
+        at: u32,
+        /// The place of the queue among the message's queues.
+        part: u32,
+    },
+    /// A shard, for a transfer that shard 0 routes: an exchange has delayed the message, and it
+    /// survives a restart.
+    Delayed {
+        /// The message's number among the transfers.
+        at: u32,
+        /// The message's sequence number in the exchange's queue.
+        sequence: u64,
+    },
 }
 
 impl Hold {
-    /// Makes the hold of the shard itself, for its relayed message or transfer number `at`.
-    pub fn own(what: Own, at: usize) -> Hold {
-        let slot = u32::try_from(at).expect("fewer messages are under way");
-        Hold { conn: ConnId(Key { slot, generation: 0 }), channel: 0, generation: what as u32, sequence: 1 }
+    /// Makes the hold of shard 0 for its relayed message number `at`.
+    pub fn relay(at: usize) -> Hold {
+        Hold::Relay { at: number(at), part: 0 }
     }
 
-    /// Makes the hold of a part of this message: one of its queues.
-    pub fn part(self, number: usize) -> Hold {
-        let number = u32::try_from(number).expect("a message has fewer queues");
-        Hold { conn: ConnId(Key { generation: number, ..Key::from(self.conn) }), ..self }
+    /// Makes the hold of a shard for its transfer number `at`.
+    pub fn transfer(at: usize) -> Hold {
+        Hold::Transfer { at: number(at), part: 0 }
     }
 
-    /// Returns the number of the part.
-    pub fn part_number(self) -> usize {
-        Key::from(self.conn).generation as usize
+    /// Makes the hold of a part of this relayed message or transfer: one of its queues.
+    pub fn part(self, part: usize) -> Hold {
+        let part = number(part);
+        match self {
+            Hold::Relay { at, .. } => Hold::Relay { at, part },
+            Hold::Transfer { at, .. } => Hold::Transfer { at, part },
+            _ => unreachable!("messages of clients have no parts"),
+        }
     }
 
-    /// If the shard itself waits: for what, and its number.
+    /// Returns the hold of the message `count` behind.
     #[inline]
-    pub fn as_own(self) -> Option<(Own, usize)> {
-        let what = if self.generation == Own::Relay as u32 { Own::Relay } else { Own::Transfer };
-        (self.channel == 0).then(|| (what, Key::from(self.conn).slot as usize))
-    }
-
-    /// Returns the hold of the message `count` behind. (A transaction waits for all its messages
-    /// together.)
     pub fn behind(self, count: u32) -> Hold {
-        let step = if self.sequence == 0 { 0 } else { u64::from(count) };
-        Hold { sequence: self.sequence + step, ..self }
+        match self {
+            Hold::Confirm { conn, channel, generation, sequence } => {
+                Hold::Confirm { conn, channel, generation, sequence: sequence + u64::from(count) }
+            }
+            hold => hold,
+        }
     }
 
-    /// Whether `next` waits for the message behind the `count` ones that this hold waits for.
+    /// Whether `next` waits for the message behind the `count` ones that this hold waits for. (A
+    /// shard hears of each of its messages alone.)
+    #[inline]
     pub fn is_followed_by(self, next: Hold, count: u32) -> bool {
-        self.behind(count) == next
+        matches!(self, Hold::Confirm { .. } | Hold::Commit { .. }) && self.behind(count) == next
     }
+
+    /// Returns where a client's message goes if it is returned.
+    pub fn way_back(self) -> Option<Returned> {
+        match self {
+            Hold::Confirm { conn, channel, generation, .. }
+            | Hold::Commit { conn, channel, generation }
+            | Hold::Unconfirmed { conn, channel, generation } => Some(Returned { conn, channel, generation, at: 0 }),
+            Hold::Relay { .. } | Hold::Transfer { .. } | Hold::Delayed { .. } => None,
+        }
+    }
+}
+
+fn number(at: usize) -> u32 {
+    u32::try_from(at).expect("fewer messages are under way, and a message has fewer queues")
 }
 
 /// Messages on their way to a queue.
@@ -185,17 +235,12 @@ impl Publish {
 /// A message whose way leads through an exchange that remembers messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Relay {
-    /// The publisher's hold. For a message that an exchange has delayed, its sequence is the
-    /// message's number in the exchange's queue plus
-    /// [`FIRST_PLACE`](crate::shard::publish::relay::FIRST_PLACE). None: nobody waits for an
-    /// answer.
+    /// The publisher's hold. None: nobody waits for an answer.
     pub publisher: Option<Hold>,
     /// The virtual host in which it was published.
     pub vhost: VhostId,
     /// Whether to return it if it finds no queue.
     pub mandatory: bool,
-    /// Whether the publisher waits until its queues have it.
-    pub is_awaited: bool,
     /// Whether CC and BCC are keys, too.
     pub copies: bool,
     /// Whether it is a dead letter.
@@ -211,8 +256,6 @@ pub struct Relay {
 pub struct Relayed {
     /// The publisher's hold.
     pub hold: Hold,
-    /// Whether the publisher waits for this.
-    pub is_awaited: bool,
     /// Whether a queue has refused it, or a dead letter leads to no queue.
     pub is_refused: bool,
     /// Whether a queue has taken it.
@@ -228,8 +271,6 @@ pub struct Reply {
     pub consumer: ReplyConsumer,
     /// The publisher's hold of the first reply; the others have the sequence numbers behind it.
     pub hold: Hold,
-    /// Whether the publisher waits until they have arrived.
-    pub is_held: bool,
     /// Whether they are returned if nobody awaits them.
     pub mandatory: bool,
     /// The virtual host.

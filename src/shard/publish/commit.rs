@@ -21,6 +21,7 @@ use crate::contract::{Outcome, Receipt};
 use crate::shard::Shard;
 use crate::shard::jobs::Job;
 use crate::shard::publish::dispatch::Published;
+use crate::shard::publish::wanted::Wanted;
 
 /// A transaction that is being committed.
 pub struct Commit {
@@ -124,7 +125,7 @@ impl Shard {
     /// Gives a message to its queues number `from` to `to`.
     fn commit_publish(&mut self, id: ConnId, channel: u16, message: &Assembled, (from, to): (usize, usize)) {
         let (mandatory, view) = (message.mandatory, message.view());
-        let published = Published { channel, mandatory, hold: Some(0), route: view.route, contents: &[view.content()] };
+        let published = Published { channel, mandatory, wanted: Wanted::Commit, route: view.route, contents: &[view.content()] };
         if message.is_remembered {
             return self.publish_remembered(id, &published);
         }
@@ -136,7 +137,7 @@ impl Shard {
     fn finish_commit(&mut self, commit: &Commit) {
         let id = commit.conn;
         if self.durability.store.is_dirty() {
-            self.await_log(id, commit.channel, 0, 1); // for the settlements, too
+            self.await_log(id, commit.channel, Wanted::Commit, 1); // for the settlements, too
         }
         let conn = self.conns.get_mut(id).expect("a connection stays until its commit ends");
         conn.commit_pending -= 1;

@@ -21,24 +21,24 @@ use crate::broker::exchange::Chance;
 use crate::broker::queue::{Settings, lasts, priority};
 use crate::broker::routing::router::{self, Publisher};
 use crate::contract::session::Contents;
-use crate::contract::{Code, Fault, Notice, ReplyName, copy_routes};
+use crate::contract::{Fault, ReplyName, copy_routes};
 use crate::message::{Content, MessageView, Properties, Route, Stamp};
 use crate::shard::Shard;
 use crate::shard::local_queue;
-use crate::shard::peers::mail::{Hold, Own};
+use crate::shard::peers::mail::Hold;
+use crate::shard::publish::wanted::Wanted;
 use crate::shard::queues::delivery::Batch;
 use crate::shard::queues::lifetime::has_expiration;
 
-/// A run of messages to the same place, and what their publisher wants to hear of them.
+/// A run of messages to the same place, and the answer that their publisher waits for.
 #[derive(Clone, Copy)]
 pub struct Published<'b, 'm> {
     /// The publisher's channel.
     pub channel: u16,
     /// Messages that find no queue are returned.
     pub mandatory: bool,
-    /// The publisher waits until the queues have them: the first one's sequence number on a confirm
-    /// channel, 0 in a transaction, none otherwise.
-    pub hold: Option<u64>,
+    /// The answer that the publisher waits for.
+    pub wanted: Wanted,
     /// Exchange and routing key.
     pub route: Route<'m>,
     /// The messages.
@@ -196,7 +196,7 @@ impl Shard {
     }
 
     fn spread_alike(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
-        let &Published { channel, hold, route, contents, .. } = published;
+        let &Published { channel, wanted, route, contents, .. } = published;
         let stamp = self.stamp(contents[0].properties);
         match routes {
             [] => return self.unroutable(id, published),
@@ -205,15 +205,13 @@ impl Shard {
                 self.work.spend(contents.len() * (routes.len() - 1));
                 self.enqueue_here(route, stamp, contents, routes, |_, _| {});
                 let generation = || self.conns.get(id).expect("a publisher is connected").session.generation(channel);
-                let hold = hold.map(|sequence| Hold { conn: id, channel, generation: generation(), sequence });
+                let hold = (wanted != Wanted::Nothing).then(|| wanted.hold(id, channel, generation()));
                 let queues = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
-                self.hold_published(id, channel, published.hold, contents.len(), queues);
+                self.hold_published(id, channel, wanted, contents.len(), queues);
             }
         }
-        if self.log_taken(route, stamp, contents)
-            && let Some(sequence) = hold
-        {
-            self.await_log(id, channel, sequence, contents.len());
+        if self.log_taken(route, stamp, contents) && wanted != Wanted::Nothing {
+            self.await_log(id, channel, wanted, contents.len());
         }
         if std::mem::take(&mut self.publishing.refused) {
             self.tell_refused(id, published);
@@ -236,33 +234,6 @@ impl Shard {
         let here = self.id;
         let mut own = routes.iter().filter(|queue| queue.home == here);
         own.any(|queue| local_queue(&mut self.queues.slots, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects))
-    }
-
-    /// Tells a publisher that a queue has refused its message (row D14).
-    fn tell_refused(&mut self, id: ConnId, published: &Published<'_, '_>) {
-        let Some(sequence) = published.hold else { return };
-        let conn = self.conns.get_mut(id).expect("a publisher is connected");
-        match sequence {
-            0 => conn.commit_failed = true,
-            _ => {
-                let generation = conn.session.generation(published.channel);
-                conn.session.refused(published.channel, generation, sequence);
-            }
-        }
-    }
-
-    /// A queue of another shard has refused a message of a session here.
-    pub(in crate::shard) fn on_refused(&mut self, hold: Hold) {
-        match hold.as_own() {
-            Some((Own::Relay, at)) => return self.on_relay_refused(at, hold.part_number()),
-            Some((Own::Transfer, at)) => return self.on_transfer_refused(at, hold.part_number()),
-            None => {}
-        }
-        let Some(conn) = self.live(hold.conn) else { return };
-        match hold.sequence {
-            0 => conn.commit_failed = true,
-            sequence => conn.session.refused(hold.channel, hold.generation, sequence),
-        }
     }
 
     /// Gives a message that no session here publishes, such as a dead letter, to its queues.
@@ -319,16 +290,6 @@ impl Shard {
             }
         }
         remote
-    }
-
-    /// Lets `count` publishes, from number `sequence` on, wait for `remote` answers each.
-    pub(in crate::shard) fn hold_published(&mut self, id: ConnId, channel: u16, sequence: Option<u64>, count: usize, remote: usize) {
-        let Some(sequence) = sequence.filter(|_| remote > 0) else { return };
-        let conn = self.conns.get_mut(id).expect("a publisher is connected");
-        match sequence {
-            0 => conn.commit_pending += remote * count,
-            _ => conn.session.hold(channel, sequence, count as u64, remote as u32),
-        }
     }
 
     /// Parks the input of `id` if a publish has filled a link or the log, or used up the memory.
@@ -420,40 +381,6 @@ impl Shard {
         }
         must_last
     }
-
-    /// Queues elsewhere, or the disk, have messages that sessions here wait for.
-    pub(in crate::shard) fn on_accepted_by_queue(&mut self, holds: &[(Hold, u32)]) {
-        for &(hold, count) in holds {
-            match hold.as_own() {
-                Some((Own::Relay, at)) => {
-                    self.on_relay_accepted(at);
-                    continue;
-                }
-                Some((Own::Transfer, at)) => {
-                    self.on_transfer_accepted(at);
-                    continue;
-                }
-                None => {}
-            }
-            let Hold { conn: id, channel, generation, sequence } = hold;
-            let Some(conn) = self.live(id) else { continue };
-            if sequence > 0 {
-                let sequences = sequence..sequence + u64::from(count);
-                sequences.for_each(|sequence| conn.session.accepted(channel, generation, sequence, 1));
-                continue;
-            }
-            conn.commit_pending -= count as usize;
-            self.end_commit(id);
-        }
-    }
-
-    /// Answers tx.commit once all queues have accepted or refused their messages (row Q9).
-    pub(in crate::shard) fn end_commit(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.commit_pending == 0) else { return };
-        let failed = std::mem::take(&mut conn.commit_failed);
-        let fault = || Notice::Failed(Fault::new(Code::PreconditionFailed, "partial tx completion"));
-        self.answer(id, if failed { fault() } else { Notice::Done });
-    }
 }
 
 impl Published<'_, '_> {
@@ -464,8 +391,11 @@ impl Published<'_, '_> {
 
     /// The messages behind the first `count`.
     pub(in crate::shard) fn behind(self, count: usize) -> Self {
-        let hold = self.hold.map(|sequence| if sequence == 0 { 0 } else { sequence + count as u64 });
-        Published { hold, contents: &self.contents[count..], ..self }
+        let wanted = match self.wanted {
+            Wanted::Confirm(sequence) => Wanted::Confirm(sequence + count as u64),
+            wanted => wanted,
+        };
+        Published { wanted, contents: &self.contents[count..], ..self }
     }
 
     /// The same messages, but not to be returned to their publisher if somebody has received them.

@@ -6,6 +6,7 @@
 //! - [`reply`]: goes straight to a waiting channel;
 //! - [`relay`]: goes through exchanges that remember messages, on shard 0;
 //! - [`transfer`]: takes messages from one queue to others;
+//! - [`wanted`]: answers publishers, once the queues have or refuse their messages;
 //! - [`flow`]: keeps publishers from flooding a queue.
 
 pub mod commit;
@@ -16,6 +17,7 @@ pub mod relay;
 pub mod reply;
 pub mod spread;
 pub mod transfer;
+pub mod wanted;
 
 use crate::base::ids::ConnId;
 use crate::broker::routing::header_routes::RouteMemory;

@@ -33,7 +33,7 @@ use crate::contract::{RouteSet, VhostId};
 use crate::message::{MessageView, Stamp};
 use crate::shard::Shard;
 use crate::shard::jobs::Job;
-use crate::shard::peers::mail::{Hold, Mail, Own, Relay, Relayed, Returned};
+use crate::shard::peers::mail::{Hold, Mail, Relay, Relayed};
 use crate::shard::publish::Publishing;
 use crate::shard::publish::dispatch::{Found, Published};
 use crate::shard::queues::dead_letter::Left;
@@ -101,15 +101,14 @@ impl Shard {
 
     /// Sends a message to shard 0, which routes it.
     fn relay(&mut self, id: ConnId, published: &Published<'_, '_>) {
-        let &Published { channel, mandatory, hold: sequence, .. } = published;
+        let &Published { channel, mandatory, wanted, .. } = published;
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
         conn.relayed += 1;
         let (vhost, generation) = (conn.session.vhost(), conn.session.generation(channel));
-        let publisher = Some(Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() });
-        self.hold_published(id, channel, sequence, 1, 1);
+        let publisher = Some(wanted.hold(id, channel, generation));
+        self.hold_published(id, channel, wanted, 1, 1);
         let link = self.link(ShardId::ORDERER);
-        let relay =
-            Relay { publisher, vhost, mandatory, is_awaited: sequence.is_some(), copies: true, is_dead: false, passed: None, at: 0 };
+        let relay = Relay { publisher, vhost, mandatory, copies: true, is_dead: false, passed: None, at: 0 };
         link.relay(&published.contents[0].sent_to(published.route), relay);
         let has_room = link.has_room();
         self.publishing.link_full |= !has_room;
@@ -118,11 +117,7 @@ impl Shard {
     /// Relays a message that died here. `copies`: CC and BCC are keys, too. `hold` hears when
     /// queues have it.
     pub(in crate::shard) fn relay_dead(&mut self, vhost: VhostId, message: &MessageView<'_>, copies: bool, hold: Option<Hold>) {
-        let is_awaited = hold.is_some();
-        self.send_relay(
-            Relay { publisher: hold, vhost, mandatory: false, is_awaited, copies, is_dead: true, passed: None, at: 0 },
-            message,
-        );
+        self.send_relay(Relay { publisher: hold, vhost, mandatory: false, copies, is_dead: true, passed: None, at: 0 }, message);
     }
 
     /// Relays a message of a queue here.
@@ -136,11 +131,11 @@ impl Shard {
 
     /// Shard 0: routes a message from shard `from`.
     pub(in crate::shard) fn on_relay(&mut self, from: ShardId, relay: &Relay, message: &MessageView<'_>) {
-        let &Relay { publisher, vhost, mandatory, is_awaited, copies, is_dead, passed, .. } = relay;
+        let &Relay { publisher, vhost, mandatory, copies, is_dead, passed, .. } = relay;
         if let Some(hold) = publisher.filter(|_| is_dead)
             && self.keeper(from, copies).finds_nobody(vhost, message)
         {
-            return self.tell_relayed(from, Relayed { hold, is_awaited, is_refused: true, is_taken: false, refused: Box::default() });
+            return self.tell_relayed(from, Relayed { hold, is_refused: true, is_taken: false, refused: Box::default() });
         }
         let mut routes = std::mem::take(&mut self.publishing.routes);
         let passed = Keeper { passed, ..self.keeper(from, copies) }.route(vhost, message, &mut routes);
@@ -152,18 +147,21 @@ impl Shard {
             routes.retain(|addr| !cycles.contains(addr));
             self.note_cycles(cycles.into_iter().map(|addr| addr.queue));
         }
-        if let Some(hold) = publisher.filter(|_| mandatory && routes.is_empty() && !passed.is_duplicate) {
-            let Hold { conn, channel, generation, .. } = hold;
-            self.link(from).give_back(&message, Returned { conn, channel, generation, at: 0 });
+        if mandatory
+            && routes.is_empty()
+            && !passed.is_duplicate
+            && let Some(way_back) = publisher.and_then(Hold::way_back)
+        {
+            self.link(from).give_back(&message, way_back);
         }
         match publisher {
             Some(hold) => {
-                let relayed = Relayed { hold, is_awaited, is_refused: false, is_taken: false, refused: Box::default() };
+                let relayed = Relayed { hold, is_refused: false, is_taken: false, refused: Box::default() };
                 let waiting = Waiting { from, relayed, routes: routes.clone(), refused: Vec::new(), waits: None, heard: 0 };
                 let at = self.publishing.relays.waiting.insert(waiting);
-                let is_here = from == self.id && hold.as_own().is_some();
+                let is_here = from == self.id && matches!(hold, Hold::Transfer { .. } | Hold::Delayed { .. });
                 let origin = relay.passed.and_then(|exchange| self.origin(exchange, hold, routes.len()));
-                let waits = self.hand_over(Hold::own(Own::Relay, at), origin, is_here, &message, &routes);
+                let waits = self.hand_over(Hold::relay(at), origin, is_here, &message, &routes);
                 self.publishing.relays.waiting[at].waits = Some(waits);
                 self.end_if_done(at);
             }
@@ -177,9 +175,9 @@ impl Shard {
     /// Returns the origin of a message that an exchange has delayed, if it survives a restart
     /// there.
     fn origin(&self, exchange: ExchangeId, hold: Hold, copies: usize) -> Option<Origin> {
+        let Hold::Delayed { sequence, .. } = hold else { return None };
         let room = self.catalog.exchange(exchange)?.room?;
         let number = self.catalog.queue(room.queue)?.number;
-        let sequence = hold.sequence.checked_sub(FIRST_PLACE)?;
         (number > 0).then_some(Origin { place: (number, sequence), copies: copies as u32 })
     }
 
@@ -215,16 +213,28 @@ impl Shard {
 
     /// All queues have answered for a message that was relayed from here.
     pub(in crate::shard) fn on_relayed(&mut self, relayed: Relayed) {
-        let Relayed { hold, is_awaited, is_refused, is_taken, refused } = relayed;
-        match hold.as_own() {
-            Some((_, at)) if is_refused => self.on_transfer_left(at, Left { queues: refused.into_vec(), is_taken }),
-            None if is_awaited && is_refused => self.on_refused(hold),
-            _ => {}
+        let Relayed { hold, is_refused, is_taken, refused } = relayed;
+        match hold {
+            Hold::Transfer { at, .. } | Hold::Delayed { at, .. } => {
+                if is_refused {
+                    self.on_transfer_left(at as usize, Left { queues: refused.into_vec(), is_taken });
+                }
+                self.on_transfer_accepted(at as usize);
+            }
+            Hold::Confirm { conn, .. } | Hold::Commit { conn, .. } | Hold::Unconfirmed { conn, .. } => {
+                if is_refused {
+                    self.on_refused(hold);
+                }
+                self.on_accepted_by_queue(&[(hold, 1)]);
+                self.end_relayed(conn);
+            }
+            Hold::Relay { .. } => unreachable!("shard 0 relays no message twice"),
         }
-        if is_awaited {
-            self.on_accepted_by_queue(&[(hold, 1)]);
-        }
-        let Some(conn) = self.conns.get_mut(hold.conn).filter(|_| hold.as_own().is_none()) else { return };
+    }
+
+    /// Counts a client's relayed message as routed. After the last one, what waited for it goes on.
+    fn end_relayed(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
         conn.relayed -= 1;
         if conn.relayed > 0 {
             return;
@@ -232,7 +242,7 @@ impl Shard {
         let (commit, request) = (conn.relayed_commit.take(), conn.delayed.take());
         self.jobs.extend(commit.map(|commit| Job::Commit(*commit)));
         if let Some((channel, request)) = request {
-            self.on_request(hold.conn, channel, request);
+            self.on_request(id, channel, request);
         }
     }
 
@@ -269,6 +279,3 @@ impl Shard {
         Keeper { catalog, memories: &mut relays.memories, chance, copies, passed: None, now: *now }
     }
 }
-
-/// The `sequence` of a hold on a delayed message exceeds its sequence number by this.
-pub const FIRST_PLACE: u64 = 2;

@@ -91,12 +91,12 @@ impl Shard {
         } else if shard == self.id || !self.is_peer(shard) {
             self.return_unroutable(id, published);
         } else {
-            let &Published { channel, mandatory, hold: sequence, route, contents } = published;
-            let hold = Hold { conn: id, channel, generation, sequence: sequence.unwrap_or_default() };
+            let &Published { channel, mandatory, wanted, route, contents } = published;
+            let hold = wanted.hold(id, channel, generation);
             let link = self.link(shard);
-            link.reply(Reply { consumer, hold, is_held: sequence.is_some(), mandatory, vhost, at: 0, count: 0 }, route, contents);
+            link.reply(Reply { consumer, hold, mandatory, vhost, at: 0, count: 0 }, route, contents);
             self.publishing.link_full |= !link.has_room();
-            self.hold_published(id, channel, sequence, contents.len(), 1);
+            self.hold_published(id, channel, wanted, contents.len(), 1);
         }
     }
 
@@ -106,12 +106,13 @@ impl Shard {
         for message in messages {
             if is_awaited {
                 self.deliver_reply(&reply.consumer, &message);
-            } else if reply.mandatory {
-                let Hold { conn, channel, generation, .. } = reply.hold;
-                self.link(from).give_back(&message, Returned { conn, channel, generation, at: 0 });
+            } else if reply.mandatory
+                && let Some(way_back) = reply.hold.way_back()
+            {
+                self.link(from).give_back(&message, way_back);
             }
         }
-        if reply.is_held {
+        if !matches!(reply.hold, Hold::Unconfirmed { .. }) {
             self.link(from).accept(reply.hold, reply.count.into());
         }
     }

@@ -19,13 +19,14 @@ use crate::message::{Body, Content, OwnedBody, Route};
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::publish::dispatch::{Found, Published};
+use crate::shard::publish::wanted::Wanted;
 
 /// Messages of one publisher; the first of them are on their way to their queues.
 pub struct Spread {
     channel: u16,
     generation: u32,
     mandatory: bool,
-    hold: Option<u64>,
+    wanted: Wanted,
     route: Box<[u8]>,
     properties: Vec<u8>,
     /// The place of each message's properties, and its body.
@@ -40,7 +41,7 @@ pub struct Spread {
 impl Shard {
     /// Keeps messages of which the first were routed to more queues than a share can serve.
     pub(in crate::shard) fn keep_spread(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) {
-        self.hold_published(id, published.channel, published.hold, published.contents.len(), 1);
+        self.hold_published(id, published.channel, published.wanted, published.contents.len(), 1);
         let queues = std::mem::take(&mut self.publishing.routes);
         self.work.spend(queues.len() / QUEUES_PER_STEP);
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
@@ -66,9 +67,9 @@ impl Shard {
     fn spread_part(&mut self, id: ConnId, mut spread: Box<Spread>) {
         let contents = spread.contents();
         let generation = self.conns.get(id).map(|conn| conn.session.generation(spread.channel));
-        let hold = spread.hold.filter(|_| generation == Some(spread.generation));
+        let wanted = if generation == Some(spread.generation) { spread.wanted } else { Wanted::Nothing };
         let &Spread { channel, mandatory, count, at, .. } = &*spread;
-        let published = Published { channel, mandatory, hold, route: Route::new(&spread.route), contents: &contents };
+        let published = Published { channel, mandatory, wanted, route: Route::new(&spread.route), contents: &contents };
         let end = spread.queues.len().min(at + (SHARE_STEPS_MAX / count).max(SPREAD_QUEUES_MIN));
         self.spread(id, &published.first(count), &spread.queues[at..end]);
         if end == spread.queues.len() {
@@ -85,7 +86,7 @@ impl Shard {
     /// Accepts the messages on behalf of the spread. (Messages behind that are spread, too, are
     /// held by the next spread.)
     fn end_spread(&mut self, id: ConnId, published: &Published<'_, '_>, generation: u32) {
-        if let (Some(conn), Some(first)) = (self.live(id), published.hold) {
+        if let (Some(conn), Wanted::Confirm(first)) = (self.live(id), published.wanted) {
             let sequences = first..first + published.contents.len() as u64;
             sequences.for_each(|sequence| conn.session.accepted(published.channel, generation, sequence, 1));
         }
@@ -98,7 +99,7 @@ impl Spread {
             channel: published.channel,
             generation,
             mandatory: published.mandatory,
-            hold: published.hold,
+            wanted: published.wanted,
             route: published.route.wire().into(),
             properties: Vec::new(),
             messages: Vec::with_capacity(published.contents.len()),

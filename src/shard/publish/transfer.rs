@@ -23,7 +23,7 @@ use crate::base::limits::TRANSFERS_MAX;
 use crate::contract::{Entry, RouteSet};
 use crate::message::{MessageView, Stamp};
 use crate::shard::Shard;
-use crate::shard::peers::mail::{Hold, Mail, Own};
+use crate::shard::peers::mail::{Hold, Mail};
 use crate::shard::queues::dead_letter::{Corpse, Left};
 use crate::shard::queues::unburied::Awaited;
 use crate::store::arrivals::Origin;
@@ -97,7 +97,7 @@ impl Shard {
     pub(in crate::shard) fn transfer(&mut self, leaving: Leaving, send: impl FnOnce(&mut Shard, Hold) -> usize) {
         let at =
             self.publishing.transfers.under_way.insert(Transfer { leaving, waits: None, heard: 0, refused: Vec::new(), relayed: None });
-        let waits = send(self, Hold::own(Own::Transfer, at)); // a queue here may accept at once
+        let waits = send(self, Hold::transfer(at)); // a queue here may accept at once
         self.publishing.transfers.under_way[at].waits = Some(waits);
         self.end_transfer(at);
     }

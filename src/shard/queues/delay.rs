@@ -24,7 +24,6 @@ use crate::message::{MessageView, Properties, Route};
 use crate::shard::Shard;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::{Hold, Relay};
-use crate::shard::publish::relay::FIRST_PLACE;
 use crate::shard::publish::transfer::{Homes, Leaving};
 use crate::shard::queues::delivery::Batch;
 use crate::store::arrivals::Origin;
@@ -222,9 +221,12 @@ impl Shard {
         if routed.is_remembered {
             let vhost = self.catalog.exchange(exchange).expect("the exchange that routed it exists").vhost;
             let passed = Some(exchange);
-            let hold = origin.map_or(hold, |Origin { place: (_, sequence), .. }| Hold { sequence: sequence + FIRST_PLACE, ..hold });
+            let hold = match (hold, origin) {
+                (Hold::Transfer { at, .. }, Some(Origin { place: (_, sequence), .. })) => Hold::Delayed { at, sequence },
+                _ => hold,
+            };
             self.send_relay(
-                Relay { publisher: Some(hold), vhost, mandatory: false, is_awaited: true, copies: true, is_dead: false, passed, at: 0 },
+                Relay { publisher: Some(hold), vhost, mandatory: false, copies: true, is_dead: false, passed, at: 0 },
                 &message,
             );
             return 1;
