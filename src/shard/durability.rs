@@ -9,7 +9,8 @@
 //!
 //! The log needs persistent messages of durable queues, unless they are settled at once, and
 //! spilled messages of any queue. A record has all messages of a batch; those that a queue does not
-//! leave there are settled at once.
+//! leave there are settled at once. A confirm leaves when the disk has the batch, and the record of
+//! the catalog that made the queue; `store::format` says what the bytes are.
 
 use super::{Deed, Shard, Stop, local_queue};
 use crate::base::aligned::Aligned;

@@ -14,6 +14,25 @@ use std::collections::VecDeque;
 
 use dary_heap::OctonaryHeap;
 
+use super::Queue;
+use crate::message::{MessageView, Properties};
+
+impl Queue {
+    /// Returns when the message at this place expires, milliseconds since 1970: after the shorter
+    /// one of its own TTL and the queue's (row D12). `None`: never.
+    pub fn deadline(&self, place: u64, message: &MessageView<'_>) -> Option<u64> {
+        let time = message.stamp.time_ms()?;
+        let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        own.into_iter().chain(self.ttl(place)).min().map(|wait: u64| if wait == 0 { AT_ONCE } else { time.saturating_add(wait) })
+    }
+
+    /// How long the message at this place may wait, if the queue limits it (row D12).
+    fn ttl(&self, place: u64) -> Option<u64> {
+        let extras = self.extras.as_deref()?;
+        extras.earlier.find(place).unwrap_or(extras.settings.message_ttl)
+    }
+}
+
 /// The deadlines of one queue's messages, milliseconds since 1970.
 #[derive(Default, Debug)]
 pub struct Deadlines {
@@ -103,6 +122,9 @@ impl Deadlines {
 
 /// This many deadlines are never swept.
 const LITTER_MIN: u64 = 1024;
+
+/// The deadline of messages that may not wait at all.
+pub const AT_ONCE: u64 = 0;
 
 #[cfg(test)]
 mod tests {

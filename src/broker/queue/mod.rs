@@ -8,6 +8,13 @@
 //!              consumers  (c2 c5 c1) ─────┘    rotation among those with room, by priority
 //! ```
 //!
+//! The parts: [`Levels`] and [`Level`] keep messages in order, `returns` and `retry` those that came
+//! back, `delays` those that an exchange delays; [`Consumers`] and `rotations` decide whose turn it
+//! is, `single_active` when only one has it; `pace` measures how fast it delivers. [`Rules`] is what
+//! the queue was declared as and keeps for good, but for two values that policies may change;
+//! [`Settings`] is what arguments and policies promise now, and `deadlines` decides from it, with
+//! `earlier_ttls`, when a message expires.
+//!
 //! Invariant: a popped entry is in the custody of whoever popped it (a session's unacked window)
 //! until it is settled or requeued; the queue keeps only the count of these.
 
@@ -26,7 +33,7 @@ mod settings;
 mod single_active;
 
 pub use consumers::{Consumer, Consumers};
-pub use deadlines::Deadlines;
+pub use deadlines::{AT_ONCE, Deadlines};
 pub use delays::{Copies, Delays};
 pub use level::{Level, Purged};
 pub use levels::{Priorities, priority};
@@ -152,12 +159,6 @@ impl Queue {
         }
         extras.unused_since = now;
         true
-    }
-
-    /// How long the message at this place may wait, if the queue limits it (row D12).
-    pub fn ttl(&self, place: u64) -> Option<u64> {
-        let extras = self.extras.as_deref()?;
-        extras.earlier.find(place).unwrap_or(extras.settings.message_ttl)
     }
 
     /// Whether the queue needs no extras.

@@ -8,11 +8,14 @@
 //! Nothing ends early. The shard's time was read when the turn began and is rounded down, so every
 //! duration counts from the next millisecond on ([`Shard::span_start`]). A message with a TTL of 0
 //! is gone before anybody else can ask for it, but not before the log has it.
+//!
+//! The queue decides when a message expires (`broker::queue::deadlines`), from the message's own TTL
+//! and the one that its settings give it (`settings`, `earlier_ttls`); here is what follows.
 
 use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use crate::broker::dead_letter::Reason;
-use crate::broker::queue::{Extras, Overflow, Queue, Retry, Settings};
+use crate::broker::queue::{AT_ONCE, Extras, Overflow, Queue, Retry, Settings};
 use crate::contract::{Entry, Outcome};
 use crate::message::{MessageView, Properties, Stamp};
 use crate::shard::Shard;
@@ -116,7 +119,7 @@ impl Shard {
     /// time and the properties of `message`.
     pub(in crate::shard) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        let Some(deadline) = deadline(queue, last, message) else { return };
+        let Some(deadline) = queue.deadline(last, message) else { return };
         extras(&mut self.queues.special, queue).deadlines.push(deadline, first, last);
         queue.sweep_deadlines();
         self.set_queue_timer(id);
@@ -129,7 +132,7 @@ impl Shard {
         for entry in entries {
             let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
             let message = self.arena.view(entry.message);
-            let Some(deadline) = deadline(queue, entry.place(), &message) else { continue };
+            let Some(deadline) = queue.deadline(entry.place(), &message) else { continue };
             if deadline <= now {
                 queue.take(entry.place(), &self.arena).expect("a loaded message is in the queue");
                 self.die(id, *entry, Reason::Expired);
@@ -147,7 +150,7 @@ impl Shard {
         for entry in entries {
             let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
             let message = self.arena.view(entry.message);
-            let deadline = deadline(queue, entry.place(), &message);
+            let deadline = queue.deadline(entry.place(), &message);
             if deadline.is_some_and(|deadline| deadline <= now) {
                 self.die(id, entry, Reason::Expired);
                 continue;
@@ -167,7 +170,7 @@ impl Shard {
         let (now, start) = (self.time_of_day(), self.span_start_time());
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let failures = queue.counts(entry).map_or(0, |counts| counts.delivered);
-        let deadline = deadline(queue, entry.place(), &self.arena.view(entry.message));
+        let deadline = queue.deadline(entry.place(), &self.arena.view(entry.message));
         match retry.delay(outcome, failures) {
             Some(delay) if deadline.is_none_or(|deadline| deadline > now) => {
                 queue.extras().held.hold(start.saturating_add(delay), entry);
@@ -311,17 +314,6 @@ fn extras<'q>(special_queues: &mut usize, queue: &'q mut Queue) -> &'q mut Extra
     *special_queues += usize::from(queue.extras.is_none());
     queue.extras()
 }
-
-/// Returns when a message expires in this queue, milliseconds since 1970: the shorter one of its
-/// own TTL and the queue's (row D12).
-fn deadline(queue: &Queue, place: u64, message: &MessageView<'_>) -> Option<u64> {
-    let time = message.stamp.time_ms()?;
-    let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    own.into_iter().chain(queue.ttl(place)).min().map(|wait: u64| if wait == 0 { AT_ONCE } else { time.saturating_add(wait) })
-}
-
-/// The deadline of messages that may not wait at all.
-const AT_ONCE: u64 = 0;
 
 /// Returns when a queue goes if nobody uses it until then, in the shard's time.
 fn unused_until(queue: &Queue) -> Option<u64> {

@@ -5,9 +5,9 @@
 //! Every method is one call into the session's own machine, chosen by a match that the compiler
 //! resolves in place: with one protocol it costs nothing, with several a predictable branch.
 //!
-//! A new protocol needs a session machine with these methods (those without a meaning in it answer
-//! nothing), a variant in [`Session`], [`Delivery`] and [`Protocol`], and a listener; the shard and
-//! the broker stay as they are. The tests prove it with a protocol of three verbs (`line.rs`).
+//! A new protocol needs a session machine in `protocol/NAME` with these methods (those without a
+//! meaning in it answer nothing), a variant in [`Session`], [`Delivery`] and [`Protocol`], and a
+//! listener (`io::net::listener`); the shard and the broker stay as they are. The tests prove it with a protocol of three verbs (`line.rs`).
 
 mod delivery;
 #[cfg(test)]
