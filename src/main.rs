@@ -80,7 +80,7 @@ fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     let signals = EndSignals::block();
     process::raise_descriptor_limit();
     let data_dir = DataDir::open(&config.data_dir)?;
-    let mut shards = shard::cluster(&config, u64::from_ne_bytes(process::random()));
+    let mut shards = shard::joined(&config, u64::from_ne_bytes(process::random()));
     shard::keep_secrets(&mut shards, process::random);
     let mut found = storage::find(&config)?;
     definitions::load(&config, &mut found)?;

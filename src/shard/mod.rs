@@ -144,7 +144,7 @@ struct Common {
 
 /// Makes the shards of one broker, joined to each other; `seed` makes names that others cannot
 /// guess.
-pub fn cluster(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
+pub fn joined(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let count = config.shards;
     let common = Common {
         config: config.clone(),

@@ -41,7 +41,7 @@ impl Found {
     }
 }
 
-/// Lets shards that [`cluster`] has just made go on from what a restart has found.
+/// Lets shards that [`joined`](super::joined) has just made go on from what a restart has found.
 pub fn restore(shards: &mut [Shard], mut found: Found) {
     let next_number = found.next_number();
     let copies = match_arrivals(&mut found);

@@ -28,7 +28,7 @@ fn start() -> (Broker, Arc<Alarms>, Scratch) {
         disk_free_limit: Watermark::Bytes(0),
         ..Config::default()
     });
-    let shards = shard::cluster(&config, 7);
+    let shards = shard::joined(&config, 7);
     let alarms = shards[0].alarms().clone();
     (Broker::start(&config, shards).expect("a broker"), alarms, data)
 }

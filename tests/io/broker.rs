@@ -28,7 +28,7 @@ impl Running {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let data = Scratch::new();
         let config = Arc::new(Config { listen: vec![free], data_dir: data.0.clone(), ..config });
-        let broker = Broker::start(&config, shard::cluster(&config, 7)).expect("a broker");
+        let broker = Broker::start(&config, shard::joined(&config, 7)).expect("a broker");
         Running { broker: Some(broker), _data: data }
     }
 

@@ -133,7 +133,7 @@ impl Cluster {
     /// The broker starts from what its disks have.
     pub fn start(&mut self) {
         assert!(self.shards.is_empty(), "it runs");
-        let mut shards = shard::cluster(&self.config, self.rng.next_u64());
+        let mut shards = shard::joined(&self.config, self.rng.next_u64());
         shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog, self.stopped.take()));
         self.epoch += self.now + 1; // no start is as quick as nothing
         shards.iter_mut().for_each(|shard| shard.start_clock(self.epoch));

@@ -39,7 +39,7 @@ impl Yard {
     /// A broker of so many shards. Its clock stands still.
     pub fn new(shards: u16) -> Yard {
         let config = Arc::new(Config { shards, ..Config::default() });
-        let mut shards = shard::cluster(&config, SEED);
+        let mut shards = shard::joined(&config, SEED);
         shards.iter_mut().for_each(|shard| shard.start_clock(1));
         Yard { shards, clients: Vec::new(), sent: Vec::new() }
     }
