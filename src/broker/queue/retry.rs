@@ -104,7 +104,10 @@ const MAX: Key = key("x-delayed-retry-max");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{MessageRef, TableBuilder, TableRef};
+    use crate::base::ids::QueueId;
+    use crate::broker::arena::{Arena, Holders};
+    use crate::broker::queue::{Queue, Rules};
+    use crate::message::{Body, MessageRef, MessageView, Route, Stamp, TableBuilder, TableRef};
 
     fn retry(kind: &str, min: i32, max: Option<i32>) -> Option<Retry> {
         let arguments = TableBuilder::new().text("x-delayed-retry-type", kind).int("x-delayed-retry-min", min);
@@ -123,6 +126,21 @@ mod tests {
         let order: Vec<u64> = std::iter::from_fn(|| held.take_due(25)).map(Entry::sequence).collect();
         assert_eq!((order, held.contains(1), held.contains(2), held.next()), (vec![2, 4, 0], true, false, Some(30)));
         assert!(held.iter().map(Entry::sequence).eq([1]));
+    }
+
+    #[test]
+    fn a_message_that_expires_while_it_is_held_takes_no_bytes_of_others() {
+        let body = Body::Slice(b"12345");
+        let message = MessageView { route: Route::EMPTY, properties: &[0, 0], stamp: Stamp::NONE, body };
+        let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), Rules::default()));
+        for sequence in 0..2 {
+            let entry = Entry::new(0, sequence, arena.insert(&message, Holders::One));
+            queue.append(0, 5, |level| level.push(entry));
+        }
+        let (first, _) = queue.pop(&arena).expect("it waits");
+        queue.extras().held.hold(10, first.returned());
+        assert_eq!(queue.take(first.place(), &arena).map(Entry::place), Some(first.place()));
+        queue.check(&arena);
     }
 
     #[test]
