@@ -5,8 +5,8 @@ use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
 use crate::broker::dead_letter::Reason;
 use crate::contract::{Entry, Outcome, Receipts, Tags};
 use crate::message::Stamp;
-use crate::shard::Shard;
 use crate::shard::queues::lifetime::has_expiration;
+use crate::shard::{Shard, local_queue};
 
 impl Shard {
     /// Carries out basic.ack, basic.nack or basic.reject.
@@ -59,7 +59,7 @@ impl Shard {
         outcome: Outcome,
     ) {
         let count = entries.len();
-        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else {
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else {
             return entries.for_each(|entry| self.arena.release(entry.message)); // the queue was deleted before
         };
         let is_special = queue.extras.is_some();
@@ -71,7 +71,7 @@ impl Shard {
             }
             Outcome::Requeued | Outcome::Failed => self.give_back(id, entries, outcome),
         }
-        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if let Some(consumer) = consumer {
             queue.consumers.on_settled(consumer, count);
         }
@@ -82,14 +82,14 @@ impl Shard {
 
     /// Drops messages of a queue here for good.
     pub(in crate::shard) fn drop_settled(&mut self, id: QueueId, entries: &[Entry]) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let released = entries.iter().copied().inspect(|entry| self.arena.release(entry.message));
         Shard::log_settled(&mut self.durability.store, queue, released);
     }
 
     /// Gives messages back to their queue. Those that have failed too often die (row D23).
     fn give_back(&mut self, id: QueueId, entries: impl ExactSizeIterator<Item = Entry>, outcome: Outcome) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let is_plain = queue.extras.is_none() && !queue.rules.counts;
         self.work.spend(entries.len() * if is_plain { 1 } else { SPECIAL_STEPS });
         if is_plain {
@@ -100,7 +100,7 @@ impl Shard {
             [&dead, &back].into_iter().for_each(|entries| Shard::note_returned(&mut self.durability.store, queue, entries));
         }
         dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
-        let Some(retry) = crate::shard::local_queue(&mut self.queues.slots, id).and_then(|queue| queue.settings()?.retry) else {
+        let Some(retry) = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.settings()?.retry) else {
             return self.take_back(id, back.into_iter());
         };
         back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
@@ -109,7 +109,7 @@ impl Shard {
     /// Lets a message die that the log was read for: it had failed too often when the broker died
     /// (row D23).
     pub(in crate::shard) fn fail_for_good(&mut self, id: QueueId, entry: Entry) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if queue.take(entry.place(), &self.arena).is_some() {
             self.die(id, entry, Reason::DeliveryLimit);
         }
@@ -118,7 +118,7 @@ impl Shard {
     /// Gives messages back to a plain queue. It knows no deadlines yet of messages with a TTL of
     /// their own, because they went straight to a consumer.
     fn take_back_plainly(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
-        let Some(queue) = crate::shard::local_queue(&mut self.queues.slots, id) else { return };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let mut expiring = Vec::new();
         for entry in entries {
             let message = self.arena.view(entry.message);
