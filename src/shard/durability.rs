@@ -99,7 +99,7 @@ pub struct Durability {
 }
 
 impl Durability {
-    /// Nothing yet.
+    /// Makes the owner for a new shard, with logs that are empty until a restart gives it others.
     pub fn new() -> Durability {
         Durability {
             store: Store::new(1),

@@ -43,7 +43,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Nothing yet.
+    /// Makes the owner for a new shard: nothing is under way.
     pub fn new() -> Control {
         Control {
             waiters: Slab::new(),

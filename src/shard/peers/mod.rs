@@ -32,7 +32,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Nothing yet.
+    /// Makes the owner for a shard of a broker of so many; its links are joined afterwards.
     pub fn new(shards: u16) -> Peers {
         Peers {
             bell: Arc::default(),

@@ -59,7 +59,7 @@ pub struct Publishing {
 }
 
 impl Publishing {
-    /// Nothing yet.
+    /// Makes the owner for a new shard, with the secret from which it makes reply names.
     pub fn new(reply_key: [u8; 16]) -> Publishing {
         Publishing {
             known_routes: RouteMemory::default(),

@@ -66,7 +66,7 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// Nothing yet.
+    /// Makes the owner for a new shard: it has no queue.
     pub fn new() -> Queues {
         Queues {
             slots: Vec::new(),
