@@ -1,5 +1,5 @@
 //! What the disks of a broker hold, simulated: a log for each shard (see [`disk`](super::disk)) and the catalog's, and what a restart makes of them.
-//! The counterpart of `io::storage`.
+//! The counterpart of `start::storage`.
 
 use std::collections::BTreeMap;
 

@@ -68,7 +68,7 @@ struct Segment {
 /// How many may hold a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holders {
-    /// The one who has it inserted.
+    /// One: the caller that inserts it.
     One,
     /// Others, too ([`Arena::hold`]).
     Several,
