@@ -7,10 +7,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use ringmq::base::ids::ShardId;
 use ringmq::base::rng::Rng;
 use ringmq::broker::access;
-use ringmq::broker::catalog::{Catalog, Change};
+use ringmq::broker::catalog::{Catalog, Change, Seat};
 use ringmq::broker::exchange::Chance;
 use ringmq::broker::routing::router::{Publisher, route};
-use ringmq::contract::{BindingSpec, Destination, QueueSpec, RouteSet, VhostId};
+use ringmq::contract::{BindingSpec, Destination, QueueSpec, RouteSet, Topology, VhostId};
 use ringmq::message::{Body, MessageView, Properties, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
 const VHOST: VhostId = VhostId(0);
@@ -23,7 +23,8 @@ fn catalog(exchange: &str, bindings: usize, binding: impl Fn(usize) -> (String, 
     for n in 0..QUEUES {
         let spec =
             QueueSpec { name: format!("q{n}").into(), durable: false, exclusive: false, auto_delete: false, arguments: Table::empty() };
-        catalog.apply(&Change::DeclareQueue { vhost: VHOST, spec, home: ShardId(0), owner: None, number: 0 });
+        let seat = Some(Seat { home: ShardId(0), number: n as u64 + 1 });
+        catalog.apply(&Change::Topology { vhost: "/".into(), topology: Topology::DeclareQueue(spec), seat, owner: None });
     }
     for n in 0..bindings {
         let (key, arguments) = binding(n);
@@ -34,7 +35,7 @@ fn catalog(exchange: &str, bindings: usize, binding: impl Fn(usize) -> (String, 
             key: key.into_bytes().into(),
             arguments,
         };
-        catalog.apply(&Change::Bind { vhost: VHOST, spec });
+        catalog.apply(&Change::topology("/", Topology::Bind(spec)));
     }
     catalog
 }

@@ -81,7 +81,7 @@
 //! shard::control::order::order              what changes the catalog is ordered of shard 0
 //! shard::control::order::on_order           checked once more, numbered, logged
 //! shard::control::order::on_apply           every shard applies it to its copy
-//! broker::catalog::change::apply
+//! broker::catalog::apply::apply_with
 //! shard::control::order::create_queue       on the shard where the queue lives
 //! shard::control::order::on_decided         all have it, and the disk
 //! protocol::amqp::session::answers::answer  queue.declare-ok
@@ -92,8 +92,8 @@
 //! ```walk
 //! shard::control::command::command          the command gets a ticket
 //! shard::control::order::order              ordered like any change
-//! broker::catalog::commands::check_command
-//! broker::catalog::commands::apply_command  on every shard
+//! broker::catalog::administration::check_command
+//! broker::catalog::administration::administer  on every shard
 //! shard::queues::policies::begin_sweep      every queue looks its policy up again
 //! shard::queues::policies::go_on_sweeping   some in each turn
 //! shard::queues::policies::follow_policies

@@ -1,9 +1,9 @@
-//! A catalog to test with: requests are checked and their changes applied, as a broker of one shard would.
+//! A catalog to test with: operations are checked and their changes applied, as a broker of one shard would.
 
 use super::access::User;
 use super::catalog::{Applied, Asker, Catalog, Verdict};
 use crate::base::ids::{ConnAddr, ConnId, Key, QueueAddr, ShardId};
-use crate::contract::{BindingSpec, Destination, ExchangeSpec, Fault, QueueSpec, Request, VhostId};
+use crate::contract::{BindingSpec, Destination, ExchangeSpec, Fault, QueueSpec, Topology, VhostId};
 use crate::message::{Table, TableBuilder};
 
 pub const VHOST: VhostId = VhostId(0);
@@ -37,32 +37,32 @@ pub fn binding(source: &str, key: &str, destination: &str) -> BindingSpec {
 }
 
 impl Catalog {
-    /// Carries a request out; `None` if nothing had to change.
-    pub fn perform(&mut self, conn: ConnAddr, request: &Request) -> Result<Option<Applied>, Fault> {
-        match self.check(VHOST, Asker { home: conn.shard, conn: Some(conn), user: None }, request)? {
+    /// Carries an operation out; `None` if nothing had to change.
+    pub fn perform(&mut self, conn: ConnAddr, topology: &Topology) -> Result<Option<Applied>, Fault> {
+        match self.check(VHOST, Asker { home: conn.shard, conn: Some(conn), user: None }, topology)? {
             Verdict::Change(change) => Ok(Some(self.apply(&change))),
             Verdict::Already | Verdict::Queue(_) => Ok(None),
         }
     }
 
     pub fn with_exchange(&mut self, name: &str, kind: &str) -> &mut Catalog {
-        self.perform_well(Request::DeclareExchange(exchange(name, kind)));
+        self.perform_well(Topology::DeclareExchange(exchange(name, kind)));
         self
     }
 
     pub fn with_alternate(&mut self, name: &str, kind: &str, alternate: &str) -> &mut Catalog {
         let arguments = TableBuilder::new().text("alternate-exchange", alternate).build();
-        self.perform_well(Request::DeclareExchange(ExchangeSpec { arguments, ..exchange(name, kind) }));
+        self.perform_well(Topology::DeclareExchange(ExchangeSpec { arguments, ..exchange(name, kind) }));
         self
     }
 
     pub fn with_queue(&mut self, name: &str) -> QueueAddr {
-        self.perform_well(Request::DeclareQueue(queue(name)));
+        self.perform_well(Topology::DeclareQueue(queue(name)));
         self.queue_by_name(VHOST, name).expect("it was declared").addr
     }
 
     pub fn with_binding(&mut self, source: &str, key: &str, destination: &str) -> &mut Catalog {
-        self.perform_well(Request::Bind(binding(source, key, destination)));
+        self.perform_well(Topology::Bind(binding(source, key, destination)));
         self
     }
 
@@ -70,7 +70,7 @@ impl Catalog {
         User { id: self.user_by_name("guest").expect("a new broker has one").id, name: "guest".into() }
     }
 
-    fn perform_well(&mut self, request: Request) {
-        self.perform(conn(0), &request).expect("a request in order");
+    fn perform_well(&mut self, topology: Topology) {
+        self.perform(conn(0), &topology).expect("an operation in order");
     }
 }

@@ -2,307 +2,34 @@
 //! tool. No connection is behind a command, and no user's permissions limit it.
 //!
 //! A command goes to any shard. Shard 0 checks it against the catalog and orders it among all other
-//! changes; it is answered when the disk and every shard have it. A command names things, as a
-//! definitions file does: they must exist when its turn comes.
-//!
-//! To *put* something is to make it if it is not there, and to change it if it is.
+//! changes; it is answered when the disk and every shard have it.
 
-use std::fmt;
-
-use super::{BindingSpec, ExchangeSpec, PolicyKind, PolicySpec, QueueSpec};
+use super::{Administration, Topology};
 
 /// One command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Makes a virtual host with its predeclared exchanges, or changes its attributes.
-    PutVhost(VhostSpec),
-    /// Deletes a virtual host with everything in it, and closes its connections.
-    DeleteVhost {
-        /// The virtual host.
-        name: Box<str>,
-    },
-    /// Makes a user, or changes it.
-    PutUser(UserSpec),
-    /// Deletes a user with all its permissions, and closes its connections.
-    DeleteUser {
-        /// The user.
-        name: Box<str>,
-    },
-    /// Sets what a user may do in a virtual host.
-    SetPermissions {
+    /// A declaration, a deletion, a binding. No connection owns a queue that is declared, so it
+    /// cannot be exclusive.
+    Topology {
         /// The virtual host.
         vhost: Box<str>,
-        /// The user.
-        user: Box<str>,
-        /// The permissions.
-        permissions: Permissions,
+        /// The operation.
+        topology: Topology,
     },
-    /// Keeps a user out of a virtual host.
-    ClearPermissions {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The user.
-        user: Box<str>,
-    },
-    /// Sets which routing keys a user may use with a topic exchange.
-    SetTopicPermissions {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The user.
-        user: Box<str>,
-        /// The exchange, which need not exist.
-        exchange: Box<str>,
-        /// The permitted keys.
-        permissions: TopicPermissions,
-    },
-    /// Lets a user use all routing keys again.
-    ClearTopicPermissions {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The user.
-        user: Box<str>,
-        /// The exchange; none: all of them.
-        exchange: Option<Box<str>>,
-    },
-    /// Sets all limits of a virtual host.
-    SetVhostLimits {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// Its limits.
-        limits: VhostLimits,
-    },
-    /// Sets all limits of a user.
-    SetUserLimits {
-        /// The user.
-        user: Box<str>,
-        /// Its limits.
-        limits: UserLimits,
-    },
-    /// Sets a runtime parameter.
-    PutParameter {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The component that it is for, such as `federation-upstream`.
-        component: Box<str>,
-        /// Its name.
-        name: Box<str>,
-        /// Its value, JSON.
-        value: Box<str>,
-    },
-    /// Deletes a runtime parameter.
-    DeleteParameter {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The component that it is for.
-        component: Box<str>,
-        /// Its name.
-        name: Box<str>,
-    },
-    /// Sets a policy. Queues and exchanges that match follow it at once.
-    PutPolicy {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The kind of the policy.
-        kind: PolicyKind,
-        /// The policy.
-        spec: PolicySpec,
-    },
-    /// Deletes a policy. Queues and exchanges that matched no longer follow it.
-    DeletePolicy {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The kind of the policy.
-        kind: PolicyKind,
-        /// Its name.
-        name: Box<str>,
-    },
-    /// Sets a global parameter.
-    PutGlobalParameter {
-        /// Its name.
-        name: Box<str>,
-        /// Its value, JSON.
-        value: Box<str>,
-    },
-    /// Deletes a global parameter.
-    DeleteGlobalParameter {
-        /// Its name.
-        name: Box<str>,
-    },
-    /// exchange.declare; an equal exchange may be there.
-    DeclareExchange {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The exchange.
-        spec: ExchangeSpec,
-    },
-    /// queue.declare; an equal queue may be there. It cannot be exclusive, because no connection
-    /// owns it.
-    DeclareQueue {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The queue.
-        spec: QueueSpec,
-    },
-    /// queue.bind, exchange.bind; the binding may be there.
-    Bind {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The binding.
-        spec: BindingSpec,
-    },
-    /// exchange.delete; the exchange may be gone.
-    DeleteExchange {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The exchange.
-        name: Box<str>,
-        /// Only if nothing is bound to it.
-        if_unused: bool,
-    },
-    /// queue.delete; the queue may be gone. Its home has the last word.
-    DeleteQueue {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The queue.
-        name: Box<str>,
-        /// Only if it has no consumers.
-        if_unused: bool,
-        /// Only if it has no ready messages.
-        if_empty: bool,
-    },
-    /// queue.unbind, exchange.unbind; the binding may be gone.
-    Unbind {
-        /// The virtual host.
-        vhost: Box<str>,
-        /// The binding.
-        spec: BindingSpec,
-    },
+    /// Administration.
+    Administration(Administration),
 }
 
-/// A virtual host and its attributes.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct VhostSpec {
-    /// Its name.
-    pub name: Box<str>,
-    /// A description for people.
-    pub description: Box<str>,
-    /// Tags by which operators find it.
-    pub tags: Box<[Box<str>]>,
-    /// The type of queues that are declared without one.
-    pub default_queue_type: Option<Box<str>>,
-    /// Whether messages are also published to `amq.rabbitmq.trace`.
-    pub tracing: bool,
-    /// Whether it refuses to be deleted.
-    pub protected: bool,
-}
-
-/// A user; a field that is `None` stays as it is.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct UserSpec {
-    /// Its name.
-    pub name: Box<str>,
-    /// The password. A new user without one cannot log in.
-    pub password: Option<Password>,
-    /// Roles beside using the broker (`administrator`, `monitoring`, …), and `impersonator`, whose
-    /// messages may have any user-id.
-    pub tags: Option<Box<[Box<str>]>>,
-}
-
-/// A password, as the operator gives it.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Password {
-    /// The password; the broker keeps its hash.
-    Plain(Box<[u8]>),
-    /// The password's hash.
-    Hashed(PasswordHash),
-}
-
-/// The stored form of a password.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct PasswordHash {
-    /// The hashing algorithm.
-    pub hashing: Hashing,
-    /// Four octets of salt, then the hash of salt and password. Empty: no password is right.
-    pub octets: Box<[u8]>,
-}
-
-/// A hashing algorithm, one of RabbitMQ's modules.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Hashing {
-    /// `rabbit_password_hashing_sha256`
-    #[default]
-    Sha256,
-    /// `rabbit_password_hashing_sha512`
-    Sha512,
-    /// `rabbit_password_hashing_md5`
-    Md5,
-}
-
-/// What a user may do in a virtual host: Perl-compatible patterns of the names of exchanges and
-/// queues, not anchored; empty: none.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Permissions {
-    /// Names that may be declared and deleted.
-    pub configure: Box<str>,
-    /// Names that may be published to, and bound to others as a destination.
-    pub write: Box<str>,
-    /// Names that may be consumed from, and bound to others as a source.
-    pub read: Box<str>,
-}
-
-/// The routing keys that may be used with a topic exchange: patterns like those of [`Permissions`],
-/// in which `{username}` and `{vhost}` stand for the user's.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TopicPermissions {
-    /// Keys of messages.
-    pub write: Box<str>,
-    /// Keys of bindings.
-    pub read: Box<str>,
-}
-
-/// The most that there may be; none: no limit.
-pub type Limit = Option<u32>;
-
-/// The limits of a virtual host.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct VhostLimits {
-    /// Connections at a time.
-    pub max_connections: Limit,
-    /// Queues at a time.
-    pub max_queues: Limit,
-}
-
-/// The limits of a user.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct UserLimits {
-    /// Connections at a time.
-    pub max_connections: Limit,
-    /// Channels at a time, of all its connections together.
-    pub max_channels: Limit,
-}
-
-/// Passwords are never shown, not even in a log.
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Password::Plain(_) => f.write_str("Plain(…)"),
-            Password::Hashed(hash) => f.debug_tuple("Hashed").field(&hash.hashing).finish(),
-        }
+impl Command {
+    /// Makes the command of an operation on the topology of a virtual host.
+    pub fn topology(vhost: &str, topology: Topology) -> Command {
+        Command::Topology { vhost: vhost.into(), topology }
     }
 }
 
-impl Hashing {
-    /// RabbitMQ's name of the algorithm.
-    pub fn name(self) -> &'static str {
-        match self {
-            Hashing::Sha256 => "rabbit_password_hashing_sha256",
-            Hashing::Sha512 => "rabbit_password_hashing_sha512",
-            Hashing::Md5 => "rabbit_password_hashing_md5",
-        }
-    }
-
-    /// The algorithm of this name.
-    pub fn named(name: &str) -> Option<Hashing> {
-        [Hashing::Sha256, Hashing::Sha512, Hashing::Md5].into_iter().find(|hashing| hashing.name() == name)
+impl From<Administration> for Command {
+    fn from(administration: Administration) -> Command {
+        Command::Administration(administration)
     }
 }

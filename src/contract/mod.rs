@@ -7,6 +7,7 @@
 //! pass through these enums: inside one turn on one shard they are plain calls over slices. This
 //! room has only the small values that such calls share.
 
+mod administration;
 mod command;
 mod credit;
 mod fault;
@@ -16,17 +17,20 @@ mod reply;
 mod request;
 mod route;
 pub mod session;
+mod topology;
 
-pub use command::{
-    Command, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
+pub use administration::{
+    Administration, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
 };
+pub use command::Command;
 pub use credit::{Credit, Grant, Window, cost};
 pub use fault::{Code, Fault, Scope};
 pub use policy::{PolicyKind, PolicySpec};
 pub use receipts::{Receipts, Tags};
 pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
-pub use request::{BindingSpec, Destination, ExchangeSpec, Notice, Owner, QueueSpec, Request};
+pub use request::{Notice, Owner, Request};
 pub use route::{RouteSet, copy_routes};
+pub use topology::{BindingSpec, Destination, ExchangeSpec, QueueSpec, Topology};
 
 use std::num::NonZeroU64;
 

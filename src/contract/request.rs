@@ -1,87 +1,19 @@
 //! Requests of a session, and the notices that answer them.
 
+use super::Topology;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::message::Table;
-
-/// The attributes of a queue, as in queue.declare.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct QueueSpec {
-    /// The name, never empty here: the session makes up server-named ones.
-    pub name: Box<str>,
-    /// Whether it survives a restart.
-    pub durable: bool,
-    /// Whether it belongs to one connection and goes with it.
-    pub exclusive: bool,
-    /// Whether it goes with its last consumer.
-    pub auto_delete: bool,
-    /// The x-arguments.
-    pub arguments: Table,
-}
-
-/// The attributes of an exchange, as in exchange.declare.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ExchangeSpec {
-    /// Its name.
-    pub name: Box<str>,
-    /// The type as the client wrote it; the catalog knows which exist.
-    pub kind: Box<str>,
-    /// Whether it survives a restart.
-    pub durable: bool,
-    /// Whether it goes with its last binding as a source.
-    pub auto_delete: bool,
-    /// Whether clients may not publish to it.
-    pub internal: bool,
-    /// The x-arguments.
-    pub arguments: Table,
-}
-
-/// The kind of a binding's destination.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum Destination {
-    /// queue.bind
-    Queue,
-    /// exchange.bind
-    Exchange,
-}
-
-/// A binding. Source, destination, key and arguments together are its identity.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct BindingSpec {
-    /// The exchange that messages come from.
-    pub source: Box<str>,
-    /// Whether `destination` names a queue or an exchange.
-    pub kind: Destination,
-    /// The queue or exchange that they go to.
-    pub destination: Box<str>,
-    /// The binding key (may be any bytes up to 255, in practice UTF-8).
-    pub key: Box<[u8]>,
-    /// Arguments in canonical order (sorted by key), for the headers exchange.
-    pub arguments: Table,
-}
 
 /// A request of a channel. A connection makes one at a time, and is parked until the answer.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Request {
-    /// exchange.declare
-    DeclareExchange(ExchangeSpec),
+    /// A declaration, a deletion, a binding.
+    Topology(Topology),
     /// exchange.declare passive
     CheckExchange {
         /// The exchange.
         name: Box<str>,
     },
-    /// exchange.delete
-    DeleteExchange {
-        /// The exchange.
-        name: Box<str>,
-        /// Refuse if it is the source of bindings.
-        if_unused: bool,
-    },
-    /// queue.bind, exchange.bind
-    Bind(BindingSpec),
-    /// queue.unbind, exchange.unbind
-    Unbind(BindingSpec),
-    /// queue.declare
-    DeclareQueue(QueueSpec),
     /// queue.declare passive
     CheckQueue {
         /// The queue.
@@ -91,15 +23,6 @@ pub enum Request {
     PurgeQueue {
         /// The queue.
         name: Box<str>,
-    },
-    /// queue.delete
-    DeleteQueue {
-        /// The queue.
-        name: Box<str>,
-        /// Refuse if it has consumers.
-        if_unused: bool,
-        /// Refuse if it has messages.
-        if_empty: bool,
     },
     /// basic.consume
     Consume {
@@ -139,18 +62,9 @@ pub enum Request {
     },
 }
 
-impl Request {
-    /// Whether the request may change the catalog.
-    pub fn is_change(&self) -> bool {
-        matches!(
-            self,
-            Request::DeclareExchange(_)
-                | Request::DeleteExchange { .. }
-                | Request::Bind(_)
-                | Request::Unbind(_)
-                | Request::DeclareQueue(_)
-                | Request::DeleteQueue { .. }
-        )
+impl From<Topology> for Request {
+    fn from(topology: Topology) -> Request {
+        Request::Topology(topology)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::base::ids::ShardId;
 use crate::broker::catalog::defaults::completed;
 use crate::broker::catalog::{Catalog, Saved, Verdict};
 use crate::config::defaults::Defaults;
-use crate::contract::{Command, Password};
+use crate::contract::{Administration, Command, Password, UserSpec};
 
 /// What has come of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -67,13 +67,20 @@ pub fn import(
 
 /// Whether what is there is what is wanted. A user's password stays if nothing is said of it, or if it is this one.
 fn is_met(wanted: &Command, present: &Command) -> bool {
-    let (Command::PutUser(wanted), Command::PutUser(present)) = (wanted, present) else { return wanted == present };
+    let (Some(wanted), Some(present)) = (put_user(wanted), put_user(present)) else { return wanted == present };
     let same_password = match (&wanted.password, &present.password) {
         (None, _) => true,
         (Some(Password::Plain(password)), Some(Password::Hashed(hash))) => hash.is_of(password),
         (wanted, present) => wanted == present,
     };
     same_password && wanted.tags == present.tags
+}
+
+fn put_user(command: &Command) -> Option<&UserSpec> {
+    match command {
+        Command::Administration(Administration::PutUser(spec)) => Some(spec),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

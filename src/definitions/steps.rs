@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::arguments::to_table;
 use super::model::{Binding, Definitions, Destination, Exchange, Limits, Parameter, Policy, Queue, User, Vhost};
 use crate::contract::{
-    BindingSpec, Command, ExchangeSpec, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, QueueSpec,
-    TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
+    Administration, BindingSpec, Command, ExchangeSpec, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec,
+    QueueSpec, TopicPermissions, Topology, UserLimits, UserSpec, VhostLimits, VhostSpec,
 };
 
 /// One command, and the object that it makes.
@@ -18,6 +18,12 @@ pub struct Step {
     pub object: String,
     /// What to do.
     pub command: Command,
+}
+
+impl Step {
+    fn new(object: String, command: impl Into<Command>) -> Step {
+        Step { object, command: command.into() }
+    }
 }
 
 /// The component of the limits of a virtual host, which are parameters as well.
@@ -35,8 +41,8 @@ impl Definitions {
         self.users.iter().try_for_each(|user| put_user(user, hashing, &mut steps))?;
         self.add_permissions(&mut steps);
         self.global_parameters.iter().for_each(|parameter| {
-            let command = Command::PutGlobalParameter { name: boxed(&parameter.name), value: json_text(&parameter.value) };
-            steps.push(Step { object: format!("global parameter '{}'", parameter.name), command });
+            let command = Administration::PutGlobalParameter { name: boxed(&parameter.name), value: json_text(&parameter.value) };
+            steps.push(Step::new(format!("global parameter '{}'", parameter.name), command));
         });
         self.parameters.iter().try_for_each(|parameter| put_parameter(parameter, &mut steps))?;
         for policy in &self.policies {
@@ -59,14 +65,14 @@ impl Definitions {
             let (user, vhost) = (boxed(&permission.user), boxed(&permission.vhost));
             let object = format!("permission of user '{user}' in vhost '{vhost}'");
             let (configure, write, read) = (boxed(&permission.configure), boxed(&permission.write), boxed(&permission.read));
-            let command = Command::SetPermissions { vhost, user, permissions: Permissions { configure, write, read } };
-            steps.push(Step { object, command });
+            let command = Administration::SetPermissions { vhost, user, permissions: Permissions { configure, write, read } };
+            steps.push(Step::new(object, command));
         }
         for permission in &self.topic_permissions {
             let (user, vhost, exchange) = (boxed(&permission.user), boxed(&permission.vhost), boxed(&permission.exchange));
             let object = format!("topic permission of user '{user}' for exchange '{exchange}' in vhost '{vhost}'");
             let permissions = TopicPermissions { write: boxed(&permission.write), read: boxed(&permission.read) };
-            steps.push(Step { object, command: Command::SetTopicPermissions { vhost, user, exchange, permissions } });
+            steps.push(Step::new(object, Administration::SetTopicPermissions { vhost, user, exchange, permissions }));
         }
     }
 
@@ -99,23 +105,23 @@ fn put_vhost(vhost: &Vhost, steps: &mut Vec<Step>) {
         protected: bare.protected_from_deletion.or(said.protected_from_deletion).unwrap_or(false),
     };
     let object = format!("vhost '{}'", vhost.name);
-    steps.push(Step { object: object.clone(), command: Command::PutVhost(spec) });
-    steps.extend(vhost_limits(&vhost.name, &vhost.limits).map(|command| Step { object: format!("limits of {object}"), command }));
+    steps.push(Step::new(object.clone(), Administration::PutVhost(spec)));
+    steps.extend(vhost_limits(&vhost.name, &vhost.limits).map(|command| Step::new(format!("limits of {object}"), command)));
 }
 
-fn vhost_limits(vhost: &str, limits: &Limits) -> Option<Command> {
+fn vhost_limits(vhost: &str, limits: &Limits) -> Option<Administration> {
     let limits = VhostLimits { max_connections: limit(limits, "max-connections"), max_queues: limit(limits, "max-queues") };
-    (limits != VhostLimits::default()).then(|| Command::SetVhostLimits { vhost: vhost.into(), limits })
+    (limits != VhostLimits::default()).then(|| Administration::SetVhostLimits { vhost: vhost.into(), limits })
 }
 
 fn put_user(user: &User, hashing: Hashing, steps: &mut Vec<Step>) -> Result<(), String> {
     let object = format!("user '{}'", user.name);
     let password = password(user, hashing).map_err(|why| format!("{object}: {why}"))?;
     let spec = UserSpec { name: boxed(&user.name), password, tags: Some(boxed_list(&user.tags)) };
-    steps.push(Step { object: object.clone(), command: Command::PutUser(spec) });
+    steps.push(Step::new(object.clone(), Administration::PutUser(spec)));
     let limits = UserLimits { max_connections: limit(&user.limits, "max-connections"), max_channels: limit(&user.limits, "max-channels") };
     if limits != UserLimits::default() {
-        steps.push(Step { object: format!("limits of {object}"), command: Command::SetUserLimits { user: boxed(&user.name), limits } });
+        steps.push(Step::new(format!("limits of {object}"), Administration::SetUserLimits { user: boxed(&user.name), limits }));
     }
     Ok(())
 }
@@ -142,15 +148,16 @@ fn put_parameter(parameter: &Parameter, steps: &mut Vec<Step>) -> Result<(), Str
     let object = format!("parameter '{name}' of {component} in vhost '{vhost}'");
     if component == VHOST_LIMITS {
         let limits = serde_json::from_value(value.clone()).map_err(|error| format!("{object}: {error}"))?;
-        steps.extend(vhost_limits(vhost, &limits).map(|command| Step { object, command }));
+        steps.extend(vhost_limits(vhost, &limits).map(|command| Step::new(object, command)));
         return Ok(());
     }
     if let Some(kind) = PolicyKind::of_component(component) {
         steps.push(put_policy(kind, &policy_of_parameter(parameter)?)?);
         return Ok(());
     }
-    let command = Command::PutParameter { vhost: boxed(vhost), component: boxed(component), name: boxed(name), value: json_text(value) };
-    steps.push(Step { object, command });
+    let command =
+        Administration::PutParameter { vhost: boxed(vhost), component: boxed(component), name: boxed(name), value: json_text(value) };
+    steps.push(Step::new(object, command));
     Ok(())
 }
 
@@ -161,7 +168,7 @@ fn put_policy(kind: PolicyKind, policy: &Policy) -> Result<Step, String> {
     let definition = to_table(definition).map_err(|why| format!("{object}: {why}"))?;
     let (name, pattern, apply_to) = (boxed(name), boxed(pattern), boxed(apply_to));
     let spec = PolicySpec { name, pattern, apply_to, priority: *priority, definition };
-    Ok(Step { object, command: Command::PutPolicy { vhost: boxed(vhost), kind, spec } })
+    Ok(Step::new(object, Administration::PutPolicy { vhost: boxed(vhost), kind, spec }))
 }
 
 /// A policy that is written as a parameter.
@@ -180,7 +187,7 @@ fn declare_queue(queue: &Queue) -> Result<Step, String> {
     let arguments = to_table(&queue.arguments).map_err(|why| format!("{object}: {why}"))?;
     let (durable, auto_delete) = (queue.durable, queue.auto_delete);
     let spec = QueueSpec { name: boxed(&queue.name), durable, exclusive: false, auto_delete, arguments };
-    Ok(Step { object, command: Command::DeclareQueue { vhost: boxed(&queue.vhost), spec } })
+    Ok(Step::new(object, Command::topology(&queue.vhost, Topology::DeclareQueue(spec))))
 }
 
 fn declare_exchange(exchange: &Exchange) -> Result<Step, String> {
@@ -188,7 +195,7 @@ fn declare_exchange(exchange: &Exchange) -> Result<Step, String> {
     let arguments = to_table(&exchange.arguments).map_err(|why| format!("{object}: {why}"))?;
     let &Exchange { durable, auto_delete, internal, .. } = exchange;
     let spec = ExchangeSpec { name: boxed(&exchange.name), kind: boxed(&exchange.kind), durable, auto_delete, internal, arguments };
-    Ok(Step { object, command: Command::DeclareExchange { vhost: boxed(&exchange.vhost), spec } })
+    Ok(Step::new(object, Command::topology(&exchange.vhost, Topology::DeclareExchange(spec))))
 }
 
 fn bind(binding: &Binding) -> Result<Step, String> {
@@ -201,7 +208,7 @@ fn bind(binding: &Binding) -> Result<Step, String> {
     let arguments = to_table(&binding.arguments).map_err(|why| format!("{object}: {why}"))?.view().canonical();
     let key = binding.routing_key.as_bytes().into();
     let spec = BindingSpec { source: boxed(source), kind, destination: boxed(destination), key, arguments };
-    Ok(Step { object, command: Command::Bind { vhost: boxed(vhost), spec } })
+    Ok(Step::new(object, Command::topology(vhost, Topology::Bind(spec))))
 }
 
 fn boxed(text: &str) -> Box<str> {
@@ -242,7 +249,9 @@ mod tests {
     fn passwords_are_taken_as_they_are() {
         let user = |text: &str, version: &str| -> Result<Option<Password>, String> {
             let steps = steps(&format!(r#"{{"rabbitmq_version": "{version}", "users": [{{"name": "u", {text}}}]}}"#))?;
-            let Some(Step { command: Command::PutUser(spec), .. }) = steps.into_iter().next() else { panic!("a user") };
+            let Some(Step { command: Command::Administration(Administration::PutUser(spec)), .. }) = steps.into_iter().next() else {
+                panic!("a user")
+            };
             Ok(spec.password)
         };
         let hashed = |hashing, octets: &[u8]| Ok(Some(Password::Hashed(PasswordHash { hashing, octets: octets.into() })));
@@ -262,12 +271,13 @@ mod tests {
     #[test]
     fn limits_stand_in_either_place() {
         let limits = |text: &str| steps(text).map(|steps| steps.into_iter().map(|step| step.command).next_back());
-        let expected = Command::SetVhostLimits { vhost: "v".into(), limits: VhostLimits { max_connections: Some(0), max_queues: None } };
+        let expected =
+            Administration::SetVhostLimits { vhost: "v".into(), limits: VhostLimits { max_connections: Some(0), max_queues: None } };
         let bare = r#"{"vhosts": [{"name": "v", "limits": {"max-connections": 0, "max-queues": -1}}]}"#;
-        assert_eq!(limits(bare), Ok(Some(expected.clone())));
+        assert_eq!(limits(bare), Ok(Some(expected.clone().into())));
         let parameter =
             r#"{"parameters": [{"component": "vhost-limits", "name": "limits", "vhost": "v", "value": {"max-connections": 0}}]}"#;
-        assert_eq!(limits(parameter), Ok(Some(expected)));
+        assert_eq!(limits(parameter), Ok(Some(expected.into())));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::shard::queues::delay::take_up;
 use crate::store::arrivals::Origin;
 use crate::store::catalog_log::CatalogLog;
 use crate::store::compact::Compacted;
-use crate::store::format::{Counted, fleeting_number, level_number, split_number};
+use crate::store::format::{Counted, level_number, split_number};
 use crate::store::index::Indexed;
 use crate::store::{Damage, Loaded, Opened, Past, Placed, Reader, Store, Write};
 use std::collections::VecDeque;
@@ -423,7 +423,6 @@ impl Shard {
     /// Opens the log of a queue of this shard: its usual level, and those of which a restart has
     /// found anything.
     pub(super) fn open_log(&mut self, id: QueueId, Priorities { max, usual }: Priorities, number: u64) {
-        let number = if number > 0 { number } else { self.next_fleeting_number() };
         for level in 0..=max {
             if level == usual || self.durability.store.has_found(level_number(number, level)) {
                 self.open_level(id, level, number);
@@ -454,12 +453,6 @@ impl Shard {
         if let Some(queue) = local_queue(&mut self.queues.slots, id) {
             queue.open(Level::new(level, slot, next, count));
         }
-    }
-
-    /// Returns a name in the log for a queue that does not survive a restart.
-    fn next_fleeting_number(&mut self) -> u64 {
-        self.control.fleeting_numbers += 1;
-        fleeting_number(self.control.fleeting_numbers)
     }
 }
 

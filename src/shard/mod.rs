@@ -55,7 +55,7 @@ use crate::base::outgoing::Outgoing;
 use crate::base::rng::Rng;
 use crate::base::timer_wheel::TimerWheel;
 use crate::broker::arena::Arena;
-use crate::broker::catalog::{Catalog, Change};
+use crate::broker::catalog::Catalog;
 use crate::broker::queue::Queue;
 use crate::config::{Config, Protocol};
 use crate::store::Op;
@@ -139,24 +139,19 @@ struct Common {
     connection_count: Arc<AtomicUsize>,
     quotas: BrokerQuotas,
     alarms: Arc<Alarms>,
-    founding: [Change; 3],
 }
 
 /// Makes the shards of one broker, joined to each other; `seed` makes names that others cannot
 /// guess.
 pub fn joined(config: &Arc<Config>, seed: u64) -> Vec<Shard> {
     let count = config.shards;
-    let common = Common {
-        config: config.clone(),
-        connection_count: Arc::default(),
-        quotas: BrokerQuotas::default(),
-        alarms: Arc::default(),
-        founding: Change::of_a_new_broker(),
-    };
+    let common =
+        Common { config: config.clone(), connection_count: Arc::default(), quotas: BrokerQuotas::default(), alarms: Arc::default() };
     common.quotas.opened_connections.set_max(u32::try_from(config.max_connections).ok());
     common.quotas.channels.set_max(config.max_channels);
     let mut seeds = Rng::seeded(seed);
     let mut shards: Vec<Shard> = (0..count).map(|id| Shard::new(ShardId(id), &common, seeded(seeds.next_u64()))).collect();
+    restart::share_quotas(&mut shards);
     for low in 0..count as usize {
         for high in low + 1..count as usize {
             let (from_low, from_high) = Link::pair([shards[low].peers.bell.clone(), shards[high].peers.bell.clone()]);
@@ -175,14 +170,14 @@ pub fn keep_secrets(shards: &mut [Shard], random: impl Fn() -> [u8; 16]) {
 
 impl Shard {
     fn new(id: ShardId, common: &Common, (rng, reply_key): (Rng, [u8; 16])) -> Shard {
-        let Common { config, connection_count, quotas, alarms, founding } = common;
+        let Common { config, connection_count, quotas, alarms } = common;
         Shard {
             id,
             alarms: alarms.clone(),
             rng,
             now: 0,
             conns: Conns::new(config, connection_count.clone(), quotas.clone()),
-            catalog: Catalog::made_by(founding),
+            catalog: Catalog::new(),
             publishing: Publishing::new(reply_key),
             queues: Queues::new(),
             control: Control::new(),

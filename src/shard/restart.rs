@@ -60,9 +60,17 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
         delays.expect("match_arrivals returns queues of delayed messages").note_copy(*sequence, *queue, *copies);
     }
     copies.iter().for_each(|(room, _)| shards[usize::from(room.home.0)].end_doubts(room.queue));
+    share_quotas(shards);
     shards[0].durability.catalog_log = found.catalog_log;
-    shards[0].control.next_queue_number = next_number;
+    (shards[0].control.next_queue_number, shards[0].control.reserved_below) = (next_number, next_number);
     shards[0].durability.store.know_below(next_number);
+}
+
+/// Lets all shards count connections and channels together.
+pub(super) fn share_quotas(shards: &mut [Shard]) {
+    if let [first, others @ ..] = shards {
+        others.iter_mut().for_each(|shard| shard.catalog.share_quotas(&first.catalog));
+    }
 }
 
 /// Forgets arrivals from other shards whose original is gone. Returns the others, each with the

@@ -117,7 +117,7 @@ fn begin(data_dir: &Path, accept_loss: bool) -> Result<FoundCatalog, StartError>
 impl FoundCatalog {
     /// The facts that the logs need.
     pub fn known(&self) -> Known {
-        let homes = Catalog::restored(&self.records).queues().filter(|queue| queue.number > 0).map(|queue| queue.addr.home).collect();
+        let homes = Catalog::restored(&self.records).queues().map(|queue| queue.addr.home).collect();
         Known { next_number: self.next_number(), is_unlisted: self.is_unlisted, homes }
     }
 
@@ -170,7 +170,7 @@ pub fn write(data_dir: &Path, records: &[Saved], next_number: u64, log: &mut Cat
 
 fn put(data_dir: &Path, records: &[Saved], next_number: u64, log: &mut CatalogLog) -> Result<(), StartError> {
     let catalog = Catalog::restored(records);
-    let next_number = Saved::NextNumber(next_number).encode(&catalog);
+    let next_number = Saved::NextNumber(next_number).encode();
     let records: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain([next_number]).collect();
     let CatalogOp::Replace(generation, bytes) = log.replace(&records) else { unreachable!("a new log replaces the old one") };
     let write = |path: &PathBuf| write_whole(path, &bytes).map_err(|error| unusable(path, &error));
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::broker::catalog::Change;
     use crate::config::Config;
-    use crate::contract::{Command, VhostSpec};
+    use crate::contract::{Administration, VhostSpec};
     use crate::io::scratch::Scratch;
     use crate::start::data_dir::DataDir;
     use crate::start::{definitions, storage};
@@ -225,8 +225,8 @@ mod tests {
         let mut found = storage::find(&config).expect("nothing is there");
         definitions::load(&config, &mut found).expect("a new broker");
         data_dir.node_id().expect("a name");
-        let vhost = Change::command(Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() }));
-        found.catalog_log.append(&Saved::Change(vhost).encode(&Catalog::restored(&found.catalog)));
+        let vhost = Change::Administration(Administration::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() }));
+        found.catalog_log.append(&Saved::Change(vhost).encode());
         let Some(CatalogOp::Append(generation, bytes)) = found.catalog_log.next_op() else { panic!("something is staged") };
         for path in catalog_paths(&config.data_dir, generation) {
             let file = fs::read(&path).expect("both copies are there");

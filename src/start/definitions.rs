@@ -20,7 +20,7 @@ use crate::broker::catalog::{Catalog, Change, Saved, defaults};
 use crate::config::Config;
 use crate::config::defaults::Defaults;
 use crate::config::source::{ClientTls, Source};
-use crate::contract::Command;
+use crate::contract::Administration;
 use crate::definitions::{self, Definitions, Homes, Imported};
 use crate::io::StartError;
 use crate::io::host::process;
@@ -109,7 +109,7 @@ fn load_files(config: &Config, found: &mut Found) -> Result<bool, StartError> {
     for (file, text) in &files {
         changed |= load_file(config, found, file, text)?;
     }
-    let note = hash.map(|hash| Change::command(Command::PutGlobalParameter { name: HASH.into(), value: hash.into() }));
+    let note = hash.map(|hash| Change::Administration(Administration::PutGlobalParameter { name: HASH.into(), value: hash.into() }));
     found.catalog.extend(note.map(Saved::Change));
     Ok(changed)
 }
@@ -250,8 +250,8 @@ mod tests {
         };
         let queue = |name: &str| format!(r#"{{"queues": [{{"name": "{name}", "vhost": "v"}}]}}"#);
         let delete = |mut found: Found| {
-            let user = Command::DeleteUser { name: "u".into() };
-            found.catalog.push(Saved::Change(Change::command(user)));
+            let user = Administration::DeleteUser { name: "u".into() };
+            found.catalog.push(Saved::Change(Change::Administration(user)));
             catalog_files::rewrite(&data(&scratch), &mut found).expect("written");
         };
         delete(start(true, &queue("a")));

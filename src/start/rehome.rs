@@ -21,7 +21,7 @@ use crate::base::aligned::Aligned;
 use crate::base::hash::Map;
 use crate::base::ids::{LevelAddr, ShardId};
 use crate::base::limits::LOG_READ_SIZE;
-use crate::broker::catalog::{Catalog, Saved};
+use crate::broker::catalog::{Catalog, Saved, Seat};
 use crate::config::Config;
 use crate::io::StartError;
 use crate::io::disk::segment_files::SegmentFiles;
@@ -181,10 +181,10 @@ pub(super) fn perform(
 fn rename(found: &mut Found, moves: &Map<u64, Move>) {
     for saved in &mut found.catalog {
         if let Saved::Change(change) = saved
-            && let Some((home, number)) = change.place()
-            && let Some(one) = moves.get(number)
+            && let Some(seat) = change.new_seat_mut()
+            && let Some(one) = moves.get(&seat.number)
         {
-            (*home, *number) = (one.home, one.to);
+            *seat = Seat { home: one.home, number: one.to };
         }
     }
     let Some(stop) = &mut found.stopped else { return };

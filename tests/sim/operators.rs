@@ -3,7 +3,9 @@
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
 use ringmq::config::defaults::{DefaultLimits, DefaultUser, Defaults};
-use ringmq::contract::{BindingSpec, Code, Command, Destination, ExchangeSpec, QueueSpec, VhostLimits, VhostSpec};
+use ringmq::contract::{
+    Administration, BindingSpec, Code, Command, Destination, ExchangeSpec, QueueSpec, Topology, VhostLimits, VhostSpec,
+};
 use ringmq::message::Table;
 
 use crate::op::{Op, Publish, Saw, saw};
@@ -35,7 +37,7 @@ fn what_an_operator_did_survives_a_crash() {
         ] {
             cluster.operate(&Ctl::parse(line).expect("a command")).expect("it is carried out");
         }
-        decide(&mut cluster, Command::DeleteUser { name: "guest".into() }).expect("guest may be deleted");
+        decide(&mut cluster, Administration::DeleteUser { name: "guest".into() }.into()).expect("guest may be deleted");
         for _ in 0..2 {
             cluster.crash();
             cluster.start();
@@ -63,24 +65,23 @@ fn what_an_operator_did_survives_a_crash() {
 #[test]
 fn what_an_operator_declares_is_there_on_all_shards_and_stays() {
     let mut cluster = Cluster::new(Config { shards: 3, ..Config::default() }, 1);
-    let vhost = || Box::<str>::from("/");
-    let queue = |name: &str, durable| Command::DeclareQueue {
-        vhost: vhost(),
-        spec: QueueSpec { name: name.into(), durable, exclusive: false, auto_delete: false, arguments: Table::empty() },
+    let queue = |name: &str, durable| {
+        let spec = QueueSpec { name: name.into(), durable, exclusive: false, auto_delete: false, arguments: Table::empty() };
+        Command::topology("/", Topology::DeclareQueue(spec))
     };
     let (name, kind, arguments) = ("d0".into(), "direct".into(), Table::empty());
     let exchange = ExchangeSpec { name, kind, durable: true, auto_delete: false, internal: false, arguments };
     let (source, destination, key, arguments) = ("d0".into(), "q1".into(), (*b"a").into(), Table::empty());
     let binding = BindingSpec { source, kind: Destination::Queue, destination, key, arguments };
     for _ in 0..2 {
-        decide(&mut cluster, Command::DeclareExchange { vhost: vhost(), spec: exchange.clone() }).expect("in order");
+        decide(&mut cluster, Command::topology("/", Topology::DeclareExchange(exchange.clone()))).expect("in order");
         ["q0", "q1", "q2"].into_iter().for_each(|name| decide(&mut cluster, queue(name, true)).expect("in order"));
-        decide(&mut cluster, Command::Bind { vhost: vhost(), spec: binding.clone() }).expect("in order");
+        decide(&mut cluster, Command::topology("/", Topology::Bind(binding.clone()))).expect("in order");
         cluster.crash();
         cluster.start();
     }
     assert_eq!(decide(&mut cluster, queue("q0", false)).expect_err("it is durable").code, Code::PreconditionFailed);
-    let absent = Command::DeclareExchange { vhost: "none".into(), spec: exchange };
+    let absent = Command::topology("none", Topology::DeclareExchange(exchange));
     assert_eq!(decide(&mut cluster, absent).expect_err("there is no such place").text, "Virtual host 'none' does not exist");
     let conn = join(&mut cluster, 1, "guest", "guest", "/");
     let publish = Publish { id: 7, exchange: "d0", key: "a", mandatory: true, persistent: true, ..Publish::default() };
@@ -92,20 +93,20 @@ fn what_an_operator_declares_is_there_on_all_shards_and_stays() {
 fn what_an_operator_deletes_is_gone_on_all_shards_and_stays_so() {
     for shards in [1, 3] {
         let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
-        let vhost = || Box::<str>::from("/");
-        let delete = |name: &str, if_unused, if_empty| Command::DeleteQueue { vhost: vhost(), name: name.into(), if_unused, if_empty };
-        let drop_exchange = |name: &str, if_unused| Command::DeleteExchange { vhost: vhost(), name: name.into(), if_unused };
+        let delete =
+            |name: &str, if_unused, if_empty| Command::topology("/", Topology::DeleteQueue { name: name.into(), if_unused, if_empty });
+        let drop_exchange = |name: &str, if_unused| Command::topology("/", Topology::DeleteExchange { name: name.into(), if_unused });
         let arguments = Table::empty;
         for name in ["q0", "q1", "q2"] {
             let spec = QueueSpec { name: name.into(), durable: true, exclusive: false, auto_delete: false, arguments: arguments() };
-            decide(&mut cluster, Command::DeclareQueue { vhost: vhost(), spec }).expect("in order");
+            decide(&mut cluster, Command::topology("/", Topology::DeclareQueue(spec))).expect("in order");
         }
         let (name, kind) = ("d0".into(), "direct".into());
         let exchange = ExchangeSpec { name, kind, durable: true, auto_delete: false, internal: false, arguments: arguments() };
-        decide(&mut cluster, Command::DeclareExchange { vhost: vhost(), spec: exchange }).expect("in order");
+        decide(&mut cluster, Command::topology("/", Topology::DeclareExchange(exchange))).expect("in order");
         let (source, destination, key) = ("d0".into(), "q1".into(), (*b"a").into());
         let binding = BindingSpec { source, kind: Destination::Queue, destination, key, arguments: arguments() };
-        decide(&mut cluster, Command::Bind { vhost: vhost(), spec: binding.clone() }).expect("in order");
+        decide(&mut cluster, Command::topology("/", Topology::Bind(binding.clone()))).expect("in order");
         let conn = join(&mut cluster, 0, "guest", "guest", "/");
         let (headers, copy, delay, priority) = (Vec::new(), None, None, None);
         let publish = Publish { id: 7, exchange: "", key: "q0", headers, copy, delay, mandatory: false, persistent: true, priority };
@@ -116,7 +117,7 @@ fn what_an_operator_deletes_is_gone_on_all_shards_and_stays_so() {
         assert_eq!(refusal(delete("q1", true, false)), "queue 'q1' in vhost '/' in use");
         assert_eq!(refusal(drop_exchange("d0", true)), "exchange 'd0' in vhost '/' in use");
         assert_eq!(refusal(drop_exchange("amq.topic", false)), "deletion of system exchange 'amq.topic' in vhost '/' not allowed");
-        let unbind = || Command::Unbind { vhost: vhost(), spec: binding.clone() };
+        let unbind = || Command::topology("/", Topology::Unbind(binding.clone()));
         let all = [unbind(), unbind(), drop_exchange("d0", true), drop_exchange("d0", true), delete("q0", true, false)];
         all.into_iter().for_each(|command| decide(&mut cluster, command).expect("in order"));
         decide(&mut cluster, delete("q1", false, true)).expect("it is empty");
@@ -143,7 +144,7 @@ fn a_new_virtual_host_has_its_defaults_when_its_command_is_answered() {
     let defaults = Defaults { limits, users: [("u".to_owned(), user)].into(), ..Defaults::default() };
     for shards in [1, 3] {
         let mut cluster = Cluster::new(Config { shards, defaults: defaults.clone(), ..Config::default() }, 1);
-        decide(&mut cluster, Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() })).expect("in order");
+        decide(&mut cluster, put_vhost()).expect("in order");
         for _ in 0..2 {
             let conn = join(&mut cluster, shards as usize - 1, "u", "secret", "v");
             let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::DeclareQueue("q0")), (1, Op::DeclareQueue("q2"))]);
@@ -151,9 +152,9 @@ fn a_new_virtual_host_has_its_defaults_when_its_command_is_answered() {
             cluster.crash();
             cluster.start();
         }
-        let lifted = Command::SetVhostLimits { vhost: "v".into(), limits: VhostLimits::default() };
+        let lifted = Administration::SetVhostLimits { vhost: "v".into(), limits: VhostLimits::default() }.into();
         decide(&mut cluster, lifted).expect("in order");
-        decide(&mut cluster, Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() })).expect("it is there");
+        decide(&mut cluster, put_vhost()).expect("it is there");
         let conn = join(&mut cluster, 0, "u", "secret", "v");
         let seen = say(&mut cluster, conn, &[(1, Op::Open), (1, Op::DeclareQueue("q0")), (1, Op::DeclareQueue("q2"))]);
         assert!(seen.iter().all(|saw| head(saw, 1) != "406"), "what an operator changed stays so: {seen:?}");
@@ -181,7 +182,7 @@ fn a_virtual_host_goes_in_the_middle_of_everything() {
                 _ => cluster.turn(rng.below(3) as usize),
             }
             if u64::from(step) == end {
-                cluster.command(rng.below(3) as usize, Command::DeleteVhost { name: "v".into() });
+                cluster.command(rng.below(3) as usize, Administration::DeleteVhost { name: "v".into() }.into());
             }
         }
         cluster.settle();
@@ -197,7 +198,7 @@ fn a_virtual_host_goes_in_the_middle_of_everything() {
         }
         let seen = say(&mut cluster, other, &[(1, Op::Open), (1, Op::DeclareQueue("q0"))]);
         assert_eq!(head(seen.last().expect("it answers"), 2), "queue.declare-ok q0");
-        decide(&mut cluster, Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() })).expect("it may come back");
+        decide(&mut cluster, put_vhost()).expect("it may come back");
         assert_eq!(login(&mut cluster, "guest", "guest", "v"), "NOT_ALLOWED", "what guest might do there was forgotten");
     }
 }
@@ -286,3 +287,7 @@ fn handshake(user: &str, password: &str, vhost: &str) -> Vec<u8> {
 
 const FRAME_MAX: usize = 8192;
 const CHANNELS: u16 = 4;
+
+fn put_vhost() -> Command {
+    Administration::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() }).into()
+}

@@ -24,8 +24,8 @@
 //! finds there, stay as they are.
 
 use ringmq::contract::{
-    Command, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, TopicPermissions, UserLimits, UserSpec,
-    VhostLimits, VhostSpec,
+    Administration, Command, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, TopicPermissions, Topology,
+    UserLimits, UserSpec, VhostLimits, VhostSpec,
 };
 use ringmq::definitions::arguments::to_table;
 
@@ -56,41 +56,44 @@ impl Ctl {
     /// What shards are told.
     pub fn commands(&self) -> Result<Vec<Command>, String> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        Ok(match words[..] {
+        let administration = match words[..] {
             ["add_vhost", vhost, ref options @ ..] => {
                 let all = Permissions { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
                 let default_queue_type = given(options, "default_queue_type").map(Into::into);
                 let spec = VhostSpec { name: vhost.into(), default_queue_type, ..VhostSpec::default() };
-                vec![Command::PutVhost(spec), Command::SetPermissions { vhost: vhost.into(), user: "guest".into(), permissions: all }]
+                vec![
+                    Administration::PutVhost(spec),
+                    Administration::SetPermissions { vhost: vhost.into(), user: "guest".into(), permissions: all },
+                ]
             }
-            ["delete_vhost", vhost] => vec![Command::DeleteVhost { name: own(vhost)? }],
+            ["delete_vhost", vhost] => vec![Administration::DeleteVhost { name: own(vhost)? }],
             ["add_user", user, password, ref tags @ ..] => vec![put_user(user, Password::Plain(password.as_bytes().into()), tags)?],
             ["import_user", user, hashing, hash] => {
                 let hashing = Hashing::named(hashing).ok_or("no such hashing")?;
                 let hash = PasswordHash::from_base64(hashing, hash).ok_or("no base64")?;
                 vec![put_user(user, Password::Hashed(hash), &[])?]
             }
-            ["delete_user", user] => vec![Command::DeleteUser { name: own(user)? }],
+            ["delete_user", user] => vec![Administration::DeleteUser { name: own(user)? }],
             ["set_permissions", vhost, user, configure, write, read] => {
                 let permissions = Permissions { configure: configure.into(), write: write.into(), read: read.into() };
-                vec![Command::SetPermissions { vhost: vhost.into(), user: own(user)?, permissions }]
+                vec![Administration::SetPermissions { vhost: vhost.into(), user: own(user)?, permissions }]
             }
-            ["clear_permissions", vhost, user] => vec![Command::ClearPermissions { vhost: vhost.into(), user: own(user)? }],
+            ["clear_permissions", vhost, user] => vec![Administration::ClearPermissions { vhost: vhost.into(), user: own(user)? }],
             ["set_topic_permissions", vhost, user, exchange, write, read] => {
                 let permissions = TopicPermissions { write: write.into(), read: read.into() };
-                vec![Command::SetTopicPermissions { vhost: vhost.into(), user: own(user)?, exchange: exchange.into(), permissions }]
+                vec![Administration::SetTopicPermissions { vhost: vhost.into(), user: own(user)?, exchange: exchange.into(), permissions }]
             }
             ["clear_topic_permissions", vhost, user] => {
-                vec![Command::ClearTopicPermissions { vhost: vhost.into(), user: own(user)?, exchange: None }]
+                vec![Administration::ClearTopicPermissions { vhost: vhost.into(), user: own(user)?, exchange: None }]
             }
             ["set_vhost_limits", vhost, ref limits @ ..] => {
                 let limits = VhostLimits { max_connections: limit(limits, "max-connections")?, max_queues: limit(limits, "max-queues")? };
-                vec![Command::SetVhostLimits { vhost: own(vhost)?, limits }]
+                vec![Administration::SetVhostLimits { vhost: own(vhost)?, limits }]
             }
             ["set_user_limits", user, ref limits @ ..] => {
                 let limits =
                     UserLimits { max_connections: limit(limits, "max-connections")?, max_channels: limit(limits, "max-channels")? };
-                vec![Command::SetUserLimits { user: own(user)?, limits }]
+                vec![Administration::SetUserLimits { user: own(user)?, limits }]
             }
             ["set_policy", name, pattern, definition, ref options @ ..] => {
                 vec![put_policy(PolicyKind::User, name, pattern, definition, options)?]
@@ -98,21 +101,20 @@ impl Ctl {
             ["set_operator_policy", name, pattern, definition, ref options @ ..] => {
                 vec![put_policy(PolicyKind::Operator, name, pattern, definition, options)?]
             }
-            ["delete_queue", name, ref options @ ..] => vec![Command::DeleteQueue {
-                vhost: option(options, "vhost", "/").into(),
-                name: name.into(),
-                if_unused: options.contains(&"if-unused"),
-                if_empty: options.contains(&"if-empty"),
-            }],
-            ["delete_exchange", name, ref options @ ..] => vec![Command::DeleteExchange {
-                vhost: option(options, "vhost", "/").into(),
-                name: name.into(),
-                if_unused: options.contains(&"if-unused"),
-            }],
+            ["delete_queue", name, ref options @ ..] => {
+                let (if_unused, if_empty) = (options.contains(&"if-unused"), options.contains(&"if-empty"));
+                let deletion = Topology::DeleteQueue { name: name.into(), if_unused, if_empty };
+                return Ok(vec![Command::topology(option(options, "vhost", "/"), deletion)]);
+            }
+            ["delete_exchange", name, ref options @ ..] => {
+                let deletion = Topology::DeleteExchange { name: name.into(), if_unused: options.contains(&"if-unused") };
+                return Ok(vec![Command::topology(option(options, "vhost", "/"), deletion)]);
+            }
             ["clear_policy", name, ref options @ ..] => vec![delete_policy(PolicyKind::User, name, options)],
             ["clear_operator_policy", name, ref options @ ..] => vec![delete_policy(PolicyKind::Operator, name, options)],
             _ => return Err(format!("no such command: {words:?}")),
-        })
+        };
+        Ok(administration.into_iter().map(Command::from).collect())
     }
 
     /// What RabbitMQ is asked.
@@ -193,12 +195,12 @@ fn own(name: &str) -> Result<Box<str>, String> {
     if ["guest", "/"].contains(&name) { Err(format!("{name} is not the trace's to change")) } else { Ok(name.into()) }
 }
 
-fn put_user(user: &str, password: Password, tags: &[&str]) -> Result<Command, String> {
+fn put_user(user: &str, password: Password, tags: &[&str]) -> Result<Administration, String> {
     let tags = tags.iter().map(|&tag| tag.into()).collect();
-    Ok(Command::PutUser(UserSpec { name: own(user)?, password: Some(password), tags: Some(tags) }))
+    Ok(Administration::PutUser(UserSpec { name: own(user)?, password: Some(password), tags: Some(tags) }))
 }
 
-fn put_policy(kind: PolicyKind, name: &str, pattern: &str, definition: &str, options: &[&str]) -> Result<Command, String> {
+fn put_policy(kind: PolicyKind, name: &str, pattern: &str, definition: &str, options: &[&str]) -> Result<Administration, String> {
     let definition = serde_json::from_str(definition).map_err(|error| format!("{definition}: {error}"))?;
     let spec = PolicySpec {
         name: name.into(),
@@ -207,7 +209,7 @@ fn put_policy(kind: PolicyKind, name: &str, pattern: &str, definition: &str, opt
         priority: option(options, "priority", "0").parse().map_err(|_| "priority takes a number")?,
         definition: to_table(&definition)?,
     };
-    Ok(Command::PutPolicy { vhost: option(options, "vhost", "/").into(), kind, spec })
+    Ok(Administration::PutPolicy { vhost: option(options, "vhost", "/").into(), kind, spec })
 }
 
 /// Its conditions follow a question mark.
@@ -218,8 +220,8 @@ fn delete_if(what: &str, name: &str, options: &[&str]) -> Http {
     Http { method, path, body }
 }
 
-fn delete_policy(kind: PolicyKind, name: &str, options: &[&str]) -> Command {
-    Command::DeletePolicy { vhost: option(options, "vhost", "/").into(), kind, name: name.into() }
+fn delete_policy(kind: PolicyKind, name: &str, options: &[&str]) -> Administration {
+    Administration::DeletePolicy { vhost: option(options, "vhost", "/").into(), kind, name: name.into() }
 }
 
 fn http_policy(kind: &str, name: &str, pattern: &str, definition: &str, options: &[&str]) -> Http {
@@ -276,7 +278,9 @@ mod tests {
     #[test]
     fn a_line_is_read_for_both_brokers() {
         let ctl = Ctl::parse(r#"set_permissions / u "^(?!amq\.) ." .* """#).expect("a command");
-        let [Command::SetPermissions { permissions, .. }] = &ctl.commands().expect("a command")[..] else { panic!("another command") };
+        let [Command::Administration(Administration::SetPermissions { permissions, .. })] = &ctl.commands().expect("a command")[..] else {
+            panic!("another command")
+        };
         assert_eq!((&*permissions.configure, &*permissions.write, &*permissions.read), (r"^(?!amq\.) .", ".*", ""));
         let http = &ctl.requests()[0];
         let body = r#"{"configure":"^(?!amq\\.) .","write":".*","read":""}"#;

@@ -101,10 +101,10 @@ pub fn open_vhost(catalog: &Catalog, connections: &Quota, user: &User, vhost: &s
 mod tests {
     use super::*;
     use crate::broker::catalog::Change;
-    use crate::contract::{Command, Password, Permissions, UserLimits, UserSpec, VhostLimits, VhostSpec};
+    use crate::contract::{Administration, Password, Permissions, UserLimits, UserSpec, VhostLimits, VhostSpec};
 
-    fn command(catalog: &mut Catalog, command: Command) {
-        catalog.apply(&Change::command(command));
+    fn command(catalog: &mut Catalog, command: Administration) {
+        catalog.apply(&Change::Administration(command));
     }
 
     #[test]
@@ -122,7 +122,7 @@ mod tests {
     fn a_blank_password_is_never_right() {
         let mut catalog = Catalog::new();
         for password in [None, Some(Password::Hashed(Password::Plain(Box::default()).hashed(*b"salt")))] {
-            command(&mut catalog, Command::PutUser(UserSpec { name: "u".into(), password, ..UserSpec::default() }));
+            command(&mut catalog, Administration::PutUser(UserSpec { name: "u".into(), password, ..UserSpec::default() }));
             assert_eq!(authenticate(&catalog, "u", b"", &[]), Err(Refusal::BlankPassword));
         }
         assert_eq!(authenticate(&catalog, "nobody", b"", &[]), Err(Refusal::BlankPassword));
@@ -134,9 +134,9 @@ mod tests {
     fn a_virtual_host_is_opened_in_rabbitmq_s_order_of_checks() {
         let mut catalog = Catalog::new();
         for one in [
-            Command::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() }),
-            Command::PutUser(UserSpec { name: "u".into(), ..UserSpec::default() }),
-            Command::SetUserLimits { user: "u".into(), limits: UserLimits { max_connections: Some(1), max_channels: None } },
+            Administration::PutVhost(VhostSpec { name: "v".into(), ..VhostSpec::default() }),
+            Administration::PutUser(UserSpec { name: "u".into(), ..UserSpec::default() }),
+            Administration::SetUserLimits { user: "u".into(), limits: UserLimits { max_connections: Some(1), max_channels: None } },
         ] {
             command(&mut catalog, one);
         }
@@ -145,13 +145,13 @@ mod tests {
         let refusal = |catalog: &Catalog, vhost| open_vhost(catalog, &connections, &user, vhost).unwrap_err().reply_text();
         assert_eq!(refusal(&catalog, ""), "NOT_ALLOWED - vhost  not found");
         assert_eq!(refusal(&catalog, "v"), "NOT_ALLOWED - access to vhost 'v' refused for user 'u'");
-        command(&mut catalog, Command::SetPermissions { vhost: "v".into(), user: "u".into(), permissions: Permissions::default() });
+        command(&mut catalog, Administration::SetPermissions { vhost: "v".into(), user: "u".into(), permissions: Permissions::default() });
         let stay = open_vhost(&catalog, &connections, &user, "v").expect("what was refused before takes no place");
         let expected = "NOT_ALLOWED - connection refused for user 'u': user connection limit (1) is reached";
         assert_eq!((refusal(&catalog, "v"), refusal(&catalog, "/")), (expected.to_owned(), expected.to_owned()));
         command(
             &mut catalog,
-            Command::SetVhostLimits { vhost: "v".into(), limits: VhostLimits { max_connections: Some(1), max_queues: None } },
+            Administration::SetVhostLimits { vhost: "v".into(), limits: VhostLimits { max_connections: Some(1), max_queues: None } },
         );
         let expected = "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (1) is reached";
         assert_eq!(refusal(&catalog, "v"), expected);
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(refusal(&catalog, "none"), "NOT_ALLOWED - connection refused: node connection limit (1) is reached");
         drop(stay);
         assert_eq!(open_vhost(&catalog, &connections, &user, "v").map(|(vhost, ..)| vhost).ok(), catalog.vhost_by_name("v"));
-        command(&mut catalog, Command::DeleteUser { name: "u".into() });
+        command(&mut catalog, Administration::DeleteUser { name: "u".into() });
         assert_eq!(refusal(&catalog, "v"), "NOT_ALLOWED - access to vhost 'v' refused for user 'u'");
     }
 }

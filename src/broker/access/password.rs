@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::contract::{Command, Hashing, Password, PasswordHash, UserSpec};
+use crate::contract::{Administration, Command, Hashing, Password, PasswordHash, UserSpec};
 
 impl PasswordHash {
     /// Hashes a password.
@@ -49,8 +49,19 @@ impl Command {
     #[must_use]
     pub fn hashed(self, salt: impl FnOnce() -> [u8; SALT]) -> Command {
         match self {
-            Command::PutUser(UserSpec { name, password: Some(password), tags }) => {
-                Command::PutUser(UserSpec { name, password: Some(Password::Hashed(password.hashed(salt()))), tags })
+            Command::Administration(administration) => administration.hashed(salt).into(),
+            topology @ Command::Topology { .. } => topology,
+        }
+    }
+}
+
+impl Administration {
+    /// The operation with a hashed password, as it must be before it is ordered.
+    #[must_use]
+    pub fn hashed(self, salt: impl FnOnce() -> [u8; SALT]) -> Administration {
+        match self {
+            Administration::PutUser(UserSpec { name, password: Some(password), tags }) => {
+                Administration::PutUser(UserSpec { name, password: Some(Password::Hashed(password.hashed(salt()))), tags })
             }
             other => other,
         }

@@ -1,103 +1,65 @@
-//! Changes of the catalog. Every shard applies the same changes in the same order.
-//!
-//! A change has everything it needs and is total: if it no longer fits (its queue is gone, its name
-//! was taken while the change was on its way), it changes nothing and says so. Deletions cascade: a
-//! queue or an exchange takes its bindings along, an auto-delete exchange goes with its last
-//! binding as a source, and so on.
+//! Changes of the catalog. Every shard [applies](super::apply) the same changes in the same order.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
-
-use super::{ALTERNATE, Binding, BindingId, Catalog, ExchangeInfo, QueueInfo, Quotas, text_argument};
-use crate::base::ids::{ConnAddr, ExchangeId, QueueAddr, QueueId, ShardId, UserId};
-use crate::broker::exchange::{Dest, Kind, Matcher, remembered};
+use crate::base::ids::ShardId;
 use crate::config::Founding;
-use crate::contract::{
-    BindingSpec, Command, ExchangeSpec, Hashing, Password, PasswordHash, Permissions, QueueSpec, UserSpec, VhostId, VhostSpec,
-};
-use crate::message::Table;
+use crate::contract::{Administration, Hashing, Owner, Password, PasswordHash, Permissions, Topology, UserSpec, VhostSpec};
 
-/// One change.
+/// One change. It names everything, so that it means the same in another process, and can be
+/// [written as bytes](Change::encode).
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "the names say it")]
 pub enum Change {
-    /// A new exchange of a known type; one that delays has a queue of its own, the `room`.
-    DeclareExchange { vhost: VhostId, spec: ExchangeSpec, room: Option<Room> },
-    /// An exchange goes, with all bindings from and to it.
-    DeleteExchange { vhost: VhostId, name: Box<str> },
-    /// A new queue on shard `home`; `owner`: it is exclusive; `number`: it is durable.
-    DeclareQueue { vhost: VhostId, spec: QueueSpec, home: ShardId, owner: Option<ConnAddr>, number: u64 },
-    /// A queue goes, with all bindings to it.
-    DeleteQueue { queue: QueueId },
-    /// A new binding, its arguments in canonical form.
-    Bind { vhost: VhostId, spec: BindingSpec },
-    /// A binding goes.
-    Unbind { vhost: VhostId, spec: BindingSpec },
-    /// An operator's command, with the quotas of a user or a virtual host that it makes.
-    Command(Box<Command>, Quotas),
+    /// A change of a virtual host's topology.
+    Topology {
+        /// The virtual host.
+        vhost: Box<str>,
+        /// The operation. The conditions of a deletion are met.
+        topology: Topology,
+        /// The seat of the queue that is made or deleted. An exchange that delays messages makes a
+        /// queue of its own for them.
+        seat: Option<Seat>,
+        /// The connection that owns the queue, if it is exclusive.
+        owner: Owner,
+    },
+    /// A change by an operator.
+    Administration(Administration),
 }
 
-/// The queue in which messages wait that an exchange delays.
+/// A queue's number, and the shard where it lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Room {
+pub struct Seat {
     /// The shard.
     pub home: ShardId,
-    /// The queue's number in the log, if the exchange is durable.
+    /// The number, from 1. No other queue ever has it, also not after a restart.
     pub number: u64,
 }
 
-/// The effect of a change.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Applied {
-    /// There is a new queue.
-    Queue(QueueAddr),
-    /// The queue is gone from the catalog; its home ends it.
-    QueueGone(QueueAddr),
-    /// A virtual host and its queues are gone; the homes end these, and connections are closed.
-    VhostGone {
-        /// The virtual host.
-        vhost: VhostId,
-        /// Its queues.
-        queues: Vec<QueueAddr>,
-    },
-    /// A user is gone; its connections are closed.
-    UserGone(UserId),
-    /// Policies changed: queues may have other terms now.
-    Policies,
-    /// Exchanges or bindings changed.
-    Done,
-    /// The change no longer fits and changed nothing: check the request again.
-    Stale,
-}
-
 impl Change {
-    /// Makes the change of a command that was checked.
-    pub fn command(command: Command) -> Change {
-        Change::Command(Box::new(command), Quotas::default())
+    /// Makes a change of the topology that makes and deletes no queue.
+    pub fn topology(vhost: &str, topology: Topology) -> Change {
+        Change::Topology { vhost: vhost.into(), topology, seat: None, owner: None }
     }
 
-    /// The home and the number of the durable queue that it makes.
-    pub fn place(&mut self) -> Option<(&mut ShardId, &mut u64)> {
+    /// Returns the seat of the queue that the change makes.
+    pub fn new_seat(&self) -> Option<Seat> {
         match self {
-            Change::DeclareQueue { spec, home, number, .. } if spec.durable => Some((home, number)),
-            Change::DeclareExchange { spec, room: Some(Room { home, number }), .. } if spec.durable => Some((home, number)),
+            Change::Topology { topology: Topology::DeclareQueue(_) | Topology::DeclareExchange(_), seat, .. } => *seat,
             _ => None,
         }
     }
 
-    /// The number of the durable queue that it makes.
-    pub fn number(&self) -> Option<u64> {
+    /// Returns the seat of the queue that the change makes, to be given another one.
+    pub fn new_seat_mut(&mut self) -> Option<&mut Seat> {
         match self {
-            Change::DeclareQueue { spec, number, .. } if spec.durable => Some(*number),
-            Change::DeclareExchange { spec, room: Some(Room { number, .. }), .. } if spec.durable => Some(*number),
+            Change::Topology { topology: Topology::DeclareQueue(_) | Topology::DeclareExchange(_), seat, .. } => seat.as_mut(),
             _ => None,
         }
     }
 
-    /// Gives the next number to a durable queue that it makes.
+    /// Gives the next number to the queue that the change makes.
+    #[must_use]
     pub fn numbered(mut self, next: &mut u64) -> Change {
-        if let Some((_, number)) = self.place() {
-            *number = *next;
+        if let Some(seat) = self.new_seat_mut() {
+            seat.number = *next;
             *next += 1;
         }
         self
@@ -119,377 +81,18 @@ impl Change {
         let (vhost, user): (Box<str>, Box<str>) = (vhost.as_str().into(), user.as_str().into());
         let (name, default_queue_type) = (vhost.clone(), queue_type.map(Into::into));
         [
-            Command::PutVhost(VhostSpec { name, description: "Default virtual host".into(), default_queue_type, ..VhostSpec::default() }),
-            Command::PutUser(UserSpec { name: user.clone(), password, tags }),
-            Command::SetPermissions { vhost, user, permissions },
+            Administration::PutVhost(VhostSpec {
+                name,
+                description: "Default virtual host".into(),
+                default_queue_type,
+                ..VhostSpec::default()
+            }),
+            Administration::PutUser(UserSpec { name: user.clone(), password, tags }),
+            Administration::SetPermissions { vhost, user, permissions },
         ]
-        .map(Change::command)
-    }
-}
-
-impl Catalog {
-    /// Applies a change.
-    pub fn apply(&mut self, change: &Change) -> Applied {
-        let applied = self.try_apply(change).unwrap_or(Applied::Stale);
-        if applied != Applied::Stale {
-            self.version += 1;
-        }
-        applied
-    }
-
-    fn try_apply(&mut self, change: &Change) -> Option<Applied> {
-        match change {
-            Change::DeclareExchange { vhost, spec, room } => self.declare_exchange(*vhost, spec, *room),
-            Change::DeleteExchange { vhost, name } => {
-                let id = self.exchange_by_name(*vhost, name.as_bytes())?.id;
-                self.remove_exchanges(vec![id]);
-                Some(Applied::Done)
-            }
-            Change::DeclareQueue { vhost, spec, home, owner, number } => self.declare_queue(*vhost, spec, *home, *owner, *number),
-            Change::DeleteQueue { queue } => self.delete_queue(*queue),
-            Change::Bind { vhost, spec } => self.bind(*vhost, spec),
-            Change::Unbind { vhost, spec } => {
-                let binding = self.resolve(*vhost, spec)?;
-                let id = self.bindings.find(&binding)?;
-                self.remove_bindings([id]);
-                Some(Applied::Done)
-            }
-            Change::Command(command, quotas) => self.apply_command(command, quotas),
-        }
-    }
-
-    fn declare_exchange(&mut self, vhost: VhostId, spec: &ExchangeSpec, room: Option<Room>) -> Option<Applied> {
-        let free = self.exchange_by_name(vhost, spec.name.as_bytes()).is_none();
-        let exchange = free.then(|| self.add_exchange(vhost, spec.clone()))?;
-        let Some(Room { home, number }) = room else { return Some(Applied::Done) };
-        // An internal queue, not among the names of queues: nobody consumes from it or deletes it.
-        let name = spec.name.clone();
-        let spec = QueueSpec { name, durable: spec.durable, exclusive: false, auto_delete: false, arguments: Table::empty() };
-        let delays = Some(exchange);
-        let addr = self.add_queue(home, |addr| QueueInfo { spec, addr, owner: None, vhost, number, delays, incoming: BTreeSet::new() });
-        self.exchanges[exchange].room = Some(addr);
-        Some(Applied::Queue(addr))
-    }
-
-    pub(super) fn add_exchange(&mut self, vhost: VhostId, spec: ExchangeSpec) -> ExchangeId {
-        let kind = Kind::of(&spec).expect("check refuses unknown types");
-        let name = spec.name.as_bytes().into();
-        let id = self.exchanges.insert_with(|id| ExchangeInfo {
-            id,
-            vhost,
-            alternate: text_argument(&spec.arguments, ALTERNATE),
-            matcher: Matcher::new(kind, &spec.arguments),
-            remembers: remembered::remembers(&spec),
-            spec,
-            room: None,
-            outgoing: Default::default(),
-            incoming: Default::default(),
-            visited: Cell::new(0),
-            followed: Cell::default(),
-        });
-        self.vhost_mut(vhost).exchanges.insert(name, id);
-        id
-    }
-
-    fn declare_queue(&mut self, vhost: VhostId, spec: &QueueSpec, home: ShardId, owner: Option<ConnAddr>, number: u64) -> Option<Applied> {
-        if self.queue_by_name(vhost, &spec.name).is_some() {
-            return None;
-        }
-        let (spec, delays, incoming) = (spec.clone(), None, BTreeSet::new());
-        let key = spec.name.as_bytes().into();
-        let addr = self.add_queue(home, |addr| QueueInfo { spec, addr, owner, vhost, number, delays, incoming });
-        self.vhost_mut(vhost).queues.insert(key, addr.queue);
-        if let Some(owner) = owner {
-            self.owned.entry(owner).or_default().insert(addr.queue);
-        }
-        Some(Applied::Queue(addr))
-    }
-
-    fn add_queue(&mut self, home: ShardId, info: impl FnOnce(QueueAddr) -> QueueInfo) -> QueueAddr {
-        let queue = self.queues.insert_with(|queue| info(QueueAddr { home, queue }));
-        QueueAddr { home, queue }
-    }
-
-    pub(super) fn delete_queue(&mut self, id: QueueId) -> Option<Applied> {
-        let bindings = std::mem::take(&mut self.queues.get_mut(id)?.incoming);
-        self.remove_bindings(bindings);
-        let queue = self.queues.remove(id)?;
-        if queue.delays.is_none() {
-            self.vhost_mut(queue.vhost).queues.remove(queue.spec.name.as_bytes());
-        }
-        if let Some(owner) = queue.owner {
-            self.disown(owner, id);
-        }
-        Some(Applied::QueueGone(queue.addr))
-    }
-
-    fn disown(&mut self, owner: ConnAddr, queue: QueueId) {
-        let owned = self.owned.get_mut(&owner).expect("an exclusive queue is in its owner's set");
-        owned.remove(&queue);
-        if owned.is_empty() {
-            self.owned.remove(&owner);
-        }
-    }
-
-    fn bind(&mut self, vhost: VhostId, spec: &BindingSpec) -> Option<Applied> {
-        let binding = self.resolve(vhost, spec)?;
-        if self.bindings.find(&binding).is_some() {
-            return None;
-        }
-        let (source, dest) = (binding.source, binding.dest);
-        let identity = self.identity(dest);
-        self.exchanges[source].matcher.bind(&binding.key, &binding.arguments, dest, identity);
-        let id = self.bindings.insert(binding);
-        self.exchanges[source].outgoing.insert(id);
-        match dest {
-            Dest::Queue(addr) => self.queues[addr.queue].incoming.insert(id),
-            Dest::Exchange(exchange) => self.exchanges[exchange].incoming.insert(id),
-        };
-        Some(Applied::Done)
-    }
-
-    /// The binding with the ids of its ends, if both are there.
-    pub(super) fn resolve(&self, vhost: VhostId, spec: &BindingSpec) -> Option<Binding> {
-        Some(Binding {
-            source: self.exchange_by_name(vhost, spec.source.as_bytes())?.id,
-            dest: self.dest(vhost, spec.kind, &spec.destination)?,
-            key: spec.key.clone(),
-            arguments: spec.arguments.clone(),
-        })
-    }
-
-    /// Removes bindings, and the auto-delete exchanges that have none left as a source.
-    fn remove_bindings(&mut self, ids: impl IntoIterator<Item = BindingId>) {
-        let orphans = ids.into_iter().filter_map(|id| self.remove_binding(id)).collect();
-        self.remove_exchanges(orphans);
-    }
-
-    /// Removes exchanges with their bindings, and auto-delete exchanges that lose their last one.
-    pub(super) fn remove_exchanges(&mut self, mut doomed: Vec<ExchangeId>) {
-        while let Some(id) = doomed.pop() {
-            let Some(exchange) = self.exchanges.get_mut(id) else { continue };
-            let bindings = [std::mem::take(&mut exchange.outgoing), std::mem::take(&mut exchange.incoming)];
-            for binding in bindings.into_iter().flatten() {
-                doomed.extend(self.remove_binding(binding));
-            }
-            let exchange = self.exchanges.remove(id).expect("exchanges were collected from the catalog");
-            if let Some(room) = exchange.room {
-                self.queues.remove(room.queue);
-                self.closed_rooms.push(room);
-            }
-            if exchange.spec.durable {
-                self.fallen.push((exchange.vhost, exchange.spec.name.clone()));
-            }
-            self.vhost_mut(exchange.vhost).exchanges.remove(exchange.spec.name.as_bytes());
-        }
-    }
-
-    /// Removes a binding from the table and both ends. Returns its source if that goes with it.
-    fn remove_binding(&mut self, id: BindingId) -> Option<ExchangeId> {
-        let Binding { source, dest, key, arguments } = self.bindings.remove(id)?;
-        let identity = self.identity(dest);
-        match dest {
-            Dest::Queue(addr) => self.queues[addr.queue].incoming.remove(&id),
-            Dest::Exchange(exchange) => self.exchanges[exchange].incoming.remove(&id),
-        };
-        let exchange = &mut self.exchanges[source];
-        exchange.matcher.unbind(&key, &arguments, dest, identity);
-        exchange.outgoing.remove(&id);
-        (exchange.spec.auto_delete && exchange.outgoing.is_empty()).then_some(source)
+        .map(Change::Administration)
     }
 }
 
 /// The password of a new broker's user is well known, so its salt need not be a secret.
 const GUEST_SALT: &[u8; 4] = b"ring";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::ids::Key;
-    use crate::base::rng::Rng;
-    use crate::broker::catalog::BindingView;
-    use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
-    use crate::contract::{Request, TopicPermissions};
-
-    fn id(slot: u32, generation: u32) -> QueueId {
-        QueueId(Key { slot, generation })
-    }
-
-    fn exists(catalog: &Catalog, name: &str) -> bool {
-        catalog.exchange_by_name(VHOST, name.as_bytes()).is_some()
-    }
-
-    fn declare(name: &str) -> Change {
-        Change::DeclareQueue { vhost: VHOST, spec: queue(name), home: ShardId(1), owner: None, number: 0 }
-    }
-
-    fn auto_delete(name: &str) -> Request {
-        Request::DeclareExchange(ExchangeSpec { auto_delete: true, ..exchange(name, "fanout") })
-    }
-
-    #[test]
-    fn the_version_counts_what_changed() {
-        let mut catalog = Catalog::new();
-        let first = catalog.version();
-        assert_eq!(catalog.exchanges().count(), 7);
-        let addr = QueueAddr { home: ShardId(1), queue: id(0, 0) };
-        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Queue(addr), first + 1));
-        assert_eq!((catalog.apply(&declare("q")), catalog.version()), (Applied::Stale, first + 1));
-        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::QueueGone(addr), first + 2));
-        assert_eq!((catalog.apply(&Change::DeleteQueue { queue: addr.queue }), catalog.version()), (Applied::Stale, first + 2));
-    }
-
-    #[test]
-    fn ids_tell_what_is_gone_from_what_is_to_come() {
-        let mut catalog = Catalog::new();
-        assert!(catalog.is_newer(id(0, 0)));
-        catalog.apply(&declare("q"));
-        catalog.apply(&Change::DeleteQueue { queue: id(0, 0) });
-        assert!(!catalog.is_newer(id(0, 0)) && catalog.is_newer(id(0, 1)));
-        catalog.apply(&declare("q"));
-        assert_eq!(catalog.queue_by_name(VHOST, "q").unwrap().addr.queue, id(0, 1));
-    }
-
-    #[test]
-    fn a_change_that_no_longer_fits_changes_nothing() {
-        let mut catalog = Catalog::new();
-        let spec = binding("amq.direct", "k", "q");
-        let bind = Change::Bind { vhost: VHOST, spec: spec.clone() };
-        assert_eq!(catalog.apply(&bind), Applied::Stale);
-        catalog.apply(&declare("q"));
-        assert_eq!((catalog.apply(&bind), catalog.apply(&bind)), (Applied::Done, Applied::Stale));
-        let unbind = Change::Unbind { vhost: VHOST, spec };
-        assert_eq!((catalog.apply(&unbind), catalog.apply(&unbind)), (Applied::Done, Applied::Stale));
-        assert_eq!(catalog.apply(&Change::DeleteExchange { vhost: VHOST, name: "x".into() }), Applied::Stale);
-        let again = Change::DeclareExchange { vhost: VHOST, spec: exchange("amq.direct", "direct"), room: None };
-        assert_eq!(catalog.apply(&again), Applied::Stale);
-    }
-
-    #[test]
-    fn a_queue_takes_its_bindings_and_auto_delete_exchanges_along() {
-        let mut catalog = Catalog::new();
-        for name in ["outer", "inner"] {
-            catalog.perform(conn(0), &auto_delete(name)).unwrap();
-        }
-        let addr = catalog.with_queue("q");
-        catalog.with_binding("outer", "", "=>inner").with_binding("inner", "", "q").with_binding("amq.topic", "#", "q");
-        assert_eq!(catalog.bindings().count(), 3);
-        catalog.apply(&Change::DeleteQueue { queue: addr.queue });
-        assert!(!exists(&catalog, "outer") && !exists(&catalog, "inner"));
-        assert_eq!(catalog.bindings().count(), 0);
-    }
-
-    #[test]
-    fn an_exchange_that_is_bound_to_itself_stays_until_that_goes() {
-        let mut catalog = Catalog::new();
-        catalog.perform(conn(0), &auto_delete("self")).unwrap();
-        catalog.with_queue("q");
-        catalog.with_binding("self", "", "=>self").with_binding("self", "", "q");
-        catalog.perform(conn(0), &Request::Unbind(binding("self", "", "q"))).unwrap();
-        assert!(exists(&catalog, "self"));
-        catalog.perform(conn(0), &Request::DeleteExchange { name: "self".into(), if_unused: false }).unwrap();
-        assert!(!exists(&catalog, "self") && catalog.bindings().count() == 0);
-    }
-
-    #[test]
-    fn an_exchange_that_goes_as_a_destination_takes_its_sources_along() {
-        let mut catalog = Catalog::new();
-        catalog.perform(conn(0), &auto_delete("source")).unwrap();
-        catalog.with_exchange("target", "fanout").with_binding("source", "", "=>target");
-        catalog.perform(conn(0), &Request::DeleteExchange { name: "target".into(), if_unused: true }).unwrap();
-        assert!(!exists(&catalog, "source"));
-    }
-
-    #[test]
-    fn a_connection_s_exclusive_queues_are_known() {
-        let mut catalog = Catalog::new();
-        for (owner, name) in [(1, "a"), (2, "b"), (1, "c")] {
-            let spec = QueueSpec { exclusive: true, durable: true, ..queue(name) };
-            catalog.perform(conn(owner), &Request::DeclareQueue(spec)).unwrap();
-        }
-        assert!(catalog.owned_by(conn(1)).eq([id(0, 0), id(2, 0)]));
-        assert!(!catalog.queue(id(0, 0)).unwrap().spec.durable);
-        catalog.apply(&Change::DeleteQueue { queue: id(0, 0) });
-        catalog.apply(&Change::DeleteQueue { queue: id(2, 0) });
-        assert!(catalog.owned_by(conn(1)).next().is_none() && catalog.owned.len() == 1);
-    }
-
-    const KINDS: [&str; 10] = [
-        "direct",
-        "fanout",
-        "topic",
-        "headers",
-        "x-consistent-hash",
-        "x-modulus-hash",
-        "x-random",
-        "x-local-random",
-        "x-recent-history",
-        "x-message-deduplication",
-    ];
-
-    fn random_vhost(rng: &mut Rng, catalog: &Catalog) -> VhostId {
-        let at = rng.below(catalog.vhosts().count() as u64) as usize;
-        catalog.vhosts().nth(at).expect("counted").id
-    }
-
-    fn random_command(rng: &mut Rng) -> Command {
-        let [vhost, user] = [["/", "v", "w"], ["guest", "t", "u"]].map(|names| Box::<str>::from(names[rng.below(3) as usize]));
-        let pattern = Box::<str>::from(["", ".*", "^(?!a)", "("][rng.below(4) as usize]);
-        match rng.below(8) {
-            0..=1 => Command::PutVhost(VhostSpec { name: vhost, tracing: rng.below(2) == 0, ..VhostSpec::default() }),
-            2 if &*vhost != "/" => Command::DeleteVhost { name: vhost },
-            3 => Command::PutUser(UserSpec { name: user, password: None, tags: Some([pattern].into()) }),
-            4 => Command::DeleteUser { name: user },
-            5 => Command::SetTopicPermissions {
-                vhost,
-                user,
-                exchange: "a".into(),
-                permissions: TopicPermissions { write: pattern, read: "{username}".into() },
-            },
-            6 => Command::ClearTopicPermissions { vhost, user, exchange: None },
-            _ => Command::SetPermissions { vhost, user, permissions: Permissions { configure: pattern, ..Permissions::default() } },
-        }
-    }
-
-    fn random_change(rng: &mut Rng, catalog: &Catalog) -> Change {
-        let vhost = random_vhost(rng, catalog);
-        let names = ["a", "b", "c", "d"];
-        let name = names[rng.below(4) as usize];
-        let other = ["a", "b", "=>a", "=>b", "=>c"][rng.below(5) as usize];
-        let kind = KINDS[rng.below(KINDS.len() as u64) as usize];
-        // Keys are not checked here: one that is a weight, too, is in order for all types.
-        let spec = binding(name, ["1", "02", "10000"][rng.below(3) as usize], other);
-        match rng.below(12) {
-            0..=1 => {
-                let spec = ExchangeSpec { auto_delete: rng.below(2) == 0, ..exchange(name, kind) };
-                Change::DeclareExchange { vhost, spec, room: None }
-            }
-            2 => Change::DeleteExchange { vhost, name: name.into() },
-            3..=4 => Change::DeclareQueue { vhost, spec: queue(name), home: ShardId(1), owner: None, number: 0 },
-            5 => Change::DeleteQueue { queue: catalog.queue_by_name(vhost, name).map_or(id(9, 9), |queue| queue.addr.queue) },
-            6..=8 => Change::Bind { vhost, spec },
-            9 => Change::Unbind { vhost, spec },
-            _ => Change::command(random_command(rng)),
-        }
-    }
-
-    #[test]
-    fn shards_that_apply_the_same_changes_agree() {
-        let mut rng = Rng::seeded(7);
-        let (mut one, mut other) = (Catalog::new(), Catalog::new());
-        for _ in 0..5000 {
-            let change = random_change(&mut rng, &one);
-            assert_eq!(one.apply(&change), other.apply(&change));
-        }
-        assert_eq!((one.version(), one.snapshot()), (other.version(), other.snapshot()));
-        assert!(one.vhosts().map(|vhost| vhost.id).eq(other.vhosts().map(|vhost| vhost.id)));
-        assert!(one.users().map(|user| user.id).eq(other.users().map(|user| user.id)));
-        assert!(one.bindings().eq(other.bindings()));
-        assert!(one.queues().map(|queue| queue.addr).eq(other.queues().map(|queue| queue.addr)));
-        assert!(one.exchanges().map(|exchange| exchange.id).eq(other.exchanges().map(|exchange| exchange.id)));
-        for exchange in one.exchanges() {
-            let is_its = |binding: &BindingView<'_>| (binding.vhost, binding.source) == (exchange.vhost, &*exchange.spec.name);
-            assert_eq!(exchange.outgoing.len(), one.bindings().filter(is_its).count());
-        }
-    }
-}

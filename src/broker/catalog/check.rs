@@ -3,23 +3,13 @@
 //! Names arrive in their final form: the session has taken CR and LF out of them (where RabbitMQ
 //! does), refused queue names that begin with `amq.` and made up server-named ones.
 
+use super::asker::{Asker, check_not_default};
 use super::equivalence::{assert_exchange, assert_queue};
-use super::{ALTERNATE, Catalog, Change, Dest, QueueInfo, Resource, Right, Room, consumer_arguments, queue_arguments};
-use crate::base::ids::{QueueAddr, ShardId, UserId};
+use super::{ALTERNATE, Catalog, Change, Dest, Resource, Right, Seat, queue_arguments};
+use crate::base::ids::QueueAddr;
 use crate::broker::exchange::{DELAYED, Kind, Matcher, check_arguments, check_binding, check_weight};
-use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Request, VhostId, is_reply_name};
+use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Topology, VhostId, is_reply_name};
 use crate::message::{Table, Value, latin1_text};
-
-/// The party that asks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Asker {
-    /// The shard where a queue that it declares will live.
-    pub home: ShardId,
-    /// Its connection, which owns exclusive queues; an operator has none.
-    pub conn: Owner,
-    /// The user whose permissions and limits count; an operator is above them.
-    pub user: Option<UserId>,
-}
 
 /// The result of a request that is in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,40 +23,17 @@ pub enum Verdict {
 }
 
 impl Catalog {
-    /// Checks what `asker` requests, as far as the catalog can tell.
-    pub fn check(&self, vhost: VhostId, asker: Asker, request: &Request) -> Result<Verdict, Fault> {
-        if self.find_vhost(vhost).is_none() {
-            return Err(Fault::new(Code::ConnectionForced, "the virtual host is deleted")); // while the request was on its way
+    /// Checks an operation on the topology, as far as the catalog can tell.
+    pub fn check(&self, vhost: VhostId, asker: Asker, topology: &Topology) -> Result<Verdict, Fault> {
+        self.check_vhost(vhost)?;
+        match topology {
+            Topology::DeclareExchange(spec) => self.check_declare_exchange(vhost, asker, spec),
+            Topology::DeleteExchange { name, if_unused } => self.check_delete_exchange(vhost, asker, name, *if_unused),
+            Topology::Bind(spec) => self.check_bind(vhost, asker, spec),
+            Topology::Unbind(spec) => self.check_unbind(vhost, asker, spec),
+            Topology::DeclareQueue(spec) => self.check_declare_queue(vhost, asker, spec),
+            Topology::DeleteQueue { name, if_unused, if_empty } => self.check_delete_queue(vhost, asker, name, *if_unused, *if_empty),
         }
-        match request {
-            Request::DeclareExchange(spec) => self.check_declare_exchange(vhost, asker, spec),
-            Request::CheckExchange { name } => self.check_exchange(vhost, asker, name),
-            Request::DeleteExchange { name, if_unused } => self.check_delete_exchange(vhost, asker, name, *if_unused),
-            Request::Bind(spec) => self.check_bind(vhost, asker, spec),
-            Request::Unbind(spec) => self.check_unbind(vhost, asker, spec),
-            Request::DeclareQueue(spec) => self.check_declare_queue(vhost, asker, spec),
-            Request::DeleteQueue { name, if_unused, if_empty } => self.check_delete_queue(vhost, asker, name, *if_unused, *if_empty),
-            Request::CheckQueue { name } => {
-                self.allow_any(vhost, asker, Resource::Queue(name.as_bytes()))?;
-                self.check_queue(vhost, asker, name)
-            }
-            Request::Consume { queue, limited, arguments, .. } => self.check_consume(vhost, asker, queue, *limited, arguments),
-            Request::PurgeQueue { name } | Request::Get { queue: name, .. } => {
-                self.allow(vhost, asker, Right::Read, Resource::Queue(name.as_bytes()))?;
-                self.check_queue(vhost, asker, name)
-            }
-            Request::Cancel { .. } | Request::ConsumeReplies { .. } => Ok(Verdict::Already),
-        }
-    }
-
-    fn allow(&self, vhost: VhostId, asker: Asker, right: Right, resource: Resource<'_>) -> Result<(), Fault> {
-        asker.user.map_or(Ok(()), |user| self.permit(user, vhost, right, resource))
-    }
-
-    /// Any right is enough to see that an object exists; the text names the first.
-    fn allow_any(&self, vhost: VhostId, asker: Asker, resource: Resource<'_>) -> Result<(), Fault> {
-        let has = |right| self.allow(vhost, asker, right, resource).is_ok();
-        if has(Right::Write) || has(Right::Read) { Ok(()) } else { self.allow(vhost, asker, Right::Configure, resource) }
     }
 
     fn check_declare_exchange(&self, vhost: VhostId, asker: Asker, spec: &ExchangeSpec) -> Result<Verdict, Fault> {
@@ -88,17 +55,8 @@ impl Catalog {
             self.allow(vhost, asker, Right::Write, alternate)?;
         }
         check_arguments(spec, &exchange_text)?;
-        let room = (&*spec.kind == DELAYED).then_some(Room { home: asker.home, number: 0 });
-        Ok(Verdict::Change(Change::DeclareExchange { vhost, spec: spec.clone(), room }))
-    }
-
-    fn check_exchange(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
-        check_not_default(name)?;
-        self.allow_any(vhost, asker, Resource::Exchange(name.as_bytes()))?;
-        match self.exchange_by_name(vhost, name.as_bytes()) {
-            Some(_) => Ok(Verdict::Already),
-            None => Err(self.no_exchange(vhost, name.as_bytes())),
-        }
+        let seat = (&*spec.kind == DELAYED).then_some(Seat { home: asker.home, number: 0 });
+        Ok(self.change(vhost, Topology::DeclareExchange(spec.clone()), seat, None))
     }
 
     fn check_delete_exchange(&self, vhost: VhostId, asker: Asker, name: &str, if_unused: bool) -> Result<Verdict, Fault> {
@@ -113,7 +71,7 @@ impl Catalog {
             Some(exchange) if if_unused && !exchange.outgoing.is_empty() => {
                 Err(Fault::new(Code::PreconditionFailed, format!("{} in use", self.exchange_text(vhost, name))))
             }
-            Some(_) => Ok(Verdict::Change(Change::DeleteExchange { vhost, name: name.into() })),
+            Some(_) => Ok(self.change(vhost, Topology::DeleteExchange { name: name.into(), if_unused: false }, None, None)),
         }
     }
 
@@ -131,7 +89,7 @@ impl Catalog {
         self.check_dest_access(asker, dest)?;
         match self.find_binding(vhost, spec) {
             Some(_) => Ok(Verdict::Already),
-            None => Ok(Verdict::Change(Change::Bind { vhost, spec: spec.clone() })),
+            None => Ok(self.change(vhost, Topology::Bind(spec.clone()), None, None)),
         }
     }
 
@@ -153,7 +111,7 @@ impl Catalog {
         self.check_ends(vhost, asker, spec)?;
         let Some(dest) = self.find_binding(vhost, spec) else { return Ok(Verdict::Already) };
         self.check_dest_access(asker, dest)?;
-        Ok(Verdict::Change(Change::Unbind { vhost, spec: spec.clone() }))
+        Ok(self.change(vhost, Topology::Unbind(spec.clone()), None, None))
     }
 
     /// Whether the asker may bind or unbind these two; on a topic exchange also by this key.
@@ -181,10 +139,11 @@ impl Catalog {
 
     fn check_declare_queue(&self, vhost: VhostId, asker: Asker, spec: &QueueSpec) -> Result<Verdict, Fault> {
         let (owner, queue) = (asker.conn.filter(|_| spec.exclusive), Resource::Queue(spec.name.as_bytes()));
+        let exclusive = owner.is_some();
         self.allow(vhost, asker, Right::Configure, queue)?;
         // An exclusive queue ends with its connection: RabbitMQ does not call it durable.
         let arguments = queue_arguments::with_type(spec, self.vhost(vhost).spec.default_queue_type.as_deref());
-        let spec = QueueSpec { durable: spec.durable && !spec.exclusive, arguments, ..spec.clone() };
+        let spec = QueueSpec { durable: spec.durable && !exclusive, exclusive, arguments, ..spec.clone() };
         if let Some(current) = self.queue_by_name(vhost, &spec.name) {
             self.check_same_owner(current, owner)?;
             assert_queue(&current.spec, &spec, &self.queue_text(vhost, &spec.name))?;
@@ -199,7 +158,12 @@ impl Catalog {
         if asker.user.is_some() {
             self.check_queue_limit(vhost, &spec.name)?;
         }
-        Ok(Verdict::Change(Change::DeclareQueue { vhost, spec, home: asker.home, owner, number: 0 }))
+        Ok(self.change(vhost, Topology::DeclareQueue(spec), Some(Seat { home: asker.home, number: 0 }), owner))
+    }
+
+    /// The verdict that this has to change. Shard 0 gives the seat its number.
+    fn change(&self, vhost: VhostId, topology: Topology, seat: Option<Seat>, owner: Owner) -> Verdict {
+        Verdict::Change(Change::Topology { vhost: self.vhost_name(vhost).into(), topology, seat, owner })
     }
 
     fn check_queue_limit(&self, vhost: VhostId, name: &str) -> Result<(), Fault> {
@@ -219,36 +183,14 @@ impl Catalog {
         if self.queue_by_name(vhost, name).is_none() {
             return Ok(Verdict::Already);
         }
-        let verdict = self.check_queue(vhost, asker, name)?;
+        let queue = self.usable_queue(vhost, asker, name)?;
         if (if_unused || if_empty) && self.is_quorum(vhost, name) {
             let (queue_text, flag) = (self.queue_text(vhost, name), if if_unused { "if-unused" } else { "if-empty" });
             let text =
                 format!("cannot delete {queue_text}. queue.delete operations with {flag} flag set are not supported by quorum queues");
             return Err(Fault::new(Code::NotImplemented, text));
         }
-        Ok(verdict)
-    }
-
-    fn check_queue(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<Verdict, Fault> {
-        let queue = self.queue_by_name(vhost, name).ok_or_else(|| self.no_queue(vhost, name))?;
-        self.check_access(queue, asker)?;
-        Ok(Verdict::Queue(queue.addr))
-    }
-
-    /// Quorum queues know no limit of a whole channel (row Q4).
-    fn check_consume(&self, vhost: VhostId, asker: Asker, name: &str, limited: bool, arguments: &Table) -> Result<Verdict, Fault> {
-        self.allow(vhost, asker, Right::Read, Resource::Queue(name.as_bytes()))?;
-        let verdict = self.check_queue(vhost, asker, name)?;
-        let (quorum, queue_text) = (self.is_quorum(vhost, name), self.queue_text(vhost, name));
-        consumer_arguments::check(arguments, quorum, &queue_text)?;
-        if quorum && limited {
-            return Err(Fault::new(Code::NotImplemented, format!("{queue_text} does not support global qos")));
-        }
-        Ok(verdict)
-    }
-
-    fn is_quorum(&self, vhost: VhostId, name: &str) -> bool {
-        self.queue_by_name(vhost, name).is_some_and(|queue| queue_arguments::is_quorum(&queue.spec.arguments))
+        Ok(Verdict::Queue(queue))
     }
 
     fn check_dest_access(&self, asker: Asker, dest: Dest) -> Result<(), Fault> {
@@ -258,36 +200,11 @@ impl Catalog {
         }
     }
 
-    /// An exclusive queue may be used by its owner only.
-    fn check_access(&self, queue: &QueueInfo, asker: Asker) -> Result<(), Fault> {
-        if queue.owner.is_some() { self.check_same_owner(queue, asker.conn) } else { Ok(()) }
-    }
-
-    fn check_same_owner(&self, queue: &QueueInfo, owner: Owner) -> Result<(), Fault> {
-        if queue.owner == owner {
-            return Ok(());
-        }
-        let text = format!(
-            "cannot obtain exclusive access to locked {}. It could be originally declared on another connection or the exclusive \
-             property value does not match that of the original declaration.",
-            self.queue_text(queue.vhost, &queue.spec.name)
-        );
-        Err(Fault::new(Code::ResourceLocked, text))
-    }
-
     fn no_dest(&self, vhost: VhostId, spec: &BindingSpec) -> Fault {
         match spec.kind {
             Destination::Queue => self.no_queue(vhost, &spec.destination),
             Destination::Exchange => self.no_exchange(vhost, spec.destination.as_bytes()),
         }
-    }
-
-    fn queue_text(&self, vhost: VhostId, name: &str) -> String {
-        format!("queue '{name}' in vhost '{}'", self.vhost_name(vhost))
-    }
-
-    fn exchange_text(&self, vhost: VhostId, name: &str) -> String {
-        format!("exchange '{name}' in vhost '{}'", self.vhost_name(vhost))
     }
 }
 
@@ -315,13 +232,6 @@ fn check_ends_not_default(spec: &BindingSpec) -> Result<(), Fault> {
     check_not_default(&spec.source)
 }
 
-fn check_not_default(exchange: &str) -> Result<(), Fault> {
-    if exchange.is_empty() {
-        return Err(Fault::new(Code::AccessRefused, "operation not permitted on the default exchange"));
-    }
-    Ok(())
-}
-
 /// The exchange that an argument names; it is a long string.
 fn named_exchange<'a>(arguments: &'a Table, name: &str, owner_text: &str) -> Result<Option<Resource<'a>>, Fault> {
     match arguments.find(name) {
@@ -338,7 +248,7 @@ fn named_exchange<'a>(arguments: &'a Table, name: &str, owner_text: &str) -> Res
 mod tests {
     use super::*;
     use crate::broker::fixture::{VHOST, asker, binding, conn, exchange, queue};
-    use crate::contract::Request::*;
+    use crate::contract::Topology::*;
     use crate::message::TableBuilder;
 
     const LOCKED: &str = "cannot obtain exclusive access to locked queue 'own' in vhost '/'. It could be originally declared on another \
@@ -354,23 +264,27 @@ mod tests {
     }
 
     /// What connection 0 is told: empty if nothing has to change.
-    fn refusal(request: Request) -> String {
-        match catalog().check(VHOST, asker(0), &request) {
+    fn refusal(topology: Topology) -> String {
+        match catalog().check(VHOST, asker(0), &topology) {
             Ok(Verdict::Already) => String::new(),
             Ok(verdict) => format!("{verdict:?}"),
             Err(fault) => format!("{} {}", fault.code as u16, fault.text),
         }
     }
 
-    fn is_change(request: Request) -> bool {
-        matches!(catalog().check(VHOST, asker(0), &request), Ok(Verdict::Change(_)))
+    fn told(result: Result<(), Fault>) -> String {
+        result.map_or_else(|fault| format!("{} {}", fault.code as u16, fault.text), |()| String::new())
     }
 
-    fn is_queue(request: Request) -> bool {
-        matches!(catalog().check(VHOST, asker(0), &request), Ok(Verdict::Queue(_)))
+    fn is_change(topology: Topology) -> bool {
+        matches!(catalog().check(VHOST, asker(0), &topology), Ok(Verdict::Change(_)))
     }
 
-    fn delete(name: &str, if_unused: bool) -> Request {
+    fn is_queue(topology: Topology) -> bool {
+        matches!(catalog().check(VHOST, asker(0), &topology), Ok(Verdict::Queue(_)))
+    }
+
+    fn delete(name: &str, if_unused: bool) -> Topology {
         DeleteExchange { name: name.into(), if_unused }
     }
 
@@ -381,9 +295,10 @@ mod tests {
         assert_eq!(refusal(DeclareExchange(exchange("", "zzz"))), "406 unknown exchange type 'zzz'");
         assert_eq!(refusal(DeclareExchange(exchange("y", ""))), "406 invalid exchange type ''");
         assert_eq!(refusal(DeclareExchange(exchange("", "direct"))), default);
-        assert_eq!(refusal(CheckExchange { name: "".into() }), default);
-        assert_eq!(refusal(CheckExchange { name: "no".into() }), "404 no exchange 'no' in vhost '/'");
-        assert_eq!(refusal(CheckExchange { name: "amq.rabbitmq.trace".into() }), "");
+        let checked = |name| told(catalog().check_exchange(VHOST, asker(0), name));
+        assert_eq!(checked(""), default);
+        assert_eq!(checked("no"), "404 no exchange 'no' in vhost '/'");
+        assert_eq!(checked("amq.rabbitmq.trace"), "");
         let reserved = "403 exchange name 'amq.y' contains reserved prefix 'amq.*'";
         assert_eq!(refusal(DeclareExchange(exchange("amq.y", "direct"))), reserved);
         let arguments = TableBuilder::new().int("alternate-exchange", 5).build();
@@ -456,25 +371,27 @@ mod tests {
 
     #[test]
     fn queues_are_found_unless_they_are_another_s() {
-        let get = |queue: &str| Get { queue: queue.into(), no_ack: true };
+        let catalog = catalog();
+        let found = |name: &str| told(catalog.check_queue(VHOST, asker(0), name).map(drop));
+        let read = |name: &str| told(catalog.check_read(VHOST, asker(0), name).map(drop));
+        let consumed = |name: &str| told(catalog.check_consume(VHOST, asker(0), name, false, &Table::empty()).map(drop));
         let delete = |name: &str| DeleteQueue { name: name.into(), if_unused: false, if_empty: false };
-        assert!(is_queue(get("q")) && is_queue(delete("q")));
+        assert!(is_queue(delete("q")));
         assert_eq!(refusal(delete("none")), "");
-        assert_eq!(refusal(get("none")), "404 no queue 'none' in vhost '/'");
-        assert_eq!(refusal(CheckQueue { name: "none".into() }), "404 no queue 'none' in vhost '/'");
-        for request in [get("own"), delete("own"), CheckQueue { name: "own".into() }, PurgeQueue { name: "own".into() }] {
-            assert_eq!(refusal(request), format!("405 {LOCKED}"));
+        assert_eq!(refusal(delete("own")), format!("405 {LOCKED}"));
+        for ask in [&found as &dyn Fn(&str) -> String, &read, &consumed] {
+            assert_eq!(ask("q"), "");
+            assert_eq!(ask("none"), "404 no queue 'none' in vhost '/'");
+            assert_eq!(ask("own"), format!("405 {LOCKED}"));
         }
     }
 
     #[test]
     fn a_queue_lives_where_it_was_declared() {
         let spec = QueueSpec { exclusive: true, durable: true, ..queue("new") };
-        let Ok(Verdict::Change(Change::DeclareQueue { spec, home, owner, .. })) = catalog().check(VHOST, asker(3), &DeclareQueue(spec))
-        else {
-            panic!("a new queue is a change")
-        };
-        assert_eq!((home, owner, spec.durable), (conn(3).shard, Some(conn(3)), false));
+        let Ok(Verdict::Change(change)) = catalog().check(VHOST, asker(3), &DeclareQueue(spec)) else { panic!("a new queue is a change") };
+        let Change::Topology { topology: DeclareQueue(spec), seat, owner, .. } = change else { panic!("{change:?}") };
+        assert_eq!((seat.map(|seat| seat.home), owner, spec.durable), (Some(conn(3).shard), Some(conn(3)), false));
     }
 
     #[test]

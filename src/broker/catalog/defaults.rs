@@ -6,7 +6,7 @@ use crate::base::ids::ShardId;
 use crate::broker::access::{Pattern, SALT};
 use crate::broker::policy::Policy;
 use crate::config::defaults::{DefaultPolicy, DefaultTerm, DefaultUser, Defaults};
-use crate::contract::{Command, Password, Permissions, PolicyKind, PolicySpec, UserSpec, VhostLimits};
+use crate::contract::{Administration, Command, Password, Permissions, PolicyKind, PolicySpec, UserSpec, VhostLimits};
 use crate::message::TableBuilder;
 
 /// Checks the patterns, policies and permissions in the defaults.
@@ -35,7 +35,7 @@ pub fn check(defaults: &Defaults) -> Result<(), String> {
 /// Completes an operator's command with the configured defaults. As in RabbitMQ, a virtual host
 /// also gets the queue type if it was made with another one.
 pub fn completed(mut command: Command, defaults: &Defaults) -> Command {
-    if let Command::PutVhost(spec) = &mut command {
+    if let Command::Administration(Administration::PutVhost(spec)) = &mut command {
         let by_default = || defaults.queue_type.as_deref().map(Into::into);
         spec.default_queue_type = spec.default_queue_type.take().or_else(by_default);
     }
@@ -45,28 +45,28 @@ pub fn completed(mut command: Command, defaults: &Defaults) -> Command {
 impl Catalog {
     /// The virtual host that a change is about to make, if it is one.
     pub fn new_vhost(&self, change: &Change) -> Option<Box<str>> {
-        let Change::Command(command, _) = change else { return None };
-        match &**command {
-            Command::PutVhost(spec) if self.vhost_by_name(&spec.name).is_none() => Some(spec.name.clone()),
+        match change {
+            Change::Administration(Administration::PutVhost(spec)) if self.vhost_by_name(&spec.name).is_none() => Some(spec.name.clone()),
             _ => None,
         }
     }
 
     /// The commands to carry out for a virtual host of this name, which has just been made.
-    pub fn defaults_for(&self, vhost: &str, defaults: &Defaults) -> Vec<Command> {
+    pub fn defaults_for(&self, vhost: &str, defaults: &Defaults) -> Vec<Administration> {
         let is_for = |pattern: &Option<String>| is_for(pattern, vhost);
         let limits = defaults.limits.values().find(|limits| is_for(&limits.vhosts)).map(|limits| {
             let (max_connections, max_queues) = (limits.max_connections, limits.max_queues);
-            Command::SetVhostLimits { vhost: vhost.into(), limits: VhostLimits { max_connections, max_queues } }
+            Administration::SetVhostLimits { vhost: vhost.into(), limits: VhostLimits { max_connections, max_queues } }
         });
-        let policies = defaults.policies.iter().filter(|(_, policy)| is_for(&policy.vhosts)).map(|(name, policy)| Command::PutPolicy {
-            vhost: vhost.into(),
-            kind: PolicyKind::Operator,
-            spec: spec(name, policy),
-        });
+        let policies = defaults
+            .policies
+            .iter()
+            .filter(|(_, policy)| is_for(&policy.vhosts))
+            .map(|(name, policy)| Administration::PutPolicy { vhost: vhost.into(), kind: PolicyKind::Operator, spec: spec(name, policy) });
         let users = defaults.users.iter().filter(|(_, user)| is_for(&user.vhosts)).flat_map(|(name, user)| {
             let is_new = self.user_by_name(name).is_none();
-            let permissions = Command::SetPermissions { vhost: vhost.into(), user: name.as_str().into(), permissions: permissions(user) };
+            let permissions =
+                Administration::SetPermissions { vhost: vhost.into(), user: name.as_str().into(), permissions: permissions(user) };
             is_new.then(|| put_user(name, user)).into_iter().chain([permissions])
         });
         limits.into_iter().chain(policies).chain(users).collect()
@@ -75,8 +75,9 @@ impl Catalog {
     /// Carries them out in a catalog that nobody uses yet. Returns the changes.
     pub fn add_defaults(&mut self, vhost: &str, defaults: &Defaults, mut salt: impl FnMut() -> [u8; SALT]) -> Vec<Change> {
         let mut changes = Vec::new();
-        for command in self.defaults_for(vhost, defaults) {
-            if let Ok(Verdict::Change(change)) = self.check_command(&command.hashed(&mut salt), ShardId::ORDERER) {
+        for administration in self.defaults_for(vhost, defaults) {
+            let command = Command::from(administration.hashed(&mut salt));
+            if let Ok(Verdict::Change(change)) = self.check_command(&command, ShardId::ORDERER) {
                 self.apply(&change);
                 changes.push(change);
             }
@@ -106,10 +107,10 @@ fn spec(name: &str, policy: &DefaultPolicy) -> PolicySpec {
     }
 }
 
-fn put_user(name: &str, user: &DefaultUser) -> Command {
+fn put_user(name: &str, user: &DefaultUser) -> Administration {
     let password = user.password.as_ref().map(|password| Password::Plain(password.as_bytes().into()));
     let tags = Some(user.tags.iter().map(|tag| tag.as_str().into()).collect());
-    Command::PutUser(UserSpec { name: name.into(), password, tags })
+    Administration::PutUser(UserSpec { name: name.into(), password, tags })
 }
 
 fn permissions(user: &DefaultUser) -> Permissions {
@@ -144,7 +145,7 @@ mod tests {
         let (mut catalog, defaults) = (Catalog::new(), defaults(SETTINGS));
         assert_eq!(check(&defaults), Ok(()));
         let mut make = |name: &str| {
-            catalog.apply(&Change::command(Command::PutVhost(VhostSpec { name: name.into(), ..VhostSpec::default() })));
+            catalog.apply(&Change::Administration(Administration::PutVhost(VhostSpec { name: name.into(), ..VhostSpec::default() })));
             catalog.add_defaults(name, &defaults, || *b"salt").len()
         };
         assert_eq!(["dev1", "dev2", "prod", "x"].map(&mut make), [4, 3, 2, 1]);
@@ -166,7 +167,8 @@ mod tests {
     fn a_virtual_host_has_a_type_of_queues() {
         let typed = |kind: Option<&str>, settings| {
             let spec = VhostSpec { name: "v".into(), default_queue_type: kind.map(Into::into), ..VhostSpec::default() };
-            let Command::PutVhost(spec) = completed(Command::PutVhost(spec), &defaults(settings)) else { panic!("the same command") };
+            let command = completed(Administration::PutVhost(spec).into(), &defaults(settings));
+            let Command::Administration(Administration::PutVhost(spec)) = command else { panic!("the same command") };
             spec.default_queue_type
         };
         assert_eq!(typed(None, "default_queue_type = quorum").as_deref(), Some("quorum"));

@@ -11,26 +11,31 @@
 //! cascades go in the order of binding ids, never from iterating a hash map. So shards that applied
 //! the same changes agree on every id.
 
+mod administration;
+mod apply;
+mod asker;
 mod bindings;
 mod change;
 mod check;
-mod commands;
 mod consumer_arguments;
 pub mod defaults;
 mod equivalence;
 mod policies;
 mod queue_arguments;
 mod saved;
-mod saved_commands;
+mod saved_administration;
+mod saved_topology;
 mod users;
 mod vhosts;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use change::{Applied, Change, Room};
-pub use check::{Asker, Verdict};
-pub use commands::Quotas;
+pub use administration::Quotas;
+pub use apply::Applied;
+pub use asker::Asker;
+pub use change::{Change, Seat};
+pub use check::Verdict;
 pub use consumer_arguments::ConsumerArguments;
 pub use policies::Policies;
 pub use queue_arguments::is_quorum;
@@ -78,7 +83,7 @@ pub struct QueueInfo {
     pub owner: Owner,
     /// Its virtual host.
     pub vhost: VhostId,
-    /// Its number in the log, if it is durable.
+    /// Its number, from 1. No other queue ever has it, also not after a restart.
     pub number: u64,
     /// The exchange whose delayed messages it holds, if it is for that; clients do not see it.
     pub delays: Option<ExchangeId>,
@@ -256,6 +261,14 @@ impl Catalog {
     pub fn no_queue(&self, vhost: VhostId, name: &str) -> Fault {
         let vhost = self.vhost_name(vhost);
         Fault::new(Code::NotFound, format!("no queue '{name}' in vhost '{vhost}'"))
+    }
+
+    fn queue_text(&self, vhost: VhostId, name: &str) -> String {
+        format!("queue '{name}' in vhost '{}'", self.vhost_name(vhost))
+    }
+
+    fn exchange_text(&self, vhost: VhostId, name: &str) -> String {
+        format!("exchange '{name}' in vhost '{}'", self.vhost_name(vhost))
     }
 
     /// Begins a walk from exchange to exchange. Walks do not nest.

@@ -121,20 +121,20 @@ impl Catalog {
 mod tests {
     use super::*;
     use crate::base::ids::ShardId;
-    use crate::broker::catalog::{Change, change::Room};
+    use crate::broker::catalog::{Change, Seat};
     use crate::broker::fixture::{VHOST, exchange};
-    use crate::contract::{Command, ExchangeSpec};
+    use crate::contract::{Administration, ExchangeSpec, Topology};
     use crate::message::TableBuilder;
 
     fn put(catalog: &mut Catalog, name: &str, pattern: &str, priority: i64, definition: TableBuilder) {
         let spec =
             PolicySpec { name: name.into(), pattern: pattern.into(), apply_to: "all".into(), priority, definition: definition.build() };
-        catalog.apply(&Change::command(Command::PutPolicy { vhost: "/".into(), kind: PolicyKind::User, spec }));
+        catalog.apply(&Change::Administration(Administration::PutPolicy { vhost: "/".into(), kind: PolicyKind::User, spec }));
     }
 
     fn delete(catalog: &mut Catalog, name: &str) {
-        let command = Command::DeletePolicy { vhost: "/".into(), kind: PolicyKind::User, name: name.into() };
-        catalog.apply(&Change::command(command));
+        let delete = Administration::DeletePolicy { vhost: "/".into(), kind: PolicyKind::User, name: name.into() };
+        catalog.apply(&Change::Administration(delete));
     }
 
     fn length(catalog: &Catalog) -> Option<i64> {
@@ -166,8 +166,8 @@ mod tests {
         let mut catalog = Catalog::new();
         let arguments = TableBuilder::new().text("x-delayed-type", "fanout").build();
         let spec = ExchangeSpec { arguments, ..exchange("late", "x-delayed-message") };
-        let room = Some(Room { home: ShardId(0), number: 1 });
-        catalog.apply(&Change::DeclareExchange { vhost: VHOST, spec, room });
+        let seat = Some(Seat { home: ShardId(0), number: 1 });
+        catalog.apply(&Change::Topology { vhost: "/".into(), topology: Topology::DeclareExchange(spec), seat, owner: None });
         put(&mut catalog, "p", "", 0, TableBuilder::new().long("max-length", 1));
         let hidden = catalog.queues().find(|queue| queue.delays.is_some()).expect("it has a queue of its own");
         assert!(catalog.terms(hidden).policy.is_empty());

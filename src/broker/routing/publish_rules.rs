@@ -100,7 +100,7 @@ const IMPERSONATOR: &str = "impersonator";
 mod tests {
     use super::*;
     use crate::broker::catalog::Change;
-    use crate::contract::{Command, UserSpec};
+    use crate::contract::{Administration, UserSpec};
     use crate::message::TableBuilder;
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
         let text = check_user_id(b"", &catalog, &guest).unwrap_err().text;
         assert_eq!(text, "user_id property set to '' but authenticated user was 'guest'");
         let spec = UserSpec { name: "guest".into(), password: None, tags: Some(["impersonator".into()].into()) };
-        catalog.apply(&Change::command(Command::PutUser(spec)));
+        catalog.apply(&Change::Administration(Administration::PutUser(spec)));
         assert_eq!(check_user_id(b"somebody", &catalog, &guest), Ok(()));
     }
 }

@@ -279,7 +279,7 @@ mod tests {
     use crate::broker::exchange::remembered::Memories;
     use crate::broker::fixture::{VHOST, binding, conn, exchange, queue};
     use crate::broker::routing::keeper::Keeper;
-    use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, Request};
+    use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, Topology};
     use crate::message::{Body, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
     /// Names of the queues, and what else was learnt.
@@ -367,7 +367,7 @@ mod tests {
         let mut catalog = catalog(&["q"]);
         let arguments = TableBuilder::new().text("kind", "x").build();
         catalog.with_binding("amq.fanout", "", "=>amq.headers");
-        catalog.perform(conn(0), &Request::Bind(BindingSpec { arguments: arguments.clone(), ..binding("amq.headers", "", "q") })).unwrap();
+        catalog.perform(conn(0), &Topology::Bind(BindingSpec { arguments: arguments.clone(), ..binding("amq.headers", "", "q") })).unwrap();
         let (queues, routed) = publish(&catalog, "amq.fanout", "", &with_headers(&arguments)).unwrap();
         assert_eq!((&queues[..], routed.cacheable), (&["q".to_owned()][..], false));
         let (queues, routed) = publish(&catalog, "amq.fanout", "", Properties::NONE).unwrap();
@@ -392,7 +392,7 @@ mod tests {
     fn an_internal_exchange_is_reached_through_another() {
         let mut catalog = catalog(&["q"]);
         let internal = ExchangeSpec { internal: true, ..exchange("inner", "fanout") };
-        catalog.perform(conn(0), &Request::DeclareExchange(internal)).unwrap();
+        catalog.perform(conn(0), &Topology::DeclareExchange(internal)).unwrap();
         catalog.with_binding("amq.direct", "k", "=>inner").with_binding("inner", "", "q");
         assert_eq!(queues(&catalog, "amq.direct", "k"), ["q"]);
     }
@@ -416,7 +416,7 @@ mod tests {
         let mut catalog = catalog(&["q"]);
         let by_header = TableBuilder::new().text("hash-header", "h").build();
         let declare = ExchangeSpec { arguments: by_header, ..exchange("by-header", "x-consistent-hash") };
-        catalog.perform(conn(0), &Request::DeclareExchange(declare)).unwrap();
+        catalog.perform(conn(0), &Topology::DeclareExchange(declare)).unwrap();
         let kinds = [("x-consistent-hash", true), ("x-modulus-hash", true), ("x-random", false), ("x-local-random", false)];
         for (kind, _) in kinds {
             catalog.with_exchange(kind, kind).with_binding(kind, if kind == "x-consistent-hash" { "1" } else { "" }, "q");
@@ -434,11 +434,11 @@ mod tests {
         let mut catalog = Catalog::new();
         for kind in ["x-consistent-hash", "x-modulus-hash"] {
             let spec = ExchangeSpec { durable: true, ..exchange(kind, kind) };
-            catalog.perform(conn(0), &Request::DeclareExchange(spec)).unwrap();
+            catalog.perform(conn(0), &Topology::DeclareExchange(spec)).unwrap();
         }
         for name in &names {
             catalog.with_queue(&format!("passing-{name}"));
-            catalog.perform(conn(0), &Request::DeclareQueue(QueueSpec { durable: true, ..queue(name) })).unwrap();
+            catalog.perform(conn(0), &Topology::DeclareQueue(QueueSpec { durable: true, ..queue(name) })).unwrap();
             catalog.with_binding("x-consistent-hash", "1", name).with_binding("x-modulus-hash", "", name);
         }
         let records = catalog.snapshot();
@@ -455,7 +455,7 @@ mod tests {
     fn a_keeper_walks_the_same_way_and_remembers() {
         let mut catalog = catalog(&["a", "b"]);
         let arguments = TableBuilder::new().bool("x-message-deduplication", true).build();
-        catalog.perform(conn(0), &Request::DeclareExchange(ExchangeSpec { arguments, ..exchange("once", "fanout") })).unwrap();
+        catalog.perform(conn(0), &Topology::DeclareExchange(ExchangeSpec { arguments, ..exchange("once", "fanout") })).unwrap();
         catalog.with_exchange("history", "x-recent-history").with_binding("history", "", "=>once").with_binding("once", "", "a");
         catalog.with_binding("amq.fanout", "", "b").with_binding("amq.fanout", "", "=>history");
         let headers = TableBuilder::new().text("x-deduplication-header", "v").array("BCC", |bcc| bcc.text("secret")).build();

@@ -13,7 +13,8 @@ use crate::shard::Deed;
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
-use crate::shard::control::order::{Remover, Waiter, Wish};
+use crate::shard::control::order::{Remover, Waiter};
+use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::Mail;
 use crate::shard::queues::settling::Left;
 
@@ -195,9 +196,10 @@ impl Shard {
     /// Deletes a queue of this shard: its messages go, the catalog forgets it; then `remover` hears
     /// how many, and the consumers hear that they are gone.
     pub(in crate::shard) fn delete_queue(&mut self, id: QueueId, remover: Option<Remover>) {
+        let Some(end) = self.catalog.end_of(id) else { return }; // and so it is not here
         if let Some((messages, queue)) = self.take_queue(id) {
             let consumers = queue.consumers.iter().map(|(_, consumer)| consumer.target).collect();
-            self.order(Wish::DeleteQueue(id), Waiter::QueueGone { remover: remover.map(|remover| (remover, messages)), consumers });
+            self.order(Wish::Decided(end), Waiter::QueueGone { remover: remover.map(|remover| (remover, messages)), consumers });
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
 use crate::broker::queue::{Consumer, Purged, Queue};
 use crate::config::Config;
-use crate::contract::{Code, Command, Credit, Fault, Notice, Outcome, Receipt, Target};
+use crate::contract::{Code, Credit, Fault, Notice, Outcome, Receipt, Target};
 use crate::message::MessageView;
 use crate::shard::Shard;
 use crate::shard::control::order::Remover;
@@ -69,8 +69,7 @@ impl Shard {
     /// Deletes a queue here for an operator. If it is gone or not there yet, the catalog is asked
     /// again.
     pub(in crate::shard) fn on_removal(&mut self, id: QueueId, removal: Removal) {
-        let Removal { shard, ticket, ref command } = removal;
-        let &Command::DeleteQueue { if_unused, if_empty, .. } = command else { unreachable!("a removal comes from DeleteQueue") };
+        let Removal { shard, ticket, if_unused, if_empty, .. } = removal;
         if self.queue_mut(id).is_none() {
             return self.retry_removal(removal);
         }

@@ -8,10 +8,11 @@ use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::access::SALT;
 use crate::broker::catalog::Verdict;
 use crate::broker::catalog::defaults::completed;
-use crate::contract::{Command, Fault, VhostId};
+use crate::contract::{Command, Fault, Topology, VhostId};
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
-use crate::shard::control::order::{Waiter, Wish};
+use crate::shard::control::order::Waiter;
+use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::{Mail, Order, Removal};
 
 /// The operators' commands that were given here.
@@ -26,21 +27,21 @@ impl Shard {
     /// Takes an operator's command. [`next_decision`](Self::next_decision) answers it under the
     /// number returned here. A turn must follow.
     pub fn command(&mut self, command: Command) -> u64 {
-        let command = completed(self.hashed(command), &self.config.defaults);
+        let command = completed(command.hashed(|| self.salt()), &self.config.defaults);
         let ticket = self.control.commands.given;
         self.control.commands.given += 1;
         self.order(Wish::Command(command), Waiter::Command(ticket));
         ticket
     }
 
-    fn hashed(&mut self, command: Command) -> Command {
-        command.hashed(|| std::array::from_fn::<u8, SALT, _>(|_| self.rng.next_u64() as u8))
+    fn salt(&mut self) -> [u8; SALT] {
+        std::array::from_fn(|_| self.rng.next_u64() as u8)
     }
 
     /// Shard 0: makes the configured defaults of a virtual host that was just made.
     pub(in crate::shard) fn make_defaults(&mut self, vhost: &str) {
-        for command in self.catalog.defaults_for(vhost, &self.config.defaults) {
-            let command = self.hashed(command);
+        for administration in self.catalog.defaults_for(vhost, &self.config.defaults) {
+            let command = Command::from(administration.hashed(|| self.salt()));
             if let Ok(Verdict::Change(change)) = self.catalog.check_command(&command, self.id) {
                 self.make(change);
             }
@@ -54,7 +55,8 @@ impl Shard {
 
     /// Sends a command back to shard 0, which checks it again, because the queue's home does not
     /// have the queue.
-    pub(in crate::shard) fn retry_removal(&mut self, Removal { shard, ticket, command }: Removal) {
+    pub(in crate::shard) fn retry_removal(&mut self, Removal { shard, ticket, vhost, name, if_unused, if_empty }: Removal) {
+        let command = Command::Topology { vhost, topology: Topology::DeleteQueue { name, if_unused, if_empty } };
         let order = Order { shard, ticket, wish: Wish::Command(command) };
         self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
     }

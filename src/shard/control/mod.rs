@@ -8,6 +8,7 @@ pub mod ask;
 pub mod command;
 pub mod order;
 pub mod request;
+pub mod wish;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,10 +16,9 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::base::ids::ChannelAddr;
-use crate::broker::catalog::Change;
 
 use command::Commands;
-use order::{Ledger, Pending, Waiter};
+use order::{Ledger, Made, Pending, Waiter};
 
 /// Requests, commands and changes of the catalog that are under way.
 pub struct Control {
@@ -33,13 +33,13 @@ pub struct Control {
     pub commands: Commands,
     /// Requests to try again in the next turn.
     pub retries: Vec<ChannelAddr>,
-    /// How many names in the log were given to queues that do not survive a restart.
-    pub fleeting_numbers: u64,
-    /// Shard 0 only: the number of the next durable queue.
+    /// Shard 0 only: the number of the next queue.
     pub next_queue_number: u64,
+    /// Shard 0 only: the catalog's log has noted that all lower numbers are given.
+    pub reserved_below: u64,
     /// Shard 0 only: changes, and the record of the catalog's log that the disk must have before
     /// the other shards hear of them.
-    pub unheard: VecDeque<(u64, Arc<Change>)>,
+    pub unheard: VecDeque<(u64, Arc<Made>)>,
 }
 
 impl Control {
@@ -51,8 +51,8 @@ impl Control {
             ledger: Ledger::default(),
             commands: Commands::default(),
             retries: Vec::new(),
-            fleeting_numbers: 0,
             next_queue_number: 1,
+            reserved_below: 1,
             unheard: VecDeque::new(),
         }
     }

@@ -16,15 +16,15 @@
 use std::sync::Arc;
 
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
-use crate::broker::catalog::{Applied, Change, Saved, Verdict};
+use crate::broker::catalog::{Applied, Change, Quotas, Saved, Verdict};
 use crate::broker::queue::{Queue, Rules, Settings};
-use crate::contract::{Command, Fault, Notice, Request, Target};
+use crate::contract::{Command, Fault, Notice, Request, Target, Topology};
 use crate::shard::Deed;
 use crate::shard::Shard;
 use crate::shard::control::request::catalog_done;
+use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::{Answer, Mail, Order, Removal};
-
-pub use crate::shard::peers::mail::Wish;
+use crate::store::format::fleeting_number;
 
 /// The party that waits for a decision.
 pub enum Waiter {
@@ -32,8 +32,8 @@ pub enum Waiter {
     Request {
         /// The session.
         from: ChannelAddr,
-        /// The request.
-        request: Request,
+        /// The operation.
+        topology: Topology,
     },
     /// An operator's command, by its ticket.
     Command(u64),
@@ -71,6 +71,14 @@ impl Pending {
     }
 }
 
+/// A change on its way to all shards.
+pub struct Made {
+    /// The change.
+    pub change: Change,
+    /// The quotas of the user or the virtual host that it makes: all shards count by the same ones.
+    pub quotas: Quotas,
+}
+
 /// Shard 0's counts: changes made so far, and how many of them each shard has applied.
 #[derive(Default)]
 pub struct Ledger {
@@ -81,26 +89,48 @@ pub struct Ledger {
 impl Shard {
     /// Asks for a change; `waiter` hears of the decision.
     pub(in crate::shard) fn order(&mut self, wish: Wish, waiter: Waiter) {
-        let ticket = self.control.waiters.insert(waiter) as u32;
+        debug_assert!(Wish::decode(&wish.encode()).is_some_and(|read| read.encode() == wish.encode()), "a wish can be written");
+        let ticket = self.await_decision(waiter);
         self.send(ShardId::ORDERER, Mail::Order(Box::new(Order { shard: self.id, ticket, wish })));
+    }
+
+    /// Asks for what a check against the catalog here has found. On shard 0 that check is the one
+    /// that counts.
+    pub(in crate::shard) fn order_checked(&mut self, verdict: Verdict, wish: impl FnOnce(&Shard) -> Wish, waiter: Waiter) {
+        if self.id == ShardId::ORDERER {
+            let ticket = self.await_decision(waiter);
+            self.carry_out(self.id, ticket, Ok(verdict));
+        } else {
+            let wish = wish(self);
+            self.order(wish, waiter);
+        }
+    }
+
+    fn await_decision(&mut self, waiter: Waiter) -> u32 {
+        self.control.waiters.insert(waiter) as u32
     }
 
     /// Shard 0: decides on the next order.
     pub(in crate::shard) fn on_order(&mut self, order: Order) {
         let Order { shard, ticket, wish } = order;
         let verdict = match wish {
-            Wish::DeleteQueue(queue) => Ok(Verdict::Change(Change::DeleteQueue { queue })),
-            Wish::Request { asker, vhost, request } => self.catalog.check(vhost, asker, &request),
-            Wish::Command(command) => {
-                let verdict = self.catalog.check_command(&command, self.next_home());
-                match verdict {
-                    Ok(Verdict::Queue(queue)) if matches!(command, Command::DeleteQueue { .. }) => {
-                        return self.remove(queue, Removal { shard, ticket, command });
-                    }
-                    verdict => verdict,
-                }
+            Wish::Decided(change) => Ok(Verdict::Change(change)),
+            Wish::Request { home, owner, user, vhost, topology } => {
+                let found = self.catalog.find_asker(home, owner, user.as_deref(), &vhost);
+                found.and_then(|(vhost, asker)| self.catalog.check(vhost, asker, &topology))
             }
+            Wish::Command(command) => match (self.catalog.check_command(&command, self.next_home()), command) {
+                (Ok(Verdict::Queue(queue)), Command::Topology { vhost, topology: Topology::DeleteQueue { name, if_unused, if_empty } }) => {
+                    return self.remove(queue, Removal { shard, ticket, vhost, name, if_unused, if_empty });
+                }
+                (verdict, _) => verdict,
+            },
         };
+        self.carry_out(shard, ticket, verdict);
+    }
+
+    /// Shard 0: carries out an order that was checked.
+    fn carry_out(&mut self, shard: ShardId, ticket: u32, verdict: Result<Verdict, Fault>) {
         let change = match verdict {
             Ok(Verdict::Change(change)) => change,
             Ok(Verdict::Already | Verdict::Queue(_)) => return self.await_pending(shard, ticket),
@@ -120,14 +150,26 @@ impl Shard {
 
     /// Shard 0: makes a change that was checked, in the log and on all shards.
     pub(in crate::shard) fn make(&mut self, change: Change) {
-        let change = Arc::new(change.numbered(&mut self.control.next_queue_number));
-        if let Some(record) = self.catalog.save(&change) {
+        let change = change.numbered(&mut self.control.next_queue_number);
+        debug_assert!(Change::decode(&change.encode()).is_some_and(|read| read.encode() == change.encode()), "a change can be written");
+        let made = Arc::new(Made { change, quotas: Quotas::default() });
+        if let Some(record) = self.catalog.save(&made.change) {
             self.durability.catalog_log.append(&record);
         }
+        self.reserve_numbers();
         self.control.ledger.made += 1;
-        self.control.unheard.push_back((self.durability.catalog_log.made(), change.clone()));
-        self.apply(&change);
+        self.control.unheard.push_back((self.durability.catalog_log.made(), made.clone()));
+        self.apply(&made);
         self.catalog.save_fallen().iter().for_each(|record| self.durability.catalog_log.append(record));
+    }
+
+    /// Shard 0: notes in the catalog's log that numbers up to some way ahead are given, before they
+    /// are: the log has no record of a queue that does not survive a restart.
+    fn reserve_numbers(&mut self) {
+        if self.control.next_queue_number > self.control.reserved_below {
+            self.control.reserved_below = self.control.next_queue_number + NUMBERS_RESERVED;
+            self.durability.catalog_log.append(&Saved::NextNumber(self.control.reserved_below).encode());
+        }
     }
 
     /// Shard 0: answers an order whose effect the catalog has already, once the disk and all shards
@@ -158,10 +200,10 @@ impl Shard {
     /// their publishers nothing because of it.
     pub(in crate::shard) fn on_catalog_durable(&mut self) {
         let durable = self.durability.catalog_log.durable();
-        while let Some((_, change)) = self.control.unheard.pop_front_if(|(record, _)| *record <= durable) {
-            change.number().inspect(|number| self.durability.store.know_below(number + 1));
+        while let Some((_, made)) = self.control.unheard.pop_front_if(|(record, _)| *record <= durable) {
+            made.change.new_seat().inspect(|seat| self.durability.store.know_below(seat.number + 1));
             for link in self.peers.links.iter_mut().flatten() {
-                link.stage(Mail::Apply(change.clone()));
+                link.stage(Mail::Apply(made.clone()));
             }
         }
         self.decide_applied();
@@ -173,7 +215,7 @@ impl Shard {
             return;
         }
         let op = if self.durability.catalog_log.is_long() {
-            let next_number = Saved::NextNumber(self.control.next_queue_number).encode(&self.catalog);
+            let next_number = Saved::NextNumber(self.control.next_queue_number.max(self.control.reserved_below)).encode();
             let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain([next_number]).collect();
             Some(self.durability.catalog_log.replace(&records))
         } else {
@@ -183,8 +225,8 @@ impl Shard {
     }
 
     /// Applies a change from shard 0.
-    pub(in crate::shard) fn on_apply(&mut self, change: &Change) {
-        self.apply(change);
+    pub(in crate::shard) fn on_apply(&mut self, made: &Made) {
+        self.apply(made);
         self.catalog.save_fallen(); // shard 0 logs them
         self.link(ShardId::ORDERER).stage(Mail::Applied);
     }
@@ -220,8 +262,10 @@ impl Shard {
     /// Delivers the decision on an order of this shard.
     pub(in crate::shard) fn on_decided(&mut self, ticket: u32, verdict: Result<(), Fault>) {
         match (self.control.waiters.remove(ticket as usize), verdict) {
-            (Waiter::Request { from, request: request @ Request::DeclareQueue(_) }, Ok(())) => self.run_decided(from, request),
-            (Waiter::Request { from, request }, Ok(())) => self.answer(from.conn.conn, catalog_done(&request)),
+            (Waiter::Request { from, topology: topology @ Topology::DeclareQueue(_) }, Ok(())) => {
+                self.run_decided(from, Request::Topology(topology));
+            }
+            (Waiter::Request { from, topology }, Ok(())) => self.answer(from.conn.conn, catalog_done(&topology)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
             (Waiter::Command(ticket), verdict) => self.control.commands.decisions.push_back((ticket, verdict)),
             (Waiter::QueueGone { remover, consumers }, _) => {
@@ -235,8 +279,8 @@ impl Shard {
         }
     }
 
-    fn apply(&mut self, change: &Change) {
-        let applied = self.catalog.apply(change);
+    fn apply(&mut self, Made { change, quotas }: &Made) {
+        let applied = self.catalog.apply_with(change, quotas);
         if self.id == ShardId::ORDERER && applied != Applied::Stale {
             self.remember_change(change);
         }
@@ -260,7 +304,8 @@ impl Shard {
         let id = addr.queue;
         let info = self.catalog.queue(id).expect("a queue is created from the catalog");
         let terms = self.catalog.terms(info);
-        let (rules, owner, number, delays) = (Rules::of(&info.spec, &terms), info.owner, info.number, info.delays);
+        let (rules, owner, delays) = (Rules::of(&info.spec, &terms), info.owner, info.delays);
+        let number = if info.spec.durable { info.number } else { fleeting_number(info.number) };
         let settings = Settings::of(&terms, rules.quorum);
         let slot = Key::from(id).slot as usize;
         if self.queues.slots.len() <= slot {
@@ -284,3 +329,6 @@ impl Shard {
         }
     }
 }
+
+/// How far ahead of the last queue's number the catalog's log notes that numbers are given.
+const NUMBERS_RESERVED: u64 = 1 << 16;

@@ -6,9 +6,10 @@
 
 use crate::base::ids::{ChannelAddr, ConnId, QueueAddr, ShardId};
 use crate::broker::catalog::{ConsumerArguments, Verdict};
-use crate::contract::{Fault, Notice, Request};
+use crate::contract::{Fault, Notice, Request, Topology, VhostId};
 use crate::shard::Shard;
-use crate::shard::control::order::{Waiter, Wish};
+use crate::shard::control::order::Waiter;
+use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::{Answer, Ask, Mail, Question};
 
 impl Shard {
@@ -20,7 +21,7 @@ impl Shard {
             return;
         }
         let from = ChannelAddr { conn: self.conn_addr(id), channel };
-        let is_change = request.is_change();
+        let is_change = matches!(request, Request::Topology(_));
         self.run_request(from, request);
         if is_change {
             self.await_disk(id);
@@ -38,8 +39,7 @@ impl Shard {
     /// Carries a request out as far as this shard can. Called again when the catalog has changed
     /// meanwhile.
     pub(in crate::shard) fn run_request(&mut self, from: ChannelAddr, request: Request) {
-        let is_promise = !matches!(request, Request::CheckExchange { .. });
-        self.run(from, request, is_promise && self.is_undecided());
+        self.run(from, request, self.is_undecided());
     }
 
     /// Carries out a queue's declaration that is decided.
@@ -51,33 +51,67 @@ impl Shard {
     /// waits until that is decided.
     fn run(&mut self, from: ChannelAddr, request: Request, waits: bool) {
         let Some(conn) = self.live(from.conn.conn) else { return };
-        let vhost = conn.session.vhost();
-        if let Request::Cancel { index } = request {
-            return match conn.session.consumer(from.channel, index) {
-                Some((queue, consumer)) => {
-                    self.ask(queue.home, Ask { from, queue: queue.queue, question: Question::Cancel(consumer) });
-                }
-                None => self.answer(from.conn.conn, Notice::Done),
-            };
-        }
-        let asker = conn.asker();
+        let (vhost, asker) = (conn.session.vhost(), conn.asker());
         if self.answer_for_replies(from, vhost, &request) {
             return;
         }
-        match self.catalog.check(vhost, asker, &request) {
-            Err(fault) => self.answer(from.conn.conn, Notice::Failed(fault)),
-            Ok(Verdict::Already) if !waits => self.answer(from.conn.conn, catalog_done(&request)),
-            Ok(Verdict::Queue(queue)) if !waits || !matches!(request, Request::DeclareQueue(_)) => self.ask_queue(from, queue, request),
-            Ok(_) => {
-                let wish = Wish::Request { asker, vhost, request: request.clone() };
-                self.order(wish, Waiter::Request { from, request });
+        let checked = match &request {
+            Request::Topology(topology) => return self.run_topology(from, vhost, topology.clone(), waits),
+            Request::Cancel { index } => return self.cancel(from, *index),
+            Request::ConsumeReplies { index } => return self.consume_replies(from, *index),
+            Request::CheckExchange { name } => {
+                let checked = self.catalog.check_exchange(vhost, asker, name);
+                return self.answer(from.conn.conn, checked.map_or_else(Notice::Failed, |()| Notice::Done));
             }
+            Request::CheckQueue { name } => self.catalog.check_queue(vhost, asker, name).map(|queue| (queue, Question::Counts)),
+            Request::PurgeQueue { name } => self.catalog.check_read(vhost, asker, name).map(|queue| (queue, Question::Purge)),
+            &Request::Get { queue: ref name, no_ack } => {
+                self.catalog.check_read(vhost, asker, name).map(|queue| (queue, Question::Get { no_ack }))
+            }
+            &Request::Consume { queue: ref name, index, no_ack, exclusive, prefetch, limited, window, ref arguments } => {
+                let checked = self.catalog.check_consume(vhost, asker, name, limited, arguments);
+                let (metered, arguments) = (limited && !no_ack, ConsumerArguments::of(arguments));
+                checked.map(|queue| (queue, Question::Consume { index, no_ack, exclusive, prefetch, window, metered, arguments }))
+            }
+        };
+        match checked {
+            Ok((queue, question)) => self.ask_queue(from, queue, question, request),
+            Err(fault) => self.answer(from.conn.conn, Notice::Failed(fault)),
+        }
+    }
+
+    /// Carries out a request to change the topology.
+    fn run_topology(&mut self, from: ChannelAddr, vhost: VhostId, topology: Topology, waits: bool) {
+        let Some(conn) = self.conns.get(from.conn.conn) else { return };
+        let asker = conn.asker();
+        let verdict = match self.catalog.check(vhost, asker, &topology) {
+            Ok(verdict) => verdict,
+            Err(fault) => return self.answer(from.conn.conn, Notice::Failed(fault)),
+        };
+        match (&verdict, &topology) {
+            (Verdict::Already, _) if !waits => return self.answer(from.conn.conn, catalog_done(&topology)),
+            (&Verdict::Queue(queue), &Topology::DeleteQueue { if_unused, if_empty, .. }) => {
+                return self.ask_queue(from, queue, Question::Delete { if_unused, if_empty }, topology.into());
+            }
+            (&Verdict::Queue(queue), _) if !waits => return self.ask_queue(from, queue, Question::Counts, topology.into()),
+            _ => {}
+        }
+        let wanted = topology.clone();
+        let wish = |shard: &Shard| Wish::of_client(&shard.catalog, asker, shard.catalog.vhost_name(vhost), wanted);
+        self.order_checked(verdict, wish, Waiter::Request { from, topology });
+    }
+
+    /// Ends a consumer, at its queue if that has it.
+    fn cancel(&mut self, from: ChannelAddr, index: u32) {
+        let found = self.conns.get(from.conn.conn).and_then(|conn| conn.session.consumer(from.channel, index));
+        match found {
+            Some((queue, consumer)) => self.ask(queue.home, Ask { from, queue: queue.queue, question: Question::Cancel(consumer) }),
+            None => self.answer(from.conn.conn, Notice::Done),
         }
     }
 
     /// Sends the rest of a request to its queue as a question.
-    fn ask_queue(&mut self, from: ChannelAddr, queue: QueueAddr, request: Request) {
-        let question = question(&request);
+    fn ask_queue(&mut self, from: ChannelAddr, queue: QueueAddr, question: Question, request: Request) {
         if let Some(conn) = self.conns.get_mut(from.conn.conn) {
             conn.asked = Some(request);
             self.ask(queue.home, Ask { from, queue: queue.queue, question });
@@ -127,31 +161,10 @@ impl Shard {
     }
 }
 
-/// The answer to a request that the catalog alone could carry out.
-pub(in crate::shard) fn catalog_done(request: &Request) -> Notice {
-    match request {
-        Request::DeleteQueue { .. } => Notice::MessagesGone { messages: 0 }, // there was none (row D9)
+/// The answer to an operation that the catalog alone could carry out.
+pub(in crate::shard) fn catalog_done(topology: &Topology) -> Notice {
+    match topology {
+        Topology::DeleteQueue { .. } => Notice::MessagesGone { messages: 0 }, // there was none (row D9)
         _ => Notice::Done,
-    }
-}
-
-/// Returns the question of a request to its queue.
-fn question(request: &Request) -> Question {
-    match *request {
-        Request::DeclareQueue(_) | Request::CheckQueue { .. } => Question::Counts,
-        Request::PurgeQueue { .. } => Question::Purge,
-        Request::DeleteQueue { if_unused, if_empty, .. } => Question::Delete { if_unused, if_empty },
-        Request::Consume { index, no_ack, exclusive, prefetch, limited, window, ref arguments, .. } => {
-            let arguments = ConsumerArguments::of(arguments);
-            Question::Consume { index, no_ack, exclusive, prefetch, window, metered: limited && !no_ack, arguments }
-        }
-        Request::Get { no_ack, .. } => Question::Get { no_ack },
-        Request::DeclareExchange(_)
-        | Request::CheckExchange { .. }
-        | Request::DeleteExchange { .. }
-        | Request::Bind(_)
-        | Request::Unbind(_)
-        | Request::ConsumeReplies { .. }
-        | Request::Cancel { .. } => unreachable!("the catalog asks no queue for these"),
     }
 }

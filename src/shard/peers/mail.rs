@@ -18,8 +18,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, ExchangeId, QueueAddr, QueueId, ShardId};
-use crate::broker::catalog::{Asker, Change, ConsumerArguments};
-use crate::contract::{Command, Fault, Grant, Notice, Outcome, Receipt, ReplyConsumer, Request, Target, VhostId};
+use crate::broker::catalog::ConsumerArguments;
+use crate::contract::{Fault, Grant, Notice, Outcome, Receipt, ReplyConsumer, Target, VhostId};
+use crate::shard::control::order::Made;
+use crate::shard::control::wish::Wish;
 use crate::store::arrivals::Origin;
 use crate::store::format::Placement;
 
@@ -88,7 +90,7 @@ pub enum Mail {
     /// To shard 0: an order to change the catalog.
     Order(Box<Order>),
     /// From shard 0: the next change.
-    Apply(Arc<Change>),
+    Apply(Arc<Made>),
     /// To shard 0: the oldest change that this shard had not confirmed is applied.
     Applied,
     /// From shard 0: the order with this ticket is carried out on all shards, or refused.
@@ -427,25 +429,14 @@ pub struct Removal {
     pub shard: ShardId,
     /// The shard's ticket for the waiting party.
     pub ticket: u32,
-    /// The command, which deletes the queue.
-    pub command: Command,
-}
-
-/// A wanted change of the catalog.
-pub enum Wish {
-    /// A client's request, to be checked against the catalog in its turn.
-    Request {
-        /// The client.
-        asker: Asker,
-        /// The virtual host.
-        vhost: VhostId,
-        /// The request.
-        request: Request,
-    },
-    /// An operator's command, to be checked in its turn.
-    Command(Command),
-    /// The deletion of a queue that is gone from its shard.
-    DeleteQueue(QueueId),
+    /// The virtual host.
+    pub vhost: Box<str>,
+    /// The queue.
+    pub name: Box<str>,
+    /// Only if it has no consumers.
+    pub if_unused: bool,
+    /// Only if it has no ready messages.
+    pub if_empty: bool,
 }
 
 const _: () = assert!(size_of::<Mail>() <= 64);

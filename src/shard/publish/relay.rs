@@ -29,7 +29,7 @@ use crate::broker::dead_letter::Dead;
 use crate::broker::exchange::remembered::Memories;
 use crate::broker::exchange::{Chance, Dest, Kept};
 use crate::broker::routing::keeper::Keeper;
-use crate::contract::{RouteSet, VhostId};
+use crate::contract::{RouteSet, Topology, VhostId};
 use crate::message::{MessageView, Stamp};
 use crate::shard::Shard;
 use crate::shard::jobs::Job;
@@ -177,8 +177,8 @@ impl Shard {
     fn origin(&self, exchange: ExchangeId, hold: Hold, copies: usize) -> Option<Origin> {
         let Hold::Delayed { sequence, .. } = hold else { return None };
         let room = self.catalog.exchange(exchange)?.room?;
-        let number = self.catalog.queue(room.queue)?.number;
-        (number > 0).then_some(Origin { place: (number, sequence), copies: copies as u32 })
+        let queue = self.catalog.queue(room.queue).filter(|queue| queue.spec.durable)?;
+        Some(Origin { place: (queue.number, sequence), copies: copies as u32 })
     }
 
     /// Shard 0: a queue, or the disk, has a relayed message.
@@ -251,9 +251,10 @@ impl Shard {
     pub(in crate::shard) fn remember_change(&mut self, change: &Change) {
         let catalog = &self.catalog;
         self.queues.rubbish.forgotten.extend(self.publishing.relays.memories.retain(|id| catalog.exchange(id).is_some()));
-        let Change::Bind { vhost, spec } = change else { return };
-        let source = catalog.exchange_by_name(*vhost, spec.source.as_bytes()).filter(|source| source.remembers);
-        let (Some(source), Some(dest)) = (source, catalog.dest(*vhost, spec.kind, &spec.destination)) else { return };
+        let Change::Topology { vhost, topology: Topology::Bind(spec), .. } = change else { return };
+        let Some(vhost) = catalog.vhost_by_name(vhost) else { return };
+        let source = catalog.exchange_by_name(vhost, spec.source.as_bytes()).filter(|source| source.remembers);
+        let (Some(source), Some(dest)) = (source, catalog.dest(vhost, spec.kind, &spec.destination)) else { return };
         let messages: Vec<Kept> = self.publishing.relays.memories.history(source.id).cloned().collect();
         for message in messages {
             self.replay(&message.view(), dest);

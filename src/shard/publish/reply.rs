@@ -14,20 +14,22 @@
 use sha2::{Digest, Sha256};
 
 use crate::base::ids::{ChannelAddr, ConnId, ShardId};
-use crate::contract::{Code, Fault, Notice, QueueSpec, REPLY_TO, ReplyConsumer, ReplyName, Request, VhostId, is_reply_name};
+use crate::contract::{Code, Fault, Notice, QueueSpec, REPLY_TO, ReplyConsumer, ReplyName, Request, Topology, VhostId, is_reply_name};
 use crate::message::MessageView;
 use crate::shard::Shard;
 use crate::shard::peers::mail::{Answer, Hold, Mail, Reply, Returned};
 use crate::shard::publish::dispatch::Published;
 
 impl Shard {
-    /// Answers a request about reply names: to consume replies, or to use a reply name as a queue.
-    /// Returns false for any other request.
+    /// Answers a request to use a reply name as a queue. Returns false for any other request.
     pub(in crate::shard) fn answer_for_replies(&mut self, from: ChannelAddr, vhost: VhostId, request: &Request) -> bool {
         let notice = match request {
-            Request::ConsumeReplies { index } => Notice::Replying(self.name_replies(from, *index)),
-            Request::CheckQueue { name } | Request::DeclareQueue(QueueSpec { name, .. }) if **name == *REPLY_TO => awaited(name),
-            Request::CheckQueue { name } | Request::DeclareQueue(QueueSpec { name, .. }) if is_reply_name(name.as_bytes()) => {
+            Request::CheckQueue { name } | Request::Topology(Topology::DeclareQueue(QueueSpec { name, .. })) if **name == *REPLY_TO => {
+                awaited(name)
+            }
+            Request::CheckQueue { name } | Request::Topology(Topology::DeclareQueue(QueueSpec { name, .. }))
+                if is_reply_name(name.as_bytes()) =>
+            {
                 return self.look_for(from, vhost, name);
             }
             Request::PurgeQueue { name } if ReplyName::parse(name.as_bytes()).is_some() => Notice::MessagesGone { messages: 0 },
@@ -45,6 +47,12 @@ impl Shard {
         };
         self.answer(from.conn.conn, notice);
         true
+    }
+
+    /// Names the channel for replies.
+    pub(in crate::shard) fn consume_replies(&mut self, from: ChannelAddr, index: u32) {
+        let name = self.name_replies(from, index);
+        self.answer(from.conn.conn, Notice::Replying(name));
     }
 
     fn name_replies(&self, from: ChannelAddr, index: u32) -> ReplyName {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::base::ids::LevelAddr;
 use crate::base::limits::LOG_SEGMENT_SIZE;
-use crate::broker::catalog::{Catalog, Change, Saved};
-use crate::contract::{QueueSpec, VhostId};
+use crate::broker::catalog::{Catalog, Change, Saved, Seat};
+use crate::contract::{QueueSpec, Topology};
 use crate::io::scratch::Scratch;
 use crate::message::{Body, Content, Route, Stamp, Table};
 use crate::start::catalog_files;
@@ -21,8 +21,7 @@ fn broker(scratch: &Scratch) -> Config {
     let mut found = storage::find(&config).expect("nothing is there");
     definitions::load(&config, &mut found).expect("a new broker");
     data_dir.node_id().expect("a name");
-    let vhost = Catalog::restored(&found.catalog).vhost_by_name("/").expect("the first one");
-    found.catalog.extend((1..=2).map(|number| Saved::Change(queue(vhost, number))));
+    found.catalog.extend((1..=2).map(|number| Saved::Change(queue(number))));
     catalog_files::rewrite(&config.data_dir, &mut found).expect("there is room");
     for (number, mut store) in (1..).zip(found.stores) {
         let shard = ShardId(number as u16 - 1);
@@ -37,10 +36,11 @@ fn broker(scratch: &Scratch) -> Config {
     config
 }
 
-fn queue(vhost: VhostId, number: u64) -> Change {
+fn queue(number: u64) -> Change {
     let (name, arguments) = (format!("q{number}").into(), Table::empty());
     let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete: false, arguments };
-    Change::DeclareQueue { vhost, spec, home: ShardId(number as u16 - 1), owner: None, number }
+    let seat = Some(Seat { home: ShardId(number as u16 - 1), number });
+    Change::Topology { vhost: "/".into(), topology: Topology::DeclareQueue(spec), seat, owner: None }
 }
 
 /// How many messages each queue has.

@@ -4,7 +4,7 @@
 use super::answers::Reply;
 use super::*;
 use crate::base::limits::CHANNEL_CONSUMERS_MAX;
-use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, REPLY_TO, Request, is_reply_name};
+use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, REPLY_TO, Request, Topology, is_reply_name};
 use crate::message::{TableRef, Value};
 use crate::protocol::amqp::method::{Method, basic, exchange, queue};
 
@@ -32,32 +32,35 @@ impl Session {
         Ok(Some(match method {
             Method::ExchangeDeclare(declare) => declare_exchange(declare),
             Method::ExchangeDelete(delete) => {
-                let request = Request::DeleteExchange { name: cleaned(delete.exchange), if_unused: delete.if_unused };
-                (request, Reply::ExchangeDeleted, delete.nowait)
+                let request = Topology::DeleteExchange { name: cleaned(delete.exchange), if_unused: delete.if_unused };
+                (request.into(), Reply::ExchangeDeleted, delete.nowait)
             }
             Method::ExchangeBind(exchange::Bind { source, destination, routing_key, nowait, arguments, .. }) => {
                 let binding = binding(source, Destination::Exchange, destination, routing_key, *arguments);
-                (Request::Bind(binding), Reply::ExchangeBound, *nowait)
+                (Topology::Bind(binding).into(), Reply::ExchangeBound, *nowait)
             }
             Method::ExchangeUnbind(exchange::Unbind { source, destination, routing_key, nowait, arguments, .. }) => {
                 let binding = binding(source, Destination::Exchange, destination, routing_key, *arguments);
-                (Request::Unbind(binding), Reply::ExchangeUnbound, *nowait)
+                (Topology::Unbind(binding).into(), Reply::ExchangeUnbound, *nowait)
             }
             Method::QueueDeclare(declare) => self.declare_queue(declare)?,
             Method::QueueBind(queue::Bind { queue, exchange, routing_key, nowait, arguments, .. }) => {
                 let (queue, key) = channel.binding_names(queue, routing_key)?;
-                (Request::Bind(binding(exchange, Destination::Queue, queue, key, *arguments)), Reply::QueueBound, *nowait)
+                let binding = binding(exchange, Destination::Queue, queue, key, *arguments);
+                (Topology::Bind(binding).into(), Reply::QueueBound, *nowait)
             }
             Method::QueueUnbind(queue::Unbind { queue, exchange, routing_key, arguments, .. }) => {
                 let (queue, key) = channel.binding_names(queue, routing_key)?;
-                (Request::Unbind(binding(exchange, Destination::Queue, queue, key, *arguments)), Reply::QueueUnbound, false)
+                let binding = binding(exchange, Destination::Queue, queue, key, *arguments);
+                (Topology::Unbind(binding).into(), Reply::QueueUnbound, false)
             }
             Method::QueuePurge(purge) => {
                 (Request::PurgeQueue { name: channel.queue_name(purge.queue)?.into() }, Reply::QueuePurged, purge.nowait)
             }
             Method::QueueDelete(queue::Delete { queue, if_unused, if_empty, nowait, .. }) => {
                 let name = cleaned(channel.queue_name(queue)?);
-                (Request::DeleteQueue { name, if_unused: *if_unused, if_empty: *if_empty }, Reply::QueueDeleted, *nowait)
+                let request = Topology::DeleteQueue { name, if_unused: *if_unused, if_empty: *if_empty };
+                (request.into(), Reply::QueueDeleted, *nowait)
             }
             Method::BasicGet(get) => {
                 let request = Request::Get { queue: channel.queue_name(get.queue)?.into(), no_ack: get.no_ack };
@@ -84,7 +87,7 @@ impl Session {
         }
         let name = if name.is_empty() { format!("amq.gen-{}", self.rng.name_suffix()).into() } else { name };
         let spec = QueueSpec { name, durable, exclusive, auto_delete, arguments: arguments.to_owned() };
-        Ok((Request::DeclareQueue(spec), Reply::QueueDeclared, nowait))
+        Ok((Topology::DeclareQueue(spec).into(), Reply::QueueDeclared, nowait))
     }
 
     fn consume(&mut self, number: u16, consume: &basic::Consume<'_>) -> Result<Asked, Fault> {
@@ -171,7 +174,8 @@ fn declare_exchange(declare: &exchange::Declare<'_>) -> Asked {
     let request = if passive {
         Request::CheckExchange { name }
     } else {
-        Request::DeclareExchange(ExchangeSpec { name, kind: kind.into(), durable, auto_delete, internal, arguments: arguments.to_owned() })
+        let arguments = arguments.to_owned();
+        Topology::DeclareExchange(ExchangeSpec { name, kind: kind.into(), durable, auto_delete, internal, arguments }).into()
     };
     (request, Reply::ExchangeDeclared, nowait)
 }

@@ -13,7 +13,7 @@ use crate::base::budget::Budgets;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{OUTPUT_SIZE_MAX, PUBLISH_RUN_MAX, SHARED_BODY_MIN};
 use crate::contract::session::{Login, Unsettled};
-use crate::contract::{Code, Entry, Notice, Outcome, Receipts, Request, Tags};
+use crate::contract::{Code, Entry, Notice, Outcome, Receipts, Request, Tags, Topology};
 use crate::message::{Body, MessageRef, MessageView, Properties, Route, Stamp, TableBuilder};
 use crate::protocol::amqp::content::{ContentHeader, write_content};
 use crate::protocol::amqp::frame::{Deframed, FRAME_END, FrameHeader, Kind, PROTOCOL_HEADER, deframe};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::contract::session::{Contents, Event, Login};
-use crate::contract::{QueueSpec, Request};
+use crate::contract::{QueueSpec, Request, Topology};
 use crate::message::{Body, MessageView, Properties, Route, Stamp, Table};
 
 impl Session {
@@ -68,7 +68,7 @@ impl Session {
     fn subscribe<'a>(&mut self, rest: &[u8]) -> Result<Event<'a>, &'static str> {
         let name = name(rest)?.into();
         let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete: false, arguments: Table::empty() };
-        Ok(self.ask(Event::Request { channel: CHANNEL, request: Request::DeclareQueue(spec) }))
+        Ok(self.ask(Event::Request { channel: CHANNEL, request: Request::Topology(Topology::DeclareQueue(spec)) }))
     }
 
     fn consume<'a>(&mut self, queue: Box<str>) -> Event<'a> {

@@ -65,7 +65,7 @@ fn frames_of_a_failed_channel_must_still_make_sense() {
 fn the_broker_is_asked_and_its_answer_is_passed_on() {
     let mut peer = Peer::open();
     peer.send(1, queue::Declare { queue: "a\r\nb", durable: true, ..Default::default() });
-    assert!(matches!(&peer.request, Some(Request::DeclareQueue(spec)) if &*spec.name == "ab" && spec.durable));
+    assert!(matches!(&peer.request, Some(Request::Topology(Topology::DeclareQueue(spec))) if &*spec.name == "ab" && spec.durable));
     assert!(peer.session.is_parked());
     peer.answer(Notice::QueueDeclared { name: "ab".into(), messages: 3, consumers: 1 });
     assert_eq!(peer.said(), ["1 queue.declare-ok ab 3 1"]);
@@ -74,7 +74,9 @@ fn the_broker_is_asked_and_its_answer_is_passed_on() {
     peer.answer(Notice::MessagesGone { messages: 3 });
     assert!(peer.said().is_empty());
     peer.send(1, queue::Bind { exchange: "amq.direct", ..Default::default() });
-    assert!(matches!(&peer.request, Some(Request::Bind(binding)) if *binding.key == *b"ab" && &*binding.destination == "ab"));
+    assert!(
+        matches!(&peer.request, Some(Request::Topology(Topology::Bind(binding))) if *binding.key == *b"ab" && &*binding.destination == "ab")
+    );
     peer.answer(Notice::Failed(Fault::new(Code::NotFound, "no such thing")));
     assert_eq!(peer.said(), ["1 channel.close 404 NOT_FOUND - no such thing (50, 20)"]);
 }
@@ -83,7 +85,7 @@ fn the_broker_is_asked_and_its_answer_is_passed_on() {
 fn names_are_given_and_reserved() {
     let mut peer = Peer::open();
     peer.send(1, queue::Declare::default());
-    let Some(Request::DeclareQueue(spec)) = &peer.request else { panic!("{:?}", peer.request) };
+    let Some(Request::Topology(Topology::DeclareQueue(spec))) = &peer.request else { panic!("{:?}", peer.request) };
     assert!(spec.name.starts_with("amq.gen-") && spec.name.len() == 30);
     let name = spec.name.clone();
     peer.answer(Notice::QueueDeclared { name, messages: 0, consumers: 0 });

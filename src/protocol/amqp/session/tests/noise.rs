@@ -86,7 +86,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
     let fails = rng.below(10) == 0;
     let notice = match peer.request.take() {
         _ if fails => refused,
-        Some(Request::DeclareQueue(spec)) => Notice::QueueDeclared { name: spec.name, messages: 0, consumers: 0 },
+        Some(Request::Topology(Topology::DeclareQueue(spec))) => Notice::QueueDeclared { name: spec.name, messages: 0, consumers: 0 },
         Some(Request::Consume { .. }) => Notice::Consuming { queue: queue_addr(), consumer: ConsumerId::default(), timeout_ms: None },
         Some(Request::Get { .. }) if rng.below(2) == 0 => Notice::Empty,
         Some(Request::Get { .. }) => {

@@ -1,102 +1,103 @@
-//! Operators' commands as records of the catalog's log. They name everything by its name, and have
-//! a hash in the place of a password.
+//! Administration as records of the catalog's log. They name everything by its name, and have a
+//! hash in the place of a password.
 
 use super::users::Access;
 use super::{Catalog, Change, UserInfo, VhostInfo};
 use crate::contract::{
-    Command, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, TopicPermissions, UserLimits, UserSpec,
+    Administration, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, TopicPermissions, UserLimits, UserSpec,
     VhostLimits, VhostSpec,
 };
 use crate::message::{TableBuilder, TableRef, Value};
 
-/// The record of a command that changes the catalog itself.
-pub(super) fn encode(command: &Command) -> TableBuilder {
+/// The record of a change.
+pub(super) fn encode(administration: &Administration) -> TableBuilder {
     let begin = |op: &str| TableBuilder::new().text("op", op);
     let in_vhost = |op: &str, vhost: &str| begin(op).text("vhost", vhost);
-    match command {
-        Command::PutVhost(spec) => encode_vhost(in_vhost("vhost", &spec.name), spec),
-        Command::DeleteVhost { name } => in_vhost("delete-vhost", name),
-        Command::PutUser(spec) => encode_user(begin("user"), spec),
-        Command::DeleteUser { name } => begin("delete-user").text("user", name),
-        Command::SetPermissions { vhost, user, permissions: Permissions { configure, write, read } } => {
+    match administration {
+        Administration::PutVhost(spec) => encode_vhost(in_vhost("vhost", &spec.name), spec),
+        Administration::DeleteVhost { name } => in_vhost("delete-vhost", name),
+        Administration::PutUser(spec) => encode_user(begin("user"), spec),
+        Administration::DeleteUser { name } => begin("delete-user").text("user", name),
+        Administration::SetPermissions { vhost, user, permissions: Permissions { configure, write, read } } => {
             in_vhost("permissions", vhost).text("user", user).text("configure", configure).text("write", write).text("read", read)
         }
-        Command::ClearPermissions { vhost, user } => in_vhost("clear-permissions", vhost).text("user", user),
-        Command::SetTopicPermissions { vhost, user, exchange, permissions: TopicPermissions { write, read } } => {
+        Administration::ClearPermissions { vhost, user } => in_vhost("clear-permissions", vhost).text("user", user),
+        Administration::SetTopicPermissions { vhost, user, exchange, permissions: TopicPermissions { write, read } } => {
             in_vhost("topic-permissions", vhost).text("user", user).text("exchange", exchange).text("write", write).text("read", read)
         }
-        Command::ClearTopicPermissions { vhost, user, exchange } => {
+        Administration::ClearTopicPermissions { vhost, user, exchange } => {
             let table = in_vhost("clear-topic-permissions", vhost).text("user", user);
             exchange.iter().fold(table, |table, exchange| table.text("exchange", exchange))
         }
-        Command::SetVhostLimits { vhost, limits: VhostLimits { max_connections, max_queues } } => {
+        Administration::SetVhostLimits { vhost, limits: VhostLimits { max_connections, max_queues } } => {
             let table = in_vhost("vhost-limits", vhost);
             limit(limit(table, "max-connections", *max_connections), "max-queues", *max_queues)
         }
-        Command::SetUserLimits { user, limits: UserLimits { max_connections, max_channels } } => {
+        Administration::SetUserLimits { user, limits: UserLimits { max_connections, max_channels } } => {
             let table = begin("user-limits").text("user", user);
             limit(limit(table, "max-connections", *max_connections), "max-channels", *max_channels)
         }
-        Command::PutParameter { vhost, component, name, value } => {
+        Administration::PutParameter { vhost, component, name, value } => {
             in_vhost("parameter", vhost).text("component", component).text("name", name).text("value", value)
         }
-        Command::DeleteParameter { vhost, component, name } => {
+        Administration::DeleteParameter { vhost, component, name } => {
             in_vhost("delete-parameter", vhost).text("component", component).text("name", name)
         }
-        Command::PutPolicy { vhost, kind, spec } => encode_policy(in_vhost("policy", vhost).text("kind", kind.component()), spec),
-        Command::DeletePolicy { vhost, kind, name } => in_vhost("delete-policy", vhost).text("kind", kind.component()).text("name", name),
-        Command::PutGlobalParameter { name, value } => begin("global-parameter").text("name", name).text("value", value),
-        Command::DeleteGlobalParameter { name } => begin("delete-global-parameter").text("name", name),
-        Command::DeclareExchange { .. }
-        | Command::DeclareQueue { .. }
-        | Command::Bind { .. }
-        | Command::DeleteExchange { .. }
-        | Command::DeleteQueue { .. }
-        | Command::Unbind { .. } => unreachable!("they are changes of their own"),
+        Administration::PutPolicy { vhost, kind, spec } => encode_policy(in_vhost("policy", vhost).text("kind", kind.component()), spec),
+        Administration::DeletePolicy { vhost, kind, name } => {
+            in_vhost("delete-policy", vhost).text("kind", kind.component()).text("name", name)
+        }
+        Administration::PutGlobalParameter { name, value } => begin("global-parameter").text("name", name).text("value", value),
+        Administration::DeleteGlobalParameter { name } => begin("delete-global-parameter").text("name", name),
     }
 }
 
-/// Reads a record; none if it is not a command's.
-pub(super) fn decode(op: &str, table: TableRef<'_>) -> Option<Command> {
-    let text = |key| super::saved::text(table, key);
+/// Reads a record; none if it is of another kind.
+pub(super) fn decode(op: &str, table: TableRef<'_>) -> Option<Administration> {
+    let text = |key| super::saved_topology::text(table, key);
     let limit = |key| table.find(key).and_then(Value::as_int).and_then(|max| u32::try_from(max).ok());
     Some(match op {
-        "vhost" => Command::PutVhost(decode_vhost(table)?),
-        "delete-vhost" => Command::DeleteVhost { name: text("vhost")? },
-        "user" => Command::PutUser(decode_user(table)?),
-        "delete-user" => Command::DeleteUser { name: text("user")? },
+        "vhost" => Administration::PutVhost(decode_vhost(table)?),
+        "delete-vhost" => Administration::DeleteVhost { name: text("vhost")? },
+        "user" => Administration::PutUser(decode_user(table)?),
+        "delete-user" => Administration::DeleteUser { name: text("user")? },
         "permissions" => {
             let permissions = Permissions { configure: text("configure")?, write: text("write")?, read: text("read")? };
-            Command::SetPermissions { vhost: text("vhost")?, user: text("user")?, permissions }
+            Administration::SetPermissions { vhost: text("vhost")?, user: text("user")?, permissions }
         }
-        "clear-permissions" => Command::ClearPermissions { vhost: text("vhost")?, user: text("user")? },
+        "clear-permissions" => Administration::ClearPermissions { vhost: text("vhost")?, user: text("user")? },
         "topic-permissions" => {
             let permissions = TopicPermissions { write: text("write")?, read: text("read")? };
-            Command::SetTopicPermissions { vhost: text("vhost")?, user: text("user")?, exchange: text("exchange")?, permissions }
+            Administration::SetTopicPermissions { vhost: text("vhost")?, user: text("user")?, exchange: text("exchange")?, permissions }
         }
         "clear-topic-permissions" => {
-            Command::ClearTopicPermissions { vhost: text("vhost")?, user: text("user")?, exchange: text("exchange") }
+            Administration::ClearTopicPermissions { vhost: text("vhost")?, user: text("user")?, exchange: text("exchange") }
         }
         "vhost-limits" => {
             let limits = VhostLimits { max_connections: limit("max-connections"), max_queues: limit("max-queues") };
-            Command::SetVhostLimits { vhost: text("vhost")?, limits }
+            Administration::SetVhostLimits { vhost: text("vhost")?, limits }
         }
         "user-limits" => {
             let limits = UserLimits { max_connections: limit("max-connections"), max_channels: limit("max-channels") };
-            Command::SetUserLimits { user: text("user")?, limits }
+            Administration::SetUserLimits { user: text("user")?, limits }
         }
-        "parameter" => {
-            Command::PutParameter { vhost: text("vhost")?, component: text("component")?, name: text("name")?, value: text("value")? }
-        }
-        "delete-parameter" => Command::DeleteParameter { vhost: text("vhost")?, component: text("component")?, name: text("name")? },
-        "policy" => {
-            Command::PutPolicy { vhost: text("vhost")?, kind: PolicyKind::of_component(&text("kind")?)?, spec: decode_policy(table)? }
-        }
+        "parameter" => Administration::PutParameter {
+            vhost: text("vhost")?,
+            component: text("component")?,
+            name: text("name")?,
+            value: text("value")?,
+        },
+        "delete-parameter" => Administration::DeleteParameter { vhost: text("vhost")?, component: text("component")?, name: text("name")? },
+        "policy" => Administration::PutPolicy {
+            vhost: text("vhost")?,
+            kind: PolicyKind::of_component(&text("kind")?)?,
+            spec: decode_policy(table)?,
+        },
         "delete-policy" => {
-            Command::DeletePolicy { vhost: text("vhost")?, kind: PolicyKind::of_component(&text("kind")?)?, name: text("name")? }
+            Administration::DeletePolicy { vhost: text("vhost")?, kind: PolicyKind::of_component(&text("kind")?)?, name: text("name")? }
         }
-        "global-parameter" => Command::PutGlobalParameter { name: text("name")?, value: text("value")? },
-        "delete-global-parameter" => Command::DeleteGlobalParameter { name: text("name")? },
+        "global-parameter" => Administration::PutGlobalParameter { name: text("name")?, value: text("value")? },
+        "delete-global-parameter" => Administration::DeleteGlobalParameter { name: text("name")? },
         _ => return None,
     })
 }
@@ -108,7 +109,7 @@ fn encode_vhost(table: TableBuilder, spec: &VhostSpec) -> TableBuilder {
 }
 
 fn decode_vhost(table: TableRef<'_>) -> Option<VhostSpec> {
-    let text = |key| super::saved::text(table, key);
+    let text = |key| super::saved_topology::text(table, key);
     let flag = |key| table.find(key).and_then(Value::as_bool).unwrap_or(false);
     Some(VhostSpec {
         name: text("vhost")?,
@@ -133,14 +134,14 @@ fn encode_user(table: TableBuilder, UserSpec { name, password, tags }: &UserSpec
 }
 
 fn decode_user(table: TableRef<'_>) -> Option<UserSpec> {
-    let password = match super::saved::text(table, "hashing") {
+    let password = match super::saved_topology::text(table, "hashing") {
         Some(hashing) => {
             let (hashing, octets) = (Hashing::named(&hashing)?, table.find("hash")?.as_text()?.into());
             Some(Password::Hashed(PasswordHash { hashing, octets }))
         }
         None => None,
     };
-    Some(UserSpec { name: super::saved::text(table, "user")?, password, tags: read_words(table, "tags") })
+    Some(UserSpec { name: super::saved_topology::text(table, "user")?, password, tags: read_words(table, "tags") })
 }
 
 fn encode_policy(table: TableBuilder, PolicySpec { name, pattern, apply_to, priority, definition }: &PolicySpec) -> TableBuilder {
@@ -149,7 +150,7 @@ fn encode_policy(table: TableBuilder, PolicySpec { name, pattern, apply_to, prio
 }
 
 fn decode_policy(table: TableRef<'_>) -> Option<PolicySpec> {
-    let text = |key| super::saved::text(table, key);
+    let text = |key| super::saved_topology::text(table, key);
     Some(PolicySpec {
         name: text("name")?,
         pattern: text("pattern")?,
@@ -178,15 +179,16 @@ impl Catalog {
     pub(super) fn administration(&self) -> impl Iterator<Item = Change> {
         let vhosts = self.vhosts().flat_map(VhostInfo::commands);
         let users = self.users().flat_map(|user| self.user_commands(user));
-        let globals = self.global_parameters().map(|(name, value)| Command::PutGlobalParameter { name: name.into(), value: value.into() });
-        vhosts.chain(users).chain(globals).map(Change::command)
+        let globals =
+            self.global_parameters().map(|(name, value)| Administration::PutGlobalParameter { name: name.into(), value: value.into() });
+        vhosts.chain(users).chain(globals).map(Change::Administration)
     }
 
-    fn user_commands(&self, user: &UserInfo) -> Vec<Command> {
+    fn user_commands(&self, user: &UserInfo) -> Vec<Administration> {
         let (password, tags) = (Some(Password::Hashed(user.password.clone())), Some(user.tags.clone()));
-        let mut commands = vec![Command::PutUser(UserSpec { name: user.name.clone(), password, tags })];
+        let mut commands = vec![Administration::PutUser(UserSpec { name: user.name.clone(), password, tags })];
         if user.limits != UserLimits::default() {
-            commands.push(Command::SetUserLimits { user: user.name.clone(), limits: user.limits });
+            commands.push(Administration::SetUserLimits { user: user.name.clone(), limits: user.limits });
         }
         for (&vhost, access) in &user.access {
             commands.extend(access.commands(self.vhost_name(vhost), &user.name));
@@ -196,32 +198,33 @@ impl Catalog {
 }
 
 impl VhostInfo {
-    fn commands(&self) -> Vec<Command> {
+    fn commands(&self) -> Vec<Administration> {
         let vhost = &self.spec.name;
-        let mut commands = vec![Command::PutVhost(self.spec.clone())];
+        let mut commands = vec![Administration::PutVhost(self.spec.clone())];
         if self.limits != VhostLimits::default() {
-            commands.push(Command::SetVhostLimits { vhost: vhost.clone(), limits: self.limits });
+            commands.push(Administration::SetVhostLimits { vhost: vhost.clone(), limits: self.limits });
         }
-        commands.extend(self.parameters.iter().map(|((component, name), value)| Command::PutParameter {
+        commands.extend(self.parameters.iter().map(|((component, name), value)| Administration::PutParameter {
             vhost: vhost.clone(),
             component: component.clone(),
             name: name.clone(),
             value: value.clone(),
         }));
-        let policies = self.policies.specs().map(|(kind, spec)| Command::PutPolicy { vhost: vhost.clone(), kind, spec: spec.clone() });
+        let policies =
+            self.policies.specs().map(|(kind, spec)| Administration::PutPolicy { vhost: vhost.clone(), kind, spec: spec.clone() });
         commands.extend(policies);
         commands
     }
 }
 
 impl Access {
-    fn commands(&self, vhost: &str, user: &str) -> Vec<Command> {
-        let permissions = self.permissions().map(|permissions| Command::SetPermissions {
+    fn commands(&self, vhost: &str, user: &str) -> Vec<Administration> {
+        let permissions = self.permissions().map(|permissions| Administration::SetPermissions {
             vhost: vhost.into(),
             user: user.into(),
             permissions: permissions.clone(),
         });
-        let topics = self.topic_permissions().map(|(exchange, permissions)| Command::SetTopicPermissions {
+        let topics = self.topic_permissions().map(|(exchange, permissions)| Administration::SetTopicPermissions {
             vhost: vhost.into(),
             user: user.into(),
             exchange: exchange.into(),
@@ -235,12 +238,11 @@ impl Access {
 mod tests {
     use super::super::Saved;
     use super::*;
-    use crate::base::quota::Quota;
 
-    fn commands() -> Vec<Command> {
+    fn commands() -> Vec<Administration> {
         let hash = PasswordHash::new(Hashing::Sha512, [0, 255, 1, 2], b"secret");
         vec![
-            Command::PutVhost(VhostSpec {
+            Administration::PutVhost(VhostSpec {
                 name: "v".into(),
                 description: "for tests".into(),
                 tags: ["a".into(), "b".into()].into(),
@@ -248,64 +250,67 @@ mod tests {
                 tracing: true,
                 protected: true,
             }),
-            Command::PutVhost(VhostSpec { name: "w".into(), ..VhostSpec::default() }),
-            Command::PutUser(UserSpec {
+            Administration::PutVhost(VhostSpec { name: "w".into(), ..VhostSpec::default() }),
+            Administration::PutUser(UserSpec {
                 name: "u".into(),
                 password: Some(Password::Hashed(hash)),
                 tags: Some(["impersonator".into()].into()),
             }),
-            Command::PutUser(UserSpec { name: "nobody".into(), ..UserSpec::default() }),
-            Command::SetPermissions {
+            Administration::PutUser(UserSpec { name: "nobody".into(), ..UserSpec::default() }),
+            Administration::SetPermissions {
                 vhost: "v".into(),
                 user: "u".into(),
                 permissions: Permissions { configure: "^u-".into(), write: "".into(), read: ".*".into() },
             },
-            Command::SetTopicPermissions {
+            Administration::SetTopicPermissions {
                 vhost: "v".into(),
                 user: "nobody".into(),
                 exchange: "amq.topic".into(),
                 permissions: TopicPermissions { write: "^{username}".into(), read: "".into() },
             },
-            Command::SetVhostLimits { vhost: "w".into(), limits: VhostLimits { max_connections: Some(0), max_queues: Some(u32::MAX) } },
-            Command::SetUserLimits { user: "u".into(), limits: UserLimits { max_connections: None, max_channels: Some(7) } },
-            Command::PutParameter { vhost: "v".into(), component: "shovel".into(), name: "s".into(), value: "{\"a\": 1}".into() },
+            Administration::SetVhostLimits {
+                vhost: "w".into(),
+                limits: VhostLimits { max_connections: Some(0), max_queues: Some(u32::MAX) },
+            },
+            Administration::SetUserLimits { user: "u".into(), limits: UserLimits { max_connections: None, max_channels: Some(7) } },
+            Administration::PutParameter { vhost: "v".into(), component: "shovel".into(), name: "s".into(), value: "{\"a\": 1}".into() },
             policy(PolicyKind::User),
             policy(PolicyKind::Operator),
-            Command::PutGlobalParameter { name: "cluster_name".into(), value: "\"c\"".into() },
+            Administration::PutGlobalParameter { name: "cluster_name".into(), value: "\"c\"".into() },
         ]
     }
 
-    fn policy(kind: PolicyKind) -> Command {
+    fn policy(kind: PolicyKind) -> Administration {
         let definition = TableBuilder::new().long("max-length", 5).text("overflow", "reject-publish").build();
         let (name, pattern, apply_to) = ("p".into(), "^(?!amq)".into(), "queues".into());
-        Command::PutPolicy { vhost: "v".into(), kind, spec: PolicySpec { name, pattern, apply_to, priority: -7, definition } }
+        Administration::PutPolicy { vhost: "v".into(), kind, spec: PolicySpec { name, pattern, apply_to, priority: -7, definition } }
     }
 
-    fn undone() -> Vec<Command> {
+    fn undone() -> Vec<Administration> {
         vec![
-            Command::ClearPermissions { vhost: "v".into(), user: "u".into() },
-            Command::ClearTopicPermissions { vhost: "v".into(), user: "nobody".into(), exchange: Some("amq.topic".into()) },
-            Command::ClearTopicPermissions { vhost: "v".into(), user: "u".into(), exchange: None },
-            Command::SetVhostLimits { vhost: "w".into(), limits: VhostLimits::default() },
-            Command::SetUserLimits { user: "u".into(), limits: UserLimits::default() },
-            Command::DeleteParameter { vhost: "v".into(), component: "shovel".into(), name: "s".into() },
-            Command::DeletePolicy { vhost: "v".into(), kind: PolicyKind::Operator, name: "p".into() },
-            Command::DeleteGlobalParameter { name: "cluster_name".into() },
-            Command::DeleteUser { name: "u".into() },
-            Command::DeleteUser { name: "nobody".into() },
-            Command::DeleteUser { name: "guest".into() },
-            Command::DeleteVhost { name: "v".into() },
-            Command::DeleteVhost { name: "w".into() },
+            Administration::ClearPermissions { vhost: "v".into(), user: "u".into() },
+            Administration::ClearTopicPermissions { vhost: "v".into(), user: "nobody".into(), exchange: Some("amq.topic".into()) },
+            Administration::ClearTopicPermissions { vhost: "v".into(), user: "u".into(), exchange: None },
+            Administration::SetVhostLimits { vhost: "w".into(), limits: VhostLimits::default() },
+            Administration::SetUserLimits { user: "u".into(), limits: UserLimits::default() },
+            Administration::DeleteParameter { vhost: "v".into(), component: "shovel".into(), name: "s".into() },
+            Administration::DeletePolicy { vhost: "v".into(), kind: PolicyKind::Operator, name: "p".into() },
+            Administration::DeleteGlobalParameter { name: "cluster_name".into() },
+            Administration::DeleteUser { name: "u".into() },
+            Administration::DeleteUser { name: "nobody".into() },
+            Administration::DeleteUser { name: "guest".into() },
+            Administration::DeleteVhost { name: "v".into() },
+            Administration::DeleteVhost { name: "w".into() },
         ]
     }
 
-    fn applied(catalog: &mut Catalog, commands: Vec<Command>) -> Vec<Vec<u8>> {
+    fn applied(catalog: &mut Catalog, commands: Vec<Administration>) -> Vec<Vec<u8>> {
         let save = |change: Change| {
             let record = catalog.save(&change).expect("a command is durable");
             catalog.apply(&change);
             record
         };
-        commands.into_iter().map(Change::command).map(save).collect()
+        commands.into_iter().map(Change::Administration).map(save).collect()
     }
 
     fn restored(records: &[Vec<u8>]) -> Catalog {
@@ -316,7 +321,7 @@ mod tests {
     fn every_command_is_read_as_it_was_written() {
         for command in commands().into_iter().chain(undone()) {
             let record = encode(&command).build();
-            let op = super::super::saved::text(record.view(), "op").expect("every record has one");
+            let op = super::super::saved_topology::text(record.view(), "op").expect("every record has one");
             assert_eq!(decode(&op, record.view()), Some(command));
         }
     }
@@ -335,13 +340,5 @@ mod tests {
         let again = restored(&log);
         assert_eq!((again.vhosts().count(), again.users().count(), again.global_parameters().count()), (1, 0, 0));
         assert_eq!(restored(&catalog.snapshot()).users().count(), 0, "guest is gone for good");
-    }
-
-    #[test]
-    fn all_shards_have_the_same_quotas() {
-        let records = Saved::read(std::iter::empty()).expect("a new broker");
-        let [one, other] = [(), ()].map(|()| Catalog::restored(&records));
-        let _stay = crate::broker::access::open_vhost(&one, &Quota::default(), &one.guest(), "/").expect("guest may");
-        assert_eq!(other.user_by_name("guest").expect("it is there").connections.taken(), 1);
     }
 }
