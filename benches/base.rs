@@ -1,4 +1,5 @@
-//! What the leaves cost: the ring between shards, the timer wheel, the table, the rotation and the queue. To understand, not to judge by.
+//! The cost of the building blocks: the ring between shards, the timer wheel, the table, the
+//! rotation and the queue. They explain figures; decisions need the whole broker.
 
 use std::hint::black_box;
 
@@ -11,10 +12,11 @@ use ringmq::base::slots::Slots;
 use ringmq::base::spsc::ring;
 use ringmq::base::timer_wheel::TimerWheel;
 
-/// As large as a piece of mail between shards may be.
+/// A value of the largest size of mail between shards.
 type Mail = [u64; 8];
 
-/// Both ends on one thread: the instructions of a batch without the traffic of cache lines.
+/// Measures a ring with both ends on one thread: the instructions of a batch without the traffic of
+/// cache lines.
 fn spsc(c: &mut Criterion) {
     let mut group = c.benchmark_group("spsc");
     for batch in [1, 8, 64] {
@@ -35,7 +37,7 @@ fn spsc(c: &mut Criterion) {
     }
 }
 
-/// A wheel with the heartbeats of ten thousand connections.
+/// Measures a wheel with the heartbeats of ten thousand connections.
 fn timer_wheel(c: &mut Criterion) {
     const TIMERS: u64 = 10_000;
     let mut group = c.benchmark_group("timer_wheel");
@@ -80,7 +82,7 @@ fn ready_list(c: &mut Criterion) {
     c.bench_function("ready_list/rotate", |b| b.iter(|| ready.rotate()));
 }
 
-/// An item comes behind `depth` others, and the first one goes.
+/// Adds an item behind `depth` others, and removes the first one.
 fn long_queue(c: &mut Criterion) {
     for depth in [1, 1_000_000] {
         let mut queue = LongQueue::new();

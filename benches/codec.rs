@@ -1,5 +1,5 @@
-//! The codec's leaves: what one frame, one method, one publish and one delivery cost. To understand, not to be believed: the gate is
-//! the whole shard.
+//! The cost of the codec: one frame, one method, one publish and one delivery. The figures explain;
+//! the limit on instructions is that of the whole shard.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ use ringmq::protocol::amqp::publish::peek_publish;
 
 const FRAME_MAX: u32 = 131_072;
 
-/// A publish of a persistent message of 100 bytes, as a client writes it.
+/// Encodes a publish of a persistent message of 100 bytes, as a client does.
 fn publish_bytes() -> Vec<u8> {
     let mut out = Outgoing::default();
     basic::Publish { exchange: Octets(b""), routing_key: Octets(b"some.queue"), ..Default::default() }.write(1, out.bytes_mut());
@@ -49,7 +49,7 @@ fn frames(c: &mut Criterion) {
     });
 }
 
-/// Acks whose tags count up, and acks of every other tag.
+/// Measures acks with successive tags, and acks of every other tag.
 fn acks(c: &mut Criterion) {
     let mut group = c.benchmark_group("acks");
     group.throughput(Throughput::Elements(100));

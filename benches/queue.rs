@@ -1,4 +1,4 @@
-//! What a waiting message costs: the arena, the queue, the rotation of consumers.
+//! The cost of a waiting message: the arena, the queue, the rotation of consumers.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use ringmq::broker::queue::{Consumer, Consumers, Queue, Rules};
 use ringmq::contract::{Entry, Target};
 use ringmq::message::{Body, MessageRef, MessageView, Route, Stamp};
 
-/// A message comes, waits behind `depth` others, and goes.
+/// Adds a message behind `depth` others, and removes the first one.
 fn push_pop(c: &mut Criterion) {
     let mut group = c.benchmark_group("queue");
     group.throughput(Throughput::Elements(1));
@@ -35,7 +35,7 @@ fn append(queue: &mut Queue, message: MessageRef, bytes: u64) {
     queue.append(0, bytes, |level| level.push(Entry::at(level.next(), message)));
 }
 
-/// A message comes back to its place among others.
+/// Puts a message back at its place among others.
 fn requeue(c: &mut Criterion) {
     let message = MessageView { route: Route::new(b"\x00\x04task"), properties: &[0, 0], stamp: Stamp::NONE, body: Body::Slice(b"") };
     let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), Rules::default()));
@@ -48,7 +48,7 @@ fn requeue(c: &mut Criterion) {
     });
 }
 
-/// One delivery and its ack among `count` consumers.
+/// Delivers a message to one of `count` consumers, and acknowledges it.
 fn rotate(c: &mut Criterion) {
     for count in [1, 100] {
         let mut consumers = Consumers::default();

@@ -1,5 +1,6 @@
-//! What routing costs: a message through each exchange type with few and many bindings, one of which matches (a topic: one of each
-//! kind of pattern). To understand, not to judge by.
+//! The cost of routing: a message through each exchange type with few and many bindings, one of
+//! which matches (a topic exchange: one of each kind of pattern). The figures explain; decisions
+//! need the whole broker.
 
 use std::hint::black_box;
 
@@ -17,7 +18,7 @@ const VHOST: VhostId = VhostId(0);
 const QUEUES: usize = 100;
 const BINDINGS: [usize; 3] = [10, 1_000, 100_000];
 
-/// A catalog with `bindings` bindings of `exchange` to a hundred queues.
+/// Makes a catalog with `bindings` bindings of `exchange` to a hundred queues.
 fn catalog(exchange: &str, bindings: usize, binding: impl Fn(usize) -> (String, Table)) -> Catalog {
     let mut catalog = Catalog::new();
     for n in 0..QUEUES {

@@ -1,5 +1,6 @@
-//! What a session's windows cost: deliveries that wait for their acks, publishes that wait for their confirms. Both are private to the
-//! session, so they are reached through it, and only the part in question is timed. To understand, not to judge by.
+//! The cost of a session's windows: deliveries that wait for their acks, publishes that wait for
+//! their confirms. The windows are private to the session, so they are used through it, and only
+//! the part in question is timed. The figures explain; decisions need the whole broker.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use ringmq::protocol::amqp::method::argument::Octets;
 use ringmq::protocol::amqp::method::{basic, channel, confirm, connection};
 use ringmq::protocol::amqp::session::Session;
 
-/// Messages that are delivered, or published, before the clock starts.
+/// Number of messages that are delivered, or published, before the time is taken.
 const WINDOWS: [u64; 2] = [100, 10_000];
 
-/// A client's session with channel 1 open, and the shard around it.
+/// A client's session with channel 1 open, and a shard for it.
 struct Peer {
     session: Session,
-    /// The consumer's index, once there is one.
+    /// The consumer's index, once it has one.
     consumer: u32,
     /// The last tag or sequence number.
     last: u64,
@@ -96,7 +97,7 @@ fn queue() -> QueueAddr {
     QueueAddr { home: ShardId(0), queue: QueueId::default() }
 }
 
-/// Acks of a full window: how they are grouped, and from which end.
+/// Measures acks of a full window: how they are grouped, and from which end.
 fn unacked(c: &mut Criterion) {
     let mut group = c.benchmark_group("unacked");
     for window in WINDOWS {
@@ -121,7 +122,7 @@ fn unacked(c: &mut Criterion) {
     }
 }
 
-/// Confirms of publishes that queues accept at once, in order, and the oldest last.
+/// Measures confirms of publishes that queues accept at once, in order, and with the oldest last.
 fn confirms(c: &mut Criterion) {
     let mut group = c.benchmark_group("confirms");
     for window in WINDOWS {
@@ -137,7 +138,8 @@ fn confirms(c: &mut Criterion) {
     }
 }
 
-/// The time from the publishes' routing to the flush that tells of the last of them; a flush for every 100.
+/// Returns the time from the routing of the publishes to the flush that confirms the last of them;
+/// each 100 confirms are flushed.
 fn confirm_window(peer: &mut Peer, publishes: &[u8], window: u64, held: bool, backwards: bool) -> Duration {
     let (first, generation) = (peer.last + 1, peer.session.generation(1));
     peer.feed(publishes);

@@ -1,5 +1,5 @@
-//! How soon a broker is there for its clients after it was started: when the first connection is open, and when the first message of a
-//! queue that it had before comes.
+//! Measures how soon a broker serves its clients after it was started: when the first connection is
+//! open, and when the first message arrives from a queue that existed before.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -35,7 +35,7 @@ struct AwaitReport {
     delivered_seconds: Option<f64>,
 }
 
-/// Waits and prints.
+/// Waits, and prints the report.
 pub fn run(args: &AwaitArgs) -> Result<()> {
     let report = wait(args)?;
     println!("{}", if args.json { serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? } else { text(&report) });
@@ -53,7 +53,7 @@ fn wait(args: &AwaitArgs) -> Result<AwaitReport> {
     Ok(AwaitReport { served_seconds, delivered_seconds })
 }
 
-/// Knocks until somebody opens.
+/// Tries to connect until the broker accepts.
 fn open(args: &AwaitArgs, since_ns: u64) -> Result<Connection> {
     loop {
         match Connection::open(&args.connect.settings()) {
@@ -79,5 +79,5 @@ fn text(report: &AwaitReport) -> String {
 
 const CHANNEL: u16 = 1;
 const POLL: Duration = Duration::from_millis(1);
-/// Nobody waits longer than that for a broker.
+/// The longest time to wait for a broker, nanoseconds.
 const PATIENCE_NS: u64 = 60_000_000_000;

@@ -1,8 +1,9 @@
-//! Churn: how often connections, channels or queues can come and go. Several clients on one thread, each going round a short conversation,
-//! each waiting for every reply.
+//! Churn: how often connections, channels or queues can be opened and closed. Several clients on
+//! one thread repeat a short conversation, each waiting for every reply.
 //!
 //! ```text
-//! connection   connect · header→start · start-ok→tune · tune-ok, open→open-ok · close→close-ok · disconnect
+//! connection   connect · header→start · start-ok→tune · tune-ok, open→open-ok · close→close-ok
+//!              · disconnect
 //! channel      open→open-ok · close→close-ok
 //! queue        declare→declare-ok · delete→delete-ok
 //! ```
@@ -72,13 +73,13 @@ struct ChurnReport {
     round_us: Percentiles,
 }
 
-/// What is said next and which method answers it.
+/// The bytes to send next, and the method that answers them.
 struct Step {
     send: Vec<u8>,
     reply: u32,
 }
 
-/// A client on its way round the script.
+/// A client in the middle of the conversation.
 struct Client {
     stream: TcpStream,
     scanner: Scanner,
@@ -88,7 +89,7 @@ struct Client {
     began_ns: u64,
 }
 
-/// Runs the churn and prints what it reached.
+/// Runs the churn and prints the report.
 pub fn run(args: &ChurnArgs) -> Result<()> {
     if let Some(cpus) = &args.cpus {
         sys::pin(&cpus.0).map_err(|e| format!("cannot pin to a CPU: {e}"))?;
@@ -172,7 +173,7 @@ impl Client {
         self.stream.write_all(&self.script[self.step].send).map_err(|e| format!("send: {e}"))
     }
 
-    /// A fresh socket; the old one closes.
+    /// Connects a new socket; the old one is closed.
     fn reconnect(&mut self, args: &ChurnArgs) -> Result<()> {
         self.stream = connect(&args.connect.settings())?;
         self.stream.set_nonblocking(true).map_err(|e| e.to_string())?;
@@ -180,7 +181,7 @@ impl Client {
         Ok(())
     }
 
-    /// Reads what is there and goes on if it is the reply; true at the end of a round.
+    /// Reads what has arrived, and goes on if it is the reply. Returns true at the end of a round.
     fn advance(&mut self) -> Result<bool> {
         let mut buffer = [0; 8192];
         let n = match self.stream.read(&mut buffer) {
@@ -208,7 +209,7 @@ impl Client {
     }
 }
 
-/// Looks for one method.
+/// A receiver that looks for one method.
 struct Replies {
     awaited: u32,
     seen: bool,
@@ -228,7 +229,7 @@ impl Sink for Replies {
     fn body(&mut self, _channel: u16, _piece: &[u8]) {}
 }
 
-/// The handshake with what the server agreed to the first time.
+/// Makes the handshake with the values that the server agreed to the first time.
 fn connection_script(args: &ChurnArgs, connection: &mut Connection) -> Result<Vec<Step>> {
     connection.close()?;
     let uri = &args.connect.uri;

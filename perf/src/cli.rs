@@ -1,4 +1,4 @@
-//! The command line. Options are named as PerfTest names them where they mean the same.
+//! The command line. Options have PerfTest's names if they mean the same.
 
 use std::path::PathBuf;
 
@@ -60,6 +60,7 @@ pub struct ConnectArgs {
 }
 
 impl ConnectArgs {
+    /// How connections are made with these options.
     pub fn settings(&self) -> Settings {
         Settings { uri: self.uri.clone(), frame_max: self.framemax, congestion: self.congestion.clone() }
     }
@@ -110,7 +111,8 @@ pub struct RunArgs {
     #[arg(long)]
     pub keep: bool,
 
-    /// Exchange to declare, bind and publish to; %d is the exchange's number. Without it: the default exchange
+    /// Exchange to declare, bind and publish to; %d is the exchange's number. Without it: the
+    /// default exchange
     #[arg(short = 'e', long, default_value = "")]
     pub exchange: String,
     /// Exchanges; producers are spread over them, queues are bound to all
@@ -153,10 +155,12 @@ pub struct RunArgs {
     /// Publish with confirms, at most this many outstanding per producer
     #[arg(short = 'c', long)]
     pub confirm: Option<u32>,
-    /// Messages per second of each producer, sent at their due time whatever happens to earlier ones (default: as fast as possible)
+    /// Messages per second of each producer, sent at their due time whatever happens to earlier
+    /// ones (default: as fast as possible)
     #[arg(short = 'r', long)]
     pub rate: Option<f64>,
-    /// Published and not yet received: bytes (1MiB) of all producers, or messages (1msg) of each; none for no limit
+    /// Published and not yet received: bytes (1MiB) of all producers, or messages (1msg) of each;
+    /// none for no limit
     #[arg(long)]
     pub in_flight: Option<Window>,
 
@@ -185,14 +189,17 @@ pub struct RunArgs {
     /// Check counts, order, duplicates and content
     #[arg(long)]
     pub verify: bool,
-    /// Measure the latency of every message (default: of the first of each batch; of every one with --rate)
+    /// Measure the latency of every message (default: of the first of each batch; of every one with
+    /// --rate)
     #[arg(long)]
     pub latency: bool,
 
-    /// Beside the load, a quiet connection with a queue of its own: so many round trips per second, one at a time
+    /// Beside the load, a quiet connection with a queue of its own: so many round trips per second,
+    /// one at a time
     #[arg(long, value_name = "RATE")]
     pub probe: Option<f64>,
-    /// Seconds to wait at most for what is on its way when the time is up (default: as long as something comes)
+    /// Seconds to wait at most for what is on its way when the time is up (default: as long as
+    /// something comes)
     #[arg(long, value_name = "SECONDS")]
     pub drain: Option<f64>,
 
@@ -202,8 +209,8 @@ pub struct RunArgs {
     /// CPUs to pin the workers to: 1 or 1,3 or 2-5
     #[arg(long)]
     pub cpus: Option<Cpus>,
-    /// Let workers that only consume go before those that publish on the same CPU, as if they were on machines of their own (needs the right
-    /// to real-time priority)
+    /// Let workers that only consume go before those that publish on the same CPU, as if they were
+    /// on machines of their own (needs the right to real-time priority)
     #[arg(long)]
     pub consumers_first: bool,
     /// Never sleep: exact send times and latencies, a CPU fully used per worker
@@ -241,6 +248,7 @@ pub enum Flag {
 }
 
 impl RunArgs {
+    /// Whether a flag was given.
     pub fn flag(&self, flag: Flag) -> bool {
         self.flags.contains(&flag)
     }

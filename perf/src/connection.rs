@@ -1,5 +1,6 @@
-//! A blocking connection: handshake and the calls that prepare a run (declare, bind, qos), one at a time. When a run begins the socket is
-//! taken over by a worker's epoll loop, see [`crate::load::peer`].
+//! A blocking connection: the handshake and the calls that prepare a run (declare, bind, qos), one
+//! at a time. When a run begins, a worker's epoll loop takes over the socket, see
+//! [`crate::load::peer`].
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -14,21 +15,25 @@ use crate::sys;
 /// How connections are made.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The broker's address, and the login.
     pub uri: Uri,
-    /// What the client offers in tune-ok, if the server's is not smaller.
+    /// The frame_max that the client chooses in tune-ok, unless the server's is smaller.
     pub frame_max: u32,
-    /// TCP congestion control, or the system's if empty.
+    /// The TCP congestion control; empty for the system's.
     pub congestion: String,
 }
 
-/// An open AMQP connection that is used by one call at a time.
+/// An open AMQP connection that makes one call at a time.
 pub struct Connection {
+    /// The socket.
     pub stream: TcpStream,
+    /// The negotiated frame_max.
     pub frame_max: usize,
+    /// The server's channel_max.
     pub channel_max: u16,
 }
 
-/// A text that says what was tried and what the server or the system answered.
+/// The error is a text that says what was tried, and what the server or the system answered.
 pub type Result<T> = std::result::Result<T, String>;
 
 impl Connection {
@@ -56,7 +61,7 @@ impl Connection {
         .map(drop)
     }
 
-    /// Sends a method and waits for its reply, whose arguments it returns.
+    /// Sends a method and waits for its reply. Returns the reply's arguments.
     pub fn call(&mut self, channel: u16, method: u32, reply: u32, args: impl FnOnce(&mut Encoder)) -> Result<Vec<u8>> {
         let mut e = Encoder::default();
         e.method(channel, method, args);
@@ -64,7 +69,7 @@ impl Connection {
         self.expect(reply)
     }
 
-    /// Closes the connection politely.
+    /// Closes the connection with a handshake.
     pub fn close(&mut self) -> Result<()> {
         self.call(0, id::CONNECTION_CLOSE, id::CONNECTION_CLOSE_OK, |e| {
             e.u16(200).short("").u32(0);
@@ -89,7 +94,7 @@ impl Connection {
         self.stream.write_all(bytes).map_err(|e| format!("send: {e}"))
     }
 
-    /// Waits for a method; everything else on the connection that is no error is passed over.
+    /// Waits for a method. Everything else on the connection that is no error is ignored.
     pub fn expect(&mut self, reply: u32) -> Result<Vec<u8>> {
         loop {
             let (kind, payload) = self.read_frame().map_err(|e| format!("waiting for {}: {e}", method_name(reply)))?;
@@ -118,7 +123,8 @@ impl Connection {
     }
 }
 
-/// Calls that do not wait for each other: sent together, then their replies are awaited in order.
+/// Calls that do not wait for each other: they are sent together, then their replies are awaited in
+/// order.
 pub struct Calls<'a> {
     connection: &'a mut Connection,
     encoder: Encoder,
@@ -126,18 +132,19 @@ pub struct Calls<'a> {
 }
 
 impl<'a> Calls<'a> {
+    /// Begins with no calls.
     pub fn new(connection: &'a mut Connection) -> Calls<'a> {
         Calls { connection, encoder: Encoder::default(), replies: Vec::new() }
     }
 
-    /// Adds a call, and makes those that have gathered if they are many.
+    /// Adds a call, and makes the calls so far if they are many.
     pub fn add(&mut self, channel: u16, method: u32, reply: u32, args: impl FnOnce(&mut Encoder)) -> Result<()> {
         self.encoder.method(channel, method, args);
         self.replies.push(reply);
         if self.replies.len() == CALLS_MAX { self.make() } else { Ok(()) }
     }
 
-    /// Makes the rest.
+    /// Makes the remaining calls.
     pub fn finish(mut self) -> Result<()> {
         self.make()
     }
@@ -149,7 +156,7 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// A TCP connection as we want it.
+/// Makes a TCP connection with these settings.
 pub fn connect(settings: &Settings) -> Result<TcpStream> {
     let Uri { host, port, .. } = &settings.uri;
     let stream = TcpStream::connect((host.as_str(), *port)).map_err(|e| format!("connect to {host}:{port}: {e}"))?;
@@ -157,7 +164,7 @@ pub fn connect(settings: &Settings) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// What a channel.close or connection.close says.
+/// The text of a channel.close or connection.close.
 pub fn close_text(args: &[u8]) -> String {
     match args {
         [high, low, len, rest @ ..] if rest.len() >= usize::from(*len) => {
@@ -167,7 +174,7 @@ pub fn close_text(args: &[u8]) -> String {
     }
 }
 
-/// The first bytes of a client after connection.start.
+/// Encodes the first bytes of a client after connection.start.
 pub fn start_ok(uri: &Uri) -> Vec<u8> {
     let mut e = Encoder::default();
     let capabilities: Table =
@@ -184,7 +191,7 @@ pub fn start_ok(uri: &Uri) -> Vec<u8> {
     e.out
 }
 
-/// Tune-ok without heartbeats, and connection.open behind it.
+/// Encodes tune-ok without heartbeats, followed by connection.open.
 pub fn tune_ok_and_open(uri: &Uri, channel_max: u16, frame_max: u32) -> Vec<u8> {
     let mut e = Encoder::default();
     e.method(0, id::CONNECTION_TUNE_OK, |e| {
@@ -196,7 +203,8 @@ pub fn tune_ok_and_open(uri: &Uri, channel_max: u16, frame_max: u32) -> Vec<u8> 
     e.out
 }
 
-/// The smaller of what the server's connection.tune offers and what we want; 0 means without limit.
+/// Returns the smaller of the server's frame_max in connection.tune and the wanted one; 0 means no
+/// limit.
 pub fn agreed_frame_max(tune: &[u8], wanted: u32) -> Result<u32> {
     let offer = tune.get(2..6).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes).ok_or("a short connection.tune")?;
     Ok(if offer == 0 { wanted } else { offer.min(wanted) }.max(FRAME_MAX_MIN))
@@ -221,8 +229,9 @@ fn method_name(id: u32) -> String {
 
 /// The smallest frame_max that the specification allows.
 const FRAME_MAX_MIN: u32 = 4096;
-/// Calls under way at once: what they say and what answers them fit into the sockets' buffers, so that neither side waits for the other to read.
+/// Number of calls under way: calls and replies fit into the sockets' buffers, so that neither side
+/// waits for the other to read.
 const CALLS_MAX: usize = 256;
-/// How long a server may think about a call.
+/// How long a server may take for a call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const _: () = assert!(FRAME_OVERHEAD < FRAME_MAX_MIN as usize);

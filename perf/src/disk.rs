@@ -1,7 +1,8 @@
-//! The disk by itself: how long one durable write takes, and how much room a directory has.
+//! The disk by itself: how long one durable write takes, and how much space a directory takes.
 //!
-//! A confirm of a persistent message cannot come sooner than a write that the disk has promised to keep. The probe does nothing else: one
-//! block at a time, past the page cache, into a file that exists already, each write on stable storage when it returns (`O_DIRECT|O_DSYNC`).
+//! A confirm of a persistent message cannot come sooner than a write that the disk guarantees to
+//! keep. The probe does nothing else: it writes one block at a time, past the page cache, into a
+//! file that exists already, each write on stable storage when it returns (`O_DIRECT|O_DSYNC`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -44,7 +45,7 @@ struct DiskReport {
     write_us: Percentiles,
 }
 
-/// Measures and prints.
+/// Measures, and prints the report.
 pub fn run(args: &DiskArgs) -> Result<()> {
     if let Some(cpus) = &args.cpus {
         sys::pin(&cpus.0).map_err(|e| format!("cannot pin to a CPU: {e}"))?;
@@ -56,7 +57,7 @@ pub fn run(args: &DiskArgs) -> Result<()> {
     }
     let path = args.dir.join(format!("ringmq-perf-disk-{}", std::process::id()));
     let report = measure(&path, len, args.time).map_err(|e| format!("{}: {e}", path.display()));
-    // Gone whatever happened; a file that could not be made cannot be removed.
+    // The file is removed in any case; one that could not be made cannot be removed.
     let _ = fs::remove_file(&path);
     let report = report?;
     println!("{}", if args.json { serde_json::to_string_pretty(&report).map_err(|e| e.to_string())? } else { text(&report) });
@@ -102,8 +103,9 @@ fn text(report: &DiskReport) -> String {
     )
 }
 
-/// A file full of zeros, open for writes past the page cache that return when they are on stable storage. Zeros, because a write into
-/// unwritten space would have to sync the file system's journal too.
+/// Makes a file full of zeros, open for writes past the page cache that return when they are on
+/// stable storage. Zeros, because a write to space that was never written would also have to sync
+/// the file system's journal.
 pub fn prepared(path: &Path, bytes: u64) -> io::Result<File> {
     let mut plain = File::create(path)?;
     let zeros = vec![0; 1 << 20];
@@ -114,7 +116,8 @@ pub fn prepared(path: &Path, bytes: u64) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(libc::O_DIRECT | libc::O_DSYNC).open(path)
 }
 
-/// Bytes that a directory takes on its disk, files in directories within it included. What vanishes meanwhile takes none.
+/// Bytes that a directory takes on its disk, with its subdirectories. A file that disappears in the
+/// meantime takes none.
 pub fn usage(path: &Path) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
     let own = metadata.blocks() * STAT_BLOCK;
@@ -125,11 +128,11 @@ pub fn usage(path: &Path) -> u64 {
     own + entries.map(|entry| usage(&entry.path())).sum::<u64>()
 }
 
-/// What memory and offsets of direct writes are aligned to.
+/// The alignment of memory and offsets of direct writes.
 const BLOCK: usize = 4096;
-/// The unit in which the kernel counts a file's blocks, whatever the file system's is.
+/// The unit in which the kernel counts a file's blocks, whatever the file system's unit is.
 const STAT_BLOCK: u64 = 512;
-/// Enough to keep the disk from writing one place over and over.
+/// The size of the file: so large that the disk does not write one place over and over.
 const FILE_BYTES: u64 = 16 << 20;
 
 #[cfg(test)]

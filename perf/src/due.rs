@@ -1,5 +1,6 @@
-//! Messages that are due at random times: how late they come, and whether in order. They wait in a queue that nobody consumes, each with an
-//! expiration of its own, and are dead-lettered to a queue that is consumed; or an exchange delays them.
+//! Measures messages that are due at random times: how late they arrive, and whether in order. They
+//! wait in a queue without consumers, each with an expiration of its own, and are dead-lettered to
+//! a queue with a consumer; or an exchange delays them.
 
 use std::fmt::Write as _;
 use std::io::{BufReader, Read};
@@ -40,7 +41,8 @@ pub struct DueArgs {
     /// Publish without expirations, look at the broker's memory, and end
     #[arg(long)]
     pub without: bool,
-    /// Have an exchange delay them (x-delayed-message) instead of a queue's dead-lettering, persistent and all durable
+    /// Have an exchange delay them (x-delayed-message) instead of a queue's dead-lettering,
+    /// persistent and all durable
     #[arg(long)]
     pub delayed: bool,
     /// Publish, and leave them to a second run with --receive, behind a restart of the broker
@@ -57,9 +59,9 @@ pub struct DueArgs {
 #[derive(Serialize)]
 struct DueReport {
     messages: u64,
-    /// The broker's, when all were published.
+    /// The broker's resident memory when all were published.
     rss_bytes: u64,
-    /// Of the messages that came, in milliseconds behind their time; negative ones count as 0.
+    /// How late messages came, milliseconds; negative values count as 0.
     late_ms: Option<Late>,
 }
 
@@ -69,13 +71,13 @@ struct Late {
     p99: f64,
     p999: f64,
     max: f64,
-    /// Most milliseconds by which a message came too early.
+    /// The most milliseconds by which a message came too early.
     early_ms: f64,
-    /// Most milliseconds by which a message came before another that was due earlier.
+    /// The most milliseconds by which a message came before another that was due earlier.
     disorder_ms: f64,
 }
 
-/// Publishes, waits until all have come, reports.
+/// Publishes, waits until all messages have come, and prints the report.
 pub fn run(args: &DueArgs) -> Result<()> {
     if args.size < BODY_MIN || args.min_ms > args.max_ms || args.rate == 0 {
         return Err("due needs messages of at least 16 bytes, --min-ms below --max-ms, and a rate".to_owned());
@@ -207,11 +209,11 @@ const WAITING: &str = "ringmq-perf-waiting";
 const DEAD: &str = "ringmq-perf-dead";
 const DELAYING: &str = "ringmq-perf-delaying";
 const DURABLE: u8 = 2;
-/// Messages per write.
+/// Number of messages per write.
 const CHUNK: u64 = 50;
 const BODY_MIN: usize = 16;
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Later than that counts as that.
+/// Larger delays count as this one.
 const LATE_US_MAX: u64 = 600_000_000;
 /// How much later than its time the last message may come.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,4 +1,5 @@
-//! What an idle connection costs the broker: resident memory with many of them, above that with one.
+//! The cost of an idle connection: the broker's resident memory with many connections, minus that
+//! with one.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -39,11 +40,11 @@ struct IdleReport {
     rss_before_bytes: u64,
     rss_bytes: u64,
     rss_per_connection_bytes: f64,
-    /// While nothing happens.
+    /// The broker's CPU while nothing happens, percent.
     broker_cpu_percent: f64,
 }
 
-/// Opens the connections, reads the broker's memory, reports.
+/// Opens the connections, reads the broker's memory, and prints the report.
 pub fn run(args: &IdleArgs) -> Result<()> {
     if args.connect.broker_pid.is_empty() || args.connections == 0 {
         return Err("idle needs --broker-pid and at least one connection".to_owned());
@@ -57,7 +58,7 @@ pub fn run(args: &IdleArgs) -> Result<()> {
 fn measure(args: &IdleArgs) -> Result<IdleReport> {
     let pids = &args.connect.broker_pid;
     let settle = Duration::from_secs_f64(args.settle);
-    // The first connection wakes what a broker loads lazily.
+    // The first connection makes the broker load what it loads lazily.
     drop(open(args)?);
     sleep(settle);
     let before = process::usage(pids)?;

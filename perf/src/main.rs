@@ -1,8 +1,9 @@
-//! `ringmq-perf`: what a broker for AMQP 0-9-1 can do, measured the same way for every broker.
+//! `ringmq-perf`: measures brokers for AMQP 0-9-1, all in the same way.
 //!
-//! A generator must cost less than what it measures, or it measures itself: messages are encoded once, deliveries are walked in the
-//! receive buffer, and one thread drives many connections without a runtime. It counts messages per second, and, for a broker on the same
-//! machine, messages per second of the broker's CPU time, which is the figure that does not depend on who else is busy.
+//! A generator must cost less than what it measures, or it measures itself: messages are encoded
+//! once, deliveries are read in the receive buffer, and one thread drives many connections. It
+//! counts messages per second, and, for a broker on the same machine, messages per second of the
+//! broker's CPU time, which is the figure that does not depend on other load.
 
 mod amqp;
 mod awaiting;

@@ -1,4 +1,5 @@
-//! `--plot`: rates above, latency percentiles below, over the time of the run; as SVG, or as an HTML page with the report's text under it.
+//! `--plot`: rates at the top, latency percentiles at the bottom, over the time of the run; as SVG,
+//! or as an HTML page with the report's text.
 
 use std::fs;
 use std::ops::Range;
@@ -16,7 +17,7 @@ struct Line {
     value: fn(&Interval) -> f64,
 }
 
-/// Draws the report to a file whose ending names the format.
+/// Draws the report to a file; the file's ending decides the format.
 ///
 /// # Errors
 /// A text that names the file and what went wrong.
@@ -81,7 +82,7 @@ fn chart(
     Ok(())
 }
 
-/// From 0 to somewhat above the highest value.
+/// The range from 0 to somewhat above the highest value.
 fn height(intervals: &[Interval], lines: &[Line]) -> Range<f64> {
     let values = intervals.iter().flat_map(|i| lines.iter().map(move |line| (line.value)(i)));
     0.0..values.fold(1.0, f64::max) * 1.1

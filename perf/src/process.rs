@@ -1,11 +1,12 @@
-//! What another process costs, from `/proc`: CPU time of all its threads, resident memory.
+//! The cost of another process, from `/proc`: CPU time of all its threads, resident memory.
 
 use std::fs;
 
-/// CPU time and memory of the broker at one moment; several processes are added up.
+/// CPU time and memory of the broker at one moment, summed over its processes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// User and system time since the process began, in seconds (resolution: the kernel's tick, 10 ms).
+    /// User and system time since the process began, in seconds (resolution: the kernel's tick, 10
+    /// ms).
     pub cpu_seconds: f64,
     /// Resident memory in bytes.
     pub rss_bytes: u64,
@@ -26,19 +27,20 @@ pub fn usage(pids: &[u32]) -> Result<Usage, String> {
     Ok(total)
 }
 
-/// The most memory that the processes have had resident so far, in bytes; 0 for one that is gone.
+/// The peak of the resident memory of the processes, in bytes; 0 for one that is gone.
 pub fn rss_peak(pids: &[u32]) -> u64 {
     let status = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     pids.iter().map(|pid| parse_peak(&status(pid)).unwrap_or(0)).sum()
 }
 
-/// The high-water mark: `VmHWM:      123 kB`.
+/// Reads the peak: `VmHWM:      123 kB`.
 fn parse_peak(status: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     value.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
-/// Ticks of user and system time, and resident pages. The command's name may contain blanks and brackets, so counting starts behind it.
+/// Reads ticks of user and system time, and resident pages. The command's name may contain blanks
+/// and brackets, so fields are counted from its end.
 fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     let fields: Vec<&str> = stat[stat.rfind(')')? + 2..].split(' ').collect();
     let number = |i: usize| fields.get(i)?.parse::<u64>().ok();

@@ -1,4 +1,4 @@
-//! What a run has shown: per interval and in all, as text and as JSON.
+//! The report of a run: per interval and in total, as text and as JSON.
 
 use std::path::Path;
 
@@ -15,35 +15,58 @@ use crate::sys;
 /// Percentiles in microseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Percentiles {
+    /// Number of values.
     pub count: u64,
+    /// The smallest value.
     pub min: f64,
+    /// The median.
     pub p50: f64,
+    /// The 90th percentile.
     pub p90: f64,
+    /// The 99th percentile.
     pub p99: f64,
+    /// The 99.9th percentile.
     pub p999: f64,
+    /// The 99.99th percentile.
     pub p9999: f64,
+    /// The largest value.
     pub max: f64,
 }
 
-/// A stretch of time.
+/// The figures of one interval.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Interval {
-    /// From the beginning of the measurement to the interval's end.
+    /// Time from the beginning of the measurement to the interval's end.
     pub at_seconds: f64,
+    /// Length of the interval.
     pub seconds: f64,
+    /// Number of published messages.
     pub sent: u64,
+    /// Number of received messages.
     pub received: u64,
+    /// Published messages per second.
     pub sent_per_second: f64,
+    /// Confirmed publishes per second.
     pub confirmed_per_second: f64,
+    /// Received messages per second.
     pub received_per_second: f64,
+    /// Received megabytes per second.
     pub received_mb_per_second: f64,
+    /// Number of confirmed publishes.
     pub confirmed: u64,
+    /// Number of publishes answered with a nack.
     pub nacked: u64,
+    /// Number of returned messages.
     pub returned: u64,
+    /// Latencies from publish to receipt, microseconds.
     pub latency_us: Percentiles,
+    /// Latencies from publish to confirm, microseconds.
     pub confirm_us: Percentiles,
+    /// CPU time of the broker.
     pub broker_cpu_seconds: f64,
+    /// Resident memory of the broker.
     pub broker_rss_bytes: u64,
+    /// CPU time of the generator.
     pub own_cpu_seconds: f64,
     /// Messages received (published, if none was) per CPU second of the broker.
     pub per_broker_cpu_second: f64,
@@ -52,25 +75,33 @@ pub struct Interval {
 /// The whole run.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
+    /// The command line.
     pub command: Vec<String>,
+    /// Number of queues that a message reaches.
     pub copies: u64,
     /// The measured time as one interval.
     pub total: Interval,
+    /// The intervals.
     pub intervals: Vec<Interval>,
-    /// With warm-up and drain.
+    /// Number of published messages, including warm-up and drain.
     pub published_total: u64,
+    /// Number of received messages, including warm-up and drain.
     pub received_total: u64,
+    /// Number of returned messages, including warm-up and drain.
     pub returned_total: u64,
+    /// Resident memory of the broker at the end.
     pub broker_rss_after_bytes: u64,
+    /// Peak of the resident memory of the broker.
     pub broker_rss_peak_bytes: u64,
-    /// Of the directory that was named.
+    /// Size of the directory that was named, if any.
     pub broker_disk_after_bytes: Option<u64>,
+    /// The faults that `--verify` found.
     pub faults: Option<Faults>,
-    /// Round trips of the quiet connection, from when each was due.
+    /// Round trips of the probe, from when each was due, microseconds.
     pub probe_us: Option<Percentiles>,
 }
 
-/// Takes the readings.
+/// A meter, which measures interval after interval.
 pub struct Meter {
     pids: Vec<u32>,
     begin: Reading,
@@ -95,13 +126,14 @@ impl Reading {
 }
 
 impl Meter {
-    /// Begins to measure; what histograms hold from before is dropped.
+    /// Begins to measure; earlier values in histograms are dropped.
     pub fn start(pids: Vec<u32>, shared: &Shared) -> Result<Meter> {
         collect(&shared.workers);
         let begin = Reading::take(&pids, shared)?;
         Ok(Meter { pids, begin, last: begin, histograms: Histograms::new(), intervals: Vec::new() })
     }
 
+    /// When the measurement began, nanoseconds.
     pub fn begin_ns(&self) -> u64 {
         self.begin.now_ns
     }
@@ -125,7 +157,8 @@ impl Meter {
 }
 
 impl Report {
-    /// Notes what was counted when everything had come to rest, and what the broker takes then.
+    /// Notes the counts when everything has come to rest, and the resources that the broker uses
+    /// then.
     pub fn totals(&mut self, tally: Tally, pids: &[u32], data: Option<&Path>) -> Result<()> {
         self.published_total = tally.published;
         self.received_total = tally.received;
@@ -136,7 +169,7 @@ impl Report {
         Ok(())
     }
 
-    /// The report for a reader.
+    /// The report as text.
     pub fn text(&self) -> String {
         let t = &self.total;
         let mut lines = vec![
@@ -184,7 +217,7 @@ impl Report {
 }
 
 impl Interval {
-    /// A line of progress.
+    /// The interval as a line of progress.
     pub fn line(&self) -> String {
         let mut line = format!(
             "{:6.1} s  sent {:>12} msg/s  received {:>12} msg/s",
@@ -248,7 +281,7 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// A rounded number with commas between thousands.
+/// Formats a rounded number with commas between thousands.
 pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();

@@ -1,5 +1,6 @@
-//! The system calls that the standard library lacks: epoll, pinning, the monotonic clock, one socket option, an eventfd. All of the load
-//! generator's `unsafe` stands here; the null broker has its own beside its ring.
+//! System calls that the standard library lacks: epoll, pinning, the monotonic clock, one socket
+//! option, an eventfd. All `unsafe` code of the load generator is here; the null broker has its
+//! own.
 
 use std::ffi::CString;
 use std::io;
@@ -36,7 +37,8 @@ pub fn pin(cpus: &[usize]) -> io::Result<()> {
     }
 }
 
-/// Puts the calling thread before all others of its CPU, so that it waits for the broker and not for its neighbours; needs the right to.
+/// Gives the calling thread precedence over all others on its CPU, so that it waits for the broker
+/// and not for other threads; needs the right to.
 pub fn urgent() -> io::Result<()> {
     let param = libc::sched_param { sched_priority: 1 };
     // SAFETY: `param` is valid for the call's duration.
@@ -61,10 +63,11 @@ pub fn raise_open_files() {
     }
 }
 
-/// Whether a directory's file system is memory.
+/// Whether a directory's file system is in memory.
 pub fn is_in_memory(path: &Path) -> io::Result<bool> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: a statfs is plain numbers, for which zeros are fine; `path` ends with a zero; both are valid for the call's duration.
+    // SAFETY: a statfs is plain numbers, for which zeros are valid; `path` ends with a zero; both
+    // are valid for the call's duration.
     let found = unsafe {
         let mut found: libc::statfs = std::mem::zeroed();
         check(libc::statfs(path.as_ptr(), &raw mut found))?;
@@ -73,29 +76,30 @@ pub fn is_in_memory(path: &Path) -> io::Result<bool> {
     Ok([libc::TMPFS_MAGIC, RAMFS_MAGIC].contains(&found.f_type))
 }
 
-/// Names the congestion control of a socket; a kernel without it keeps its default.
+/// Sets the congestion control of a socket; a kernel without it keeps its default.
 pub fn set_congestion(socket: BorrowedFd<'_>, name: &str) {
     let len = libc::socklen_t::try_from(name.len()).expect("names of congestion controls are short");
     // SAFETY: pointer and length describe `name`.
     unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CONGESTION, name.as_ptr().cast(), len) };
 }
 
-/// Reads and throws away up to `len` bytes that have arrived, without copying them. Returns how many.
+/// Reads and discards up to `len` bytes that have arrived, without copying them. Returns how many.
 pub fn discard(stream: &TcpStream, len: usize) -> io::Result<usize> {
     // SAFETY: with MSG_TRUNC a TCP socket writes nothing to the buffer, which may be null.
     let n = unsafe { libc::recv(stream.as_raw_fd(), std::ptr::null_mut(), len, libc::MSG_TRUNC | libc::MSG_DONTWAIT) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// A readiness list with a token per file.
+/// An epoll instance, with a token per file.
 pub struct Epoll {
     fd: OwnedFd,
     events: Vec<libc::epoll_event>,
 }
 
 impl Epoll {
+    /// Makes an instance that watches nothing.
     pub fn new() -> io::Result<Epoll> {
-        // SAFETY: no memory is passed; the descriptor is new and owned by nobody else.
+        // SAFETY: no memory is passed; the descriptor is new, and nothing else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?) };
         Ok(Epoll { fd, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX] })
     }
@@ -105,7 +109,7 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, file, token, false)
     }
 
-    /// Watches for room to write too, or no longer.
+    /// Sets whether `file` is also watched for space to write.
     pub fn watch_output(&self, file: impl AsFd, token: usize, output: bool) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, file, token, output)
     }
@@ -117,12 +121,13 @@ impl Epoll {
         check(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, file.as_fd().as_raw_fd(), &raw mut event) }).map(drop)
     }
 
-    /// Waits at most `timeout_ns` and returns the ready ones.
+    /// Waits at most `timeout_ns`. Returns the events.
     pub fn wait(&mut self, timeout_ns: u64) -> io::Result<&[libc::epoll_event]> {
         let time =
             libc::timespec { tv_sec: (timeout_ns / 1_000_000_000).cast_signed(), tv_nsec: (timeout_ns % 1_000_000_000).cast_signed() };
         let max = libc::c_int::try_from(self.events.len()).expect("a small constant");
-        // SAFETY: the vector has room for `max` events; `time` outlives the call; a null signal mask is allowed.
+        // SAFETY: the vector has space for `max` events; `time` outlives the call; a null signal
+        // mask is allowed.
         let n = unsafe { libc::epoll_pwait2(self.fd.as_raw_fd(), self.events.as_mut_ptr(), max, &raw const time, std::ptr::null()) };
         match check(n) {
             Ok(n) => Ok(&self.events[..n.cast_unsigned() as usize]),
@@ -132,28 +137,31 @@ impl Epoll {
     }
 }
 
-/// What is ready, from an event's bits: (token, input or hang-up, room to write).
+/// The parts of an event: (token, input or hang-up, space to write).
 pub fn readiness(event: &libc::epoll_event) -> (usize, bool, bool) {
     let (events, token) = (event.events, event.u64);
     let output = libc::EPOLLOUT.cast_unsigned();
     (usize::try_from(token).expect("a token was a usize"), events & !output != 0, events & output != 0)
 }
 
-/// A wake-up call from one thread to another's epoll.
+/// An eventfd by which one thread wakes another from epoll.
 pub struct Wake(OwnedFd);
 
 impl Wake {
+    /// Makes an eventfd that is not set.
     pub fn new() -> io::Result<Wake> {
-        // SAFETY: no memory is passed; the descriptor is new and owned by nobody else.
+        // SAFETY: no memory is passed; the descriptor is new, and nothing else owns it.
         Ok(Wake(unsafe { OwnedFd::from_raw_fd(check(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?) }))
     }
 
+    /// Wakes the other thread.
     pub fn wake(&self) {
         let one = 1_u64;
         // SAFETY: the pointer covers the eight bytes that an eventfd takes.
         unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
     }
 
+    /// Clears the eventfd after a wake-up.
     pub fn clear(&self) {
         let mut count = 0_u64;
         // SAFETY: the pointer covers the eight bytes that an eventfd gives.

@@ -1,27 +1,27 @@
-//! The values of options: each is read from text once and is valid from then on.
+//! Values of options: each is read from text once and is valid from then on.
 
 use std::str::FromStr;
 
 use crate::amqp::encode::{Field, Table};
 use crate::load::stamp::STAMP_LEN;
 
-/// Body sizes in bytes, one after the other.
+/// Body sizes in bytes, which are used in turn.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sizes {
-    /// In turn; one size is a list of one.
+    /// A list; one size is a list of one.
     List(Vec<usize>),
-    /// Evenly spread, from and to included.
+    /// Evenly spread between two sizes, inclusive.
     Range(usize, usize),
 }
 
 /// How much may be published and not yet received.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Window {
-    /// Wire bytes of all producers together, every copy counted.
+    /// Bytes on the wire of all producers together, every copy counted.
     Bytes(u64),
     /// Messages of each producer.
     Messages(u64),
-    /// As much as the broker takes.
+    /// No limit.
     Unbounded,
 }
 
@@ -29,12 +29,12 @@ pub enum Window {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cpus(pub Vec<usize>);
 
-/// A field table; `%d` in its texts stands for a number that runs.
+/// A field table; `%d` in its texts stands for a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Headers(pub Table);
 
 impl Headers {
-    /// The table for one number; a text that is a number after that is sent as one.
+    /// Returns the table for one number. A text that is a number after that is sent as one.
     pub fn numbered(&self, number: usize) -> Table {
         let fill = |field: &Field| match field {
             Field::Text(text) if text.contains("%d") => scalar(&numbered(text, number)),
@@ -44,7 +44,7 @@ impl Headers {
     }
 }
 
-/// `%d` replaced by a number.
+/// Replaces `%d` by a number.
 pub fn numbered(pattern: &str, number: usize) -> String {
     pattern.replace("%d", &number.to_string())
 }
@@ -109,7 +109,7 @@ impl FromStr for Headers {
     }
 }
 
-/// A number, a truth value or a text.
+/// Reads an integer, a bool or a text.
 fn scalar(text: &str) -> Field {
     match text {
         "true" => Field::Bool(true),
@@ -118,7 +118,7 @@ fn scalar(text: &str) -> Field {
     }
 }
 
-/// A number of bytes: 100, 16KiB, 1MiB, 1GiB (k, M, G mean the same).
+/// Reads a number of bytes: 100, 16KiB, 1MiB, 1GiB (k, M, G mean the same).
 fn bytes(text: &str) -> Result<usize, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -132,7 +132,7 @@ fn bytes(text: &str) -> Result<usize, String> {
     text[..digits].parse::<usize>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(|| format!("not a size: {text}"))
 }
 
-/// What a cpu_set_t holds.
+/// Number of CPUs in a cpu_set_t.
 const CPU_MAX: usize = 1024;
 
 #[cfg(test)]

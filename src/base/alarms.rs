@@ -1,8 +1,9 @@
-//! What the broker runs short of. Whoever notices sets an alarm, and every shard looks once per turn whether one is on.
+//! Alarms: shortages of the broker. The part of the broker that notices one sets an alarm, and
+//! every shard checks once per turn which alarms are on.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A shortage, and who notices it.
+/// A shortage, as one part of the broker notices it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Alarm {
@@ -10,18 +11,18 @@ pub enum Alarm {
     Memory = 1,
     /// The file system of the data directory has less free space than its limit.
     DiskFree = 2,
-    /// The log found no room on the disk, whatever the limit.
+    /// The log found no free space on the disk, whatever the limit says.
     DiskFull = 4,
 }
 
-/// The alarms of one broker, shared by all that set them and all that obey them.
+/// The alarms of one broker, shared by the parts that set them and the shards.
 #[derive(Debug, Default)]
 pub struct Alarms(AtomicU8);
 
 impl Alarms {
     /// Raises (`true`) or clears an alarm.
     pub fn set(&self, alarm: Alarm, on: bool) {
-        // Nothing else is told by an alarm, so no order is needed.
+        // An alarm publishes no other memory, so no ordering is needed.
         match on {
             true => self.0.fetch_or(alarm as u8, Ordering::Relaxed),
             false => self.0.fetch_and(!(alarm as u8), Ordering::Relaxed),
@@ -35,7 +36,7 @@ impl Alarms {
     }
 }
 
-/// Alarms that are on together.
+/// A set of alarms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AlarmSet(u8);
 
@@ -46,7 +47,7 @@ impl AlarmSet {
         self.0 == 0
     }
 
-    /// Whether this one is on.
+    /// Whether this alarm is on.
     pub fn has(self, alarm: Alarm) -> bool {
         self.0 & alarm as u8 != 0
     }
@@ -56,7 +57,7 @@ impl AlarmSet {
         self.has(Alarm::Memory)
     }
 
-    /// Whether the disk is, whoever says so.
+    /// Whether disk space is short: either alarm of the disk is on.
     pub fn low_on_disk(self) -> bool {
         self.has(Alarm::DiskFree) || self.has(Alarm::DiskFull)
     }

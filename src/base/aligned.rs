@@ -1,17 +1,19 @@
-//! Memory that a disk takes as it is: it begins at a block's boundary and is whole blocks long (what O_DIRECT asks for).
+//! Memory that a disk can use directly (O_DIRECT): it begins at a multiple of the block size and is
+//! a whole number of blocks long.
 
 use std::fmt;
 
 use bytemuck::{Pod, Zeroable};
 
-/// Bytes of a block: what the disk writes at least, and the alignment of memory and of places in a file.
+/// Size of a block, bytes: the least that is written to the disk, and the alignment of memory and
+/// of offsets in a file.
 pub const BLOCK: usize = 4096;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(4096))]
 struct Block([u8; BLOCK]);
 
-/// A growing run of bytes in aligned memory. What was never written is zero.
+/// A growing run of bytes in aligned memory. Bytes that were never written are zero.
 #[derive(Default)]
 pub struct Aligned {
     blocks: Vec<Block>,
@@ -25,27 +27,27 @@ impl fmt::Debug for Aligned {
 }
 
 impl Aligned {
-    /// Zeros, `len` of them.
+    /// Makes a run of `len` zeros.
     pub fn zeroed(len: usize) -> Aligned {
         Aligned { blocks: bytemuck::zeroed_vec(len.div_ceil(BLOCK)), len }
     }
 
-    /// How many bytes there are.
+    /// Number of bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The bytes, and behind them those up to the end of the last block.
+    /// The bytes, and those after them up to the end of the last block.
     pub fn blocks(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.blocks)[..self.len.next_multiple_of(BLOCK)]
     }
 
-    /// The same, to be written to.
+    /// The same as [`blocks`](Self::blocks), to be written to.
     pub fn blocks_mut(&mut self) -> &mut [u8] {
         let len = self.len.next_multiple_of(BLOCK);
         &mut bytemuck::cast_slice_mut(&mut self.blocks)[..len]
@@ -56,7 +58,7 @@ impl Aligned {
         &bytemuck::cast_slice(&self.blocks)[..self.len]
     }
 
-    /// Room for `len` more bytes at the end, to be filled.
+    /// Adds `len` bytes at the end and returns them, to be filled.
     #[inline]
     pub fn extend(&mut self, len: usize) -> &mut [u8] {
         let begin = self.len;
@@ -67,18 +69,18 @@ impl Aligned {
         &mut bytemuck::cast_slice_mut(&mut self.blocks)[begin..begin + len]
     }
 
-    /// Fills up with zeros to a block's end.
+    /// Adds zeros up to the end of the last block.
     pub fn pad(&mut self) {
         let missing = self.len.next_multiple_of(BLOCK) - self.len;
         self.extend(missing).fill(0);
     }
 
-    /// Forgets the bytes and keeps the memory.
+    /// Removes all bytes and keeps the memory.
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory that are allocated.
     pub fn capacity(&self) -> usize {
         self.blocks.len() * BLOCK
     }
@@ -90,7 +92,7 @@ impl Aligned {
     }
 }
 
-/// Blocks that a buffer has once it has any.
+/// The least number of blocks that is allocated.
 const BLOCKS_MIN: usize = 16;
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
-//! Numbers that are collected in any order and taken in ascending order. They are sorted bucket by bucket, when their turn comes: never many at once.
+//! Numbers that are collected in any order and taken in ascending order. They are sorted one bucket
+//! at a time, so that never many are sorted at once.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// The numbers. Once some have been looked at or taken, none may come that is below one of those in the same bucket.
+/// The numbers. Once a number was looked at or taken, no number may be added that is lower than a
+/// number in its bucket.
 #[derive(Debug, Default)]
 pub struct Ascending {
-    /// The bucket whose turn it is.
+    /// The lowest bucket, sorted, or what is left of it.
     sorted: VecDeque<u64>,
-    /// The others, by what their numbers have in common.
+    /// The other buckets, by the upper bits of their numbers.
     buckets: BTreeMap<u64, Vec<u64>>,
     len: usize,
 }
@@ -19,17 +21,17 @@ impl Ascending {
         self.len += 1;
     }
 
-    /// How many there are.
+    /// Number of numbers.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there are no numbers.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The smallest.
+    /// The smallest number.
     pub fn first(&mut self) -> Option<u64> {
         if self.sorted.is_empty()
             && let Some((_, mut bucket)) = self.buckets.pop_first()
@@ -40,7 +42,7 @@ impl Ascending {
         self.sorted.front().copied()
     }
 
-    /// Takes out the smallest if it is `number`.
+    /// Removes the smallest number if it is `number`. Returns whether it was.
     pub fn take(&mut self, number: u64) -> bool {
         let is_first = self.first() == Some(number);
         if is_first {
@@ -50,7 +52,7 @@ impl Ascending {
         is_first
     }
 
-    /// Takes out those below `number`.
+    /// Removes all numbers below `number`.
     pub fn skip_to(&mut self, number: u64) {
         while self.first().is_some_and(|first| first < number) {
             let below = self.sorted.partition_point(|&one| one < number);
@@ -59,14 +61,14 @@ impl Ascending {
         }
     }
 
-    /// The smallest ones in order: those of the first one's bucket.
+    /// The numbers in the bucket of the smallest one, in order.
     pub fn first_ones(&mut self) -> impl Iterator<Item = u64> {
         self.first();
         self.sorted.iter().copied()
     }
 }
 
-/// Numbers of a bucket differ in so many bits.
+/// Number of lower bits in which the numbers of a bucket may differ.
 const BUCKET_BITS: u32 = 16;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! base64url without padding (RFC 4648), for names that the broker makes.
+//! base64url without padding (RFC 4648), for names that the broker generates.
 
-/// The text of `bytes`.
+/// Encodes bytes as text.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -10,7 +10,7 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// The `N` bytes of a text, if it is theirs.
+/// Decodes a text. Returns `None` if it is not the text of `N` bytes.
 pub fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     const { assert!(N.is_multiple_of(3), "no bits are left over") };
     if text.len() != N / 3 * 4 {

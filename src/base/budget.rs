@@ -1,15 +1,17 @@
-//! Memory that many use together: how much of it is in use, and how much any one of them may.
+//! A budget: memory that many users share, and how much of it each of them may use.
 //!
 //! ```text
 //! used  [■■■■■■■■■■■■■■□□□□□□□□□□□□□□□□]  total
-//!                      └── left ──┘        one may hold up to a part of what is left, at least the floor, at most the ceiling
+//!                      └── left ──┘        a share is a part of what is left,
+//!                                          at least the floor, at most the ceiling
 //! ```
 //!
-//! One that is alone may hold much. The more others hold, the less each of them may, and there is always something left for the next one, so that
-//! nobody can take it all. (Switches share their buffers among their ports in this way.) What is in use may exceed the total by as many floors as
-//! there are users, and by what one step of each adds.
+//! A single user may use much. The more memory is in use, the smaller the share of each user, and
+//! there is always something left for the next one, so that no user can take it all. (Switches
+//! share their buffers among their ports in this way.) The memory in use may exceed the total by as
+//! many floors as there are users, and by what each adds in one step.
 //!
-//! A budget belongs to one shard; others may look at it.
+//! A budget belongs to one shard; other threads may read it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,41 +19,41 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::limits::{OUTPUT_MEMORY_PART, OUTPUT_PART, OUTPUT_SIZE_MIN, OUTPUT_SIZE_STALL, OUTPUT_TOTAL_MAX};
 use super::limits::{TRANSACTION_PART, TRANSACTION_SIZE_MAX, TRANSACTION_SIZE_MIN, TRANSACTIONS_MEMORY_PART, TRANSACTIONS_TOTAL_MAX};
 
-/// The budget; a copy is the same one.
+/// The budget; clones share its state.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<State>);
 
 #[derive(Debug)]
 struct State {
     used: AtomicUsize,
-    /// What one may hold now.
+    /// The share of one user, bytes.
     share: AtomicUsize,
     rules: Rules,
 }
 
-/// How a budget is shared.
+/// The rules by which a budget is shared.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Bytes for all together.
+    /// Bytes for all users together.
     pub total: usize,
-    /// One may hold what is left divided by this.
+    /// A share is the memory that is left, divided by this number.
     pub part: usize,
-    /// What one may hold in any case, bytes.
+    /// The smallest share, bytes.
     pub floor: usize,
-    /// What one may hold at most, bytes.
+    /// The largest share, bytes.
     pub ceiling: usize,
 }
 
 /// The budgets of one shard.
 #[derive(Clone, Debug)]
 pub struct Budgets {
-    /// Output that waits for sockets, by connection.
+    /// Output that waits for sockets; the users are connections.
     pub output: Budget,
-    /// Transactions that are not committed, by channel.
+    /// Transactions that are not committed; the users are channels.
     pub uncommitted: Budget,
 }
 
-/// What one user holds of a budget; given back when it is dropped.
+/// The part of a budget that one user uses; given back on drop.
 #[derive(Debug)]
 pub struct Held {
     budget: Budget,
@@ -59,7 +61,8 @@ pub struct Held {
 }
 
 impl Budgets {
-    /// For one of so many shards, of which all together use this memory at most before an alarm is raised.
+    /// Makes the budgets of one of `shards` shards. `memory_max`: the memory at which an alarm is
+    /// raised.
     pub fn of_shard(shards: u16, memory_max: Option<usize>) -> Budgets {
         let memory = memory_max.map_or(usize::MAX, |max| max / usize::from(shards));
         let budget = |total: usize, memory_part, part, floor, ceiling| {
@@ -80,17 +83,17 @@ impl Budgets {
 }
 
 impl Budget {
-    /// Of which nothing is used.
+    /// Makes a budget of which nothing is in use.
     pub fn new(rules: Rules) -> Budget {
         let budget = Budget(Arc::new(State { used: AtomicUsize::new(0), share: AtomicUsize::new(0), rules }));
         budget.share_out(0);
         budget
     }
 
-    /// What one may hold now, bytes.
+    /// The share of one user, bytes.
     #[inline]
     pub fn share(&self) -> usize {
-        // Nothing else is told by these numbers, so no order is needed.
+        // The number publishes no other memory, so no ordering is needed.
         self.0.share.load(Ordering::Relaxed)
     }
 
@@ -99,7 +102,7 @@ impl Budget {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// Somebody who held `before` bytes holds `now`.
+    /// Notes that a user that used `before` bytes uses `now`.
     #[inline]
     pub fn change(&self, before: usize, now: usize) {
         if before != now {
@@ -109,7 +112,7 @@ impl Budget {
         }
     }
 
-    /// Begins to hold; nothing yet.
+    /// Adds a user that uses nothing yet.
     pub fn hold(&self) -> Held {
         Held { budget: self.clone(), bytes: 0 }
     }
@@ -121,19 +124,19 @@ impl Budget {
 }
 
 impl Held {
-    /// Holds so many bytes from now on.
+    /// Sets the number of bytes that the user uses.
     #[inline]
     pub fn set(&mut self, bytes: usize) {
         self.budget.change(self.bytes, bytes);
         self.bytes = bytes;
     }
 
-    /// Bytes that are held.
+    /// Number of bytes that the user uses.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What may be held now, all told, bytes.
+    /// The number of bytes that the user may use in all.
     #[inline]
     pub fn share(&self) -> usize {
         self.budget.share()
@@ -152,7 +155,7 @@ mod tests {
 
     const RULES: Rules = Rules { total: 1000, part: 4, floor: 10, ceiling: 200 };
 
-    /// Takes as much as it may, step by step.
+    /// Uses as much as it may, step by step.
     fn fill(held: &mut Held) {
         while held.bytes() < held.share() {
             held.set(held.bytes() + 1);

@@ -1,8 +1,9 @@
-//! Text of others on one line of ours: a name may hold a line's end, a terminal's commands, or signs that turn the writing round.
+//! Text from clients on one line of the log: a name may contain line ends, terminal commands, or
+//! characters that change the direction of writing.
 
 use std::fmt::{self, Display, Write};
 
-/// Shows a value with such characters escaped as in Rust: `\n`, `\u{1b}`.
+/// Displays a value with such characters escaped as in Rust: `\n`, `\u{1b}`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<T>(pub T);
 
@@ -25,7 +26,8 @@ impl Write for Sieve<'_, '_> {
     }
 }
 
-/// Control characters, separators of lines and paragraphs, and what changes the direction of writing.
+/// Whether a character must be escaped: control characters, separators of lines and paragraphs, and
+/// characters that change the direction of writing.
 fn is_unfit(char: char) -> bool {
     char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

@@ -1,9 +1,10 @@
 //! The hash maps of the whole broker.
 //!
-//! Keys are short names that strangers choose, so the hash is seeded: every process draws a seed at its start, and names that
-//! collide in one process do not in the next. Who cannot measure a seed cannot prepare a flood of colliding names. The price
-//! is that iteration order differs from run to run: whatever a client or a test can see is sorted, or kept in [`Slots`], and
-//! never comes from iterating a map.
+//! Keys are short names that clients choose, so the hash is seeded: every process draws a seed at
+//! its start, and names that collide in one process do not in the next. So a client cannot prepare
+//! a flood of colliding names. The price is that iteration order differs from run to run: whatever
+//! a client or a test can see is sorted, or kept in [`Slots`], and never comes from iterating a
+//! map.
 //!
 //! [`Slots`]: super::slots::Slots
 
@@ -13,13 +14,14 @@ pub type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 /// A set with lookups by borrowed keys. Made by `Set::default()`.
 pub type Set<K> = hashbrown::HashSet<K, foldhash::fast::RandomState>;
 
-/// A hash that is the same in every process, of every version, for ever: it decides where things go that must go there again after a restart, and
-/// from every shard. Strangers can work out names that collide, so it never decides how long a lookup takes. FNV-1a, mixed.
+/// Returns a hash that is the same in every process of every version: it decides where things go
+/// that must go to the same place after a restart, and from every shard. Clients can work out names
+/// that collide, so it must not decide how long a lookup takes. FNV-1a, mixed.
 pub fn fixed(bytes: &[u8]) -> u64 {
     mixed(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
 }
 
-/// A number whose every bit depends on every bit of `n` (the finalizer of MurmurHash3).
+/// Returns a number whose every bit depends on every bit of `n` (the finalizer of MurmurHash3).
 #[inline]
 pub fn mixed(n: u64) -> u64 {
     let n = (n ^ n >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);

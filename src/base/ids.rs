@@ -1,23 +1,24 @@
-//! Names of things that live in tables: small, copyable, and never stale.
+//! Ids of objects in tables: small, copyable, and never stale.
 //!
-//! Every id is a slot of a dense table with the generation that the slot had when the id was given out. A slot is reused,
-//! a generation is not, so an id that outlives its thing finds nothing instead of a stranger.
+//! An id is a slot of a dense table with the generation that the slot had when the id was given
+//! out. A slot is used again, a generation is not, so nothing is found by the id of a removed
+//! object.
 
 /// A shard: one event loop on one thread. Shards are numbered from 0 without gaps.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct ShardId(pub u16);
 
 impl ShardId {
-    /// The shard that orders what must happen in one order in the whole broker.
+    /// The shard that orders all changes that must happen in the same order everywhere.
     pub const ORDERER: ShardId = ShardId(0);
 }
 
-/// A slot of a table and the generation of what stands in it.
+/// A slot of a table, and the generation of the value in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Key {
     /// Index in the table.
     pub slot: u32,
-    /// How often the slot had been given out before.
+    /// How many values the slot had before.
     pub generation: u32,
 }
 
@@ -45,7 +46,8 @@ key_newtype!(
     ConnId
 );
 key_newtype!(
-    /// A queue. The same number on every shard, because every shard applies the same catalog changes in the same order.
+    /// A queue. The same number on every shard, because every shard applies the same catalog
+    /// changes in the same order.
     QueueId
 );
 key_newtype!(

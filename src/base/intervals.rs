@@ -1,29 +1,30 @@
-//! A set of numbers, most of which stand in a row.
+//! A set of numbers, most of which are consecutive.
 //!
 //! ```text
-//! whole     ranges of chunks that are in it with all of their 256 numbers      one entry for any number of them in a row
-//! partial   chunk → 256 bits                                                   the others: ends of a row, and numbers here and there
+//! whole     ranges of complete chunks (256 numbers each)      one entry per range of any length
+//! partial   chunk → 256 bits                                  incomplete chunks
 //! ```
 //!
-//! So a million numbers in a row take a few bytes, and a million in random order no more than some bits each: however they come, the trees stay small.
+//! So a million consecutive numbers take a few bytes, and a million in random order no more than a
+//! few bits each: in whatever order numbers are added, the trees stay small.
 
 use std::collections::BTreeMap;
 
 /// The set.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Intervals {
-    /// First chunk → last chunk. These ranges neither overlap nor touch.
+    /// Ranges of complete chunks: first chunk → last chunk. They neither overlap nor touch.
     whole: BTreeMap<u64, u64>,
-    /// Chunks with some numbers, but not all.
+    /// Chunks of which some numbers are in the set, but not all.
     partial: BTreeMap<u64, Bits>,
 }
 
-/// Which numbers of a chunk there are.
+/// The numbers of one chunk that are in the set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Bits([u64; 4]);
 
 impl Intervals {
-    /// Adds all numbers from `first` to `last`, included.
+    /// Adds all numbers from `first` to `last`, inclusive.
     pub fn insert(&mut self, first: u64, last: u64) {
         let (from, to) = (chunk(first), chunk(last));
         self.add(from, Bits::within(from, first, last));
@@ -67,7 +68,7 @@ impl Intervals {
         self.whole.range(..=chunk).next_back().is_some_and(|(_, &last)| last >= chunk)
     }
 
-    /// Whether the number is in it.
+    /// Whether the number is in the set.
     pub fn contains(&self, number: u64) -> bool {
         let chunk = chunk(number);
         match self.partial.get(&chunk) {
@@ -76,14 +77,15 @@ impl Intervals {
         }
     }
 
-    /// How many of the numbers from `first` to `last`, included, are in it.
+    /// How many of the numbers from `first` to `last`, inclusive, are in the set.
     pub fn count_in(&self, first: u64, last: u64) -> u64 {
         let whole = self.whole_within(first, last).map(|(from, to)| to - from + 1);
         let partial = self.partial.range(chunk(first)..=chunk(last));
         whole.chain(partial.map(|(&chunk, bits)| bits.and(Bits::within(chunk, first, last)).count())).sum()
     }
 
-    /// The ranges of the numbers from `first` to `last`, included, that are in it. They neither overlap nor touch.
+    /// The ranges of numbers from `first` to `last`, inclusive, that are in the set. They neither
+    /// overlap nor touch.
     pub fn within(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         let mut push = |(from, to): (u64, u64)| match ranges.last_mut() {
@@ -101,14 +103,14 @@ impl Intervals {
         ranges
     }
 
-    /// The numbers of whole chunks from `first` to `last`, included.
+    /// The ranges of complete chunks, cut to the numbers from `first` to `last`, inclusive.
     fn whole_within(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
         let before = self.whole.range(..chunk(first)).next_back().filter(move |&(_, &to)| to >= chunk(first));
         let ranges = before.into_iter().chain(self.whole.range(chunk(first)..=chunk(last)));
         ranges.map(move |(&from, &to)| (start(from).max(first), end(to).min(last)))
     }
 
-    /// Takes out all numbers below `number`, but for some of a row that reaches beyond it.
+    /// Removes all numbers below `number`, except those in the same chunk if that is complete.
     pub fn forget_below(&mut self, number: u64) {
         let chunk = chunk(number);
         let above = self.whole.split_off(&chunk);
@@ -123,7 +125,7 @@ impl Intervals {
         }
     }
 
-    /// The largest number.
+    /// The largest number in the set.
     pub fn last(&self) -> Option<u64> {
         let whole = self.whole.last_key_value().map(|(_, &last)| end(last));
         let partial = self.partial.last_key_value().and_then(|(&chunk, bits)| Some(start(chunk) + bits.runs().last()?.1));
@@ -134,7 +136,7 @@ impl Intervals {
 impl Bits {
     const ALL: Bits = Bits([u64::MAX; 4]);
 
-    /// Those of the numbers from `first` to `last`, included, that are in this chunk.
+    /// The numbers from `first` to `last`, inclusive, that are in this chunk.
     fn within(chunk: u64, first: u64, last: u64) -> Bits {
         let (first, last) = (first.max(start(chunk)) & LOW, last.min(end(chunk)) & LOW);
         let word = |at: u64| match (first.saturating_sub(at * 64), (last + 1).saturating_sub(at * 64)) {
@@ -156,7 +158,7 @@ impl Bits {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
-    /// Those that there are, as ranges from 0 to 255; two of them may touch.
+    /// The numbers as ranges from 0 to 255; two of them may touch.
     fn runs(self) -> impl Iterator<Item = (u64, u64)> {
         (0..).zip(self.0).flat_map(|(at, mut word): (u64, u64)| {
             std::iter::from_fn(move || {
@@ -169,7 +171,7 @@ impl Bits {
     }
 }
 
-/// The chunk that a number is in.
+/// The chunk of a number.
 fn chunk(number: u64) -> u64 {
     number >> 8
 }
@@ -184,7 +186,7 @@ fn end(chunk: u64) -> u64 {
     start(chunk) | LOW
 }
 
-/// What a number's place in its chunk is made of.
+/// The bits of a number that are its index in its chunk.
 const LOW: u64 = 0xff;
 
 #[cfg(test)]

@@ -1,52 +1,53 @@
-//! A queue that may become very long: first in, first out, and no push ever moves what is in it.
+//! A queue that may become very long: first in, first out; a push never moves the items in it.
 //!
 //! ```text
 //!  pop ◀─ head [3 4 5 …]   blocks [… BLOCK items …] [… BLOCK items …] [9 10 11 …] ◀─ push
 //! ```
 //!
-//! A short queue is one small buffer that grows with it; a long one is a chain of blocks of equal size, so that ten million items are never
-//! copied to a larger place (which would hold up whoever waits behind), and memory goes back block by block.
+//! A short queue is one small buffer that grows with it. A long one is a chain of blocks of equal
+//! size, so that ten million items are never copied to larger memory, which would delay everything
+//! else on the shard, and memory is freed block by block.
 //!
-//! Invariant: items stand in order in `head`, then in `blocks`; no block is empty.
+//! Invariant: items are in order in `head`, then in `blocks`; no block is empty.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-/// The queue.
+/// A queue.
 #[derive(Debug)]
 pub struct LongQueue<T> {
     head: VecDeque<T>,
     blocks: VecDeque<VecDeque<T>>,
-    /// Memory of a block that was emptied, for the next one.
+    /// Memory of an emptied block, for the next block.
     spare: VecDeque<T>,
     len: usize,
 }
 
-/// The place of an item.
+/// The position of an item in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// 0 is the head.
+    /// 0 is `head`, n is the block n - 1.
     block: usize,
     at: usize,
 }
 
 impl<T> LongQueue<T> {
-    /// An empty queue; allocates nothing.
+    /// Makes an empty queue; allocates nothing.
     pub const fn new() -> Self {
         LongQueue { head: VecDeque::new(), blocks: VecDeque::new(), spare: VecDeque::new(), len: 0 }
     }
 
-    /// How many items there are.
+    /// Number of items.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there is no item.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// For how many items it has memory.
+    /// Number of items for which memory is allocated.
     pub fn capacity(&self) -> usize {
         self.head.capacity() + self.spare.capacity() + self.blocks.iter().map(VecDeque::capacity).sum::<usize>()
     }
@@ -86,14 +87,15 @@ impl<T> LongQueue<T> {
         Some(item)
     }
 
-    /// Where the item is that `compare` calls equal, the items being in ascending order.
+    /// Finds the item for which `compare` returns `Equal`; the items must be in ascending order.
     pub fn find(&self, compare: impl Fn(&T) -> Ordering) -> Option<Place> {
         let block = self.blocks.partition_point(|block| block.front().is_some_and(|first| compare(first) != Ordering::Greater));
         let items = if block == 0 { &self.head } else { &self.blocks[block - 1] };
         items.binary_search_by(&compare).ok().map(|at| Place { block, at })
     }
 
-    /// Takes out the item at a place that [`find`](Self::find) has just given. Moves a part of its block.
+    /// Removes the item at a position that [`find`](Self::find) has just returned. Moves a part of
+    /// its block.
     pub fn remove(&mut self, Place { block, at }: Place) -> T {
         let items = if block == 0 { &mut self.head } else { &mut self.blocks[block - 1] };
         let item = items.remove(at).expect("it was found");
@@ -112,7 +114,8 @@ impl<T> LongQueue<T> {
         self.blocks.push_back(block);
     }
 
-    /// The first block becomes the head; an empty queue gives its memory back.
+    /// Makes the first block the head; the last head's memory becomes spare. An empty queue frees
+    /// its memory.
     #[cold]
     fn next_block(&mut self) {
         match self.blocks.pop_front() {
@@ -129,7 +132,7 @@ impl<T> Default for LongQueue<T> {
     }
 }
 
-/// Items of a block.
+/// Number of items in a block.
 const BLOCK: usize = 2048;
 
 #[cfg(test)]

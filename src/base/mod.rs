@@ -1,4 +1,4 @@
-//! What every room uses and what knows nothing of messages.
+//! Building blocks that all other modules use; they depend on none of these.
 
 pub mod alarms;
 pub mod aligned;

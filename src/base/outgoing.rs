@@ -1,34 +1,34 @@
-//! Bytes on their way to a socket: copied ones in one buffer, large bodies between them by reference.
+//! Bytes on their way to a socket: small parts copied into one buffer, large bodies by reference.
 //!
 //! ```text
 //! bytes    [..frames..][..deliver + header..|..frames..]
-//! inserts                                   ^ at byte n: a counted body, not copied
+//! inserts                                   ^ at byte n: a shared body, not copied
 //! ```
 
 use bytes::Bytes;
 
-/// What a connection will send next.
+/// The bytes that a connection will send next.
 #[derive(Debug, Default)]
 pub struct Outgoing {
     bytes: Vec<u8>,
-    /// (position in `bytes`, what stands before the byte there), positions ascending.
+    /// (offset in `bytes`, the body that is inserted there), in ascending order.
     inserts: Vec<(usize, Bytes)>,
     inserted: usize,
 }
 
 impl Outgoing {
-    /// The buffer that frames are written to.
+    /// The buffer to append frames to.
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Appends a counted buffer without copying it.
+    /// Appends a shared buffer without copying it.
     pub fn push_shared(&mut self, body: Bytes) {
         self.inserted += body.len();
         self.inserts.push((self.bytes.len(), body));
     }
 
-    /// All bytes, copied and inserted ones.
+    /// Number of bytes, copied and inserted.
     pub fn len(&self) -> usize {
         self.bytes.len() + self.inserted
     }
@@ -38,19 +38,19 @@ impl Outgoing {
         self.len() == 0
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Removes everything and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.inserts.clear();
         self.inserted = 0;
     }
 
-    /// Bytes of memory that the empty buffer would keep.
+    /// Bytes of memory that the buffer keeps when it is empty.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// The slices in the order in which they go out.
+    /// The bytes as slices, in the order in which they are sent.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.inserts.iter().map(|&(at, _)| at).chain([self.bytes.len()]);
         let starts = [0].into_iter().chain(self.inserts.iter().map(|&(at, _)| at));

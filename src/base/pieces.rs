@@ -1,4 +1,5 @@
-//! Values of ranges of numbers: what was said last of a number holds.
+//! A map from numbers to values that is set by ranges: the last value set for a number is its
+//! value.
 //!
 //! ```text
 //! set 0..=9 a       aaaaaaaaaa
@@ -8,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-/// A value for each of some numbers. Numbers in a row with equal values are one piece.
+/// The map. Consecutive numbers with equal values are one piece.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pieces<V>(BTreeMap<u64, (u64, V)>);
 
@@ -28,18 +29,18 @@ impl<V: Copy + PartialEq> Pieces<V> {
         self.0.is_empty()
     }
 
-    /// How many pieces there are.
+    /// Number of pieces.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The numbers from `first` to `last` have this value now.
+    /// Sets the value of the numbers from `first` to `last`.
     pub fn set(&mut self, first: u64, last: u64, value: V) {
         let follows = |(_, (end, other)): &(&u64, &(u64, V))| end.checked_add(1) == Some(first) && *other == value;
         if let Some(before) = self.0.range(..first).next_back().filter(follows).map(|(&before, _)| before)
             && self.0.range(first..).next().is_none_or(|(&next, _)| next > last)
         {
-            self.0.insert(before, (last, value)); // the usual case: they come in order
+            self.0.insert(before, (last, value)); // the usual case: ranges are set in ascending order
             return;
         }
         self.remove(first, last);
@@ -47,7 +48,7 @@ impl<V: Copy + PartialEq> Pieces<V> {
         self.0.insert(follows.unwrap_or(first), (last, value));
     }
 
-    /// The numbers from `first` to `last` have no value any more.
+    /// Removes the values of the numbers from `first` to `last`.
     pub fn remove(&mut self, first: u64, last: u64) {
         let before = self.0.range(..first).next_back().map(|(&begin, &piece)| (begin, piece)).filter(|(_, (end, _))| *end >= first);
         if let Some((begin, (end, value))) = before {
@@ -69,7 +70,7 @@ impl<V: Copy + PartialEq> Pieces<V> {
         self.0.range(..=number).next_back().filter(|(_, (last, _))| *last >= number).map(|(_, (_, value))| *value)
     }
 
-    /// All pieces that have some of the numbers from `first` to `last`, whole.
+    /// The pieces that contain any of the numbers from `first` to `last`, uncut.
     pub fn within(&self, first: u64, last: u64) -> impl Iterator<Item = Piece<V>> {
         let begin = self.0.range(..=first).next_back().filter(|(_, (end, _))| *end >= first).map_or(first, |(&begin, _)| begin);
         self.0.range(begin..=last.max(begin)).map(|(&first, &(last, value))| (first, last, value))

@@ -1,12 +1,14 @@
-//! How many there may be of something that all shards have together, such as the connections of a user.
+//! A limit of how many objects of a kind there may be on all shards together, such as the
+//! connections of a user.
 //!
-//! A [`Place`] is taken and held for as long as the thing lasts; who holds it need not think of giving it back. Counting is exact, whichever shards
-//! take places at the same time. A limit that is lowered sends nobody away.
+//! Each object has a [`Place`], one unit of the quota, which is given back on drop. Counting is
+//! exact, even when several shards take units at the same time. When a limit is lowered, existing
+//! objects stay.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Places to take; a copy is the same quota.
+/// A quota; clones share its counts.
 #[derive(Clone, Debug)]
 pub struct Quota(Arc<Counts>);
 
@@ -16,39 +18,39 @@ struct Counts {
     max: AtomicU32,
 }
 
-/// One of a quota's places, until it is dropped.
+/// One unit of a quota, given back on drop.
 #[derive(Debug)]
 pub struct Place(Arc<Counts>);
 
 impl Quota {
-    /// Sets how many places there are; none: as many as are wanted.
+    /// Sets the number of units; `None` for no limit.
     pub fn set_max(&self, max: Option<u32>) {
         self.0.max.store(max.unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// Takes a place.
+    /// Takes a unit.
     ///
     /// # Errors
-    /// How many there are, if all are taken.
+    /// The number of units, if all are taken.
     pub fn take(&self) -> Result<Place, u32> {
-        // Nothing else is told by a place, so no order is needed.
+        // The counts publish no other memory, so no ordering is needed.
         let max = self.0.max.load(Ordering::Relaxed);
         let taken = self.0.taken.try_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then(|| taken + 1));
         taken.map(|_| Place(self.0.clone())).map_err(|_| max)
     }
 
-    /// How many places there are.
+    /// Number of units.
     pub fn max(&self) -> u32 {
         self.0.max.load(Ordering::Relaxed)
     }
 
-    /// How many places are taken.
+    /// Number of taken units.
     pub fn taken(&self) -> u32 {
         self.0.taken.load(Ordering::Relaxed)
     }
 }
 
-/// As many places as are wanted.
+/// Makes a quota without a limit.
 impl Default for Quota {
     fn default() -> Quota {
         Quota(Arc::new(Counts { taken: AtomicU32::new(0), max: AtomicU32::new(u32::MAX) }))

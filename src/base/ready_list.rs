@@ -1,23 +1,27 @@
-//! A rotation of slot numbers: who is next, each at most once, all in constant time.
+//! A rotation of slot numbers: each slot at most once, every operation in constant time.
 //!
 //! ```text
-//!  head 3 -> 0 -> 5 tail        links   0:(3,5)  1:absent  2:absent  3:(end,0)  4:absent  5:(0,end)
+//!  head 3 -> 0 -> 5 tail       links   0:(3,5)  1:absent  2:absent  3:(end,0)  4:absent  5:(0,end)
 //! ```
 //!
-//! A doubly linked list whose links stand in a vector by slot number, so a slot finds its neighbours without a search. A queue
-//! turns its ready consumers with it (take the front, put it at the back; its priorities share the links, see
-//! [`Rotation`]), a shard remembers its dirty queues and connections.
+//! A doubly linked list whose links are in a vector by slot number, so the neighbours of a slot are
+//! found without a search. A queue rotates its ready consumers with it (it takes the front and puts
+//! it at the back; the rotations of its priorities share their links, see [`Rotation`]), and a
+//! shard lists its dirty queues and connections.
 //!
-//! Invariant: following `next` from `head` and `prev` from `tail` visits the same slots; every other slot's links are absent.
+//! Invariant: following `next` from `head` and `prev` from `tail` visits the same slots; the links
+//! of every other slot are absent.
 
-/// A rotation with links of its own. Memory grows to the largest slot number ever put in, 8 bytes each.
+/// A rotation with its own links. Its memory grows to the largest slot number ever put in, 8 bytes
+/// each.
 #[derive(Clone, Debug, Default)]
 pub struct ReadyList {
     rotation: Rotation,
     links: Links,
 }
 
-/// One of several rotations that share their links: a slot is in at most one of them, and whoever asks knows which.
+/// One of several rotations that share their links: a slot is in at most one of them, and the
+/// caller knows in which.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
     head: u32,
@@ -35,46 +39,46 @@ struct Link {
 }
 
 impl ReadyList {
-    /// Whether nobody is in.
+    /// Whether no slot is in it.
     pub fn is_empty(&self) -> bool {
         self.rotation.is_empty()
     }
 
-    /// Whether `slot` is in.
+    /// Whether `slot` is in it.
     #[inline]
     pub fn contains(&self, slot: u32) -> bool {
         self.links.contains(slot)
     }
 
-    /// Who is next, left where it is.
+    /// The first slot.
     #[inline]
     pub fn front(&self) -> Option<u32> {
         self.rotation.front()
     }
 
-    /// Puts `slot` at the back, unless it is in already: then it keeps its place. Returns whether it is new.
+    /// Puts `slot` at the back, unless it is in already. Returns whether it was put in.
     pub fn push_back(&mut self, slot: u32) -> bool {
         self.rotation.push_back(slot, &mut self.links)
     }
 
-    /// Takes out who is next.
+    /// Removes the first slot.
     #[inline]
     pub fn pop_front(&mut self) -> Option<u32> {
         self.rotation.pop_front(&mut self.links)
     }
 
-    /// Moves who is next to the back and returns it.
+    /// Moves the first slot to the back and returns it.
     #[inline]
     pub fn rotate(&mut self) -> Option<u32> {
         self.rotation.rotate(&mut self.links)
     }
 
-    /// Takes `slot` out, wherever it stands. Returns whether it was in.
+    /// Removes `slot` from wherever it is. Returns whether it was in.
     pub fn remove(&mut self, slot: u32) -> bool {
         self.rotation.remove(slot, &mut self.links)
     }
 
-    /// Everyone, from the next to the last.
+    /// All slots, from the first to the last.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         let next = |&slot: &u32| standing(self.links.0[slot as usize].next);
         std::iter::successors(self.front(), next)
@@ -82,25 +86,25 @@ impl ReadyList {
 }
 
 impl Rotation {
-    /// Whether nobody is in.
+    /// Whether no slot is in it.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.head == END
     }
 
-    /// Whether exactly one is in.
+    /// Whether exactly one slot is in it.
     #[inline]
     pub fn is_single(&self) -> bool {
         self.head == self.tail && self.head != END
     }
 
-    /// Who is next, left where it is.
+    /// The first slot.
     #[inline]
     pub fn front(&self) -> Option<u32> {
         standing(self.head)
     }
 
-    /// Puts `slot` at the back, unless it is in already: then it keeps its place. Returns whether it is new.
+    /// Puts `slot` at the back, unless it is in already. Returns whether it was put in.
     pub fn push_back(&mut self, slot: u32, links: &mut Links) -> bool {
         assert!(slot < ABSENT, "the two highest numbers are marks");
         let new = !links.contains(slot);
@@ -111,7 +115,7 @@ impl Rotation {
         new
     }
 
-    /// Takes out who is next.
+    /// Removes the first slot.
     #[inline]
     pub fn pop_front(&mut self, links: &mut Links) -> Option<u32> {
         let slot = self.front()?;
@@ -119,7 +123,7 @@ impl Rotation {
         Some(slot)
     }
 
-    /// Moves who is next to the back and returns it.
+    /// Moves the first slot to the back and returns it.
     #[inline]
     pub fn rotate(&mut self, links: &mut Links) -> Option<u32> {
         if self.is_single() {
@@ -130,7 +134,7 @@ impl Rotation {
         Some(slot)
     }
 
-    /// Takes `slot` out, wherever it stands. Returns whether it was in.
+    /// Removes `slot` from wherever it is. Returns whether it was in.
     pub fn remove(&mut self, slot: u32, links: &mut Links) -> bool {
         let present = links.contains(slot);
         if present {
@@ -154,18 +158,18 @@ impl Rotation {
         *self.prev_of(next, links) = prev;
     }
 
-    /// Where the follower of `slot` is noted; the end's follower is the head.
+    /// The link to the slot after `slot`; that of `END` is the head.
     fn next_of<'l>(&'l mut self, slot: u32, links: &'l mut Links) -> &'l mut u32 {
         if slot == END { &mut self.head } else { &mut links.0[slot as usize].next }
     }
 
-    /// Where the one before `slot` is noted; before the end comes the tail.
+    /// The link to the slot before `slot`; that of `END` is the tail.
     fn prev_of<'l>(&'l mut self, slot: u32, links: &'l mut Links) -> &'l mut u32 {
         if slot == END { &mut self.tail } else { &mut links.0[slot as usize].prev }
     }
 }
 
-/// Nobody is in.
+/// Makes an empty rotation.
 impl Default for Rotation {
     fn default() -> Self {
         Rotation { head: END, tail: END }
@@ -196,9 +200,9 @@ fn standing(slot: u32) -> Option<u32> {
     (slot != END).then_some(slot)
 }
 
-/// The neighbour of the first and of the last.
+/// The neighbour before the first slot and after the last.
 const END: u32 = u32::MAX;
-/// Both neighbours of who is not in.
+/// Both neighbours of a slot that is in no rotation.
 const ABSENT: u32 = u32::MAX - 1;
 const NOT_IN: Link = Link { prev: ABSENT, next: ABSENT };
 

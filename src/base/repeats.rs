@@ -1,21 +1,23 @@
-//! Which of many lines that are alike are written: the first one at once, and then one a second that says how many there were.
+//! Decides which of many similar log lines are written: the first one at once, and then one per
+//! second that says how many there were.
 //!
-//! Lines are alike if they come from one place of the program and are caused by one peer. Beyond a number of peers those that come later count as one,
-//! so that neither the log nor the memory for it grows with what strangers do.
+//! Lines are similar if they come from one source location and are caused by one peer. Beyond
+//! a number of peers, later peers count as one, so that neither the log nor the memory for this
+//! grows with what clients do.
 //!
 //! ```text
 //! lines   |xxxxxxxxxx|xxxxx     |          |x
-//! written |x         |9 more    |5 more    |x        a second without any ends it
+//! written |x         |9 more    |5 more    |x        it ends after a second without any
 //! ```
 
 use std::collections::HashMap;
 
 use super::limits::{REPEATS_MS, REPEATS_PEERS_MAX};
 
-/// A place of the program: a file and line.
+/// A source location: file and line.
 pub type Place = (&'static str, u32);
 
-/// The lines of the moment. `L` is what is known of the first one of its kind.
+/// The kinds of lines that are counted now. `L` describes the first line of a kind.
 #[derive(Debug)]
 pub struct Repeats<L> {
     kinds: HashMap<(Place, Box<str>), Kind<L>>,
@@ -31,16 +33,16 @@ struct Kind<L> {
 /// Lines that were not written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut<L> {
-    /// The first one of their kind, which was.
+    /// The first line of this kind, which was written.
     pub first: L,
-    /// How many there were.
+    /// Number of lines that were left out.
     pub count: u64,
-    /// Who caused them.
+    /// The peer that caused them.
     pub peer: Box<str>,
 }
 
 impl<L: Clone> Repeats<L> {
-    /// Whether a line is to be written; `line` makes it then.
+    /// Returns the line, made by `line`, if it is to be written.
     pub fn admit(&mut self, now: u64, place: Place, peer: &str, line: impl FnOnce() -> L) -> Option<L> {
         let is_known = |peer: &str| self.kinds.contains_key(&(place, peer.into()));
         let peer = if self.kinds.len() < REPEATS_PEERS_MAX || is_known(peer) { peer } else { OTHERS };
@@ -57,7 +59,8 @@ impl<L: Clone> Repeats<L> {
         }
     }
 
-    /// What was left out in the second that is over. To be asked some times a second.
+    /// Returns what was left out in each second that is over. To be called several times per
+    /// second.
     pub fn tell(&mut self, now: u64) -> Vec<LeftOut<L>> {
         let mut told = Vec::new();
         self.kinds.retain(|(_, peer), kind| {
@@ -81,7 +84,7 @@ impl<L> Default for Repeats<L> {
     }
 }
 
-/// Peers beyond those that are told apart.
+/// The peer of the lines beyond the limit of peers.
 const OTHERS: &str = "others";
 
 #[cfg(test)]

@@ -1,24 +1,25 @@
-//! A small seedable generator: the broker's names and the simulator's dice.
+//! A small seeded random generator, for the broker's names and for the simulator.
 //!
-//! xoshiro256++ whose state splitmix64 fills from one number. The seed is handed in, so a run can be repeated from it. Not for
-//! secrets: who sees enough of its numbers can tell the rest. Names only have to be unlike each other.
+//! xoshiro256++ whose state splitmix64 derives from one number. The seed is handed in, so a run can
+//! be repeated. It is not for secrets: from enough of its numbers the others can be computed. Names
+//! only have to be different from each other.
 
 use super::base64url;
 
-/// The generator.
+/// A generator.
 #[derive(Clone, Debug)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// The generator of `seed`; any number will do, zero too.
+    /// Makes the generator of a seed; any number will do, including zero.
     pub fn seeded(seed: u64) -> Rng {
         let mut mixer = seed;
         Rng { state: std::array::from_fn(|_| splitmix64(&mut mixer)) }
     }
 
-    /// The next number, all 64 bits alike.
+    /// Returns the next number; all 64 bits are equally random.
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
@@ -32,21 +33,23 @@ impl Rng {
         result
     }
 
-    /// A number from 0 to `n` - 1; `n` is at least 1. No value is favoured by more than `n` in 2^64.
+    /// Returns a number from 0 to `n` - 1; `n` is at least 1. No value is favoured by more than `n`
+    /// in 2^64.
     pub fn below(&mut self, n: u64) -> u64 {
         assert!(n > 0, "there is no number below zero");
         let wide = u128::from(self.next_u64()) * u128::from(n);
         (wide >> 64) as u64
     }
 
-    /// Fills `bytes`.
+    /// Fills `bytes` with random bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.next_u64().to_le_bytes()[..chunk.len()]);
         }
     }
 
-    /// What follows `amq.gen-` and `amq.ctag-` in the names that a server gives: 128 bits as 22 characters of base64url.
+    /// Returns the suffix of a generated name, after `amq.gen-` or `amq.ctag-`: 128 bits as 22
+    /// characters of base64url.
     pub fn name_suffix(&mut self) -> String {
         let bits = u128::from(self.next_u64()) << 64 | u128::from(self.next_u64());
         base64url::encode(&bits.to_be_bytes())

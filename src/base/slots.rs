@@ -1,16 +1,18 @@
 //! A dense table whose keys are never stale.
 //!
 //! ```text
-//!  slab         0:{gen 2, A}   1:(vacant)    2:{gen 0, C}      an id is (slot, generation): A is (0, 2)
-//!  generations  0:2            1:5           2:0               what stands in slot 1 next will be (1, 5)
+//!  slab         0:{gen 2, A}   1:(vacant)   2:{gen 0, C}    an id is (slot, generation): A: (0, 2)
+//!  generations  0:2            1:5          2:0             the next value in slot 1: (1, 5)
 //! ```
 //!
-//! The value carries the generation that its id was given, so a lookup touches one cache line: a bounds check, the slab's own
-//! tag, a compare. The second vector remembers the generation of vacant slots; only `insert` and `remove` read it.
+//! The value is stored with the generation of its id, so a lookup reads one cache line: a bounds
+//! check, the slab's own tag, a comparison. The second vector keeps the generation of vacant slots;
+//! only `insert` and `remove` read it.
 //!
-//! Invariant: a generation goes up when its slot is vacated, so an id that outlives its value finds nothing. (After 2^32
-//! reuses of one slot an id would return; nothing holds one that long.) The free list is last in, first out and nothing else
-//! decides an id: the same sequence of operations gives the same ids on every shard.
+//! Invariant: a slot's generation increases when its value is removed, so nothing is found by the
+//! id of a removed value. (After 2^32 values in one slot an id would return; no id is kept that
+//! long.) The free list is last in, first out, and nothing else decides an id: the same sequence of
+//! operations gives the same ids on every shard.
 
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
@@ -19,10 +21,10 @@ use slab::Slab;
 
 use super::ids::Key;
 
-/// Values of type `T` under ids of type `K`, a newtype of [`Key`].
+/// Values of type `T` by ids of type `K`, a newtype of [`Key`].
 pub struct Slots<K, T> {
     live: Slab<Live<T>>,
-    /// Per slot ever used: the generation of its value, or of its next value if vacant.
+    /// For each slot ever used: the generation of its value, or of its next value if it is vacant.
     generations: Vec<u32>,
     ids: PhantomData<fn() -> K>,
 }
@@ -33,12 +35,12 @@ struct Live<T> {
 }
 
 impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
-    /// An empty table; allocates nothing.
+    /// Makes an empty table; allocates nothing.
     pub const fn new() -> Self {
         Slots { live: Slab::new(), generations: Vec::new(), ids: PhantomData }
     }
 
-    /// How many values there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.live.len()
     }
@@ -54,12 +56,12 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         key(slot, self.generations.get(slot).copied().unwrap_or(0))
     }
 
-    /// Puts `value` into the table and returns its id.
+    /// Adds `value` and returns its id.
     pub fn insert(&mut self, value: T) -> K {
         self.insert_with(|_| value)
     }
 
-    /// Puts in what `make` returns; `make` is told the id.
+    /// Adds the value that `make` returns for its id.
     pub fn insert_with(&mut self, make: impl FnOnce(K) -> T) -> K {
         let id = self.next_key();
         let slot = self.live.vacant_key();
@@ -70,7 +72,7 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         id
     }
 
-    /// The value of `id`, or nothing if it was removed.
+    /// The value of `id`, or `None` if it was removed.
     #[inline]
     pub fn get(&self, id: K) -> Option<&T> {
         let key: Key = id.into();
@@ -78,7 +80,7 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         (live.generation == key.generation).then_some(&live.value)
     }
 
-    /// The value of `id` to change, or nothing if it was removed.
+    /// The value of `id`, to be changed, or `None` if it was removed.
     #[inline]
     pub fn get_mut(&mut self, id: K) -> Option<&mut T> {
         let key: Key = id.into();
@@ -86,7 +88,7 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         (live.generation == key.generation).then_some(&mut live.value)
     }
 
-    /// Takes the value of `id` out; from now on the id finds nothing.
+    /// Removes the value of `id` and returns it.
     pub fn remove(&mut self, id: K) -> Option<T> {
         self.get(id)?;
         let slot = id.into().slot as usize;
@@ -94,7 +96,7 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         Some(self.live.remove(slot).value)
     }
 
-    /// Whether `id` was not given out here yet, as far as this table can tell: one that was, and was removed, is not.
+    /// Whether `id` has not been given out here yet. Removed ids have been.
     pub fn is_yet_to_come(&self, id: K) -> bool {
         let key: Key = id.into();
         let occupied = self.live.contains(key.slot as usize);
@@ -105,7 +107,7 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         }
     }
 
-    /// The id of what stands in `slot` now.
+    /// The id of the value that is in `slot` now.
     pub fn key_at(&self, slot: u32) -> Option<K> {
         let live = self.live.get(slot as usize)?;
         Some(key(slot as usize, live.generation))
@@ -116,7 +118,7 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         self.live.iter().map(|(slot, live)| (key(slot, live.generation), &live.value))
     }
 
-    /// All values with their ids, by slot, to change.
+    /// All values with their ids, by slot, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut T)> {
         self.live.iter_mut().map(|(slot, live)| (key(slot, live.generation), &mut live.value))
     }
@@ -128,7 +130,7 @@ impl<K: From<Key> + Into<Key> + Copy, T> Default for Slots<K, T> {
     }
 }
 
-/// For ids that the caller knows to be live.
+/// For ids whose values are known to exist.
 impl<K: From<Key> + Into<Key> + Copy, T> Index<K> for Slots<K, T> {
     type Output = T;
 

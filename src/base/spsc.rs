@@ -8,15 +8,18 @@
 //!                         Receiver::head            Sender::tail
 //! ```
 //!
-//! Both sides work on positions of their own and show them to the other side once per batch: a producer stages any number of
-//! items and publishes them with one release store, a consumer reads any number and releases their slots with another. Each
-//! keeps the last position it saw of the other and loads a new one only when that one says full or empty. So a batch costs
-//! two cache lines that change hands, however long it is. The positions count up and wrap; a slot is position & mask.
+//! Each side works on a position of its own and shows it to the other side once per batch: the
+//! producer stages any number of items and publishes them with one release store; the consumer
+//! reads any number and releases their slots with another. Each side keeps the position of the
+//! other that it last loaded, and loads a new one only when the ring seems full or empty. So a
+//! batch of any length costs two cache lines that change hands. The positions count up and wrap; a
+//! slot is position & mask.
 //!
-//! Invariant: head <= Receiver::head <= tail <= Sender::tail <= head + slots. Items in [head, Receiver::head) were moved out,
-//! those in [Receiver::head, Sender::tail) are initialized; the producer writes only outside of [head, Sender::tail).
+//! Invariant: head <= Receiver::head <= tail <= Sender::tail <= head + slots. Items in [head,
+//! Receiver::head) were moved out, those in [Receiver::head, Sender::tail) are initialized; the
+//! producer writes only outside of [head, Sender::tail).
 //!
-//! A [`Doorbell`] lets a consumer sleep without missing a publish.
+//! A [`Doorbell`] lets a consumer sleep without missing an item.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -24,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, AtomicUsize, fence};
 
-/// A ring of `slots` items; `slots` is a power of two.
+/// Makes a ring of `slots` slots, a power of two.
 pub fn ring<T>(slots: usize) -> (Sender<T>, Receiver<T>) {
     assert!(slots.is_power_of_two(), "positions wrap at a power of two");
     let shared = Arc::new(Shared {
@@ -39,29 +42,30 @@ pub fn ring<T>(slots: usize) -> (Sender<T>, Receiver<T>) {
 /// The producer's end.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
-    /// Where the next item is staged.
+    /// The position where the next item is staged.
     tail: usize,
-    /// What the consumer was shown of `tail`.
+    /// The value of `tail` that the consumer was shown.
     published: usize,
-    /// The consumer's head when last looked at.
+    /// The consumer's head when it was last loaded.
     head_seen: usize,
 }
 
 impl<T> Sender<T> {
-    /// Stages `item` for the next [`publish`](Self::publish), or gives it back if the ring is full.
+    /// Stages `item` for the next [`publish`](Self::publish), or returns it if the ring is full.
     #[inline]
     pub fn push(&mut self, item: T) -> Result<(), T> {
         if self.room() == 0 && self.free() == 0 {
             return Err(item);
         }
-        // SAFETY: there is room, so `tail` is outside of [head, tail): the consumer released this slot (we acquired its head)
-        // and reads it again only after the release store in `publish`.
+        // SAFETY: there is a free slot, so `tail` is outside of [head, tail): the consumer released
+        // this slot (its head was acquired) and reads it again only after the release store in
+        // `publish`.
         unsafe { (*self.shared.slot(self.tail)).write(item) };
         self.tail = self.tail.wrapping_add(1);
         Ok(())
     }
 
-    /// Shows the consumer everything staged. Returns whether that was anything.
+    /// Shows all staged items to the consumer. Returns whether there were any.
     #[inline]
     pub fn publish(&mut self) -> bool {
         let anything = self.tail != self.published;
@@ -72,20 +76,20 @@ impl<T> Sender<T> {
         anything
     }
 
-    /// How many more items can be staged now.
+    /// Number of items that can be staged now.
     #[inline]
     pub fn free(&mut self) -> usize {
         self.head_seen = self.shared.head.0.load(Acquire);
         self.room()
     }
 
-    /// A lower bound of the free slots, from what was last seen of the consumer.
+    /// A lower bound of the free slots, by the consumer's position when it was last loaded.
     fn room(&self) -> usize {
         self.shared.slots.len() - self.tail.wrapping_sub(self.head_seen)
     }
 }
 
-/// What was staged is not lost: it is published.
+/// Staged items are not lost: they are published.
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.publish();
@@ -95,36 +99,38 @@ impl<T> Drop for Sender<T> {
 /// The consumer's end.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    /// Where the next item is read.
+    /// The position where the next item is read.
     head: usize,
-    /// What the producer was shown of `head`.
+    /// The value of `head` that the producer was shown.
     released: usize,
-    /// The producer's tail when last looked at.
+    /// The producer's tail when it was last loaded.
     tail_seen: usize,
 }
 
 impl<T> Receiver<T> {
-    /// How many published items wait.
+    /// Number of published items that wait.
     #[inline]
     pub fn available(&mut self) -> usize {
         self.tail_seen = self.shared.tail.0.load(Acquire);
         self.waiting()
     }
 
-    /// Takes the oldest published item. Its slot is free for the producer after the next [`release`](Self::release).
+    /// Takes the oldest published item. The producer can use its slot after the next
+    /// [`release`](Self::release).
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
         if self.waiting() == 0 && self.available() == 0 {
             return None;
         }
-        // SAFETY: the item at `head` was written before the tail that we acquired was stored, the producer leaves it alone
-        // until `release`, and moving `head` on means that it is read only this once.
+        // SAFETY: the item at `head` was written before the tail that was acquired here was stored;
+        // the producer does not touch it until `release`; and moving `head` on means that it is
+        // read only this once.
         let item = unsafe { (*self.shared.slot(self.head)).assume_init_read() };
         self.head = self.head.wrapping_add(1);
         Some(item)
     }
 
-    /// Gives the producer back the slots of everything taken; once per batch.
+    /// Gives the slots of all taken items back to the producer; once per batch.
     #[inline]
     pub fn release(&mut self) {
         if self.head != self.released {
@@ -133,7 +139,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// A lower bound of the items that wait, from what was last seen of the producer.
+    /// A lower bound of the items that wait, by the producer's position when it was last loaded.
     fn waiting(&self) -> usize {
         self.tail_seen.wrapping_sub(self.head)
     }
@@ -146,15 +152,15 @@ impl<T> Drop for Receiver<T> {
 }
 
 struct Shared<T> {
-    /// The oldest slot that the producer must leave alone.
+    /// The oldest slot that the producer must not touch.
     head: Padded<AtomicUsize>,
-    /// The first slot that the consumer must leave alone.
+    /// The first slot that the consumer must not touch.
     tail: Padded<AtomicUsize>,
     slots: Box<[UnsafeCell<MaybeUninit<T>>]>,
 }
 
-// SAFETY: an item is written by one thread and moved out by another, which `T: Send` allows; the positions see to it that no
-// slot is touched by both at a time, and neither end can be cloned.
+// SAFETY: an item is written by one thread and moved out by another, which `T: Send` allows; the
+// positions ensure that no slot is touched by both at a time, and neither end can be cloned.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above; no `&T` is ever shared, so `T: Sync` is not needed.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -166,31 +172,35 @@ impl<T> Shared<T> {
     }
 }
 
-/// Both ends are gone and have shown all they did: what is left between head and tail was never taken.
+/// Both ends are dropped and have shown their positions: the items between head and tail were never
+/// taken.
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         let (mut head, tail) = (*self.head.0.get_mut(), *self.tail.0.get_mut());
         while head != tail {
-            // SAFETY: items in [head, tail) are initialized and were not moved out, and nobody else is left.
+            // SAFETY: items in [head, tail) are initialized and were not moved out, and both ends
+            // are gone.
             unsafe { (*self.slot(head)).assume_init_drop() };
             head = head.wrapping_add(1);
         }
     }
 }
 
-/// Two cache lines to itself: processors fetch them in pairs.
+/// A value in two cache lines of its own: processors fetch them in pairs.
 #[repr(align(128))]
 struct Padded<T>(T);
 
 /// The bell of one consumer, shared with all its producers.
 ///
-/// The consumer: [`prepare_sleep`](Self::prepare_sleep), look at every ring once more, wait if they are empty,
-/// [`awake`](Self::awake). A producer: publish, [`ring`](Self::ring), and wake the consumer if that says so.
+/// A consumer calls [`prepare_sleep`](Self::prepare_sleep), checks every ring once more, waits if
+/// they are empty, and calls [`awake`](Self::awake). A producer publishes, calls
+/// [`ring`](Self::ring), and wakes the consumer if the result says so.
 ///
-/// Why no wake is missed: both sides store, fence, then load what the other stored. The fences have an order. If the
-/// consumer's is first, the producer sees it asleep; if the producer's is first, the consumer's last look sees the items. Of
-/// several producers the one that swaps the flag back wakes; the others rely on it. They may: a woken consumer fences again
-/// before it next waits.
+/// No wake is missed, because both sides store, fence, then load what the other stored, and the
+/// fences have an order. If the consumer's fence is first, the producer sees that it sleeps; if the
+/// producer's is first, the consumer's last check sees the items. Of several producers, the one
+/// that swaps the flag back wakes the consumer; the others rely on that one. They may, because a
+/// woken consumer fences again before it next waits.
 #[repr(align(128))]
 #[derive(Default)]
 pub struct Doorbell {
@@ -198,18 +208,20 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// The consumer is about to wait. It must look at its rings once more after this, and wait only if nothing is there.
+    /// Notes that the consumer is about to wait. It must check its rings once more after this, and
+    /// wait only if they are empty.
     pub fn prepare_sleep(&self) {
         self.sleeping.store(1, Relaxed);
         fence(SeqCst);
     }
 
-    /// The consumer works again, whatever ended its wait.
+    /// Notes that the consumer no longer waits, for whatever reason.
     pub fn awake(&self) {
         self.sleeping.store(0, Relaxed);
     }
 
-    /// After a publish: whether the caller, and nobody else, must wake the consumer now.
+    /// Called after a publish. Returns whether the caller, and no other producer, must wake the
+    /// consumer now.
     #[inline]
     pub fn ring(&self) -> bool {
         fence(SeqCst);
@@ -366,8 +378,9 @@ mod tests {
         assert!(!bell.ring());
     }
 
-    /// A ring of one slot: the producer cannot go on before its item is taken, so nothing makes up for a missed wake, and the
-    /// consumer sleeps until its patience ends. It dawdles a little, to go to sleep just when the next item comes.
+    /// The ring has one slot: the producer cannot go on before its item is taken, so nothing makes
+    /// up for a missed wake, and the consumer would sleep until its time is up. It delays its sleep
+    /// a little, to fall asleep just when the next item comes.
     #[test]
     fn no_wake_is_missed() {
         const ROUNDS: u32 = 100_000;

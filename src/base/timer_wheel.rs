@@ -1,25 +1,27 @@
 //! Timers, exact to the millisecond, set and cancelled in constant time.
 //!
 //! ```text
-//!  level 0   64 slots of 1 ms      a timer stands at the level of the highest 6-bit digit in which its due time
-//!  level 1   64 slots of 64 ms     differs from now, in the slot of that digit
+//!  level 0   64 slots of 1 ms      a timer is at the level of the highest 6-bit digit in which its
+//!  level 1   64 slots of 64 ms     due time differs from now, in that digit's slot
 //!  level 2   64 slots of 4 s       now  = 0x00·12·05     due = 0x00·13·20  ->  level 1, slot 0x13
 //!  ...                             due  = 0x00·12·3f     ->  level 0, slot 0x3f
 //! ```
 //!
-//! When time reaches a slot of a level above 0, its timers are set anew and fall to lower levels (a timer falls at most ten
-//! times); at level 0 a slot is one millisecond, and its timers fire. Empty slots are skipped by bitmaps, so a jump of hours
-//! costs as much as the timers in it.
+//! When time reaches a slot of a level above 0, its timers are set again, at lower levels (a timer
+//! moves at most ten times); at level 0 a slot is one millisecond, and its timers fire. Empty slots
+//! are skipped by bitmaps, so a jump of hours costs as much as the timers in it.
 //!
-//! Invariant: every timer is due at `now` or later and stands where `place(now, due)` says. It stays so when time moves on,
-//! because slots are emptied when time reaches them. So the first occupied slot of the lowest occupied level holds the next
-//! timer: all timers of a level are due before those of the levels above. Slots are first in, first out, and a slot is
-//! emptied before a later timer can go below it: timers due in the same millisecond fire in the order they were set.
+//! Invariant: every timer is due at `now` or later, in the slot that `place(now, due)` returns.
+//! This stays true when time moves on, because slots are emptied when time reaches them. So the
+//! first occupied slot of the lowest occupied level contains the next timer: all timers of a level
+//! are due before those of the levels above. Slots are first in, first out, and a slot is emptied
+//! before a later timer can be set below it: timers due in the same millisecond fire in the order
+//! in which they were set.
 
 use super::ids::TimerId;
 use super::slots::Slots;
 
-/// Timers that carry a `T` each.
+/// Timers with a value of type `T` each.
 pub struct TimerWheel<T> {
     /// The time of the last `advance`, ms.
     now: u64,
@@ -43,14 +45,14 @@ struct Level {
     slots: [List; SLOTS],
 }
 
-/// The timers of one slot, in the order they were set.
+/// The timers of one slot, in the order in which they were set.
 #[derive(Clone, Copy, Default)]
 struct List {
     head: Option<TimerId>,
     tail: Option<TimerId>,
 }
 
-/// Where a timer stands.
+/// The slot of a timer.
 #[derive(Clone, Copy)]
 struct Place {
     level: usize,
@@ -58,13 +60,13 @@ struct Place {
 }
 
 impl<T> TimerWheel<T> {
-    /// A wheel without timers at the time `now_ms`.
+    /// Makes a wheel without timers at the time `now_ms`.
     pub fn new(now_ms: u64) -> Self {
         let empty = Level { occupied: 0, slots: [List::default(); SLOTS] };
         TimerWheel { now: now_ms, timers: Slots::new(), occupied: 0, levels: Box::new([empty; LEVELS]) }
     }
 
-    /// How many timers are set.
+    /// Number of timers that are set.
     pub fn len(&self) -> usize {
         self.timers.len()
     }
@@ -74,8 +76,9 @@ impl<T> TimerWheel<T> {
         self.timers.is_empty()
     }
 
-    /// Sets a timer that fires at the first [`advance`](Self::advance) to `due_ms` or later. A time before the last advance
-    /// counts as that of the last advance: such a timer fires at the next one, whatever its time.
+    /// Sets a timer that fires at the first [`advance`](Self::advance) to `due_ms` or later. An
+    /// earlier time than that of the last advance counts as that time: the timer fires at the next
+    /// advance.
     pub fn set(&mut self, due_ms: u64, value: T) -> TimerId {
         let due = due_ms.max(self.now);
         let id = self.timers.insert(Timer { due, prev: None, next: None, value });
@@ -83,15 +86,16 @@ impl<T> TimerWheel<T> {
         id
     }
 
-    /// Takes a timer back and returns what it carried, or nothing if it fired or was cancelled before.
+    /// Cancels a timer and returns its value, or `None` if it has fired or was cancelled before.
     pub fn cancel(&mut self, id: TimerId) -> Option<T> {
         self.timers.get(id)?;
         self.unlink(id);
         self.timers.remove(id).map(|timer| timer.value)
     }
 
-    /// Moves time on to `now_ms` and appends what the timers due by then carry to `fired`: by due time, then in the order they
-    /// were set. A time before the last advance changes nothing.
+    /// Advances the time to `now_ms` and appends the values of the timers due by then to `fired`,
+    /// by due time and then in the order in which they were set. An earlier time than the present
+    /// one changes nothing.
     pub fn advance(&mut self, now_ms: u64, fired: &mut Vec<T>) {
         while let Some((place, start)) = self.first_slot().filter(|&(_, start)| start <= now_ms) {
             self.now = start;
@@ -105,14 +109,15 @@ impl<T> TimerWheel<T> {
         self.now = self.now.max(now_ms);
     }
 
-    /// When to advance next, ms: never later than the next timer is due, exact within the current 64 ms, and otherwise the
-    /// start of the slot in which it stands. Who sleeps until then may wake some times (at most ten) with nothing to fire; each
-    /// such advance brings the timer down, and the answer nearer. Nothing if no timer is set.
+    /// When to advance next, ms: never later than the next timer is due. It is exact within the
+    /// current 64 ms, otherwise the start of the timer's slot. A caller that sleeps until then may
+    /// wake some times (at most ten) without a timer that fires; each such advance moves the timer
+    /// to a lower level, and brings the result closer. `None` if no timer is set.
     pub fn next_due(&self) -> Option<u64> {
         self.first_slot().map(|(_, start)| start)
     }
 
-    /// The slot with the next timer, and when time reaches it.
+    /// The slot of the next timer, and when time reaches it.
     fn first_slot(&self) -> Option<(Place, u64)> {
         if self.occupied == 0 {
             return None;
@@ -140,7 +145,7 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// Sets the timers of a slot anew, now that time has reached it.
+    /// Sets the timers of a slot again, after time has reached it.
     fn lower(&mut self, list: List) {
         let mut at = list.head;
         while let Some(id) = at {
@@ -149,7 +154,7 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// Appends a timer to the slot where it belongs.
+    /// Appends a timer to its slot.
     fn link(&mut self, id: TimerId) {
         let place = place(self.now, self.timers[id].due);
         let level = &mut self.levels[place.level];
@@ -190,7 +195,8 @@ impl<T> TimerWheel<T> {
     }
 }
 
-/// The highest digit in which `due` differs from `now`, or the lowest one if they are the same.
+/// The slot for a timer: at the highest digit in which `due` differs from `now`, or the lowest one
+/// if they are equal.
 fn place(now: u64, due: u64) -> Place {
     let level = (now ^ due).checked_ilog2().unwrap_or(0) / DIGIT;
     let slot = (due >> (DIGIT * level)) % SLOTS as u64;
@@ -200,7 +206,7 @@ fn place(now: u64, due: u64) -> Place {
 /// Bits of a digit of time.
 const DIGIT: u32 = 6;
 const SLOTS: usize = 1 << DIGIT;
-/// Digits of a u64: no time is too far away.
+/// Number of digits of a u64: every time has a slot.
 const LEVELS: usize = u64::BITS.div_ceil(DIGIT) as usize;
 
 #[cfg(test)]
@@ -280,7 +286,7 @@ mod tests {
         }
     }
 
-    /// The wheel beside its model: due time and number of setting, in order.
+    /// The wheel, and a model of it: due time and number of each timer, in order.
     struct Run {
         rng: Rng,
         now: u64,
@@ -309,7 +315,7 @@ mod tests {
             assert!(self.wheel.is_empty());
         }
 
-        /// Mostly short spans, now and then hours.
+        /// Returns a span of time: mostly short, now and then hours.
         fn span(&mut self) -> u64 {
             let bits = 1 + self.rng.below(26);
             let below = 1 << self.rng.below(bits);

@@ -1,5 +1,5 @@
-//! The letter of a dead message: its history in the headers, its new routing keys, and the queues
-//! where it has died before.
+//! Dead letters: the headers with the history of a dead message, and the queues where it has died
+//! before.
 //!
 //! ```text
 //! x-death   [{count, reason, queue, time, exchange, routing-keys}, …]
@@ -7,13 +7,14 @@
 //! x-first-death-{exchange, queue, reason}     x-last-death-{…}
 //! ```
 //!
-//! Rows DL1 to DL7; the rest follows RabbitMQ 4.3: the headers are sorted by their names, and a
-//! name that occurs twice keeps its first value.
+//! Rows DL1 to DL7; the rest follows RabbitMQ 4.3: the headers are sorted by name, and a name that
+//! occurs twice keeps its first value.
 //!
-//! RabbitMQ ignores an x-death that a client has sent. Here it counts on (row P11), because retries
-//! in clients rely on it. But it makes no cycle: a client that publishes a message again with the
-//! headers that it got wants it to take the same way again. Entries of deaths since the last
-//! publish are in front of those that the client sent, and the message's stamp has their number.
+//! RabbitMQ ignores an x-death that a client has sent. Here it is continued (row P11), because
+//! retries in clients rely on it. But its entries make no cycle: a client that publishes a message
+//! again with the headers that it got wants the message to take the same way again. Entries of
+//! deaths since the last publish are in front of those that the client sent, and the message's
+//! stamp has their number.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ pub enum Reason {
     Rejected,
     /// The message waited too long.
     Expired,
-    /// The queue held too many messages.
+    /// There were too many messages in the queue.
     MaxLength,
     /// Too many deliveries of the message failed.
     DeliveryLimit,
@@ -56,7 +57,7 @@ pub struct Dead {
 }
 
 impl Reason {
-    /// The word in the headers.
+    /// The reason's name in the headers.
     pub fn name(self) -> &'static str {
         match self {
             Reason::Rejected => "rejected",
@@ -68,8 +69,8 @@ impl Reason {
 }
 
 impl Dead {
-    /// Records a death of `message`. With `trusts_client`, deaths in the headers of its publisher
-    /// count, too.
+    /// Adds a death of `message` to its headers. With `trusts_client`, deaths that its publisher
+    /// has sent are continued.
     pub fn new(message: &MessageView<'_>, death: &Death<'_>, trusts_client: bool) -> Dead {
         let properties = Properties::trusted(message.properties);
         let headers = properties.headers().unwrap_or_default();
@@ -86,32 +87,32 @@ impl Dead {
         Dead { properties: replace_headers(message.properties, headers.view(), flag::EXPIRATION), history }
     }
 
-    /// Reads a message that [`new`](Dead::new) made ready before.
+    /// Reads a message to whose headers [`new`](Dead::new) has added its death before.
     pub fn again(message: &MessageView<'_>) -> Dead {
         let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
         Dead { properties: message.properties.to_vec(), history: history(&earlier(headers), message.stamp.deaths()) }
     }
 
-    /// The message's stamp from now on, given its stamp when it died.
+    /// Returns the message's stamp after its death, given its stamp before.
     pub fn stamp(&self, before: Stamp) -> Stamp {
         before.died(self.history.len())
     }
 
-    /// Whether the message has come in a circle to `queue`: it died there before, and no consumer
-    /// has refused it since (row DL7).
+    /// Whether the message has come back to `queue` in a cycle: it died there before, and no
+    /// consumer has rejected it since (row DL7).
     pub fn is_cycle(&self, queue: &str) -> bool {
         let at = self.history.iter().position(|(name, _)| **name == *queue.as_bytes());
         at.is_some_and(|at| self.history[..=at].iter().all(|(_, reason)| **reason != *Reason::Rejected.name().as_bytes()))
     }
 }
 
-/// Queues and reasons of the `own` latest deaths.
+/// Returns the queues and reasons of the `own` latest deaths.
 fn history(deaths: &[TableRef<'_>], own: usize) -> Vec<Station> {
     let part = |entry: &TableRef<'_>, name| entry.find(name).and_then(Value::as_text).unwrap_or_default().into();
     deaths.iter().take(own).map(|entry| (part(entry, "queue"), part(entry, "reason"))).collect()
 }
 
-/// The entries of x-death, if it has the form that brokers write.
+/// Returns the entries of x-death, if it has the form that brokers write.
 fn earlier(headers: TableRef<'_>) -> Vec<TableRef<'_>> {
     let is_entry = |entry: &TableRef<'_>| {
         let is_text = |name| entry.find(name).and_then(Value::as_text).is_some();
@@ -126,7 +127,7 @@ fn entry_is(entry: TableRef<'_>, death: &Death<'_>) -> bool {
     is("queue", death.queue) && is("reason", death.reason.name())
 }
 
-/// The entry, with one death more.
+/// Returns the entry with one more death.
 fn counted(entry: TableRef<'_>) -> Table {
     let count = |value: Value<'_>| value.as_int().unwrap_or_default().saturating_add(1);
     let add = |table: TableBuilder, (name, value): (&[u8], Value<'_>)| match name {
@@ -151,7 +152,8 @@ fn new_entry(message: &MessageView<'_>, properties: Properties<'_>, death: &Deat
         .build()
 }
 
-/// The headers with the deaths, and with the facts of the first and the last one.
+/// Returns the headers with the deaths, and with exchange, queue and reason of the first and the
+/// last one.
 fn with_death(headers: TableRef<'_>, deaths: TableRef<'_>, exchange: &[u8], death: &Death<'_>, is_first: bool) -> Table {
     let mut names: BTreeMap<&[u8], Value<'_>> = BTreeMap::new();
     for (name, value) in headers.iter() {
@@ -222,7 +224,7 @@ mod tests {
         let first = died(Properties::NONE, "long", Reason::Expired, Stamp::at(5), true);
         let second = died(&first.properties, "short", Reason::Expired, first.stamp(Stamp::at(5)), true);
         assert!(second.is_cycle("long") && second.is_cycle("short"));
-        // Its consumer publishes it again with what it got.
+        // The consumer publishes the message again with the headers that it got.
         let again = died(&second.properties, "long", Reason::Expired, Stamp::at(9), true);
         assert_eq!(count(&again), [("long expired".into(), 2), ("short expired".into(), 1)]);
         assert!(again.is_cycle("long") && !again.is_cycle("short"));

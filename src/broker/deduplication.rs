@@ -9,16 +9,15 @@
 //! message's header of that name overrides it.
 //!
 //! A **queue** has that argument, too, in both meanings. With a size or a time it is LavinMQ's: the
-//! queue remembers as an exchange does, whatever becomes of its messages. Without either it is the
-//! plugin's: a value is remembered while a message with it is in the queue, delivered or not, until
-//! that message is settled, dies or is purged. (A purge forgets everything, as in the plugin.)
-//! Messages that a restart has found are remembered once they are read.
+//! queue remembers values as an exchange does, whatever happens to its messages. Without either it
+//! is the plugin's: a value is remembered while a message with it is in the queue, delivered or
+//! not, until that message is settled, dies or is purged. (A purge forgets all values, as in the
+//! plugin.) Messages that a restart has found are remembered once they are read.
 //!
 //! The value is that of the header `x-deduplication-header`, or of the header that the argument
 //! `x-deduplication-header` names. A message without it passes. A full cache forgets its oldest
-//! value. Expired values stay until they are the oldest, or come again: no timer looks for them.
-//! Values are equal if they have one type and the same content; all widths of integers are one
-//! type.
+//! value. Expired values stay until they are the oldest, or arrive again: no timer looks for them.
+//! Values are equal if they have the same type and content; integers of all widths are one type.
 
 use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
@@ -29,7 +28,7 @@ use crate::base::hash::Map;
 use crate::contract::{Code, ExchangeSpec, Fault};
 use crate::message::{TableRef, Value};
 
-/// The deduplication that an exchange or queue asks for.
+/// The deduplication that the arguments of an exchange or queue ask for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     header: Box<[u8]>,
@@ -41,7 +40,7 @@ pub struct Wanted {
 enum Scope {
     /// While a message with it is in the queue.
     Queue,
-    /// While it is among the last `size` values, and for this time.
+    /// While it is among the last `size` values, and for this time, milliseconds.
     Last { size: usize, ttl_ms: Option<u64> },
 }
 
@@ -49,26 +48,26 @@ enum Scope {
 pub struct Deduplication {
     wanted: Wanted,
     seen: Map<Arc<[u8]>, Seen>,
-    /// The keys of `seen` by number; the first is the oldest. If a queue remembers the values of
-    /// its messages, the number is the message's place.
+    /// The keys of `seen` by number, from the oldest. If a queue remembers the values of its
+    /// messages, the number is the message's place.
     order: BTreeMap<u64, Arc<[u8]>>,
     next: u64,
 }
 
 struct Seen {
     number: u64,
-    /// None: never.
+    /// When it expires; `None` for never.
     expires: Option<u64>,
 }
 
-/// Values that a cache has forgotten: a million of them are not freed at once.
+/// Forgotten values of a cache, to be freed in steps, because there may be a million.
 pub struct Forgotten {
     seen: hash_map::IntoIter<Arc<[u8]>, Seen>,
     order: btree_map::IntoIter<u64, Arc<[u8]>>,
 }
 
 impl Forgotten {
-    /// Frees up to `count` values. Returns whether there were so many.
+    /// Frees up to `count` values. Returns whether it freed that many.
     pub fn free(&mut self, count: usize) -> bool {
         let keys = self.order.by_ref().take(count).count();
         self.seen.by_ref().take(count).count().max(keys) == count
@@ -76,19 +75,20 @@ impl Forgotten {
 }
 
 impl Wanted {
-    /// The deduplication that an exchange asks for, if any. The arguments were checked.
+    /// The deduplication of an exchange, if it has any. The arguments were checked.
     pub fn by_exchange(spec: &ExchangeSpec) -> Option<Wanted> {
         is_wanted_by_exchange(spec).then(|| Wanted { header: header(spec.arguments.view()), scope: Scope::last(spec.arguments.view()) })
     }
 
-    /// The deduplication that a queue with these arguments asks for, if any. They were checked.
+    /// The deduplication of a queue with these arguments, if it has any. The arguments were
+    /// checked.
     pub fn by_queue(arguments: TableRef<'_>) -> Option<Wanted> {
         let is_given = |name| arguments.find(name).is_some();
         let scope = if is_given(SIZE) || is_given(TTL) { Scope::last(arguments) } else { Scope::Queue };
         is_wanted(arguments).then(|| Wanted { header: header(arguments), scope })
     }
 
-    /// Whether values are remembered by the messages in the queue.
+    /// Whether values are remembered as long as a message with them is in the queue.
     pub fn is_by_content(&self) -> bool {
         self.scope == Scope::Queue
     }
@@ -107,7 +107,7 @@ impl Deduplication {
         Deduplication { wanted, seen: Map::default(), order: BTreeMap::new(), next: 0 }
     }
 
-    /// Whether a message with these headers passes at `now`. Its value is remembered.
+    /// Whether a message with these headers passes at `now`. If it does, its value is remembered.
     pub fn passes(&mut self, headers: TableRef<'_>, now: u64) -> bool {
         let Some(value) = headers.find(&self.wanted.header) else { return true };
         let key = value.key();
@@ -120,7 +120,8 @@ impl Deduplication {
         true
     }
 
-    /// Whether a message passes that gets this place in a queue. Its value is remembered.
+    /// Whether a message passes that will get this place in a queue. If it does, its value is
+    /// remembered.
     pub fn passes_into(&mut self, place: u64, headers: TableRef<'_>, now: u64) -> bool {
         if self.wanted.is_by_content() {
             self.next = place;
@@ -144,7 +145,8 @@ impl Deduplication {
         }
     }
 
-    /// Forgets the values of a purged queue, if they are remembered by its messages. Returns them.
+    /// Forgets the values of a purged queue, if they are remembered with its messages. Returns
+    /// them.
     pub fn purge(&mut self) -> Option<Forgotten> {
         self.wanted.is_by_content().then(|| self.forget_all())
     }
@@ -165,7 +167,7 @@ impl Deduplication {
 
     fn expires(&self, headers: TableRef<'_>, now: u64) -> Option<u64> {
         let Scope::Last { ttl_ms, .. } = self.wanted.scope else { return None };
-        // `now` is rounded down: the time counts from the next millisecond on, so that no value is
+        // `now` is rounded down, so the time counts from the next millisecond: no value is
         // forgotten early.
         headers.find(TTL).and_then(as_number).or(ttl_ms).map(|ttl_ms| now.saturating_add(ttl_ms).saturating_add(ttl_ms.min(1)))
     }
@@ -177,7 +179,7 @@ impl Deduplication {
     }
 }
 
-/// Whether an exchange of this type and with these arguments deduplicates.
+/// Whether an exchange of this type and with these arguments deduplicates messages.
 pub fn is_wanted_by_exchange(spec: &ExchangeSpec) -> bool {
     &*spec.kind == NAME || is_wanted(spec.arguments.view())
 }
@@ -191,7 +193,7 @@ pub fn check_exchange(spec: &ExchangeSpec) -> Result<(), Fault> {
     if is_wanted_by_exchange(spec) { check(spec.arguments.view(), &*spec.kind == NAME) } else { Ok(()) }
 }
 
-/// Checks the arguments of such a queue, with the same texts.
+/// Checks the arguments of such a queue, with the plugin's texts.
 pub fn check_queue(arguments: TableRef<'_>) -> Result<(), Fault> {
     if is_wanted(arguments) { check(arguments, false) } else { Ok(()) }
 }
@@ -216,7 +218,7 @@ fn header(arguments: TableRef<'_>) -> Box<[u8]> {
     arguments.find(HEADER).and_then(Value::as_text).unwrap_or(HEADER.as_bytes()).into()
 }
 
-/// An argument that is a number, or its decimal text.
+/// Reads an argument that is a number, or its decimal text.
 fn number(arguments: TableRef<'_>, name: &str) -> Option<u64> {
     let value = arguments.find(name)?;
     as_number(value).or_else(|| std::str::from_utf8(value.as_text()?).ok()?.parse().ok())
@@ -230,7 +232,7 @@ const NAME: &str = "x-message-deduplication";
 const HEADER: &str = "x-deduplication-header";
 const SIZE: &str = "x-cache-size";
 const TTL: &str = "x-cache-ttl";
-/// The plugin can also keep its cache on disk. RingMQ cannot, and refuses that.
+/// The plugin can also keep its cache on disk. RingMQ cannot, and refuses that value.
 const PERSISTENCE: &str = "x-cache-persistence";
 /// LavinMQ's default.
 const SIZE_DEFAULT: usize = 128;
@@ -292,11 +294,11 @@ mod tests {
         assert!((0..1000).all(|value| passes(&mut cache, value as u64, value)), "however many there are");
         assert!(!passes(&mut cache, 1000, 0) && !passes(&mut cache, u64::MAX, 999), "however long");
         cache.forget(0);
-        cache.forget(1000); // nothing is there
+        cache.forget(1000); // no message is there
         assert!(passes(&mut cache, 1000, 0) && !passes(&mut cache, 1001, 0) && !passes(&mut cache, 1001, 1));
         cache.learn(2000, headers(1).view());
         cache.learn(2001, headers(-1).view());
-        cache.forget(2000); // it was there already
+        cache.forget(2000); // its value was remembered before
         assert!(!passes(&mut cache, 2002, 1) && !passes(&mut cache, 2002, -1));
         let mut forgotten = cache.purge().expect("it goes with what the queue had");
         assert!(cache.seen.is_empty() && cache.order.is_empty() && passes(&mut cache, 1001, 1));

@@ -1,9 +1,8 @@
-//! The broker's machines. No I/O, no clock, no protocol.
+//! The broker's data and decisions: no I/O, no clock, no protocol.
 //!
-//! - [`catalog`]: what exists: virtual hosts, users, exchanges, queues, bindings; [`policy`]:
-//!   policies;
+//! - [`catalog`]: virtual hosts, users, exchanges, queues, bindings; [`policy`]: policies;
 //! - [`access`]: logins, and the opening of virtual hosts;
-//! - [`routing`]: from a message to its queues; [`exchange`]: the exchange types;
+//! - [`routing`]: finds a message's queues; [`exchange`]: the exchange types;
 //! - [`queue`]: one queue, its messages and consumers; [`arena`]: the memory of messages;
 //! - [`dead_letter`]: the history of dead messages; [`deduplication`]: the values seen before.
 

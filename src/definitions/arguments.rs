@@ -1,6 +1,7 @@
-//! X-arguments: JSON ↔ field tables, as RabbitMQ turns the one into the other.
+//! X-arguments: JSON ↔ field tables, converted as in RabbitMQ.
 //!
-//! JSON has fewer types: whole numbers become `l`, others `d`. The other way types get lost, and what is no UTF-8 is written as base64.
+//! JSON has fewer types: integers become `l`, other numbers `d`. In the other direction, types get
+//! lost, and bytes that are not UTF-8 are written as base64.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,22 +9,22 @@ use serde_json::{Map, Value as Json};
 
 use crate::message::{ArrayBuilder, Table, TableBuilder, TableRef, Value};
 
-/// The field table of a JSON object.
+/// Converts a JSON object to a field table.
 ///
 /// # Errors
-/// What of it no field table can hold.
+/// The part of the object that has no field table.
 pub fn to_table(json: &Map<String, Json>) -> Result<Table, String> {
     let table = build_table(json)?;
     TableRef::parse(table.wire()).map_err(|_| "its arguments are nested too deeply".to_owned())?;
     Ok(table)
 }
 
-/// The JSON object of a field table.
+/// Converts a field table to a JSON object.
 pub fn to_json(table: TableRef<'_>) -> Map<String, Json> {
     table.iter().map(|(key, value)| (text(key), value_to_json(value))).collect()
 }
 
-/// Bytes as text; RabbitMQ's words if they are none.
+/// Converts bytes to text. If they are not UTF-8, the result is RabbitMQ's.
 pub fn text(bytes: &[u8]) -> String {
     let encode = |_| format!("Invalid UTF-8, base64 is: {}", BASE64_STANDARD.encode(bytes));
     std::str::from_utf8(bytes).map_or_else(encode, str::to_owned)

@@ -1,6 +1,7 @@
-//! The catalog → definitions: all that outlives a connection.
+//! The catalog → definitions: all objects that outlive a connection.
 //!
-//! Unlike RabbitMQ's, an export has internal exchanges, too: bindings lead to them, which could not be made without.
+//! Unlike RabbitMQ's, an export includes internal exchanges, because bindings to them could not be
+//! made without them.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,8 @@ use crate::broker::catalog::{BindingView, Catalog, ExchangeInfo, QueueInfo, User
 use crate::config::Config;
 use crate::contract::{Limit, PolicyKind, PolicySpec};
 
-/// What exists, but for what belongs to a connection, what every virtual host has, and what a broker keeps for itself.
+/// Exports all objects except those that belong to a connection, that every virtual host has, or
+/// that a broker keeps for itself.
 pub fn export(catalog: &Catalog) -> Definitions {
     let mut administration = administration(catalog);
     administration.global_parameters.retain(|parameter| !parameter.name.starts_with("internal"));
@@ -26,7 +28,7 @@ pub fn export(catalog: &Catalog) -> Definitions {
     }
 }
 
-/// The part that is not queues, exchanges and bindings.
+/// Exports everything except queues, exchanges and bindings.
 pub(super) fn administration(catalog: &Catalog) -> Definitions {
     let (parameters, policies) = parameters(catalog);
     let version = Config::default().product_version;
@@ -118,7 +120,8 @@ fn topic_permissions(catalog: &Catalog) -> Vec<TopicPermission> {
     all
 }
 
-/// Parameters, and policies apart. The limits of a virtual host and operator policies are parameters, too, as RabbitMQ has them.
+/// Returns parameters and policies. As in RabbitMQ, the limits of a virtual host and operator
+/// policies are parameters, too.
 fn parameters(catalog: &Catalog) -> (Vec<Parameter>, Vec<Policy>) {
     let (mut parameters, mut policies) = (Vec::new(), Vec::new());
     for info in catalog.vhosts() {
@@ -178,7 +181,7 @@ fn exchange(catalog: &Catalog, exchange: &ExchangeInfo) -> Exchange {
     }
 }
 
-/// A binding to an exclusive queue goes with it.
+/// Whether a binding outlives connections: one to an exclusive queue is deleted with the queue.
 fn lasts(catalog: &Catalog, binding: &BindingView<'_>) -> bool {
     let to_queue = binding.kind == crate::contract::Destination::Queue;
     let queue = catalog.queue_by_name(binding.vhost, binding.destination).filter(|_| to_queue);
@@ -199,7 +202,7 @@ fn binding(catalog: &Catalog, binding: &BindingView<'_>) -> Binding {
     }
 }
 
-/// What a command brought is JSON, or a text.
+/// The value of a parameter: JSON, or a text if it is none.
 fn value(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|_| json.into())
 }

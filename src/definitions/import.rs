@@ -1,6 +1,7 @@
-//! Definitions come on top of what a catalog has: what is there as they want it stays, what is missing is made, and what cannot be is left out.
+//! The import of definitions into a catalog: existing objects that are as the definitions say stay,
+//! missing objects are made, and objects that cannot be made are left out.
 //!
-//! It happens to a catalog that nobody uses yet, between the disk and the first connection.
+//! The catalog is not in use yet: it was read from the disk, and no connection was accepted.
 
 use std::collections::HashMap;
 
@@ -12,26 +13,27 @@ use crate::broker::catalog::{Catalog, Saved, Verdict};
 use crate::config::defaults::Defaults;
 use crate::contract::{Administration, Command, Password, UserSpec};
 
-/// What has come of it.
+/// The result of an import.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Imported {
-    /// What has changed, in order.
+    /// The changes, in order.
     pub changes: Vec<Saved>,
-    /// How many objects were there already.
+    /// Number of objects that existed already.
     pub present: usize,
-    /// What could not be made, and why: a sentence each.
+    /// The objects that could not be made, and why: one sentence each.
     pub left_out: Vec<String>,
 }
 
-/// Where new queues live and by what the log knows them.
+/// The homes and numbers of new queues.
 pub struct Homes {
-    /// How many shards there are.
+    /// Number of shards.
     pub shards: u16,
-    /// The first number that no queue has had.
+    /// The first number that no queue has used.
     pub next_number: u64,
 }
 
-/// Carries out the steps. A password that is not hashed yet is, with a salt; a virtual host that is not there yet gets its defaults.
+/// Carries out the steps. Passwords that are not hashed yet are hashed with a salt, and new virtual
+/// hosts get the configured defaults.
 pub fn import(
     catalog: &mut Catalog,
     steps: Vec<Step>,
@@ -65,7 +67,8 @@ pub fn import(
     imported
 }
 
-/// Whether what is there is what is wanted. A user's password stays if nothing is said of it, or if it is this one.
+/// Whether the present object is as wanted. For the password of a user it is enough if none is
+/// given, or if the hash is that of the given one.
 fn is_met(wanted: &Command, present: &Command) -> bool {
     let (Some(wanted), Some(present)) = (put_user(wanted), put_user(present)) else { return wanted == present };
     let same_password = match (&wanted.password, &present.password) {
@@ -100,7 +103,7 @@ mod tests {
         import(catalog, steps(text), Homes { shards: 3, next_number }, &Defaults::default(), || *b"salt")
     }
 
-    /// The objects of one kind, as JSON, in an order of their own.
+    /// Returns the objects of one kind, as sorted JSON.
     fn objects(definitions: &Definitions, kind: &str) -> Vec<String> {
         let all = serde_json::to_value(definitions).expect("JSON");
         let mut objects: Vec<String> = all[kind].as_array().expect("a list").iter().map(Value::to_string).collect();
@@ -121,7 +124,7 @@ mod tests {
         ];
         assert_eq!(imported.left_out, expected);
         let (given, exported) = (Definitions::read(CLUSTER).expect("as above"), export(&catalog));
-        // What RabbitMQ has of its own, and what is left out.
+        // The number of RabbitMQ's own objects, and of those that are left out.
         let missing = |kind: &str| match kind {
             "queues" | "exchanges" | "bindings" => 1,
             _ => 0,

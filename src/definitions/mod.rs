@@ -1,12 +1,13 @@
-//! Definitions: what exists in a broker, as RabbitMQ's JSON writes it.
+//! Definitions: the objects of a broker, in RabbitMQ's JSON.
 //!
 //! ```text
 //! file ─ read ─▶ Definitions ─ steps ─▶ Command, one per object ─▶ the catalog
 //! file ◀─ write ─ Definitions ◀─ export ──────────────────────────── the catalog
 //! ```
 //!
-//! [`model`] is the JSON's form, [`read`](Definitions::read) and [`steps`] are lenient where RabbitMQ is, [`arguments`] turns x-arguments into field
-//! tables and back. What is wrong is told in a sentence that names the object.
+//! [`model`] is the form of the JSON; [`read`](Definitions::read) and [`steps`] are lenient where
+//! RabbitMQ is; [`arguments`] converts x-arguments to field tables and back. Each error is a
+//! sentence that names the object.
 
 pub mod arguments;
 mod export;

@@ -1,37 +1,39 @@
 //! The form of RabbitMQ's definitions JSON.
 //!
-//! Whatever may be missing in a file has a default here; what this version does not know is overlooked. Values of parameters and definitions of
-//! policies are JSON that only their component understands, so they stay what they are.
+//! Parts that may be missing in a file have a default here; unknown parts are ignored. Values of
+//! parameters and definitions of policies are JSON that only their component understands, so they
+//! are kept as they are.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-/// All of a file. A file of a single virtual host has been turned into one of the whole broker when it was read.
+/// The content of a file. A file of a single virtual host was converted to one of the whole broker
+/// when it was read.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct Definitions {
-    /// The version of RabbitMQ that the file is from, or is for.
+    /// The version of RabbitMQ that the file comes from, or is for.
     pub rabbitmq_version: String,
-    /// The same; RabbitMQ writes both.
+    /// The same version; RabbitMQ writes both.
     pub rabbit_version: String,
-    /// Who wrote it.
+    /// The product that wrote the file.
     pub product_name: String,
-    /// And which version.
+    /// The version of that product.
     pub product_version: String,
-    /// `cluster`: the whole broker.
+    /// The scope of the file; `cluster` means the whole broker.
     pub rabbitmq_definition_format: String,
-    /// What the file is, for people.
+    /// A description of the file, for people.
     pub explanation: String,
     /// Users.
     pub users: Vec<User>,
     /// Virtual hosts.
     pub vhosts: Vec<Vhost>,
-    /// What users may do.
+    /// Permissions of users.
     pub permissions: Vec<Permission>,
-    /// Which routing keys users may use.
+    /// Topic permissions of users.
     pub topic_permissions: Vec<TopicPermission>,
     /// Runtime parameters of a virtual host, among them operator policies.
     pub parameters: Vec<Parameter>,
-    /// Those of the whole broker.
+    /// Runtime parameters of the whole broker.
     pub global_parameters: Vec<GlobalParameter>,
     /// Policies.
     pub policies: Vec<Policy>,
@@ -48,13 +50,13 @@ pub struct Definitions {
 pub struct User {
     /// Its name.
     pub name: String,
-    /// Salt and hash of its password, base64.
+    /// Salt and hash of its password, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
-    /// The password itself, in files that people write.
+    /// The password itself, in files written by hand.
     #[serde(default, skip_serializing)]
     pub password: Option<String>,
-    /// How it is hashed.
+    /// The hash function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashing_algorithm: Option<String>,
     /// Tags.
@@ -70,10 +72,10 @@ pub struct User {
 pub struct Vhost {
     /// Its name.
     pub name: String,
-    /// What is said of it.
+    /// Its description and settings.
     #[serde(default)]
     pub metadata: Metadata,
-    /// Also here, in files of older versions.
+    /// The same, in files of older versions.
     #[serde(flatten, skip_serializing)]
     pub bare: Metadata,
     /// Whether messages are traced.
@@ -84,27 +86,27 @@ pub struct Vhost {
     pub limits: Limits,
 }
 
-/// What is said of a virtual host.
+/// The description and settings of a virtual host.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Metadata {
-    /// What it is for.
+    /// Its purpose.
     #[serde(default)]
     pub description: Option<String>,
     /// Tags.
     #[serde(default, deserialize_with = "tags")]
     pub tags: Vec<String>,
-    /// The type of queues that are declared without one.
+    /// The default type of queues that are declared in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_queue_type: Option<String>,
-    /// Whether it refuses to be deleted.
+    /// Whether it is protected from deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_from_deletion: Option<bool>,
 }
 
-/// Limits by their names; negative: none.
+/// Limits by name; a negative number means no limit.
 pub type Limits = std::collections::BTreeMap<String, i64>;
 
-/// What a user may do in a virtual host.
+/// The permissions of a user in a virtual host.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Permission {
@@ -115,7 +117,7 @@ pub struct Permission {
     pub read: String,
 }
 
-/// Which routing keys a user may use with a topic exchange.
+/// The permissions of a user for routing keys of a topic exchange.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct TopicPermission {
@@ -151,14 +153,14 @@ pub struct Policy {
     pub vhost: String,
     /// Its name.
     pub name: String,
-    /// Which names it is for.
+    /// The pattern of the names that it applies to.
     pub pattern: String,
-    /// What it is for: `queues`, `exchanges`, `all`, or queues of one type.
+    /// The kind of objects that it applies to: `queues`, `exchanges`, `all`, or queues of one type.
     #[serde(rename = "apply-to", default = "all")]
     pub apply_to: String,
-    /// What it says.
+    /// Its settings.
     pub definition: Map<String, Value>,
-    /// Of several the highest counts.
+    /// Its priority; the highest one wins.
     #[serde(default)]
     pub priority: i64,
 }
@@ -170,13 +172,13 @@ pub struct Queue {
     pub name: String,
     /// Its virtual host.
     pub vhost: String,
-    /// Its type, for people: the arguments say which it is.
+    /// Its type, for people: the arguments decide.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Survives a restart.
+    /// Whether it survives a restart.
     #[serde(default = "yes")]
     pub durable: bool,
-    /// Goes with its last consumer.
+    /// Whether it is deleted with its last consumer.
     #[serde(default)]
     pub auto_delete: bool,
     /// The x-arguments.
@@ -194,13 +196,13 @@ pub struct Exchange {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Survives a restart.
+    /// Whether it survives a restart.
     #[serde(default = "yes")]
     pub durable: bool,
-    /// Goes with its last binding as a source.
+    /// Whether it is deleted with the last binding that it is the source of.
     #[serde(default)]
     pub auto_delete: bool,
-    /// Clients may not publish to it.
+    /// Whether clients may not publish to it.
     #[serde(default)]
     pub internal: bool,
     /// The x-arguments.
@@ -215,9 +217,9 @@ pub struct Binding {
     pub source: String,
     /// Its virtual host.
     pub vhost: String,
-    /// Where they go.
+    /// The name of the queue or exchange that messages go to.
     pub destination: String,
-    /// What that is.
+    /// The kind of the destination.
     pub destination_type: Destination,
     /// The binding key.
     #[serde(default)]
@@ -227,7 +229,7 @@ pub struct Binding {
     pub arguments: Map<String, Value>,
 }
 
-/// What a binding leads to.
+/// The kind of a binding's destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -244,7 +246,7 @@ fn all() -> String {
     "all".to_owned()
 }
 
-/// `["a", "b"]`, or `"a,b"` with blanks where they please.
+/// Reads `["a", "b"]`, or `"a,b"` with any blanks.
 fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected tags: a list of texts, or one text with commas")]
@@ -260,7 +262,7 @@ fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     })
 }
 
-/// Old versions write what is empty as a list.
+/// Reads a value that old versions write as a list if it is empty.
 fn or_empty_list<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected an object")]

@@ -1,4 +1,4 @@
-//! The text of a definitions file → [`Definitions`].
+//! Reads the text of a definitions file.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -7,10 +7,11 @@ use super::Definitions;
 use super::model::Vhost;
 
 impl Definitions {
-    /// Reads RabbitMQ's JSON: of a whole broker, or of a single virtual host. An empty text defines nothing.
+    /// Reads RabbitMQ's JSON: that of a whole broker, or of a single virtual host. An empty text
+    /// has no objects.
     ///
     /// # Errors
-    /// One sentence: the text is no JSON, or one of the objects lacks what it must have.
+    /// One sentence: the text is not JSON, or a part that an object must have is missing.
     pub fn read(text: &str) -> Result<Definitions, String> {
         if text.trim().is_empty() {
             return Ok(Definitions::default());
@@ -45,7 +46,7 @@ impl Definitions {
         })
     }
 
-    /// The JSON, as people can read it.
+    /// Writes the JSON in a readable form.
     pub fn write(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("keys are texts and numbers finite");
         text.push('\n');
@@ -53,20 +54,20 @@ impl Definitions {
     }
 }
 
-/// The virtual host of a file that has only one: its objects do not name it.
+/// The virtual host of a file that has only one: its objects do not name the virtual host.
 fn single_vhost(top: &Map<String, Value>) -> Option<String> {
     let is_single = top.get("rabbitmq_definition_format").and_then(Value::as_str) == Some("single_virtual_host");
     let name = top.get("original_vhost_name").and_then(Value::as_str);
     name.map(str::to_owned).or_else(|| is_single.then(|| "/".to_owned()))
 }
 
-/// What such a file says of the virtual host itself.
+/// Returns the virtual host itself, from such a file.
 fn vhost_of_its_file(top: &Map<String, Value>, name: &str) -> Value {
     let part = |key: &str| top.get(key).cloned().unwrap_or_else(|| json!({}));
     json!({ "name": name, "metadata": part("metadata"), "limits": part("limits") })
 }
 
-/// The objects of one kind; `vhost` is that of objects that name none.
+/// Reads the objects of one kind; `vhost` is that of objects that name none.
 fn list<T: DeserializeOwned>(top: &Map<String, Value>, key: &str, kind: &str, vhost: Option<&str>) -> Result<Vec<T>, String> {
     let values = match top.get(key) {
         None | Some(Value::Null) => return Ok(Vec::new()),
@@ -90,7 +91,7 @@ fn object<T: DeserializeOwned>(kind: &str, name: String, value: Value) -> Result
     serde_json::from_value(value).map_err(|error| format!("{kind} {name}: {error}"))
 }
 
-/// How an object is told from others of its kind: by its names, else by its position, from 1.
+/// The name of an object in errors: its names, or else its position, from 1.
 fn name(position: usize, value: &Value) -> String {
     let field = |key: &str| value.get(key).and_then(Value::as_str);
     let name = match (field("name").or(field("user")), field("source"), field("destination")) {

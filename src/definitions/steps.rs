@@ -1,6 +1,8 @@
-//! Definitions → what an operator would ask for, in an order in which everything that is named is there already.
+//! Definitions → an operator's commands, in an order in which every object that a command names
+//! exists already.
 //!
-//! Operator policies are parameters in RabbitMQ's JSON; other policies may be, too, which is how it stores them.
+//! Operator policies are parameters in RabbitMQ's JSON. Other policies may be parameters, too,
+//! because RabbitMQ stores them so.
 
 use serde_json::Value;
 
@@ -16,7 +18,7 @@ use crate::contract::{
 pub struct Step {
     /// The object, as a sentence names it: `queue 'q' in vhost '/'`.
     pub object: String,
-    /// What to do.
+    /// The command.
     pub command: Command,
 }
 
@@ -30,10 +32,11 @@ impl Step {
 pub const VHOST_LIMITS: &str = "vhost-limits";
 
 impl Definitions {
-    /// The steps that make all of it: virtual hosts, users, permissions, parameters, policies, queues, exchanges, bindings.
+    /// Returns the steps that make all objects: virtual hosts, users, permissions, parameters,
+    /// policies, queues, exchanges, bindings.
     ///
     /// # Errors
-    /// One sentence: which object says what cannot be.
+    /// One sentence that names the object with an impossible value.
     pub fn steps(&self) -> Result<Vec<Step>, String> {
         let mut steps = Vec::new();
         self.vhosts.iter().for_each(|vhost| put_vhost(vhost, &mut steps));
@@ -76,7 +79,7 @@ impl Definitions {
         }
     }
 
-    /// How a hash without a word on it was made: before 3.6.0 there was only one way.
+    /// The hash function of hashes that do not name theirs: before 3.6.0 there was only one.
     fn default_hashing(&self) -> Hashing {
         let mut numbers = self.rabbitmq_version.split('.').map_while(|number| number.parse::<u32>().ok());
         match (numbers.next(), numbers.next()) {
@@ -86,7 +89,8 @@ impl Definitions {
     }
 }
 
-/// The default exchange and those that begin with `amq.` are the broker's own, and so are queues that it named.
+/// Whether a name is reserved: that of the default exchange, or one that begins with `amq.`, as
+/// those of the broker's own objects and of server-named queues do.
 pub(super) fn is_reserved(name: &str) -> bool {
     name.is_empty() || name.starts_with("amq.")
 }
@@ -138,7 +142,7 @@ fn password(user: &User, default: Hashing) -> Result<Option<Password>, String> {
     Ok(Some(Password::Hashed(hash)))
 }
 
-/// Negative means none.
+/// Reads a limit; a negative number means no limit.
 fn limit(limits: &Limits, name: &str) -> Limit {
     limits.get(name).and_then(|&limit| u32::try_from(limit).ok())
 }
@@ -171,7 +175,7 @@ fn put_policy(kind: PolicyKind, policy: &Policy) -> Result<Step, String> {
     Ok(Step::new(object, Administration::PutPolicy { vhost: boxed(vhost), kind, spec }))
 }
 
-/// A policy that is written as a parameter.
+/// Reads a policy that is written as a parameter.
 fn policy_of_parameter(parameter: &Parameter) -> Result<Policy, String> {
     let Parameter { vhost, component, name, value } = parameter;
     let mut policy = value.clone();

@@ -1,19 +1,22 @@
-//! The loop of one shard: tells it what happened, lets it work, does what it asks for, sleeps.
+//! The loop of one shard: it tells the shard what happened, lets it work, carries out what the
+//! shard asks for, and sleeps.
 //!
 //! ```text
-//!  ┌▶ 1 completions   on_accepted, on_bytes, on_sent, on_closed       as many as TURN_COMPLETIONS_MAX
-//!  │  2 turn(now)     mail, timers, deliveries                        the clock is read once before each of the two
-//!  │  3 deeds         sends, pauses, closes, wakes                    staged in the ring, not yet submitted
-//!  │  4 receives      buffers that were read go back to the kernel; sockets with much to read get their turn
-//!  └─ 5 enter         one system call submits everything and collects what is complete; sleeps if there is nothing to do
+//!  ┌▶ 1 completions   on_accepted, on_bytes, on_sent, on_closed   as many as TURN_COMPLETIONS_MAX
+//!  │  2 turn(now)     mail, timers, deliveries                    the clock is read before 1 and 2
+//!  │  3 deeds         sends, pauses, closes, wakes                staged in the ring
+//!  │  4 receives      buffers that were read go back to the kernel; bulk receives begin
+//!  └─ 5 enter         one system call submits everything and collects what is complete;
+//!                     it sleeps if there is nothing to do
 //! ```
 //!
-//! Batches make themselves: whatever arrives while a turn works is the next turn's completions, and whatever a turn sends to one
-//! connection is one send. Before it sleeps, a shard spins for a moment (waking up costs 15 µs, looking costs nothing), then tells its
-//! peers that they must wake it, looks once more, and only then waits in the kernel.
+//! Batching needs no timer: all that arrives during a turn is the completions of the next turn, and
+//! all that a turn sends to one connection is one send. Before a shard sleeps, it spins for a
+//! moment (a wake-up costs 15 µs, a look costs nothing). Then it tells its peers that they must
+//! wake it, looks once more, and only then waits in the kernel.
 //!
-//! When the broker is to end, the listeners close, the shard tells its clients, and the loop goes on until no shard has a connection, or
-//! until SHUTDOWN_MS are over.
+//! When the broker is to end, the listeners close, the shard tells its clients, and the loop goes
+//! on until no shard has a connection, or until SHUTDOWN_MS have passed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,25 +42,25 @@ use crate::io::net::receive::{Pace, Pools, Way};
 use crate::io::net::socket::{Event, SocketId, Sockets};
 use crate::shard::{Deed, Shard, Turn};
 
-/// What a driver works with besides its shard and its ring.
+/// The resources of a driver besides its shard and its ring.
 pub struct Surroundings<'r> {
-    /// The same for all shards.
+    /// The clock, the same for all shards.
     pub clock: Clock,
-    /// To wake the other shards.
+    /// The other shards, to be woken.
     pub peers: Peers,
-    /// Says when to end.
+    /// Tells when the broker is to end.
     pub stop: Arc<Stop>,
-    /// Says when an alarm has come or gone.
+    /// Tells when an alarm was raised or cleared.
     pub alarm: Arc<Broadcast>,
     /// Receive buffers, registered with the ring.
     pub pools: &'r mut Pools,
-    /// Where connections come from.
+    /// The listening sockets of the shard.
     pub listeners: Vec<Listener>,
-    /// How many there may be, by the descriptors.
+    /// The limit of connections that descriptors allow.
     pub places: Quota,
     /// The files of the log.
     pub disk: Disk,
-    /// How long a peer may take nothing of what is sent to it.
+    /// How long a peer may take nothing of what is sent to it, milliseconds.
     pub send_timeout_ms: u64,
     /// How long to look for work before sleeping.
     pub spin: Duration,
@@ -80,24 +83,24 @@ pub struct Driver<'r> {
     pace: Pace,
     /// When the turn began, microseconds.
     turn_us: u64,
-    /// The last turn ended without waiting for anything.
+    /// Whether the last turn ended without waiting.
     busy: bool,
-    /// How many times in this turn another socket than before was heard, and the last one.
+    /// How many times in this turn bytes came from another socket than before, and the last socket.
     heard: (usize, Option<SocketId>),
     spin: Spin,
     statistics: Statistics,
     upkeep: Upkeep,
 }
 
-/// The end has begun.
+/// The state of a driver while the broker ends.
 struct Stopping {
     deadline: u64,
-    /// This shard has said that it has no connection left, and the disk all that it should.
+    /// Whether this shard has said that it has no connection left and that its log is on the disk.
     done: bool,
 }
 
 impl<'r> Driver<'r> {
-    /// Starts to listen.
+    /// Makes a driver and starts to accept connections.
     pub fn new(shard: Shard, mut ring: Ring<'r>, around: Surroundings<'r>) -> Driver<'r> {
         let listeners = Listeners::open(around.listeners, around.places, &mut ring);
         around.stop.watch(&mut ring);
@@ -126,7 +129,7 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// Serves until the broker ends. The answer is the shard as it is then, if the disk has all that it should.
+    /// Serves until the broker ends. Returns the shard if its log is completely on the disk.
     pub fn run(mut self) -> Option<Shard> {
         while !self.is_over() {
             self.statistics.turn_begins();
@@ -136,7 +139,7 @@ impl<'r> Driver<'r> {
             self.upkeep.count(completions, self.now);
             self.expire();
             if completions > 0 {
-                self.now = self.clock.now_ms(); // mail may be younger than the turn
+                self.now = self.clock.now_ms(); // mail may be newer than the turn
             }
             let turn = self.shard.turn(self.now);
             self.carry_out();
@@ -146,13 +149,14 @@ impl<'r> Driver<'r> {
         }
         self.statistics.log();
         if !self.sockets.is_empty() || self.disk.is_busy() {
-            // The kernel may still read and write what their operations point to; the process ends anyway.
+            // The kernel may still use the memory of their operations; the process ends anyway.
             std::mem::forget((self.sockets, self.disk));
         }
         self.shard.is_log_at_rest().then_some(self.shard)
     }
 
-    /// Reads the clock, which also says how long the turn before has lasted, system call included. What the turn is told happened before.
+    /// Begins a turn and reads the clock. It also tells how long the last turn took, including the
+    /// system call; all that the shard is told in this turn happened before.
     fn begin_turn(&mut self) {
         let begin = self.clock.now_us();
         let heard = std::mem::take(&mut self.heard).0;
@@ -163,7 +167,7 @@ impl<'r> Driver<'r> {
         self.shard.tell_time(self.now);
     }
 
-    /// Handles the first `count` that are complete, in the order in which they completed.
+    /// Handles the first `count` completions, in the order in which they arrived.
     fn complete(&mut self, count: usize) {
         for _ in 0..count {
             let completion = self.ring.pop().expect("as many as were counted");
@@ -189,10 +193,10 @@ impl<'r> Driver<'r> {
                 self.tell(event);
             }
             Token::Stop => self.begin_to_stop(),
-            // The turn looks what it is.
+            // The shard's turn looks at the alarms.
             Token::Alarm if more => {}
             Token::Alarm => self.alarm.watch(&mut self.ring),
-            // Memory that could not be prepared will be touched as it is used.
+            // If memory could not be prepared, it is mapped when it is used.
             Token::Prepare => self.shard.on_prepared(),
             Token::Disk(number) => match self.disk.on_completion(number, result) {
                 Done::Written(write) => self.shard.on_log_written(write),
@@ -203,7 +207,7 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// The threads beside have done something.
+    /// Tells the shard what its other threads have done.
     fn on_bell(&mut self) {
         for finished in self.disk.on_bell(&mut self.ring) {
             match finished {
@@ -242,7 +246,8 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// A connection that is refused, or whose peer is gone already, is closed by dropping it.
+    /// Tells the shard of a connection. If it is refused, or its peer is gone already, it is closed
+    /// by being dropped.
     fn on_connection(&mut self, accepted: Accepted) {
         if self.stopping.is_some() {
             return;
@@ -251,7 +256,8 @@ impl<'r> Driver<'r> {
         let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else {
             return;
         };
-        // The shard may give it the id of a connection that it has just closed: that one's socket must let go of it first.
+        // The shard may give it the id of a connection that it has just closed, whose socket must
+        // be released before.
         self.carry_out();
         if let Some(conn) = self.shard.on_accepted(self.now, protocol, plain(peer), plain(local)) {
             self.sockets.open(stream, place, conn, self.now, &mut self.ring);
@@ -296,7 +302,7 @@ impl<'r> Driver<'r> {
         }
     }
 
-    /// Submits what the turn has staged, and waits if there is nothing to do.
+    /// Submits what the turn has staged, and sleeps if there is nothing to do.
     fn enter(&mut self, turn: &Turn) {
         self.busy = turn.again || self.ring.refresh() > 0 || self.sockets.any_waiting();
         if self.busy || self.spin.is_on() {
@@ -313,11 +319,12 @@ impl<'r> Driver<'r> {
     /// Looks for completions and mail, for as long as spinning is worth it.
     fn finds_work(&mut self) -> bool {
         let Driver { spin, ring, shard, disk, .. } = self;
-        // While the disk works, the kernel may need this CPU to end that: sleeping is the quicker way.
+        // While the disk works, the kernel may need this CPU to finish that: sleeping is faster.
         !disk.is_busy() && spin.finds(|| ring.has_completions() || shard.has_mail())
     }
 
-    /// Until the next timer of the shard or of its sockets; `None`: until something happens.
+    /// How long to sleep: until the next timer of the shard, of its sockets or of its disk; `None`
+    /// if none is set.
     fn sleep(&self, shard_due: Option<u64>) -> Option<Duration> {
         let ending = self.stopping.as_ref().map(|_| self.now + STOPPING_LOOK_MS);
         let due = [shard_due, self.sockets.due(), self.listeners.due(), self.disk.due(), self.upkeep.due(), ending]
@@ -346,10 +353,11 @@ impl<'r> Driver<'r> {
     }
 }
 
-/// IPv4 as IPv4, also where it came through an IPv6 socket.
+/// Returns an IPv4 address as such, even if it came through an IPv6 socket.
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// While the broker ends, how often a shard that has nothing to do looks whether the others are done, milliseconds.
+/// How often a shard without work checks, while the broker ends, whether the others are done,
+/// milliseconds.
 const STOPPING_LOOK_MS: u64 = 10;

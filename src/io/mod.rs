@@ -1,14 +1,18 @@
-//! The only room with system calls: everything that a shard asks for is done here, and everything that
-//! happens is told to it.
+//! System calls: everything that a shard asks for is carried out here, and everything that happens
+//! is told to the shard.
 //!
-//! [`driver`] is the loop of one shard, over its [`ring`]. [`net`] has the sockets, [`disk`] the log's
-//! files, [`host`] what the machine and the process offer: memory, descriptors, CPUs, clock, signals.
-//! A [`token`] says whom a completion is for, [`wake`] and [`spin`] are how an idle shard waits, and
-//! [`statistics`] how long turns take. Descriptors are plain ones: with the ring itself registered,
-//! looking a descriptor up costs a few nanoseconds per operation, and the addresses of a connection
-//! can only be asked of a plain one.
+//! - [`driver`]: the loop of one shard, over its [`ring`];
+//! - [`net`]: the sockets;
+//! - [`disk`]: the log's files;
+//! - [`host`]: what the machine and the process offer: memory, descriptors, CPUs, clock, signals;
+//! - [`token`]: the purpose of a completion;
+//! - [`wake`] and [`spin`]: how an idle shard waits; [`statistics`]: how long turns take.
 //!
-//! [`Broker`] starts them all: one thread per shard, each with a ring of its own that no other thread
+//! Descriptors are plain ones: with the ring itself registered, looking a descriptor up costs a few
+//! nanoseconds per operation, and only a plain descriptor can be asked for the addresses of a
+//! connection.
+//!
+//! [`Broker`] starts everything: one thread per shard, each with its own ring that no other thread
 //! enters, and one for the [`monitor`](host::monitor).
 
 pub mod disk;
@@ -45,7 +49,7 @@ use net::receive::Pools;
 use ring::Ring;
 use wake::{Broadcast, Peers, Stop};
 
-/// Why the broker cannot start: one sentence for the person who starts it.
+/// The reason why the broker cannot start: one sentence for the operator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StartError(pub String);
 
@@ -57,7 +61,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A running broker: its shards' threads, and the one that watches over memory and disk.
+/// A running broker: the threads of its shards, and the monitor of memory and disk.
 pub struct Broker {
     addresses: Vec<SocketAddr>,
     stop: Arc<Stop>,
@@ -66,10 +70,10 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Binds the addresses and starts the shards, which are as many as `config` says.
+    /// Binds the addresses and starts these shards.
     ///
     /// # Errors
-    /// One sentence that says what is in the way; then nothing runs.
+    /// One sentence that gives the reason; then nothing runs.
     pub fn start(config: &Arc<Config>, shards: Vec<Shard>) -> Result<Broker, StartError> {
         let bound = listener::bind(config, shards.len())?;
         let descriptors = share_out_descriptors(config, &bound)?;
@@ -97,12 +101,13 @@ impl Broker {
         Ok(Broker { addresses: bound.addresses, stop, threads, monitor })
     }
 
-    /// Where it listens, with the ports that the kernel chose where 0 was asked for.
+    /// The addresses of its listeners, with the ports that the kernel chose for port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Ends it: clients are told, and given some seconds. Returns when all shards have ended: those that the disk has all of.
+    /// Ends the broker. Clients are told and get some seconds. Returns, when all shards have ended,
+    /// those whose logs are completely on the disk.
     pub fn stop(self) -> Vec<Shard> {
         self.stop.raise();
         let join = |thread: JoinHandle<Option<Shard>>| thread.join().expect("a shard that panics takes the process with it");
@@ -112,13 +117,13 @@ impl Broker {
     }
 }
 
-/// The starting thread's side of a shard that starts.
+/// The starting thread's ends of the channels to a shard's thread.
 struct Seat {
     ring: Receiver<Result<RawFd, StartError>>,
     peers: Sender<Peers>,
 }
 
-/// The shard's side.
+/// The shard's ends of those channels, and what all shards share.
 struct Place {
     ring: Sender<Result<RawFd, StartError>>,
     peers: Receiver<Peers>,
@@ -131,7 +136,8 @@ fn seat(alarm: Arc<Broadcast>, descriptors: Descriptors) -> (Seat, Place) {
     (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out, alarm, descriptors })
 }
 
-/// Connections beyond the process's descriptors are refused, which nobody would guess from the outside.
+/// Shares out the descriptors. If they limit the connections, the log says so: it would be hard to
+/// guess.
 fn share_out_descriptors(config: &Config, bound: &Bound) -> Result<Descriptors, StartError> {
     let limit = process::raise_descriptor_limit();
     let descriptors = Descriptors::share_out(limit, bound.by_shard.len(), bound.addresses.len())?;
@@ -142,7 +148,8 @@ fn share_out_descriptors(config: &Config, bound: &Bound) -> Result<Descriptors, 
     Ok(descriptors)
 }
 
-/// Waits for the rings of all shards and tells each of all. If one fails, nobody is told anything, and all end.
+/// Waits for the rings of all shards and sends all of them to each shard. If one shard fails, none
+/// gets them, and all end.
 fn introduce(seats: &[Seat]) -> Result<(), StartError> {
     let rings = seats.iter().map(|seat| seat.ring.recv().expect("a shard reports before it ends")).collect::<Result<Vec<_>, _>>()?;
     let peers = Peers::new(rings);
@@ -150,7 +157,7 @@ fn introduce(seats: &[Seat]) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A shard's thread.
+/// Runs a shard's thread.
 fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<Listener>, place: &Place) -> Option<Shard> {
     try_serve(shard, config, clock, stop, listeners, place).unwrap_or_else(|error| {
         place.ring.send(Err(error)).expect("the starting thread waits");
@@ -158,7 +165,7 @@ fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners
     })
 }
 
-/// An error is one of starting; once the shard serves, nothing can fail.
+/// Prepares a shard's thread and serves. All errors come before serving.
 fn try_serve(
     shard: Shard,
     config: &Config,
@@ -178,7 +185,7 @@ fn try_serve(
         unsafe { pool.register(ring.submitter()) }.map_err(unprepared)?;
     }
     if !others.is_empty() {
-        // What the kernel does on threads of its own (it prepares memory) is not to take this shard's CPU.
+        // The kernel's own threads (which prepare memory) must not take this shard's CPU.
         ring.submitter().register_iowq_aff(&affinity::set_of(others)).map_err(unprepared)?;
     }
     let unusable = |error| StartError(format!("the log in {} failed: {error}", config.data_dir.display()));
@@ -203,7 +210,8 @@ fn try_serve(
     Ok(Driver::new(shard, ring, around).run())
 }
 
-/// Pins the calling thread to its shard's CPU, if it is to be pinned; the answer are the other CPUs of the process.
+/// Pins the calling thread to its shard's CPU, if the configuration says so. Returns the other CPUs
+/// of the process.
 fn pin(shard: &Shard, config: &Config) -> Vec<usize> {
     let number = usize::from(shard.id().0);
     let Some(&cpu) = config.cpus.get(number % config.cpus.len().max(1)) else { return Vec::new() };

@@ -1,9 +1,11 @@
-//! A shard's io_uring: what it must be able to do, how it is opened, entered and emptied.
+//! A shard's io_uring: which features it needs, and how it is opened and entered.
 //!
-//! One thread submits (`SINGLE_ISSUER`) and the kernel's part of the work runs only when that thread enters the kernel and asks for it
-//! (`DEFER_TASKRUN`): no completion appears, and no receive buffer is taken, between two calls of [`Ring::submit`] or [`Ring::wait`].
-//! `TASKRUN_FLAG` shows in shared memory that such work is waiting, so a spinning shard sees a packet without a system call. `SUBMIT_ALL`
-//! keeps one refused entry from holding up those behind it. The ring is registered with itself, which makes entering 12 % cheaper.
+//! Only one thread submits (`SINGLE_ISSUER`). The kernel's part of the work runs only when that
+//! thread enters the kernel and asks for it (`DEFER_TASKRUN`): between two calls of
+//! [`Ring::submit`] or [`Ring::wait`], no completion appears and no receive buffer is taken.
+//! `TASKRUN_FLAG` shows in shared memory that such work is waiting, so a spinning shard notices a
+//! packet without a system call. With `SUBMIT_ALL`, a refused entry does not stop the entries after
+//! it. The ring is registered with itself, which makes entering 12 % cheaper.
 
 use std::ffi::CStr;
 use std::io;
@@ -16,7 +18,8 @@ use super::StartError;
 use crate::base::limits;
 use crate::io::net::receive;
 
-/// The ring in use. Entries are pushed, handed over by the next submit or wait, and come back as completions.
+/// A ring in use. Entries are pushed, submitted by the next submit or wait, and come back as
+/// completions.
 pub struct Ring<'r> {
     submitter: Submitter<'r>,
     submissions: SubmissionQueue<'r>,
@@ -25,7 +28,7 @@ pub struct Ring<'r> {
     limits_multishot: bool,
 }
 
-/// Opens a ring for the calling thread, which from then on is the only one that may use it.
+/// Opens a ring for the calling thread, which is the only one that may use it.
 ///
 /// # Errors
 /// One sentence that names what the kernel lacks or forbids.
@@ -47,10 +50,11 @@ pub fn open(entries: u32) -> Result<IoUring, StartError> {
 }
 
 impl<'r> Ring<'r> {
-    /// Takes an open ring into use on the thread that opened it; by multishot receives only if it is to.
+    /// Puts an open ring into use, on the thread that opened it. `multishot`: whether multishot
+    /// receives are wanted.
     ///
     /// # Errors
-    /// The kernel's, if the ring cannot be registered.
+    /// The kernel's error, if the ring cannot be registered.
     pub fn new(ring: &'r mut IoUring, multishot: bool) -> io::Result<Ring<'r>> {
         let no_iowait = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
         let (mut submitter, submissions, completions) = ring.split();
@@ -61,12 +65,13 @@ impl<'r> Ring<'r> {
         Ok(ring)
     }
 
-    /// Whether multishot receives are wanted, and can be told to end after a number of bytes.
+    /// Whether multishot receives are wanted and can be limited to a number of bytes.
     pub fn limits_multishot(&self) -> bool {
         self.limits_multishot
     }
 
-    /// Tries it on a descriptor that is none: a kernel that knows limits complains of that, an older one of the limit.
+    /// Tries a limited receive on an invalid descriptor: a kernel that knows limits complains about
+    /// the descriptor, an older kernel about the limit.
     fn knows_limits(&mut self) -> bool {
         // SAFETY: the operation points to nothing.
         unsafe { self.push(&receive::limited_multishot(-1)) };
@@ -75,23 +80,24 @@ impl<'r> Ring<'r> {
         self.pop().is_some_and(|complaint| complaint.result() == -libc::EBADF)
     }
 
-    /// For registrations.
+    /// The submitter, for registrations.
     pub fn submitter(&self) -> &Submitter<'r> {
         &self.submitter
     }
 
-    /// Stages an entry. Makes room by submitting if there is none.
+    /// Stages an entry. If there is no free slot, submits first.
     ///
     /// # Safety
-    /// What the entry points to must stay valid and in place until its (last) completion.
+    /// The memory that the entry points to must stay valid and must not move until its (last)
+    /// completion.
     pub unsafe fn push(&mut self, entry: &squeue::Entry) {
-        // SAFETY: the caller's promise.
+        // SAFETY: as the caller guarantees.
         while unsafe { self.submissions.push(entry) }.is_err() {
             self.submit();
         }
     }
 
-    /// Hands everything staged to the kernel and lets it post what is complete. Does not wait.
+    /// Submits everything staged and lets the kernel post completions. Does not wait.
     pub fn submit(&mut self) {
         self.submissions.sync();
         let staged = u32::try_from(self.submissions.len()).expect("a ring has fewer than 2^32 entries");
@@ -100,7 +106,7 @@ impl<'r> Ring<'r> {
         self.entered(result);
     }
 
-    /// The same, and sleeps until there is a completion or, if given, `timeout` has passed.
+    /// Submits everything staged, and sleeps until there is a completion or `timeout` has passed.
     pub fn wait(&mut self, timeout: Option<Duration>) {
         self.submissions.sync();
         let staged = u32::try_from(self.submissions.len()).expect("a ring has fewer than 2^32 entries");
@@ -114,18 +120,19 @@ impl<'r> Ring<'r> {
         self.entered(result);
     }
 
-    /// The next completion that [`Ring::refresh`] has made visible.
+    /// The next of the completions that [`Ring::refresh`] has found.
     pub fn pop(&mut self) -> Option<cqueue::Entry> {
         self.completions.next()
     }
 
-    /// Gives the completions that were popped back to the kernel and looks for new ones; returns how many are there.
+    /// Returns the popped completions to the kernel and looks for new ones. Returns their number.
     pub fn refresh(&mut self) -> usize {
         self.completions.sync();
         self.completions.len()
     }
 
-    /// Whether something is complete. A look into shared memory; enters the kernel only if that has work for this thread.
+    /// Whether there is a completion. Looks at shared memory; enters the kernel only if that has
+    /// work for this thread.
     pub fn has_completions(&mut self) -> bool {
         if self.submissions.taskrun() {
             self.submit();
@@ -133,7 +140,8 @@ impl<'r> Ring<'r> {
         self.refresh() > 0
     }
 
-    /// Interrupted, timed out, or completions to be taken first (EBUSY, EAGAIN): what was staged stays staged and goes with the next call.
+    /// Accepts harmless errors of entering: interrupted, timed out, or completions must be taken
+    /// first (EBUSY, EAGAIN). Staged entries stay staged for the next call.
     fn entered(&mut self, result: io::Result<usize>) {
         self.submissions.sync();
         if let Err(error) = result {
@@ -143,7 +151,7 @@ impl<'r> Ring<'r> {
     }
 }
 
-/// The operations and features that we use and this ring does not have.
+/// The operations and features that the broker needs and this ring lacks.
 fn missing(ring: &IoUring) -> io::Result<Vec<&'static str>> {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;

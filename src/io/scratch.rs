@@ -1,15 +1,15 @@
-//! A directory of a test's own, removed at its end.
+//! A directory for a test, removed at the test's end.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::io::host::process;
 
-/// The directory; it is made with the first file in it.
+/// The directory, which is made with the first file in it.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A path that nobody has.
+    /// Makes an unused path.
     pub fn new() -> Scratch {
         Scratch(std::env::temp_dir().join(format!("ringmq-test-{:016x}", u64::from_ne_bytes(process::random()))))
     }
@@ -19,12 +19,12 @@ impl Scratch {
         &self.0
     }
 
-    /// Where something of this name is in it.
+    /// The path of a file in the directory.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// A file with this text.
+    /// Writes a file with this text and returns its path.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.join(name);
         fs::create_dir_all(path.parent().expect("it is in our directory")).expect("a directory of ours");

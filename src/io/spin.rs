@@ -1,32 +1,34 @@
-//! How long an idle shard looks for work before it sleeps.
+//! Spinning: how long an idle shard looks for work before it sleeps.
 //!
-//! Looking is worth it if work comes while one looks: a wake-up costs 15 µs. It is waste if the CPU is shared with who should bring the work,
-//! or if work comes rarely. So a shard looks as long as it may after it has found something, half as long after it has not, and once it does
-//! not look at all any more, it tries again now and then.
+//! Spinning pays off if work arrives in the meantime, because a wake-up costs 15 µs. It is a waste
+//! if work comes rarely, or if the CPU is shared with the process that should bring the work. So a
+//! shard spins for the full time after it has found something, and for half of the last time after
+//! it has not. Once it does not spin any more, it tries again now and then.
 
 use std::time::{Duration, Instant};
 
-/// The patience of one shard.
+/// The spinning of one shard.
 #[derive(Debug)]
 pub struct Spin {
     max: Duration,
     now: Duration,
-    /// How often it has not looked at all.
+    /// How often it has slept at once.
     skipped: u32,
 }
 
 impl Spin {
-    /// At most `max`; zero: never.
+    /// Makes a state that spins for at most `max`; zero means never.
     pub fn new(max: Duration) -> Spin {
         Spin { max, now: max, skipped: 0 }
     }
 
-    /// Whether it may ever look.
+    /// Whether the shard ever spins.
     pub fn is_on(&self) -> bool {
         !self.max.is_zero()
     }
 
-    /// Looks with `look`, which is cheap, until that finds something (true) or the time is up.
+    /// Calls `look`, which must be cheap, until it returns true or the time is up. Returns whether
+    /// it did.
     pub fn finds(&mut self, mut look: impl FnMut() -> bool) -> bool {
         let time = self.patience();
         if time.is_zero() {
@@ -54,17 +56,17 @@ impl Spin {
     }
 }
 
-/// Never finds anything.
+/// Pauses for a moment. Returns false.
 fn pause() -> bool {
     std::hint::spin_loop();
     false
 }
 
-/// Reading the clock costs as much as a few dozen looks.
+/// Number of looks between two readings of the clock, which costs as much as a few dozen looks.
 const LOOKS_PER_CLOCK_READ: u32 = 32;
-/// It is not worth looking for less.
+/// A shorter time is not worth spinning.
 const SPIN_MIN: Duration = Duration::from_micros(2);
-/// How often a shard that has given up looking sleeps at once before it tries again.
+/// How often a shard that has given up spinning sleeps at once before it tries again.
 const SKIPS: u32 = 64;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! How long turns take and how much they find to do, for `--log debug`. Otherwise nothing is measured and no clock is read.
+//! Statistics for `--log debug`: how long turns take, and how many completions they handle. At
+//! other levels nothing is measured and no clock is read.
 
 use std::time::Instant;
 
@@ -17,21 +18,21 @@ struct Turns {
 }
 
 impl Statistics {
-    /// Measures if debug messages are logged.
+    /// Makes statistics that measure if debug messages are logged.
     pub fn new(shard: ShardId) -> Statistics {
         let histogram = || Histogram::new_with_max(COUNTED_MAX, 2).expect("two significant digits of a number below 2^63");
         let turns = || Box::new(Turns { shard, begin: Instant::now(), micros: histogram(), completions: histogram() });
         Statistics(log::log_enabled!(log::Level::Debug).then(turns))
     }
 
-    /// A turn begins, after waiting.
+    /// Notes that a turn begins, after waiting.
     pub fn turn_begins(&mut self) {
         if let Some(turns) = &mut self.0 {
             turns.begin = Instant::now();
         }
     }
 
-    /// It ends, before waiting.
+    /// Notes that a turn ends, before waiting.
     pub fn turn_ends(&mut self, completions: usize) {
         if let Some(turns) = &mut self.0 {
             let micros = u64::try_from(turns.begin.elapsed().as_micros()).expect("a turn lasts less than 2^64 µs");
@@ -40,7 +41,7 @@ impl Statistics {
         }
     }
 
-    /// Writes them to the log.
+    /// Writes the statistics to the log.
     pub fn log(&self) {
         if let Some(turns) = &self.0 {
             let shard = turns.shard.0;

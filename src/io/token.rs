@@ -1,4 +1,5 @@
-//! What an operation tells us about itself when it completes: its kind and whom it is for, in the 64 bits that the kernel hands back.
+//! Tokens: the kind and the target of an operation, in the 64 bits that the kernel returns with its
+//! completion.
 //!
 //! ```text
 //! 63    56 55            32 31                     0
@@ -8,7 +9,7 @@
 use crate::base::ids::Key;
 use crate::io::net::receive::Way;
 
-/// Why there is a completion.
+/// The meaning of a completion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Token {
     /// A listener (by its number) has a connection.
@@ -19,24 +20,25 @@ pub enum Token {
     Send(Key),
     /// The peer of a socket that is not read has gone.
     HangUp(Key),
-    /// Another shard has mail for us.
+    /// Another shard has sent mail.
     Wake,
     /// The broker is to end.
     Stop,
-    /// An alarm has come or gone.
+    /// An alarm was raised or cleared.
     Alarm,
     /// Memory is prepared.
     Prepare,
-    /// The disk has done this operation.
+    /// An operation of the disk, with this number, is complete.
     Disk(u32),
-    /// A thread beside the shard has done something.
+    /// Another thread of the shard has done something.
     Bell,
-    /// An operation of which only the failure completes, and nobody needs to know: a cancel that came too late, a wake for a shard that is gone.
+    /// An operation whose completion needs no attention, and which completes only on failure: a
+    /// cancel that came too late, a wake-up of a shard that is gone.
     Ignore,
 }
 
 impl Token {
-    /// As `user_data`.
+    /// Encodes the token as `user_data`.
     pub fn encode(self) -> u64 {
         match self {
             Token::Accept(listener) => pack(ACCEPT, Key { slot: listener, generation: 0 }),
@@ -55,7 +57,7 @@ impl Token {
         }
     }
 
-    /// From `user_data`.
+    /// Decodes `user_data`.
     pub fn decode(data: u64) -> Token {
         let key = Key { slot: (data >> 32) as u32 & SLOT_MASK, generation: data as u32 };
         match data >> 56 {

@@ -1,9 +1,11 @@
-//! How a sleeping shard is woken: by another shard through its ring, by threads without one through eventfds.
+//! Wake-ups of a sleeping shard: by another shard through its ring, by threads without a ring
+//! through eventfds.
 //!
-//! A shard that has mail for a sleeping peer posts a completion straight into the peer's ring (MSG_RING), with its normal submit at the
-//! end of the turn. The main thread has no ring; it writes once into an eventfd that every ring polls and nobody reads, so that it stays
-//! readable: the eventfd *is* the fact that the broker is to end. The monitor writes into another one each time that an alarm has come or gone:
-//! a poll that goes on completes at every write.
+//! A shard that has mail for a sleeping peer posts a completion directly into the peer's ring
+//! (MSG_RING), with its normal submit at the end of the turn. The main thread has no ring: to end
+//! the broker, it writes once into an eventfd that every ring polls and none reads, so that it
+//! stays readable. The monitor writes into another eventfd each time that an alarm was raised or
+//! cleared: a multishot poll completes at every write.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -23,7 +25,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// The rings' descriptors, shard 0 first.
+    /// Takes the rings' descriptors, shard 0 first.
     pub fn new(rings: Vec<RawFd>) -> Peers {
         Peers { rings: rings.into() }
     }
@@ -38,19 +40,20 @@ impl Peers {
     }
 }
 
-/// How a thread beside a shard, which has no ring, tells the shard that it has done something.
+/// The bell by which another thread of a shard, which has no ring, tells the shard that it has done
+/// something.
 #[derive(Debug)]
 pub struct Bell {
     event: OwnedFd,
-    /// Where the ring reads how often it rang.
+    /// The memory into which the ring reads how often the bell rang.
     count: Box<AtomicU64>,
 }
 
 impl Bell {
-    /// A bell that did not ring.
+    /// Makes a bell.
     ///
     /// # Errors
-    /// The kernel's, if there is no descriptor left.
+    /// The kernel's error, if there is no descriptor left.
     pub fn new() -> io::Result<Bell> {
         Ok(Bell { event: eventfd(0)?, count: Box::default() })
     }
@@ -60,15 +63,16 @@ impl Bell {
         write(&self.event);
     }
 
-    /// Stages the operation that completes once it rings. One at a time.
+    /// Stages the operation that completes when the bell rings. One at a time.
     pub fn watch(&self, ring: &mut Ring<'_>) {
         let read = opcode::Read::new(types::Fd(self.event.as_raw_fd()), self.count.as_ptr().cast(), 8).build();
-        // SAFETY: the kernel writes 8 bytes, which stand in a box of their own as long as the bell; nobody else reads or writes them.
+        // SAFETY: the kernel writes 8 bytes into a box of their own, which lives as long as the
+        // bell; nothing else reads or writes them.
         unsafe { ring.push(&read.user_data(Token::Bell.encode())) };
     }
 }
 
-/// The wish that the broker ends, and how many shards still have work left because of it.
+/// The request to end the broker, and the number of shards that still have work because of it.
 #[derive(Debug)]
 pub struct Stop {
     event: OwnedFd,
@@ -76,15 +80,15 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Not wished yet; `shards` will have work.
+    /// Makes a request that is not raised; `shards` will have work.
     ///
     /// # Errors
-    /// The kernel's, if there is no descriptor left.
+    /// The kernel's error, if there is no descriptor left.
     pub fn new(shards: usize) -> io::Result<Stop> {
         Ok(Stop { event: eventfd(libc::EFD_NONBLOCK)?, busy_shards: AtomicUsize::new(shards) })
     }
 
-    /// Tells every shard. For good.
+    /// Raises the request, for good: every shard is told.
     pub fn raise(&self) {
         write(&self.event);
     }
@@ -96,38 +100,41 @@ impl Stop {
         unsafe { ring.push(&poll.user_data(Token::Stop.encode())) };
     }
 
-    /// A shard has no connection left, and nothing for the disk (said once by each).
+    /// Notes that a shard has no connection left and nothing to write to the disk. Called once by
+    /// each shard.
     pub fn one_is_done(&self) {
         self.busy_shards.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether no shard has a connection left, or anything for the disk: only then does nobody need a peer's answers any more.
+    /// Whether no shard has a connection left or anything to write to the disk: until then, peers
+    /// may need each other's answers.
     pub fn all_are_done(&self) -> bool {
         self.busy_shards.load(Ordering::Acquire) == 0
     }
 }
 
-/// Has every shard take a turn, because something has changed that all of them look at.
+/// A signal on which every shard takes a turn, because something has changed that all of them look
+/// at.
 #[derive(Debug)]
 pub struct Broadcast {
     event: OwnedFd,
 }
 
 impl Broadcast {
-    /// Nothing has changed yet.
+    /// Makes a signal that was not given.
     ///
     /// # Errors
-    /// The kernel's, if there is no descriptor left.
+    /// The kernel's error, if there is no descriptor left.
     pub fn new() -> io::Result<Broadcast> {
         Ok(Broadcast { event: eventfd(libc::EFD_NONBLOCK)? })
     }
 
-    /// Something has.
+    /// Gives the signal.
     pub fn wake(&self) {
         write(&self.event);
     }
 
-    /// Whether it ever did.
+    /// Whether the signal was ever given.
     #[cfg(test)]
     pub fn was_called(&self) -> bool {
         let mut poll = libc::pollfd { fd: self.event.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -135,7 +142,8 @@ impl Broadcast {
         unsafe { libc::poll(&mut poll, 1, 0) > 0 }
     }
 
-    /// Stages the operation that completes at every [`Broadcast::wake`], until a completion says that it is the last.
+    /// Stages the operation that completes at every [`Broadcast::wake`], until a completion says
+    /// that it is the last.
     pub fn watch(&self, ring: &mut Ring<'_>) {
         let poll = opcode::PollAdd::new(types::Fd(self.event.as_raw_fd()), libc::POLLIN as u32).multi(true).build();
         // SAFETY: the operation points to nothing.
@@ -149,7 +157,7 @@ fn eventfd(flags: libc::c_int) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the descriptor is new and nobody else's.
+    // SAFETY: the descriptor is new, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

@@ -1,9 +1,10 @@
-//! How RabbitMQ's error texts print bytes: as text, or as an Erlang binary.
+//! Bytes as RabbitMQ's error texts print them: as text, or as an Erlang binary.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What Erlang's `~ts` makes of bytes: UTF-8 if they are that, otherwise one Latin-1 character per byte. For names in reply texts.
+/// Returns what Erlang's `~ts` makes of bytes: UTF-8 if they are valid, otherwise one Latin-1
+/// character per byte. For names in reply texts.
 pub fn erlang_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -11,13 +12,14 @@ pub fn erlang_text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// What Erlang's `~s` makes of bytes: one Latin-1 character for each.
+/// Returns what Erlang's `~s` makes of bytes: one Latin-1 character per byte.
 pub fn latin1_text(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-/// Prints bytes as Erlang's `~tp` does: `<<"text">>` if they are printable ASCII or Latin-1, `<<"text"/utf8>>` if they are printable
-/// UTF-8, `<<1,2,3>>` otherwise and (`{:#}`, Erlang's `~w`) always.
+/// Displays bytes as Erlang's `~tp` does: `<<"text">>` if they are printable ASCII or Latin-1,
+/// `<<"text"/utf8>>` if they are printable UTF-8, `<<1,2,3>>` otherwise, and always with `{:#}`
+/// (Erlang's `~w`).
 #[derive(Clone, Copy, Debug)]
 pub struct ErlangBinary<'a>(pub &'a [u8]);
 
@@ -34,7 +36,8 @@ impl fmt::Display for ErlangBinary<'_> {
     }
 }
 
-/// Prints bytes as Erlang's `~tp` prints a list of them: `"text"` if they are printable Latin-1, otherwise `[1,2,3]`.
+/// Displays bytes as Erlang's `~tp` does with a list of them: `"text"` if they are printable
+/// Latin-1, otherwise `[1,2,3]`.
 #[derive(Clone, Copy, Debug)]
 pub struct ErlangString<'a>(pub &'a [u8]);
 
@@ -67,7 +70,7 @@ fn numbers(bytes: &[u8]) -> String {
     bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(",")
 }
 
-/// What Erlang's `io_lib:printable_list` takes for text under a UTF-8 locale.
+/// Whether Erlang's `io_lib:printable_list` takes a character for text under a UTF-8 locale.
 fn printable(char: char) -> bool {
     matches!(char, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
         || ESCAPES.iter().any(|&(escaped, _)| escaped == char)

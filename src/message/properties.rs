@@ -1,18 +1,19 @@
-//! The property list: a view that reads only what is asked for.
+//! The property list: a view that reads only the properties that are asked for.
 //!
 //! ```text
-//! [flags u16] [content-type] [content-encoding] [headers] … one value per flag, the highest bit first
+//! [flags u16] [content-type] [content-encoding] [headers] … a value per flag, highest bit first
 //! ```
 //!
-//! The list is passed on as it came, so what is kept has been checked once ([`Properties::parse`]) and is read without checks after
-//! that. Short strings are bytes: RabbitMQ does not ask properties for UTF-8.
+//! The list is passed on as it came: it is checked once ([`Properties::parse`]), and read without
+//! checks after that. Short strings are bytes: RabbitMQ does not demand UTF-8 here.
 
 use std::fmt;
 
 use super::table::{TableError, TableRef};
 use super::wire::{self, Reader};
 
-/// The flags of the properties. A message without any of a mask is told in one comparison.
+/// The flags of the properties. One comparison finds out whether a message has any property of a
+/// mask.
 pub mod flag {
     /// content-type
     pub const CONTENT_TYPE: u16 = 1 << 15;
@@ -40,7 +41,7 @@ pub mod flag {
     pub const USER_ID: u16 = 1 << 4;
     /// app-id
     pub const APP_ID: u16 = 1 << 3;
-    /// cluster-id, which nobody uses
+    /// cluster-id, which is not used
     pub const CLUSTER_ID: u16 = 1 << 2;
 }
 
@@ -75,18 +76,19 @@ impl<'a> Properties<'a> {
         Ok(Properties { flags, values })
     }
 
-    /// Takes a list that was checked before. Any other does no harm: what cannot be read is not there.
+    /// Makes a view of a list that was checked before. With any other list it is safe, too: values
+    /// that cannot be read are missing.
     pub fn trusted(list: &'a [u8]) -> Properties<'a> {
         let (flags, values) = list.split_first_chunk().map_or((0, list), |(flags, values)| (u16::from_be_bytes(*flags), values));
         Properties { flags, values }
     }
 
-    /// Which properties there are, see [`flag`].
+    /// The flags of the properties in the list, see [`flag`].
     pub fn flags(self) -> u16 {
         self.flags
     }
 
-    /// Whether there is any of these.
+    /// Whether the list has any property of the mask.
     pub fn has_any(self, mask: u16) -> bool {
         self.flags & mask != 0
     }
@@ -126,7 +128,7 @@ impl<'a> Properties<'a> {
         self.value(flag::REPLY_TO)
     }
 
-    /// expiration: milliseconds as decimal text, if the publisher kept to the rule
+    /// expiration: milliseconds as decimal text, unless the publisher broke the rule
     pub fn expiration(self) -> Option<&'a [u8]> {
         self.value(flag::EXPIRATION)
     }
@@ -161,7 +163,7 @@ impl<'a> Properties<'a> {
         self.value(flag::CLUSTER_ID)
     }
 
-    /// The value behind a flag, without its length, or `None` if the flag is not set.
+    /// The value of a flag, without its length, or `None` if the flag is not set.
     fn value(self, wanted: u16) -> Option<&'a [u8]> {
         if !self.has_any(wanted) {
             return None;
@@ -174,18 +176,19 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// The same list with other headers, in place of the ones it has or beside what it has, and without the properties of the mask `dropped`.
-/// `properties` was checked before.
+/// Returns the list with these headers, in place of its own if it has any, and without the
+/// properties of the mask `dropped`. `properties` was checked before.
 pub fn replace_headers(properties: &[u8], headers: TableRef<'_>, dropped: u16) -> Vec<u8> {
     replace(properties, flag::HEADERS, dropped, headers.wire().len() + 4, |out| wire::put_longstr(out, headers.wire()))
 }
 
-/// The same list with another reply-to, of at most 255 bytes. `properties` was checked before.
+/// Returns the list with another reply-to, of at most 255 bytes. `properties` was checked before.
 pub fn replace_reply_to(properties: &[u8], reply_to: &str) -> Vec<u8> {
     replace(properties, flag::REPLY_TO, 0, reply_to.len() + 1, |out| wire::put_shortstr(out, reply_to.as_bytes()))
 }
 
-/// The same list with another value of the property `wanted`, which `put` writes and which takes `len` bytes, and without those of the mask `dropped`.
+/// Returns the list with another value of the property `wanted`, which `put` writes and which takes
+/// `len` bytes, and without the properties of the mask `dropped`.
 fn replace(properties: &[u8], wanted: u16, dropped: u16, len: usize, put: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let list = Properties::trusted(properties);
     let flags = (list.flags | wanted) & !dropped;
@@ -206,28 +209,43 @@ fn replace(properties: &[u8], wanted: u16, dropped: u16, len: usize, put: impl F
     out
 }
 
-/// Encodes a property list: fill in what it shall have, then [`build`](PropertiesBuilder::build). Short strings have at most 255 bytes.
+/// Encodes a property list: set its properties, then [`build`](PropertiesBuilder::build). Short
+/// strings have at most 255 bytes.
 #[derive(Clone, Copy, Default, Debug)]
 #[allow(missing_docs, reason = "the names are the specification's")]
 pub struct PropertiesBuilder<'a> {
+    /// content-type
     pub content_type: Option<&'a str>,
+    /// content-encoding
     pub content_encoding: Option<&'a str>,
+    /// headers
     pub headers: Option<TableRef<'a>>,
+    /// delivery-mode
     pub delivery_mode: Option<u8>,
+    /// priority
     pub priority: Option<u8>,
+    /// correlation-id
     pub correlation_id: Option<&'a str>,
+    /// reply-to
     pub reply_to: Option<&'a str>,
+    /// expiration
     pub expiration: Option<&'a str>,
+    /// message-id
     pub message_id: Option<&'a str>,
+    /// timestamp, seconds since 1970
     pub timestamp: Option<u64>,
+    /// type
     pub kind: Option<&'a str>,
+    /// user-id
     pub user_id: Option<&'a str>,
+    /// app-id
     pub app_id: Option<&'a str>,
+    /// cluster-id
     pub cluster_id: Option<&'a str>,
 }
 
 impl PropertiesBuilder<'_> {
-    /// The list in wire form.
+    /// Encodes the list in wire form.
     pub fn build(&self) -> Vec<u8> {
         let mut out = vec![0, 0];
         let mut flags = 0;
@@ -240,7 +258,7 @@ impl PropertiesBuilder<'_> {
         out
     }
 
-    /// Writes the value behind a flag; whether there is one.
+    /// Writes the value of a flag, if there is one. Returns whether there is.
     fn write_value(&self, bit: u16, out: &mut Vec<u8>) -> bool {
         match bit {
             flag::HEADERS => self.headers.map(|headers| wire::put_longstr(out, headers.wire())),
@@ -268,15 +286,16 @@ impl PropertiesBuilder<'_> {
     }
 }
 
-/// Why bytes are no property list.
+/// The reason why bytes are no property list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PropertiesError {
-    /// A flagged value is missing or cut short.
+    /// A value is missing or incomplete.
     Truncated,
     /// Bytes follow the last value.
     LeftOver,
-    /// One of the two lowest flags is set, which stand for no property. RabbitMQ overlooks them, but a list is passed on as it came,
-    /// and consumers would take the lowest for the promise of a second word of flags.
+    /// One of the two lowest flags is set, which belong to no property. RabbitMQ ignores them, but
+    /// here a list is passed on as it came, and consumers would read the lowest one as the
+    /// announcement of a second word of flags.
     UnknownFlag,
     /// The headers are no table.
     Headers(TableError),
@@ -295,7 +314,7 @@ impl fmt::Display for PropertiesError {
 
 impl std::error::Error for PropertiesError {}
 
-/// The set bits of `flags`, the highest first.
+/// The set bits of `flags`, from the highest.
 fn bits(mut flags: u16) -> impl Iterator<Item = u16> {
     std::iter::from_fn(move || {
         let bit = (1u16 << 15).checked_shr(flags.leading_zeros())?;
@@ -304,7 +323,7 @@ fn bits(mut flags: u16) -> impl Iterator<Item = u16> {
     })
 }
 
-/// The next value, which belongs to `bit`, without its length.
+/// Reads the next value, which belongs to the flag `bit`, without its length.
 fn read_value<'a>(reader: &mut Reader<'a>, bit: u16) -> Option<&'a [u8]> {
     match bit {
         flag::HEADERS => reader.longstr(),

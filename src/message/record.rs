@@ -1,4 +1,5 @@
-//! A message in the memory of a shard, or in the mail to another: a head that messages in a row share, and a record for each of them.
+//! A message in the memory of a shard, or in mail to another shard: a head, which successive
+//! messages share, and a record for each message.
 //!
 //! ```text
 //! head      0                2                    6            14
@@ -7,21 +8,23 @@
 //!           [head u32]   [body len u32]   [holders u32] [body, or the key of a shared body u32]
 //! ```
 //!
-//! Publishers repeat themselves: messages in a row mostly have the same route and the same properties. A record names its head by its offset
-//! in the same piece of memory. A shared body (see [`Body::Shared`]) is not copied into the record: its holder keeps the counted buffer
-//! elsewhere, and the highest bit of its length says so.
+//! Successive messages mostly have the same route and the same properties. A record refers to its
+//! head by the head's offset in the same piece of memory. A shared body (see [`Body::Shared`]) is
+//! not copied into the record: its buffer is kept elsewhere, and the highest bit of the length says
+//! so.
 
 use bytes::Bytes;
 
 use super::{Body, MessageView, Route, Stamp};
 
-/// Bytes of the head of `message`.
+/// Size of the head of `message`, bytes.
 #[inline]
 pub fn head_len(message: &MessageView<'_>) -> usize {
     HEAD_FIXED + message.route.wire().len() + message.properties.len()
 }
 
-/// Writes the head of `message` to the front of `space`. A route is at most 512 bytes, properties fit a frame.
+/// Writes the head of `message` to the front of `space`. A route has at most 512 bytes; properties
+/// fit into a frame.
 #[inline]
 pub fn write_head(message: &MessageView<'_>, space: &mut [u8]) {
     let (route, properties) = (message.route.wire(), message.properties);
@@ -33,7 +36,7 @@ pub fn write_head(message: &MessageView<'_>, space: &mut [u8]) {
     space[properties_at..properties_at + properties.len()].copy_from_slice(properties);
 }
 
-/// The message without a body whose head is at the front of `bytes`.
+/// Reads the head at the front of `bytes`, as a message without a body.
 #[inline]
 pub fn read_head(bytes: &[u8]) -> MessageView<'_> {
     let (fixed, rest) = bytes.split_first_chunk::<HEAD_FIXED>().expect("a head was written");
@@ -46,22 +49,22 @@ pub fn read_head(bytes: &[u8]) -> MessageView<'_> {
 /// The fixed part of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Record {
-    /// Where its head stands.
+    /// Offset of its head.
     pub head: u32,
-    /// How many hold on to it, if anybody counts.
+    /// Number of references to the message, if they are counted.
     pub holders: u32,
     body_len: u32,
 }
 
 impl Record {
-    /// The record of `message`; where its head stands is still to be said. Bodies are below 2 GiB.
+    /// Makes the record of `message`, whose head's offset is not set yet. Bodies are below 2 GiB.
     #[inline]
     pub fn of(message: &MessageView<'_>, holders: u32) -> Record {
         let len = message.body.bytes().len() as u32;
         Record { head: 0, holders, body_len: if matches!(message.body, Body::Shared(_)) { len | SHARED } else { len } }
     }
 
-    /// The same with its head's place.
+    /// Returns the record with the offset of its head.
     #[inline]
     pub fn with_head(self, head: u32) -> Record {
         Record { head, ..self }
@@ -76,7 +79,8 @@ impl Record {
         Record { head, body_len, holders }
     }
 
-    /// Writes it to the front of `space`, behind it the body of `message`, or `shared_key` for a shared one.
+    /// Writes the record to the front of `space`, followed by the body of `message`, or by
+    /// `shared_key` for a shared body.
     #[inline]
     pub fn write(self, message: &MessageView<'_>, shared_key: u32, space: &mut [u8]) {
         space[..4].copy_from_slice(&self.head.to_le_bytes());
@@ -89,25 +93,25 @@ impl Record {
         }
     }
 
-    /// Whether the body stands elsewhere, as a counted buffer.
+    /// Whether the body is kept elsewhere, as a shared buffer.
     #[inline]
     pub fn is_shared(self) -> bool {
         self.body_len & SHARED != 0
     }
 
-    /// Bytes of the whole record.
+    /// Size of the record with its body, bytes.
     #[inline]
     pub fn size(self) -> usize {
         RECORD_FIXED + if self.is_shared() { 4 } else { self.body_len as usize }
     }
 
-    /// The key of the shared body in its holder's table.
+    /// The key of the shared body in the table of its owner.
     pub fn shared_key(self, record: &[u8]) -> u32 {
         u32::from_le_bytes(*record[RECORD_FIXED..].first_chunk().expect("a shared body has a key"))
     }
 
-    /// The message of the record at the front of `record`, whose head is at the front of `head`; `shared` is its body if it
-    /// [`is_shared`](Self::is_shared).
+    /// Returns the message of the record at the front of `record`, whose head is at the front of
+    /// `head`. `shared` is its body if the record [`is_shared`](Self::is_shared).
     #[inline]
     pub fn view<'a>(self, head: &'a [u8], record: &'a [u8], shared: Option<&'a Bytes>) -> MessageView<'a> {
         let body = match shared {
@@ -118,14 +122,14 @@ impl Record {
     }
 }
 
-/// Overwrites the count of holders in a record.
+/// Overwrites the number of references in a record.
 pub fn set_holders(record: &mut [u8], holders: u32) {
     record[8..RECORD_FIXED].copy_from_slice(&holders.to_le_bytes());
 }
 
-/// Bytes of a head without its route and properties.
+/// Size of a head without its route and properties, bytes.
 const HEAD_FIXED: usize = 14;
-/// Bytes of a record without its body.
+/// Size of a record without its body, bytes.
 const RECORD_FIXED: usize = 12;
 const SHARED: u32 = 1 << 31;
 

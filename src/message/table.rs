@@ -1,11 +1,12 @@
 //! Field tables: named, typed values in the form in which they came over the wire.
 //!
 //! ```text
-//! [len u8][key][type][value]  [len u8][key][type][value]  …        without the four octets of length in front
+//! [len u8][key][type][value]  [len u8][key][type][value]  …     without the four octets of length
 //! ```
 //!
-//! A [`Table`] or [`TableRef`] has been checked as a whole (types, lengths, depth, no bytes left over), so that looking into it later
-//! cannot fail. Order and duplicate keys are kept; [`TableRef::find`] takes the first, as RabbitMQ does.
+//! A [`Table`] or [`TableRef`] was checked as a whole (types, lengths, depth, no bytes left over),
+//! so that reading it cannot fail. Order and duplicate keys are kept; [`TableRef::find`] takes the
+//! first, as RabbitMQ does.
 
 use std::fmt;
 
@@ -13,22 +14,22 @@ use super::value::{Value, Values};
 use super::wire::{self, Reader};
 use crate::base::limits::TABLE_DEPTH_MAX;
 
-/// An owned field table. Equality and hash are those of its bytes.
+/// An owned field table. Tables are equal if their bytes are.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Table(Box<[u8]>);
 
 impl Table {
-    /// The table without entries; allocates nothing.
+    /// Makes a table without entries; allocates nothing.
     pub fn empty() -> Table {
         Table::default()
     }
 
-    /// Takes over what an encoder of this module wrote.
+    /// Makes a table of bytes that an encoder of this module wrote.
     pub(super) fn trusted(wire: Vec<u8>) -> Table {
         Table(wire.into_boxed_slice())
     }
 
-    /// The same table, borrowed: all reading is done there.
+    /// The same table, borrowed, with all methods that read.
     pub fn view(&self) -> TableRef<'_> {
         TableRef(&self.0)
     }
@@ -74,7 +75,8 @@ impl<'a> TableRef<'a> {
         Ok(TableRef(wire))
     }
 
-    /// Takes bytes that were checked before. Other bytes do no harm: what cannot be read is not there.
+    /// Makes a view of bytes that were checked before. With other bytes it is safe, too: values
+    /// that cannot be read are missing.
     pub fn trusted(wire: &'a [u8]) -> TableRef<'a> {
         TableRef(wire)
     }
@@ -89,7 +91,7 @@ impl<'a> TableRef<'a> {
         self.0.is_empty()
     }
 
-    /// The number of entries; counts them.
+    /// Number of entries; counts them.
     pub fn len(self) -> usize {
         self.iter().count()
     }
@@ -105,13 +107,14 @@ impl<'a> TableRef<'a> {
         self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
-    /// A copy of its own.
+    /// Makes a copy of the table.
     pub fn to_owned(self) -> Table {
         Table(self.0.into())
     }
 
-    /// The form in which equal arguments have equal bytes: entries sorted by key, those with the same key in the order in which they
-    /// came (RabbitMQ sorts stably and keeps duplicates), values in their one spelling. The identity of a binding.
+    /// Returns the form in which equal arguments have equal bytes, which makes the identity of a
+    /// binding: entries sorted by key, those with the same key in the order in which they came
+    /// (RabbitMQ sorts stably and keeps duplicates), each value in its only encoding.
     pub fn canonical(self) -> Table {
         let mut entries: Vec<_> = self.iter().collect();
         entries.sort_by_key(|&(key, _)| key);
@@ -120,7 +123,7 @@ impl<'a> TableRef<'a> {
         Table::trusted(wire)
     }
 
-    /// The table without the entries whose key `drop` names; the others byte for byte.
+    /// Returns the table without the entries whose key `drop` accepts; the others are unchanged.
     pub fn without(self, drop: impl Fn(&[u8]) -> bool) -> Table {
         let mut wire = Vec::with_capacity(self.0.len());
         let mut entries = self.iter();
@@ -146,7 +149,7 @@ impl fmt::Debug for TableRef<'_> {
     }
 }
 
-/// Iterates over a table's entries: key (any bytes, at most 255) and value.
+/// Iterates over the entries of a table: key (any bytes, at most 255) and value.
 #[derive(Clone, Copy, Debug)]
 pub struct Entries<'a>(&'a [u8]);
 
@@ -162,16 +165,16 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// Why bytes are no table.
+/// The reason why bytes are no table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TableError {
-    /// A key or a value ends behind the table.
+    /// A key or a value goes beyond the end of the table.
     Truncated,
-    /// No value has this type.
+    /// There is no such type.
     UnknownType(u8),
     /// Tables and arrays nest deeper than [`TABLE_DEPTH_MAX`].
     TooDeep,
-    /// A real number that is infinite or none at all; RabbitMQ cannot read those either.
+    /// A float that is infinite or not a number; RabbitMQ cannot read those either.
     NotFinite,
 }
 
@@ -194,7 +197,8 @@ pub(super) fn put_entry(out: &mut Vec<u8>, key: &[u8], value: Value<'_>) {
     value.write(out);
 }
 
-/// The recursion is bounded by `depth`: how many levels are left, this one included.
+/// Checks a table. The recursion is bounded by `depth`, the number of levels that are left,
+/// including this one.
 fn check_table(table: &[u8], depth: usize) -> Result<(), TableError> {
     let mut reader = Reader::new(table);
     while !reader.is_empty() {

@@ -1,10 +1,11 @@
-//! Builds field tables: server-properties, headers that the broker adds, tests.
+//! A builder of field tables: server-properties, headers that the broker adds, tests.
 
 use super::table::{Table, put_entry};
 use super::value::{Value, long};
 use super::wire;
 
-/// A table under construction. Keys have at most 255 bytes; a longer one is the caller's mistake and panics.
+/// A table under construction. Keys have at most 255 bytes; a longer one is a bug of the caller and
+/// panics.
 #[derive(Debug, Default)]
 pub struct TableBuilder(Vec<u8>);
 
@@ -19,50 +20,50 @@ impl TableBuilder {
         TableBuilder(table.wire().to_vec())
     }
 
-    /// Any value.
+    /// Adds any value.
     #[must_use]
     pub fn value(mut self, key: impl AsRef<[u8]>, value: Value<'_>) -> Self {
         put_entry(&mut self.0, key.as_ref(), value);
         self
     }
 
-    /// A long string.
+    /// Adds a long string.
     #[must_use]
     pub fn text(self, key: &str, text: &str) -> Self {
         self.value(key, Value::LongString(text.as_bytes()))
     }
 
-    /// A bool.
+    /// Adds a bool.
     #[must_use]
     pub fn bool(self, key: &str, truth: bool) -> Self {
         self.value(key, Value::Bool(truth))
     }
 
-    /// A signed 32-bit integer.
+    /// Adds a signed 32-bit integer.
     #[must_use]
     pub fn int(self, key: &str, number: i32) -> Self {
         self.value(key, Value::SignedInt(number))
     }
 
-    /// A signed 64-bit integer.
+    /// Adds a signed 64-bit integer.
     #[must_use]
     pub fn long(self, key: &str, number: i64) -> Self {
         self.value(key, Value::Long(number))
     }
 
-    /// A point in time, seconds since 1970.
+    /// Adds a timestamp, seconds since 1970.
     #[must_use]
     pub fn timestamp(self, key: &str, seconds: u64) -> Self {
         self.value(key, Value::Timestamp(seconds))
     }
 
-    /// A nested table.
+    /// Adds a nested table.
     #[must_use]
     pub fn table(self, key: &str, table: &Table) -> Self {
         self.value(key, Value::Table(table.view()))
     }
 
-    /// An array.
+    /// Adds an array.
     #[must_use]
     pub fn array(mut self, key: &str, fill: impl FnOnce(ArrayBuilder) -> ArrayBuilder) -> Self {
         wire::put_shortstr(&mut self.0, key.as_bytes());
@@ -71,7 +72,7 @@ impl TableBuilder {
         self
     }
 
-    /// The finished table.
+    /// Returns the finished table.
     pub fn build(self) -> Table {
         Table::trusted(self.0)
     }
@@ -82,32 +83,32 @@ impl TableBuilder {
 pub struct ArrayBuilder(Vec<u8>);
 
 impl ArrayBuilder {
-    /// Any value.
+    /// Adds any value.
     #[must_use]
     pub fn value(mut self, value: Value<'_>) -> Self {
         value.write(&mut self.0);
         self
     }
 
-    /// A long string.
+    /// Adds a long string.
     #[must_use]
     pub fn text(self, text: &str) -> Self {
         self.value(Value::LongString(text.as_bytes()))
     }
 
-    /// A bool.
+    /// Adds a bool.
     #[must_use]
     pub fn bool(self, truth: bool) -> Self {
         self.value(Value::Bool(truth))
     }
 
-    /// A nested table.
+    /// Adds a nested table.
     #[must_use]
     pub fn table(self, table: &Table) -> Self {
         self.value(Value::Table(table.view()))
     }
 
-    /// A nested array.
+    /// Adds a nested array.
     #[must_use]
     pub fn array(mut self, fill: impl FnOnce(ArrayBuilder) -> ArrayBuilder) -> Self {
         let elements = fill(ArrayBuilder::default()).0;

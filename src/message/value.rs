@@ -1,7 +1,7 @@
-//! What stands in a field table: one typed value, borrowed from the bytes that carry it.
+//! A value of a field table: typed, and borrowed from the bytes that encode it.
 //!
-//! The types are RabbitMQ's dialect, which is what every client writes: `s` is a 16-bit integer (not a short string), and `l` and
-//! `L` are both signed 64-bit integers.
+//! The types are RabbitMQ's dialect, which all clients write: `s` is a 16-bit integer (not a short
+//! string), and both `l` and `L` are signed 64-bit integers.
 
 use std::fmt;
 
@@ -31,9 +31,9 @@ pub enum Value<'a> {
     Float(f32),
     /// `d`, finite
     Double(f64),
-    /// `D`: how many digits stand behind the point, and the digits.
+    /// `D`: the number of digits after the point, and all digits.
     Decimal(u8, u32),
-    /// `S`; text by custom, but any bytes are legal.
+    /// `S`; text by convention, but any bytes are valid.
     LongString(&'a [u8]),
     /// `A`
     Array(Values<'a>),
@@ -48,7 +48,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The number, whatever the width of its integer type (a timestamp is no integer).
+    /// The number, if the type is an integer of any width (a timestamp is none).
     pub fn as_int(self) -> Option<i64> {
         match self {
             Value::Byte(n) => Some(n.into()),
@@ -94,7 +94,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// RabbitMQ's name of the type, as it stands in its error texts.
+    /// RabbitMQ's name of the type, as in its error texts.
     pub fn type_name(self) -> &'static str {
         match self {
             Value::Bool(_) => "bool",
@@ -117,8 +117,9 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether RabbitMQ takes both for the same argument: it compares what the bytes mean and not the type's width or kind, so that
-    /// `I 5`, `l 5` and `T 5` are one value, and `S` and `x` of the same bytes are. Inside tables and arrays the types count.
+    /// Whether RabbitMQ considers both values to be the same argument. It compares what the bytes
+    /// mean, not the type, so that `I 5`, `l 5` and `T 5` are equal, and `S` and `x` with the same
+    /// bytes. Inside tables and arrays it compares the types, too.
     pub fn equivalent(self, other: Value<'_>) -> bool {
         match (self.number(), other.number()) {
             (Some(left), Some(right)) => return left == right,
@@ -135,7 +136,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Equal in type and meaning; what `equivalent` asks of the elements of tables and arrays.
+    /// Whether type and meaning are equal, as `equivalent` demands inside tables and arrays.
     pub(super) fn same(self, other: Value<'_>) -> bool {
         self.type_name() == other.type_name() && self.equivalent(other)
     }
@@ -161,7 +162,7 @@ impl<'a> Value<'a> {
         Value::read_known(kind, from).unwrap_or(Err(TableError::UnknownType(kind)))
     }
 
-    /// The value of a type, or `None` if there is no such type.
+    /// Reads the value of a type. Returns `None` if there is no such type.
     fn read_known(kind: u8, from: &mut Reader<'a>) -> Option<Result<Value<'a>, TableError>> {
         let value = match kind {
             b't' => from.u8().map(|octet| Value::Bool(octet != 0)),
@@ -190,7 +191,8 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// Type and value in a form that equal values share whatever the width of their integers, to look a value up by.
+    /// Encodes type and value for lookups: values that are equal except for the width of their
+    /// integers have the same encoding.
     pub fn key(self) -> Vec<u8> {
         let plain = match self {
             Value::Binary(bytes) => Value::LongString(bytes),
@@ -201,7 +203,8 @@ impl<'a> Value<'a> {
         key
     }
 
-    /// Writes type and value in the one form that equal values share: `l` for both letters, 1 for every true.
+    /// Writes type and value; equal values have the same encoding: `l` for both letters, 1 for
+    /// every true.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         match self {
             Value::Bool(truth) => out.extend_from_slice(&[b't', truth.into()]),
@@ -228,7 +231,8 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A value with the form that RabbitMQ's error texts give it (Erlang's `~ts` for strings, `~tp` for the rest).
+/// Displays the value as RabbitMQ's error texts do (Erlang's `~ts` for strings, `~tp` for other
+/// types).
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -239,7 +243,7 @@ impl fmt::Display for Value<'_> {
 }
 
 impl Value<'_> {
-    /// Erlang's term for the value.
+    /// Writes Erlang's term of the value.
     fn term(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Bool(truth) => write!(f, "{truth}"),
@@ -259,7 +263,7 @@ impl Value<'_> {
     }
 }
 
-/// The values of an array; also its iterator.
+/// The values of an array, and an iterator over them.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Values<'a>(&'a [u8]);
 
@@ -269,7 +273,7 @@ impl<'a> Values<'a> {
         self.0
     }
 
-    /// Whether there is no value (left).
+    /// Whether there are no (more) values.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
@@ -295,7 +299,7 @@ fn tagged(kind: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Type, length, and what `content` writes.
+/// Writes the type, the length, and what `content` writes.
 pub(super) fn long(kind: u8, out: &mut Vec<u8>, content: impl FnOnce(&mut Vec<u8>)) {
     out.extend_from_slice(&[kind, 0, 0, 0, 0]);
     let start = out.len();

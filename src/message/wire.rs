@@ -1,6 +1,8 @@
-//! The primitives of AMQP's encoding: a total reader over a slice, and writers onto a buffer. All numbers are big-endian.
+//! The primitives of AMQP's encoding: a reader over a slice, and functions that append to a buffer.
+//! All numbers are big-endian.
 //!
-//! The reader answers `None` where bytes are missing and then stays where it is; nothing here can panic on what a peer sends.
+//! If bytes are missing, the reader returns `None` and does not move; no bytes that a peer sends
+//! make it panic.
 
 /// Reads from the front of a slice.
 #[derive(Clone, Copy, Debug)]
@@ -12,53 +14,53 @@ impl<'a> Reader<'a> {
         Reader(bytes)
     }
 
-    /// What has not been read yet.
+    /// The bytes that have not been read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.0
     }
 
-    /// Whether all has been read.
+    /// Whether all bytes have been read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The next `len` bytes.
+    /// Reads the next `len` bytes.
     pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*taken)
     }
 
-    /// An octet.
+    /// Reads an octet.
     pub fn u8(&mut self) -> Option<u8> {
         let (&octet, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(octet)
     }
 
-    /// AMQP's short.
+    /// Reads AMQP's short.
     pub fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// AMQP's long.
+    /// Reads AMQP's long.
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// AMQP's longlong.
+    /// Reads AMQP's longlong.
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// A short string: one octet of length, up to 255 bytes.
+    /// Reads a short string: one octet of length, up to 255 bytes.
     pub fn shortstr(&mut self) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let len = usize::from(ahead.u8()?);
@@ -67,7 +69,7 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// A long string (also the frame of a table or an array): four octets of length.
+    /// Reads a long string: four octets of length. Tables and arrays have the same form.
     pub fn longstr(&mut self) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let len = usize::try_from(ahead.u32()?).ok()?;
@@ -77,33 +79,33 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An octet.
+/// Writes an octet.
 pub fn put_u8(out: &mut Vec<u8>, value: u8) {
     out.push(value);
 }
 
-/// AMQP's short.
+/// Writes AMQP's short.
 pub fn put_u16(out: &mut Vec<u8>, value: u16) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-/// AMQP's long.
+/// Writes AMQP's long.
 pub fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-/// AMQP's longlong.
+/// Writes AMQP's longlong.
 pub fn put_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-/// A short string. The caller has seen to it that it is at most 255 bytes long.
+/// Writes a short string. The caller ensures that it has at most 255 bytes.
 pub fn put_shortstr(out: &mut Vec<u8>, text: &[u8]) {
     put_u8(out, u8::try_from(text.len()).expect("a short string has at most 255 bytes"));
     out.extend_from_slice(text);
 }
 
-/// A long string, or a table or an array that is encoded already.
+/// Writes a long string, or an encoded table or array.
 pub fn put_longstr(out: &mut Vec<u8>, text: &[u8]) {
     put_u32(out, u32::try_from(text.len()).expect("a long string has less than 4 GiB"));
     out.extend_from_slice(text);

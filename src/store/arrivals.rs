@@ -1,14 +1,15 @@
-//! Which messages have come over from queues of other shards, as long as their originals may be found again: so a crash between the two logs
-//! repeats none.
+//! Arrivals: which messages have come from queues of other shards, as long as their originals may
+//! be found again. So a crash between the two logs duplicates no message.
 //!
 //! ```text
 //! here      [copy][arrival]            one batch: both or none          [the arrival is settled]
-//! there                      ... accepted ─▶ [the original is settled] ─▶ on the disk ─┘
+//! there                 ... accepted ─▶ [the original is settled] ─▶ on the disk ─┘
 //! ```
 //!
-//! An arrival is a message in the log, of a queue of its own that has no other name than [`ARRIVALS`]: its body says which queue has the copy, and
-//! where the original is. So what holds for messages holds for it: segments that have it stay, or are rewritten with it, until it is settled. A
-//! restart matches those that it finds with the originals (see `shard::restart`).
+//! An arrival is a message in the log, of a queue that has no name, only the number [`ARRIVALS`].
+//! Its body says which queue has the copy, and where the original is. So the rules for messages
+//! apply to it: a segment that contains it stays, or is rewritten with it, until it is settled. A
+//! restart matches the arrivals that it finds with the originals (see `shard::restart`).
 
 use std::collections::BTreeMap;
 
@@ -21,43 +22,45 @@ use crate::base::ids::LevelAddr;
 use crate::base::limits::LOG_RECORD_SIZE;
 use crate::message::{Body, Content, MessageView, Route, Stamp};
 
-/// A message that leaves its queue for others, on several shards.
+/// A message that leaves its queue for other queues, on several shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Origin {
-    /// Its place in the log of its shard: the number of the queue, or of its level, and the sequence number there.
+    /// Its position in the log of its shard: the number of its queue, or of its level, and its
+    /// sequence number there.
     pub place: Placement,
-    /// How many queues are to have it.
+    /// The number of queues that are to get it.
     pub copies: u32,
 }
 
-/// The queue of this number has a copy.
+/// The fact that a queue has a copy of a message of another shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arrival {
-    /// What it is a copy of.
+    /// The original.
     pub origin: Origin,
-    /// The number of the queue.
+    /// The number of the queue that has the copy.
     pub queue: u64,
 }
 
-/// What has arrived.
+/// The arrivals of one log.
 #[derive(Default)]
 pub struct Arrivals {
-    /// By what the store knows the queue that holds them, and the next sequence number there.
+    /// The slot of the queue of arrivals, once it is open.
     slot: Option<u32>,
+    /// The next sequence number in that queue.
     next: u64,
-    /// The last ones, which go with the batch that fills.
+    /// The latest arrivals, which will be written with the batch that fills.
     fresh: Vec<Arrival>,
-    /// All of them, by the place of the original and by their own sequence number.
+    /// All arrivals, by the position of the original and their own sequence number.
     all: BTreeMap<(Placement, u64), (u64, u32)>,
 }
 
 impl Arrivals {
-    /// How many wait for the batch that fills.
+    /// Number of arrivals that wait for the batch that fills.
     pub fn fresh(&self) -> usize {
         self.fresh.len()
     }
 
-    /// Those of a record that are not settled; the first one has number `first`.
+    /// Reads the unsettled arrivals of a record; the first arrival has the sequence number `first`.
     fn take_up(&mut self, first: u64, messages: &Messages<'_>, log: &QueueLog) {
         for (sequence, content) in (first..).zip(messages.contents()).filter(|(sequence, _)| !log.settled.contains(*sequence)) {
             if let Some(Arrival { origin, queue }) = Arrival::read(content.body.bytes()) {
@@ -68,7 +71,7 @@ impl Arrivals {
 }
 
 impl Store {
-    /// What was appended last, for these queues, has come from another shard.
+    /// Notes that the messages appended last, to these queues, have come from another shard.
     pub fn note_arrivals(&mut self, placed: &[Placed], origin: Origin) {
         for placed in placed {
             let queue = split_number(self.queues[placed.slot as usize].number).0;
@@ -76,7 +79,7 @@ impl Store {
         }
     }
 
-    /// Something has come from another shard.
+    /// Notes that a message has come from another shard.
     pub fn note_arrival(&mut self, arrival: Arrival) {
         self.open_arrivals();
         let Arrivals { next, fresh, all, .. } = &mut self.arrivals;
@@ -85,13 +88,13 @@ impl Store {
         fresh.push(arrival);
     }
 
-    /// All that has arrived, and whose originals may still be there.
+    /// All arrivals whose originals may still exist.
     pub fn arrivals(&self) -> impl Iterator<Item = Arrival> {
         let arrival = |(&(place, _), &(queue, copies)): (&(Placement, u64), &_)| Arrival { origin: Origin { place, copies }, queue };
         self.arrivals.all.iter().map(arrival)
     }
 
-    /// The original at this place is gone for good.
+    /// Forgets the arrivals of the original at this position, which is gone for good.
     pub fn forget_arrivals(&mut self, place: Placement) {
         while let Some((&key, _)) = self.arrivals.all.range((place, 0)..=(place, u64::MAX)).next() {
             self.arrivals.all.remove(&key);
@@ -100,7 +103,8 @@ impl Store {
         }
     }
 
-    /// Before queues are taken up: whether the log may have this message. It gives its number to no other.
+    /// Whether the log may have this message. If not, its sequence number will not be used. Called
+    /// before queues are opened.
     pub fn expects(&mut self, (queue, sequence): Placement) -> bool {
         let log = self.found.entry(queue).or_default();
         let is_there = log.unsettled(sequence, sequence).next().is_some();
@@ -110,7 +114,7 @@ impl Store {
         is_there
     }
 
-    /// What has arrived since the last batch was closed goes with the one that is being closed.
+    /// Writes the arrivals since the last batch was closed to the one that is being closed.
     pub(super) fn write_arrivals(&mut self) {
         let fresh = std::mem::take(&mut self.arrivals.fresh);
         let mut first = self.arrivals.next - fresh.len() as u64;
@@ -126,7 +130,7 @@ impl Store {
         }
     }
 
-    /// The queue that holds them, which goes on where a restart has found it.
+    /// Opens the queue of arrivals, if it is not open. It goes on where a restart has found it.
     pub(super) fn open_arrivals(&mut self) -> u32 {
         if let Some(slot) = self.arrivals.slot {
             return slot;
@@ -136,7 +140,7 @@ impl Store {
         opened.slot
     }
 
-    /// Reads those that a restart has found.
+    /// Reads the arrivals that a restart has found.
     pub(super) fn find_arrivals(&mut self, read: Read<'_>) -> Result<(), Trouble> {
         let Some(log) = self.found.get(&ARRIVALS) else { return Ok(()) };
         for &Extent { segment, section, .. } in log.extents.iter().filter(|extent| extent.live > 0) {
@@ -160,7 +164,8 @@ impl Store {
 }
 
 impl Arrival {
-    /// The body of its message: the number of the queue, place and copies of the original.
+    /// Encodes the body of its message: the number of the queue, position and copies of the
+    /// original.
     fn write(self) -> [u8; ARRIVAL] {
         let Arrival { origin: Origin { place, copies }, queue } = self;
         let mut body = [0; ARRIVAL];
@@ -176,11 +181,11 @@ impl Arrival {
     }
 }
 
-/// The number of the queue that holds arrivals: no other has it, for they are numbered from 1.
+/// The number of the queue of arrivals. Other queues are numbered from 1.
 pub const ARRIVALS: u64 = 0;
-/// Bytes of an arrival.
+/// Size of an encoded arrival, bytes.
 const ARRIVAL: usize = SETTLED + 4;
-/// What messages are published with that nobody has published.
+/// The route of messages that were not published.
 const NOWHERE: &[u8] = &[0, 0];
 const NO_PROPERTIES: &[u8] = &[0, 0];
 

@@ -1,50 +1,58 @@
-//! The catalog's own log: its changes in the order in which they were made, in two files of the same bytes, which are written anew when most of
-//! them is history.
+//! The catalog's own log: its changes in the order in which they were made. It has two files with
+//! the same bytes, which are written anew when most of their content is obsolete.
 //!
-//! It stands beside the logs of the shards because it is small and needed first: the broker serves as soon as it is read. Shard 0, who orders the
-//! changes, writes it: files `catalog-G.a` and `catalog-G.b` (G: the generation), records of kind `catalog` (see [`format`](super::format)).
+//! It is separate from the logs of the shards because it is small and needed first: the broker
+//! serves as soon as it is read. Shard 0, which orders the changes, writes it: files `catalog-G.a`
+//! and `catalog-G.b` (G: the generation), records of kind `catalog` (see
+//! [`format`](super::format)).
 //!
 //! ```text
-//! a   [write 0: all there was when the file was begun][write 1][write 2]
-//! b   [write 0                                       ][write 1][wri          a write is over when both have it; then the next one begins
+//! a   [write 0: the whole catalog when the file was begun][write 1][write 2]
+//! b   [write 0                                           ][write 1][wri
+//!     a write ends when both copies have it; then the next one begins
 //! ```
 //!
-//! **Reading** ([`read`]): each record is taken from the copy in which it is whole, so damage loses nothing that the other copy has. Where neither
-//! has one, it is the tail of a write that a crash tore, if it can be: nothing of a later write stands behind it, write 0 (which comes under another
-//! name and is renamed) is over, and both copies were whole until there. Anything else is damage. A file is never begun by a crash: a broker is
-//! founded by one, before it has a name.
+//! **Reading** ([`read`]): each record is taken from a copy in which it is whole, so damage loses
+//! nothing that the other copy has. If a record is whole in neither, it may be the tail of a write
+//! that a crash tore. That is possible if nothing of a later write follows, if write 0 has ended
+//! (it is written under another name and then renamed), and if both copies are whole up to there.
+//! Anything else is damage.
 
 use super::format::{self, HEADER, Kind, LAST, LISTED};
 
 /// The log of the catalog, on shard 0.
 pub struct CatalogLog {
     generation: u32,
-    /// Records that wait for the disk, and where the last one begins.
+    /// The records that wait for the disk.
     staged: Vec<u8>,
+    /// Where the last of them begins.
     last_at: usize,
     /// The number of the next write of the file.
     write: u16,
-    /// How many records were made, and how many of them the disk has.
+    /// Number of records that were made.
     made: u64,
+    /// Number of records that are on the disk.
     durable: u64,
-    /// A write is under way: how many records there will be.
+    /// The number of records after the write that is under way.
     writing: Option<u64>,
-    /// Bytes of the file, and of it when it was begun.
+    /// Size of the file, bytes.
     size: u64,
+    /// Size of the file when it was begun, bytes.
     begun_with: u64,
 }
 
-/// What the driver is asked to do with both copies, one at a time; [`CatalogLog::on_written`] follows when it is done with both.
+/// An operation on both copies, for the driver, one at a time. [`CatalogLog::on_written`] follows
+/// when both copies are done.
 #[derive(PartialEq, Eq, Debug)]
 pub enum CatalogOp {
-    /// Append to the files of this generation, and have it on the disk.
+    /// Append to the files of this generation, and sync them.
     Append(u32, Vec<u8>),
-    /// Write the files of this generation; when they are on the disk, delete those of the one before.
+    /// Write and sync the files of this generation, then delete those of the generation before.
     Replace(u32, Vec<u8>),
 }
 
 impl CatalogLog {
-    /// Goes on behind files of this generation and size, whose next write has this number.
+    /// Goes on with files of this generation and size, with this number of the next write.
     pub fn new(generation: u32, size: u64, write: u16) -> CatalogLog {
         CatalogLog { generation, staged: Vec::new(), last_at: 0, write, made: 0, durable: 0, writing: None, size, begun_with: size }
     }
@@ -56,12 +64,12 @@ impl CatalogLog {
         self.made += 1;
     }
 
-    /// How many records were made.
+    /// Number of records that were made.
     pub fn made(&self) -> u64 {
         self.made
     }
 
-    /// How many of them the disk has.
+    /// Number of records that are on the disk.
     pub fn durable(&self) -> u64 {
         self.durable
     }
@@ -71,17 +79,18 @@ impl CatalogLog {
         self.size == 0
     }
 
-    /// Whether there is nothing to be written.
+    /// Whether nothing is to be written.
     pub fn is_at_rest(&self) -> bool {
         self.staged.is_empty() && self.writing.is_none()
     }
 
-    /// Whether most of the file is history.
+    /// Whether most of the file is obsolete.
     pub fn is_long(&self) -> bool {
         self.writing.is_none() && self.size > HISTORY_MIN.max(2 * self.begun_with)
     }
 
-    /// Begins new files with these records, which say all that is to be known, changes that are not on the disk yet included.
+    /// Begins new files with these records, which must describe the whole catalog, including
+    /// changes that are not on the disk yet.
     pub fn replace(&mut self, records: &[Vec<u8>]) -> CatalogOp {
         self.generation += 1;
         self.staged.clear();
@@ -91,7 +100,7 @@ impl CatalogLog {
         CatalogOp::Replace(self.generation, bytes)
     }
 
-    /// What is to be written now, if nothing is under way.
+    /// Returns the next operation, if none is under way.
     pub fn next_op(&mut self) -> Option<CatalogOp> {
         if self.writing.is_some() || self.staged.is_empty() {
             return None;
@@ -103,35 +112,35 @@ impl CatalogLog {
         Some(CatalogOp::Append(self.generation, bytes))
     }
 
-    /// The write is on the disk.
+    /// Notes that the write is on the disk.
     pub fn on_written(&mut self) {
         self.durable = self.writing.take().expect("a write ends that was begun");
     }
 }
 
-/// What the copies of a generation hold together.
+/// The content that the copies of a generation have together.
 #[derive(PartialEq, Eq, Debug, Default)]
 pub struct Read<'a> {
     /// The payloads of the records, in order.
     pub payloads: Vec<&'a [u8]>,
-    /// For each copy that is there: where it first is not as it should be.
+    /// The first fault of each copy that exists.
     pub faults: [Option<Fault>; 2],
-    /// Where something was that no copy has any more.
+    /// The offsets at which records are lost, because they are whole in no copy.
     pub lost: Vec<u64>,
-    /// How much of the files that is, and the number of the next write.
+    /// Size of the files up to there, bytes.
     pub size: u64,
     /// The number of the next write.
     pub next_write: u16,
-    /// The files are of a version that lists the segments of logs.
+    /// Whether the files are of a version that lists the segments of logs.
     pub is_listed: bool,
 }
 
-/// Where a copy is not as it should be.
+/// The first offset at which a copy is not whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
-    /// The place in the file.
+    /// The offset in the file, bytes.
     pub place: u64,
-    /// It is in the last write, and may be the work of a crash.
+    /// Whether it is in the last write, so that a crash may have caused it.
     pub may_be_torn: bool,
 }
 
@@ -144,21 +153,21 @@ struct Entry<'a> {
     payload: &'a [u8],
 }
 
-/// Reads the copies of a generation; none: it is not there, or cannot be read.
+/// Reads the copies of a generation; `None` for a copy that does not exist or cannot be read.
 pub fn read(copies: [Option<&[u8]>; 2], generation: u32) -> Read<'_> {
     Reading { copies, generation, at: 0, before: None, is_begun: false, faults: [None; 2] }.run()
 }
 
-/// The way through both copies.
+/// The progress of reading both copies.
 struct Reading<'a> {
     copies: [Option<&'a [u8]>; 2],
     generation: u32,
     at: usize,
-    /// The record before this place.
+    /// The record before this offset.
     before: Option<Entry<'a>>,
-    /// The first write is over.
+    /// Whether the first write has ended.
     is_begun: bool,
-    /// For each copy: the place of its first fault, and the write that it is in.
+    /// The first fault of each copy: its offset, and the write that it is in.
     faults: [Option<(usize, u16)>; 2],
 }
 
@@ -193,7 +202,7 @@ impl<'a> Reading<'a> {
         read
     }
 
-    /// The record here, from a copy that has it.
+    /// The record at this offset, from a copy in which it is whole.
     fn entry(&mut self) -> Option<Entry<'a>> {
         let found = self.copies.map(|copy| open(copy?, self.at, self.generation));
         let entry = match found {
@@ -206,12 +215,12 @@ impl<'a> Reading<'a> {
         Some(entry)
     }
 
-    /// The write that the next record here would be of.
+    /// The write of which the next record here would be a part.
     fn filling(&self) -> u16 {
         self.before.map_or(0, |before| before.write.wrapping_add(before.is_last.into()))
     }
 
-    /// Whether what is not whole here can be the tail of a write that a crash tore.
+    /// Whether the bytes here can be the tail of a write that a crash tore.
     fn may_be_torn(&self) -> bool {
         let filling = self.filling();
         let was_whole_before = |fault: &Option<(usize, u16)>| fault.is_none_or(|(_, write)| write == filling);
@@ -223,14 +232,14 @@ impl<'a> Reading<'a> {
         self.is_begun && were_whole && !self.places_behind().any(is_later)
     }
 
-    /// What stands here is whole in no copy.
+    /// Notes that the bytes here are whole in no copy.
     fn note_fault(&mut self) {
         let (at, write) = (self.at, self.filling());
         let longer = self.faults.iter_mut().zip(self.copies).filter(|(_, copy)| copy.is_some_and(|copy| copy.len() > at));
         longer.for_each(|(fault, _)| _ = fault.get_or_insert((at, write)));
     }
 
-    /// Where whole records stand behind this place.
+    /// The offsets of whole records after this one.
     fn places_behind(&self) -> impl Iterator<Item = usize> {
         let end = self.copies.iter().flatten().map(|copy| copy.len()).max().unwrap_or(0);
         let is_entry = |place: &usize| self.copies.iter().flatten().any(|copy| open(copy, *place, self.generation).is_some());
@@ -244,7 +253,8 @@ fn open(copy: &[u8], at: usize, generation: u32) -> Option<Entry<'_>> {
     Some(Entry { write: record.extra, is_last, is_listed, payload: record.payload })
 }
 
-/// Reads a file of version 2: one copy, whose writes are not numbered. What does not check at its end is a torn tail. It lists no segments.
+/// Reads a file of version 2: one copy, whose writes are not numbered. If its last bytes are not
+/// whole, they are a torn tail. It lists no segments.
 pub fn read_one(bytes: &[u8], generation: u32) -> Read<'_> {
     let (mut read, mut at) = (Read::default(), 0);
     while at < bytes.len() || read.payloads.is_empty() {
@@ -265,7 +275,7 @@ pub fn read_one(bytes: &[u8], generation: u32) -> Read<'_> {
     read
 }
 
-/// Records of a file of this generation, as one write.
+/// Encodes records for a file of this generation, as one write.
 pub fn records<'a>(generation: u32, write: u16, payloads: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut payloads = payloads.peekable();
@@ -283,7 +293,7 @@ fn put(bytes: &mut Vec<u8>, (generation, write): (u32, u16), flags: u8, payload:
     format::seal(&mut bytes[begin..], generation, Kind::Catalog, flags | LISTED, write);
 }
 
-/// A file smaller than this is left alone, bytes.
+/// A smaller file is not written anew, bytes.
 const HISTORY_MIN: u64 = 1 << 20;
 
 #[cfg(test)]
@@ -312,7 +322,7 @@ mod tests {
 
     const PAYLOADS: [&[u8]; 3] = [b"one", b"two", b"three"];
 
-    /// Three writes; the last one has two records.
+    /// Makes three writes; the last one has two records.
     fn file() -> (Vec<u8>, Vec<&'static [u8]>, usize) {
         let writes: [&[&[u8]]; 3] = [&[b"all", b"there was"], &[b"second"], &[b"third", b"and last"]];
         let file =
@@ -349,7 +359,7 @@ mod tests {
             let zeros = [&whole[..at], &vec![0; whole.len() - at]].concat();
             let read = read([Some(&zeros), Some(&zeros[..at.max(last_write)])], 7);
             assert!(payloads.starts_with(&read.payloads));
-            // Write 0 is never torn; behind it nothing is left that tells how many there were.
+            // Write 0 is never torn. After it, nothing tells how many writes there were.
             assert_eq!(read.lost.is_empty(), at >= 2 * HEADER + payloads[..2].concat().len(), "byte {at}");
             let mut flipped = whole.clone();
             flipped[at] ^= 4;

@@ -1,11 +1,15 @@
-//! How dead messages leave the disk.
+//! Reclaims the disk space of settled messages.
 //!
-//! A segment in which nothing lives is deleted. One that is half dead is rewritten without the dead, under the same number, as soon as the files
-//! take more than twice what lives and two segments: so each message is moved fewer times than it has halves, and what lives long is left alone.
+//! A segment without live messages is deleted. A segment of which at least half is dead is
+//! rewritten without the dead part, under the same number, as soon as the files take more than
+//! twice the size of the live messages and two segments. So a message is moved seldom, and
+//! long-lived messages are left alone.
 //!
-//! **Settled elsewhere.** What a segment says to be settled may still stand in another one, and would be back after a restart if the word went.
-//! So a segment that is rewritten keeps the words that others need, and one in which nothing lives stays, and is rewritten like others if it takes
-//! too much room, until none needs them. So it is with what a segment says of how often messages came back, as long as that holds.
+//! **Settled elsewhere.** A segment may say that messages of another segment are settled; they
+//! would be back after a restart if that was lost. So a segment that is rewritten keeps the settled
+//! ranges that other segments need. A segment without live messages stays until no other segment
+//! needs its ranges, and is rewritten like others if it takes too much space. The same applies to
+//! its counts of returned messages, as long as they are current.
 
 use std::collections::VecDeque;
 
@@ -23,13 +27,13 @@ use crate::message::Content;
 pub struct Compaction {
     /// The segment.
     pub segment: u32,
-    /// The queues' numbers, and the ranges of sequence numbers that live.
+    /// The live messages of each queue: its number, and ranges of sequence numbers.
     keep: Map<u64, Vec<(u64, u64)>>,
-    /// The same of what other segments hold though it may be settled here.
+    /// The same for messages in other segments that may be settled by this segment.
     needed: Map<u64, Vec<(u64, u64)>>,
-    /// Those of the segment's counts of returns that hold.
+    /// The segment's counts of returns that are current.
     returns: Vec<Returned>,
-    /// If the segment turns out to be damaged, it is left as it is.
+    /// Whether a damaged segment is left as it is.
     pub accept_loss: bool,
 }
 
@@ -38,20 +42,20 @@ pub struct Compaction {
 pub struct Compacted {
     /// The segment.
     pub segment: u32,
-    /// Bytes of its file now.
+    /// Size of its file now, bytes.
     pub size: u64,
-    /// What it holds of each queue, and how many bytes that is.
+    /// Its section of each queue, and the bytes of its messages.
     pub sections: Vec<(Section, u64)>,
-    /// What it says to be settled.
+    /// The settled ranges that it says.
     pub words: Words,
 }
 
-/// Segments that are to be deleted or rewritten once the log has batch so-and-so on the disk.
+/// Segments to be deleted or rewritten, each once the batch of this number is on the disk.
 #[derive(Default)]
 pub struct Retiring(VecDeque<(u64, Op)>);
 
 impl Store {
-    /// Finds what is dead, and carries out what has waited for the disk.
+    /// Finds segments to be deleted or rewritten, and begins what has waited for the disk.
     pub(super) fn reclaim(&mut self) {
         while let Some(segment) = self.segments.next_dead() {
             if self.needed(segment).next().is_some() || !self.stated(segment).is_empty() {
@@ -83,7 +87,8 @@ impl Store {
         }
     }
 
-    /// Where others hold what a segment may say to be settled, in order for each queue: what a restart would find there.
+    /// The settled messages of other segments that a segment may say to be settled, in order for
+    /// each queue: a restart would find those messages.
     fn needed(&self, number: u32) -> impl Iterator<Item = Range> {
         let lasting = self.segments.words(number).iter().filter(|(queue, ..)| !format::is_fleeting(*queue));
         lasting.flat_map(move |&(queue, first, last)| {
@@ -98,7 +103,8 @@ impl Store {
         }
     }
 
-    /// Queues that are not taken up yet, and have had messages there, go on behind the numbers of these.
+    /// Forgets a deleted segment in queues that are not open yet. Their sequence numbers go on
+    /// after those of its messages.
     fn forget_found(&mut self, segment: u32) {
         for log in self.found.values_mut().filter(|log| log.extents.iter().any(|extent| extent.segment == segment)) {
             let last = log.extents.back().map(|extent| extent.last).max(log.settled.last());
@@ -113,12 +119,12 @@ impl Store {
         extents.filter(|(_, extent)| extent.live > 0).map(|(log, extent)| (log.number, log.living(extent))).collect()
     }
 
-    /// A segment is left as it is, for good.
+    /// Notes that a segment is left as it is, for good.
     pub fn on_left(&mut self) {
         (self.compacting, self.has_news) = (false, true);
     }
 
-    /// A segment was rewritten.
+    /// Notes that a segment was rewritten.
     pub fn on_compacted(&mut self, compacted: Compacted) {
         let Compacted { segment, size, sections, words } = compacted;
         (self.compacting, self.has_news) = (false, true);
@@ -139,10 +145,10 @@ impl Store {
 }
 
 impl Compaction {
-    /// Makes the new content of the segment's file, which is one of this shard, from the old one.
+    /// Makes the new content of a segment's file of this shard from the old content.
     ///
     /// # Errors
-    /// The old one is damaged.
+    /// The old content is damaged.
     pub fn run(&self, old: &[u8], shard: u16) -> Result<(Aligned, Compacted), Damage> {
         let segment = self.segment;
         let damage = |place| Damage { segment, place };
@@ -174,7 +180,8 @@ impl Compaction {
         Ok((file, Compacted { segment, size, sections, words: Words::of(&index) }))
     }
 
-    /// Copies what lives of a record: messages in a row that the same queues still hold stay together.
+    /// Copies the live messages of a record. Successive messages that are live in the same queues
+    /// stay together.
     fn copy(&self, messages: &Messages<'_>, file: &mut Aligned, index: &mut Index, bytes: &mut Map<u64, u64>) {
         let mut run: (Vec<format::Placement>, Vec<Content<'_>>) = Default::default();
         let mut write = |(placements, contents): &(Vec<format::Placement>, Vec<Content<'_>>)| {
@@ -200,7 +207,7 @@ impl Compaction {
         write(&run);
     }
 
-    /// What others need of what the segment says to be settled, in as few words as possible.
+    /// Writes the settled ranges that other segments need, joined to as few as possible.
     fn say_again(&self, mut words: Vec<Range>, file: &mut Aligned, index: &mut Index) {
         words.sort_unstable();
         words.into_iter().for_each(|range| index.settle(range));
@@ -211,7 +218,7 @@ impl Compaction {
         }
     }
 
-    /// The counts of returns that hold.
+    /// Writes the current counts of returns.
     fn count_again(&self, file: &mut Aligned, index: &mut Index) {
         for returns in self.returns.chunks(LOG_RECORD_SIZE / RETURNED) {
             let space = file.extend(format::HEADER + returns.len() * RETURNED);
@@ -230,8 +237,8 @@ impl Compaction {
     }
 }
 
-/// Writes what is whole in a damaged segment of this shard as a new one, if there is anything. The next segment, if it is there, begins with batch
-/// `next_batch`.
+/// Makes a new segment of the whole records of a damaged segment of this shard, if there are any.
+/// The next segment, if it exists, begins with the batch `next_batch`.
 pub fn salvage(damaged: &[u8], segment: u32, shard: u16, next_batch: Option<u64>) -> Option<Aligned> {
     let mut file = begin(Head { shard, first_batch: scan::first_number(damaged, segment) }, segment);
     let mut index = Index::default();
@@ -248,7 +255,7 @@ pub fn salvage(damaged: &[u8], segment: u32, shard: u16, next_batch: Option<u64>
     Some(file)
 }
 
-/// A file of one batch begins.
+/// Begins a file of one batch.
 fn begin(head: Head, segment: u32) -> Aligned {
     let mut file = Aligned::default();
     file.extend(BLOCK).copy_from_slice(&head.block(segment));
@@ -256,7 +263,7 @@ fn begin(head: Head, segment: u32) -> Aligned {
     file
 }
 
-/// Whether some of the messages of a range are in those ranges, which are in order.
+/// Whether any message of a range is in those ranges, which are in order.
 fn meets(ranges: &Map<u64, Vec<(u64, u64)>>, (queue, first, last): Range) -> bool {
     ranges.get(&queue).is_some_and(|ranges| {
         let at = ranges.partition_point(|&(_, end)| end < first);

@@ -1,86 +1,76 @@
 //! The log's file format, version 4. All numbers are little-endian.
 //!
 //! ```text
-//! segment   [head block][batch][batch][batch]…  …zeros…  [index][trailer]   files shard-S/NNNNNNNNNN.log, in the order of their numbers
+//! segment   [head block][batch][batch][batch]…  …zeros…  [index][trailer]
+//!           files shard-S/NNNNNNNNNN.log, in the order of their numbers
 //! head      [head record][zeros to the end of the block]
-//! batch     [batch record][record][record]…[zeros to the end of the block]      one write; begins at a block of 4,096 bytes
+//! batch     [batch record][record][record]…[zeros to the end of the block]
+//!           one write; begins at a block of 4,096 bytes
 //! record    0          4          8              12       13        14          16
 //!           [crc u32]  [len u32]  [segment u32]  [kind]   [flags]   [extra u16] [payload]
-//! list      [list record]                                             file shard-S/segments: the segments that must be there
-//! catalog   [record][record]…                                         files catalog-G.a and catalog-G.b: two copies (see `catalog_log`)
+//! list      [list record]           file shard-S/segments: the segments that must exist
+//! catalog   [record][record]…       files catalog-G.a, catalog-G.b: two copies (see `catalog_log`)
 //! ```
 //!
-//! `len` counts the whole record. `crc` is CRC-32C of everything behind it. `segment` is the number of the file, so that what a recycled file
-//! held before is refused. Payloads:
+//! `len` is the size of the whole record, `crc` the CRC-32C of everything after it, `segment` the
+//! number of the file, so that the old content of a recycled file is refused. Payloads:
 //!
 //! ```text
-//! 1 batch      [number u64][len u32]                     batches of a log are numbered from 1; len: of the whole batch, in whole blocks
-//! 2 messages   `extra` × [queue u64][sequence u64]       the queues that have the messages, and the first one's sequence number there
-//!              [count u32][head]                         what they share: route, properties, time (see `message::record`)
-//!              count × [len u32][body]
-//!              flag 1: they do not survive a restart, they are here because memory is short
-//! 3 settled    n × [queue u64][first u64][last u64]      messages that are gone: acknowledged, dropped, purged
-//! 4 index      what the segment holds (see `index`)
-//! 5 trailer    [place of the index u64]                  the last TRAILER bytes of a sealed segment's file
-//! 6 catalog    a change of the catalog, in the catalog's own files (`segment` is their generation); `extra` counts the writes of the file from 0,
+//! 1 batch      [number u64][len u32]       len: of the whole batch, in whole blocks
+//! 2 messages   `extra` × [queue u64][sequence u64]      for each queue with the messages:
+//!                                                       its number, the first sequence number
+//!              [count u32][head]           what they share: route, properties, time
+//!              count × [len u32][body]     (see `message::record`)
+//!              flag 1: only here because memory is short; they do not survive a restart
+//! 3 settled    n × [queue u64][first u64][last u64]     messages acknowledged, dropped, purged
+//! 4 index      the content of the segment (see `index`)
+//! 5 trailer    [offset of the index u64]   the last TRAILER bytes of a sealed segment's file
+//! 6 catalog    a change of the catalog, in the catalog's own files (`segment`: their generation,
+//!              `extra`: the number of the write in the file, from 0)
 //!              flag 1: the last record of its write; flag 2: logs have lists of their segments
-//! 7 counts     n × [queue u64][sequence u64][acquired u32][delivered u32]      how often messages came back: what an orderly stop notes, beside
-//!              them a record of kind 3 for those that were delivered
-//! 8 returns    n × [queue u64][first u64][last u64][acquired u32][delivered u32]      how often each of these messages has come back by the time of
-//!              the next start, if it is not settled before; what a later record says of a message takes the place of what an earlier one said
-//! 16 head      [shard u32][first batch u64]              whose segment it is; once it was compacted, the first batch that its only one stands for
-//!                                                        (all ones: unknown), else 0
-//! 17 list      n × [segment u32]                         in order; `segment` is the number of the shard
+//! 7 counts     n × [queue u64][sequence u64][acquired u32][delivered u32]
+//!              how often messages came back, noted by an orderly stop; a record of kind 3 beside
+//!              it names those that were delivered
+//! 8 returns    n × [queue u64][first u64][last u64][acquired u32][delivered u32]
+//!              how often each of these messages will have come back at the next start, if it is
+//!              not settled before; a later record about a message replaces an earlier one
+//! 16 head      [shard u32][first batch u64]
+//!              the owner; the first batch that a compacted segment's only batch stands for
+//!              (all ones: unknown), otherwise 0
+//! 17 list      n × [segment u32]           in order; `segment`: the number of the shard
 //! ```
 //!
-//! **Torn tail.** A batch is written when the one before is on the disk. So what does not check can only be in the last batch: there it is the
-//! tail of a write that a crash tore, was promised to nobody, and is cut off with the rest of that batch. If a valid batch of a higher number
-//! follows in the segment, it is damage. The last batch of a segment was whole before the next segment was begun: if that one does not go on with the
-//! next number, what does not check before it is damage; if it does, it is the index that a crash tore.
+//! Batches of a log are numbered from 1 without gaps, across segments. A batch is written when the
+//! batch before it is on the disk; `recover` says what that means for damage.
 //!
-//! **The mark.** When nothing comes behind a batch that has messages, an empty batch follows it after a moment ([`LOG_LAZY_MS`]), once. So damage in
-//! the last messages has a valid batch behind it, unless the broker was killed within that moment.
+//! **Queues** are identified by numbers that are never used twice, nor is a sequence number of a
+//! queue while the log knows of it. So the order of records does not matter for what is settled.
+//! Messages of a queue are written after the catalog's files have its declaration: the catalog has
+//! lost each number in a log that it does not know. No queue has number 0: messages of that number
+//! note what came from other shards (see `arrivals`).
 //!
-//! **Which segments there must be** says the list, and each one's head says whose it is. The list is written anew when a segment is made and when one is
-//! deleted, so twice for each segment and never for a message (see `io::segment_files`). Batches are numbered without gaps across segments, and a
-//! segment is made when the one before has a batch on the disk, so one that is empty before another one is damaged.
-//!
-//! **What is not noticed**: that the last segment that holds something was overwritten from the end of one of its batches to the end of the file, which
-//! looks as if nothing was ever written there, or torn.
-//!
-//! **Older versions.** Version 3 had no heads, lists and marks; its catalog's records have no flag 2. Version 2 had one copy of the catalog,
-//! `catalog-G`, too. Their batches differ in nothing but the version. Their directories are taken up: what is there is listed then, if each segment
-//! begins with a batch of its own number. Their segments stay as they are until they are compacted.
-//!
-//! [`LOG_LAZY_MS`]: crate::base::limits::LOG_LAZY_MS
-//!
-//! **Queues** are named by a number of their own (`queue u64`) that is never given twice; sequence numbers of a queue are never given twice
-//! either while the log knows of them. So the order of records does not matter for what is settled. Messages of a queue are written when the
-//! catalog's files have its declaration: a number that the catalog never gave away is one that it has lost. No queue has number 0: messages of
-//! that number note what came from other shards (see `arrivals`).
-//!
-//! **Levels** of a queue, one per priority, are queues of their own here: the level stands in bits 48 to 55 of the number. Bit 63 says that the
-//! queue does not survive a restart.
+//! **Levels** of a queue, one per priority, are queues of their own here: bits 48 to 55 of the
+//! number are the level. Bit 63 says that the queue does not survive a restart.
 
 use crate::base::aligned::BLOCK;
 use crate::message::{Body, Content, MessageView, Route, head_len, read_head, write_head};
 
-/// The version of the format; heads and batches carry it as `extra`.
+/// The version of the format, which heads and batches carry in `extra`.
 pub const VERSION: u16 = 4;
-/// Bytes of a record without its payload.
+/// Size of a record without its payload, bytes.
 pub const HEADER: usize = 16;
-/// Bytes of a batch record.
+/// Size of a batch record, bytes.
 pub const BATCH: usize = HEADER + 12;
-/// Bytes of a trailer record.
+/// Size of a trailer record, bytes.
 pub const TRAILER: usize = HEADER + 8;
-/// Bytes of one settled range.
+/// Size of a settled range, bytes.
 pub const SETTLED: usize = 24;
-/// Bytes of one message's counts.
+/// Size of the counts of one message, bytes.
 pub const COUNTED: usize = 24;
-/// Bytes of the counts of messages in a row.
+/// Size of the counts of a range of messages, bytes.
 pub const RETURNED: usize = 32;
 
-/// What a record says.
+/// The kind of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the format above says it")]
@@ -97,34 +87,34 @@ pub enum Kind {
     List = 17,
 }
 
-/// The messages do not survive a restart.
+/// Flag of messages that do not survive a restart.
 pub const TRANSIENT: u8 = 1;
-/// The record is the last one of its write.
+/// Flag of the last record of a write.
 pub const LAST: u8 = 1;
-/// The record of the catalog was written by a version that lists the segments of logs.
+/// Flag of catalog records of versions that list the segments of logs.
 pub const LISTED: u8 = 2;
 
 /// A record whose checksum is right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Record<'a> {
-    /// What it says.
+    /// Its kind.
     pub kind: Kind,
-    /// Flags of that kind.
+    /// Flags, by kind.
     pub flags: u8,
-    /// A number of that kind.
+    /// A number, by kind.
     pub extra: u16,
-    /// The rest.
+    /// The payload.
     pub payload: &'a [u8],
 }
 
 impl Record<'_> {
-    /// Bytes of the whole record.
+    /// Size of the whole record, bytes.
     pub fn size(&self) -> usize {
         HEADER + self.payload.len()
     }
 }
 
-/// Completes a record whose payload stands in `record` from byte [`HEADER`] on.
+/// Completes a record whose payload is in `record` from byte [`HEADER`] on.
 pub fn seal(record: &mut [u8], segment: u32, kind: Kind, flags: u8, extra: u16) {
     let len = u32::try_from(record.len()).expect("a record is shorter than 4 GiB");
     record[4..8].copy_from_slice(&len.to_le_bytes());
@@ -135,7 +125,7 @@ pub fn seal(record: &mut [u8], segment: u32, kind: Kind, flags: u8, extra: u16) 
     record[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The record at the front of `bytes`, if there is one of this segment and it is whole.
+/// Reads the record at the front of `bytes`, if it is whole and of this segment.
 pub fn open(bytes: &[u8], segment: u32) -> Option<Record<'_>> {
     let header = bytes.first_chunk::<HEADER>()?;
     let record = bytes.get(..u32_at(header, 4) as usize).filter(|record| record.len() >= HEADER)?;
@@ -144,7 +134,7 @@ pub fn open(bytes: &[u8], segment: u32) -> Option<Record<'_>> {
     is_right.then(|| Record { kind, flags: header[13], extra: u16::from_le_bytes([header[14], header[15]]), payload: &record[HEADER..] })
 }
 
-/// The record at the front of `bytes`, if it is whole, and the segment that it is of.
+/// Reads the record at the front of `bytes`, if it is whole, and the number of its segment.
 pub fn open_any(bytes: &[u8]) -> Option<(u32, Record<'_>)> {
     let segment = u32_at(bytes.first_chunk::<HEADER>()?, 8);
     open(bytes, segment).map(|record| (segment, record))
@@ -167,32 +157,33 @@ fn kind(byte: u8) -> Option<Kind> {
     .find(|&kind| kind as u8 == byte)
 }
 
-/// What a batch record says: the batch's number and its length in bytes.
+/// Reads a batch record: the batch's number and its length in bytes.
 pub fn read_batch(record: Record<'_>) -> Option<(u64, u32)> {
     let is_known = (OLDEST..=VERSION).contains(&record.extra);
     let is_batch = record.kind == Kind::Batch && is_known && record.payload.len() == BATCH - HEADER;
     is_batch.then(|| (u64_at(record.payload, 0), u32_at(record.payload, 8)))
 }
 
-/// A segment that was compacted does not know any more with which batch it began.
+/// The first batch of a compacted segment, if it is not known any more.
 pub const UNKNOWN: u64 = u64::MAX;
 
-/// Whose segment a file is, as its head says.
+/// The owner of a segment, as its head says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
     /// The number of the shard.
     pub shard: u16,
-    /// The first batch that its only one stands for, or [`UNKNOWN`], if the segment was compacted; else 0.
+    /// For a compacted segment, the first batch that its only batch stands for, or [`UNKNOWN`];
+    /// otherwise 0.
     pub first_batch: u64,
 }
 
 impl Head {
-    /// The head of a segment that is as long as it was made.
+    /// Makes the head of a segment that was not compacted.
     pub fn of(shard: u16) -> Head {
         Head { shard, first_batch: 0 }
     }
 
-    /// The first block of a segment's file.
+    /// Encodes the first block of a segment's file.
     pub fn block(self, segment: u32) -> Vec<u8> {
         let mut block = vec![0; BLOCK];
         block[HEADER..HEADER + 4].copy_from_slice(&u32::from(self.shard).to_le_bytes());
@@ -201,7 +192,7 @@ impl Head {
         block
     }
 
-    /// What a head says.
+    /// Reads a head record.
     pub fn read(record: Record<'_>) -> Option<Head> {
         let is_head = record.kind == Kind::Head && record.extra == VERSION && record.payload.len() == HEAD - HEADER;
         let shard = is_head.then(|| u16::try_from(u32_at(record.payload, 0)).ok())??;
@@ -209,7 +200,7 @@ impl Head {
     }
 }
 
-/// The file that lists the segments of a shard.
+/// Encodes the file that lists the segments of a shard.
 pub fn list(shard: u16, segments: impl Iterator<Item = u32>) -> Vec<u8> {
     let mut file = vec![0; HEADER];
     segments.for_each(|segment| file.extend_from_slice(&segment.to_le_bytes()));
@@ -217,7 +208,7 @@ pub fn list(shard: u16, segments: impl Iterator<Item = u32>) -> Vec<u8> {
     file
 }
 
-/// The segments that such a file lists, if it is whole and of this shard.
+/// Reads the segments from such a file, if it is whole and of this shard.
 pub fn read_list(file: &[u8], shard: u16) -> Option<Vec<u32>> {
     let record = open(file, shard.into()).filter(|record| record.kind == Kind::List && record.size() == file.len())?;
     record.payload.len().is_multiple_of(4).then(|| record.payload.chunks_exact(4).map(|number| u32_at(number, 0)).collect())
@@ -231,17 +222,17 @@ pub fn write_batch(batch: &mut [u8], segment: u32, number: u64) {
     seal(&mut batch[..BATCH], segment, Kind::Batch, 0, VERSION);
 }
 
-/// The number by which the log knows a level of queue number `queue`.
+/// The number in the log of a level of queue number `queue`.
 pub fn level_number(queue: u64, level: u8) -> u64 {
     queue | u64::from(level) << LEVEL_AT
 }
 
-/// The queue's number and the level in what [`level_number`] has made.
+/// The queue's number and the level in a result of [`level_number`].
 pub fn split_number(number: u64) -> (u64, u8) {
     (number & !(0xff << LEVEL_AT), (number >> LEVEL_AT) as u8)
 }
 
-/// A number of a queue that does not survive a restart.
+/// The number of a queue that does not survive a restart.
 pub fn fleeting_number(number: u64) -> u64 {
     FLEETING | number
 }
@@ -251,16 +242,16 @@ pub fn is_fleeting(number: u64) -> bool {
     number & FLEETING != 0
 }
 
-/// Where messages go: a queue's number, and the first one's sequence number there.
+/// A position in the log: a queue's number, and the first message's sequence number there.
 pub type Placement = (u64, u64);
 
-/// Bytes of a record of messages, which have the properties of the first.
+/// Size of a record of messages, which have the properties of the first one, bytes.
 pub fn messages_len(placements: usize, route: Route<'_>, contents: &[Content<'_>]) -> usize {
     let bodies: usize = contents.iter().map(|content| 4 + content.body.bytes().len()).sum();
     HEADER + placements * 16 + 4 + head_len(&contents[0].sent_to(route)) + bodies
 }
 
-/// Writes a record of messages into `space`, which has just the room for it. They go to `placements`, and have `head` in common.
+/// Writes a record of messages to `space`, which has its size. All have the `head` in common.
 pub fn write_messages(
     space: &mut [u8],
     segment: u32,
@@ -293,17 +284,17 @@ pub fn write_messages(
 #[derive(Clone, Copy, Debug)]
 pub struct Messages<'a> {
     placements: &'a [u8],
-    /// How many there are.
+    /// Number of messages.
     pub count: u32,
-    /// What they share: a message without a body.
+    /// The part that they share: a message without a body.
     pub head: MessageView<'a>,
-    /// They do not survive a restart.
+    /// Whether they do not survive a restart.
     pub transient: bool,
     bodies: &'a [u8],
 }
 
 impl<'a> Messages<'a> {
-    /// The messages of a record, if that is what it holds.
+    /// Reads a record, if it has messages.
     pub fn read(record: Record<'a>) -> Option<Messages<'a>> {
         let (placements, rest) = record.payload.split_at_checked(usize::from(record.extra) * 16)?;
         let (count, rest) = rest.split_first_chunk::<4>().filter(|_| record.kind == Kind::Messages)?;
@@ -312,7 +303,7 @@ impl<'a> Messages<'a> {
         Some(Messages { placements, count: u32::from_le_bytes(*count), head, transient, bodies: &rest[head_len(&head)..] })
     }
 
-    /// Where they are.
+    /// The positions of the first message.
     pub fn placements(self) -> impl Iterator<Item = Placement> {
         self.placements.chunks_exact(16).map(|placement| (u64_at(placement, 0), u64_at(placement, 8)))
     }
@@ -329,7 +320,7 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Messages of a queue that are gone: its number, and the first and the last sequence number.
+/// Messages of a queue: its number, the first and the last sequence number.
 pub type Range = (u64, u64, u64);
 
 /// Writes ranges to `space`, [`SETTLED`] bytes each.
@@ -341,12 +332,13 @@ pub fn write_ranges(space: &mut [u8], ranges: &[Range]) {
     }
 }
 
-/// The ranges that stand in `bytes`.
+/// Reads ranges.
 pub fn read_ranges(bytes: &[u8]) -> impl Iterator<Item = Range> {
     bytes.chunks_exact(SETTLED).map(|range| (u64_at(range, 0), u64_at(range, 8), u64_at(range, 16)))
 }
 
-/// How often a message came back: its queue's number and its sequence number there; for any reason, and because a delivery failed.
+/// How often a message came back: its queue and sequence number; for any reason, by a failed
+/// delivery.
 pub type Counted = (u64, u64, u32, u32);
 
 /// Writes counts to `space`, [`COUNTED`] bytes each.
@@ -359,13 +351,13 @@ pub fn write_counts(space: &mut [u8], counts: &[Counted]) {
     }
 }
 
-/// The counts that stand in `bytes`.
+/// Reads counts.
 pub fn read_counts(bytes: &[u8]) -> impl Iterator<Item = Counted> {
     bytes.chunks_exact(COUNTED).map(|one| (u64_at(one, 0), u64_at(one, 8), u32_at(one, 16), u32_at(one, 20)))
 }
 
-/// How often messages in a row came back: their queue's number, the first and the last sequence number; for any reason, and because a delivery
-/// failed.
+/// How often messages came back: their queue, the first and the last sequence number, the two
+/// counts.
 pub type Returned = (u64, u64, u64, (u32, u32));
 
 /// Writes such counts to `space`, [`RETURNED`] bytes each.
@@ -377,29 +369,29 @@ pub fn write_returns(space: &mut [u8], returns: &[Returned]) {
     }
 }
 
-/// The counts that [`write_returns`] has written.
+/// Reads counts that [`write_returns`] has written.
 pub fn read_returns(bytes: &[u8]) -> impl Iterator<Item = Returned> {
     let counts = |one: &[u8]| (u32_at(one, SETTLED), u32_at(one, SETTLED + 4));
     bytes.chunks_exact(RETURNED).map(move |one| (u64_at(one, 0), u64_at(one, 8), u64_at(one, 16), counts(one)))
 }
 
-/// The number at byte `at`, which is there.
+/// Reads the number at byte `at`, which must exist.
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(*bytes[at..].first_chunk().expect("the caller has looked"))
 }
 
-/// The number at byte `at`, which is there.
+/// Reads the number at byte `at`, which must exist.
 pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(*bytes[at..].first_chunk().expect("the caller has looked"))
 }
 
-/// Where the level stands in a number.
+/// The lowest bit of the level in a number.
 const LEVEL_AT: u32 = 48;
-/// The oldest version that is read, too.
+/// The oldest version that can be read.
 const OLDEST: u16 = 2;
-/// Bytes of a head record.
+/// Size of a head record, bytes.
 const HEAD: usize = HEADER + 12;
-/// In the numbers of queues that do not survive a restart.
+/// The bit in the numbers of queues that do not survive a restart.
 const FLEETING: u64 = 1 << 63;
 
 #[cfg(test)]

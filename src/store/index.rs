@@ -1,17 +1,22 @@
-//! What a segment holds: for each queue, where its messages stand. Written to the end of the segment when it is full, and all of it is on the disk.
+//! The index of a segment: for each queue, where its messages are. It is written to the end of the
+//! segment when the segment is full and on the disk.
 //!
 //! ```text
 //! payload   [end u32][last batch u64][queues u32][ranges u32]
-//!           queues × [queue u64][first u64][last u64][messages u32][of them durable u32][section u32][section len u32]
-//!           ranges × [queue u64][first u64][last u64]                   what the segment's records of kind `settled` say
-//!           sections: for each record with messages of the queue, in order, four numbers of 7 bits a byte:
-//!                     place behind that of the record before, length, 2 × messages + (1 if transient), sequence number behind the last one
+//!           queues × [queue u64][first u64][last u64][messages u32][of them durable u32]
+//!                    [section u32][section len u32]
+//!           ranges × [queue u64][first u64][last u64]    the segment's records of kind `settled`
+//!           sections: for each record with messages of the queue, in order, four numbers of 7 bits
+//!                     a byte: offset from the record before, length, 2 × messages (+ 1 if
+//!                     transient), sequence numbers that are left out before it
 //! ```
 //!
-//! What the segment's records of kind `returns` say stands behind the index in a record of that kind, if there is any.
+//! The content of the segment's records of kind `returns`, if there are any, follows the index in a
+//! record of that kind.
 //!
-//! `section` is the place of a queue's section in the index record. So a restart reads some kilobytes of a segment instead of all of it, and a
-//! queue that lies in the log for the most part is found again section by section, without a thought per message in memory.
+//! `section` is the offset of a queue's section in the index record. So a restart reads some
+//! kilobytes of a segment instead of all of it, and a queue that is mostly in the log is restored
+//! section by section, without work for each message.
 
 use std::sync::Arc;
 
@@ -21,25 +26,25 @@ use super::format::{self, HEADER, Kind, Messages, Placement, RETURNED, Range, Re
 use crate::base::aligned::{Aligned, BLOCK};
 use crate::base::hash::Map;
 
-/// Messages of one queue in one record.
+/// The messages of one queue in one record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
     /// The queue's number.
     pub queue: u64,
     /// The sequence number of the first one.
     pub first: u64,
-    /// How many.
+    /// Number of messages.
     pub count: u32,
-    /// They do not survive a restart.
+    /// Whether they do not survive a restart.
     pub transient: bool,
-    /// The record's place in the segment.
+    /// The record's offset in the segment, bytes.
     pub at: u32,
-    /// The record's length.
+    /// The record's length, bytes.
     pub len: u32,
 }
 
 impl Entry {
-    /// The sequence number of the last one.
+    /// The sequence number of the last message.
     pub fn last(&self) -> u64 {
         self.first + u64::from(self.count) - 1
     }
@@ -48,15 +53,15 @@ impl Entry {
 /// The index of a segment that is being written.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    /// In the order of the records.
+    /// The entries, in the order of the records.
     pub entries: Vec<Entry>,
-    /// What was settled, ranges that touch joined.
+    /// Settled ranges; ranges that touch are joined.
     pub settled: Vec<Range>,
     /// How often messages came back.
     pub returns: Vec<Returned>,
 }
 
-/// What the index of a sealed segment says of one queue.
+/// The section of one queue in the index of a sealed segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Section {
     /// The queue's number.
@@ -65,13 +70,13 @@ pub struct Section {
     pub first: u64,
     /// The last sequence number.
     pub last: u64,
-    /// How many messages of the queue there are between the two.
+    /// Number of messages of the queue in the segment.
     pub count: u32,
-    /// How many of them survive a restart.
+    /// Number of those that survive a restart.
     pub durable: u32,
-    /// Where the queue's entries stand in the file.
+    /// Offset of the queue's entries in the file, bytes.
     pub place: u64,
-    /// Bytes of them.
+    /// Length of the queue's entries, bytes.
     pub len: u32,
 }
 
@@ -82,12 +87,12 @@ impl Index {
         self.place(&placements, messages.count, messages.transient, at, len);
     }
 
-    /// Adds a record of so many messages for these queues.
+    /// Adds a record of `count` messages for these queues.
     pub fn place(&mut self, placements: &[Placement], count: u32, transient: bool, at: u32, len: u32) {
         self.entries.extend(placements.iter().map(|&(queue, first)| Entry { queue, first, count, transient, at, len }));
     }
 
-    /// Adds what is settled.
+    /// Adds a settled range.
     pub fn settle(&mut self, (queue, first, last): Range) {
         match self.settled.last_mut() {
             Some((before, _, end)) if *before == queue && *end + 1 == first => *end = last,
@@ -95,13 +100,14 @@ impl Index {
         }
     }
 
-    /// The entries of one queue.
+    /// Returns the entries of one queue.
     pub fn of(&self, queue: u64) -> Vec<Entry> {
         self.entries.iter().filter(|entry| entry.queue == queue).copied().collect()
     }
 
-    /// What goes to the end of the segment's file, which has `end` bytes of records, the last batch being number `batch`: the place, the bytes,
-    /// and the sections as they will be found there. The file has `size` bytes, or more if that is too few.
+    /// Encodes the end of the segment's file, which has `end` bytes of records, the last batch
+    /// being number `batch`. Returns its offset, its bytes, and the sections. The file has `size`
+    /// bytes, or more if these are too few.
     pub fn seal(&self, segment: u32, end: u32, batch: u64, size: u64) -> (u64, Aligned, Vec<Section>) {
         let (mut directory, bodies) = self.sections();
         let fixed = FIXED + directory.len() * DIRECTORY + self.settled.len() * SETTLED;
@@ -133,7 +139,7 @@ impl Index {
         (place, buffer, directory)
     }
 
-    /// The directory, whose places count from the first section on, and the sections.
+    /// Makes the directory, whose offsets count from the first section on, and the sections.
     pub fn sections(&self) -> (Vec<Section>, Vec<u8>) {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_by_key(|entry| entry.queue);
@@ -158,18 +164,18 @@ impl Index {
     }
 }
 
-/// A full segment, whose index is to be written.
+/// A full segment whose index is to be written.
 #[derive(Debug)]
 pub struct Indexing {
     /// The segment.
     pub segment: u32,
-    /// What it holds.
+    /// Its index.
     pub index: Arc<Index>,
-    /// Bytes of records.
+    /// Size of its records, bytes.
     pub end: u32,
     /// Number of the last batch.
     pub batch: u64,
-    /// Bytes of the file; there will be more if they are too few.
+    /// Size of its file, bytes; more if that is too small.
     pub size: u64,
 }
 
@@ -178,17 +184,17 @@ pub struct Indexing {
 pub struct Indexed {
     /// The segment.
     pub segment: u32,
-    /// Bytes of its file now.
+    /// Size of its file now, bytes.
     pub size: u64,
-    /// What it holds of each queue.
+    /// Its section of each queue.
     pub sections: Vec<Section>,
-    /// What it says to be settled.
+    /// The settled ranges that it says.
     pub words: Words,
 }
 
 impl Indexing {
-    /// What is to be written to the segment's file and synced there: the place, the bytes, and what to tell the log then. (Of a million messages it
-    /// takes long: a thread beside does it.)
+    /// Returns what is to be written to the segment's file and synced there (offset and bytes), and
+    /// the result for the log. (For a million messages it takes long, so another thread does it.)
     pub fn run(&self) -> (u64, Aligned, Indexed) {
         let (place, buffer, sections) = self.index.seal(self.segment, self.end, self.batch, self.size);
         let size = place + buffer.len() as u64;
@@ -196,22 +202,22 @@ impl Indexing {
     }
 }
 
-/// What a segment says to be settled, seen from afar.
+/// A summary of the settled ranges that a segment says.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Words {
-    /// Of which queues, and from which message to which.
+    /// For each queue, one range around all of its settled messages.
     pub hulls: Vec<Range>,
-    /// Bytes that it takes in the file.
+    /// Size of all ranges and counts in the file, bytes.
     pub bytes: u64,
 }
 
 impl Words {
-    /// What a segment with this index says.
+    /// The summary for a segment with this index.
     pub fn of(index: &Index) -> Words {
         Words::new(&index.settled, index.returns.len())
     }
 
-    /// What a segment says that settles these, and counts the returns of so many rows of messages.
+    /// The summary of these settled ranges and this number of counted ranges.
     pub fn new(settled: &[Range], returns: usize) -> Words {
         let mut hulls: Map<u64, (u64, u64)> = Map::default();
         for ranges in settled.chunk_by(|one, other| one.0 == other.0) {
@@ -223,28 +229,28 @@ impl Words {
     }
 }
 
-/// A sealed segment's index, as it was read.
+/// The index of a sealed segment, as it was read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Sealed {
-    /// Bytes of records.
+    /// Size of the records, bytes.
     pub end: u32,
     /// Number of the last batch.
     pub batch: u64,
-    /// What there is of each queue.
+    /// The section of each queue.
     pub sections: Vec<Section>,
-    /// What was settled.
+    /// The settled ranges.
     pub settled: Vec<Range>,
     /// How often messages came back.
     pub returns: Vec<Returned>,
 }
 
-/// The place of the index, from the last [`TRAILER`] bytes of the segment's file.
+/// Reads the offset of the index from the last [`TRAILER`] bytes of the segment's file.
 pub fn read_trailer(bytes: &[u8], segment: u32) -> Option<u64> {
     let record = format::open(bytes, segment).filter(|record| record.kind == Kind::Trailer)?;
     (record.payload.len() == TRAILER - HEADER).then(|| u64_at(record.payload, 0))
 }
 
-/// Reads what a segment's file holds from the index on, which stands at `place`.
+/// Reads the bytes of a segment's file from the index on, which is at the offset `place`.
 pub fn read_tail(bytes: &[u8], segment: u32, place: u64) -> Option<Sealed> {
     let record = format::open(bytes, segment)?;
     let behind = format::open(&bytes[record.size()..], segment).filter(|record| record.kind == Kind::Returns);
@@ -252,7 +258,7 @@ pub fn read_tail(bytes: &[u8], segment: u32, place: u64) -> Option<Sealed> {
     read(record, place).map(|sealed| Sealed { returns, ..sealed })
 }
 
-/// Reads an index record that stands at `place` of its file.
+/// Reads an index record, which is at the offset `place` of its file.
 fn read(record: Record<'_>, place: u64) -> Option<Sealed> {
     let payload = Some(record.payload).filter(|payload| record.kind == Kind::Index && payload.len() >= FIXED)?;
     let (queues, ranges) = (u32_at(payload, 12) as usize, u32_at(payload, 16) as usize);
@@ -263,7 +269,7 @@ fn read(record: Record<'_>, place: u64) -> Option<Sealed> {
     Some(Sealed { end: u32_at(payload, 0), batch: u64_at(payload, 4), sections, settled, returns: Vec::new() })
 }
 
-/// The entries of a queue's section.
+/// Reads the entries of a queue's section.
 pub fn read_entries(queue: u64, mut bytes: &[u8]) -> Option<Vec<Entry>> {
     let (mut entries, mut at, mut next) = (Vec::new(), 0_u64, 0_u64);
     while !bytes.is_empty() {
@@ -327,9 +333,9 @@ fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     }
 }
 
-/// Bytes of the payload before the directory.
+/// Size of the payload before the directory, bytes.
 const FIXED: usize = 20;
-/// Bytes of one queue in the directory.
+/// Size of one queue in the directory, bytes.
 pub const DIRECTORY: usize = 40;
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! How the messages of a deep queue come back into memory: extent by extent, a piece at a time.
+//! Reads the messages of a deep queue back into memory: extent by extent, a piece at a time.
 //!
 //! ```text
-//! load ─▶ which extent is next? ─▶ its entries: in memory, or Op::Read of its section ─▶ Op::Read of as many records as stand close together
-//!                                                                                         └▶ on_read: the messages, in order
+//! load ─▶ which extent is next? ─▶ its entries: in memory, or Op::Read of its section
+//!                               ─▶ Op::Read of records that are close together
+//!                               ─▶ on_read: the messages, in order
 //! ```
 //!
-//! What is not on the disk yet is not read: the load waits for the write. The queue says when it runs low, so the next piece is under way while
-//! consumers take the last one.
+//! Records that are not on the disk yet are not read: the load waits for the write. The queue asks
+//! for more before it is empty, so the next piece is being read while consumers take the last one.
 
 use super::format::{self, Messages, Range};
 use super::index::{self, Entry};
@@ -19,17 +20,17 @@ use crate::base::ids::LevelAddr;
 use crate::base::limits::LOG_READ_GAP;
 use crate::message::MessageView;
 
-/// Whom a read is for.
+/// The purpose of a read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reader {
     slot: u32,
     level: LevelAddr,
-    /// The queue's number: the slot may be another's by then.
+    /// The queue's number: by the end of the read, the slot may be that of another queue.
     queue: u64,
-    /// What is known of places may be another by then, too.
+    /// The queue's generation: by the end of the read, its messages may have moved.
     generation: u32,
     segment: u32,
-    /// Bytes before what was asked for.
+    /// Number of bytes read before the first one that was asked for.
     before: usize,
     len: usize,
     what: What,
@@ -39,30 +40,30 @@ pub struct Reader {
 enum What {
     /// The entries of an extent.
     Section,
-    /// The records of so many entries.
+    /// The records of this many entries.
     Records(usize),
 }
 
-/// What is known of a message that comes back into memory.
+/// The past of a message that comes back into memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Past {
-    /// It may have been delivered before a restart.
+    /// Whether it may have been delivered before a restart.
     pub was_delivered: bool,
-    /// How often it came back before, if that is counted.
+    /// How often it came back before, if returns are counted.
     pub returned: Option<Counts>,
 }
 
-/// What a read has come to.
+/// The result of a read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Loaded {
-    /// The queue has got messages.
+    /// Whether the queue has got messages.
     pub is_served: bool,
-    /// How many of its messages were damaged, and are gone.
+    /// Number of its messages that were damaged, and are lost.
     pub lost: u64,
 }
 
 impl Reader {
-    /// Whom the shard knows it by, if it is still there.
+    /// The queue's level on the shard, if it still exists.
     pub fn level(&self) -> LevelAddr {
         self.level
     }
@@ -73,18 +74,18 @@ impl Reader {
     }
 }
 
-/// Why the log cannot be read: it is damaged.
+/// The damage because of which the log cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {
     /// The segment.
     pub segment: u32,
-    /// The place in its file.
+    /// The offset in its file, bytes.
     pub place: u64,
 }
 
 impl Store {
-    /// What is known of deliveries before the restart: those that had come back to their queues when the broker stopped, or, if it did not stop in
-    /// an orderly way, nothing, so that any may have been. (Before queues are taken up.)
+    /// Notes which messages were delivered before the restart: those in `stopped`, if the broker
+    /// stopped in an orderly way; otherwise any may have been. Called before queues are opened.
     pub fn found_delivered(&mut self, stopped: Option<&[Range]>) {
         for (number, log) in &mut self.found {
             match stopped {
@@ -97,21 +98,22 @@ impl Store {
         }
     }
 
-    /// Which messages of a queue that are not in memory may have been delivered before a restart.
+    /// The messages of a queue that are not in memory and may have been delivered before a restart.
     pub fn delivered(&self, slot: u32) -> impl Iterator<Item = Range> {
         let log = self.queues.get(slot as usize);
         log.into_iter().flat_map(|log| log.delivered.within(log.next, u64::MAX).into_iter().map(|(first, last)| (log.number, first, last)))
     }
 
-    /// From which sequence number on the messages of a queue are not in memory.
+    /// Sets the sequence number from which on the messages of a queue are not in memory.
     pub fn spill_from(&mut self, slot: u32, next: u64) {
         if let Some(log) = self.queues.get_mut(slot as usize) {
             log.go_on_from(next);
         }
     }
 
-    /// Reads about `piece` bytes of the next messages of a queue that has some that are not in memory, unless that is under way, or those that are
-    /// `ready` are more than the last read has brought.
+    /// Reads about `piece` bytes of the next messages of a queue, of which some are not in memory.
+    /// It does nothing if a read is under way, or if more messages are `ready` than the last read
+    /// has brought.
     pub fn load(&mut self, slot: u32, ready: usize, piece: usize) {
         let log = self.queues.get_mut(slot as usize);
         if let Some(log) = log.filter(|log| !log.busy && ready <= log.brought) {
@@ -120,8 +122,9 @@ impl Store {
         }
     }
 
-    /// Reads messages of a queue here and there: about `piece` bytes of those with the sequence numbers `more`, or, without more, of those asked
-    /// for before. (A queue is read in this way or in order, not both at a time.)
+    /// Reads about `piece` bytes of the messages of a queue with the sequence numbers `more`, or,
+    /// without `more`, of those that remain. (A queue is read in this way or in order, not both at
+    /// a time.)
     pub fn fetch(&mut self, slot: u32, more: Option<Ascending>, piece: usize) {
         let Some(log) = self.queues.get_mut(slot as usize).filter(|log| !log.busy) else { return };
         if more.is_some() {
@@ -133,7 +136,7 @@ impl Store {
         }
     }
 
-    /// Whether some of the messages that were asked for are not read yet.
+    /// Whether some of the fetched messages have not been read yet.
     pub fn is_fetching(&self, slot: u32) -> bool {
         self.queues.get(slot as usize).is_some_and(|log| log.wanted.is_some())
     }
@@ -178,7 +181,8 @@ impl Store {
         self.ops.push_back(Op::Read(reader, segment, from, blocks));
     }
 
-    /// What a read has brought. The messages go to `take`, in order, with their sequence numbers and their past.
+    /// Takes the result of a read. The messages are passed to `take`, in order, with their sequence
+    /// numbers and their past.
     ///
     /// # Errors
     /// The log is damaged.
@@ -254,8 +258,9 @@ impl Store {
 }
 
 impl Cursor {
-    /// The next records that stand close together and are on the disk, `written` bytes of the segment, about `most` bytes: place, length, how many.
-    /// If only some messages are `wanted`, the last one of the records has such.
+    /// The next records that are close together and among the `written` bytes of the segment on the
+    /// disk, about `most` bytes: offset, length, number. If only some messages are `wanted`, the
+    /// last record has some of them.
     fn piece(&self, written: u64, most: usize, wanted: Option<&mut Ascending>) -> (u64, usize, usize) {
         let entries = &self.entries[self.at..];
         let Some(first) = entries.first() else { return (0, 0, 0) };
@@ -281,7 +286,7 @@ impl Cursor {
     }
 }
 
-/// A place or a length, in whole blocks around it.
+/// Rounds an offset and a length to whole blocks around them.
 fn around(place: u64, len: usize) -> (u64, usize, usize) {
     let block = BLOCK as u64;
     let from = place / block * block;
@@ -289,7 +294,7 @@ fn around(place: u64, len: usize) -> (u64, usize, usize) {
     (from, before, (before + len).next_multiple_of(block as usize))
 }
 
-/// The bytes of a read that begin `before` bytes behind its front, if it has brought so many.
+/// The bytes of a read after its first `before` bytes, if it has brought `len` of them.
 fn part(bytes: &Aligned, before: usize, len: usize) -> Option<&[u8]> {
     bytes.bytes().get(before..before + len)
 }

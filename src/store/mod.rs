@@ -1,17 +1,21 @@
-//! The log of one shard: what must survive a restart, and what finds no room in memory. A pure machine; its driver performs the [`Op`]s.
+//! The log of one shard: messages that must survive a restart, or for which memory is short. It
+//! performs nothing; its driver carries out the [`Op`]s.
 //!
 //! ```text
-//! append, settle ─▶ batch that fills ─▶ closed batches ─▶ Op::Write ─▶ disk ─▶ on_written: the durable watermark moves
-//!                        │                                                       and with it confirms, decisions, reads of what is new
-//!                        └─ a full segment: the next one (made ready one ahead: Op::Create), and beside, Op::Index
+//! append, settle ─▶ batch that fills ─▶ closed batches ─▶ Op::Write ─▶ on_written: the durable
+//!                         │                               watermark moves, confirms can be sent
+//!                         └─ a full segment: the next one (Op::Create, one ahead), and Op::Index
 //! load ─▶ Op::Read: entries of an extent, then records ─▶ on_read: messages back in memory
 //! ```
 //!
-//! One write is under way at a time, and whatever gathers meanwhile is the next one: that is the group commit, without a timer. Who must wait for
-//! the disk remembers the number of the batch that fills ([`Store::position`]) and waits until [`Store::durable`] reaches it.
+//! One write is under way at a time, and all that arrives in the meantime is the next one: group
+//! commit, without a timer. A caller that waits for the disk remembers [`Store::position`] and
+//! waits until [`Store::durable`] reaches it.
 //!
-//! Where to look: [`format`] what stands in the files; [`writer`] batches on their way to the disk; [`segment`] files and what lives in them;
-//! [`queue_log`] what the log holds of a queue; [`loader`] how it comes back; [`returns`] how often it did; [`arrivals`] what came from other shards; [`compact`] how dead messages go; [`recover`] what a restart finds.
+//! The parts: [`format`] of the files; [`writer`] of batches; [`segment`] files and their live
+//! messages; [`queue_log`], the part of a queue; [`loader`], which reads messages back;
+//! [`returns`], how often they came back; [`arrivals`] from other shards; [`compact`], which
+//! reclaims space; [`recover`], which restores a log.
 
 pub mod arrivals;
 pub mod catalog_log;
@@ -52,62 +56,65 @@ pub use writer::Write;
 pub struct Store {
     segments: Segments,
     writer: Writer,
-    /// What is settled since the last batch was closed.
+    /// Ranges settled since the last batch was closed.
     settled: Vec<Range>,
-    /// What has come over from other shards.
+    /// Messages that have come from other shards.
     arrivals: Arrivals,
-    /// By slot: how often messages came back, as far as no record says it yet.
+    /// By slot: how often messages came back, as far as that is not in a record yet.
     noted: BTreeMap<u32, Pieces<Counts>>,
-    /// Numbers of queues of which a record says how often messages came back.
+    /// Numbers of queues with records of how often messages came back.
     counting: BTreeSet<u64>,
-    /// By slot.
+    /// The open queues, by slot.
     queues: Slab<Box<QueueLog>>,
     /// Queue number → slot.
     slots: Map<u64, u32>,
-    /// What a restart has found of queues that are not declared yet.
+    /// The parts of queues that a restart has found and that are not open yet.
     found: Map<u64, QueueLog>,
-    /// Slots and numbers of queues that are to be read once more is written.
+    /// Slots and numbers of queues whose reads wait for the next write.
     waiting: Vec<(u32, u64)>,
     /// Full segments that wait until their last batch is on the disk.
     full: VecDeque<Indexing>,
-    /// How many are getting their index.
+    /// Number of segments whose index is being written.
     indexing: usize,
-    /// How many a restart has found that must have it before anything is written.
+    /// Number of found segments that must get an index before anything is written.
     mending: usize,
-    /// A segment is being rewritten.
+    /// Whether a segment is being rewritten.
     compacting: bool,
     retiring: Retiring,
     ops: VecDeque<Op>,
-    /// What is damaged is left out instead of refused.
+    /// Whether damaged parts are left out instead of refused.
     accept_loss: bool,
-    /// The last batch that was closed has messages, so that nothing is behind them.
+    /// Whether the last closed batch has messages and nothing follows it.
     unmarked: bool,
-    /// The catalog's files have every queue of a lower number: nothing is written of others.
+    /// The catalog's files have all queues below this number: others are not written.
     known: u64,
-    /// Something came to the disk or was dropped: dead segments may be found.
+    /// Whether something was written or dropped, so that there may be dead segments.
     has_news: bool,
     /// Working memory of `append`.
     placements: Vec<Placement>,
 }
 
-/// What the driver is asked to do.
+/// An operation for the driver.
 #[derive(Debug)]
 pub enum Op {
     /// Make the file of this segment, LOG_SEGMENT_SIZE zeros; [`Store::on_created`] follows.
     Create(u32),
-    /// Write; [`Store::on_written`] follows when it is on the disk. One at a time.
+    /// Write and sync; [`Store::on_written`] follows. One at a time.
     Write(Write),
-    /// Read so many bytes of a segment from a place, both in whole blocks; [`Store::on_read`] follows. The file may end before.
+    /// Read a number of bytes of a segment from an offset, both in whole blocks; the file may end
+    /// before. [`Store::on_read`] follows.
     Read(Reader, u32, u64, usize),
-    /// Write the index of a full segment, which is made off the shard's thread, see [`Indexing::run`]; [`Store::on_indexed`] follows.
+    /// Make the index of a full segment on another thread, see [`Indexing::run`], and write it;
+    /// [`Store::on_indexed`] follows.
     Index(Box<Indexing>),
-    /// Put a segment's file in order off the shard's thread, see [`Compaction::run`]; [`Store::on_compacted`] follows, or [`Store::on_left`].
+    /// Rewrite a segment's file on another thread, see [`Compaction::run`]; [`Store::on_compacted`]
+    /// follows, or [`Store::on_left`].
     Compact(Box<Compaction>),
     /// Delete a segment's file.
     Delete(u32),
 }
 
-/// A queue that gets messages: its slot, and the sequence number of the first one there.
+/// A queue that gets messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Placed {
     /// The queue.
@@ -116,19 +123,19 @@ pub struct Placed {
     pub first: u64,
 }
 
-/// A queue that was taken up.
+/// A queue that was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Opened {
-    /// By what the store knows it from now on.
+    /// The slot by which the log knows the queue from now on.
     pub slot: u32,
-    /// The first sequence number that is free.
+    /// The first free sequence number.
     pub next: u64,
-    /// How many messages a restart has found, none of them in memory.
+    /// Number of messages that a restart has found, none of them in memory.
     pub count: u64,
 }
 
 impl Store {
-    /// An empty log, whose first segment has this number.
+    /// Makes an empty log, whose first segment has this number.
     pub fn new(first_segment: u32) -> Store {
         Store {
             segments: Segments::new(first_segment),
@@ -155,7 +162,7 @@ impl Store {
         }
     }
 
-    /// The queue or level of this number, if it is taken up.
+    /// The queue or level of this number, if it is open.
     pub fn level(&self, number: u64) -> Option<LevelAddr> {
         self.slots.get(&number).map(|&slot| self.queues[slot as usize].level)
     }
@@ -165,7 +172,7 @@ impl Store {
         self.queues.get(slot as usize).map(|log| log.number)
     }
 
-    /// Takes a queue up, or a level of one, which is a queue of its own here: `level` to the shard, in the files by `number`.
+    /// Opens a queue, or a level of one, which is a queue of its own here.
     pub fn open_queue(&mut self, number: u64, level: LevelAddr) -> Opened {
         let mut log = self.found.remove(&number).unwrap_or_default();
         (log.number, log.level) = (number, level);
@@ -182,7 +189,7 @@ impl Store {
         Opened { slot, next, count }
     }
 
-    /// A queue is put down: another may have the slot. What the log has of it stays.
+    /// Closes a queue whose slot another queue may get. The log keeps its messages.
     pub fn leave_queue(&mut self, slot: u32) {
         if let Some(log) = self.queues.try_remove(slot as usize) {
             self.noted.remove(&slot);
@@ -191,7 +198,7 @@ impl Store {
         }
     }
 
-    /// A queue is gone: so is all that the log has of it.
+    /// Closes a queue that is deleted, and drops its messages.
     pub fn close_queue(&mut self, slot: u32) {
         if let Some(log) = self.queues.try_remove(slot as usize) {
             self.noted.remove(&slot);
@@ -201,12 +208,12 @@ impl Store {
         }
     }
 
-    /// The numbers of queues that a restart has found anything of.
+    /// The numbers of queues that a restart has found and that are not open yet.
     pub fn found(&self) -> impl Iterator<Item = u64> {
         self.found.keys().copied()
     }
 
-    /// Queues of this number or a higher one of which a restart has found messages that live: number, a segment that has some, and how many.
+    /// Those queues from `number` on that have live messages: number, a segment, count.
     pub fn found_from(&self, number: u64) -> impl Iterator<Item = (u64, u32, u64)> {
         let is_asked_for = move |queue: u64| !format::is_fleeting(queue) && format::split_number(queue).0 >= number;
         self.found.iter().filter(move |(queue, _)| is_asked_for(**queue)).filter_map(|(&queue, log)| {
@@ -216,12 +223,12 @@ impl Store {
         })
     }
 
-    /// Whether a restart has found anything of the queue of this number.
+    /// Whether a restart has found the queue of this number, and it is not open yet.
     pub fn has_found(&self, number: u64) -> bool {
         self.found.contains_key(&number)
     }
 
-    /// All queues that there are have been taken up: what a restart has found of others is dead.
+    /// Drops what a restart has found of queues that are still not open: they do not exist.
     pub fn close_unknown(&mut self) {
         self.open_arrivals();
         for (_, log) in std::mem::take(&mut self.found) {
@@ -230,7 +237,7 @@ impl Store {
         self.has_news = true;
     }
 
-    /// Appends messages that were published in a row to the same place (and of which is known `stamp`), for the queues that have them.
+    /// Appends messages that were published in a row with one route, for the queues that have them.
     pub fn append(&mut self, placed: &[Placed], route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], transient: bool) {
         let mut done = 0;
         while done < contents.len() {
@@ -247,7 +254,7 @@ impl Store {
         self.append_to_batch(placed, (skipped, len), head, contents, flags);
     }
 
-    /// The same, as a record of `len` bytes in the batch that fills, full or not.
+    /// Appends messages as a record of `len` bytes to the batch that fills, full or not.
     fn append_to_batch(
         &mut self,
         placed: &[Placed],
@@ -274,7 +281,7 @@ impl Store {
         self.segments.added(&self.placements, contents.len() as u32, flags & TRANSIENT != 0, (at, len as u32), gained);
     }
 
-    /// Messages of a queue, which the log has all, are gone.
+    /// Notes that messages of a queue, all of them in the log, are settled.
     pub fn settle(&mut self, slot: u32, first: u64, last: u64) {
         let Some(log) = self.queues.get_mut(slot as usize) else { return };
         log.settle(first, last, |segment, count, bytes| self.segments.lose(segment, count, bytes));
@@ -282,7 +289,7 @@ impl Store {
         self.note_settled(range);
     }
 
-    /// All messages of a queue that are not in memory, `count` of them, are gone.
+    /// Notes that the `count` messages of a queue that are not in memory are settled.
     pub fn settle_spilled(&mut self, slot: u32, count: u64) {
         let Some(log) = self.queues.get_mut(slot as usize) else { return };
         let number = log.number;
@@ -298,18 +305,18 @@ impl Store {
         }
     }
 
-    /// The batch that what was appended, settled and counted last goes with. (Not one that is still empty: it may never be written.)
+    /// The last batch with anything that was appended, settled or counted.
     pub fn position(&self) -> u64 {
         let fills = self.writer.end() > 0 || !self.settled.is_empty() || !self.noted.is_empty();
         if fills { self.writer.filling() } else { self.writer.filling() - 1 }
     }
 
-    /// The last batch that is on the disk, with all before it.
+    /// The last batch that is on the disk, with all batches before it.
     pub fn durable(&self) -> u64 {
         self.writer.durable()
     }
 
-    /// Gives back the memory that is kept for the next writes.
+    /// Frees the memory that is kept for the next writes.
     pub fn give_back(&mut self) {
         self.writer.give_back();
     }
@@ -319,33 +326,33 @@ impl Store {
         self.writer.staged() > 0 || !self.settled.is_empty() || !self.noted.is_empty() || self.arrivals.fresh() > 0
     }
 
-    /// Whether a write is wanted, if only for the mark behind messages, which shows that they were on the disk.
+    /// Whether a write is wanted, if only for the mark after messages (see `recover`).
     pub fn wants_write(&self) -> bool {
         self.unmarked || self.is_dirty()
     }
 
-    /// Whether there is nothing to be written, and nothing else to be done.
+    /// Whether nothing is to be written, and nothing else to be done.
     #[inline]
     pub fn is_at_rest(&self) -> bool {
         !self.wants_write() && self.ops.is_empty() && !self.has_news && self.full.is_empty() && self.indexing == 0
     }
 
-    /// Whether nobody should append more until the disk has taken some.
+    /// Whether callers should append nothing more until the disk has taken some.
     pub fn is_congested(&self) -> bool {
         self.writer.staged() > LOG_STAGED_MAX
     }
 
-    /// Bytes of all segments, and of what lives in them.
+    /// Bytes of all segments, and of their live messages.
     pub fn size(&self) -> (u64, u64) {
         (self.segments.size(), self.segments.live_bytes())
     }
 
-    /// From now on what turns out to be damaged is left out instead of refused.
+    /// Leaves damaged parts out from now on, instead of refusing them.
     pub fn accept_loss(&mut self) {
         self.accept_loss = true;
     }
 
-    /// The catalog's files have, from now on, every queue of a lower number than this; before this is said, all that there are.
+    /// Notes that the catalog's files have all queues below this number (all, by default).
     pub fn know_below(&mut self, number: u64) {
         self.known = number;
     }
@@ -355,12 +362,12 @@ impl Store {
         self.writer.is_writing()
     }
 
-    /// Whether what has gathered should be written though nobody waits for it: it is much, or a queue is to be read there.
+    /// Whether a write should begin though nothing waits for it: it is large, or a read needs it.
     pub fn is_pressing(&self) -> bool {
         self.writer.staged() >= LOG_LAZY_SIZE || !self.waiting.is_empty()
     }
 
-    /// The end of a turn: what has gathered becomes the next write, if none is under way.
+    /// Ends a turn: what was appended becomes the next write, if none is under way.
     pub fn seal(&mut self) {
         if std::mem::take(&mut self.has_news) {
             self.reclaim();
@@ -384,17 +391,17 @@ impl Store {
         }
     }
 
-    /// What the driver does next.
+    /// Returns the next operation for the driver.
     pub fn next_op(&mut self) -> Option<Op> {
         self.ops.pop_front()
     }
 
-    /// The file of a segment is ready to be written.
+    /// Notes that the file of a segment is ready to be written.
     pub fn on_created(&mut self, segment: u32) {
         self.segments.on_created(segment);
     }
 
-    /// The write is on the disk.
+    /// Notes that a write is on the disk.
     pub fn on_written(&mut self, write: Write) {
         self.segments.on_written(&write);
         self.ops.extend(self.segments.wanted().map(Op::Create));
@@ -407,7 +414,7 @@ impl Store {
         }
     }
 
-    /// The index of a segment is on the disk.
+    /// Notes that the index of a segment is on the disk.
     pub fn on_indexed(&mut self, indexed: Indexed) {
         let Indexed { segment, size, sections, words } = indexed;
         (self.indexing, self.mending, self.has_news) = (self.indexing - 1, self.mending.saturating_sub(1), true);
@@ -419,7 +426,7 @@ impl Store {
         }
     }
 
-    /// What the log holds of the queue of this number.
+    /// The part of the queue of this number.
     fn log(&self, number: u64) -> Option<&QueueLog> {
         self.slots.get(&number).map(|&slot| &*self.queues[slot as usize]).or_else(|| self.found.get(&number))
     }
@@ -431,7 +438,7 @@ impl Store {
         }
     }
 
-    /// Makes sure that a record of `len` bytes fits into the batch that fills, and that, with what is settled, into the segment.
+    /// Ensures that a record of `len` bytes fits into the batch that fills, and into the segment.
     fn make_room(&mut self, len: usize) {
         if self.writer.is_full(len) {
             self.close_batch();
@@ -449,7 +456,7 @@ impl Store {
         }
     }
 
-    /// Closes the batch that fills, if there is one; what arrived, was settled and counted meanwhile goes with it.
+    /// Closes the batch that fills, if there is one, with what arrived and was settled or counted.
     fn close_batch(&mut self) {
         if self.writer.end() == 0 {
             return;
@@ -476,7 +483,7 @@ impl Store {
     }
 }
 
-/// How many of the messages go into one record: they share the properties, and there is a limit to its length.
+/// How many of the messages fit into one record: all with the properties of the first one.
 fn run_len(placed: usize, route: Route<'_>, contents: &[Content<'_>]) -> usize {
     let properties = contents[0].properties;
     let mut len = format::messages_len(placed, route, &contents[..1]);

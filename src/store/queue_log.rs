@@ -1,14 +1,15 @@
-//! What the log holds of one queue.
+//! The part of one queue in the log.
 //!
 //! ```text
 //! sequence   0 ................ 900 ................. 2000 ................. 3100
-//! extents    [ segment 4, 900  ][ segment 5, 1100    ][ segment 7, 1100     ]       first, last, how many live
-//! settled     ####### ## ####                                                       as ranges
-//! spilled                           next ─▶ not in memory ................          read by and by (see `loader`)
+//! extents    [ segment 4, 900  ][ segment 5, 1100    ][ segment 7, 1100     ]    first, last, live
+//! settled     ####### ## ####                                                    as ranges
+//! spilled                           next ─▶ not in memory ................       see `loader`
 //! ```
 //!
-//! An extent is what one segment holds of the queue. Sequence numbers grow along the log, so extents stand in the order of both. One that has no
-//! living message stays as long as its segment has the dead ones: a restart finds them there, and must find that they are settled.
+//! An extent is the part of the queue in one segment. Sequence numbers grow along the log, so
+//! extents are in the order of both. An extent without live messages stays as long as its segment
+//! contains the settled ones: a restart finds them there, and must find that they are settled.
 
 use std::collections::VecDeque;
 
@@ -19,73 +20,75 @@ use crate::base::ids::LevelAddr;
 use crate::base::intervals::Intervals;
 use crate::base::pieces::Pieces;
 
-/// One queue's part of the log.
+/// The part of one queue in the log.
 #[derive(Debug, Default)]
 pub struct QueueLog {
     /// The queue's number in the log.
     pub number: u64,
-    /// Whose it is on the shard.
+    /// The queue's level on the shard.
     pub level: LevelAddr,
-    /// Ordered by sequence numbers.
+    /// The extents, by sequence number.
     pub extents: VecDeque<Extent>,
-    /// Sequence numbers that are settled, as far as extents have them.
+    /// The settled sequence numbers, as far as there are extents with them.
     pub settled: Intervals,
-    /// How often messages came back, as the log says it, and the segments that do; none that are settled.
+    /// How often unsettled messages came back, and the segments whose records say it.
     pub stated: Pieces<(Counts, u32)>,
-    /// Sequence numbers of messages that a restart has found and that may have been delivered before.
+    /// Sequence numbers of messages that a restart has found and that may have been delivered
+    /// before.
     pub delivered: Intervals,
-    /// The sequence number of the first message that is not in memory; [`NONE`] after a purge, for what comes then may stay in memory, and a read
-    /// that was under way must not bring it.
+    /// The sequence number of the first message that is not in memory. [`NONE`] after a purge:
+    /// later messages may stay in memory, and a read that was under way must not bring them.
     pub next: u64,
-    /// While single messages are being read: the sequence numbers of those that were not yet.
+    /// If single messages are fetched, the sequence numbers of those not read yet.
     pub wanted: Option<Ascending>,
-    /// Entries that are being read, those of one extent.
+    /// Entries that are being read, all of one extent.
     pub cursor: Option<Cursor>,
-    /// A read is under way, or waits for a write.
+    /// Whether a read is under way, or waits for a write.
     pub busy: bool,
-    /// How often a segment went or was rewritten: what was read before is of no use.
+    /// Increases when messages have moved, so that reads under way are useless.
     pub generation: u32,
-    /// How many bytes are read at once.
+    /// How many bytes are read at a time.
     pub piece: usize,
-    /// How many messages the last read has brought.
+    /// Number of messages that the last read has brought.
     pub brought: usize,
 }
 
-/// What a segment holds of a queue.
+/// The part of a queue in one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Extent {
     /// The segment.
     pub segment: u32,
     /// The first sequence number.
     pub first: u64,
-    /// The last sequence number; there may be numbers between the two that the log does not know.
+    /// The last sequence number; the log need not have all numbers between the two.
     pub last: u64,
-    /// How many messages there are.
+    /// Number of messages.
     pub count: u32,
-    /// How many of them are not settled.
+    /// Number of messages that are not settled.
     pub live: u32,
-    /// Bytes of their records.
+    /// Bytes of the records of its messages.
     pub bytes: u64,
-    /// Where the entries stand in the segment's file, once it is sealed: place and length.
+    /// Offset and length of its entries in the segment's file, once that is sealed.
     pub section: Option<(u64, u32)>,
 }
 
-/// A way through the entries of an extent.
+/// A position in the entries of an extent.
 #[derive(Debug)]
 pub struct Cursor {
     /// The segment.
     pub segment: u32,
-    /// The entries there.
+    /// The entries of the extent.
     pub entries: Vec<Entry>,
-    /// The next one to be read.
+    /// The index of the next entry to be read.
     pub at: usize,
 }
 
-/// No message has this sequence number.
+/// A sequence number that no message has.
 const NONE: u64 = u64::MAX;
 
 impl QueueLog {
-    /// Adds messages at the end. The answer: whether they begin an extent, and by how much the bytes of what lives have grown.
+    /// Adds messages at the end. Returns whether they begin an extent, and by how much the bytes of
+    /// live messages have grown.
     pub fn append(&mut self, segment: u32, first: u64, count: u32, bytes: u64) -> (bool, u64) {
         let last = first + u64::from(count) - 1;
         match self.extents.back_mut() {
@@ -102,7 +105,8 @@ impl QueueLog {
         }
     }
 
-    /// Messages `first` to `last`, all of which the log has and none of which were settled, are. Tells what each segment loses: messages, bytes.
+    /// Settles the messages `first` to `last`, which must be in the log and unsettled. `lost` is
+    /// told what each segment loses: messages, bytes.
     pub fn settle(&mut self, first: u64, last: u64, mut lost: impl FnMut(u32, u32, u64)) {
         self.settled.insert(first, last);
         if !self.stated.is_empty() {
@@ -115,7 +119,7 @@ impl QueueLog {
         }
     }
 
-    /// All `count` messages from `next` on are settled. Returns the range, if there is one.
+    /// Settles all `count` messages from `next` on. Returns their range, if there are any.
     pub fn settle_spilled(&mut self, count: u64, mut lost: impl FnMut(u32, u32, u64)) -> Option<(u64, u64)> {
         let (first, last) = (self.next, self.extents.back()?.last);
         let mut left = count;
@@ -132,12 +136,13 @@ impl QueueLog {
         })
     }
 
-    /// The sequence number from which on messages are to be read; none if all that were asked for are.
+    /// The sequence number from which on messages are to be read; `None` if all fetched messages
+    /// have been read.
     pub fn goal(&mut self) -> Option<u64> {
         self.wanted.as_mut().map_or(Some(self.next), Ascending::first)
     }
 
-    /// No message up to `last` is to be read any more.
+    /// Notes that no message up to `last` needs to be read any more.
     pub fn pass(&mut self, last: u64) {
         match &mut self.wanted {
             None => self.next = self.next.max(last + 1),
@@ -145,19 +150,19 @@ impl QueueLog {
         }
     }
 
-    /// The extent that has the first message at or behind `sequence`.
+    /// The extent with the first message that has the number `sequence` or a higher one.
     pub fn extent_from(&self, sequence: u64) -> Option<&Extent> {
         self.extents.get(self.extents.partition_point(|extent| extent.last < sequence))
     }
 
-    /// A segment is sealed: where its entries of this queue stand.
+    /// Notes where a segment that was sealed has its entries of this queue.
     pub fn sealed(&mut self, segment: u32, section: &Section) {
         if let Some(extent) = self.extents.iter_mut().rev().find(|extent| extent.segment == segment) {
             extent.section = Some((section.place, section.len));
         }
     }
 
-    /// A segment is gone.
+    /// Forgets a segment that was deleted.
     pub fn forget(&mut self, segment: u32) {
         self.extents.retain(|extent| extent.segment != segment);
         self.start_over();
@@ -165,7 +170,8 @@ impl QueueLog {
         self.settled.forget_below(first);
     }
 
-    /// Where other segments than `segment` hold settled messages from `first` to `last`: sequence numbers, whole extents.
+    /// The extents in other segments than `segment` with settled messages from `first` to `last`,
+    /// as ranges of sequence numbers.
     pub fn settled_beside(&self, segment: u32, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
         let from = self.extents.partition_point(|extent| extent.last < first);
         let extents = self.extents.iter().skip(from).take_while(move |extent| extent.first <= last);
@@ -173,7 +179,8 @@ impl QueueLog {
         settled.map(|extent| (extent.first, extent.last))
     }
 
-    /// A segment was rewritten and holds this much now. The answer is the bytes of what lives of it.
+    /// Notes the queue's part of a segment that was rewritten. Returns the bytes of its live
+    /// messages.
     pub fn rewritten(&mut self, segment: u32, section: &Section, bytes: u64) -> u64 {
         self.start_over();
         let Some(extent) = self.extents.iter_mut().find(|extent| extent.segment == segment) else { return 0 };
@@ -182,24 +189,24 @@ impl QueueLog {
         extent.live_bytes()
     }
 
-    /// Messages from this sequence number on are not in memory.
+    /// Notes that messages from this sequence number on are not in memory.
     pub fn go_on_from(&mut self, next: u64) {
         self.next = next;
         self.start_over();
     }
 
-    /// What is known of places, and what is being read, is of no use any more.
+    /// Forgets the cursor, and makes reads under way useless.
     fn start_over(&mut self) {
         self.cursor = None;
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// The ranges of an extent that are not settled.
+    /// The unsettled ranges of an extent.
     pub fn living(&self, extent: &Extent) -> Vec<(u64, u64)> {
         self.gaps(extent.first, extent.last)
     }
 
-    /// The ranges from `first` to `last` that the log has and that are not settled.
+    /// The ranges from `first` to `last` that are in the log and unsettled.
     pub fn unsettled(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> {
         let from = self.extents.partition_point(|extent| extent.last < first);
         let extents = self.extents.iter().skip(from).take_while(move |extent| extent.first <= last);
@@ -223,7 +230,7 @@ impl QueueLog {
 }
 
 impl Extent {
-    /// Bytes of the living, if all messages are of the same size.
+    /// Bytes of the live messages, as if all messages had the same size.
     pub fn live_bytes(&self) -> u64 {
         self.bytes * u64::from(self.live) / u64::from(self.count.max(1))
     }

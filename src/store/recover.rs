@@ -1,17 +1,44 @@
-//! What a restart finds: the segments, and of each queue which messages live, without a look at the messages themselves.
+//! Restores a log after a restart: its segments, and the live messages of each queue, without
+//! reading the messages.
 //!
 //! ```text
-//! the list:               each segment on it is there
-//! each segment, in order: its head is its own; sealed ─▶ its index          not sealed ─▶ all of its records
-//! all of it together:     extents of each queue, less what is settled       torn tail: cut; anything else: the start is refused
+//! the list:               each segment on it exists
+//! each segment, in order: its head is right; sealed ─▶ its index    not sealed ─▶ all its records
+//! all of it together:     extents of each queue without what is settled
 //! ```
 //!
-//! The newest segments are checked record by record (VERIFIED_MAX of them: so much is read in the blink of an eye), those before when they are read,
-//! or if what is damaged is to be accepted now.
-//! A segment that a crash left without an index gets it before anything else is written: its torn tail must not be taken for damage the next time.
+//! The newest segments are checked record by record (`VERIFIED_MAX` of them: as much as is read in
+//! a moment), older ones when they are read, or if damage is to be accepted now. A segment that a
+//! crash left without an index gets it before anything else is written, so that its torn tail is
+//! not taken for damage at the next start.
 //!
-//! Nothing is passed over here. A driver that may go on with less than was there takes what is in the way out of it ([`salvage`](super::compact::salvage)
-//! writes what is whole of a segment) and tries again.
+//! If anything is missing or damaged, the log is refused. A driver that may accept the loss moves
+//! the file out of the way ([`salvage`](super::compact::salvage) makes a segment of its whole
+//! records) and tries again.
+//!
+//! **Torn tail.** A batch is written when the batch before it is on the disk. So bytes that are not
+//! whole can only be in the last batch: there they are the tail of a write that a crash tore. It
+//! was not confirmed, and is cut off with the rest of that batch. If a whole batch of a higher
+//! number follows in the segment, they are damage. The last batch of a segment was whole before the
+//! next segment was begun. So if the next segment begins with the next number, they are the
+//! segment's index, torn by a crash; otherwise they are damage.
+//!
+//! **The mark.** If nothing follows a batch that has messages, an empty batch is written after it,
+//! once, after a moment ([`LOG_LAZY_MS`](crate::base::limits::LOG_LAZY_MS)). So damage in the last
+//! messages has a whole batch after it, unless the broker was killed within that moment.
+//!
+//! **Missing segments.** The list says which segments must exist, and each one's head says to which
+//! shard it belongs. The list is written when a segment is made or deleted, so twice for each
+//! segment and never for a message (see `io::segment_files`). A segment is made when the one before
+//! it has a batch on the disk, so an empty segment before another one is damaged.
+//!
+//! **What is not noticed**: if the last segment in use was overwritten from the end of one of its
+//! batches to the end of the file, it looks as if nothing was ever written there, or torn.
+//!
+//! **Older versions.** Version 3 had no heads, lists and marks; its catalog records have no flag 2.
+//! Version 2 also had one copy of the catalog, `catalog-G`. Their batches differ only in the
+//! version. Their directories are upgraded: the existing segments are listed, if each of them
+//! begins with a batch of its own number. Their segments stay as they are until they are compacted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +54,7 @@ use crate::base::hash::Map;
 use crate::base::intervals::Intervals;
 use crate::base::limits::LOG_SEGMENT_SIZE;
 
-/// Reads so many bytes of a segment from a place, fewer at the end of the file.
+/// Reads this many bytes of a segment from an offset, fewer at the end of the file.
 pub type Read<'r> = &'r mut dyn FnMut(u32, u64, usize) -> std::io::Result<Vec<u8>>;
 
 /// The files of a log.
@@ -35,44 +62,44 @@ pub type Read<'r> = &'r mut dyn FnMut(u32, u64, usize) -> std::io::Result<Vec<u8
 pub struct Files<'f> {
     /// The number of the shard.
     pub shard: u16,
-    /// Those that are there: number and size in bytes, in the order of the numbers.
+    /// The files that exist: number and size in bytes, by number.
     pub there: &'f [(u32, u64)],
-    /// Those that must be there, in order. None: they are of a version that has no list.
+    /// The segments that must exist, by number. `None` if the version has no list.
     pub listed: Option<&'f [u32]>,
-    /// All of them are checked record by record, not only the newest ones.
+    /// Whether all segments are checked record by record, not only the newest ones.
     pub check_all: bool,
 }
 
-/// Why a log cannot be taken up.
+/// The reason why a log cannot be restored.
 #[derive(Debug)]
 pub enum Trouble {
     /// A segment cannot be read.
     Unreadable(u32, std::io::Error),
-    /// A segment is damaged: the place in its file.
+    /// A segment is damaged at this offset in its file.
     Damaged(u32, u64),
-    /// A segment is not there.
+    /// A segment does not exist.
     Missing(u32),
-    /// The file holds another segment: of this number, and of this shard, if that is known.
+    /// The file has another segment: its number, and its shard if that is known.
     Swapped(u32, u32, Option<u16>),
-    /// A segment holds something and is not on the list.
+    /// A segment has messages and is not on the list.
     Unlisted(u32),
     /// A segment is of a newer version than this one.
     Newer(u32),
 }
 
-/// What a restart has found.
+/// A restored log.
 pub struct Recovered {
-    /// The log, ready to go on.
+    /// The log, ready for use.
     pub store: Store,
-    /// The segments that hold something: those to be listed.
+    /// The segments that have content, which are to be listed.
     pub segments: Vec<u32>,
-    /// Segments that hold nothing: their files may be deleted.
+    /// The segments without content, whose files may be deleted.
     pub empty: Vec<u32>,
-    /// Where a tail was cut off.
+    /// The segments and offsets where a torn tail was cut off.
     pub torn: Vec<(u32, u64)>,
 }
 
-/// What one segment holds.
+/// The content of one segment.
 struct Held {
     number: u32,
     size: u64,
@@ -81,21 +108,23 @@ struct Held {
     settled: Vec<Range>,
     returns: Vec<Returned>,
     sections: Vec<Section>,
-    /// Its entries, if it was not sealed.
+    /// Its entries, if it is not sealed.
     index: Option<Index>,
 }
 
-/// What the first blocks of a file say.
+/// The meaning of the first blocks of a file.
 enum Front {
-    /// It is the segment of this log that it should be, with a head; the number of its first batch, if that is known, and whether it was compacted.
+    /// The right segment, with a head: the number of its first batch, if that is known, and whether
+    /// it was compacted.
     Own { first: Option<u64>, is_compacted: bool },
-    /// The same, of a version without heads; the number of its first batch. (Once it was compacted, its only one has the number of what was the last.)
+    /// The right segment, of a version without heads: the number of its first batch. (After a
+    /// compaction, it has only one, with the number of the last batch before.)
     OwnBefore { first: u64 },
-    /// It is another segment, of a shard if it has a head.
+    /// Another segment: its number, and its shard if it has a head.
     Another(u32, Option<u16>),
-    /// It was written by a newer version.
+    /// A segment of a newer version.
     Newer,
-    /// Nothing that is known.
+    /// Something unknown.
     Nothing,
 }
 
@@ -107,10 +136,10 @@ struct Recovery<'r> {
     torn: Vec<(u32, u64)>,
 }
 
-/// Takes a log up from its files.
+/// Restores a log from its files.
 ///
 /// # Errors
-/// What is in the way.
+/// The reason why it cannot be restored.
 pub fn recover(files: Files<'_>, read: Read<'_>) -> Result<Recovered, Trouble> {
     if let Some(&missing) = files.listed.unwrap_or_default().iter().find(|number| !files.has(**number)) {
         return Err(Trouble::Missing(missing));
@@ -133,7 +162,7 @@ impl Files<'_> {
     }
 }
 
-/// The number of the first batch of a segment, if it is known, from the first blocks of its file.
+/// Reads the number of a segment's first batch, if it is known, from the first blocks of its file.
 pub fn first_batch(front: &[u8], number: u32, shard: u16) -> Option<u64> {
     match Front::of(front, number, shard) {
         Front::Own { first, .. } => first,
@@ -160,8 +189,9 @@ impl Front {
         }
     }
 
-    /// What is wrong with a file that begins so, and is listed if there is a list. (Without lists, a file that was used again held, until something was
-    /// written to it, what an older segment had left there that was deleted.)
+    /// Returns what is wrong with a listed file that begins like this. (Without a list, a recycled
+    /// file may still have the content of an older segment that was deleted, until something was
+    /// written to it.)
     fn trouble(&self, number: u32, files: Files<'_>) -> Option<Trouble> {
         let has_list = files.listed.is_some();
         match *self {
@@ -182,7 +212,7 @@ impl Front {
 }
 
 impl Recovery<'_> {
-    /// Finds out what a segment holds; `verify`: by looking at every record.
+    /// Finds out what a segment contains; with `verify`, by reading every record.
     fn look_at(&mut self, number: u32, size: u64, verify: bool) -> Result<(), Trouble> {
         let front = Front::of(&self.read(number, 0, 2 * BLOCK)?, number, self.files.shard);
         if matches!(front, Front::Newer) {
@@ -221,7 +251,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// A crash came before it was listed, or after it was made and before anything was written to it. Or it does not belong there.
+    /// Accepts a segment that is not on the list if it is empty: a crash came before it was listed,
+    /// or before anything was written to it. Otherwise it does not belong there.
     fn look_at_unlisted(&mut self, number: u32, size: u64, front: &Front) -> Result<(), Trouble> {
         let bytes = self.read(number, 0, size as usize)?;
         if !matches!(front, Front::Own { .. }) || scan::scan(&bytes, number).batch.is_some() {
@@ -231,11 +262,12 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// The first place where a segment is not what it should be.
+    /// The first offset at which a segment is damaged.
     fn damage(&self, front: &Front, size: u64, sealed: Option<&Sealed>, scanned: &scan::Scanned) -> Option<u64> {
         let within = scanned.damaged.first().copied();
         let holds_all = |sealed: &Sealed| (scanned.batch, scanned.end) == (Some(sealed.batch), sealed.end.into());
-        // Its file is made whole before it is listed; without lists, before anything was written.
+        // The file gets its full size before it is listed; without lists, before anything is
+        // written.
         let is_full = size >= LOG_SEGMENT_SIZE as u64 || matches!(front, Front::Own { is_compacted: true, .. }) && scanned.batch.is_some();
         let may_be_short = self.files.listed.is_none() && scanned.batch.is_none();
         within.or(match sealed {
@@ -244,8 +276,9 @@ impl Recovery<'_> {
         })
     }
 
-    /// A segment holds something and begins so: those before are whole. (It could only be begun when the last batch before it was: if no batch is
-    /// missing between them, a tail that is torn is an index that a crash tore.)
+    /// Checks that the segments before one that has content are whole: it could only be begun when
+    /// their last batch was on the disk. So if no batch is missing between them, a torn tail is an
+    /// index that a crash tore.
     fn follow(&mut self, number: u32, front: &Front) -> Result<(), Trouble> {
         let must_hold = |empty: &&u32| self.files.listed.is_none() || self.files.lists(**empty);
         if let Some(&hollow) = self.empty.iter().find(must_hold) {
@@ -259,7 +292,7 @@ impl Recovery<'_> {
         if must_touch && !touches { Err(Trouble::Damaged(before.number, place)) } else { Ok(()) }
     }
 
-    /// The segment's index, if it has one.
+    /// Reads the segment's index, if it has one.
     fn sealed(&mut self, number: u32, size: u64) -> Result<Option<Sealed>, Trouble> {
         if size < BLOCK as u64 {
             return Ok(None);
@@ -279,7 +312,7 @@ impl Recovery<'_> {
         (self.read)(number, place, len).map_err(|error| Trouble::Unreadable(number, error))
     }
 
-    /// Puts together what the segments hold.
+    /// Combines the content of all segments.
     fn finish(mut self, next: u32) -> Result<Recovered, Trouble> {
         let mut store = Store::new(next);
         let mut logs: Map<u64, QueueLog> = Map::default();
@@ -298,7 +331,7 @@ impl Recovery<'_> {
             let first = log.extents.front().map_or(u64::MAX, |extent| extent.first);
             let last = log.settled.last();
             log.settled.forget_below(first);
-            last.inspect(|&last| log.settled.insert(last, last)); // no sequence number is given twice
+            last.inspect(|&last| log.settled.insert(last, last)); // no sequence number is used twice
             !log.extents.is_empty() || last.is_some()
         });
         store.found = logs;
@@ -332,7 +365,8 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// How many messages of a section live. Those that do not survive a restart are settled by it.
+    /// Counts the live messages of a section. Messages that do not survive a restart become
+    /// settled.
     fn count_living(&mut self, number: u32, section: &Section, settled: &mut Intervals, index: Option<&Index>) -> Result<u32, Trouble> {
         let gone = settled.count_in(section.first, section.last);
         if gone == section.last - section.first + 1 {
@@ -356,7 +390,7 @@ impl Recovery<'_> {
 }
 
 impl Trouble {
-    /// The segment that is in the way.
+    /// The segment that causes the trouble.
     pub fn segment(&self) -> u32 {
         match *self {
             Trouble::Unreadable(segment, _) | Trouble::Damaged(segment, _) | Trouble::Swapped(segment, ..) => segment,
@@ -379,5 +413,5 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Segments that are checked record by record.
+/// Number of segments that are checked record by record.
 const VERIFIED_MAX: usize = 4;

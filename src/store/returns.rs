@@ -1,11 +1,15 @@
-//! How often messages come back, as far as a restart must know: the counts of quorum queues, and of others that count.
+//! How often messages came back, as far as a restart needs it: the counts of quorum queues, and of
+//! other queues that count.
 //!
 //! ```text
-//! count ─▶ noted, some milliseconds ─▶ a record with the next batch ─▶ stated: what a restart would find of each message, and in which segment
+//! count ─▶ noted, for some milliseconds ─▶ a record with the next batch ─▶ stated: each count,
+//!                                                                          and its segment
 //! ```
 //!
-//! A count is that of the next start: while a consumer has a message, the log says what it will be if the broker dies now, one more; when the message
-//! comes back, what it is. So what was given out and settled within one batch costs nothing. A segment stays as long as one of its counts holds.
+//! A count is that of the next start. While a consumer has a message, the log has the count that
+//! results if the broker dies now, one more; when the message comes back, its real count. So a
+//! message that is delivered and settled within one batch costs nothing. A segment stays as long as
+//! one of its counts is current.
 
 use super::Store;
 use super::format::{self, Kind, RETURNED, Returned};
@@ -17,13 +21,13 @@ use crate::base::limits::LOG_RECORD_SIZE;
 pub type Counts = (u32, u32);
 
 impl Store {
-    /// Messages `first` to `last` of a queue, which the log has or is about to get, will have come back so often by the next start, if they are not
-    /// settled before.
+    /// Notes that messages `first` to `last` of a queue, which are in the log or will be soon, will
+    /// have come back so often at the next start, if they are not settled before.
     pub fn count(&mut self, slot: u32, first: u64, last: u64, counts: Counts) {
         self.noted.entry(slot).or_default().set(first, last, counts);
     }
 
-    /// Writes what was noted to the batch that fills, less what is settled meanwhile.
+    /// Writes the noted counts of unsettled messages to the batch that fills.
     pub(super) fn write_returns(&mut self) {
         let mut fresh: Vec<Returned> = Vec::new();
         for (slot, noted) in std::mem::take(&mut self.noted) {
@@ -43,7 +47,7 @@ impl Store {
         self.counting.extend(fresh.iter().map(|(queue, ..)| *queue));
     }
 
-    /// The counts of a segment that hold.
+    /// The current counts that are in a segment.
     pub(super) fn stated(&mut self, segment: u32) -> Vec<Returned> {
         let mut counting = std::mem::take(&mut self.counting);
         counting.retain(|&number| self.log(number).is_some_and(|log| !log.stated.is_empty()));
@@ -54,7 +58,8 @@ impl Store {
     }
 }
 
-/// Puts together what the segments say, oldest first, less what is settled. The answer is the numbers of the queues that it is about.
+/// Combines the counts of the segments, oldest first, for unsettled messages. Returns the numbers
+/// of the queues with counts.
 pub(super) fn find(logs: &mut Map<u64, QueueLog>, said: impl Iterator<Item = (u32, Returned)>) -> Vec<u64> {
     let mut counting = Vec::new();
     for (segment, (queue, first, last, counts)) in said {

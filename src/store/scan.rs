@@ -1,22 +1,23 @@
-//! Reads a segment from its first byte on, batch by batch.
+//! Reads a segment from its first byte, batch by batch.
 
 use super::format::{self, BATCH, HEADER, Head, Kind, Record, UNKNOWN, read_batch, u32_at};
 use super::index::Index;
 use crate::base::aligned::BLOCK;
 
-/// What a segment holds, as far as its records are whole.
+/// The content of a segment, as far as its records are whole.
 #[derive(Debug, Default)]
 pub struct Scanned {
-    /// Its messages and what it settles.
+    /// Its messages and settled ranges.
     pub index: Index,
-    /// Bytes of whole batches.
+    /// Size of the whole batches, bytes.
     pub end: u64,
-    /// Numbers of the first and the last one, if there is any.
+    /// Number of the first batch, if there is any.
     pub first: Option<u64>,
+    /// Number of the last batch, if there is any.
     pub batch: Option<u64>,
-    /// Where the first thing stands that is not whole, though no batch behind it is.
+    /// The first offset that is not whole, if no whole batch follows it.
     pub torn: Option<u64>,
-    /// Where things stand that are not whole although batches behind them are: damage.
+    /// The offsets that are not whole although whole batches follow them: damage.
     pub damaged: Vec<u64>,
 }
 
@@ -27,7 +28,7 @@ struct Batch<'a> {
     records: Vec<(usize, Record<'a>)>,
 }
 
-/// Where the first batch of a segment is.
+/// Offset of the first batch of a segment.
 fn first_batch(bytes: &[u8], segment: u32) -> usize {
     let has_head = format::open(bytes, segment).is_some_and(|record| record.kind == Kind::Head);
     if has_head { BLOCK } else { 0 }
@@ -59,10 +60,10 @@ pub fn scan(bytes: &[u8], segment: u32) -> Scanned {
     scanned
 }
 
-/// Hands all records of whole batches up to `end` to `take`, with their places.
+/// Passes all records of whole batches up to `end` to `take`.
 ///
 /// # Errors
-/// The place of what is not whole.
+/// The first offset that is not whole.
 pub fn for_each_record<'a>(bytes: &'a [u8], segment: u32, end: usize, mut take: impl FnMut(Record<'a>)) -> Result<(), u64> {
     let mut at = first_batch(bytes, segment);
     while at < end {
@@ -73,7 +74,7 @@ pub fn for_each_record<'a>(bytes: &'a [u8], segment: u32, end: usize, mut take: 
     Ok(())
 }
 
-/// The batch at `at`, or the place of what is not whole there.
+/// Reads the batch at `at`. The error is the first offset that is not whole.
 fn read(bytes: &[u8], at: usize, segment: u32) -> Result<Batch<'_>, usize> {
     let (number, len) = format::open(&bytes[at..], segment).and_then(read_batch).ok_or(at)?;
     let len = len as usize;
@@ -88,21 +89,21 @@ fn read(bytes: &[u8], at: usize, segment: u32) -> Result<Batch<'_>, usize> {
     if is_padded { Ok(Batch { number, len, records }) } else { Err(at + within) }
 }
 
-/// Where the next batch begins that is number `least` or a later one, behind the block at `at`.
+/// Offset of the next batch that has number `least` or a higher one, after the block at `at`.
 fn next_batch(bytes: &[u8], at: usize, segment: u32, least: u64) -> Option<usize> {
     let is_batch = |at: &usize| format::open(&bytes[*at..], segment).and_then(read_batch).is_some_and(|(number, _)| number >= least);
     (at + BLOCK..bytes.len()).step_by(BLOCK).find(is_batch)
 }
 
-/// The number of the first batch of a segment that is to be rewritten, as its head will say it.
+/// The number of the first batch of a segment that is to be rewritten, for its new head.
 pub fn first_number(bytes: &[u8], segment: u32) -> u64 {
     let head = format::open(bytes, segment).and_then(Head::read);
     let first = || format::open(bytes.get(BLOCK..)?, segment).and_then(read_batch).map(|(number, _)| number);
     head.and_then(|head| if head.first_batch > 0 { Some(head.first_batch) } else { first() }).unwrap_or(UNKNOWN)
 }
 
-/// Hands whatever is whole in a damaged segment to `take`: the bytes of each record, and what it says. The answer is the numbers of the first and
-/// the last batch of which anything is there.
+/// Passes all whole records of a damaged segment to `take`: the bytes of each record, and its
+/// content. Returns the numbers of the first and the last batch that still has a batch record.
 pub fn for_each_whole_record<'a>(bytes: &'a [u8], segment: u32, mut take: impl FnMut(&'a [u8], Record<'a>)) -> Option<(u64, u64)> {
     let (mut numbers, mut at) = (None, first_batch(bytes, segment));
     while at + BATCH < bytes.len() {
@@ -122,7 +123,8 @@ pub fn for_each_whole_record<'a>(bytes: &'a [u8], segment: u32, mut take: impl F
     numbers
 }
 
-/// Where the next whole record is: here, or behind one that is not but tells its length.
+/// Offset of the next whole record: at `at`, or after the record there if only its length is
+/// readable.
 fn whole_record(bytes: &[u8], at: usize, segment: u32) -> Option<usize> {
     let is_record =
         |at: &usize| bytes.get(*at..).and_then(|bytes| format::open(bytes, segment)).is_some_and(|record| record.kind != Kind::Batch);
@@ -131,7 +133,7 @@ fn whole_record(bytes: &[u8], at: usize, segment: u32) -> Option<usize> {
 }
 
 impl Index {
-    /// Adds what a record says that stands at `place`.
+    /// Adds the content of a record at the offset `place`.
     pub(super) fn take(&mut self, place: u32, record: Record<'_>) {
         match record.kind {
             Kind::Messages => {

@@ -1,12 +1,15 @@
-//! The segments of a log: which there are, what lives in each, and which are worth to be deleted or put in order.
+//! The segments of a log: their files, their live messages, and which of them should be deleted or
+//! compacted.
 //!
 //! ```text
-//! wanted ─ Op::Create ─▶ ready ──▶ the current one ── full: sealed ──▶ index on the disk ──▶ half dead: compacted ──▶ dead: deleted
+//! wanted ─ Op::Create ─▶ ready ─▶ current ─ full: sealed ─▶ index written ─┬▶ half dead: compacted
+//!                                                                          └▶ dead: deleted
 //! ```
 //!
-//! One segment is always made ready ahead, as soon as the current one has its first batch on the disk: so one that holds nothing though the next one
-//! is there has lost what it held. If there is no room on the disk for that, the current one is the reserve in which acknowledgements still find room
-//! while publishers wait.
+//! One segment is always made ahead, as soon as the current one has its first batch on the disk. So
+//! if a segment is empty although the next one exists, its content was lost. If the disk has no
+//! free space for the next segment, the current one is the reserve that still takes
+//! acknowledgements while publishers wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +24,11 @@ use crate::base::limits::LOG_SEGMENT_SIZE;
 pub struct Segments {
     list: BTreeMap<u32, Segment>,
     current: u32,
-    /// What the current one holds.
+    /// The index of the current segment.
     index: Index,
-    /// The last one whose file was asked for, and the last one whose file is ready.
+    /// The last segment whose file was asked for.
     asked: u32,
+    /// The last segment whose file is ready.
     ready: u32,
     size: u64,
     live_bytes: u64,
@@ -33,30 +37,32 @@ pub struct Segments {
 /// One segment.
 #[derive(Debug, Default)]
 pub struct Segment {
-    /// Where closed batches end, and those that are on the disk.
+    /// The end of the closed batches, bytes.
     end: u64,
+    /// The end of the batches that are on the disk, bytes.
     pub written: u64,
-    /// Messages that live, counted once per queue, and their bytes.
+    /// Number of live messages, counted once per queue.
     pub live: u64,
+    /// Bytes of live messages.
     pub live_bytes: u64,
-    /// Bytes of the file.
+    /// Size of the file, bytes.
     pub size: u64,
-    /// What it holds, as long as that is not on the disk.
+    /// The index, as long as it is not on the disk.
     pub index: Option<Arc<Index>>,
-    /// The index is on the disk.
+    /// Whether the index is on the disk.
     pub sealed: bool,
     /// Slots of queues that have an extent here.
     pub queues: Vec<u32>,
-    /// What is settled here.
+    /// The settled ranges that its records say.
     pub words: Words,
-    /// It is being deleted or compacted.
+    /// Whether it is being deleted or compacted.
     pub retiring: bool,
-    /// Nothing lives here, but others need its words.
+    /// Whether other segments need its settled ranges though it has no live messages.
     is_needed: bool,
 }
 
 impl Segments {
-    /// No segment yet; the first will be number `first`.
+    /// Makes an empty list; the first segment will be number `first`.
     pub fn new(first: u32) -> Segments {
         Segments {
             list: BTreeMap::new(),
@@ -69,14 +75,14 @@ impl Segments {
         }
     }
 
-    /// A segment that a restart has found; it is below the first new one.
+    /// Adds a segment that a restart has found; its number is below that of the first new one.
     pub fn found(&mut self, number: u32, segment: Segment) {
         self.size += segment.size;
         self.live_bytes += segment.live_bytes;
         self.list.insert(number, segment);
     }
 
-    /// The segment that fills, and where the next batch goes there.
+    /// The current segment, and the offset of its next batch.
     pub fn current(&mut self) -> (u32, u64) {
         let size = LOG_SEGMENT_SIZE as u64;
         let segment = self.list.entry(self.current).or_insert_with(|| {
@@ -86,7 +92,8 @@ impl Segments {
         (self.current, segment.end)
     }
 
-    /// The segments whose files are to be made now: the current one, and the one behind it once something of the current one is on the disk.
+    /// The segments whose files are to be made now: the current one, and the next one once
+    /// something of the current one is on the disk.
     pub fn wanted(&mut self) -> impl Iterator<Item = u32> + use<> {
         let from = self.asked + 1;
         let is_begun = self.written(self.current) > HEAD_SIZE;
@@ -94,22 +101,24 @@ impl Segments {
         from..=self.asked
     }
 
-    /// Whether the file of a segment can be written to.
+    /// Whether the file of a segment is ready to be written.
     pub fn is_ready(&self, number: u32) -> bool {
         number <= self.ready
     }
 
-    /// The file is ready.
+    /// Notes that a file is ready.
     pub fn on_created(&mut self, number: u32) {
         self.ready = self.ready.max(number);
     }
 
-    /// Whether the next segment can be written to as soon as this one is full. (If not, acknowledgements have this one to themselves.)
+    /// Whether the next segment's file is ready. (If not, the current segment is reserved for
+    /// acknowledgements.)
     pub fn is_next_ready(&self) -> bool {
         self.is_ready(self.current + 1)
     }
 
-    /// Whether a record of `len` bytes, and so many settled ranges, should go to the next segment. `filling` is where the batch that fills ends, or 0.
+    /// Whether a record of `len` bytes, and this number of settled ranges, should go to the next
+    /// segment. `filling` is the end of the batch that fills, or 0.
     pub fn is_full(&self, filling: u64, len: usize, settled: usize) -> bool {
         let end = filling.max(self.list.get(&self.current).map_or(0, |segment| segment.end));
         let queues = self.list.get(&self.current).map_or(0, |segment| segment.queues.len());
@@ -118,12 +127,13 @@ impl Segments {
         end > HEAD_SIZE && end + (len + settled * SETTLED + index) as u64 + INDEX_GUESS > LOG_SEGMENT_SIZE as u64
     }
 
-    /// A batch of the current segment was closed.
+    /// Notes that a batch of the current segment was closed.
     pub fn grow(&mut self, len: u64) {
         self.of(self.current).end += len;
     }
 
-    /// A record of messages went to the current segment: its place and length, and by how much the bytes of what lives have grown.
+    /// Notes a record of messages in the current segment: its offset and length, and by how much
+    /// the bytes of live messages have grown.
     pub fn added(&mut self, placements: &[Placement], count: u32, transient: bool, (at, len): (u32, u32), gained: u64) {
         self.index.place(placements, count, transient, at, len);
         let segment = self.list.get_mut(&self.current).expect("a batch was begun");
@@ -132,22 +142,23 @@ impl Segments {
         self.live_bytes += gained;
     }
 
-    /// A record in the current segment says so.
+    /// Notes that a record in the current segment settles a range.
     pub fn settled(&mut self, range: Range) {
         self.index.settle(range);
     }
 
-    /// A record in the current segment says how often messages came back.
+    /// Notes that a record in the current segment says how often messages came back.
     pub fn returned(&mut self, returned: Returned) {
         self.index.returns.push(returned);
     }
 
-    /// A queue has an extent in this segment.
+    /// Notes that a queue has an extent in this segment.
     pub fn has_queue(&mut self, number: u32, slot: u32) {
         self.of(number).queues.push(slot);
     }
 
-    /// The current segment is full, its last batch being number `batch`: its index is to be written, and the next one begins.
+    /// Ends the current segment, whose last batch is number `batch`, and begins the next one.
+    /// Returns the index to be written.
     pub fn seal(&mut self, batch: u64) -> Option<Indexing> {
         let number = self.current;
         let index = Arc::new(std::mem::take(&mut self.index));
@@ -158,12 +169,12 @@ impl Segments {
         Some(Indexing { segment: number, index, end, batch, size: LOG_SEGMENT_SIZE as u64 })
     }
 
-    /// A batch is on the disk.
+    /// Notes that a batch is on the disk.
     pub fn on_written(&mut self, write: &Write) {
         self.of(write.segment).written = write.place + write.buffer.len() as u64;
     }
 
-    /// The index of a segment is on the disk.
+    /// Notes that the index of a segment is on the disk.
     pub fn on_indexed(&mut self, number: u32, size: u64, words: Words) {
         let segment = self.list.get_mut(&number).expect("it is not retired before");
         self.size = self.size - segment.size + size;
@@ -171,7 +182,7 @@ impl Segments {
         (segment.sealed, segment.index) = (true, None);
     }
 
-    /// Messages of a segment are gone.
+    /// Notes that messages of a segment are settled.
     pub fn lose(&mut self, number: u32, count: u32, bytes: u64) {
         let segment = self.of(number);
         segment.live -= u64::from(count);
@@ -188,38 +199,41 @@ impl Segments {
         }
     }
 
-    /// How much of a segment is on the disk.
+    /// The end of the batches of a segment that are on the disk.
     pub fn written(&self, number: u32) -> u64 {
         self.list.get(&number).map_or(0, |segment| segment.written)
     }
 
-    /// Bytes of all files.
+    /// Size of all files, bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Bytes of what lives.
+    /// Bytes of live messages.
     pub fn live_bytes(&self) -> u64 {
         self.live_bytes
     }
 
-    /// The next segment in which nothing lives, and of which it is not known that others need its words.
+    /// The next segment without live messages, unless it is known that other segments need its
+    /// settled ranges.
     pub fn next_dead(&self) -> Option<u32> {
         let is_dead = |segment: &Segment| segment.is_idle() && segment.live == 0 && !segment.is_needed;
         self.list.iter().find(|(_, segment)| is_dead(segment)).map(|(&number, _)| number)
     }
 
-    /// Others need what a dead segment says, until one of them goes or is rewritten.
+    /// Notes that other segments need the settled ranges of a dead segment, until one of them is
+    /// deleted or rewritten.
     pub fn keep_words(&mut self, number: u32) {
         self.of(number).is_needed = true;
     }
 
-    /// Dead segments may not be needed any more.
+    /// Notes that dead segments may not be needed any more.
     pub fn look_again(&mut self) {
         self.list.values_mut().for_each(|segment| segment.is_needed = false);
     }
 
-    /// The segment with the most bytes of dead messages, if the files take more than they may and these are at least half of it.
+    /// The segment with the most dead bytes, if the files take too much space and at least half of
+    /// the segment is dead.
     pub fn next_sparse(&self) -> Option<u32> {
         if self.size <= 2 * self.live_bytes + 2 * LOG_SEGMENT_SIZE as u64 {
             return None;
@@ -229,27 +243,27 @@ impl Segments {
         sparse.max_by_key(|(_, segment)| segment.dead_bytes()).map(|(&number, _)| number)
     }
 
-    /// A segment begins to be deleted or compacted.
+    /// Begins to delete or compact a segment.
     pub fn retire(&mut self, number: u32) -> &Segment {
         let segment = self.of(number);
         segment.retiring = true;
         segment
     }
 
-    /// What a segment says to be settled: of which queues, and from which message to which.
+    /// The queues of which a segment says that messages are settled, with a range around these.
     pub fn words(&self, number: u32) -> &[Range] {
         self.list.get(&number).map_or(&[], |segment| &segment.words.hulls)
     }
 
-    /// The slots of the queues that have something in a segment.
+    /// The slots of the queues with an extent in a segment.
     pub fn queues(&self, number: u32) -> Vec<u32> {
         let mut queues = self.list.get(&number).map(|segment| segment.queues.clone()).unwrap_or_default();
         queues.sort_unstable();
-        queues.dedup(); // a slot that was given twice meanwhile
+        queues.dedup(); // a slot may have been used by two queues
         queues
     }
 
-    /// The file of a segment was rewritten: its size, and what it holds.
+    /// Notes that the file of a segment was rewritten: its size and its content.
     pub fn compacted(&mut self, number: u32, size: u64, queues: Vec<u32>, live_bytes: u64, words: Words) {
         let segment = self.list.get_mut(&number).expect("it is being compacted");
         self.size = self.size - segment.size + size;
@@ -259,7 +273,7 @@ impl Segments {
         self.look_again();
     }
 
-    /// The segment is gone.
+    /// Removes a segment that is deleted.
     pub fn remove(&mut self, number: u32) {
         if let Some(segment) = self.list.remove(&number) {
             self.size -= segment.size;
@@ -274,7 +288,7 @@ impl Segments {
 }
 
 impl Segment {
-    /// A segment that a restart has found sealed.
+    /// Makes a segment that a restart has found sealed.
     pub fn sealed(end: u64, size: u64, words: Words) -> Segment {
         Segment { end, written: end, size, sealed: true, words, ..Segment::default() }
     }
@@ -283,16 +297,18 @@ impl Segment {
         self.sealed && !self.retiring
     }
 
-    /// Bytes that would be won if it was rewritten, about.
+    /// Bytes that compacting the segment would save, approximately.
     fn dead_bytes(&self) -> u64 {
         self.size.saturating_sub(self.live_bytes + self.words.bytes + OVERHEAD_GUESS)
     }
 }
 
-/// Bytes of a file before its first batch.
+/// Size of a file before its first batch, bytes.
 const HEAD_SIZE: u64 = BLOCK as u64;
-/// Bytes of a file without its messages and its words.
+/// Size of a file without its messages and settled ranges, approximately, bytes.
 const OVERHEAD_GUESS: u64 = 64 << 10;
-/// Bytes that an index may take beside its entries, and bytes of one entry: so much of a segment is left for them. It is no harm if that is too few.
+/// Size of an index without its entries, bytes, for which space is left in a segment. It may be too
+/// small without harm.
 const INDEX_GUESS: u64 = 16 << 10;
+/// Size of an entry of an index, bytes, for the same purpose.
 const ENTRY_GUESS: usize = 8;

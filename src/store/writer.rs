@@ -1,11 +1,11 @@
 //! Batches on their way to the disk.
 //!
 //! ```text
-//! extend ─▶ [batch that fills] ── close ──▶ closed, oldest first ── next ──▶ one under way ──▶ on_written: durable
+//! extend ─▶ [batch that fills] ─ close ─▶ closed, oldest first ─ next ─▶ under way ─▶ on_written
 //! ```
 //!
-//! A batch belongs to one segment and knows its place there from the beginning. It is closed when it is full, when its segment is, or when the
-//! disk is free.
+//! A batch belongs to one segment and has its offset there from the beginning. It is closed when it
+//! is full, when its segment is full, or when the disk is free.
 
 use std::collections::VecDeque;
 
@@ -19,21 +19,24 @@ use crate::base::limits::LOG_BATCH_SIZE;
 pub struct Write {
     /// The segment.
     pub segment: u32,
-    /// Where, in whole blocks.
+    /// The offset, in whole blocks.
     pub place: u64,
-    /// What, in whole blocks.
+    /// The bytes, in whole blocks.
     pub buffer: Aligned,
-    /// The number of the batch that this is.
+    /// The number of the batch.
     pub batch: u64,
-    /// The highest number of a queue that got its first message in the segment here; the catalog's files must have it before.
+    /// The highest number of a queue whose first message in the segment is in this batch; the
+    /// catalog's files must have the queue before.
     pub newest_queue: u64,
 }
 
 /// The writes of a log.
 pub struct Writer {
-    /// The batch that fills: its segment, its place, its bytes. Empty: none was begun.
+    /// The segment of the batch that fills.
     segment: u32,
+    /// Its offset there.
     place: u64,
+    /// Its bytes; empty if no batch was begun.
     buffer: Aligned,
     /// Its number.
     number: u64,
@@ -63,7 +66,7 @@ impl Default for Writer {
 }
 
 impl Writer {
-    /// Goes on behind batch `last`, which is on the disk.
+    /// Makes a writer that goes on after batch `last`, which is on the disk.
     pub fn after(last: u64) -> Writer {
         Writer { number: last + 1, durable: last, ..Writer::default() }
     }
@@ -78,7 +81,7 @@ impl Writer {
         self.durable
     }
 
-    /// Bytes that are not handed to the disk yet.
+    /// Number of bytes that were not given to the disk yet.
     pub fn staged(&self) -> usize {
         self.closed_bytes + self.buffer.len()
     }
@@ -88,17 +91,17 @@ impl Writer {
         self.writing
     }
 
-    /// Whether a write waits.
+    /// Whether a closed batch waits to be written.
     pub fn has_closed(&self) -> bool {
         !self.closed.is_empty()
     }
 
-    /// Where in its segment the batch that fills ends; 0: there is none.
+    /// The end of the batch that fills in its segment; 0 if there is none.
     pub fn end(&self) -> u64 {
         if self.buffer.is_empty() { 0 } else { self.place + self.buffer.len() as u64 }
     }
 
-    /// Whether anything stands in the batch that fills.
+    /// Whether the batch that fills has any records.
     pub fn has_records(&self) -> bool {
         self.buffer.len() > BATCH
     }
@@ -108,7 +111,7 @@ impl Writer {
         !self.buffer.is_empty() && self.buffer.len() + len > LOG_BATCH_SIZE
     }
 
-    /// Begins a batch if none fills; true: it did.
+    /// Begins a batch if there is none. Returns whether it did.
     pub fn begin(&mut self, segments: &mut Segments) -> bool {
         if !self.buffer.is_empty() {
             return false;
@@ -119,14 +122,15 @@ impl Writer {
         true
     }
 
-    /// Room for a record of `len` bytes in the batch that fills: its segment, its place there, and the room.
+    /// Adds `len` bytes for a record to the batch that fills. Returns its segment, their offset
+    /// there, and the bytes.
     #[inline]
     pub fn extend(&mut self, len: usize) -> (u32, u32, &mut [u8]) {
         let at = u32::try_from(self.place + self.buffer.len() as u64).expect("a segment is shorter than 4 GiB");
         (self.segment, at, self.buffer.extend(len))
     }
 
-    /// The batch that fills has messages of a queue that had none in the segment.
+    /// Notes that the batch that fills has messages of a queue that had none in the segment.
     pub fn has_queue(&mut self, number: u64) {
         self.newest_queue = self.newest_queue.max(number);
     }
@@ -146,19 +150,19 @@ impl Writer {
         self.number += 1;
     }
 
-    /// The next write, if it may be done already. Until it is on the disk there is no other.
+    /// Returns the next write, if it is allowed already. There is no other until it is on the disk.
     pub fn next(&mut self, may_be_done: impl Fn(&Write) -> bool) -> Option<Write> {
         let write = self.closed.pop_front_if(|write| may_be_done(write))?;
         self.writing = true;
         Some(write)
     }
 
-    /// Gives back the buffers that are kept for the next batches.
+    /// Frees the buffers that are kept for the next batches.
     pub fn give_back(&mut self) {
         self.spare = Vec::new();
     }
 
-    /// The write is on the disk.
+    /// Notes that the write is on the disk.
     pub fn on_written(&mut self, write: Write) {
         assert!(self.writing, "a write ends that was begun");
         self.writing = false;
@@ -172,5 +176,5 @@ impl Writer {
     }
 }
 
-/// Buffers that are kept for the next batches: one fills while another is written.
+/// Number of buffers that are kept for the next batches: one fills while another is written.
 const SPARE_BUFFERS: usize = 2;

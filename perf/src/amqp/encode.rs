@@ -1,9 +1,10 @@
-//! Writing frames into a vector. Arguments are checked where they are read from the command line, so that nothing here can fail:
-//! short strings are at most 255 bytes, a frame is at most what `tune` agreed on.
+//! Writes frames into a vector. Arguments are checked when they are read from the command line, so
+//! nothing here can fail: short strings have at most 255 bytes, and a frame is no larger than
+//! negotiated.
 
 use super::{FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_METHOD, FRAME_OVERHEAD, id};
 
-/// The value of a table's field, as far as `--queue-args` and `--header` can express it.
+/// A value in a field table, of the types that `--queue-args` and `--header` can express.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field {
     /// `t`
@@ -16,13 +17,13 @@ pub enum Field {
     Table(Table),
 }
 
-/// A field table in the order in which it is written.
+/// A field table, in the order in which it is written.
 pub type Table = Vec<(String, Field)>;
 
-/// Frames, one behind the other.
+/// Frames, one after the other.
 #[derive(Default)]
 pub struct Encoder {
-    /// What has been written.
+    /// The frames that were written.
     pub out: Vec<u8>,
 }
 
@@ -35,7 +36,8 @@ impl Encoder {
         })
     }
 
-    /// Writes one message: publish, header and as many body frames as `frame_max` asks for. Returns where the body begins.
+    /// Writes one message: publish, header and as many body frames as `frame_max` demands. Returns
+    /// the offset of the body.
     pub fn publish(&mut self, channel: u16, message: &Publish<'_>, frame_max: usize) -> usize {
         self.method(channel, id::BASIC_PUBLISH, |e| {
             e.u16(0).short(message.exchange).short(message.key).u8(u8::from(message.mandatory));
@@ -75,7 +77,7 @@ impl Encoder {
         self.u8(FRAME_END)
     }
 
-    /// A u32 length and what it counts.
+    /// Writes a u32 length and the content that it counts.
     fn sized(&mut self, content: impl FnOnce(&mut Encoder)) -> &mut Encoder {
         let at = self.out.len();
         self.u32(0);
@@ -85,37 +87,43 @@ impl Encoder {
         self
     }
 
+    /// Writes an octet.
     pub fn u8(&mut self, v: u8) -> &mut Encoder {
         self.out.push(v);
         self
     }
 
+    /// Writes a short.
     pub fn u16(&mut self, v: u16) -> &mut Encoder {
         self.out.extend_from_slice(&v.to_be_bytes());
         self
     }
 
+    /// Writes a long.
     pub fn u32(&mut self, v: u32) -> &mut Encoder {
         self.out.extend_from_slice(&v.to_be_bytes());
         self
     }
 
+    /// Writes a longlong.
     pub fn u64(&mut self, v: u64) -> &mut Encoder {
         self.out.extend_from_slice(&v.to_be_bytes());
         self
     }
 
-    /// A string of at most 255 bytes.
+    /// Writes a short string, of at most 255 bytes.
     pub fn short(&mut self, s: &str) -> &mut Encoder {
         self.u8(u8::try_from(s.len()).expect("names are checked on the command line"));
         self.out.extend_from_slice(s.as_bytes());
         self
     }
 
+    /// Writes a long string.
     pub fn long(&mut self, s: &[u8]) -> &mut Encoder {
         self.sized(|e| e.out.extend_from_slice(s))
     }
 
+    /// Writes a field table.
     pub fn table(&mut self, table: &Table) -> &mut Encoder {
         self.sized(|e| {
             for (key, value) in table {
@@ -134,20 +142,27 @@ impl Encoder {
     }
 }
 
-/// What a publish frame and its content say.
+/// The arguments of a publish, and its content.
 pub struct Publish<'a> {
+    /// The exchange's name.
     pub exchange: &'a str,
+    /// The routing key.
     pub key: &'a str,
+    /// The headers.
     pub headers: &'a Table,
+    /// Whether the message is persistent.
     pub persistent: bool,
+    /// The priority, if it has one.
     pub priority: Option<u8>,
+    /// Whether the message is mandatory.
     pub mandatory: bool,
-    /// Milliseconds as text; empty: none.
+    /// The expiration in milliseconds, as text; empty for none.
     pub expiration: &'a str,
+    /// The body.
     pub body: &'a [u8],
 }
 
-/// A complete basic.ack frame for channel, tag and multiple.
+/// Encodes a basic.ack frame.
 pub fn ack(channel: u16, tag: u64, multiple: bool) -> [u8; ACK_LEN] {
     let mut frame = *b"\x01\0\0\0\0\0\x0D\0\x3C\0\x50\0\0\0\0\0\0\0\0\0\xCE";
     frame[1..3].copy_from_slice(&channel.to_be_bytes());
@@ -156,7 +171,7 @@ pub fn ack(channel: u16, tag: u64, multiple: bool) -> [u8; ACK_LEN] {
     frame
 }
 
-/// Bytes of a basic.ack frame.
+/// Size of a basic.ack frame, bytes.
 pub const ACK_LEN: usize = 21;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! The little AMQP 0-9-1 that a load generator speaks: what it writes is encoded once and sent many times ([`encode`]), what it reads is
-//! walked frame by frame in the receive buffer ([`scan`]); nothing is decoded that nobody asks for.
+//! The part of AMQP 0-9-1 that a load generator needs: output is encoded once and sent many times
+//! ([`encode`]), input is read frame by frame in the receive buffer ([`scan`]), and only the values
+//! that are needed are decoded.
 
 pub mod encode;
 pub mod scan;
 pub mod uri;
 
-/// Method ids as they stand on the wire: class in the upper half, method in the lower.
+/// Method ids as on the wire: class in the upper half, method in the lower.
 pub mod id {
     const fn id(class: u32, method: u32) -> u32 {
         class << 16 | method
@@ -48,13 +49,15 @@ pub mod id {
     pub const CONFIRM_SELECT_OK: u32 = id(85, 11);
 }
 
-/// Frame types.
+/// Frame type of methods.
 pub const FRAME_METHOD: u8 = 1;
+/// Frame type of content headers.
 pub const FRAME_HEADER: u8 = 2;
+/// Frame type of bodies.
 pub const FRAME_BODY: u8 = 3;
 /// The octet that ends every frame.
 pub const FRAME_END: u8 = 0xCE;
-/// Bytes of a frame around its payload: type, channel, size, end.
+/// Size of a frame without its payload, bytes: type, channel, size, end.
 pub const FRAME_OVERHEAD: usize = 8;
-/// What a client says first.
+/// The first bytes that a client sends.
 pub const PROTOCOL_HEADER: &[u8; 8] = b"AMQP\0\0\x09\x01";

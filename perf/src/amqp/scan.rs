@@ -1,38 +1,40 @@
-//! Walking received bytes frame by frame, without copying and without waiting for a body to be whole.
+//! Reads received bytes frame by frame, without copying them and without waiting for a whole body.
 //!
 //! ```text
-//! method, header   handed over whole; an incomplete one stays in the buffer for the next read
-//! body             handed over in the pieces in which it comes; only its first BODY_HEAD bytes are waited for
+//! method, header   passed on whole; an incomplete one stays in the buffer for the next read
+//! body             passed on in the pieces in which it arrives; its first BODY_HEAD bytes must
+//!                  arrive together
 //! ```
 //!
-//! Invariant: `feed` consumes every byte that it can, so that what stays behind is shorter than a method or header frame, and a reader can
-//! use one small-headed buffer for all its connections.
+//! Invariant: `feed` consumes every byte that it can, so the rest is shorter than a method or
+//! header frame, and a reader can use one buffer with little space at its front for all its
+//! connections.
 
 use super::{FRAME_BODY, FRAME_HEADER, FRAME_METHOD};
 
-/// Who is told what the bytes mean.
+/// A receiver of the parts of frames.
 pub trait Sink {
-    /// A method with its id (see [`super::id`]) and its arguments.
+    /// Takes a method with its id (see [`super::id`]) and its arguments.
     fn method(&mut self, channel: u16, id: u32, args: &[u8]);
-    /// A content header: the size of the body that follows.
+    /// Takes a content header: the size of the body that follows.
     fn header(&mut self, channel: u16, body_size: u64);
-    /// The next piece of a body.
+    /// Takes the next piece of a body.
     fn body(&mut self, channel: u16, piece: &[u8]);
 }
 
-/// Where a connection's reader is.
+/// The position of a connection's reader in its frames.
 #[derive(Default)]
 pub struct Scanner {
-    /// Bytes of the current body frame that are still to come, without its end octet; then the end octet itself.
+    /// Number of bytes of the current body frame that are still to come, without its end octet.
     body_left: usize,
     /// The channel of that frame.
     channel: u16,
-    /// The end octet of a body frame is still to come.
+    /// Whether the end octet of a body frame is still to come.
     end_due: bool,
 }
 
 impl Scanner {
-    /// Walks `bytes`, tells `sink`, returns how many bytes were used up.
+    /// Reads `bytes` and passes their parts to `sink`. Returns how many bytes were consumed.
     #[inline]
     pub fn feed<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) -> usize {
         let mut at = self.finish_body(bytes, sink);
@@ -59,7 +61,7 @@ impl Scanner {
         at
     }
 
-    /// Goes on in a body frame that the last read ended in.
+    /// Continues a body frame in which the last read ended.
     fn finish_body<S: Sink>(&mut self, bytes: &[u8], sink: &mut S) -> usize {
         if !self.end_due {
             return 0;
@@ -76,12 +78,13 @@ impl Scanner {
         piece + 1
     }
 
-    /// Bytes that can be thrown away unseen, because they belong to a body whose beginning has been handed over.
+    /// Number of bytes that can be discarded unread, because they belong to a body whose beginning
+    /// was passed on.
     pub fn body_left(&self) -> usize {
         self.body_left
     }
 
-    /// Notes that `len` of them were thrown away.
+    /// Notes that `len` of them were discarded.
     pub fn skip(&mut self, len: usize) {
         self.body_left -= len;
     }
@@ -98,9 +101,9 @@ fn control<S: Sink>(kind: u8, channel: u16, payload: &[u8], sink: &mut S) {
     }
 }
 
-/// The first bytes of a body frame that come in one piece, however the stream is cut.
+/// The first bytes of a body frame that are passed on in one piece, however the stream is cut.
 pub const BODY_HEAD: usize = 16;
-/// Type, channel and size.
+/// Size of type, channel and size, bytes.
 const HEAD: usize = 7;
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
-//! `amqp://user:password@host:port/vhost`, as the AMQP URI specification has it: every part may be left out, `%XX` is decoded, and a path
-//! of `/` alone names the vhost with the empty name.
+//! `amqp://user:password@host:port/vhost`, as in the AMQP URI specification: every part may be left
+//! out, `%XX` is decoded, and a path of only `/` names the virtual host with the empty name.
 
 use std::str::FromStr;
 
-/// Where to connect and as whom.
+/// The address of a broker, and the login.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Uri {
+    /// The user's name.
     pub user: String,
+    /// The password.
     pub password: String,
+    /// The host's name or address.
     pub host: String,
+    /// The port.
     pub port: u16,
+    /// The virtual host.
     pub vhost: String,
 }
 

@@ -1,4 +1,5 @@
-//! From samples to figures: a value of every repetition, their median and range, and whether a bar is reached.
+//! From samples to figures: the value of every repetition, their median and range, and whether a
+//! bar is reached.
 
 use std::collections::BTreeMap;
 
@@ -7,45 +8,55 @@ use serde_json::Value;
 
 use super::scenario::{Bar, Scenario, Target, step_of};
 
-/// What one broker showed in one repetition of a scenario: the report of each step.
+/// The results of one broker in one repetition of a scenario: the report of each step.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
+    /// The broker.
     pub target: Target,
+    /// The number of the repetition.
     pub repetition: usize,
+    /// The reports, by step.
     pub steps: BTreeMap<String, Value>,
-    /// Why a step gave no report.
+    /// The reason why a step gave no report.
     pub failed: Option<String>,
 }
 
-/// Several repetitions in three numbers.
+/// The median and the range of several repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
+    /// The median.
     pub median: f64,
+    /// The smallest value.
     pub min: f64,
+    /// The largest value.
     pub max: f64,
 }
 
-/// A bar and what was reached.
+/// A bar, and whether it was reached.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
+    /// The bar as text.
     pub bar: String,
-    /// None if a broker that it needs was not measured.
+    /// The value that is compared; `None` if a broker that it needs was not measured.
     pub reached: Option<Spread>,
-    /// None if it is only reported, or was not measured.
+    /// Whether the bar was reached; `None` if the value is only reported, or was not measured.
     pub pass: Option<bool>,
 }
 
-/// A value of a broker.
+/// A value of one broker.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
+    /// The path of the value.
     pub value: String,
+    /// The broker.
     pub broker: Target,
+    /// Its median and range.
     #[serde(flatten)]
     pub spread: Spread,
 }
 
 impl Sample {
-    /// The number at a path; an absent or infinite one is none.
+    /// The number at a path; `None` if it is absent or infinite.
     pub fn number(&self, path: &str) -> Option<f64> {
         let pointer = path[step_of(path).len()..].replace('.', "/");
         self.steps.get(step_of(path))?.pointer(&pointer)?.as_f64().filter(|n| n.is_finite())
@@ -53,7 +64,7 @@ impl Sample {
 }
 
 impl Spread {
-    /// None of nothing.
+    /// Computes median and range; `None` if there are no numbers.
     pub fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Spread> {
         let mut sorted: Vec<f64> = numbers.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -64,7 +75,7 @@ impl Spread {
     }
 }
 
-/// Every value of every broker that has it.
+/// Returns every value of every broker that has it.
 pub fn figures(scenario: &Scenario, samples: &[Sample]) -> Vec<Figure> {
     let mut all = Vec::new();
     for value in scenario.values() {
@@ -76,7 +87,8 @@ pub fn figures(scenario: &Scenario, samples: &[Sample]) -> Vec<Figure> {
     all
 }
 
-/// Judges a scenario by the medians of its bars; a ratio is taken within each repetition, where both sides met the same machine.
+/// Judges a scenario by the medians of its bars. A ratio is computed within each repetition, in
+/// which both brokers had the same conditions.
 pub fn verdicts(scenario: &Scenario, samples: &[Sample]) -> Vec<Verdict> {
     let ours = || samples.iter().filter(|s| s.target == Target::RingMq);
     let judge = |bar: &Bar| {

@@ -1,4 +1,5 @@
-//! What figures depend on: the machine and the commit. A machine is named by what it is, not by what it is called.
+//! The machine and the commit that figures depend on. A machine is described by its hardware and
+//! kernel, not by its name.
 
 use std::fs;
 use std::path::Path;
@@ -6,18 +7,22 @@ use std::process::Command;
 
 /// The machine at the beginning of a run.
 pub struct Machine {
+    /// The CPU's model.
     pub cpu: String,
+    /// Number of CPUs.
     pub cores: usize,
+    /// The kernel's version.
     pub kernel: String,
+    /// Size of the memory, GiB.
     pub memory_gib: u64,
-    /// Runnable processes, averaged over the last minute.
+    /// Number of runnable processes, averaged over the last minute.
     pub load: String,
-    /// Of the source that the figures belong to.
+    /// The commit of the source.
     pub commit: String,
 }
 
 impl Machine {
-    /// Reads `/proc`; what is not there is empty.
+    /// Reads `/proc`; what is missing there is empty.
     pub fn read() -> Machine {
         let proc = |name: &str| fs::read_to_string(Path::new("/proc").join(name)).unwrap_or_default();
         let kib: u64 = field(&proc("meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or_default();
@@ -31,18 +36,19 @@ impl Machine {
         }
     }
 
-    /// For paths: intel-xeon-processor-2-cores.
+    /// The machine's name in paths: intel-xeon-processor-2-cores.
     pub fn slug(&self) -> String {
         slug(&format!("{} {} cores", self.cpu, self.cores))
     }
 }
 
-/// The day, in UTC.
+/// Returns the day, in UTC.
 pub fn today() -> String {
     said("date", &["-u", "+%F"])
 }
 
-/// The CPUs that a process may run on, as the kernel lists them; empty if it cannot be read.
+/// Returns the CPUs that a process may run on, as the kernel lists them; empty if they cannot be
+/// read.
 pub fn cpus_of(pid: u32) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     field(&status, "Cpus_allowed_list").to_owned()
@@ -53,7 +59,7 @@ fn said(program: &str, args: &[&str]) -> String {
     output.map_or_else(|_| "unknown".to_owned(), |o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
 }
 
-/// The value behind `name:` in one of the kernel's texts.
+/// The value of `name:` in one of the kernel's texts.
 fn field<'a>(text: &'a str, name: &str) -> &'a str {
     let value = |line: &'a str| line.strip_prefix(name)?.trim_start().strip_prefix(':').map(str::trim);
     text.lines().find_map(value).unwrap_or_default()

@@ -1,7 +1,8 @@
-//! `ringmq-perf bench`: every scenario against RingMQ, the null broker and, if there is one, RabbitMQ.
+//! `ringmq-perf bench`: every scenario against RingMQ, the null broker and, if one is running,
+//! RabbitMQ.
 //!
 //! ```text
-//! for each scenario, repetition, broker:     the brokers take turns, so that all of them meet the same machine
+//! for each scenario, repetition, broker:     brokers take turns, so that conditions are the same
 //!    start broker on CPU 0 ─▶ steps, generator on CPU 1 ─▶ end broker
 //! medians, ranges, bars ─▶ runs/<date>-<machine>/ and a line of history.jsonl per scenario
 //! ```
@@ -51,7 +52,8 @@ pub struct BenchArgs {
     /// The scenarios of its subdirectory `durable` instead
     #[arg(long)]
     pub durable: bool,
-    /// Directory for what brokers write while they are measured: on the disk that they are to be measured with
+    /// Directory for what brokers write while they are measured: on the disk that they are to be
+    /// measured with
     #[arg(long, default_value = "target/bench")]
     pub scratch: PathBuf,
     /// Directory for runs/ and history.jsonl (default: perf, with --quick target/bench)
@@ -59,15 +61,19 @@ pub struct BenchArgs {
     pub results: Option<PathBuf>,
 }
 
-/// What a scenario has shown.
+/// The results of a scenario.
 pub struct Outcome {
+    /// The scenario.
     pub scenario: Scenario,
+    /// The samples of all brokers and repetitions.
     pub samples: Vec<Sample>,
+    /// The figures.
     pub figures: Vec<Figure>,
+    /// The verdicts on the bars.
     pub verdicts: Vec<Verdict>,
 }
 
-/// Runs, prints and records everything; fails if a bar that was measured is missed or a step failed.
+/// Runs, prints and records everything. Fails if a measured bar is missed or a step has failed.
 pub fn run(args: &BenchArgs) -> Result<ExitCode> {
     let machine = Machine::read();
     if machine.cores < 2 {
@@ -120,7 +126,8 @@ impl Bench<'_> {
         let mut sample = Sample { target, repetition, steps: BTreeMap::new(), failed: None };
         let mut standing: Option<(Broker, &str)> = None;
         for step in scenario.steps.iter().filter(|step| step.targets.contains(&target)) {
-            // Ended before the next one starts: the two would share a CPU.
+            // The last broker is ended before the next one starts: otherwise the two would share a
+            // CPU.
             standing = standing.filter(|(_, flags)| *flags == step.ringmq);
             let report = match standing.take() {
                 Some((broker, flags)) if step.restart => broker.restart(&self.args.ringmq, flags).map(|broker| (broker, flags)),
@@ -176,7 +183,8 @@ impl BenchArgs {
     }
 }
 
-/// A step's words and what it leaves to us: broker, duration, CPU, form of the report, and when the broker was started.
+/// Returns a step's command line, with the options that depend on the run: broker, duration, CPU,
+/// form of the report, and when the broker was started.
 fn command_line(run: &str, broker: &Broker, rate: Option<f64>, quick: bool) -> Vec<String> {
     let mut args: Vec<String> = process::words(run).collect();
     let has = |args: &[String], name: &str| args.iter().any(|word| word == name);
@@ -215,9 +223,9 @@ fn progress(scenario: &Scenario, sample: &Sample) -> String {
 }
 
 const REPETITIONS: usize = 3;
-/// Queues of their own, so that what an interrupted run left behind does not contradict.
+/// Separate queues, so that those of an interrupted run are not in the way.
 const QUORUM: &str = "--queue-args x-queue-type=quorum --queue-pattern quorum-%d";
-/// Seconds to measure, seconds to warm up.
+/// Seconds to measure, and seconds to warm up.
 const FULL: (&str, &str) = ("3", "0.5");
 const QUICK: (&str, &str) = ("0.8", "0.2");
 

@@ -1,5 +1,5 @@
-//! Processes of ours: brokers that serve while a scenario runs, and runs of this program. Each is ended by its own handle, also when we
-//! return early, and nobody else's process is touched.
+//! The processes of a run: brokers that serve while a scenario runs, and runs of this program. Each
+//! is ended by its own handle, also on an early return, and no other process is touched.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -14,13 +14,15 @@ use serde_json::Value;
 use crate::connection::Result;
 use crate::sys;
 
-/// A broker that listens.
+/// A broker that accepts connections.
 pub struct Broker {
+    /// Its address.
     pub uri: String,
+    /// Its process id.
     pub pid: u32,
-    /// When it was started, by the monotonic clock.
+    /// When it was started, nanoseconds of the monotonic clock.
     pub since_ns: u64,
-    /// None for a broker that others started.
+    /// The process; `None` for a broker that this run has not started.
     own: Option<Own>,
 }
 
@@ -30,18 +32,18 @@ struct Own {
 }
 
 impl Broker {
-    /// One that stands already.
+    /// Describes a broker that runs already.
     pub fn foreign(uri: &str, pid: u32) -> Broker {
         Broker { uri: uri.to_owned(), pid, since_ns: 0, own: None }
     }
 
-    /// RingMQ on a free port, with a data directory for its lifetime.
+    /// Starts RingMQ on a free port, with a data directory that exists as long as the broker.
     pub fn ringmq(program: &Path, flags: &str, data: Scratch) -> Result<Broker> {
         let port = free_port()?;
         Broker::spawn(program, port, &ringmq_args(port, flags, &data), data)?.await_port(port)
     }
 
-    /// The null broker on a free port, on the CPU that brokers have.
+    /// Starts the null broker on a free port, on the CPU of brokers.
     pub fn null(program: &Path, flags: &str, data: Scratch) -> Result<Broker> {
         let port = free_port()?;
         let args = ["ceiling", "--cpu", "0", "--port"].map(str::to_owned);
@@ -49,8 +51,8 @@ impl Broker {
         Broker::spawn(program, port, &args, data)?.await_port(port)
     }
 
-    /// Kills RingMQ, lets the kernel forget what it knows of the disk, and starts it again with the same data. Whether it listens yet is for
-    /// the caller to find out.
+    /// Kills RingMQ, drops the kernel's cache of the disk, and starts RingMQ again with the same
+    /// data. It may not accept connections yet when this returns.
     pub fn restart(mut self, program: &Path, flags: &str) -> Result<Broker> {
         let Own { mut child, data } = self.own.take().ok_or("only a broker of our own can be restarted")?;
         end(&mut child);
@@ -61,7 +63,7 @@ impl Broker {
         Broker::spawn(program, port, &ringmq_args(port, flags, &data), data)
     }
 
-    /// Fills in the data directory where a text has `%data`.
+    /// Replaces `%data` in a text by the data directory.
     pub fn fill(&self, text: &str) -> Result<String> {
         match &self.own {
             Some(own) => Ok(own.data.fill(text)),
@@ -105,7 +107,8 @@ fn ringmq_args(port: u16, flags: &str, data: &Scratch) -> Vec<String> {
     args
 }
 
-/// Writes out what is due and drops clean pages, directory entries and inodes: what is read next comes from the disk.
+/// Syncs the disk and drops clean pages, directory entries and inodes: the next reads come from the
+/// disk.
 fn forget_disk() -> std::io::Result<()> {
     Command::new("sync").status()?;
     fs::write("/proc/sys/vm/drop_caches", "3")
@@ -124,7 +127,7 @@ pub fn report(program: &Path, args: &[String], scratch: &Scratch) -> Result<Valu
         .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
     await_end(&mut child)?;
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-    // A run that found faults fails and reports them all the same.
+    // A run that found faults fails, but still reports all of them.
     serde_json::from_str(&read(&out)).map_err(|_| read(&err).lines().last().unwrap_or("no report").to_owned())
 }
 
@@ -147,25 +150,27 @@ fn await_end(child: &mut Child) -> Result<()> {
 }
 
 fn end(child: &mut Child) {
-    // A process that has ended already cannot be ended: nothing is left to do.
+    // A process that has ended already cannot be killed: nothing is left to do.
     let _ = child.kill();
     let _ = child.wait();
 }
 
-/// Asks the operating system for a port that nobody has.
+/// Asks the operating system for an unused port.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
     listener.map(|address| address.port()).map_err(|e| format!("no free port: {e}"))
 }
 
+/// Splits a text at blanks.
 pub fn words(text: &str) -> impl Iterator<Item = String> {
     text.split_whitespace().map(str::to_owned)
 }
 
-/// A directory that goes with its owner.
+/// A directory that is removed on drop.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
+    /// Makes a directory in `parent`.
     pub fn new(parent: &Path) -> Result<Scratch> {
         let path = parent.join(format!("scratch-{}-{}", std::process::id(), COUNT.fetch_add(1, SeqCst)));
         fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -183,17 +188,18 @@ impl Drop for Scratch {
     }
 }
 
-/// Refuses a place where nothing is durable.
+/// Refuses a directory in memory, in which nothing is durable.
 pub fn check_disk(path: &Path) -> Result<()> {
     let in_memory = fs::create_dir_all(path).and_then(|()| sys::is_in_memory(path)).map_err(|e| format!("{}: {e}", path.display()))?;
     if in_memory { Err(format!("{} is memory: name a directory on a disk with --scratch", path.display())) } else { Ok(()) }
 }
 
-/// From now on SIGINT and SIGTERM end the run in good order.
+/// Lets SIGINT and SIGTERM end the run in good order.
 pub fn catch_interrupts() {
     sys::on_interrupt(on_interrupt);
 }
 
+/// Whether such a signal has arrived.
 pub fn interrupted() -> bool {
     INTERRUPTED.load(SeqCst)
 }
@@ -204,9 +210,9 @@ extern "C" fn on_interrupt(_: libc::c_int) {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static COUNT: AtomicU32 = AtomicU32::new(0);
-/// Stands for a broker's data directory.
+/// Is replaced by a broker's data directory.
 const DATA: &str = "%data";
 const POLL: Duration = Duration::from_millis(10);
 const START_TIME: Duration = Duration::from_secs(10);
-/// Nothing that a scenario does takes so long.
+/// The longest time that a step may take.
 const RUN_TIME_MAX: Duration = Duration::from_secs(120);

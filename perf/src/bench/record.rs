@@ -1,4 +1,5 @@
-//! What a run leaves behind: a directory with a page for readers and the raw reports, and a line of history per scenario.
+//! The record of a run: a directory with a summary and the raw reports, and a line of history per
+//! scenario.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -14,7 +15,7 @@ use super::{BenchArgs, Outcome};
 use crate::connection::Result;
 use crate::report::grouped;
 
-/// Writes everything; returns the run's directory and the summary.
+/// Writes the record. Returns the run's directory and the summary.
 pub fn write(args: &BenchArgs, machine: &Machine, outcomes: &[Outcome]) -> Result<(PathBuf, String)> {
     let date = machine::today();
     let directory = create(&args.results().join("runs"), &format!("{date}-{}", machine.slug()))?;
@@ -26,7 +27,7 @@ pub fn write(args: &BenchArgs, machine: &Machine, outcomes: &[Outcome]) -> Resul
     Ok((directory, summary))
 }
 
-/// A directory that was not there: a second run of a day gets a number.
+/// Makes a new directory: a second run on one day gets a number.
 fn create(parent: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
     let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name}-{n}")));
@@ -86,7 +87,7 @@ fn section(outcome: &Outcome) -> String {
     text
 }
 
-/// A line of a table with a column for each broker that takes part.
+/// Returns a line of a table with a column for each measured broker.
 fn row(head: &str, outcome: &Outcome, cell: impl Fn(Target) -> String) -> String {
     let cells: Vec<String> = outcome.scenario.targets().map(cell).collect();
     format!("| {head} | {} |\n", cells.join(" | "))
@@ -114,7 +115,8 @@ fn quantity(bar: &Bar, n: f64) -> String {
     if bar.is_ratio() { format!("{n:.2}") } else { number(&bar.value, n) }
 }
 
-/// A number with its unit, which the last key but of percentiles names.
+/// Returns a number with its unit, which follows from the last key, or from the last but one for
+/// percentiles.
 fn number(value: &str, n: f64) -> String {
     if value.contains("_us.") {
         format!("{n:.0} µs")

@@ -1,9 +1,12 @@
-//! Scenarios: what is run against which broker, and the bars that the figures must reach. Read from `perf/scenarios/*.toml`.
+//! Scenarios: which steps are run against which broker, and the bars that the figures must reach.
+//! They are read from `perf/scenarios/*.toml`.
 //!
 //! ```text
 //! scenario ─┬─ steps   one run of this program each; steps with equal flags share a broker
-//!           └─ bars    value (a path: step, then keys of its JSON report)  [÷ over: another value of the same broker]
-//!                      [÷ against: the same value of another broker]        at least, at most, or only reported
+//!           └─ bars    value (a path: step, then keys of its JSON report)
+//!                      [÷ over: another value of the same broker]
+//!                      [÷ against: the same value of another broker]
+//!                      at least, at most, or only reported
 //! ```
 
 use std::fs;
@@ -13,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Result;
 
-/// What is measured side by side.
+/// A broker to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
@@ -25,8 +28,10 @@ pub enum Target {
 }
 
 impl Target {
+    /// All brokers, in the order of a repetition.
     pub const ALL: [Target; 4] = [Target::RingMq, Target::Null, Target::RabbitMq, Target::Quorum];
 
+    /// The broker's name.
     pub fn name(self) -> &'static str {
         match self {
             Target::RingMq => "RingMQ",
@@ -36,26 +41,30 @@ impl Target {
         }
     }
 
-    /// Whether others start it.
+    /// Whether it must be running already.
     pub fn is_rabbitmq(self) -> bool {
         matches!(self, Target::RabbitMq | Target::Quorum)
     }
 }
 
+/// A scenario.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// Its name.
     pub name: String,
     /// One sentence for the summary.
     pub about: String,
+    /// Its steps.
     #[serde(rename = "step")]
     pub steps: Vec<Step>,
+    /// Its bars.
     #[serde(default, rename = "bar")]
     pub bars: Vec<Bar>,
-    /// Values to show beside those of the bars.
+    /// Values to be shown besides those of the bars.
     #[serde(default)]
     pub show: Vec<String>,
-    /// Additional flags of the null broker; `%data` is a directory of its own.
+    /// Additional flags of the null broker; `%data` is its data directory.
     #[serde(default)]
     pub null: String,
 }
@@ -64,46 +73,57 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// Its name.
     pub name: String,
     /// The command line: `run --size 16 --autoack`; `%data` is the broker's data directory.
     pub run: String,
+    /// The brokers that it is run against.
     #[serde(default = "all_targets")]
     pub targets: Vec<Target>,
     /// Flags of RingMQ.
     #[serde(default = "one_shard")]
     pub ringmq: String,
-    /// Before it the broker is killed and started again with its data, which the kernel has forgotten by then. Only for RingMQ.
+    /// Whether the broker is killed before the step and started again with its data, which the
+    /// kernel has not cached. Only for RingMQ.
     #[serde(default)]
     pub restart: bool,
-    /// Paces the producer by what an earlier step reached.
+    /// The producers' pace, as a part of the rate of an earlier step.
     pub rate: Option<Rate>,
 }
 
+/// A rate that depends on an earlier step.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
+    /// The path of the rate.
     pub of: String,
+    /// The factor.
     pub times: f64,
 }
 
-/// What a figure of RingMQ must reach; without bounds it is only reported.
+/// A bar that a figure of RingMQ must reach; without bounds the figure is only reported.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bar {
+    /// The path of the value.
     pub value: String,
+    /// The path of a value of the same broker by which it is divided.
     pub over: Option<String>,
+    /// The broker by whose value it is divided.
     pub against: Option<Target>,
+    /// The smallest value that is good enough.
     pub least: Option<f64>,
+    /// The largest value that is good enough.
     pub most: Option<f64>,
 }
 
 impl Scenario {
-    /// Brokers that any step wants, in the order of a repetition.
+    /// The brokers that the steps need, in the order of a repetition.
     pub fn targets(&self) -> impl Iterator<Item = Target> {
         Target::ALL.into_iter().filter(|target| self.steps.iter().any(|step| step.targets.contains(target)))
     }
 
-    /// Every value that bars or readers look at, once.
+    /// The values that bars or readers need, each once.
     pub fn values(&self) -> Vec<&str> {
         let bars = self.bars.iter().flat_map(|bar| std::iter::once(&bar.value).chain(&bar.over));
         let mut values: Vec<&str> = Vec::new();
@@ -115,7 +135,7 @@ impl Scenario {
         values
     }
 
-    /// A path names a step, and a pace an earlier one.
+    /// Checks that each path begins with a step, and that of a pace with an earlier one.
     fn check(&self) -> Result<()> {
         let complain = |path: &str| Err(format!("scenario {}: {path} names no step that has run by then", self.name));
         for path in self.values() {
@@ -136,7 +156,7 @@ impl Scenario {
 }
 
 impl Bar {
-    /// The bar for a reader: `load.total.per_broker_cpu_second ÷ null broker ≥ 0.5`.
+    /// The bar as text: `load.total.per_broker_cpu_second ÷ null broker ≥ 0.5`.
     pub fn text(&self) -> String {
         let mut text = self.value.clone();
         if let Some(over) = &self.over {
@@ -153,24 +173,25 @@ impl Bar {
         text
     }
 
-    /// Whether it is a ratio and not a figure with a unit.
+    /// Whether the value is a ratio, and not a figure with a unit.
     pub fn is_ratio(&self) -> bool {
         self.over.is_some() || self.against.is_some()
     }
 
-    /// Whether `reached` is good enough; none if the bar has no bounds.
+    /// Whether `reached` is good enough; `None` if the bar has no bounds.
     pub fn holds(&self, reached: f64) -> Option<bool> {
         let bounded = self.least.is_some() || self.most.is_some();
         bounded.then(|| self.least.is_none_or(|least| reached >= least) && self.most.is_none_or(|most| reached <= most))
     }
 }
 
-/// The step that a path begins with.
+/// The step with which a path begins.
 pub fn step_of(path: &str) -> &str {
     path.split('.').next().unwrap_or_default()
 }
 
-/// Reads every scenario of a directory, files in the order of their names, and keeps those whose names contain one of `wanted`.
+/// Reads the scenarios of a directory, files in the order of their names, and keeps those whose
+/// names contain one of `wanted`.
 pub fn load(directory: &Path, wanted: &[String]) -> Result<Vec<Scenario>> {
     let trouble = |e: std::io::Error| format!("{}: {e}", directory.display());
     let entries = fs::read_dir(directory).map_err(trouble)?.collect::<std::io::Result<Vec<_>>>().map_err(trouble)?;

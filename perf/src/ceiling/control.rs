@@ -1,11 +1,12 @@
-//! The conversations around publishing and delivering, as far as clients insist on them. Everything is answered with "ok".
+//! The methods besides publishing and delivering, as far as clients need them. All are answered
+//! with "ok".
 
 use super::router::Broker;
 use super::session::Session;
 use crate::amqp::encode::{Encoder, Field, Table};
 use crate::amqp::id;
 
-/// connection.start
+/// Encodes connection.start.
 pub fn start() -> Vec<u8> {
     let capability = |name: &str| (name.to_owned(), Field::Bool(true));
     let capabilities: Table = ["publisher_confirms", "basic.nack", "consumer_cancel_notify"].map(capability).to_vec();
@@ -119,7 +120,7 @@ fn consume(link: usize, channel: u16, args: &mut Args<'_>, broker: &mut Broker) 
     broker.consume(queue, link, channel, tag);
 }
 
-/// Arguments that are read as far as they are needed; what is missing is empty.
+/// Arguments, of which as many are read as needed; missing ones are empty.
 struct Args<'a>(&'a [u8]);
 
 impl<'a> Args<'a> {

@@ -18,14 +18,14 @@ struct Link {
     stream: TcpStream,
     session: Session,
     carry: Vec<u8>,
-    /// A receive is under way.
+    /// Whether a receive is under way.
     receiving: bool,
-    /// Publishes that the write under way covers.
+    /// Number of publishes that the write under way covers.
     sealed: u64,
     gone: bool,
 }
 
-/// The ring and everything that it serves.
+/// The ring and all that it serves.
 pub struct Driver {
     listener: TcpListener,
     ring: Ring,
@@ -34,11 +34,12 @@ pub struct Driver {
     links: Vec<Option<Link>>,
     /// Links that publish with confirms.
     confirming: Vec<usize>,
-    /// Links whose receive ran out of buffers.
+    /// Links whose receive found no free buffer.
     starved: Vec<usize>,
 }
 
 impl Driver {
+    /// Makes the ring and starts to accept connections.
     pub fn new(args: &CeilingArgs) -> io::Result<Driver> {
         let listener = TcpListener::bind(("127.0.0.1", args.port))?;
         if !args.congestion.is_empty() {
@@ -51,7 +52,7 @@ impl Driver {
         Ok(Driver { listener, ring, buffers, broker: Broker::new(log), links, confirming, starved })
     }
 
-    /// Serves for ever.
+    /// Serves until the process ends.
     pub fn run(mut self) -> io::Result<()> {
         self.ring.accept(self.listener.as_raw_fd())?;
         let mut done = Vec::new();
@@ -81,7 +82,7 @@ impl Driver {
     }
 
     fn accepted(&mut self, fd: i32) -> io::Result<()> {
-        // SAFETY: the kernel has just made this descriptor for us.
+        // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
         let stream = unsafe { TcpStream::from_raw_fd(fd) };
         stream.set_nodelay(true)?;
         let index = self.links.iter().position(Option::is_none).unwrap_or(self.links.len());
@@ -121,7 +122,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Receives again where that ended, or lets a connection go that ended.
+    /// Begins receives again that have ended, and closes connections that have ended.
     fn resume(&mut self) -> io::Result<()> {
         for index in std::mem::take(&mut self.starved) {
             let Some(link) = self.links[index].as_mut() else { continue };
@@ -135,7 +136,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Closes a connection as soon as the kernel has given its buffers back.
+    /// Closes a connection as soon as the kernel uses none of its buffers any more.
     fn retire(&mut self, index: usize) {
         let Some(link) = self.links[index].as_mut() else { return };
         link.gone = true;
@@ -161,7 +162,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Confirms everything that is covered: by the log's last write, or (transient) by having been taken.
+    /// Confirms all publishes that are covered: by the log's last write, or, if they are transient,
+    /// because they were taken.
     fn confirm(&mut self, all: bool) {
         for &index in &self.confirming {
             let Some(Link { session, sealed, .. }) = self.links[index].as_mut() else { continue };
@@ -174,7 +176,7 @@ impl Driver {
         }
     }
 
-    /// One send per dirty connection.
+    /// Begins one send per dirty connection.
     fn flush(&mut self) -> io::Result<()> {
         for index in std::mem::take(&mut self.broker.dirty) {
             let output = &mut self.broker.outputs[index];
@@ -188,7 +190,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes what has gathered, if no write is under way.
+    /// Writes what was appended to the log, if no write is under way.
     fn seal(&mut self) -> io::Result<()> {
         let Some((fd, bytes, offset)) = self.broker.log.as_mut().and_then(Log::seal) else { return Ok(()) };
         self.ring.write(fd, bytes, offset)?;

@@ -1,9 +1,11 @@
-//! The durable variant's log: every message is copied into a buffer, and one O_DIRECT|O_DSYNC write takes all that has come since the last
-//! one began. No timer: while a write is under way the next batch gathers.
+//! The log of the durable variant: every message is copied into a buffer, and one O_DIRECT|O_DSYNC
+//! write takes all that has come since the last one began. It needs no timer: while a write is
+//! under way, the next batch fills.
 //!
 //! ```text
-//! record   │ length u32 │ route length u32 │ sequence u64 │ route │ content │      padded to a block at the end of a batch
-//! file     written with zeros once, then round and round
+//! record   │ length u32 │ route length u32 │ sequence u64 │ route │ content │
+//!          padded to a block at the end of a batch
+//! file     written with zeros once, then overwritten in a circle
 //! ```
 
 use std::fs::File;
@@ -19,10 +21,11 @@ pub struct Log {
     file: File,
     file_bytes: u64,
     offset: u64,
-    /// One fills while the other is written.
+    /// One buffer fills while the other is written.
     buffers: [&'static mut [u8]; 2],
     filling: usize,
     filled: usize,
+    /// Whether a write is under way.
     pub writing: bool,
     sequence: u64,
 }
@@ -31,7 +34,8 @@ impl Log {
     /// Makes the file.
     pub fn open(path: &Path, file_bytes: u64) -> io::Result<Log> {
         let file = disk::prepared(path, file_bytes)?;
-        // SAFETY: each allocation has BUFFER_BYTES bytes, is never freed and is referred to only here.
+        // SAFETY: each allocation has BUFFER_BYTES bytes, is never freed, and is only referred to
+        // here.
         let buffers = [(); 2].map(|()| unsafe { std::slice::from_raw_parts_mut(allocate(BUFFER_BYTES, 2 << 20), BUFFER_BYTES) });
         Ok(Log { file, file_bytes, offset: 0, buffers, filling: 0, filled: 0, writing: false, sequence: 0 })
     }
@@ -50,12 +54,12 @@ impl Log {
         self.filled += len;
     }
 
-    /// Whether what one turn may bring still fits.
+    /// Whether the messages that one turn may bring still fit.
     pub fn has_room(&self) -> bool {
         BUFFER_BYTES - self.filled >= TURN_BYTES_MAX
     }
 
-    /// Takes what has gathered for a write: bytes and their place in the file.
+    /// Takes the batch for a write. Returns the file, the bytes, and their offset in it.
     pub fn seal(&mut self) -> Option<(RawFd, &[u8], u64)> {
         if self.writing || self.filled == 0 {
             return None;
@@ -75,5 +79,5 @@ impl Log {
 const RECORD_HEADER: usize = 16;
 const BLOCK: usize = 4096;
 const BUFFER_BYTES: usize = 32 << 20;
-/// A round of all receive buffers, and a long message that they complete.
+/// All that one turn may bring: all receive buffers once, and a long message that they complete.
 const TURN_BYTES_MAX: usize = 16 << 20;

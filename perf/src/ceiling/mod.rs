@@ -1,15 +1,18 @@
-//! The null broker: the least program that is still a broker for one publisher and one consumer per queue. It is the yardstick: what it
-//! reaches is what the machine, its TCP and its io_uring allow, and a broker's figure is judged as a fraction of it, taken in one run.
+//! The null broker: the smallest program that is still a broker for one publisher and one consumer
+//! per queue. It is the yardstick: its figures are what the machine, its TCP and its io_uring
+//! allow, and a broker's figure is judged as a fraction of them, measured in the same run.
 //!
 //! ```text
 //! socket ─ provided buffers (multishot, bundled) ─▶ session: frames of a message, in place
-//!   ─▶ router: one hash look-up ─▶ consumer's output: deliver frame + one copy     (no consumer: one copy into the queue)
-//!   ─▶ log, if durable: record header + one copy                                   (one write of all that came during the last one)
+//!   ─▶ router: one hash lookup ─▶ consumer's output: deliver frame + one copy
+//!                                 (without a consumer: one copy into the queue)
+//!   ─▶ log, if durable: record header + one copy   (one write of all that came during the last)
 //! end of turn: acks, one send per dirty connection, one write
 //! ```
 //!
-//! It checks nothing, knows no access rights, no prefetch and no acknowledgement: consumers' acks are read and forgotten. It never reads its
-//! log: what a durable queue without a consumer gathers beyond a budget of memory is forgotten too.
+//! It checks nothing, and has no access rights, prefetch or acknowledgements: consumers' acks are
+//! read and ignored. It never reads its log: messages that a durable queue without a consumer
+//! cannot keep in its memory are dropped.
 
 mod buffers;
 mod control;
@@ -53,7 +56,7 @@ pub struct CeilingArgs {
     pub log_bytes: u64,
 }
 
-/// Serves until the process is ended.
+/// Serves until the process ends.
 pub fn run(args: &CeilingArgs) -> Result<()> {
     if !args.buffers.is_power_of_two() {
         return Err("the number of buffers is a power of two".to_owned());

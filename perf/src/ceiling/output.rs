@@ -1,8 +1,9 @@
-//! What a connection has to be sent: chunks, the last of which is still being filled, the first of which may be on its way.
+//! The output of a connection: chunks, of which the last one is being filled and the first one may
+//! be on its way.
 
 use std::collections::VecDeque;
 
-/// Bytes that are sent at once.
+/// Bytes that are sent together.
 #[derive(Default)]
 pub struct Chunk {
     bytes: Box<[u8]>,
@@ -10,23 +11,27 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// Makes an empty chunk.
     pub fn with_capacity(capacity: usize) -> Chunk {
         Chunk { bytes: vec![0; capacity].into_boxed_slice(), len: 0 }
     }
 
+    /// The bytes that were filled in.
     pub fn filled(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
+    /// The bytes that were filled in, to be changed.
     pub fn filled_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[..self.len]
     }
 
+    /// Number of bytes that were filled in.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Appends as much of `bytes` as `until` leaves room for; returns how much.
+    /// Appends `bytes` as far as they fit below `until`. Returns how many.
     pub fn fill_until(&mut self, until: usize, bytes: &[u8]) -> usize {
         let n = (until - self.len).min(bytes.len());
         self.bytes[self.len..self.len + n].copy_from_slice(&bytes[..n]);
@@ -34,7 +39,7 @@ impl Chunk {
         n
     }
 
-    /// Makes room for `until` bytes in all.
+    /// Grows the memory to `until` bytes.
     pub fn grow(&mut self, until: usize) {
         if until > self.bytes.len() {
             let mut larger = vec![0; until.next_power_of_two()].into_boxed_slice();
@@ -44,7 +49,7 @@ impl Chunk {
     }
 }
 
-/// Chunks to use again: fresh memory would have to be faulted in.
+/// Chunks to be used again: the pages of new memory would have to be mapped first.
 #[derive(Default)]
 pub struct Pool {
     small: Vec<Chunk>,
@@ -52,15 +57,17 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Takes a chunk.
     pub fn take(&mut self) -> Chunk {
         self.small.pop().unwrap_or_else(|| Chunk::with_capacity(CHUNK_BYTES))
     }
 
-    /// A chunk for a long message.
+    /// Makes a chunk for a long message.
     pub fn take_large(&mut self) -> Chunk {
         self.large.pop().unwrap_or_else(|| self.take())
     }
 
+    /// Takes a chunk back.
     pub fn give(&mut self, mut chunk: Chunk) {
         chunk.len = 0;
         match chunk.bytes.len() {
@@ -71,23 +78,23 @@ impl Pool {
     }
 }
 
-/// A connection's outgoing side.
+/// The output of a connection.
 #[derive(Default)]
 pub struct Output {
-    /// With the kernel.
+    /// The chunk that the kernel is sending.
     sending: Option<Chunk>,
-    /// Full ones.
+    /// Full chunks that wait.
     waiting: VecDeque<Chunk>,
-    /// Where deliveries go.
+    /// The chunk to which deliveries are appended.
     filling: Chunk,
-    /// Already noted for the end of the turn.
+    /// Whether the connection is in the list for the end of the turn.
     pub dirty: bool,
-    /// Number of the last delivery.
+    /// The tag of the last delivery.
     pub tag: u64,
 }
 
 impl Output {
-    /// Room for `len` bytes at the end, which the caller fills.
+    /// Adds `len` bytes at the end, which the caller fills.
     #[inline]
     pub fn room(&mut self, len: usize, pool: &mut Pool) -> &mut [u8] {
         if self.filling.bytes.len() - self.filling.len < len {
@@ -107,6 +114,7 @@ impl Output {
         self.filling.grow(len);
     }
 
+    /// Appends bytes.
     pub fn extend(&mut self, bytes: &[u8], pool: &mut Pool) {
         self.room(bytes.len(), pool).copy_from_slice(bytes);
     }
@@ -117,7 +125,8 @@ impl Output {
         self.waiting.push_back(chunk);
     }
 
-    /// The bytes to send now, which stay where they are until `sent`; none if there are none or the last ones are still on their way.
+    /// Returns the bytes to send now, which do not move until `sent`; `None` if there are none, or
+    /// if a send is under way.
     pub fn send(&mut self) -> Option<&[u8]> {
         if self.sending.is_some() || self.is_empty() {
             return None;
@@ -126,29 +135,32 @@ impl Output {
         Some(self.sending.insert(next).filled())
     }
 
-    /// The bytes have gone.
+    /// Notes that the bytes were sent.
     pub fn sent(&mut self, pool: &mut Pool) {
         if let Some(chunk) = self.sending.take() {
             pool.give(chunk);
         }
     }
 
+    /// Whether a send is under way.
     pub fn is_sending(&self) -> bool {
         self.sending.is_some()
     }
 
-    /// Nothing waits to be sent.
+    /// Whether nothing waits to be sent.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.filling.len == 0
     }
 
+    /// Discards everything.
     pub fn clear(&mut self, pool: &mut Pool) {
         let all = std::mem::take(self);
         all.waiting.into_iter().chain(all.sending).chain([all.filling]).for_each(|chunk| pool.give(chunk));
     }
 }
 
-/// Copies a few bytes, `to` and `from` being equally long: two overlapping words instead of a call.
+/// Copies a few bytes; `to` and `from` must have the same length. Two overlapping words replace a
+/// call.
 #[inline]
 pub fn copy_short(to: &mut [u8], from: &[u8]) {
     fn overlapping<const N: usize>(to: &mut [u8], from: &[u8]) -> Option<()> {
@@ -168,7 +180,8 @@ pub fn copy_short(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// A send that pays for its system call and still leaves the bytes in the cache.
+/// Size of a chunk: large enough that a send is worth its system call, small enough that the bytes
+/// stay in the cache.
 const CHUNK_BYTES: usize = 256 << 10;
 
 #[cfg(test)]

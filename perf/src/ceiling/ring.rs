@@ -7,12 +7,13 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 use super::buffers::Buffers;
 
-/// What has come to pass.
+/// A completion.
 #[derive(Clone, Copy, Debug)]
 pub enum Done {
-    /// A new connection's descriptor, or an error number.
+    /// A new connection's descriptor, or a negative error number.
     Accepted(i32),
-    /// Bytes from a connection, 0 at its end, negative for an error; `more` if further ones will follow unasked.
+    /// Bytes from a connection; 0 at its end, negative for an error. `more`: the receive goes on by
+    /// itself.
     Received { link: usize, result: i32, more: bool },
     /// The send of a connection's chunk.
     Sent { link: usize, result: i32 },
@@ -26,6 +27,7 @@ pub struct Ring {
 }
 
 impl Ring {
+    /// Opens the ring.
     pub fn new() -> io::Result<Ring> {
         let uring = IoUring::builder()
             .setup_single_issuer()
@@ -38,27 +40,29 @@ impl Ring {
         Ok(Ring { uring })
     }
 
+    /// Registers receive buffers.
     pub fn buffers(&self, count: u16, len: usize) -> io::Result<Buffers> {
         Buffers::new(&self.uring.submitter(), GROUP, count, len)
     }
 
+    /// Accepts connections from a listener, again and again.
     pub fn accept(&mut self, listener: RawFd) -> io::Result<()> {
         self.push(opcode::AcceptMulti::new(types::Fd(listener)).build().user_data(ACCEPT))
     }
 
-    /// Receives until further notice.
+    /// Receives from a connection, again and again.
     pub fn receive(&mut self, fd: RawFd, link: usize) -> io::Result<()> {
         self.push(opcode::RecvMultiBundle::new(types::Fd(fd), GROUP).build().user_data(RECEIVE | (link as u64) << KIND_BITS))
     }
 
-    /// Sends all of `bytes`, which stay where they are until it is done.
+    /// Sends all of `bytes`, which must not move until the completion.
     pub fn send(&mut self, fd: RawFd, link: usize, bytes: &[u8]) -> io::Result<()> {
         let len = u32::try_from(bytes.len()).expect("chunks are small");
         let send = opcode::Send::new(types::Fd(fd), bytes.as_ptr(), len).flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL);
         self.push(send.build().user_data(SEND | (link as u64) << KIND_BITS))
     }
 
-    /// Writes `bytes`, which stay where they are until it is done.
+    /// Writes `bytes`, which must not move until the completion.
     pub fn write(&mut self, fd: RawFd, bytes: &[u8], offset: u64) -> io::Result<()> {
         let len = u32::try_from(bytes.len()).expect("log buffers are small");
         self.push(opcode::Write::new(types::Fd(fd), bytes.as_ptr(), len).offset(offset).build().user_data(LOG))
@@ -77,8 +81,9 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry) -> io::Result<()> {
         loop {
-            // SAFETY: what the entry points to stays valid by the contracts of the callers above: chunks and log buffers are kept until
-            // their completion is seen, descriptors are closed after it.
+            // SAFETY: the memory that the entry points to stays valid by the contracts of the
+            // functions above: chunks and log buffers are kept until their completion is seen, and
+            // descriptors are closed after it.
             if unsafe { self.uring.submission().push(&entry) }.is_ok() {
                 return Ok(());
             }

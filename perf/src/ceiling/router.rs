@@ -1,4 +1,4 @@
-//! Queues, who consumes them, and the one hash table that leads to them.
+//! Queues, their consumers, and the one hash table that leads to them.
 
 use std::collections::HashMap;
 
@@ -6,26 +6,30 @@ use super::log::Log;
 use super::output::{Chunk, Output, Pool, copy_short};
 use super::routes::Routes;
 
-/// Everything that connections share.
+/// The state that connections share.
 pub struct Broker {
-    /// From exchange and key, in wire form, to queues.
+    /// Numbers of fans by exchange and key, in wire form.
     routes: Routes,
     /// The queues of each route.
     fans: Vec<Vec<usize>>,
     names: HashMap<Box<[u8]>, usize>,
     queues: Vec<Queue>,
+    /// The output of each connection.
     pub outputs: Vec<Output>,
+    /// Connections with new output in this turn.
     pub dirty: Vec<usize>,
+    /// Chunks to be used again.
     pub pool: Pool,
+    /// The log, if the broker is durable.
     pub log: Option<Log>,
-    /// Bytes of a queue's messages, from which on it forgets them.
+    /// Size of the messages that a queue keeps, bytes; later ones are dropped.
     kept_max: usize,
 }
 
 #[derive(Default)]
 struct Queue {
     consumer: Option<Consumer>,
-    /// Messages without a consumer: length of route, length of content, route, content.
+    /// Messages that no consumer has taken: length of route, length of content, route, content.
     store: Vec<u8>,
 }
 
@@ -33,11 +37,12 @@ struct Queue {
 struct Consumer {
     link: usize,
     channel: [u8; 2],
-    /// Deliver frame up to the delivery tag, its size still to be filled in.
+    /// The deliver frame up to the delivery tag; its size is not filled in.
     prefix: Vec<u8>,
 }
 
 impl Broker {
+    /// Makes a broker without queues.
     pub fn new(log: Option<Log>) -> Broker {
         let (routes, names, fans) = (Routes::default(), HashMap::new(), Vec::new());
         let (queues, outputs, dirty, pool) = (Vec::new(), Vec::new(), Vec::new(), Pool::default());
@@ -45,7 +50,7 @@ impl Broker {
         Broker { routes, fans, names, queues, outputs, dirty, pool, log, kept_max }
     }
 
-    /// Makes sure that a queue exists; it is bound to the default exchange by its name.
+    /// Makes a queue, if it does not exist, bound to the default exchange by its name.
     pub fn declare(&mut self, name: &[u8]) {
         if !self.names.contains_key(name) {
             self.names.insert(name.into(), self.queues.len());
@@ -54,7 +59,7 @@ impl Broker {
         }
     }
 
-    /// Binds a queue to an exchange by a key, or by any if the key is empty.
+    /// Binds a queue to an exchange by a key, or by all keys if the key is empty.
     pub fn bind(&mut self, queue: &[u8], exchange: &[u8], key: &[u8]) {
         let Some(&queue) = self.names.get(queue) else { return };
         let fan = self.routes.find_or_insert(route(exchange, key), self.fans.len());
@@ -66,18 +71,19 @@ impl Broker {
         }
     }
 
-    /// Forgets a queue's messages.
+    /// Drops a queue's messages.
     pub fn purge(&mut self, queue: &[u8]) {
         if let Some(&queue) = self.names.get(queue) {
             self.queues[queue].store = Vec::new();
         }
     }
 
+    /// Removes the routes of an exchange.
     pub fn forget_exchange(&mut self, exchange: &[u8]) {
         self.routes.retain(|route| exchange.is_empty() || route[1..1 + usize::from(route[0])] != *exchange);
     }
 
-    /// Begins to deliver a queue to a connection.
+    /// Begins to deliver a queue's messages to a connection.
     pub fn consume(&mut self, queue: &[u8], link: usize, channel: u16, tag: &[u8]) {
         let Some(&queue) = self.names.get(queue) else { return };
         let channel = channel.to_be_bytes();
@@ -95,7 +101,7 @@ impl Broker {
         }
     }
 
-    /// A connection is gone.
+    /// Removes the consumers of a connection that is gone.
     pub fn forget_link(&mut self, link: usize) {
         for queue in self.queues.iter_mut().filter(|q| q.consumer.as_ref().is_some_and(|c| c.link == link)) {
             queue.consumer = None;
@@ -103,7 +109,8 @@ impl Broker {
         self.outputs[link].clear(&mut self.pool);
     }
 
-    /// A whole message: `route` is exchange and key, `content` header and body frames, all as received.
+    /// Routes a whole message: `route` is exchange and key, `content` header and body frames, all
+    /// as received.
     #[inline]
     pub fn publish(&mut self, route: &[u8], content: &[u8]) {
         if let Some(log) = &mut self.log {
@@ -120,7 +127,7 @@ impl Broker {
         self.fans[fan] = queues;
     }
 
-    /// A long message, whose frames fill a chunk of their own.
+    /// Routes a long message, whose frames fill a chunk of their own.
     pub fn publish_chunk(&mut self, route: &[u8], mut content: Chunk) {
         if let Some(fan) = self.lookup(route)
             && let &[queue] = &self.fans[fan][..]
@@ -142,7 +149,8 @@ impl Broker {
         self.pool.give(content);
     }
 
-    /// The fan of a route; for a key that nobody bound, that of the exchange's empty key.
+    /// Returns the fan of a route. For a key without a binding, it is that of the exchange's empty
+    /// key.
     #[inline]
     fn lookup(&self, route: &[u8]) -> Option<usize> {
         self.routes.find(route).or_else(|| {
@@ -187,7 +195,7 @@ impl Queue {
     }
 }
 
-/// Makes sure that a connection is looked at at the end of the turn.
+/// Adds a connection to those that are handled at the end of the turn.
 #[inline]
 pub fn note(output: &mut Output, link: usize, dirty: &mut Vec<usize>) {
     if !output.dirty {
@@ -219,7 +227,8 @@ fn patch_channels(frames: &mut [u8], channel: [u8; 2]) {
     }
 }
 
-/// Copies frames and sets their channel. Sizes are read where they came from: reading what was just written would wait for the store.
+/// Copies frames and sets their channel. Sizes are read from the source: reading bytes that were
+/// just written would wait for the store.
 #[inline(always)]
 fn copy_frames(to: &mut [u8], from: &[u8], channel: [u8; 2]) {
     copy_short(to, from);
@@ -235,7 +244,8 @@ fn route(exchange: &[u8], key: &[u8]) -> Box<[u8]> {
     [short(exchange), short(key)].concat().into_boxed_slice()
 }
 
-/// A durable broker has in its log what does not fit into memory; this one only acts as if it did, and saves the same page faults.
+/// A durable broker keeps in its log the messages that do not fit into memory; this one drops them,
+/// and saves the same page faults.
 const DURABLE_KEPT_MAX: usize = 64 << 20;
-/// Delivery tag, redelivered, frame end.
+/// Size of delivery tag, redelivered flag and frame end, bytes.
 const DELIVER_REST: usize = 10;

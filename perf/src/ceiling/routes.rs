@@ -1,19 +1,20 @@
-//! From exchange and routing key to a number: one probe of a hash table, in as few instructions as a broker could do with. Nobody attacks
-//! a null broker, so the hash needs no secret.
+//! From exchange and routing key to a number: one probe of a hash table, in as few instructions as
+//! a broker needs. A null broker is not attacked, so the hash needs no secret.
 
 use hashbrown::HashTable;
 
-/// The table; its keys are the two short strings of a publish as they stand on the wire.
+/// The table. Its keys are the two short strings of a publish as on the wire.
 #[derive(Default)]
 pub struct Routes(HashTable<(Box<[u8]>, usize)>);
 
 impl Routes {
+    /// The number of a route.
     #[inline]
     pub fn find(&self, route: &[u8]) -> Option<usize> {
         self.0.find(hash(route), |(key, _)| equal(key, route)).map(|(_, number)| *number)
     }
 
-    /// The number of a route, or `new` if it has none yet.
+    /// The number of a route; `new` if it has none yet.
     pub fn find_or_insert(&mut self, route: Box<[u8]>, new: usize) -> usize {
         let hash_of = |(key, _): &(Box<[u8]>, usize)| hash(key);
         let equal_to = |(key, _): &(Box<[u8]>, usize)| **key == *route;
@@ -25,13 +26,13 @@ impl Routes {
         new
     }
 
-    /// Keeps the routes of which `keep` says so.
+    /// Keeps the routes for which `keep` returns true.
     pub fn retain(&mut self, keep: impl Fn(&[u8]) -> bool) {
         self.0.retain(|(route, _)| keep(route));
     }
 }
 
-/// Words multiplied and folded; the last word overlaps the one before.
+/// Multiplies and folds words; the last word overlaps the one before.
 #[inline]
 fn hash(bytes: &[u8]) -> u64 {
     let mut state = bytes.len() as u64;
@@ -52,7 +53,7 @@ fn fold(state: u64, word: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-/// Comparison without a call for keys of 8 to 16 bytes.
+/// Compares keys; for 8 to 16 bytes without a call.
 #[inline]
 fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {

@@ -1,7 +1,8 @@
-//! A connection's incoming side: finds whole messages in the receive buffer and hands them on without having touched their bytes.
+//! The input of a connection: finds whole messages in the receive buffer and passes them on without
+//! having read their bytes.
 //!
-//! Invariant: what `feed` leaves unused is shorter than the buffers' headroom: a message that would not fit there is collected in a chunk of
-//! its own from its header on.
+//! Invariant: the rest that `feed` leaves is shorter than the buffers' headroom. A message that
+//! would not fit there is collected in a chunk of its own, from its header on.
 
 use super::buffers::HEADROOM;
 use super::control;
@@ -9,29 +10,31 @@ use super::output::Chunk;
 use super::router::Broker;
 use crate::amqp::{FRAME_BODY, FRAME_HEADER, FRAME_METHOD, FRAME_OVERHEAD, PROTOCOL_HEADER, id};
 
-/// Where a connection's reader is.
+/// The position of a connection's reader in its input.
 #[derive(Default)]
 pub struct Session {
+    /// Whether the protocol header was read.
     pub greeted: bool,
-    /// The channel in confirm mode, and how many publishes it has seen, and how many of those are confirmed.
+    /// The channel in confirm mode, and the number of its publishes.
     pub confirms: Option<(u16, u64)>,
+    /// Number of those that are confirmed.
     pub confirmed: u64,
-    /// Asked to close: nothing more is read.
+    /// Whether the client asked to close: nothing more is read.
     pub closing: bool,
     large: Option<Large>,
 }
 
-/// A long message under way.
+/// A long message that is being collected.
 struct Large {
     route: Box<[u8]>,
     chunk: Chunk,
-    /// Where the next frame begins in the chunk.
+    /// Offset of the next frame in the chunk.
     frame_at: usize,
     body_left: u64,
 }
 
 impl Session {
-    /// Handles `bytes`, returns how many were used.
+    /// Handles `bytes`. Returns how many were consumed.
     #[inline]
     pub fn feed(&mut self, link: usize, bytes: &[u8], broker: &mut Broker) -> usize {
         let mut at = if self.greeted { 0 } else { self.greet(link, bytes, broker) };
@@ -68,7 +71,7 @@ impl Session {
         PROTOCOL_HEADER.len()
     }
 
-    /// Begins to collect a long message whose header is there; returns the header's beginning.
+    /// Begins to collect a long message whose header has arrived. Returns the offset of the header.
     fn begin_large(&mut self, route: &[u8], bytes: &[u8], header_at: usize) -> Option<usize> {
         let header = frame_at(bytes, header_at)?;
         let body_size = body_size(&header)?;
@@ -80,7 +83,7 @@ impl Session {
         Some(header_at)
     }
 
-    /// Goes on collecting; returns how many bytes were used.
+    /// Goes on collecting. Returns how many bytes were consumed.
     fn collect(&mut self, bytes: &[u8], broker: &mut Broker) -> usize {
         let Some(large) = &mut self.large else { return 0 };
         if large.chunk.len() == 0 {
@@ -130,7 +133,7 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<Frame<'_>> {
     Some(Frame { kind: head[0], channel, payload: &payload[..payload.len() - 1], end })
 }
 
-/// Exchange and routing key of a publish.
+/// The exchange and routing key of a publish.
 #[inline]
 fn route_of(payload: &[u8]) -> Option<&[u8]> {
     let exchange = usize::from(*payload.get(6)?);
@@ -144,7 +147,7 @@ fn body_size(header: &Frame<'_>) -> Option<u64> {
     size.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// Where the content that begins at `at` ends, if all of it is there.
+/// The end of the content that begins at `at`, if all of it has arrived.
 #[inline]
 fn content_end(bytes: &[u8], at: usize) -> Option<usize> {
     let header = frame_at(bytes, at)?;
@@ -161,7 +164,7 @@ fn content_end(bytes: &[u8], at: usize) -> Option<usize> {
 const PUBLISH: [u8; 4] = id::BASIC_PUBLISH.to_be_bytes();
 /// The smallest frame that a publisher may cut bodies into.
 const FRAME_MIN: usize = 4096 - FRAME_OVERHEAD;
-/// From here on a message might not fit into the headroom, with its method, header and frames.
+/// A body of this size might not fit into the headroom, with its method, header and frames.
 const LARGE_BODY: u64 = HEADROOM as u64 - (8 << 10);
 
 #[cfg(test)]
@@ -170,7 +173,7 @@ mod tests {
     use crate::amqp::encode::{Encoder, Publish, Table};
     use crate::amqp::scan::{Scanner, Sink};
 
-    /// A broker with queue `q`, which link 1 consumes.
+    /// Makes a broker with queue `q`, which link 1 consumes.
     fn broker() -> Broker {
         let mut broker = Broker::new(None);
         broker.outputs.resize_with(2, Default::default);

@@ -1,5 +1,6 @@
-//! `--apart`: producers whose connections another thread of the broker serves than those of their consumers, so that every message changes
-//! threads. Which thread serves a connection shows from outside: the one that works while the connection asks a lot.
+//! `--apart`: producers are served by another thread of the broker than their consumers, so that
+//! every message crosses threads. The thread that serves a connection can be found from outside: it
+//! works while the connection sends many requests.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,7 +14,8 @@ use crate::connection::{Connection, Result, Settings};
 /// A thread of a broker.
 pub type Tid = u32;
 
-/// The thread that serves a connection. Asks on a channel of its own, which stays open.
+/// Finds the thread that serves a connection. The requests use a channel of their own, which stays
+/// open.
 pub fn thread_of(connection: &mut Connection, pids: &[u32]) -> Result<Tid> {
     connection.open_channel(CHANNEL)?;
     let mut e = Encoder::default();
@@ -25,13 +27,13 @@ pub fn thread_of(connection: &mut Connection, pids: &[u32]) -> Result<Tid> {
     for _ in 0..QUESTIONS {
         connection.expect(id::BASIC_QOS_OK)?;
     }
-    // The kernel counts when a thread goes to sleep.
+    // The kernel updates a thread's run time when the thread goes to sleep.
     sleep(SETTLE);
     let grown = run_times(pids)?.into_iter().map(|(tid, ns)| (ns - before.get(&tid).copied().unwrap_or(0), tid));
     grown.max().map(|(_, tid)| tid).ok_or_else(|| "the broker has no threads".to_owned())
 }
 
-/// A connection that another thread serves.
+/// Opens a connection that another thread than `taken` serves.
 pub fn open(settings: &Settings, pids: &[u32], taken: Tid) -> Result<Connection> {
     for _ in 0..ATTEMPTS {
         let mut connection = Connection::open(settings)?;
@@ -43,7 +45,7 @@ pub fn open(settings: &Settings, pids: &[u32], taken: Tid) -> Result<Connection>
     Err("one thread of the broker serves all connections".to_owned())
 }
 
-/// Nanoseconds that each thread has run.
+/// The nanoseconds that each thread has run.
 fn run_times(pids: &[u32]) -> Result<HashMap<Tid, u64>> {
     let mut times = HashMap::new();
     for pid in pids {
@@ -57,9 +59,9 @@ fn run_times(pids: &[u32]) -> Result<HashMap<Tid, u64>> {
     Ok(times)
 }
 
-/// Beside those on which is published and consumed.
+/// The channel of the requests, which is not that of publishing or consuming.
 const CHANNEL: u16 = 3;
-/// Enough to stand out against what else a broker does.
+/// Number of requests: enough to stand out against other work of the broker.
 const QUESTIONS: u32 = 2000;
 const SETTLE: Duration = Duration::from_millis(1);
 const ATTEMPTS: u32 = 64;

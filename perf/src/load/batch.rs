@@ -1,32 +1,42 @@
-//! A producer's messages, encoded once and sent round and round: the cheapest way to publish is to hand the kernel bytes that already
-//! exist. Only stamps (and contents with `--verify`) are written between two sends.
+//! A producer's messages, encoded once and sent again and again: the cheapest way to publish is to
+//! give the kernel bytes that already exist. Only stamps (and contents with `--verify`) are written
+//! between two sends.
 //!
 //! ```text
-//! bytes  │publish·header·body│publish·header·body│…      every target, size and priority in turn, a whole number of rounds
-//! spots             ▲ body              ▲ body    end▲
+//! bytes  │publish·header·body│publish·header·body│…      each target, size and priority in turn,
+//! spots             ▲ body              ▲ body    end▲   a whole number of rounds
 //! ```
 
 use crate::amqp::FRAME_OVERHEAD;
 use crate::amqp::encode::{Encoder, Publish, Table};
 use crate::values::Sizes;
 
-/// Where messages go: what differs from one publish to the next.
+/// The parts in which publishes differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
+    /// The exchange's name.
     pub exchange: String,
+    /// The routing key.
     pub key: String,
+    /// The headers.
     pub headers: Table,
 }
 
-/// What is the same for all messages of a producer.
+/// The parts that are the same for all messages of a producer.
 pub struct Shape<'a> {
+    /// The targets, which are used in turn.
     pub targets: &'a [Target],
+    /// The sizes of bodies, which are used in turn.
     pub sizes: &'a Sizes,
+    /// Whether messages are persistent.
     pub persistent: bool,
-    /// How many priorities messages have, in turn; 0: none.
+    /// Number of priorities, which are used in turn; 0 for none.
     pub priorities: u16,
+    /// Whether messages are mandatory.
     pub mandatory: bool,
+    /// The channel.
     pub channel: u16,
+    /// The negotiated frame_max.
     pub frame_max: usize,
 }
 
@@ -35,21 +45,24 @@ pub struct Shape<'a> {
 pub struct Spot {
     /// Offset of the body's first byte.
     pub body: usize,
-    /// Bytes of the body.
+    /// Size of the body, bytes.
     pub body_len: usize,
-    /// Offset behind the message's last byte.
+    /// Offset of the end of the message.
     pub end: usize,
 }
 
 /// Encoded messages.
 pub struct Batch {
+    /// The encoded messages.
     pub bytes: Vec<u8>,
+    /// Each message in `bytes`.
     pub spots: Vec<Spot>,
     frame_body_max: usize,
 }
 
 impl Batch {
-    /// Encodes about [`BATCH_BYTES`], at least one round of all targets, sizes and priorities.
+    /// Encodes about [`BATCH_BYTES`] bytes of messages, at least one round of all targets, sizes
+    /// and priorities.
     pub fn new(shape: &Shape<'_>) -> Batch {
         let sizes = size_round(shape.sizes);
         let round = shape.targets.len() * sizes.len() * usize::from(shape.priorities.max(1));
@@ -76,17 +89,17 @@ impl Batch {
         batch
     }
 
-    /// Wire bytes of a message, on average.
+    /// Average size of a message on the wire, bytes.
     pub fn message_bytes(&self) -> usize {
         self.bytes.len() / self.spots.len()
     }
 
-    /// Where message `i` begins; that of the one behind the last is the batch's end.
+    /// Offset of message `i`, or of the batch's end for the one after the last.
     pub fn start(&self, i: usize) -> usize {
         if i == 0 { 0 } else { self.spots[i - 1].end }
     }
 
-    /// Calls `fill(offset in the body, bytes)` for each frame's part of a body.
+    /// Calls `fill(offset in the body, bytes)` for the part of a body in each frame.
     pub fn for_parts(&mut self, spot: Spot, mut fill: impl FnMut(usize, &mut [u8])) {
         let (mut at, mut offset) = (spot.body, 0);
         while offset < spot.body_len {
@@ -97,7 +110,8 @@ impl Batch {
     }
 }
 
-/// The sizes of one round; a range becomes values spread over it by the golden ratio, so that neighbours differ.
+/// Returns the sizes of one round. A range becomes values spread over it by the golden ratio, so
+/// that neighbours differ.
 fn size_round(sizes: &Sizes) -> Vec<usize> {
     match *sizes {
         Sizes::List(ref list) => list.clone(),
@@ -108,7 +122,8 @@ fn size_round(sizes: &Sizes) -> Vec<usize> {
     }
 }
 
-/// One send's worth: large sends are cheap, and batch and receive buffer fit into a core's cache together.
+/// Size of a batch, sent at once: large sends are cheap, and batch and receive buffer together fit
+/// into a core's cache.
 pub const BATCH_BYTES: usize = 256 << 10;
 const RANGE_VALUES: usize = 64;
 const GOLDEN: f64 = 0.618_033_988_749_895;

@@ -1,10 +1,11 @@
-//! The publishes of one channel that the broker has not confirmed, with the time of each: a ring by publish number.
+//! The unconfirmed publishes of one channel, with the time of each: a ring by publish number.
 //!
-//! Invariant: every number below `low` is confirmed; a slot from `low` on holds the publish time, or 0 when it was confirmed alone.
+//! Invariant: every number below `low` is confirmed; a slot from `low` on has the time of its
+//! publish, or 0 if that was confirmed alone.
 
 use hdrhistogram::Histogram;
 
-/// The ring. Numbers count from 1, as the broker counts them.
+/// The ring. Numbers count from 1, as in the broker.
 pub struct Confirms {
     times: Vec<u64>,
     low: u64,
@@ -14,13 +15,13 @@ pub struct Confirms {
 }
 
 impl Confirms {
-    /// At most `window` unconfirmed publishes.
+    /// Makes a ring for at most `window` unconfirmed publishes.
     pub fn new(window: u32) -> Confirms {
         let slots = (window as usize * 2).next_power_of_two();
         Confirms { times: vec![0; slots], low: 1, next: 1, outstanding: 0, window: u64::from(window) }
     }
 
-    /// How many may be published now.
+    /// How many messages may be published now.
     pub fn room(&self) -> u64 {
         let span = self.times.len() as u64 - (self.next - self.low);
         (self.window - self.outstanding).min(span)
@@ -36,7 +37,7 @@ impl Confirms {
         self.outstanding += count;
     }
 
-    /// Takes a confirm (or its refusal) and returns how many publishes it settles.
+    /// Takes a confirm or a nack. Returns how many publishes it concerns.
     pub fn settle(&mut self, number: u64, multiple: bool, now_ns: u64, latency: &mut Histogram<u64>) -> u64 {
         let last = number.min(self.next - 1);
         let first = if multiple { self.low } else { last.max(self.low) };

@@ -1,4 +1,4 @@
-//! A consumer: counts deliveries, gives producers their window back, acknowledges.
+//! A consumer: counts deliveries, gives room in their windows back to producers, and acknowledges.
 
 use hdrhistogram::Histogram;
 
@@ -10,27 +10,30 @@ use crate::amqp::encode::ack;
 
 /// The consuming side of a connection.
 pub struct Consumer {
-    /// Acknowledge every nth delivery; `None` consumes without acknowledgements.
+    /// After how many deliveries an ack is sent; `None` to consume without acknowledgements.
     ack_every: Option<u32>,
     unacked: u32,
     tag: u64,
-    /// Bytes of the current body that are still to come, and that have come.
+    /// Number of bytes of the current body that are still to come.
     body_left: u64,
+    /// Number of bytes of the current body that have come.
     body_seen: usize,
     stamp: Option<Stamp>,
-    /// A run of deliveries of one producer, to be credited at once.
+    /// A run of deliveries of one producer, for which room is given back at once.
     run: (u16, u64),
     queue: u16,
+    /// The checks of `--verify`, if they are wanted.
     pub verifier: Option<Verifier>,
 }
 
 impl Consumer {
+    /// Makes a consumer that has received nothing.
     pub fn new(ack_every: Option<u32>, verify: bool) -> Consumer {
         let verifier = verify.then(Verifier::default);
         Consumer { ack_every, unacked: 0, tag: 0, body_left: 0, body_seen: 0, stamp: None, run: (0, 0), queue: 0, verifier }
     }
 
-    /// basic.deliver
+    /// Takes basic.deliver.
     #[inline]
     pub fn deliver(&mut self, args: &[u8]) {
         let name_len = usize::from(args.first().copied().unwrap_or_default());
@@ -42,7 +45,7 @@ impl Consumer {
         }
     }
 
-    /// A delivery's content header.
+    /// Takes a delivery's content header.
     #[inline]
     pub fn header(&mut self, body_size: u64, out: &mut Vec<u8>, turn: &mut Turn<'_>) {
         (self.body_left, self.body_seen, self.stamp) = (body_size, 0, None);
@@ -51,7 +54,7 @@ impl Consumer {
         }
     }
 
-    /// The next piece of the body.
+    /// Takes the next piece of the body.
     #[inline]
     pub fn body(&mut self, piece: &[u8], out: &mut Vec<u8>, turn: &mut Turn<'_>) {
         if self.body_seen == 0 {
@@ -63,7 +66,7 @@ impl Consumer {
         self.skip(piece.len(), out, turn);
     }
 
-    /// A piece of the body that nobody looked at.
+    /// Takes a piece of the body that is not read.
     #[inline]
     pub fn skip(&mut self, len: usize, out: &mut Vec<u8>, turn: &mut Turn<'_>) {
         self.body_seen += len;
@@ -101,7 +104,7 @@ impl Consumer {
         self.run.1 += 1;
     }
 
-    /// Gives the window back for what was received since the last time.
+    /// Gives room in the window back for the deliveries since the last time.
     pub fn settle_run(&mut self, turn: &Turn<'_>) {
         if self.run.1 > 0 {
             turn.credits.grant(self.run.0, self.run.1);
@@ -109,7 +112,7 @@ impl Consumer {
         }
     }
 
-    /// Whether contents are looked at.
+    /// Whether bodies are read.
     pub fn reads_content(&self) -> bool {
         self.verifier.is_some()
     }
@@ -122,7 +125,7 @@ fn record(latency: &mut Histogram<u64>, then_ns: u64, now_ns: u64) {
     }
 }
 
-/// The queue's number: our consumer tags are that.
+/// The queue's number, which is the consumer's tag.
 fn queue_of(tag: &[u8]) -> u16 {
     tag.iter().fold(0, |n: u16, digit| n.wrapping_mul(10).wrapping_add(u16::from(digit.wrapping_sub(b'0'))))
 }

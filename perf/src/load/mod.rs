@@ -1,14 +1,15 @@
-//! The load: producers and consumers on a few threads, each thread with one epoll loop and no runtime.
+//! The load: producers and consumers on a few threads, each thread with one epoll loop.
 //!
 //! ```text
 //! run        prepares (topology), starts workers, watches the clock, reports
 //!  └ worker  a thread: waits, reads what is ready, lets producers publish
-//!     └ peer     a connection: scanner in, batch and acks out
+//!     └ peer     a connection: scanner for input, batch and acks for output
 //!        ├ producer  what may be published now: window, confirms, pace, quota
 //!        └ consumer  what was delivered: stamp, latency, acks, verification
 //! ```
 //!
-//! Publishers are bounded by what consumers have received ([`stats::Credits`]): without that a benchmark measures how a broker drowns.
+//! Publishers are bounded by what consumers have received ([`stats::Credits`]). Without that, a
+//! benchmark measures how a broker is flooded.
 
 pub mod apart;
 pub mod batch;

@@ -1,5 +1,5 @@
-//! A connection in a worker's loop: what arrives is scanned and handed to its producer or consumer, what leaves is the producer's batch
-//! and, between two messages of it, the consumer's acks.
+//! A connection in a worker's loop: input is scanned and passed to its producer or consumer; output
+//! is the producer's batch and, between two messages of it, the consumer's acks.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -15,20 +15,29 @@ use crate::amqp::scan::{Scanner, Sink};
 use crate::connection::close_text;
 use crate::sys;
 
-/// What belongs to one turn of a worker.
+/// The values that belong to one turn of a worker.
 pub struct Turn<'a> {
+    /// The time, nanoseconds.
     pub now_ns: u64,
+    /// When the run began, nanoseconds.
     pub start_ns: u64,
+    /// The phase of the run.
     pub phase: Phase,
+    /// The worker's counts.
     pub tally: &'a mut Tally,
+    /// The worker's latencies.
     pub histograms: &'a mut Histograms,
+    /// The room in producers' windows.
     pub credits: &'a Credits,
 }
 
 /// One connection.
 pub struct Peer {
+    /// The socket.
     pub stream: TcpStream,
+    /// The producer on this connection, if any.
     pub producer: Option<Producer>,
+    /// The consumer on this connection, if any.
     pub consumer: Option<Consumer>,
     scanner: Scanner,
     /// Received bytes of an incomplete frame.
@@ -36,18 +45,18 @@ pub struct Peer {
     /// Whole frames to send.
     pub out: Vec<u8>,
     out_sent: usize,
-    /// Whether the loop watches for room to write.
+    /// Whether the loop watches for space in the socket's buffer.
     pub waits_for_output: bool,
 }
 
 impl Peer {
-    /// `out` is what is to be said first.
+    /// Makes a peer; `out` is what to send first.
     pub fn new(stream: TcpStream, producer: Option<Producer>, consumer: Option<Consumer>, out: Vec<u8>) -> Peer {
         let (scanner, carry) = (Scanner::default(), Vec::new());
         Peer { stream, producer, consumer, scanner, carry, out, out_sent: 0, waits_for_output: false }
     }
 
-    /// Reads once and handles what came.
+    /// Reads once and handles the bytes.
     pub fn read(&mut self, buffer: &mut [u8], turn: &mut Turn<'_>) -> Result<(), String> {
         if self.scanner.body_left() >= DISCARD_MIN
             && let Some(consumer) = self.consumer.as_mut().filter(|c| !c.reads_content())
@@ -75,7 +84,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Writes what there is to write; frames of the one kind go out when the other kind is at a boundary.
+    /// Writes output. Frames of the producer and of the consumer alternate only at the boundaries
+    /// of messages.
     pub fn write(&mut self, turn: &mut Turn<'_>) -> io::Result<Pause> {
         let mid_message = self.producer.as_ref().is_some_and(|p| !p.at_boundary());
         if !mid_message && !self.flush()? {
@@ -89,7 +99,8 @@ impl Peer {
         Ok(pause)
     }
 
-    /// Closes the connection and waits for close-ok: exclusive queues are gone then. A connection in the midst of a message is just cut off.
+    /// Closes the connection and waits for close-ok, after which exclusive queues are deleted. A
+    /// connection in the middle of a message is closed without a handshake.
     pub fn close(mut self) {
         let whole = self.producer.as_ref().is_none_or(Producer::at_boundary) && self.out_sent == 0;
         if !whole || self.stream.set_nonblocking(false).is_err() || self.stream.set_read_timeout(Some(CLOSE_TIMEOUT)).is_err() {
@@ -104,7 +115,7 @@ impl Peer {
         }
     }
 
-    /// Nothing follows close-ok, and servers leave it to the client to close the socket.
+    /// Waits for close-ok, after which servers leave it to the client to close the socket.
     fn await_close_ok(&mut self) {
         let mut e = Encoder::default();
         e.method(0, id::CONNECTION_CLOSE_OK, |_| ());
@@ -118,7 +129,7 @@ impl Peer {
         }
     }
 
-    /// Sends acks; true if all of them are gone.
+    /// Sends acks. Returns true if all of them are sent.
     fn flush(&mut self) -> io::Result<bool> {
         while self.out_sent < self.out.len() {
             match self.stream.write(&self.out[self.out_sent..]) {
@@ -133,7 +144,7 @@ impl Peer {
     }
 }
 
-/// The bytes of a read: none if there was nothing.
+/// Number of bytes of a read: 0 if there were none.
 fn received(result: io::Result<usize>) -> Result<usize, String> {
     match result {
         Ok(0) => Err("the server closed the connection".to_owned()),
@@ -143,7 +154,7 @@ fn received(result: io::Result<usize>) -> Result<usize, String> {
     }
 }
 
-/// Tells producer and consumer what came.
+/// A receiver that passes input to producer and consumer.
 struct Reader<'a, 'b> {
     producer: &'a mut Option<Producer>,
     consumer: &'a mut Option<Consumer>,
@@ -184,7 +195,7 @@ impl Sink for Reader<'_, '_> {
     }
 }
 
-/// From here on a body's rest is thrown away in the kernel instead of being copied to us.
+/// A rest of a body of this size is discarded in the kernel instead of being copied.
 const DISCARD_MIN: usize = 16 << 10;
 /// How long a server may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,7 +1,8 @@
-//! The probe: a quiet client beside the load. It publishes a message to a queue of its own, waits until it has it back, and sleeps until
-//! the next is due. What it meets is what a broker's other users meet while somebody floods it.
+//! The probe: a quiet client during the load. It publishes a message to a queue of its own, waits
+//! until the message is back, and sleeps until the next is due. It measures what other users of a
+//! broker get while it is flooded.
 //!
-//! A round trip counts from when it was due, so that a slow one also shows in those that it delays.
+//! A round trip counts from when it was due, so a slow one also shows in those that it delays.
 
 use std::thread;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::cli::RunArgs;
 use crate::connection::{Connection, Result};
 use crate::sys;
 
-/// Makes round trips while producers publish; returns their nanoseconds. Trouble ends the whole run.
+/// Makes round trips while producers publish. Returns their times in nanoseconds. An error ends the
+/// whole run.
 pub fn run(args: &RunArgs, rate: f64, shared: &Shared) -> Histogram<u64> {
     let mut round_trips = histogram();
     let result = Probe::open(args).and_then(|mut probe| probe.run(rate, shared, &mut round_trips));

@@ -1,8 +1,10 @@
-//! A producer: decides how many messages may go out now, stamps them in the batch, and sends the batch's bytes as they are.
+//! A producer: decides how many messages may be sent now, stamps them in the batch, and sends the
+//! batch's bytes as they are.
 //!
 //! ```text
 //! batch   │ sent │ granted, being sent      │ not granted │
-//!                ▲ cursor                   ▲ limit            cursor == limit: a message boundary, the next grant may be taken
+//!                ▲ cursor                   ▲ limit
+//! cursor == limit: a message boundary, the next grant may be taken
 //! ```
 
 use std::io::{self, ErrorKind, Write};
@@ -15,40 +17,43 @@ use super::stamp::Stamp;
 use super::stats::Phase;
 use super::verify::Noise;
 
-/// What a producer is told.
+/// The settings of a producer.
 pub struct Orders {
+    /// The producer's number.
     pub id: u16,
-    /// Messages that may be published and not yet received.
+    /// Number of messages that may be published and not yet received.
     pub window: Option<u64>,
-    /// Deliveries that a message leads to.
+    /// Number of deliveries of each message.
     pub copies: u64,
+    /// Number of publishes that may be unconfirmed; `None` for no confirms.
     pub confirm: Option<u32>,
-    /// Nanoseconds between messages.
+    /// Nanoseconds between messages, if they are paced.
     pub pace_ns: Option<f64>,
-    /// Messages in all.
+    /// Number of messages in total.
     pub quota: u64,
+    /// Which messages are stamped with the time.
     pub stamping: Stamping,
 }
 
 /// Which messages carry their publish time.
 pub enum Stamping {
-    /// The first of each grant: costs nothing.
+    /// The first of each grant, which costs nothing.
     First,
     Every,
-    /// Every one, and contents too.
+    /// Every message, with checked contents.
     Content(Noise),
 }
 
-/// Why a producer has stopped for now.
+/// The reason why a producer has stopped for now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pause {
     /// The turn's share is used up.
     Turn,
     /// The socket is full.
     Socket,
-    /// Window, confirms, or quota.
+    /// Window, confirms, or quota are used up.
     Window,
-    /// Until the next message is due.
+    /// The next message is not due before this time.
     Until(u64),
 }
 
@@ -66,6 +71,7 @@ pub struct Producer {
 }
 
 impl Producer {
+    /// Makes a producer that has sent nothing.
     pub fn new(orders: Orders, mut batch: Batch) -> Producer {
         for i in 0..batch.spots.len() {
             stamp_at(&mut batch, i, Stamp { time_ns: 0, producer: orders.id, number: 0 });
@@ -74,7 +80,7 @@ impl Producer {
         Producer { orders, batch, confirms, next: 0, cursor: 0, limit: 0, published: 0, stamped: None, return_left: 0 }
     }
 
-    /// Publishes what may be published, at most about one batch.
+    /// Publishes as much as is allowed, at most about one batch.
     pub fn pump(&mut self, stream: &mut TcpStream, turn: &mut Turn<'_>) -> io::Result<Pause> {
         let mut share = BATCH_BYTES;
         loop {
@@ -94,7 +100,7 @@ impl Producer {
         }
     }
 
-    /// Whether what has been written ends with a whole message.
+    /// Whether the written bytes end with a whole message.
     pub fn at_boundary(&self) -> bool {
         self.cursor == self.limit
     }
@@ -120,7 +126,7 @@ impl Producer {
         None
     }
 
-    /// How many messages may go out, at least one, or why none.
+    /// How many messages may be sent, at least one, or why none may be.
     fn allowed(&self, turn: &Turn<'_>) -> Result<u64, Pause> {
         if turn.phase != Phase::Run {
             return Err(Pause::Window);
@@ -140,7 +146,7 @@ impl Producer {
         }
     }
 
-    /// Of the allowed ones those whose time has come.
+    /// How many of the allowed messages are due.
     fn due(&self, allowed: u64, pace_ns: f64, turn: &Turn<'_>) -> Result<u64, Pause> {
         let next_ns = self.due_ns(self.published, pace_ns, turn);
         if next_ns > turn.now_ns {
@@ -150,7 +156,8 @@ impl Producer {
         Ok(allowed.min(due.saturating_sub(self.published).max(1)))
     }
 
-    /// When a message ought to go out, whatever happened to those before it. Producers do not all begin at the same instant.
+    /// When a message is due, whatever happened to those before it. Producers do not all begin at
+    /// the same instant.
     fn due_ns(&self, number: u64, pace_ns: f64, turn: &Turn<'_>) -> u64 {
         turn.start_ns + ((number as f64 + stagger(self.orders.id)) * pace_ns) as u64
     }
@@ -174,7 +181,7 @@ impl Producer {
         }
     }
 
-    /// basic.ack or basic.nack of a publish.
+    /// Takes basic.ack or basic.nack of a publish.
     pub fn settled(&mut self, args: &[u8], refused: bool, turn: &mut Turn<'_>) {
         let (Some(confirms), Some((tag, rest))) = (&mut self.confirms, args.split_first_chunk()) else { return };
         let multiple = rest.first().is_some_and(|bits| bits & 1 != 0);
@@ -186,13 +193,14 @@ impl Producer {
         }
     }
 
-    /// The header of a returned message.
+    /// Takes the header of a returned message.
     pub fn return_header(&mut self, body_size: u64, turn: &mut Turn<'_>) {
         self.return_left = body_size;
         self.return_body(0, turn);
     }
 
-    /// A piece of a returned message. It will not be delivered, so its place in the window is free.
+    /// Takes a piece of a returned message. The message will not be delivered, so its room in the
+    /// window is given back.
     pub fn return_body(&mut self, len: usize, turn: &mut Turn<'_>) {
         self.return_left = self.return_left.saturating_sub(len as u64);
         if self.return_left == 0 {
@@ -207,7 +215,7 @@ fn stamp_at(batch: &mut Batch, i: usize, stamp: Stamp) {
     stamp.write(&mut batch.bytes[body..]);
 }
 
-/// A fraction of the pace by which a producer is late, spread over producers by the golden ratio.
+/// The fraction of the pace by which a producer is late, spread over producers by the golden ratio.
 fn stagger(id: u16) -> f64 {
     (f64::from(id) * 0.618_033_988_749_895).fract()
 }

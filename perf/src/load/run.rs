@@ -1,4 +1,5 @@
-//! A run from beginning to end: prepare the broker, start the workers, warm up, measure, drain, check, tidy up.
+//! A run from beginning to end: prepare the broker, start the workers, warm up, measure, drain,
+//! check, clean up.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
@@ -22,7 +23,7 @@ use crate::report::{Interval, Meter, Report, percentiles};
 use crate::sys;
 use crate::values::Window;
 
-/// Runs the load and returns what was measured.
+/// Runs the load. Returns the report.
 pub fn run(args: &RunArgs) -> Result<Report> {
     check(args)?;
     sys::raise_open_files();
@@ -76,7 +77,7 @@ fn check(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// Opens all connections, declares everything.
+/// Opens all connections and declares everything.
 fn connect(args: &RunArgs, topology: &Topology<'_>, control: &mut Connection) -> Result<Vec<Peer>> {
     let settings = args.connect.settings();
     let mut consumers = (0..args.consumers).map(|_| Connection::open(&settings)).collect::<Result<Vec<_>>>()?;
@@ -152,7 +153,8 @@ fn producer(args: &RunArgs, topology: &Topology<'_>, connection: &mut Connection
     Ok(Producer::new(orders, batch))
 }
 
-/// Messages of one producer in flight, each of which is `bytes` in all its copies. Open-loop arrivals wait for nobody unless asked to.
+/// The number of messages that one producer may have in flight, each of `bytes` in all its copies.
+/// Without consumers, or with a rate, there is no window unless it is asked for.
 fn window(args: &RunArgs, bytes: u64) -> Option<u64> {
     let default = if args.consumers == 0 || args.rate.is_some() { Window::Unbounded } else { WINDOW_DEFAULT };
     match args.in_flight.unwrap_or(default) {
@@ -168,7 +170,7 @@ fn share(args: &RunArgs) -> Result<Shared> {
     Ok(Shared { control: Control::new(), credits: Credits::new(args.producers), workers, spin: args.spin })
 }
 
-/// Peers spread over workers in turn.
+/// Distributes peers to workers in turn.
 fn deal(peers: Vec<Peer>, workers: usize) -> Vec<Vec<Peer>> {
     let mut hands: Vec<Vec<Peer>> = (0..workers).map(|_| Vec::new()).collect();
     for (i, peer) in peers.into_iter().enumerate() {
@@ -191,7 +193,7 @@ fn work(args: &RunArgs, i: usize, shared: &Shared, peers: Vec<Peer>) -> Vec<Peer
     }
 }
 
-/// Runs for a while before the measurement begins.
+/// Runs for some time before the measurement begins.
 fn warm_up(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Meter> {
     start_producers(shared);
     sleep_until(args, topology, shared, sys::now_ns() + nanoseconds(args.warm_up), u64::MAX)?;
@@ -203,7 +205,7 @@ fn start_producers(shared: &Shared) {
     shared.control.set(Phase::Run);
 }
 
-/// Warm-up (a counted run has none), intervals, drain.
+/// Watches warm-up (a counted run has none), intervals and drain.
 fn watch(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Report> {
     let counted = args.pmessages.is_some() || args.cmessages.is_some();
     let mut meter = if counted { Meter::start(args.connect.broker_pid.clone(), shared)? } else { warm_up(args, topology, shared)? };
@@ -235,17 +237,17 @@ fn watch(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<Rep
     Ok(report)
 }
 
-/// Why the reporter woke up.
+/// The reason why the reporter woke up.
 enum Pause {
     /// The time is up.
     Time,
-    /// So many messages were sent.
+    /// A number of messages was sent.
     Count,
-    /// All messages are there, or the run was interrupted.
+    /// All messages have arrived, or the run was interrupted.
     Complete,
 }
 
-/// Sleeps until one of the reasons holds.
+/// Sleeps until there is one of the reasons.
 fn sleep_until(args: &RunArgs, topology: &Topology<'_>, shared: &Shared, end_ns: u64, count: u64) -> Result<Pause> {
     loop {
         if let Some(reason) = shared.control.failed() {
@@ -271,7 +273,7 @@ fn sleep_until(args: &RunArgs, topology: &Topology<'_>, shared: &Shared, end_ns:
     }
 }
 
-/// Lets consumers have what was published, as long as something comes.
+/// Lets consumers receive what was published, as long as anything arrives.
 fn drain(args: &RunArgs, topology: &Topology<'_>, shared: &Shared) -> Result<()> {
     let (mut last, mut quiet_since) = (0, sys::now_ns());
     let end_ns = args.drain.map_or(u64::MAX, |seconds| quiet_since + nanoseconds(seconds));
@@ -312,15 +314,16 @@ fn nanoseconds(seconds: f64) -> u64 {
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Leaves room for a number in a short string.
+/// The longest name, bytes: it leaves space for a number in a short string.
 const NAME_MAX: usize = 240;
 const WINDOW_DEFAULT: Window = Window::Bytes(1 << 20);
-/// From one in 100 seconds to one every 10 µs.
+/// The lowest rate of the probe: one in 100 seconds.
+/// The highest rate of the probe: one every 10 µs.
 const PROBE_MIN: f64 = 0.01;
 const PROBE_MAX: f64 = 100_000.0;
 const INTERVAL_MIN: f64 = 0.05;
-/// How exactly the end of a counted run is seen.
+/// How exactly the end of a counted run is noticed, nanoseconds.
 const POLL_NS: u64 = 2_000_000;
 const DRAIN_QUIET_NS: u64 = 3_000_000_000;
-/// A counted run without an end.
+/// The longest counted run, nanoseconds.
 const COUNTED_MAX_NS: u64 = 86_400_000_000_000;

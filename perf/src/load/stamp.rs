@@ -1,26 +1,31 @@
-//! The first bytes of every body: when it was published, by whom, as which.
+//! The stamp: the first bytes of every body. It has the time of the publish, the producer, and the
+//! message's number.
 //!
 //! ```text
 //! 0        8          14        16
 //! │ time   │ number   │ producer│ content (see `verify`)
 //! ```
 //!
-//! Little-endian. The time is the monotonic clock in nanoseconds, 0 for a message whose latency is not wanted. Producer and number let a
-//! consumer give a producer its window back and check order.
+//! Little-endian. The time is the monotonic clock in nanoseconds, 0 for a message whose latency is
+//! not measured. By producer and number, a consumer gives a producer room in its window back, and
+//! checks the order.
 
-/// Bytes of a stamp.
+/// Size of a stamp, bytes.
 pub const STAMP_LEN: usize = 16;
 
 /// A stamp that was read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stamp {
+    /// When the message was published, nanoseconds.
     pub time_ns: u64,
+    /// The producer's number.
     pub producer: u16,
-    /// Counts from 0 for each producer; 48 bits.
+    /// The message's number, from 0 for each producer; 48 bits.
     pub number: u64,
 }
 
 impl Stamp {
+    /// Writes the stamp to the beginning of a body.
     #[inline]
     pub fn write(self, body: &mut [u8]) {
         let second = self.number & NUMBER_MASK | u64::from(self.producer) << NUMBER_BITS;
@@ -28,7 +33,7 @@ impl Stamp {
         body[8..16].copy_from_slice(&second.to_le_bytes());
     }
 
-    /// Reads a stamp; a body that is too short has none.
+    /// Reads a stamp. Returns `None` if the body is too short for one.
     #[inline]
     pub fn read(body: &[u8]) -> Option<Stamp> {
         let (time, rest) = body.split_first_chunk::<8>()?;

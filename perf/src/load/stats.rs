@@ -1,4 +1,5 @@
-//! What is counted, and how it gets from the workers to the reporter: a worker counts in plain integers and publishes them once per turn.
+//! Counts, and their way from the workers to the reporter: a worker counts in plain integers and
+//! publishes them once per turn.
 
 use std::ops::Sub;
 use std::sync::Mutex;
@@ -13,12 +14,19 @@ use crate::sys::Wake;
 /// Counts of one worker, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
+    /// Number of published messages.
     pub published: u64,
+    /// Size of published messages, bytes.
     pub published_bytes: u64,
+    /// Number of received messages.
     pub received: u64,
+    /// Size of received messages, bytes.
     pub received_bytes: u64,
+    /// Number of confirmed publishes.
     pub confirmed: u64,
+    /// Number of publishes that were answered with a nack.
     pub nacked: u64,
+    /// Number of returned messages.
     pub returned: u64,
 }
 
@@ -52,18 +60,19 @@ impl Sub for Tally {
 /// Latencies in nanoseconds.
 #[derive(Clone)]
 pub struct Histograms {
-    /// From publish (or the time at which it was due) to receipt.
+    /// From the publish, or from the time at which it was due, to the receipt.
     pub latency: Histogram<u64>,
-    /// From publish to confirm.
+    /// From the publish to the confirm.
     pub confirm: Histogram<u64>,
 }
 
 impl Histograms {
+    /// Makes empty histograms.
     pub fn new() -> Histograms {
         Histograms { latency: histogram(), confirm: histogram() }
     }
 
-    /// Adds what `other` has and empties it.
+    /// Adds the values of `other` and empties it.
     pub fn take(&mut self, other: &mut Histograms) {
         for (mine, theirs) in [(&mut self.latency, &mut other.latency), (&mut self.confirm, &mut other.confirm)] {
             mine.add(&*theirs).expect("equal bounds");
@@ -72,36 +81,40 @@ impl Histograms {
     }
 }
 
-/// An empty histogram of nanoseconds.
+/// Makes an empty histogram of nanoseconds.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("valid bounds")
 }
 
-/// What a worker shows to the others.
+/// The part of a worker's state that others see.
 pub struct WorkerStats {
     counts: [AtomicU64; TALLY_FIELDS],
-    /// Handed over when the reporter wants them: a lock per turn would let a spinning worker starve the reporter.
+    /// Handed over when the reporter asks: with a lock per turn, a spinning worker could keep the
+    /// reporter waiting forever.
     histograms: Mutex<Histograms>,
     wanted: AtomicBool,
-    /// Rouses the worker when `asleep` is set.
+    /// Wakes the worker if `asleep` is set.
     pub wake: Wake,
+    /// Whether the worker sleeps.
     pub asleep: AtomicBool,
 }
 
 impl WorkerStats {
+    /// Makes the state of a worker that has counted nothing.
     pub fn new() -> std::io::Result<WorkerStats> {
         let histograms = Mutex::new(Histograms::new());
         let (wanted, asleep) = (AtomicBool::new(false), AtomicBool::new(false));
         Ok(WorkerStats { counts: Default::default(), histograms, wanted, wake: Wake::new()?, asleep })
     }
 
+    /// Publishes a worker's counts.
     pub fn publish(&self, tally: &Tally) {
         for (shown, counted) in self.counts.iter().zip(tally.fields()) {
             shown.store(counted, Relaxed);
         }
     }
 
-    /// Hands over what a worker has recorded, if it is wanted.
+    /// Hands over a worker's histograms, if the reporter asks for them.
     pub fn hand_over(&self, recorded: &mut Histograms) {
         if self.wanted.load(Relaxed) {
             self.histograms.lock().expect("no thread panics with it").take(recorded);
@@ -110,7 +123,7 @@ impl WorkerStats {
     }
 }
 
-/// What all workers have recorded since the last time.
+/// Takes the histograms of all workers since the last time.
 pub fn collect(workers: &[WorkerStats]) -> Histograms {
     let mut all = Histograms::new();
     workers.iter().for_each(|worker| worker.wanted.store(true, SeqCst));
@@ -126,96 +139,108 @@ pub fn collect(workers: &[WorkerStats]) -> Histograms {
     all
 }
 
-/// The sum over all workers.
+/// The sum of the counts of all workers.
 pub fn total(workers: &[WorkerStats]) -> Tally {
     Tally::from_fields(std::array::from_fn(|i| workers.iter().map(|w| w.counts[i].load(Relaxed)).sum()))
 }
 
-/// How many deliveries each producer's messages have led to; what a producer's window is measured by.
+/// Number of deliveries of each producer's messages, which decides the room in the producer's
+/// window.
 pub struct Credits {
     received: Vec<AtomicU64>,
-    /// Grows with every grant: a worker that is about to sleep looks whether it missed one.
+    /// Grows with every grant: a worker that is about to sleep checks whether it has missed one.
     epoch: AtomicU64,
 }
 
 impl Credits {
+    /// Makes counts of zero.
     pub fn new(producers: usize) -> Credits {
         Credits { received: (0..producers).map(|_| AtomicU64::new(0)).collect(), epoch: AtomicU64::new(0) }
     }
 
-    /// Notes deliveries; those of a producer of another run count for nobody.
+    /// Notes deliveries; those of a producer of another run are not counted.
     pub fn grant(&self, producer: u16, count: u64) {
         if let Some(received) = self.received.get(usize::from(producer)) {
             received.fetch_add(count, Relaxed);
         }
     }
 
+    /// Number of deliveries of a producer's messages.
     pub fn received(&self, producer: u16) -> u64 {
         self.received[usize::from(producer)].load(Relaxed)
     }
 
-    /// Producers that a message may come from: ours, or any if the messages are those of an earlier run.
+    /// Number of producers that a message may come from: those of this run, or any if the messages
+    /// are those of an earlier run.
     pub fn producers(&self) -> usize {
         if self.received.is_empty() { usize::MAX } else { self.received.len() }
     }
 
+    /// Notes that something was granted.
     pub fn advance(&self) {
         self.epoch.fetch_add(1, SeqCst);
     }
 
+    /// The number of grants.
     pub fn epoch(&self) -> u64 {
         self.epoch.load(SeqCst)
     }
 }
 
-/// What all workers do at the moment.
+/// The phase in which all workers are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// Consumers are on, producers wait.
+    /// Consumers work, producers wait.
     Ready,
     Run,
-    /// Producers are off.
+    /// Producers have stopped.
     Drain,
     Stop,
 }
 
-/// What the reporter tells the workers, and the first trouble that one of them met.
+/// The reporter's orders to the workers, and the first error of any of them.
 pub struct Control {
     phase: AtomicU8,
-    /// When `Run` began: the origin of all paces.
+    /// When `Run` began, the origin of all paces, nanoseconds.
     pub start_ns: AtomicU64,
+    /// The first error.
     pub trouble: Mutex<Option<String>>,
 }
 
 impl Control {
+    /// Makes the orders of a run that has not begun.
     pub fn new() -> Control {
         Control { phase: AtomicU8::new(Phase::Ready as u8), start_ns: AtomicU64::new(0), trouble: Mutex::new(None) }
     }
 
+    /// Sets the phase.
     pub fn set(&self, phase: Phase) {
         self.phase.store(phase as u8, SeqCst);
     }
 
+    /// The present phase.
     pub fn phase(&self) -> Phase {
         [Phase::Ready, Phase::Run, Phase::Drain, Phase::Stop][usize::from(self.phase.load(SeqCst))]
     }
 
-    /// Ends the run with a reason; the first one counts.
+    /// Ends the run with an error; the first one is kept.
     pub fn fail(&self, reason: String) {
         self.trouble.lock().expect("no thread panics with it").get_or_insert(reason);
     }
 
+    /// The first error, if there is any.
     pub fn failed(&self) -> Option<String> {
         self.trouble.lock().expect("no thread panics with it").clone()
     }
 }
 
-/// A worker sleeps for a few milliseconds at most; one that has ended hands nothing over.
+/// How often a worker's histograms are looked for. A worker sleeps for a few milliseconds at most;
+/// one that has ended hands nothing over.
 const HAND_OVER_POLL: Duration = Duration::from_micros(100);
 const HAND_OVER_POLLS: u32 = 500;
 const TALLY_FIELDS: usize = 7;
-/// What is slower counts as this slow.
+/// Larger latencies count as this one, nanoseconds.
 const LATENCY_MAX_NS: u64 = 1_000_000_000_000;
 
 #[cfg(test)]

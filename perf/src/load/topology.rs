@@ -1,4 +1,5 @@
-//! What stands in the broker during a run: exchanges, queues, bindings; who consumes which queue and who publishes whither.
+//! The objects in the broker during a run: exchanges, queues, bindings; and which consumers and
+//! producers use them.
 
 use super::CONSUME_CHANNEL;
 use super::batch::Target;
@@ -8,38 +9,39 @@ use crate::cli::RunArgs;
 use crate::connection::{Calls, Connection, Result};
 use crate::values::numbered;
 
-/// The names of a run.
+/// The names of a run's objects.
 pub struct Topology<'a> {
     args: &'a RunArgs,
-    /// Queue names by number.
+    /// Queue names, by number.
     pub queues: Vec<String>,
     /// Exchange names; empty for the default exchange.
     pub exchanges: Vec<String>,
 }
 
 impl<'a> Topology<'a> {
+    /// Makes the names that the options ask for.
     pub fn new(args: &'a RunArgs) -> Topology<'a> {
         let queues = (0..args.queues).map(|i| numbered(&args.queue_pattern, i)).collect();
         let exchanges = if args.exchange.is_empty() { 0 } else { args.exchanges };
         Topology { args, queues, exchanges: (0..exchanges).map(|i| numbered(&args.exchange, i)).collect() }
     }
 
-    /// Queues that a message reaches, if all bindings are ours.
+    /// Number of queues that a message reaches, if all bindings are those of this run.
     pub fn copies(&self) -> u64 {
         self.args.copies.unwrap_or(if self.is_fanout() { self.queues.len() as u64 } else { 1 })
     }
 
-    /// The queues of consumer `i`: every queue has a consumer, every consumer a queue.
+    /// The queues of consumer `i`: every queue has a consumer, and every consumer a queue.
     pub fn queues_of_consumer(&self, i: usize) -> Vec<usize> {
         share(self.queues.len(), self.args.consumers, i)
     }
 
-    /// Whose connection declares queue `q` if it is exclusive.
+    /// The consumer whose connection declares queue `q` if the queue is exclusive.
     pub fn owner(&self, q: usize) -> Option<usize> {
         (self.args.exclusive && self.args.consumers > 0).then(|| q % self.args.consumers)
     }
 
-    /// Where producer `i` publishes.
+    /// The targets of producer `i`.
     pub fn targets_of_producer(&self, i: usize) -> Vec<Target> {
         let headers = |n| self.args.headers.numbered(n);
         if self.exchanges.is_empty() {
@@ -66,7 +68,8 @@ impl<'a> Topology<'a> {
         Ok(())
     }
 
-    /// Declares the queues of one owner, empties and binds them. Thousands of them need not wait for each other's replies.
+    /// Declares the queues of one owner, purges and binds them. Thousands of calls need not wait
+    /// for each other's replies.
     pub fn declare_queues(&self, connection: &mut Connection, channel: u16, owner: Option<usize>) -> Result<()> {
         let mut calls = Calls::new(connection);
         (0..self.queues.len()).filter(|q| self.owner(*q) == owner).try_for_each(|q| self.declare_queue(&mut calls, channel, q))?;
@@ -94,7 +97,7 @@ impl<'a> Topology<'a> {
         Ok(())
     }
 
-    /// Removes what was declared.
+    /// Deletes what was declared.
     pub fn delete(&self, connection: &mut Connection) -> Result<()> {
         for queue in self.queues.iter().filter(|_| !self.args.exclusive) {
             connection.call(1, id::QUEUE_DELETE, id::QUEUE_DELETE_OK, |e| {
@@ -109,7 +112,7 @@ impl<'a> Topology<'a> {
         Ok(())
     }
 
-    /// The frames that start consumer `i`; a consumer's tag is its queue's number.
+    /// Encodes the frames that start consumer `i`; its tag is its queue's number.
     pub fn consume_frames(&self, i: usize) -> Vec<u8> {
         let mut e = Encoder::default();
         for q in self.queues_of_consumer(i) {
@@ -124,7 +127,7 @@ impl<'a> Topology<'a> {
         self.args.kind == "fanout" && !self.exchanges.is_empty()
     }
 
-    /// A fanout exchange looks at no key.
+    /// The routing key with a number. A fanout exchange uses none.
     fn key(&self, pattern: &str, number: usize) -> String {
         if self.is_fanout() { String::new() } else { numbered(pattern, number) }
     }
@@ -134,7 +137,8 @@ impl<'a> Topology<'a> {
     }
 }
 
-/// The share of member `i` of `members` in `things`: some of them each if there are more things, otherwise one each, in turn.
+/// The share of member `i` of `members` in `things`: several each if there are more things,
+/// otherwise one each, in turn.
 fn share(things: usize, members: usize, i: usize) -> Vec<usize> {
     if things <= members { vec![i % things] } else { (i..things).step_by(members).collect() }
 }

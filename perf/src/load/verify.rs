@@ -1,17 +1,19 @@
-//! `--verify`: every message arrives once in every queue that it reaches, in its producer's order, with the content that was sent.
+//! `--verify`: checks that every message arrives once in every queue that it reaches, in its
+//! producer's order, with its content.
 //!
-//! Content is a window into one block of noise whose place depends on the message's number: filling and comparing are one copy and one
-//! compare, and bytes that were lost, doubled or swapped between messages show. Receipt is a bit per queue, producer and number.
+//! Content is a window into one block of noise, whose offset depends on the message's number:
+//! filling and comparing are one copy and one comparison, and bytes that were lost, doubled or
+//! swapped between messages are found. Receipt is a bit per queue, producer and number.
 
 use std::collections::HashMap;
 
 use super::stamp::{STAMP_LEN, Stamp};
 
-/// What a consumer has seen, and what was wrong.
+/// The messages that a consumer has received, and the faults.
 #[derive(Default)]
 pub struct Verifier {
     seen: HashMap<(u16, u16), Seen>,
-    /// What was found wrong.
+    /// The faults that were found.
     pub faults: Faults,
     noise: Noise,
 }
@@ -19,15 +21,15 @@ pub struct Verifier {
 /// Counts of each kind of fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Faults {
-    /// A message overtook an earlier one of its producer in a queue.
+    /// Number of messages that overtook an earlier one of their producer in a queue.
     pub disordered: u64,
-    /// A message came twice from a queue.
+    /// Number of messages that came twice from a queue.
     pub duplicated: u64,
-    /// A message's content was not what was sent.
+    /// Number of messages with other content than was sent.
     pub corrupted: u64,
-    /// A message of no producer of this run.
+    /// Number of messages of no producer of this run.
     pub foreign: u64,
-    /// Deliveries that did not come.
+    /// Number of deliveries that did not come.
     pub missing: u64,
 }
 
@@ -50,7 +52,7 @@ impl Verifier {
         self.faults.duplicated += u64::from(!seen.insert(stamp.number));
     }
 
-    /// Compares a piece of a body that lies `offset` bytes behind the body's beginning.
+    /// Compares a piece of a body, `offset` bytes after the body's beginning.
     pub fn content(&mut self, stamp: Option<Stamp>, offset: usize, piece: &[u8]) {
         let skip = STAMP_LEN.saturating_sub(offset).min(piece.len());
         let number = stamp.map_or(0, |s| s.number);
@@ -59,7 +61,7 @@ impl Verifier {
         }
     }
 
-    /// Joins what another consumer saw: a queue's message that both got is a duplicate.
+    /// Adds the messages of another consumer: if both got a message of a queue, it is a duplicate.
     pub fn join(&mut self, other: Verifier) {
         for (key, theirs) in other.seen {
             self.faults.duplicated += self.seen.entry(key).or_default().join(&theirs);
@@ -70,14 +72,14 @@ impl Verifier {
         self.faults.foreign += other.faults.foreign;
     }
 
-    /// Different messages received, summed over queues.
+    /// Number of different messages received, summed over queues.
     pub fn distinct(&self) -> u64 {
         self.seen.values().flat_map(|s| &s.bits).map(|w| u64::from(w.count_ones())).sum()
     }
 }
 
 impl Seen {
-    /// Notes a number; false if it was there.
+    /// Adds a number. Returns false if it was there.
     fn insert(&mut self, number: u64) -> bool {
         let (word, bit) = ((number / 64) as usize, 1 << (number % 64));
         if word >= self.bits.len() {
@@ -88,7 +90,7 @@ impl Seen {
         new
     }
 
-    /// Adds another set; returns how many were in both.
+    /// Adds another set. Returns how many numbers were in both.
     fn join(&mut self, other: &Seen) -> u64 {
         self.bits.resize(self.bits.len().max(other.bits.len()), 0);
         self.bits
@@ -103,7 +105,7 @@ impl Seen {
     }
 }
 
-/// A block of noise, twice: from anywhere in the first a whole block can be read.
+/// A block of noise, twice: from any offset in the first one, a whole block can be read.
 pub struct Noise(Vec<u8>);
 
 impl Default for Noise {
@@ -121,7 +123,7 @@ impl Default for Noise {
 }
 
 impl Noise {
-    /// Writes what stands at `offset` in message `number`; the stamp's place is left out.
+    /// Writes the content of message `number` at `offset`, without the stamp.
     pub fn fill(&self, number: u64, offset: usize, part: &mut [u8]) {
         let skip = STAMP_LEN.saturating_sub(offset).min(part.len());
         let mut at = place(number, offset + skip);
@@ -141,13 +143,14 @@ impl Noise {
     }
 }
 
-/// Where in the first block of noise byte `offset` of message `number` is taken from.
+/// Returns the offset in the first block of noise from which byte `offset` of message `number` is
+/// taken.
 fn place(number: u64, offset: usize) -> usize {
     (number.wrapping_mul(37) as usize).wrapping_add(offset) % (NOISE_LEN)
 }
 
 const NOISE_LEN: usize = 8 << 10;
-/// Numbers beyond what a run can reach: a corrupted stamp must not ask for memory.
+/// Larger numbers than a run can reach are ignored: a corrupted stamp must not ask for memory.
 const NUMBER_MAX: u64 = 1 << 36;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! A worker: a thread that waits for its connections, reads what is ready, and lets its producers publish. With one worker per core and
-//! a handful of connections nearly all of its time is the kernel's, for the copies.
+//! A worker: a thread that waits for its connections, reads what is ready, and lets its producers
+//! publish. With one worker per core and a few connections, nearly all of its time is spent by the
+//! kernel on copying.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -8,12 +9,15 @@ use super::producer::Pause;
 use super::stats::{Control, Credits, Histograms, Phase, Tally, WorkerStats};
 use crate::sys::{self, Epoll};
 
-/// What workers share.
+/// The state that workers share.
 pub struct Shared {
+    /// The reporter's orders.
     pub control: Control,
+    /// The room in producers' windows.
     pub credits: Credits,
+    /// The published state of each worker.
     pub workers: Vec<WorkerStats>,
-    /// Never sleep.
+    /// Whether workers never sleep.
     pub spin: bool,
 }
 
@@ -30,6 +34,7 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
+    /// Makes a worker with these connections.
     pub fn new(index: usize, shared: &'a Shared, peers: Vec<Peer>) -> Result<Worker<'a>, String> {
         let epoll = Epoll::new().map_err(|e| e.to_string())?;
         let watch = |peer: &Peer, token| peer.stream.set_nonblocking(true).and_then(|()| epoll.add(&peer.stream, token));
@@ -50,7 +55,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Works until told to stop; returns the connections.
+    /// Works until the run ends. Returns the connections.
     pub fn run(mut self) -> Vec<Peer> {
         while self.shared.control.phase() != Phase::Stop {
             if let Err(reason) = self.turn() {
@@ -97,7 +102,8 @@ impl<'a> Worker<'a> {
         self.wait(if shared.spin { 0 } else { wait_ns }, woken_by_others.then_some(epoch))
     }
 
-    /// Waits for connections; not at all if a producer waits for its window, and that opened in another worker since `epoch`.
+    /// Waits for connections. Does not wait if a producer waits for room in its window, and another
+    /// worker has given some since `epoch`.
     fn wait(&mut self, wait_ns: u64, epoch: Option<u64>) -> Result<(), String> {
         let stats = &self.shared.workers[self.index];
         stats.asleep.store(epoch.is_some() && wait_ns > 0, SeqCst);
@@ -115,7 +121,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Tells sleeping workers that their producers may go on.
+/// Wakes sleeping workers whose producers may go on.
 fn rouse_others(shared: &Shared, me: usize) {
     shared.credits.advance();
     for (i, worker) in shared.workers.iter().enumerate() {
@@ -133,8 +139,8 @@ fn wait_of(pause: Pause, now_ns: u64) -> u64 {
     }
 }
 
-/// How soon a worker notices that the phase has changed.
+/// How soon a worker notices that the phase has changed, nanoseconds.
 const WAIT_MAX_NS: u64 = 5_000_000;
-/// The receive buffer that all connections of a worker share.
+/// Size of the receive buffer that all connections of a worker share, bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 const WAKE_TOKEN: usize = usize::MAX;

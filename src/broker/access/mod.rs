@@ -1,5 +1,5 @@
-//! Access: logins and the opening of virtual hosts. What a user may do in a virtual host is decided
-//! by the [catalog](super::catalog).
+//! Access: logins and the opening of virtual hosts. The [catalog](super::catalog) decides what a
+//! user may do in a virtual host.
 
 mod password;
 mod pattern;
@@ -12,7 +12,7 @@ use crate::base::ids::UserId;
 use crate::base::quota::{Place, Quota};
 use crate::contract::{Code, Fault, PasswordHash, VhostId};
 
-/// A user who has logged in.
+/// A user that has logged in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct User {
     /// The user's number; a user that is deleted and made again has another one.
@@ -21,8 +21,8 @@ pub struct User {
     pub name: Box<str>,
 }
 
-/// A connection's place in its virtual host. It counts towards the limits of the broker, the
-/// virtual host and its user until it is dropped.
+/// A connection's units of the quotas of the broker, the virtual host and its user, given back on
+/// drop.
 #[derive(Debug)]
 pub struct Stay {
     _in_broker: Place,
@@ -33,18 +33,18 @@ pub struct Stay {
 /// The reason of a failed login, for the log. The peer is only told that the login failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// There is no such user.
+    /// The user does not exist.
     UnknownUser,
     /// The password is wrong.
     WrongPassword,
-    /// No password at all, which is never right, whatever hash is stored.
+    /// There is no password. This is never right, whatever hash is stored.
     BlankPassword,
     /// The user may connect from this host only.
     NotLoopback,
 }
 
 impl Refusal {
-    /// RabbitMQ's words for it.
+    /// RabbitMQ's text for the refusal.
     pub fn text(self, user: &str) -> String {
         match self {
             Refusal::UnknownUser | Refusal::WrongPassword => format!("user '{user}' - invalid credentials"),
@@ -57,7 +57,7 @@ impl Refusal {
     }
 }
 
-/// Logs a user in; users whose names are in `confined` may not come from where the peer is.
+/// Logs a user in. Users whose names are in `confined` may not log in from where the peer is.
 pub fn authenticate(catalog: &Catalog, user: &str, password: &[u8], confined: &[String]) -> Result<User, Refusal> {
     if password.is_empty() {
         return Err(Refusal::BlankPassword);
@@ -75,8 +75,8 @@ pub fn authenticate(catalog: &Catalog, user: &str, password: &[u8], confined: &[
     Ok(User { id: known.id, name: known.name.clone() })
 }
 
-/// Lets a user into a virtual host, if the broker has room for another connection; the checks are
-/// in RabbitMQ's order. The returned quota is that of the user's channels.
+/// Lets a user into a virtual host, if the broker may have another connection; the checks are in
+/// RabbitMQ's order. The returned quota is that of the user's channels.
 pub fn open_vhost(catalog: &Catalog, connections: &Quota, user: &User, vhost: &str) -> Result<(VhostId, Quota, Stay), Fault> {
     let not_allowed = |text: String| Fault::new(Code::NotAllowed, text);
     let in_broker = connections.take();

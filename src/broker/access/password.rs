@@ -1,4 +1,4 @@
-//! Passwords as RabbitMQ stores them: four octets of salt, and the hash of the salt and the
+//! Passwords as RabbitMQ stores them: four octets of salt, then the hash of the salt and the
 //! password.
 
 use base64::Engine;
@@ -19,7 +19,7 @@ impl PasswordHash {
         PasswordHash { hashing, octets: [&salt[..], &hash].concat().into() }
     }
 
-    /// Whether this is the password. The time that a wrong one takes reveals nothing of the hash.
+    /// Whether this is the password. The time that the check takes does not depend on the hash.
     pub fn is_of(&self, password: &[u8]) -> bool {
         let Some(&salt) = self.octets.first_chunk::<SALT>() else { return false };
         let octets = PasswordHash::new(self.hashing, salt, password).octets;
@@ -27,25 +27,25 @@ impl PasswordHash {
         octets.len() == self.octets.len() && difference == 0
     }
 
-    /// Takes as long as comparing a password, so that the time of an answer does not reveal which
+    /// Takes as long as checking a password, so that the time of an answer does not reveal which
     /// users exist.
     pub(super) fn waste_time(password: &[u8]) {
         std::hint::black_box(PasswordHash::new(Hashing::default(), [0; SALT], password));
     }
 
-    /// Reads the form that definitions have, if it is one.
+    /// Reads the form that definitions use. Returns `None` if the text has another form.
     pub fn from_base64(hashing: Hashing, text: &str) -> Option<PasswordHash> {
         STANDARD.decode(text).ok().map(|octets| PasswordHash { hashing, octets: octets.into() })
     }
 
-    /// Writes the form that definitions have.
+    /// Writes the form that definitions use.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(&self.octets)
     }
 }
 
 impl Command {
-    /// The command with a hashed password, as it must be before it is ordered.
+    /// Returns the command with a hashed password, as it must be before it is ordered.
     #[must_use]
     pub fn hashed(self, salt: impl FnOnce() -> [u8; SALT]) -> Command {
         match self {
@@ -69,7 +69,7 @@ impl Administration {
 }
 
 impl Password {
-    /// The stored form of the password; the salt is for one that is not hashed yet.
+    /// Returns the stored form of the password; the salt is used if it is not hashed yet.
     pub fn hashed(self, salt: [u8; SALT]) -> PasswordHash {
         match self {
             Password::Plain(password) => PasswordHash::new(Hashing::default(), salt, &password),
@@ -82,14 +82,14 @@ fn hash<D: Digest>(salt: [u8; SALT], password: &[u8]) -> Vec<u8> {
     D::new().chain_update(salt).chain_update(password).finalize().to_vec()
 }
 
-/// Octets of salt.
+/// Number of octets of salt.
 pub const SALT: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What RabbitMQ 4.3 made of the password `secret`.
+    /// RabbitMQ 4.3's hashes of the password `secret`.
     const KNOWN: [(Hashing, &str); 3] = [
         (Hashing::Sha256, "SXjh1NKtV567MoHoypNeBzreFup9utVvOsF/HliB6xtwhpMX"),
         (Hashing::Sha512, "l8tEUtTsLHHycmslIOe5iR5ed6FRSVbvC5BDuJm6MQQ8uF6DSC+0mrG3178vBkFnVAYqOBYA5mnScVS7F8PCj6xqpso="),

@@ -1,8 +1,9 @@
 //! The patterns of permissions and of policies: Perl-compatible regular expressions over octets,
 //! not anchored.
 //!
-//! RabbitMQ reads them with PCRE. Here most of them run in time linear in the name. Those with
-//! look-around or back-references backtrack; one that backtracks too long does not match.
+//! RabbitMQ reads them with PCRE. Here, most of them are matched in time linear in the name.
+//! Patterns with look-around or back-references backtrack; a pattern that backtracks too much does
+//! not match.
 
 use fancy_regex::{BytesMode, Regex, RegexBuilder};
 
@@ -23,7 +24,7 @@ impl Pattern {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The error in the pattern.
     pub fn new(text: &str) -> Result<Pattern, String> {
         match text {
             ".*" => Ok(Pattern::All),
@@ -37,7 +38,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the pattern is found in the name.
+    /// Whether the pattern matches a part of the name.
     pub fn matches(&self, name: &[u8]) -> bool {
         match self {
             Pattern::All => true,

@@ -9,13 +9,13 @@
 //!
 //! When new memory is touched for the first time, the kernel finds and clears a page. That takes
 //! 200 µs for a huge page, and ten milliseconds if a hypervisor has to find it first. A shard that
-//! did this itself would keep all its connections waiting. So it says in time which memory it is
-//! going to use, and its driver has the kernel prepare it beside the shard's work. A publisher that
-//! is faster than memory can be prepared waits ([`Memory::is_short`]); all others go on.
+//! did this itself would delay all its connections. So it says in time which memory it is going to
+//! use, and its driver has the kernel prepare that memory in parallel. If a publisher is faster
+//! than memory can be prepared, it waits ([`Memory::is_short`]); all other work goes on.
 //!
-//! For the same reason, used memory goes back to the system little by little: after one deep queue
-//! another is likely. All of it goes, and soon, when the shard is quiet or memory is short
-//! ([`Memory::give_back`]).
+//! For the same reason, used memory is given back to the system little by little: after one deep
+//! queue another is likely. When the shard is quiet or memory is short, all of it is given back,
+//! and soon ([`Memory::give_back`]).
 
 use std::ops::{Deref, DerefMut};
 
@@ -28,27 +28,27 @@ use crate::base::limits::{ARENA_CHUNK_SIZE, ARENA_CHUNKS_AHEAD, ARENA_CHUNKS_KEP
 #[repr(C, align(2_097_152))]
 pub struct Chunk([u8; ARENA_CHUNK_SIZE]);
 
-/// Memory in use: a chunk, or a block of its own for a record that is larger than any segment.
+/// Memory in use: a chunk, or a separate block for a record that is larger than a segment.
 pub enum Block {
     /// A chunk.
     Chunk(Box<Chunk>),
-    /// A block of its own.
+    /// A separate block.
     Own(Box<[u8]>),
 }
 
-/// Memory that the shard is going to use: address and length in bytes.
+/// Memory that the shard is going to use: its address, and its length in bytes.
 pub type Wish = (usize, usize);
 
-/// The chunks that are not in use.
+/// The chunks that are not in use, and the number of those that are.
 pub struct Memory {
-    /// Chunks touched before, or prepared.
+    /// Chunks that were prepared, or used before.
     ready: Vec<Box<Chunk>>,
-    /// Chunks being prepared.
+    /// The chunk that is being prepared.
     preparing: Option<Box<Chunk>>,
-    /// Whether the wish has not been told yet.
+    /// The wish for that chunk, until the driver gets it.
     wish: Option<Wish>,
     in_use: usize,
-    /// Ready chunks that are no excess, until the next burst.
+    /// Number of ready chunks that are not excess, until the next burst.
     kept: usize,
 }
 
@@ -59,7 +59,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Takes a chunk to use: one that is ready, or else one that will be touched as it is used.
+    /// Takes a chunk for use: one that is ready, or else one whose pages are made on first use.
     pub fn take(&mut self) -> Box<Chunk> {
         self.in_use += 1;
         self.kept = ARENA_CHUNKS_KEPT;
@@ -68,57 +68,57 @@ impl Memory {
         chunk
     }
 
-    /// Takes back a chunk that is no longer used.
+    /// Takes back a chunk that is not used any more.
     pub fn give(&mut self, chunk: Box<Chunk>) {
         self.in_use -= 1;
         self.ready.push(chunk);
     }
 
-    /// Whether there is excess memory, so that [`Memory::trim`] should be called some times per
+    /// Whether there is excess memory: then [`Memory::trim`] should be called some times per
     /// second.
     pub fn has_excess(&self) -> bool {
         self.ready.len() > self.kept
     }
 
-    /// Gives a part of the excess back to the system.
+    /// Gives a part of the excess memory back to the system.
     pub fn trim(&mut self) {
         let excess = self.ready.len().saturating_sub(self.kept);
         let share = if self.kept == 0 { TRIM_SHARE_QUIET } else { TRIM_SHARE };
         self.ready.truncate(self.ready.len() - excess.div_ceil(share));
     }
 
-    /// Makes all ready memory excess, because no next burst is in sight.
+    /// Makes all ready memory excess, because no burst is expected.
     pub fn give_back(&mut self) {
         self.kept = 0;
     }
 
-    /// Returns the memory to be prepared, if there is any new; [`Memory::on_prepared`] follows.
+    /// Returns the memory to be prepared, if that is new; [`Memory::on_prepared`] follows.
     pub fn wish(&mut self) -> Option<Wish> {
         self.wish.take()
     }
 
-    /// The last wish is fulfilled.
+    /// Notes that the memory of the last wish is prepared.
     pub fn on_prepared(&mut self) {
         self.ready.extend(self.preparing.take());
         self.prepare_ahead();
     }
 
-    /// Whether no chunk is ready, and one will be soon.
+    /// Whether no chunk is ready, but one is being prepared.
     pub fn is_short(&self) -> bool {
         self.ready.is_empty() && self.preparing.is_some()
     }
 
-    /// Chunks that are in use.
+    /// Number of chunks in use.
     pub fn in_use(&self) -> usize {
         self.in_use
     }
 
-    /// Bytes that are kept.
+    /// Bytes of the chunks that are ready or being prepared.
     pub fn kept(&self) -> usize {
         (self.ready.len() + usize::from(self.preparing.is_some())) * ARENA_CHUNK_SIZE
     }
 
-    /// Begins to prepare a chunk if too few are ready: the more are in use, the more will be
+    /// Begins to prepare a chunk if too few are ready: the more chunks are in use, the more will be
     /// needed.
     fn prepare_ahead(&mut self) {
         if self.preparing.is_none() && self.ready.len() < self.in_use.min(ARENA_CHUNKS_AHEAD) {
@@ -150,10 +150,10 @@ impl DerefMut for Block {
     }
 }
 
-/// The part of the excess that goes back at a time. (With a trim every 50 ms, half of it is back
-/// after nine seconds.)
+/// The excess divided by this is given back at a time. (With a trim every 50 ms, half of it is
+/// given back after nine seconds.)
 const TRIM_SHARE: usize = 256;
-/// The same if nothing is to be kept: half of it is back after 300 ms.
+/// The same if all ready memory is excess: half of it is given back after 300 ms.
 const TRIM_SHARE_QUIET: usize = 8;
 
 const _: () = assert!(align_of::<Chunk>() == ARENA_CHUNK_SIZE && size_of::<Chunk>() == ARENA_CHUNK_SIZE);

@@ -1,27 +1,26 @@
-//! The arena: the memory in which a shard keeps the messages that wait, without an allocation per
-//! message.
+//! The arena: the memory of a shard for messages that wait, without an allocation per message.
 //!
 //! ```text
-//! chunk 0   segment 0   [head][record][record][dead  ][record]   full; free when the last one dies
+//! chunk 0   segment 0   [head][record][record][dead  ][record]   full; freed with its last record
 //!           segment 1   [head][record][head][record]..........   the current one, for new records
 //!           segment 2   (free, for reuse)              …
 //! ```
 //!
-//! A message is stored once per shard, however many queues hold it: each queue entry and each
-//! unsettled delivery of a queue is one holder. Nearly every message has one holder all its life;
-//! for these only the segment's records are counted. A message that several queues may hold, or
-//! whose body is elsewhere, says so in its reference, and counts its holders in its record.
-//! Counting is plain arithmetic, because a shard is one thread. Bodies of
-//! [`SHARED_BODY_MIN`](crate::base::limits::SHARED_BODY_MIN) bytes and more stay in the counted
+//! A message is stored once per shard, however many queues have it. Each queue entry and each
+//! unsettled delivery of a queue is one reference. Nearly every message has one reference all its
+//! life; for these, only the segment counts its records. A message that may get several references,
+//! or whose body is shared, says so in its reference and counts references in its record. Counting
+//! needs no atomics, because a shard is one thread. Bodies of
+//! [`SHARED_BODY_MIN`](crate::base::limits::SHARED_BODY_MIN) bytes and more stay in the shared
 //! buffer in which they arrived.
 //!
 //! Segments are small, so that one message that waits for long does not keep much memory from being
-//! used again. They are cut from chunks of a huge page, which are prepared ahead (see
+//! used again. They are parts of chunks, each of one huge page, which are prepared ahead (see
 //! [`memory`](crate::broker::arena::memory)).
 //!
-//! Invariants: a segment's `live` is the number of its records with holders; a record's head is in
-//! its own segment; a segment is in `spare` if it is free and not the current one; a chunk's `used`
-//! is the number of its segments that are not in `spare`.
+//! Invariants: a segment's `live` is the number of its records with references; a record's head is
+//! in its own segment; a segment is in `spare` if it is free and not the current one; a chunk's
+//! `used` is the number of its segments that are not in `spare`.
 
 pub mod memory;
 
@@ -32,19 +31,19 @@ use crate::base::limits::{ARENA_CHUNK_SIZE, ARENA_SEGMENT_SIZE};
 use crate::message::{Body, MessageRef, MessageView, Record, Route, head_len, read_head, set_holders, write_head};
 use memory::{Block, Memory, Wish};
 
-/// The messages that wait on one shard.
+/// The arena of one shard.
 #[derive(Default)]
 pub struct Arena {
-    /// Segments. A segment's number is that of its chunk times [`SEGMENTS`], plus its place in the
-    /// chunk.
+    /// The chunks in use. A segment's number is that of its chunk times [`SEGMENTS`], plus its
+    /// index in the chunk.
     chunks: Slab<Place>,
     memory: Memory,
-    /// Free segments; the one that was used last is used first.
+    /// Free segments; the one used last is used again first.
     spare: Vec<u32>,
     current: Option<u32>,
     shared: Slab<Bytes>,
     shared_bytes: usize,
-    /// Bytes of records that have a block of their own.
+    /// Bytes of records in separate blocks.
     own_bytes: usize,
     messages: usize,
 }
@@ -52,7 +51,8 @@ pub struct Arena {
 /// A chunk in use.
 struct Place {
     block: Block,
-    /// The memory. A record that no segment can hold has a block of its own, with one segment.
+    /// The segments. A record that is too large for a segment has a separate block with one
+    /// segment.
     segments: [Segment; SEGMENTS],
     used: usize,
 }
@@ -61,31 +61,31 @@ struct Place {
 struct Segment {
     used: u32,
     live: u32,
-    /// The place of the last record's head, counted from 1; 0: nowhere.
+    /// One more than the offset of the last record's head; 0 if there is none.
     head: u32,
 }
 
-/// How many may hold a message.
+/// How many references a message may get.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holders {
-    /// One: the caller that inserts it.
+    /// One: that of the caller that inserts it.
     One,
-    /// Others, too ([`Arena::hold`]).
+    /// More than one ([`Arena::hold`]).
     Several,
 }
 
-/// Messages inserted one after the other. Those of one publisher mostly have the same head, in the
-/// same memory.
+/// An insertion of several messages in a row. Those of one publisher mostly have the same head, in
+/// the same memory.
 pub struct Run<'a, 'm> {
     arena: &'a mut Arena,
     holders: Holders,
-    /// Route and properties of the last message. They are borrowed, so others at the same address
+    /// Route and properties of the last message. They are borrowed, so slices at the same address
     /// are the same.
     last: Option<(Route<'m>, &'m [u8])>,
 }
 
 impl<'m> Run<'_, 'm> {
-    /// Stores `message` with one holder.
+    /// Stores `message` with one reference.
     #[inline]
     pub fn insert(&mut self, message: &MessageView<'m>) -> MessageRef {
         let repeats = self.last.is_some_and(|(route, properties)| message.shares_head(route, properties));
@@ -93,7 +93,7 @@ impl<'m> Run<'_, 'm> {
         self.arena.put(message, repeats, self.holders)
     }
 
-    /// Adds a holder to a message that was inserted for several.
+    /// Adds a reference to a message that was inserted for several.
     pub fn hold(&mut self, message: MessageRef) {
         self.arena.hold(message);
     }
@@ -105,12 +105,12 @@ impl Arena {
         Run { arena: self, holders, last: None }
     }
 
-    /// Stores `message` with one holder.
+    /// Stores `message` with one reference.
     pub fn insert(&mut self, message: &MessageView<'_>, holders: Holders) -> MessageRef {
         self.put(message, false, holders)
     }
 
-    /// Returns the message; it stays as long as it has a holder.
+    /// Returns the message, which stays as long as there is a reference to it.
     #[inline]
     pub fn view(&self, message: MessageRef) -> MessageView<'_> {
         let segment = self.segment_bytes(message.segment);
@@ -120,14 +120,14 @@ impl Arena {
         record.view(&segment[record.head as usize..], bytes, shared)
     }
 
-    /// Adds a holder to a message that was inserted for several.
+    /// Adds a reference to a message that was inserted for several.
     pub fn hold(&mut self, message: MessageRef) {
         assert!(message.is_counted(), "only what was inserted for several has another holder");
         let bytes = &mut self.segment_bytes_mut(message.segment)[message.offset()..];
         set_holders(bytes, Record::read(bytes).holders + 1);
     }
 
-    /// Removes a holder; the last one frees the message.
+    /// Removes a reference; the last one frees the message.
     #[inline]
     pub fn release(&mut self, message: MessageRef) {
         if message.is_counted() && !self.release_counted(message) {
@@ -143,40 +143,39 @@ impl Arena {
         }
     }
 
-    /// Messages with holders.
+    /// Number of messages with references.
     pub fn messages(&self) -> usize {
         self.messages
     }
 
-    /// Bytes of memory: chunks in use, chunks that are kept, and shared bodies.
+    /// Bytes of memory: chunks in use, other chunks, separate blocks, and shared bodies.
     pub fn memory(&self) -> usize {
         self.shared_bytes + self.memory.kept() + self.chunks.iter().map(|(_, place)| place.block.len()).sum::<usize>()
     }
 
-    /// Bytes of the chunks with messages, and of the large records beside them.
+    /// Bytes of the chunks in use, of separate blocks, and of shared bodies.
     #[inline]
     pub fn in_use(&self) -> usize {
         self.memory.in_use() * ARENA_CHUNK_SIZE + self.own_bytes + self.shared_bytes
     }
 
-    /// Returns memory that will be used soon and should be prepared, if there is any new.
+    /// Returns memory that will be used soon and should be prepared, if that is new.
     /// [`Arena::on_prepared`] follows.
     pub fn wish(&mut self) -> Option<Wish> {
         self.memory.wish()
     }
 
-    /// The last wish is fulfilled.
+    /// Notes that the memory of the last wish is prepared.
     pub fn on_prepared(&mut self) {
         self.memory.on_prepared();
     }
 
-    /// Whether there is excess memory, so that [`Arena::trim`] should be called some times per
-    /// second.
+    /// Whether there is excess memory: then [`Arena::trim`] should be called some times per second.
     pub fn has_excess(&self) -> bool {
         self.memory.has_excess()
     }
 
-    /// Gives a small part of the excess back to the system.
+    /// Gives a small part of the excess memory back to the system.
     pub fn trim(&mut self) {
         self.memory.trim();
     }
@@ -192,7 +191,7 @@ impl Arena {
         self.spare.len() < SEGMENTS_IN_HAND && self.memory.is_short()
     }
 
-    /// Stores a message. `repeats`: it has the head of the one before.
+    /// Stores a message. `repeats`: it has the head of the message before it.
     #[inline]
     fn put(&mut self, message: &MessageView<'_>, repeats: bool, holders: Holders) -> MessageRef {
         let record = Record::of(message, 1);
@@ -214,8 +213,8 @@ impl Arena {
         MessageRef::new(segment, offset, is_counted)
     }
 
-    /// Returns the current segment, if it has room for the record and its last head is that of the
-    /// message.
+    /// Returns the current segment and the offset of its last head, if that is the message's head
+    /// and the segment has room for the record.
     #[inline]
     fn known_head(&self, message: &MessageView<'_>, repeats: bool, record_len: usize) -> Option<(u32, u32)> {
         let current = self.current?;
@@ -225,7 +224,7 @@ impl Arena {
         (segment.room() >= record_len && (repeats || is_same())).then_some((current, head))
     }
 
-    /// Writes the head into a segment that has room for it and for the record behind it.
+    /// Writes the head to a segment that has room for it and for the record after it.
     fn new_head(&mut self, message: &MessageView<'_>, record_len: usize) -> (u32, u32) {
         let len = head_len(message);
         let slot = self.segment_with_room(len + record_len);
@@ -236,7 +235,7 @@ impl Arena {
         (slot, at)
     }
 
-    /// Removes a holder of a counted message. Returns whether it was the last one.
+    /// Removes a reference to a counted message. Returns whether it was the last one.
     fn release_counted(&mut self, message: MessageRef) -> bool {
         let bytes = &mut self.segment_bytes_mut(message.segment)[message.offset()..];
         let record = Record::read(bytes);
@@ -264,8 +263,8 @@ impl Arena {
         }
     }
 
-    /// Makes a free segment the current one. A record that no segment can hold gets a block of its
-    /// own; then the current segment's last head is no longer that of the last message.
+    /// Makes a free segment the current one. A record that is too large for a segment gets a
+    /// separate block; then the current segment's last head is no longer that of the last message.
     #[cold]
     fn next_segment(&mut self, len: usize) -> u32 {
         if len > ARENA_SEGMENT_SIZE {
@@ -281,7 +280,7 @@ impl Arena {
         segment
     }
 
-    /// Begins a chunk: returns its first segment, to be used, and makes the others spare.
+    /// Takes a chunk into use: returns its first segment, and makes the others spare.
     fn next_chunk(&mut self) -> u32 {
         let chunk = self.memory.take();
         let first = self.place(Block::Chunk(chunk), 0);
@@ -294,8 +293,9 @@ impl Arena {
         (self.chunks.insert(place) * SEGMENTS) as u32
     }
 
-    /// Frees a segment whose last record is gone. The current segment starts over (its bytes are in
-    /// the cache), others become spare, and chunks without a segment in use go.
+    /// Frees a segment whose last record is gone. The current segment is used again from its start
+    /// (its bytes are in the cache), other segments become spare, and a chunk whose segments are
+    /// all free is given back.
     fn free_segment(&mut self, slot: u32) {
         let segment = self.segment_mut(slot);
         (segment.used, segment.head) = (0, 0);
@@ -338,7 +338,7 @@ impl Arena {
         &mut self.chunks[slot as usize / SEGMENTS].segments[slot as usize % SEGMENTS]
     }
 
-    /// A segment's bytes, and those behind it in its block.
+    /// The bytes of a segment, and those after it in its block.
     #[inline]
     fn segment_bytes(&self, slot: u32) -> &[u8] {
         &self.chunks[slot as usize / SEGMENTS].block[slot as usize % SEGMENTS * ARENA_SEGMENT_SIZE..]
@@ -356,9 +356,9 @@ impl Segment {
     }
 }
 
-/// Segments of a chunk.
+/// Number of segments in a chunk.
 const SEGMENTS: usize = ARENA_CHUNK_SIZE / ARENA_SEGMENT_SIZE;
-/// Spare segments that the input of one turn may need.
+/// Number of spare segments that the input of one turn may need.
 const SEGMENTS_IN_HAND: usize = 2;
 
 #[cfg(test)]

@@ -14,14 +14,17 @@ pub(super) type BindingId = Key;
 /// Source, destination and condition of a binding. All of it is the binding's identity.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Binding {
+    /// The exchange that messages come from.
     pub source: ExchangeId,
+    /// The queue or exchange that messages go to.
     pub dest: Dest,
+    /// The binding key.
     pub key: Box<[u8]>,
     /// The arguments, in canonical form.
     pub arguments: Table,
 }
 
-/// The table, and an index by hash that keeps no second copy of keys and arguments.
+/// All bindings, and an index by hash that keeps no second copy of keys and arguments.
 #[derive(Default)]
 pub(super) struct Bindings {
     table: Slots<BindingId, Binding>,
@@ -30,6 +33,7 @@ pub(super) struct Bindings {
 }
 
 impl Bindings {
+    /// Finds a binding that is equal to this one.
     pub fn find(&self, binding: &Binding) -> Option<BindingId> {
         self.index.find(self.hasher.hash_one(binding), |&id| self.table[id] == *binding).copied()
     }
@@ -43,6 +47,7 @@ impl Bindings {
         id
     }
 
+    /// Removes a binding. Returns `None` if there is none of this id.
     pub fn remove(&mut self, id: BindingId) -> Option<Binding> {
         let binding = self.table.remove(id)?;
         let entry = self.index.find_entry(self.hasher.hash_one(&binding), |&other| other == id);
@@ -50,6 +55,7 @@ impl Bindings {
         Some(binding)
     }
 
+    /// All bindings, by id.
     pub fn iter(&self) -> impl Iterator<Item = (BindingId, &Binding)> {
         self.table.iter()
     }

@@ -65,14 +65,13 @@ impl Change {
         self
     }
 
-    /// The changes that make a new broker: the virtual host `/`, and guest, who may do everything
-    /// there.
+    /// Returns the changes that make a new broker: the virtual host `/`, and the user guest with
+    /// all permissions there.
     pub fn of_a_new_broker() -> [Change; 3] {
         Change::founding(&Founding::default(), None, *GUEST_SALT)
     }
 
-    /// The changes that make a broker with one virtual host, which has this queue type, and one
-    /// user.
+    /// Returns the changes that make a broker with this virtual host and user.
     pub fn founding(founding: &Founding, queue_type: Option<&str>, salt: [u8; 4]) -> [Change; 3] {
         let Founding { vhost, user, password, tags, configure, write, read } = founding;
         let password = Some(Password::Hashed(PasswordHash::new(Hashing::default(), salt, password.as_bytes())));
@@ -94,5 +93,5 @@ impl Change {
     }
 }
 
-/// The password of a new broker's user is well known, so its salt need not be a secret.
+/// The default password is well known, so its salt need not be secret.
 const GUEST_SALT: &[u8; 4] = b"ring";

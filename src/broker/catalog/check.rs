@@ -1,7 +1,6 @@
-//! Checks of requests: is one in order, and what does it change? RabbitMQ's rules, order and texts.
-//!
-//! Names arrive in their final form: the session has taken CR and LF out of them (where RabbitMQ
-//! does), refused queue names that begin with `amq.` and made up server-named ones.
+//! Checks of requests: is a request valid, and what does it change? Rules, order and texts are
+//! RabbitMQ's. Names arrive in their final form: the session has removed CR and LF (where RabbitMQ
+//! does), refused queue names that begin with `amq.`, and generated server-named ones.
 
 use super::asker::{Asker, check_not_default};
 use super::equivalence::{assert_exchange, assert_queue};
@@ -14,11 +13,11 @@ use crate::message::{Table, Value, latin1_text};
 /// The result of a request that is in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// The catalog has to change, on every shard; then the answer is ok.
+    /// The catalog has to change, on every shard; then the request has succeeded.
     Change(Change),
-    /// Nothing has to change; the answer is ok. (For a deletion: there is no queue, of 0 messages.)
+    /// Nothing has to change: the request has succeeded. (A deletion: there is no such queue.)
     Already,
-    /// The queue is there and the asker may use it: its home does the rest.
+    /// The queue exists and the asker may use it: its home shard carries out the request.
     Queue(QueueAddr),
 }
 
@@ -93,7 +92,7 @@ impl Catalog {
         }
     }
 
-    /// Checks a binding of `x-local-random`: it leads to a classic queue, and has no key.
+    /// Checks a binding of `x-local-random`: it leads to a classic queue and has no key.
     fn check_local(&self, spec: &BindingSpec, dest: Dest) -> Result<(), Fault> {
         let text = match dest {
             _ if !spec.key.is_empty() => format!("Non empty binding '{}' key not permitted", latin1_text(&spec.key)),
@@ -106,7 +105,7 @@ impl Catalog {
         Err(Fault::new(Code::PreconditionFailed, text))
     }
 
-    /// A binding that does not exist, or an end that does not, counts as unbound.
+    /// Checks an unbind. If the binding, or one of its ends, does not exist, it counts as unbound.
     fn check_unbind(&self, vhost: VhostId, asker: Asker, spec: &BindingSpec) -> Result<Verdict, Fault> {
         self.check_ends(vhost, asker, spec)?;
         let Some(dest) = self.find_binding(vhost, spec) else { return Ok(Verdict::Already) };
@@ -114,7 +113,7 @@ impl Catalog {
         Ok(self.change(vhost, Topology::Unbind(spec.clone()), None, None))
     }
 
-    /// Whether the asker may bind or unbind these two; on a topic exchange also by this key.
+    /// Checks that the asker may bind or unbind these ends, for a topic exchange also by this key.
     fn check_ends(&self, vhost: VhostId, asker: Asker, spec: &BindingSpec) -> Result<(), Fault> {
         let dest = match spec.kind {
             Destination::Queue => Resource::Queue(spec.destination.as_bytes()),
@@ -131,7 +130,7 @@ impl Catalog {
         }
     }
 
-    /// The destination of a binding that is there.
+    /// Returns the destination of a binding, if the binding exists.
     fn find_binding(&self, vhost: VhostId, spec: &BindingSpec) -> Option<Dest> {
         let binding = self.resolve(vhost, spec)?;
         self.bindings.find(&binding).map(|_| binding.dest)
@@ -141,7 +140,7 @@ impl Catalog {
         let (owner, queue) = (asker.conn.filter(|_| spec.exclusive), Resource::Queue(spec.name.as_bytes()));
         let exclusive = owner.is_some();
         self.allow(vhost, asker, Right::Configure, queue)?;
-        // An exclusive queue ends with its connection: RabbitMQ does not call it durable.
+        // An exclusive queue is deleted with its connection, so RabbitMQ does not call it durable.
         let arguments = queue_arguments::with_type(spec, self.vhost(vhost).spec.default_queue_type.as_deref());
         let spec = QueueSpec { durable: spec.durable && !exclusive, exclusive, arguments, ..spec.clone() };
         if let Some(current) = self.queue_by_name(vhost, &spec.name) {
@@ -177,7 +176,7 @@ impl Catalog {
         }
     }
 
-    /// Quorum queues are deleted without conditions (row D9).
+    /// Checks a deletion. For quorum queues it may have no conditions (row D9).
     fn check_delete_queue(&self, vhost: VhostId, asker: Asker, name: &str, if_unused: bool, if_empty: bool) -> Result<Verdict, Fault> {
         self.allow(vhost, asker, Right::Configure, Resource::Queue(name.as_bytes()))?;
         if self.queue_by_name(vhost, name).is_none() {
@@ -217,7 +216,7 @@ fn check_kind(kind: &str) -> Result<(), Fault> {
     }
 }
 
-/// No queue is behind a reply name (row S15).
+/// Refuses the names of direct reply-to: no queue is behind them (row S15).
 fn check_is_no_reply_name(spec: &BindingSpec) -> Result<(), Fault> {
     if spec.kind == Destination::Queue && is_reply_name(spec.destination.as_bytes()) {
         return Err(Fault::new(Code::AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue"));
@@ -254,7 +253,7 @@ mod tests {
     const LOCKED: &str = "cannot obtain exclusive access to locked queue 'own' in vhost '/'. It could be originally declared on another \
                           connection or the exclusive property value does not match that of the original declaration.";
 
-    /// Queues `q` and `own` (exclusive to connection 1), and exchange `x` (direct, bound to `q`).
+    /// Makes queues `q` and `own` (exclusive to connection 1), and exchange `x` (bound to `q`).
     fn catalog() -> Catalog {
         let mut catalog = Catalog::new();
         catalog.with_queue("q");

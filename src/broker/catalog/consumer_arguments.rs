@@ -1,5 +1,5 @@
-//! The x-arguments of a consumer: which of them its queue's type knows, and their values (row S3).
-//! Arguments that no type knows are ignored.
+//! The x-arguments of a consumer: which of them the type of its queue knows, and their values (row
+//! S3). Arguments that no type knows are ignored.
 
 use crate::contract::{Code, Fault};
 use crate::message::{Table, Value};
@@ -7,7 +7,7 @@ use crate::message::{Table, Value};
 /// The arguments of a consumer, read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ConsumerArguments {
-    /// x-priority: higher is served first.
+    /// x-priority: consumers of a higher priority are served first.
     pub priority: i32,
     /// x-consumer-timeout: how long a delivery may stay unsettled, milliseconds.
     pub timeout: Option<u64>,
@@ -43,7 +43,7 @@ pub(super) fn check(arguments: &Table, quorum: bool, queue_text: &str) -> Result
 const PRIORITY: &str = "x-priority";
 const TIMEOUT: &str = "x-consumer-timeout";
 
-/// Arguments that classic queues do not know, and except for the first one quorum queues neither.
+/// Arguments that classic queues refuse. Quorum queues refuse all of them except the first.
 const OTHERS: [&str; 4] = [TIMEOUT, "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
 
 #[cfg(test)]

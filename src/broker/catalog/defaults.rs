@@ -1,5 +1,5 @@
 //! The configured defaults of a new virtual host: limits, operator policies, users (row PO9). They
-//! are carried out once, like an operator's commands: later changes of operators stay.
+//! are applied once, like an operator's commands: what operators change later stays.
 
 use super::{Catalog, Change, Verdict};
 use crate::base::ids::ShardId;
@@ -32,8 +32,8 @@ pub fn check(defaults: &Defaults) -> Result<(), String> {
     Ok(())
 }
 
-/// Completes an operator's command with the configured defaults. As in RabbitMQ, a virtual host
-/// also gets the queue type if it was made with another one.
+/// Adds the configured defaults to an operator's command. As in RabbitMQ, they include the queue
+/// type of a virtual host that exists already.
 pub fn completed(mut command: Command, defaults: &Defaults) -> Command {
     if let Command::Administration(Administration::PutVhost(spec)) = &mut command {
         let by_default = || defaults.queue_type.as_deref().map(Into::into);
@@ -43,7 +43,7 @@ pub fn completed(mut command: Command, defaults: &Defaults) -> Command {
 }
 
 impl Catalog {
-    /// The virtual host that a change is about to make, if it is one.
+    /// The virtual host that a change is about to make, if it makes one.
     pub fn new_vhost(&self, change: &Change) -> Option<Box<str>> {
         match change {
             Change::Administration(Administration::PutVhost(spec)) if self.vhost_by_name(&spec.name).is_none() => Some(spec.name.clone()),
@@ -72,7 +72,7 @@ impl Catalog {
         limits.into_iter().chain(policies).chain(users).collect()
     }
 
-    /// Carries them out in a catalog that nobody uses yet. Returns the changes.
+    /// Applies the default commands to a catalog that is not in use yet. Returns the changes.
     pub fn add_defaults(&mut self, vhost: &str, defaults: &Defaults, mut salt: impl FnMut() -> [u8; SALT]) -> Vec<Change> {
         let mut changes = Vec::new();
         for administration in self.defaults_for(vhost, defaults) {
@@ -86,7 +86,7 @@ impl Catalog {
     }
 }
 
-/// As in a policy, an empty pattern is found in every name.
+/// Whether a pattern matches a virtual host. As in a policy, an empty pattern matches every name.
 fn is_for(pattern: &Option<String>, vhost: &str) -> bool {
     let pattern = pattern.as_deref().filter(|pattern| !pattern.is_empty());
     pattern.is_none_or(|pattern| Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(vhost.as_bytes())))

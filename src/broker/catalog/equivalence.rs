@@ -1,11 +1,12 @@
-//! Equivalence: whether a second declaration is the same as the first. Otherwise the answer is 406,
+//! Equivalence: whether a second declaration is the same as the first. If not, the answer is 406,
 //! with the first difference in RabbitMQ's order.
 
 use super::{ALTERNATE, queue_arguments};
 use crate::contract::{Code, ExchangeSpec, Fault, QueueSpec};
 use crate::message::{Table, Value};
 
-/// Compares an exchange with its redeclaration. Of the arguments, only `alternate-exchange` counts.
+/// Compares an exchange with its redeclaration. Of the arguments, only `alternate-exchange` is
+/// compared.
 pub(super) fn assert_exchange(current: &ExchangeSpec, received: &ExchangeSpec, exchange_text: &str) -> Result<(), Fault> {
     assert_same("type", &current.kind, &received.kind, exchange_text)?;
     assert_same("durable", current.durable, received.durable, exchange_text)?;
@@ -14,8 +15,8 @@ pub(super) fn assert_exchange(current: &ExchangeSpec, received: &ExchangeSpec, e
     assert_argument(ALTERNATE, current.arguments.find(ALTERNATE), received.arguments.find(ALTERNATE), exchange_text)
 }
 
-/// Compares a queue with its redeclaration. Of the arguments, those that the queue's type knows
-/// count. The owner was compared before.
+/// Compares a queue with its redeclaration. Of the arguments, those that the queue's type knows are
+/// compared. The owner was compared before.
 pub(super) fn assert_queue(current: &QueueSpec, received: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
     assert_same("durable", current.durable, received.durable, queue_text)?;
     assert_same("auto_delete", current.auto_delete, received.auto_delete, queue_text)?;
@@ -25,7 +26,7 @@ pub(super) fn assert_queue(current: &QueueSpec, received: &QueueSpec, queue_text
     Ok(())
 }
 
-/// A queue without a type was declared with the default type.
+/// An argument of a queue. A queue that was declared without a type has the default type.
 fn queue_argument<'a>(arguments: &'a Table, name: &str) -> Option<Value<'a>> {
     let default = (name == queue_arguments::TYPE).then_some(Value::LongString(b"classic"));
     arguments.find(name).or(default)

@@ -7,9 +7,9 @@
 //!                         └ Fault
 //! ```
 //!
-//! Invariant: the catalog is a function of the changes applied to it. Ids come from slots, and
-//! cascades go in the order of binding ids, never from iterating a hash map. So shards that applied
-//! the same changes agree on every id.
+//! Invariant: the catalog is a function of the changes applied to it. Ids are indices of slots, and
+//! cascades go in the order of binding ids, never in that of a hash map. So shards that applied the
+//! same changes agree on every id.
 
 mod administration;
 mod apply;
@@ -55,7 +55,7 @@ use crate::message::{Table, Value, erlang_text};
 /// One shard's copy of the catalog.
 pub struct Catalog {
     version: u64,
-    /// Virtual hosts by number; none where one was deleted.
+    /// Virtual hosts by number; none where a virtual host was deleted.
     vhosts: Vec<Option<Box<VhostInfo>>>,
     vhost_names: Map<Box<str>, VhostId>,
     users: Slots<UserId, UserInfo>,
@@ -65,9 +65,9 @@ pub struct Catalog {
     exchanges: Slots<ExchangeId, ExchangeInfo>,
     bindings: Bindings,
     owned: Map<ConnAddr, BTreeSet<QueueId>>,
-    /// Durable exchanges that went because their last binding did, since [`Catalog::save_fallen`].
+    /// Durable exchanges that were deleted since the last [`Catalog::save_fallen`].
     fallen: Vec<(VhostId, Box<str>)>,
-    /// The queues of delaying exchanges that are gone, since [`Catalog::closed_rooms`].
+    /// The queues of deleted delaying exchanges, since the last [`Catalog::closed_rooms`].
     closed_rooms: Vec<QueueAddr>,
     /// Number of the latest walk through exchanges, see [`ExchangeInfo::visit`].
     walks: Cell<u64>,
@@ -79,13 +79,14 @@ pub struct QueueInfo {
     pub spec: QueueSpec,
     /// Its id and the shard where it lives.
     pub addr: QueueAddr,
-    /// The connection that an exclusive queue belongs to.
+    /// The connection that owns the queue, if it is exclusive.
     pub owner: Owner,
     /// Its virtual host.
     pub vhost: VhostId,
     /// Its number, from 1. No other queue ever has it, also not after a restart.
     pub number: u64,
-    /// The exchange whose delayed messages it holds, if it is for that; clients do not see it.
+    /// The exchange whose delayed messages the queue contains, if it is for that; clients do not
+    /// see it.
     pub delays: Option<ExchangeId>,
     incoming: BTreeSet<BindingId>,
 }
@@ -101,12 +102,12 @@ pub struct ExchangeInfo {
     /// The exchange that gets messages that match no binding, if the argument `alternate-exchange`
     /// names one. It need not exist.
     pub alternate: Option<Box<[u8]>>,
-    /// Its bindings as a source, ready for matching.
+    /// The bindings that it is the source of, ready for matching.
     pub matcher: Matcher,
-    /// The queue in which its delayed messages wait, if it delays.
+    /// The queue in which its delayed messages wait, if it delays messages.
     pub room: Option<QueueAddr>,
-    /// Whether it remembers messages: they are routed where the
-    /// [memories](super::exchange::remembered) are.
+    /// Whether routing depends on earlier messages: then all messages are routed on the shard where
+    /// the [memories](super::exchange::remembered) are.
     pub remembers: bool,
     outgoing: BTreeSet<BindingId>,
     incoming: BTreeSet<BindingId>,
@@ -133,7 +134,7 @@ pub struct BindingView<'a> {
 
 impl Catalog {
     /// Makes the catalog of a new broker: the virtual host `/` with its predeclared exchanges, and
-    /// the user guest, who may do everything there.
+    /// the user guest with all permissions there.
     pub fn new() -> Catalog {
         Catalog::made_by(&Change::of_a_new_broker())
     }
@@ -159,7 +160,7 @@ impl Catalog {
         catalog
     }
 
-    /// Counts the applied changes, from 1. A remembered route holds while the version stays the
+    /// Number of applied changes, from 1. A remembered route is valid while the version stays the
     /// same.
     pub fn version(&self) -> u64 {
         self.version
@@ -176,13 +177,13 @@ impl Catalog {
         self.vhost(vhost).queues.get(key).map(|&id| &self.queues[id])
     }
 
-    /// The queue with this id, or nothing if it is gone or yet to come.
+    /// The queue with this id; `None` if it is gone or not declared yet.
     pub fn queue(&self, id: QueueId) -> Option<&QueueInfo> {
         self.queues.get(id)
     }
 
     /// Whether the id is from a change that was not applied here yet, so that the queue may still
-    /// come.
+    /// be declared.
     pub fn is_newer(&self, id: QueueId) -> bool {
         self.queues.is_yet_to_come(id)
     }
@@ -193,7 +194,7 @@ impl Catalog {
         self.vhost(vhost).exchanges.get(name).map(|&id| &self.exchanges[id])
     }
 
-    /// The exchange with this id, or nothing if it is gone.
+    /// The exchange with this id; `None` if it is gone.
     #[inline]
     pub fn exchange(&self, id: ExchangeId) -> Option<&ExchangeInfo> {
         self.exchanges.get(id)
@@ -204,13 +205,13 @@ impl Catalog {
         self.queues.iter().map(|(_, queue)| queue)
     }
 
-    /// Takes the queues of delaying exchanges that the last changes have ended: their homes end
-    /// them, too.
+    /// Takes the queues of delaying exchanges that the last changes have deleted: their home shards
+    /// delete them, too.
     pub fn closed_rooms(&mut self) -> Vec<QueueAddr> {
         std::mem::take(&mut self.closed_rooms)
     }
 
-    /// The exclusive queues of a connection, by id: they go with it.
+    /// The exclusive queues of a connection, by id: they are deleted with it.
     pub fn owned_by(&self, owner: ConnAddr) -> impl Iterator<Item = QueueId> {
         self.owned.get(&owner).into_iter().flatten().copied()
     }
@@ -220,7 +221,7 @@ impl Catalog {
         self.exchanges.iter().map(|(_, exchange)| exchange)
     }
 
-    /// All bindings, by id; not the implicit ones of the default exchange.
+    /// All bindings, by id, except the implicit ones of the default exchange.
     pub fn bindings(&self) -> impl Iterator<Item = BindingView<'_>> {
         self.bindings.iter().map(|(_, binding)| self.view(binding))
     }
@@ -234,7 +235,7 @@ impl Catalog {
         BindingView { vhost: source.vhost, source: &source.spec.name, kind, destination, key: &binding.key, arguments: &binding.arguments }
     }
 
-    /// The destination of a binding to this name.
+    /// The destination of a binding, by its name.
     pub fn dest(&self, vhost: VhostId, kind: Destination, name: &str) -> Option<Dest> {
         match kind {
             Destination::Queue => self.queue_by_name(vhost, name).map(|queue| Dest::Queue(queue.addr)),
@@ -242,7 +243,7 @@ impl Catalog {
         }
     }
 
-    /// A number for a destination that is the same on every shard and after every restart.
+    /// Returns a number for a destination that is the same on every shard and after every restart.
     fn identity(&self, dest: Dest) -> u64 {
         let (kind, name) = match dest {
             Dest::Queue(addr) => (0, &self.queues[addr.queue].spec.name),
@@ -251,13 +252,13 @@ impl Catalog {
         hash::mixed(hash::fixed(name.as_bytes()) ^ kind)
     }
 
-    /// 404 for an exchange.
+    /// Makes the error 404 for an exchange.
     pub fn no_exchange(&self, vhost: VhostId, name: &[u8]) -> Fault {
         let (name, vhost) = (erlang_text(name), self.vhost_name(vhost));
         Fault::new(Code::NotFound, format!("no exchange '{name}' in vhost '{vhost}'"))
     }
 
-    /// 404 for a queue.
+    /// Makes the error 404 for a queue.
     pub fn no_queue(&self, vhost: VhostId, name: &str) -> Fault {
         let vhost = self.vhost_name(vhost);
         Fault::new(Code::NotFound, format!("no queue '{name}' in vhost '{vhost}'"))
@@ -284,8 +285,8 @@ pub(super) struct Walk(u64);
 
 impl ExchangeInfo {
     /// Marks the exchange as visited by the walk. Returns whether it was not visited before. The
-    /// exchange itself has the mark, so a walk needs no set, however many exchanges are bound to
-    /// each other, and in whatever circles.
+    /// mark is in the exchange itself, so that a walk needs no set, however many exchanges are
+    /// bound to each other, and in whatever circles.
     pub(super) fn visit(&self, walk: Walk) -> bool {
         self.visited.replace(walk.0) != walk.0
     }
@@ -302,5 +303,5 @@ fn text_argument(arguments: &Table, name: &str) -> Option<Box<[u8]>> {
     arguments.find(name).and_then(Value::as_text).map(Box::from)
 }
 
-/// The argument that names the exchange for messages that cannot be routed.
+/// The argument that names the alternate exchange.
 const ALTERNATE: &str = "alternate-exchange";

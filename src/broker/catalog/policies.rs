@@ -1,8 +1,8 @@
 //! The policies of virtual hosts, and which of them applies to a queue or an exchange.
 //!
-//! A queue stores no policy: the shards look up the policies of their queues after a change, and an
-//! exchange's when it matters. An exchange remembers its policy until its virtual host's policies
-//! change, so that setting a policy costs no walk through all exchanges.
+//! A queue stores no policy: the shards look up the policies of their queues after a change, and
+//! that of an exchange when a message needs it. An exchange remembers its policy until the policies
+//! of its virtual host change, so that setting a policy needs no walk through all exchanges.
 
 use super::queue_arguments::is_quorum;
 use super::{Applied, Catalog, ExchangeInfo, QueueInfo};
@@ -13,14 +13,14 @@ use crate::message::{TableRef, Value};
 /// The policies of a virtual host.
 #[derive(Default)]
 pub struct Policies {
-    /// The best first: the highest priority, then the first name.
+    /// The best policy first: by highest priority, then by name.
     user: Vec<Policy>,
     operator: Vec<Policy>,
     /// Counts their changes, from 1.
     version: u64,
 }
 
-/// The policy that an exchange remembers: its place in the list of this version.
+/// The policy that an exchange remembers: an index in the list, at this version of the policies.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Followed {
     version: u64,
@@ -28,7 +28,7 @@ pub(super) struct Followed {
 }
 
 impl Policies {
-    /// All policies, of each kind the best first.
+    /// All policies, the best of each kind first.
     pub fn specs(&self) -> impl Iterator<Item = (PolicyKind, &PolicySpec)> {
         PolicyKind::ALL.into_iter().flat_map(|kind| self.list(kind).iter().map(move |policy| (kind, &policy.spec)))
     }
@@ -82,8 +82,8 @@ impl Catalog {
         Some(Applied::Policies)
     }
 
-    /// The terms of a queue, by its arguments and by policies. A queue of delayed messages has
-    /// none.
+    /// The terms of a queue: its arguments and its policies. The queue of an exchange's delayed
+    /// messages has no policies.
     pub fn terms<'a>(&'a self, queue: &'a QueueInfo) -> Terms<'a> {
         if queue.delays.is_some() {
             return Terms::of(queue.spec.arguments.view());
@@ -94,8 +94,8 @@ impl Catalog {
         Terms { arguments: queue.spec.arguments.view(), policy: definition(PolicyKind::User), operator: definition(PolicyKind::Operator) }
     }
 
-    /// The exchange that gets messages that an exchange cannot route, if it is there: the one that
-    /// its argument names, else its policy (row X13).
+    /// The alternate exchange of an exchange, if it exists. Its argument names it, or else its
+    /// policy (row X13).
     pub fn alternate(&self, exchange: &ExchangeInfo) -> Option<&ExchangeInfo> {
         let name = exchange.alternate.as_deref().or_else(|| self.alternate_by_policy(exchange))?;
         self.exchange_by_name(exchange.vhost, name)

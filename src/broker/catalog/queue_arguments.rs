@@ -1,5 +1,5 @@
-//! The x-arguments of a new queue: which of them its type knows, and their values (RabbitMQ's
-//! `rabbit_amqqueue`).
+//! The x-arguments of a new queue: which of them the queue's type knows, and their values
+//! (RabbitMQ's `rabbit_amqqueue`).
 //!
 //! Order of the checks: the type itself; the values of the arguments that the type knows, in
 //! RabbitMQ's order; and last whether an argument belongs to another type. Arguments that no type
@@ -12,10 +12,10 @@ use crate::message::{Table, TableBuilder, TableRef, Value, erlang_text};
 
 /// The argument that names a queue's type.
 pub(super) const TYPE: &str = "x-queue-type";
-/// The argument that names the exchange of dead messages.
+/// The argument that names the dead-letter exchange.
 pub(super) const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 
-/// The start of the names that sessions make up.
+/// The prefix of the names that sessions generate.
 const SERVER_NAMED: &str = "amq.gen-";
 
 /// A kind of value that an argument may have.
@@ -28,11 +28,11 @@ enum Rule {
     Positive,
     Bool,
     Text,
-    /// A text, with a dead-letter exchange beside it.
+    /// A text; it needs a dead-letter exchange beside it.
     DeadLetterKey,
-    /// Queue version 2; version 1 no longer exists.
+    /// The number 2, because queue version 1 no longer exists.
     Version,
-    /// One of these texts, else this error.
+    /// One of these texts; this error otherwise.
     OneOf(&'static [&'static str], &'static str),
 }
 
@@ -58,13 +58,13 @@ pub(super) fn check(spec: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
     if quorum { check_quorum_flags(spec, queue_text) } else { Ok(()) }
 }
 
-/// The arguments that a queue's type knows: those that count when it is declared again.
+/// The arguments that a queue's type knows. They are compared when the queue is declared again.
 pub(super) fn known(arguments: &Table) -> &'static [&'static str] {
     if is_quorum(arguments) { QUORUM } else { CLASSIC }
 }
 
-/// The arguments of a declared queue: without a type it gets the default type of its virtual host,
-/// if it can (row V1).
+/// The arguments of a declared queue: a queue without a type gets the default type of its virtual
+/// host, if its flags allow that (row V1).
 pub(super) fn with_type(spec: &QueueSpec, default: Option<&str>) -> Table {
     let is_named = !matches!(spec.arguments.find(TYPE), None | Some(Value::LongString(b"" | b"undefined")));
     match default.filter(|&default| default != "classic" && !is_named) {
@@ -86,7 +86,8 @@ fn foreign_to(quorum: bool) -> impl Iterator<Item = &'static str> {
     [CLASSIC, QUORUM, STREAM].into_iter().flatten().copied().filter(move |name| !own.contains(name))
 }
 
-/// Reads the type. Classic and quorum queues exist; an empty type and "undefined" mean the default.
+/// Checks the type. Classic and quorum queues exist; an empty type and "undefined" mean the
+/// default.
 fn check_type(arguments: TableRef<'_>) -> Result<(), String> {
     match arguments.find(TYPE) {
         None | Some(Value::LongString(b"classic" | b"quorum" | b"" | b"undefined")) => Ok(()),

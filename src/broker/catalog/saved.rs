@@ -4,8 +4,8 @@
 //! entries its object. Everything is named, or has a number that is never given twice, because ids
 //! change with each restart.
 //!
-//! A log begins with nothing, and its records come on top of what a new broker has. A log that was
-//! written anew begins with `all`.
+//! The records of a log come on top of what a new broker has. A log that was written anew begins
+//! with `all`: then its records are the whole catalog.
 
 use super::vhosts::is_predeclared;
 use super::{Catalog, Change, ExchangeInfo, QueueInfo, Seat, saved_administration, saved_topology};
@@ -20,7 +20,8 @@ pub enum Saved {
     Change(Change),
     /// No queue of a lower number will be declared.
     NextNumber(u64),
-    /// The records behind it are complete: nothing of a new broker is there without them.
+    /// The records after this one are complete: what a new broker has does not exist unless they
+    /// say so.
     All,
 }
 
@@ -44,8 +45,8 @@ impl Change {
 }
 
 impl Catalog {
-    /// The record of a change that is about to be applied; none if it concerns nothing that
-    /// survives a restart.
+    /// Makes the record of a change that is about to be applied. Returns `None` if the change
+    /// concerns nothing that survives a restart.
     pub fn save(&self, change: &Change) -> Option<Vec<u8>> {
         let survives = match change {
             Change::Topology { vhost, topology, .. } => self.survives(vhost, topology),
@@ -74,14 +75,14 @@ impl Catalog {
         }
     }
 
-    /// Records of the durable exchanges that went with the last changes.
+    /// Makes the records of the durable exchanges that the last changes have deleted.
     pub fn save_fallen(&mut self) -> Vec<Vec<u8>> {
         let fallen = std::mem::take(&mut self.fallen);
         let end = |(vhost, name)| Change::topology(self.vhost_name(vhost), Topology::DeleteExchange { name, if_unused: false });
         fallen.into_iter().map(|exchange| end(exchange).encode()).collect()
     }
 
-    /// The whole catalog that survives a restart, as records that make it anew.
+    /// The part of the catalog that survives a restart, as records that make it anew.
     pub fn snapshot(&self) -> Vec<Vec<u8>> {
         let exchanges = self.exchanges().filter(|exchange| exchange.spec.durable && !is_predeclared(&exchange.spec.name));
         let exchanges = exchanges.map(|exchange| self.declaration(exchange));
@@ -107,8 +108,8 @@ impl Catalog {
         Change::Topology { vhost, topology: Topology::DeclareQueue(queue.spec.clone()), seat: Some(queue.seat()), owner: queue.owner }
     }
 
-    /// The catalog that these records make. An auto-delete exchange goes if everything that was
-    /// bound to it did not survive.
+    /// Makes the catalog that results from these records. An auto-delete exchange is deleted if
+    /// nothing that was bound to it survived.
     pub fn restored(records: &[Saved]) -> Catalog {
         let mut catalog = Catalog::made_by(&[]);
         let mut sources = Vec::new();
@@ -137,15 +138,15 @@ impl QueueInfo {
 }
 
 impl Saved {
-    /// Reads a log; none if there is a record that this version does not know. The changes of a new
-    /// broker come first, unless the log says otherwise.
+    /// Reads a log. Returns `None` if it has a record that this version does not know. The changes
+    /// of a new broker come first, unless the log begins with `all`.
     pub fn read<'a>(records: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Saved>> {
         Saved::read_each(records, &Change::of_a_new_broker(), |saved| saved.map(Some))
     }
 
-    /// Reads the rest of a log that has lost records: records that make no sense without the lost
-    /// ones are left out. If the beginning is lost, nobody knows what a new broker had, and nobody
-    /// is let in for that: there is only the virtual host.
+    /// Reads the rest of a log that has lost records; records that make no sense without the lost
+    /// ones are left out. If the beginning is lost, it is unknown whether the default user still
+    /// existed, so it is left out, and only the default virtual host is made.
     pub fn read_rest<'a>(records: impl Iterator<Item = &'a [u8]>, is_headless: bool) -> Vec<Saved> {
         let founding = Change::of_a_new_broker();
         let founding = if is_headless { &founding[..1] } else { &founding };

@@ -174,8 +174,8 @@ fn read_words(table: TableRef<'_>, key: &str) -> Option<Box<[Box<str>]>> {
 }
 
 impl Catalog {
-    /// The commands that make virtual hosts, users and parameters anew, each after those that it
-    /// needs.
+    /// Returns the commands that make virtual hosts, users and parameters anew, each after those
+    /// that it needs.
     pub(super) fn administration(&self) -> impl Iterator<Item = Change> {
         let vhosts = self.vhosts().flat_map(VhostInfo::commands);
         let users = self.users().flat_map(|user| self.user_commands(user));

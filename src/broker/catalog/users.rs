@@ -1,9 +1,9 @@
-//! Users and their permissions: per virtual host three patterns of names, and patterns of routing
-//! keys for topic exchanges.
+//! Users and their permissions: for each virtual host three patterns of names, and for topic
+//! exchanges patterns of routing keys.
 //!
-//! Permissions are checked with each request, and when a route is looked up by the router, not per
-//! message: a remembered route holds for one user and one version of the catalog, and a change of
-//! permissions changes the version.
+//! Permissions are checked with each request and when the router looks up a route, not for each
+//! message: a remembered route is valid for one user and one version of the catalog, and a change
+//! of permissions changes the version.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub struct UserInfo {
     pub id: UserId,
     /// Its password, as stored.
     pub password: PasswordHash,
-    /// Its tags: roles beside using the broker.
+    /// Its tags: its roles as an operator.
     pub tags: Box<[Box<str>]>,
     /// Its limits.
     pub limits: UserLimits,
@@ -54,18 +54,18 @@ struct TopicGrant {
     read: Pattern,
 }
 
-/// An intention with an exchange or a queue.
+/// A kind of access to an exchange or a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Right {
-    /// Declare or delete it.
+    /// Declare or delete the object.
     Configure,
-    /// Send to it.
+    /// Send messages to it.
     Write,
-    /// Receive from it.
+    /// Receive messages from it.
     Read,
 }
 
-/// The object of the intention.
+/// The exchange or queue that a right is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resource<'a> {
     /// An exchange of this name, which need not exist.
@@ -106,7 +106,8 @@ impl Grant {
 }
 
 impl TopicGrant {
-    /// The variables stand for the user's values, unquoted, as in RabbitMQ.
+    /// Compiles the patterns. Variables are replaced by the user's values, unquoted, as in
+    /// RabbitMQ.
     fn new(permissions: &TopicPermissions, user: &str, vhost: &str) -> Result<TopicGrant, String> {
         let compile = |text: &str| Pattern::new(&text.replace("{username}", user).replace("{vhost}", vhost));
         let (write, read) = (compile(&permissions.write)?, compile(&permissions.read)?);
@@ -125,7 +126,7 @@ impl Right {
 }
 
 impl<'a> Resource<'a> {
-    /// The kind, and the name as permissions know it.
+    /// The kind of the object, and its name in patterns.
     fn parts(self) -> (&'static str, &'a [u8]) {
         match self {
             Resource::Exchange(b"") => ("exchange", b"amq.default"),
@@ -148,7 +149,7 @@ impl Catalog {
         self.user_names.get(name).map(|&id| &self.users[id])
     }
 
-    /// The user of this number, or nothing if it is gone.
+    /// The user of this number; `None` if it is gone.
     pub fn user(&self, id: UserId) -> Option<&UserInfo> {
         self.users.get(id)
     }
@@ -168,7 +169,7 @@ impl Catalog {
         self.access(user, vhost).is_some_and(|access| access.grant.is_some())
     }
 
-    /// 403 unless `user` may do this.
+    /// Checks that `user` has this right. The error is 403.
     pub(in crate::broker) fn permit(&self, user: UserId, vhost: VhostId, right: Right, resource: Resource<'_>) -> Result<(), Fault> {
         let (kind, name) = resource.parts();
         let grant = self.access(user, vhost).and_then(|access| access.grant.as_ref());
@@ -180,8 +181,8 @@ impl Catalog {
         Err(Fault::new(Code::AccessRefused, format!("{right} access to {kind} '{name}' in vhost '{vhost}' refused for user '{user}'")))
     }
 
-    /// 403 unless `user` may use this routing key with a topic exchange. Without topic permissions
-    /// it may.
+    /// Checks that `user` may use this routing key with a topic exchange; without topic permissions
+    /// it may. The error is 403.
     pub(in crate::broker) fn permit_topic(
         &self,
         user: UserId,
@@ -201,7 +202,8 @@ impl Catalog {
         Err(Fault::new(Code::AccessRefused, text))
     }
 
-    /// Whether topic permissions are set for this user and this exchange.
+    /// Returns the permissions of a user in a virtual host, to be changed; empty ones are made if
+    /// there are none.
     pub(super) fn access_mut(&mut self, vhost: &str, user: &str) -> Option<&mut Access> {
         let (vhost, user) = (self.vhost_by_name(vhost)?, *self.user_names.get(user)?);
         Some(self.users[user].access.entry(vhost).or_default())
@@ -242,12 +244,12 @@ impl Catalog {
     }
 }
 
-/// The error in the patterns of permissions, if there is one.
+/// Checks the patterns of permissions.
 pub(super) fn check_permissions(permissions: &Permissions) -> Result<(), String> {
     Grant::new(permissions).map(drop)
 }
 
-/// The error in the patterns of topic permissions, if there is one.
+/// Checks the patterns of topic permissions.
 pub(super) fn check_topic_permissions(permissions: &TopicPermissions, user: &str, vhost: &str) -> Result<(), String> {
     TopicGrant::new(permissions, user, vhost).map(drop)
 }

@@ -1,8 +1,8 @@
-//! Virtual hosts: each has exchanges and queues of its own; the same names mean others in another
-//! one.
+//! Virtual hosts: each has its own exchanges and queues, so the same name means different objects
+//! in different virtual hosts.
 //!
-//! A virtual host's number is never given again, so a number that outlives its virtual host finds
-//! nothing.
+//! The number of a virtual host is never used again, so nothing is found by the number of a deleted
+//! one.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct VhostInfo {
     pub id: VhostId,
     /// Its limits.
     pub limits: VhostLimits,
-    /// Its connections.
+    /// The number of its connections.
     pub connections: Quota,
     /// Runtime parameters by component and name, JSON.
     pub parameters: BTreeMap<(Box<str>, Box<str>), Box<str>>,
@@ -44,12 +44,12 @@ impl Catalog {
         self.vhost_names.get(name).copied()
     }
 
-    /// The virtual host of this number, or nothing if it is gone.
+    /// The virtual host of this number; `None` if it is gone.
     pub fn find_vhost(&self, vhost: VhostId) -> Option<&VhostInfo> {
         self.vhosts.get(vhost.0 as usize)?.as_deref()
     }
 
-    /// The name of a virtual host that is there.
+    /// The name of a virtual host, which must exist.
     pub fn vhost_name(&self, vhost: VhostId) -> &str {
         &self.vhost(vhost).spec.name
     }
@@ -69,7 +69,7 @@ impl Catalog {
         self.vhosts[vhost.0 as usize].as_deref_mut().expect("a virtual host takes its objects along")
     }
 
-    /// Changes the attributes of a virtual host; makes it if it is not there.
+    /// Changes the attributes of a virtual host, or makes it if it does not exist.
     pub(super) fn put_vhost(&mut self, spec: &VhostSpec, connections: &Quota) {
         if let Some(id) = self.vhost_by_name(&spec.name) {
             self.vhost_mut(id).spec = spec.clone();

@@ -4,17 +4,17 @@
 //!
 //! The method is weighted rendezvous hashing. For each destination, the hashed value and the
 //! destination's identity make a number `u` between 0 and 1; the destination with the smallest
-//! `-ln(u) / weight` gets the message. A ring with virtual points needs thousands of them per
-//! destination for shares as even (100,000 keys over ten queues stay within 1 % of a tenth each,
-//! and that error comes from the keys), and RabbitMQ's buckets move most keys when a queue other
-//! than the last one goes. Here exactly the keys of the destination that goes move, and a new one
-//! takes from all others alike. Nothing depends on the order of binding, so shards agree and a
-//! restart changes nothing. The price is a few nanoseconds per destination for a message whose
-//! route is not remembered.
+//! `-ln(u) / weight` gets the message. (With 100,000 keys, the shares of ten queues are within 1 %
+//! of a tenth each, and that error comes from the keys.) A ring with virtual points needs thousands
+//! of points per destination for shares as even, and with RabbitMQ's buckets, most keys move when a
+//! queue other than the last one is unbound. Here, only the keys of the unbound destination move,
+//! and a new one takes keys from all others alike. The order of binding has no influence, so shards
+//! agree, and a restart moves no key. The price is a few nanoseconds per destination for a message
+//! whose route is not remembered.
 //!
-//! As in RabbitMQ, one binding per destination counts: there it is the first one until the broker
+//! As in RabbitMQ, one binding per destination is used: there it is the first one until the broker
 //! starts again, here the heaviest. Messages without the header or property to be hashed all go to
-//! one destination. Only the first routing key counts, not CC and BCC.
+//! one destination. Only the first routing key is hashed, not those in CC and BCC.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ use crate::base::hash;
 use crate::contract::{Code, Fault};
 use crate::message::{ErlangBinary, Table, Value, erlang_text};
 
-/// Bindings by destination, and the part of a message that is hashed.
+/// Bindings by destination, and which part of a message is hashed.
 pub struct ConsistentHash {
     members: Members,
     hashed: Hashed,
@@ -58,12 +58,12 @@ impl ConsistentHash {
         self.members.add(dest, identity, weight(key));
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, key: &[u8], dest: Dest, identity: u64) {
         self.members.remove(dest, identity, weight(key));
     }
 
-    /// The destination of a message with this routing key.
+    /// The destination of a message with this routing key and these features.
     pub fn matching(&self, key: &[u8], features: Features<'_>) -> Option<Dest> {
         let hashed = hash::fixed(&self.hashed(key, features));
         let distance = |member: &Member| distance(hashed, member);
@@ -71,7 +71,7 @@ impl ConsistentHash {
         Some(nearest.dest)
     }
 
-    /// Whether the routing key alone decides.
+    /// Whether the routing key alone decides the destination.
     pub fn is_by_key(&self) -> bool {
         matches!(self.hashed, Hashed::Key)
     }
@@ -88,13 +88,13 @@ impl ConsistentHash {
     }
 }
 
-/// Hashes text as it is, any other value with its type.
+/// The bytes of a value to be hashed: text as it is, any other value with its type.
 fn hashed_value(value: Value<'_>) -> Cow<'_, [u8]> {
     value.as_text().map_or_else(|| Cow::Owned(value.key()), Cow::Borrowed)
 }
 
-/// The distance of a destination, exponentially distributed with the weight as its rate: the
-/// smallest wins.
+/// The distance of a destination, exponentially distributed with the weight as its rate. The
+/// smallest distance wins.
 fn distance(hashed: u64, member: &Member) -> f64 {
     let bits = hash::mixed(hashed ^ member.identity) >> (64 - f64::MANTISSA_DIGITS);
     let between_0_and_1 = (bits as f64 + 0.5) / (1u64 << f64::MANTISSA_DIGITS) as f64;
@@ -111,8 +111,8 @@ pub fn check_arguments(arguments: &Table, exchange_text: &str) -> Result<(), Fau
     Err(Fault::new(Code::PreconditionFailed, text))
 }
 
-/// An argument that is a long string, if it is there. (RabbitMQ has no clause for other types and
-/// closes the connection with 541.)
+/// Reads an argument that is a long string, if it is there. (RabbitMQ has no clause for other types
+/// and closes the connection with 541.)
 fn text<'a>(arguments: &'a Table, name: &str, exchange_text: &str) -> Result<Option<&'a [u8]>, Fault> {
     match arguments.find(name) {
         None => Ok(None),
@@ -139,8 +139,8 @@ fn weight(key: &[u8]) -> u16 {
     parse(key).and_then(|(_, number)| u16::try_from(number).ok()).expect("the binding key was checked")
 }
 
-/// Reads an integer as Erlang does: whether it is negative, and its magnitude, which may be cut at
-/// the largest number.
+/// Reads an integer as Erlang does. Returns whether it is negative, and its magnitude, cut at the
+/// largest number.
 fn parse(text: &[u8]) -> Option<(bool, u32)> {
     let digits = text.strip_prefix(b"+").or(text.strip_prefix(b"-")).unwrap_or(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -163,7 +163,7 @@ mod tests {
 
     const KEYS: u32 = 100_000;
 
-    /// Queues 0, 1, … of these weights.
+    /// Binds queues 0, 1, … with these weights.
     fn bound(weights: &[u16]) -> ConsistentHash {
         let mut exchange = ConsistentHash::new(&Table::empty());
         for (n, weight) in (0..).zip(weights) {

@@ -1,13 +1,13 @@
 //! The exchange type `x-delayed-message`: a message with a header `x-delay` waits that many
 //! milliseconds before it is routed (rows X20, N3).
 //!
-//! `x-delayed-type` names the type by which it is then routed. Messages without a delay are routed
-//! at once. Delayed messages wait in a queue of the exchange's own, see
+//! `x-delayed-type` names the type by which the message is then routed. Messages without a delay
+//! are routed at once. Delayed messages wait in a queue of the exchange's own, see
 //! [`Delays`](crate::broker::queue::Delays).
 //!
-//! RabbitMQ's plugin does the same, with limits that do not exist here: a delay may be longer than
-//! 2^32 milliseconds, a delayed message is not returned to a publisher that demands that, and it is
-//! as safe as a message in a queue.
+//! RabbitMQ's plugin does the same, with limits that do not exist here: in RingMQ a delay may be
+//! longer than 2^32 milliseconds, a delayed message is not returned to a publisher of mandatory
+//! messages, and it is as safe as a message in a queue.
 
 use super::Kind;
 use crate::contract::{Code, ExchangeSpec, Fault};
@@ -16,7 +16,7 @@ use crate::message::{Properties, TableBuilder, TableRef, Value, replace_headers}
 /// The name of the type.
 pub const DELAYED: &str = "x-delayed-message";
 
-/// The type by which a delaying exchange finds its destinations.
+/// The type by which a delaying exchange routes messages.
 pub fn inner(spec: &ExchangeSpec) -> Option<Kind> {
     let name = spec.arguments.find(INNER).and_then(Value::as_text)?;
     Kind::named(std::str::from_utf8(name).ok()?).filter(|kind| !matches!(kind, Kind::RecentHistory | Kind::Deduplication))
@@ -31,8 +31,8 @@ pub fn check_arguments(spec: &ExchangeSpec) -> Result<(), Fault> {
     Ok(())
 }
 
-/// How many milliseconds a message with these headers is to wait; none: not at all. As in the
-/// plugin, a text and a fraction count as numbers.
+/// How many milliseconds a message with these headers waits; `None` if it does not. As in the
+/// plugin, texts and fractions count as numbers.
 pub fn delay(headers: TableRef<'_>) -> Option<u64> {
     let delay = match headers.find(HEADER)? {
         Value::Double(delay) => delay as i64,
@@ -45,8 +45,8 @@ pub fn delay(headers: TableRef<'_>) -> Option<u64> {
     u64::try_from(delay).ok().filter(|&delay| delay > 0)
 }
 
-/// The properties of a message that has waited: the delay is negative, so that it waits once, and
-/// its receiver sees that it did.
+/// Returns the properties of a message that has waited. The delay becomes negative, so that the
+/// message does not wait again and its receiver sees that it did.
 pub fn without_delay(properties: &[u8]) -> Vec<u8> {
     let headers = Properties::trusted(properties).headers().unwrap_or_default();
     let waited = delay(headers).and_then(|delay| i64::try_from(delay).ok()).unwrap_or(i64::MAX);

@@ -1,19 +1,18 @@
-//! A set of destinations that counts how many bindings name each: read as a slice, changed in
+//! A set of destinations that counts how many bindings lead to each: read as a slice, changed in
 //! constant time.
 //!
-//! Nearly every set has one element and needs no allocation. A fanout to 100,000 queues keeps an
-//! index beside the list, so that the queues of 100,000 closing connections do not search it once
-//! each.
+//! Nearly every set has one element and needs no allocation. A set of 100,000 queues also has an
+//! index, so that it need not be searched once for each of 100,000 closing connections.
 //!
 //! Invariant: each destination is in `list` once, with a count above 0; if there is an index, it
-//! has the place of each.
+//! has the position of each.
 
 use smallvec::SmallVec;
 
 use super::Dest;
 use crate::base::hash::Map;
 
-/// The destinations of one binding key.
+/// The destinations of one binding key, or of all bindings.
 #[derive(Default)]
 pub struct Destinations {
     list: SmallVec<[Counted; 1]>,
@@ -27,7 +26,7 @@ struct Counted {
 }
 
 impl Destinations {
-    /// Whether there is none.
+    /// Whether there is no destination.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -42,7 +41,7 @@ impl Destinations {
         self.list.iter().map(|counted| counted.dest)
     }
 
-    /// Counts another binding that names `dest`.
+    /// Counts another binding to `dest`.
     pub fn add(&mut self, dest: Dest) {
         match self.position(dest) {
             Some(at) => self.list[at].bindings += 1,
@@ -50,7 +49,7 @@ impl Destinations {
         }
     }
 
-    /// Removes a binding that names `dest`, which is in the set.
+    /// Removes a binding to `dest`, which must be in the set.
     pub fn remove(&mut self, dest: Dest) {
         let at = self.position(dest).expect("a binding that is removed exists");
         self.list[at].bindings -= 1;
@@ -87,7 +86,7 @@ impl Destinations {
     }
 }
 
-/// Destinations up to which searching the list is faster than an index.
+/// Up to this number of destinations, searching the list is faster than an index.
 const SEARCHED_MAX: usize = 32;
 
 #[cfg(test)]

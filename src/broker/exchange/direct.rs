@@ -13,7 +13,7 @@ impl Direct {
         self.0.entry(key.into()).or_default().add(dest);
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, key: &[u8], dest: Dest) {
         let destinations = self.0.get_mut(key).expect("a binding that is removed exists");
         destinations.remove(dest);
@@ -22,7 +22,7 @@ impl Direct {
         }
     }
 
-    /// The destinations whose binding key is the routing key.
+    /// Finds the destinations whose binding key is the routing key.
     #[inline]
     pub fn matching(&self, key: &[u8], found: &mut impl FnMut(Dest)) {
         if let Some(destinations) = self.0.get(key) {

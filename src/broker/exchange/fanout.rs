@@ -12,12 +12,12 @@ impl Fanout {
         self.0.add(dest);
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, dest: Dest) {
         self.0.remove(dest);
     }
 
-    /// All destinations.
+    /// Finds all destinations.
     #[inline]
     pub fn matching(&self, found: &mut impl FnMut(Dest)) {
         self.0.iter().for_each(found);

@@ -9,21 +9,21 @@
 //! ```
 //!
 //! A binding can only match a message that has one of its anchors: the hash of a name and a value
-//! that it wants, or of a name whose value is hard to hash or does not matter. So a message looks
-//! up its own few headers instead of comparing itself with every binding. Hashes only choose
-//! candidates; the comparison decides.
+//! that the binding demands, or of a name alone if the value is hard to hash or does not matter. So
+//! the few headers of a message are looked up, instead of comparing the message with every binding.
+//! Hashes only choose candidates; the comparison decides.
 //!
 //! A message's headers are sorted once, each name once; a binding's arguments are sorted by name,
-//! too. So a candidate is compared by going through both side by side. It is compared at most once
-//! per message, so the cost is that of reading the candidates.
+//! too. So a candidate is compared by going through both lists in parallel. Each candidate is
+//! compared at most once per message, so the cost is that of reading the candidates.
 //!
 //! The rules are RabbitMQ's: `all` (also without x-match) and `any` ignore names that begin with
 //! `x-`, `all-with-x` and `any-with-x` ignore only `x-match`; a void argument demands that the
-//! header is there; values are equal as in [`same_value`]; of headers with one name, the last
-//! counts. Without arguments to compare, `all` matches every message, `any` none.
+//! header exists; values are equal as in [`same_value`]; of headers with one name, the last is
+//! used. Without arguments to compare, `all` matches every message, `any` none.
 //!
 //! Invariant: a binding is in the list of each of its anchors (in `always` if it is an "all"
-//! binding without any), at the recorded place.
+//! binding without any), at the recorded position.
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
@@ -40,19 +40,19 @@ use crate::message::{ErlangBinary, Table, TableRef, Value};
 #[derive(Default)]
 pub struct Headers {
     bindings: Slab<Binding>,
-    /// Places in `bindings` by arguments and destination.
+    /// Indices in `bindings` by arguments and destination.
     index: HashTable<usize>,
     anchors: HashTable<Anchor>,
     /// Number of anchors that are names without values.
     names: usize,
-    /// `all` bindings without anything to compare: they match everything.
+    /// `all` bindings without arguments to compare: they match every message.
     always: Vec<usize>,
     hasher: foldhash::fast::RandomState,
-    /// Number of the latest message: marks of earlier ones are void.
+    /// Number of the latest message: marks with other numbers are void.
     message: Cell<u64>,
 }
 
-/// Anchors by their hash, with the places of their bindings.
+/// An anchor, with the indices of its bindings.
 #[derive(Debug)]
 struct Anchor {
     hash: u64,
@@ -63,12 +63,12 @@ struct Anchor {
 struct Binding {
     arguments: Table,
     dest: Dest,
-    /// How many bindings have these arguments and destination: they may differ in their keys.
+    /// Number of bindings with these arguments and this destination: they may differ in their keys.
     copies: u32,
     mode: Mode,
-    /// The anchors under which it is listed, ascending, and its places in their lists.
+    /// The anchors under which it is listed, ascending, and its positions in their lists.
     anchors: SmallVec<[(u64, usize); 1]>,
-    /// The message that was last compared with it.
+    /// The number of the message that was last compared with it.
     compared: Cell<u64>,
 }
 
@@ -109,7 +109,7 @@ impl Headers {
         index.insert_unique(identity(hasher, arguments, dest), at, |&at| identity(hasher, &bindings[at].arguments, bindings[at].dest));
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, arguments: &Table, dest: Dest) {
         let at = self.find(arguments, dest).expect("a binding that is removed exists");
         self.bindings[at].copies -= 1;
@@ -118,8 +118,8 @@ impl Headers {
         }
     }
 
-    /// Finds the destinations whose arguments the headers satisfy. Returns how much that looked at:
-    /// headers, and arguments of candidates.
+    /// Finds the destinations whose arguments the headers satisfy. Returns the work that was done:
+    /// number of headers, and of arguments of candidates.
     pub fn matching(&self, headers: TableRef<'_>, found: &mut impl FnMut(Dest)) -> usize {
         self.always.iter().for_each(|&at| found(self.bindings[at].dest));
         if self.anchors.is_empty() {
@@ -153,7 +153,7 @@ impl Headers {
         self.index.find(identity(&self.hasher, arguments, dest), same).copied()
     }
 
-    /// Adds the binding `at` to the list of an anchor. Returns its place in the list.
+    /// Adds the binding `at` to the list of an anchor. Returns its position in the list.
     fn stand_under(&mut self, hash: u64, is_name: bool, at: usize) -> usize {
         let entry = self.anchors.entry(hash, |anchor| anchor.hash == hash, |anchor| anchor.hash);
         let mut anchor = entry.or_insert_with(|| {
@@ -181,8 +181,8 @@ impl Headers {
         }
     }
 
-    /// Returns every anchor for `any`, the one with the fewest bindings for `all`; ascending, and
-    /// whether each is a name without a value.
+    /// Returns every anchor for `any`, the one with the fewest bindings for `all`. They are
+    /// ascending, each with whether it is a name without a value.
     fn choose_anchors(&self, arguments: TableRef<'_>, mode: Mode) -> Vec<(u64, bool)> {
         let mut all: Vec<_> = mode.compared(arguments).map(|(name, wanted)| self.anchor(name, wanted)).collect();
         if mode.quantity == Quantity::Any {
@@ -193,8 +193,8 @@ impl Headers {
         all.into_iter().min_by_key(|&(hash, _)| self.places(hash).len()).into_iter().collect()
     }
 
-    /// Returns what every header that satisfies this argument has in common, as a hash, and whether
-    /// that is only its name.
+    /// Returns the anchor of an argument: a hash that all headers that satisfy the argument have in
+    /// common, and whether it is that of the name alone.
     fn anchor(&self, name: &[u8], wanted: Value<'_>) -> (u64, bool) {
         match self.value_anchor(name, wanted, ARGUMENT_SECOND) {
             Some(hash) => (hash, false),
@@ -206,7 +206,7 @@ impl Headers {
         self.hasher.hash_one(name).max(ALWAYS + 1)
     }
 
-    /// Hashes a name and a value. `None` for values that have no simple form to hash.
+    /// Hashes a name and a value. Returns `None` for values that are hard to hash.
     fn value_anchor(&self, name: &[u8], value: Value<'_>, second: i128) -> Option<u64> {
         let hash = match value {
             Value::LongString(bytes) | Value::Binary(bytes) => self.hasher.hash_one((name, bytes)),
@@ -216,7 +216,7 @@ impl Headers {
     }
 }
 
-/// Removes the binding at `stands` from the list of an anchor; the last one takes its place.
+/// Removes the binding at `stands` from the list of an anchor; the last one moves there.
 fn leave(places: &mut Vec<usize>, stands: usize, anchor: u64, bindings: &mut Slab<Binding>) {
     places.swap_remove(stands);
     if let Some(&moved) = places.get(stands) {
@@ -226,19 +226,19 @@ fn leave(places: &mut Vec<usize>, stands: usize, anchor: u64, bindings: &mut Sla
     }
 }
 
-/// Sorts headers by name; of those with one name the last one stays.
+/// Sorts headers by name; of several with one name, the last one stays.
 fn sort(headers: TableRef<'_>) -> Sorted<'_> {
     let mut sorted: Sorted<'_> = headers.iter().collect();
     if !sorted.is_sorted_by(|left, right| left.0 < right.0) {
-        sorted.reverse(); // now the first one counts
+        sorted.reverse(); // `dedup` keeps the first one
         sorted.sort_by_key(|&(name, _)| name);
         sorted.dedup_by_key(|&mut (name, _)| name);
     }
     sorted
 }
 
-/// Counts the sorted headers before the name. Looks near the front first, where the next argument's
-/// header mostly is.
+/// Counts the sorted headers before the name. Searches near the front first, where the next
+/// argument's header mostly is.
 fn count_before(headers: &[(&[u8], Value<'_>)], name: &[u8]) -> usize {
     let is_before = |&(key, _): &(&[u8], Value<'_>)| {
         #[cfg(test)]
@@ -254,7 +254,7 @@ fn count_before(headers: &[(&[u8], Value<'_>)], name: &[u8]) -> usize {
 }
 
 impl Binding {
-    /// Compares it with sorted headers; `looked_at` counts its arguments.
+    /// Compares the binding with sorted headers; `looked_at` counts its arguments.
     fn matches(&self, mut headers: &[(&[u8], Value<'_>)], looked_at: &mut usize) -> bool {
         let mut compared = self.mode.compared(self.arguments.view());
         let satisfied = |(name, wanted): (&[u8], Value<'_>)| {
@@ -282,14 +282,14 @@ impl Mode {
         Mode { quantity, with_x }
     }
 
-    /// The arguments that count.
+    /// The arguments that are compared.
     fn compared<'a>(self, arguments: TableRef<'a>) -> impl Iterator<Item = (&'a [u8], Value<'a>)> {
         let overlooked = if self.with_x { &b"x-match"[..] } else { b"x-" };
         arguments.iter().filter(move |&(name, _)| if self.with_x { name != overlooked } else { !name.starts_with(overlooked) })
     }
 }
 
-/// What a headers exchange asks of a binding's arguments: x-match is one of four texts.
+/// Checks the arguments of a binding: x-match must be one of four texts.
 pub fn check_binding(arguments: TableRef<'_>) -> Result<(), Fault> {
     let text = match arguments.find("x-match") {
         None | Some(Value::LongString(b"all" | b"any" | b"all-with-x" | b"any-with-x")) => return Ok(()),
@@ -306,7 +306,7 @@ fn invalid_type(name: &str, value: impl std::fmt::Display) -> String {
     format!("Invalid x-match field type {name} (value {value}); expected longstr")
 }
 
-/// Equality of values in RabbitMQ's headers exchange: by what they mean, whatever the width of
+/// Compares values as RabbitMQ's headers exchange does: by what they mean, whatever the width of
 /// their type.
 fn same_value(wanted: Value<'_>, value: Value<'_>) -> bool {
     match value {
@@ -315,7 +315,7 @@ fn same_value(wanted: Value<'_>, value: Value<'_>) -> bool {
     }
 }
 
-/// The number that an integer or a timestamp is compared by.
+/// The number by which an integer or a timestamp is compared.
 fn integer(value: Value<'_>, second: i128) -> Option<i128> {
     match value {
         Value::Timestamp(seconds) => Some(i128::from(seconds) * second),
@@ -327,11 +327,11 @@ fn identity(hasher: &foldhash::fast::RandomState, arguments: &Table, dest: Dest)
     hasher.hash_one((arguments, dest))
 }
 
-/// RabbitMQ compares a header's timestamp in milliseconds but an argument's in seconds, so that the
-/// two never match (sic).
+/// RabbitMQ compares a header's timestamp in milliseconds with an argument's in seconds, so the two
+/// never match (sic).
 const HEADER_SECOND: i128 = 1000;
 const ARGUMENT_SECOND: i128 = 1;
-/// Stands for the anchor of bindings that match everything.
+/// The anchor of bindings that match every message.
 const ALWAYS: u64 = 0;
 
 #[cfg(test)]

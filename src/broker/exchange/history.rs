@@ -2,11 +2,10 @@
 //! bound later.
 //!
 //! `x-recent-history-length` sets their number (20 if it is missing); a message whose header
-//! `x-recent-history-no-store` is true is not kept. A history takes the memory that its owner asked
-//! for, times the size of the messages. It counts towards the broker's memory, whose alarm blocks
-//! publishers.
+//! `x-recent-history-no-store` is true is not kept. A history takes the memory of this number of
+//! messages. It counts towards the broker's memory, whose alarm blocks publishers.
 //!
-//! Histories live in memory and end with the process. (RabbitMQ did the same while it kept them in
+//! Histories are in memory and end with the process. (RabbitMQ did the same while it kept them in
 //! Mnesia; in Khepri they are on the disk.)
 
 use std::collections::VecDeque;
@@ -33,8 +32,8 @@ pub struct Kept {
 }
 
 impl History {
-    /// Makes the empty history of an exchange; none if it keeps none. The arguments were checked by
-    /// [`check_arguments`].
+    /// Makes the empty history of an exchange. Returns `None` if its type keeps none. The arguments
+    /// were checked by [`check_arguments`].
     pub fn of(spec: &ExchangeSpec) -> Option<History> {
         if &*spec.kind != NAME {
             return None;
@@ -54,7 +53,7 @@ impl History {
         self.messages.push_back(Kept::copy(message));
     }
 
-    /// The messages, oldest first.
+    /// The kept messages, oldest first.
     pub fn messages(&self) -> impl Iterator<Item = &Kept> {
         self.messages.iter()
     }
@@ -70,7 +69,7 @@ impl Kept {
         Kept { route, properties, stamp: message.stamp, body }
     }
 
-    /// The message.
+    /// The message, borrowed.
     pub fn view(&self) -> MessageView<'_> {
         let body = if self.body.len() < SHARED_BODY_MIN { Body::Slice(&self.body) } else { Body::Shared(&self.body) };
         MessageView { route: Route::new(&self.route), properties: &self.properties, stamp: self.stamp, body }

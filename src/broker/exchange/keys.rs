@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
-/// The keys in their order, and each once.
+/// The keys, in their order and also each once.
 pub struct RoutingKeys<'k> {
     all: SmallVec<[&'k [u8]; 1]>,
-    /// The sorted keys; empty if there is only the message's own.
+    /// The sorted keys, each once; empty if there is only the message's own.
     distinct: Vec<&'k [u8]>,
 }
 
@@ -27,7 +27,7 @@ impl<'k> RoutingKeys<'k> {
         self.all[0]
     }
 
-    /// All keys, in their order and as often as they are named.
+    /// All keys, in their order, with repetitions.
     pub fn all(&self) -> impl Iterator<Item = &'k [u8]> {
         self.all.iter().copied()
     }

@@ -2,8 +2,8 @@
 //! same on every shard and after every restart.
 //!
 //! Ids of queues are new after a restart, so the order is that of the destinations' *identities*:
-//! fixed hashes of their kind and name. (Ids decide between destinations whose identities collide,
-//! which happens to one pair of 2^64.)
+//! fixed hashes of their kind and name. (If the identities of two destinations collide, which
+//! happens to one pair of 2^64, their ids decide.)
 //!
 //! Invariant: the list is sorted and has each destination once, with the weights of its bindings,
 //! smallest first, at least one.
@@ -18,7 +18,7 @@ pub struct Members(Vec<Member>);
 
 /// One destination.
 pub struct Member {
-    /// Its identity, see above.
+    /// Its identity across restarts.
     pub identity: u64,
     /// The destination itself.
     pub dest: Dest,
@@ -37,7 +37,7 @@ impl Members {
         }
     }
 
-    /// Removes a binding of this weight to `dest`, which is here.
+    /// Removes a binding of this weight to `dest`, which must exist.
     pub fn remove(&mut self, dest: Dest, identity: u64, weight: u16) {
         let at = self.place(dest, identity).expect("a binding that is removed exists");
         let weights = &mut self.0[at].weights;
@@ -59,7 +59,7 @@ impl Members {
 }
 
 impl Member {
-    /// The weight that counts: that of the heaviest binding.
+    /// The destination's weight: that of its heaviest binding.
     pub fn weight(&self) -> u16 {
         *self.weights.last().expect("a destination has a binding")
     }
@@ -77,7 +77,7 @@ mod tests {
         let (mut members, mut model) = (Members::default(), Vec::<(u64, u32, u16)>::new());
         for _ in 0..4000 {
             if model.is_empty() || rng.below(5) < 3 && model.len() < 60 {
-                // Eight queues of each identity.
+                // Eight queues have the same identity.
                 let n = rng.below(32) as u32;
                 let (identity, weight) = (u64::from(n / 8), rng.below(4) as u16 + 1);
                 members.add(queue(n), identity, weight);

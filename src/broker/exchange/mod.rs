@@ -1,13 +1,14 @@
-//! The exchange types: from a message to the destinations that its bindings name.
+//! The exchange types: from a message to the destinations of the bindings that match.
 //!
-//! Each type keeps its bindings in the form in which it can match fastest. The catalog decides what
-//! the identity of a binding is, and binds each once. A type may be told the same destination under
-//! several bindings (other keys or arguments) and forgets it with the last of them.
+//! Each type keeps its bindings in the form in which it can match them fastest. The catalog decides
+//! what the identity of a binding is, and binds each binding once. A type may get the same
+//! destination by several bindings (with other keys or arguments) and forgets it with the last of
+//! them.
 //!
-//! `matching` names a destination at least once per way in which it matches; the router makes the
-//! queues of a message unique.
+//! `matching` finds a destination at least once per way in which it matches; the router removes
+//! repetitions of queues.
 //!
-//! Two features are beside the types: an exchange of any type may drop duplicates
+//! Two features are independent of the types: an exchange of any type may drop duplicates
 //! ([`Deduplication`](crate::broker::deduplication::Deduplication)), and a fanout may keep the last
 //! messages ([`History`]). Both are [`remembered`] in one place for the whole broker.
 
@@ -66,13 +67,13 @@ pub enum Kind {
     ConsistentHash,
     /// A hash of the routing keys chooses a destination.
     ModulusHash,
-    /// Chance chooses a destination.
+    /// A random choice of a destination.
     Random,
-    /// Chance chooses a queue, on the publisher's shard if there is one.
+    /// A random choice of a queue, on the publisher's shard if there is one.
     LocalRandom,
-    /// Every binding matches, and new ones get the last messages.
+    /// Every binding matches, and new bindings get the last messages.
     RecentHistory,
-    /// Every binding matches, and a message with a header value that came before is dropped.
+    /// Every binding matches, and a message with a header value that was seen before is dropped.
     Deduplication,
 }
 
@@ -94,15 +95,15 @@ impl Kind {
         }
     }
 
-    /// The type by which an exchange finds its destinations: its own, or the one that a delaying
-    /// exchange names. None: there is no such type.
+    /// The type by which an exchange routes messages: its own, or the one that a delaying exchange
+    /// names. `None` if there is no such type.
     pub fn of(spec: &ExchangeSpec) -> Option<Kind> {
         if &*spec.kind == DELAYED { delayed::inner(spec) } else { Kind::named(&spec.kind) }
     }
 }
 
-/// Checks the arguments that a new exchange's type knows. `exchange_text` is `exchange 'NAME' in
-/// vhost 'VHOST'`.
+/// Checks those arguments of a new exchange that its type knows. `exchange_text` is `exchange
+/// 'NAME' in vhost 'VHOST'`.
 pub fn check_arguments(spec: &ExchangeSpec, exchange_text: &str) -> Result<(), Fault> {
     delayed::check_arguments(spec)?;
     if Kind::of(spec) == Some(Kind::ConsistentHash) {
@@ -112,7 +113,7 @@ pub fn check_arguments(spec: &ExchangeSpec, exchange_text: &str) -> Result<(), F
     super::deduplication::check_exchange(spec)
 }
 
-/// The parts of a message that decide its way, beside its routing keys.
+/// The parts of a message, besides its routing keys, that may decide its destinations.
 #[derive(Clone, Copy)]
 pub struct Features<'m> {
     /// Its headers; empty if it has none.
@@ -121,7 +122,7 @@ pub struct Features<'m> {
     pub properties: Properties<'m>,
 }
 
-/// The bindings of one exchange as their source.
+/// The bindings of which one exchange is the source.
 pub enum Matcher {
     /// See [`Direct`].
     Direct(Direct),
@@ -154,7 +155,7 @@ impl Matcher {
         }
     }
 
-    /// Adds a binding that is not there. `identity` is the identity of `dest` across restarts, see
+    /// Adds a binding, which must be new. `identity` is the identity of `dest` across restarts, see
     /// [`members`].
     pub fn bind(&mut self, key: &[u8], arguments: &Table, dest: Dest, identity: u64) {
         match self {
@@ -168,7 +169,7 @@ impl Matcher {
         }
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, key: &[u8], arguments: &Table, dest: Dest, identity: u64) {
         match self {
             Matcher::Direct(direct) => direct.unbind(key, dest),
@@ -181,8 +182,8 @@ impl Matcher {
         }
     }
 
-    /// Finds the destinations of a message with these routing keys and features. Returns how much
-    /// that looked at: nodes of a trie, headers and the arguments compared with them.
+    /// Finds the destinations of a message with these routing keys and features. Returns the work
+    /// that was done: number of nodes of a trie, or of headers and arguments compared with them.
     #[inline]
     pub fn matching(&self, keys: &RoutingKeys<'_>, features: Features<'_>, chance: &mut Chance<'_>, found: &mut impl FnMut(Dest)) -> usize {
         match self {
@@ -197,8 +198,8 @@ impl Matcher {
         0
     }
 
-    /// Whether the routing keys alone decide the destinations: no header, no property and no
-    /// chance.
+    /// Whether the routing keys alone decide the destinations, without headers, properties or
+    /// random choices.
     pub fn is_by_key(&self) -> bool {
         match self {
             Matcher::Direct(_) | Matcher::Fanout(_) | Matcher::Topic(_) | Matcher::ModulusHash(_) => true,
@@ -207,7 +208,7 @@ impl Matcher {
         }
     }
 
-    /// Whether the routing keys and the headers together decide them.
+    /// Whether the routing keys and the headers together decide the destinations.
     pub fn is_by_headers(&self) -> bool {
         matches!(self, Matcher::Headers(_)) || self.is_by_key()
     }

@@ -2,8 +2,8 @@
 //! of destinations, chooses one of them.
 //!
 //! It is cheaper than [`ConsistentHash`](super::ConsistentHash), but nearly every key moves when a
-//! destination comes or goes. RabbitMQ does the same with Erlang's own hash and order, so the same
-//! key may lead to another queue there.
+//! destination is bound or unbound. RabbitMQ does the same with Erlang's own hash and order, so the
+//! same key may lead to another queue there.
 
 use super::Dest;
 use super::members::Members;
@@ -19,7 +19,7 @@ impl ModulusHash {
         self.0.add(dest, identity, WEIGHT);
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, dest: Dest, identity: u64) {
         self.0.remove(dest, identity, WEIGHT);
     }
@@ -33,7 +33,7 @@ impl ModulusHash {
     }
 }
 
-/// The weight of every destination.
+/// The weight of every binding.
 const WEIGHT: u16 = 1;
 
 #[cfg(test)]

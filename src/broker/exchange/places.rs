@@ -1,19 +1,19 @@
-//! A topic exchange's routing key: its words, and sets of places between them.
+//! A routing key of a topic exchange: its words, and sets of positions between them.
 
 use memchr::{memchr, memchr_iter};
 use smallvec::SmallVec;
 
-/// Places in a key, by the number of words before them.
+/// Positions in a key, by the number of words before them.
 #[derive(Clone, Default)]
 pub struct Places(SmallVec<[u64; 4]>);
 
 impl Places {
-    /// Makes an empty set for places up to `end`.
+    /// Makes an empty set of positions up to `end`.
     pub fn none(end: usize) -> Places {
         Places(SmallVec::from_elem(0, end / 64 + 1))
     }
 
-    /// Makes the set of all places from `first` to `last`.
+    /// Makes the set of all positions from `first` to `last`.
     pub fn from(first: usize, last: usize) -> Places {
         let bits = |at: usize| match at * 64 {
             start if start + 64 <= first || start > last => 0,
@@ -22,24 +22,24 @@ impl Places {
         Places((0..=last / 64).map(bits).collect())
     }
 
-    /// Adds a place.
+    /// Adds a position.
     pub fn insert(&mut self, place: usize) {
         self.0[place / 64] |= 1 << (place % 64);
     }
 
-    /// Whether a place is in the set.
+    /// Whether a position is in the set.
     pub fn has(&self, place: usize) -> bool {
         self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 
-    /// The first place; there is one.
+    /// The first position; the set must not be empty.
     pub fn first(&self) -> usize {
         let at = self.0.iter().position(|&bits| bits != 0).expect("a walk is at a place");
         at * 64 + self.0[at].trailing_zeros() as usize
     }
 
-    /// The places right behind those that are also in `others`, if there are any; `end` is the last
-    /// possible place.
+    /// The positions directly after those that are also in `others`, if there are any; `end` is the
+    /// last possible position.
     pub fn behind(&self, others: &Places, end: usize) -> Option<Places> {
         let mut carry = 0;
         let mut next = Places::none(end);
@@ -51,7 +51,7 @@ impl Places {
     }
 }
 
-/// The remaining words of a key, or `None` when there are none. An empty rest is one empty word.
+/// The remaining words of a key, or `None` if there are none. An empty rest is one empty word.
 #[derive(Clone, Copy)]
 pub struct Words<'a>(Option<&'a [u8]>);
 

@@ -1,16 +1,17 @@
-//! The exchange types `x-random` and `x-local-random`: each message goes to one destination, by
-//! chance.
+//! The exchange types `x-random` and `x-local-random`: each message goes to one destination, chosen
+//! at random.
 //!
 //! In RabbitMQ, `x-local-random` saves the way to another node: it chooses among the queues on the
 //! publisher's own node. RingMQ's nodes are shards: it chooses among the queues of the publisher's
-//! shard, and among all if none lives there. (RabbitMQ drops the message then. There, people bring
-//! a publisher and its queue together; here nobody chooses the shard of a connection.)
+//! shard, or among all if that has none. (RabbitMQ drops the message then. There, applications
+//! connect a publisher to the node of its queue; here they cannot choose the shard of a
+//! connection.)
 
 use super::{Dest, Destinations};
 use crate::base::ids::ShardId;
 use crate::base::rng::Rng;
 
-/// The means of a random choice.
+/// The means of random choices.
 pub struct Chance<'r> {
     /// The random source.
     pub rng: &'r mut Rng,
@@ -41,7 +42,7 @@ impl Random {
         self.destinations.add(dest);
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, dest: Dest) {
         self.destinations.remove(dest);
     }
@@ -72,7 +73,8 @@ mod tests {
         Dest::Queue(QueueAddr { home: ShardId(home), queue: QueueId(Key { slot, generation: 0 }) })
     }
 
-    /// How often each of six queues is chosen of 6,000 times; three each live on shards 0 and 1, and the publisher is on `here`.
+    /// How often each of six queues is chosen of 6,000 times. Three each live on shards 0 and 1,
+    /// and the publisher is on `here`.
     fn counts(mut exchange: Random, here: u16) -> [usize; 6] {
         let queues: [Dest; 6] = std::array::from_fn(|n| queue(n as u16 / 3, n as u32));
         queues.iter().for_each(|&dest| exchange.bind(dest));

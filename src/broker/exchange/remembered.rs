@@ -1,13 +1,13 @@
-//! The memories of exchanges: the values that a deduplicating exchange has seen, the last messages
-//! of a recent history.
+//! The memories of exchanges: the values that a deduplicating exchange has seen, and the last
+//! messages of a recent history.
 //!
-//! A publisher on one shard must not slip past a message that a publisher on another has sent. So
-//! each memory is in one place: **all on the shard that orders the catalog's changes**. A message
-//! whose way leads through such an exchange is routed there, all of its way
+//! If shards remembered separately, a duplicate could pass on one shard while the first message
+//! passes on another. So all memories are in one place: **on the shard that orders the catalog's
+//! changes**. A message whose way leads through such an exchange is routed there, all of its way
 //! (`shard::publish::relay`). That makes the memories exact without a lock: each value passes once
-//! in the broker, a history has the broker's last messages, and a queue that is bound meanwhile
-//! gets each of them once, from the history or by its binding. The price is a way over that shard,
-//! for these messages alone.
+//! in the broker, a history has the broker's last messages, and a queue that is bound in the
+//! meantime gets each of them once, from the history or by its binding. The price is a way over
+//! that shard, for these messages alone.
 //!
 //! The memory of an exchange begins with its first message and ends with the exchange.
 
@@ -29,8 +29,8 @@ struct Remembered {
 }
 
 impl Memories {
-    /// Takes a message that has come to an exchange that remembers. Returns whether the message
-    /// goes on from there.
+    /// Remembers a message that has come to an exchange. Returns whether the message goes on from
+    /// there: it is no duplicate.
     pub fn passes(&mut self, id: ExchangeId, spec: &ExchangeSpec, message: &MessageView<'_>, headers: TableRef<'_>, now: u64) -> bool {
         let remembered = self.0.entry(id).or_insert_with(|| Remembered::of(spec));
         let passes = remembered.deduplication.as_mut().is_none_or(|deduplication| deduplication.passes(headers, now));
@@ -46,8 +46,8 @@ impl Memories {
         history.into_iter().flat_map(History::messages)
     }
 
-    /// Forgets the exchanges that are not `there` any more. Returns the values by which they knew
-    /// duplicates.
+    /// Forgets the exchanges that are not `there` any more. Returns the values by which they
+    /// recognized duplicates.
     pub fn retain(&mut self, there: impl Fn(ExchangeId) -> bool) -> impl Iterator<Item = Forgotten> {
         let gone = self.0.extract_if(move |&id, _| !there(id));
         gone.filter_map(|(_, remembered)| remembered.deduplication.map(|mut deduplication| deduplication.forget_all()))
@@ -60,7 +60,7 @@ impl Remembered {
     }
 }
 
-/// Whether such an exchange has a memory.
+/// Whether an exchange with this declaration has a memory.
 pub fn remembers(spec: &ExchangeSpec) -> bool {
     deduplication::is_wanted_by_exchange(spec) || History::of(spec).is_some()
 }

@@ -1,4 +1,4 @@
-//! The topic exchange: a trie of words, walked once per message.
+//! The topic exchange: a trie of words, walked once per routing key.
 //!
 //! ```text
 //! root ─ stock ─ * ─ nyse     "stock.*.nyse"   words are the parts between dots, also empty ones
@@ -7,16 +7,17 @@
 //! ```
 //!
 //! A walk is at a node with some words left, and goes on to at most three children. A `#` may have
-//! taken any number of words, so below one a walk is at many places of the key at once: from there
-//! on it carries the set of them, a bit for each. A node has one parent, and its parent's set has
-//! all places. So no key visits a node twice: a message costs the nodes that its key reaches,
+//! taken any number of words, so below it a walk is at many positions of the key at once: from
+//! there on it carries the set of them, a bit for each. A node has one parent, and its parent's set
+//! has all positions. So no key visits a node twice: a message costs the nodes that its keys reach,
 //! however many `#` there are.
 //!
-//! Several keys of one message may reach the same node; its destinations are named once.
+//! Several keys of one message may reach the same node; its destinations are found once.
 //!
-//! Invariant: every node but the root has a destination at it or below it. Edges to words are in
-//! one table for the whole trie. Those of one node are also linked to each other, because a node
-//! with few of them is asked for all of them rather than for each word of the key.
+//! Invariant: every node except the root has a destination at it or below it. Edges to words are in
+//! one table for the whole trie. Those of one node are also linked to each other, because for a
+//! node with few of them it is cheaper to go through all of them than to look up each word of the
+//! key.
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
@@ -34,7 +35,7 @@ pub struct Topic {
     /// Nodes to which a word leads, by their parent and that word.
     edges: HashTable<Id>,
     hasher: foldhash::fast::RandomState,
-    /// Number of the latest message: marks of earlier ones are void.
+    /// Number of the latest message: marks with other numbers are void.
     message: Cell<u64>,
 }
 
@@ -42,28 +43,32 @@ type Id = u32;
 
 struct Node {
     destinations: Destinations,
-    /// The parent, and the word that leads here (empty if that is a wildcard).
+    /// The parent.
     parent: Id,
+    /// The word that leads here; empty for a wildcard.
     word: SmallVec<[u8; 16]>,
-    /// The number of children to which words lead, and the first one; the next and the previous one
-    /// of the parent's.
+    /// Number of children to which words lead.
     words: u32,
+    /// The first of these children.
     first: Id,
+    /// The next one of the parent's children to which words lead.
     next: Id,
+    /// The previous one.
     prev: Id,
     star: Id,
     hash: Id,
-    /// The message whose destinations were last those here.
+    /// The number of the message for which the destinations were last found.
     given: Cell<u64>,
 }
 
 /// One key on its way through the trie.
 struct Walk<'k, F> {
     key: &'k [u8],
-    /// The places of each of the key's words, by word: once a set of places is needed.
+    /// The positions of each of the key's words, by word, once a set of positions is needed.
     words: Vec<(&'k [u8], Places)>,
-    /// The places that have a word, and the one behind the last word.
+    /// The positions before a word.
     within: Places,
+    /// The position after the last word.
     end: usize,
     visited: usize,
     found: F,
@@ -85,7 +90,7 @@ impl Topic {
         self.node_mut(end).destinations.add(dest);
     }
 
-    /// Removes a binding that is there.
+    /// Removes a binding, which must exist.
     pub fn unbind(&mut self, pattern: &[u8], dest: Dest) {
         let mut at = Words::of(pattern).fold(ROOT, |node, word| self.child(node, word).expect("a binding that is removed exists"));
         self.node_mut(at).destinations.remove(dest);
@@ -96,8 +101,8 @@ impl Topic {
         }
     }
 
-    /// Finds the destinations whose pattern matches one of a message's routing keys. Returns how
-    /// many nodes that visited.
+    /// Finds the destinations whose pattern matches one of a message's routing keys. Returns the
+    /// number of nodes that were visited.
     #[inline]
     pub fn matching<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, mut found: impl FnMut(Dest)) -> usize {
         self.message.set(self.message.get() + 1);
@@ -129,7 +134,7 @@ impl Topic {
         }
     }
 
-    /// The `#` takes no word, one, two, … or all that are left.
+    /// Visits a `#`, which takes no word, one, two, … or all that are left.
     fn visit_hash(&self, id: Id, left: Words<'_>, walk: &mut Walk<'_, impl FnMut(Dest)>) {
         let node = self.node(id);
         if node.is_leaf() {
@@ -141,7 +146,7 @@ impl Topic {
         self.visit_set(id, &places, walk);
     }
 
-    /// Visits a node with all the places of the key at which a walk may be there.
+    /// Visits a node with all positions of the key at which a walk may be there.
     fn visit_set(&self, id: Id, places: &Places, walk: &mut Walk<'_, impl FnMut(Dest)>) {
         walk.visited += 1;
         let node = self.node(id);
@@ -260,19 +265,19 @@ impl Node {
         Node { destinations, parent, word: word.into(), words: 0, first: NONE, next: NONE, prev: NONE, star: NONE, hash: NONE, given }
     }
 
-    /// Whether nothing is below.
+    /// Whether the node has no children.
     fn is_leaf(&self) -> bool {
         self.words == 0 && self.star == NONE && self.hash == NONE
     }
 
-    /// Whether nothing is here and nothing below.
+    /// Whether the node has no destinations and no children.
     fn is_bare(&self) -> bool {
         self.is_leaf() && self.destinations.is_empty()
     }
 }
 
 impl<F> Walk<'_, F> {
-    /// Notes the places of each of the key's words, if that was not done before.
+    /// Collects the positions of each of the key's words, if that was not done before.
     fn note_words(&mut self) {
         if !self.words.is_empty() || self.key.is_empty() {
             return;
@@ -378,7 +383,7 @@ mod tests {
         std::iter::once(key.as_ref())
     }
 
-    /// Without sets of places this would take longer than the universe has.
+    /// Without sets of positions, this would take longer than the age of the universe.
     #[test]
     fn many_hashes_cost_no_more_than_the_pattern() {
         let mut topic = Topic::default();

@@ -1,8 +1,9 @@
-//! The definition of a policy: its keys and their values, with RabbitMQ's words for refusals (rows
+//! The definition of a policy: its keys and their values, with RabbitMQ's texts for refusals (rows
 //! PO2 to PO4).
 //!
-//! Keys of classic mirroring, which RabbitMQ 4 refuses, are kept without effect, so that
-//! definitions of older brokers can be taken as they are; so are those of federation and sharding.
+//! Keys of classic mirroring, which RabbitMQ 4 refuses, are accepted and have no effect, so that
+//! definitions of older brokers can be imported as they are; the same goes for keys of federation
+//! and sharding.
 
 use super::Target;
 use crate::contract::PolicyKind;
@@ -11,16 +12,16 @@ use crate::message::{ErlangBinary, TableRef, Value};
 /// A kind of value.
 #[derive(Clone, Copy)]
 enum Rule {
-    /// A whole number in these bounds.
+    /// An integer within these bounds.
     Number(i64, i64),
     Text,
     OneOf(&'static [&'static str]),
-    /// A number of years, months, …
+    /// A text with a number of years, months, …
     Age,
     Anything,
 }
 
-/// A key, its kind of value, and the refusal of a wrong one.
+/// A key, the kind of its value, and the refusal of a wrong value.
 type Key = (&'static str, Rule, &'static str);
 
 /// Checks a definition: first the values of known keys, in the order of their names, then whether
@@ -59,7 +60,7 @@ fn check_delays(delays: &[(&str, Value<'_>)]) -> Result<(), String> {
     }
 }
 
-/// Whether a target knows all keys of a definition.
+/// Whether a target supports all keys of a definition.
 pub(super) fn is_known_to(target: Target, definition: TableRef<'_>) -> bool {
     let unknown = match target {
         Target::Exchange => return true,
@@ -87,7 +88,7 @@ fn is_age(text: &[u8]) -> bool {
     b"YMDhms".contains(unit) && is_number
 }
 
-/// Erlang's term for a value that came as JSON.
+/// Returns Erlang's term for a value that came as JSON.
 fn term(value: Value<'_>) -> String {
     match value {
         Value::LongString(text) => ErlangBinary(text).to_string(),

@@ -2,11 +2,11 @@
 //! their names (rows PO1 to PO7).
 //!
 //! ```text
-//! PolicySpec ─ new: pattern, target and definition are in order ─▶ Policy
+//! PolicySpec ─ new: pattern, target and definition are valid ─▶ Policy
 //! the best Policy that applies to a queue ─▶ Terms ─▶ the queue's settings
 //! ```
 //!
-//! [`definition`] knows the keys; [`Terms`] merges the arguments and policies of one queue. The
+//! [`definition`] checks the keys; [`Terms`] merges the arguments and policies of one queue. The
 //! [catalog](super::catalog) keeps the policies.
 
 mod definition;
@@ -50,12 +50,11 @@ impl Policy {
     /// Checks a policy and compiles its pattern.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in RabbitMQ's words: a line each.
+    /// All of its errors, in RabbitMQ's words, one per line.
     pub fn new(kind: PolicyKind, spec: PolicySpec) -> Result<Policy, String> {
         let definition = definition::check(kind, spec.definition.view());
         let applies = ApplyTo::named(&spec.apply_to);
-        // An empty pattern is found in every name. (A permission's empty pattern is another
-        // matter.)
+        // An empty pattern matches every name, unlike the empty pattern of a permission.
         let pattern = Pattern::new(if spec.pattern.is_empty() { ".*" } else { &spec.pattern });
         match (definition, applies, pattern) {
             (Ok(()), Ok(applies), Ok(pattern)) => Ok(Policy { spec, pattern, applies }),
@@ -67,8 +66,8 @@ impl Policy {
         }
     }
 
-    /// Whether it applies to this target. A queue that does not know one of the keys follows none
-    /// of them.
+    /// Whether the policy applies to this target. It does not apply to a queue that does not
+    /// support all of its keys.
     pub fn is_for(&self, target: Target, name: &[u8]) -> bool {
         let is_kind = match target {
             Target::Exchange => matches!(self.applies, ApplyTo::All | ApplyTo::Exchanges),

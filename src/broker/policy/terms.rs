@@ -1,5 +1,5 @@
-//! The terms of one queue: its arguments and the policies that apply to it, and which of them has
-//! the last word (rows PO4, PO5).
+//! The terms of one queue: its arguments and the policies that apply to it, and which of them takes
+//! precedence (rows PO4, PO5).
 
 use crate::message::{TableRef, Value};
 
@@ -26,23 +26,23 @@ impl<'a> Terms<'a> {
         self.all(key).filter_map(number).min()
     }
 
-    /// The lowest limit for `key`; a negative number is no limit, and any other is lower.
+    /// The lowest limit for `key`. A negative number means no limit, so any other number is lower.
     pub fn limit(&self, key: &Key) -> Option<i64> {
         let stricter = |one: i64, other: i64| if one < 0 || other < 0 { one.max(other) } else { one.min(other) };
         self.all(key).filter_map(Value::as_int).reduce(stricter)
     }
 
-    /// The text for `key`: the argument's before a policy's.
+    /// The text for `key`; the argument takes precedence over policies.
     pub fn own_text(&self, key: &Key) -> Option<&'a [u8]> {
         self.own(key).and_then(Value::as_text)
     }
 
-    /// The value for `key`: the argument's before a policy's.
+    /// The value for `key`; the argument takes precedence over policies.
     pub fn own(&self, key: &Key) -> Option<Value<'a>> {
         self.argument(key).or_else(|| self.of_policies(key))
     }
 
-    /// The text for `key`: a policy's before the argument's.
+    /// The text for `key`; policies take precedence over the argument.
     pub fn policy_text(&self, key: &Key) -> Option<&'a [u8]> {
         self.of_policies(key).or_else(|| self.argument(key)).and_then(Value::as_text)
     }
@@ -56,7 +56,7 @@ impl<'a> Terms<'a> {
         self.arguments.find(key.argument)
     }
 
-    /// The operator's value counts.
+    /// The value for `key` in the policies; the operator's takes precedence.
     fn of_policies(&self, key: &Key) -> Option<Value<'a>> {
         self.operator.find(key.policy).or_else(|| self.policy.find(key.policy))
     }
@@ -68,7 +68,7 @@ pub struct Key {
     policy: &'static str,
 }
 
-/// The key of an argument: the same name without `x-`.
+/// Makes the key of an argument; in policies, its name has no `x-`.
 pub const fn key(argument: &'static str) -> Key {
     Key { argument, policy: argument.split_at(2).1 }
 }

@@ -1,4 +1,4 @@
-//! The consumers of one queue: which may be served, and in which order (rows S2 to S5).
+//! The consumers of one queue: which of them may be served, and in which order (rows S2 to S5).
 //!
 //! A consumer is in exactly one of three states:
 //!
@@ -9,7 +9,7 @@
 //!           on another shard: its credit is spent, or messages are asked for; `grant` lists it
 //! ```
 //!
-//! If only a single consumer is active, the others are not listed, whatever room they have (see
+//! If a queue has a single active consumer, the others are not listed, whatever room they have (see
 //! [`SingleActive`]).
 
 use smallvec::SmallVec;
@@ -30,12 +30,12 @@ pub struct Consumer {
     pub no_ack: bool,
     /// x-priority: higher is served first.
     pub priority: i32,
-    /// Credit, if it is on another shard.
+    /// Its credit, if it is on another shard.
     pub credit: Option<Credit>,
     prefetch: u32,
     in_flight: u32,
     parked: bool,
-    /// How many consumers came before, if that matters.
+    /// How many consumers joined before it; counted if only one is active.
     joined: u64,
 }
 
@@ -45,7 +45,7 @@ impl Consumer {
         Consumer { target, no_ack, priority, prefetch, credit: None, in_flight: 0, parked: false, joined: 0 }
     }
 
-    /// Sets the credit of a consumer on another shard; none: it is on the queue's own.
+    /// Sets the credit of a consumer on another shard; `None` for one on the queue's own shard.
     pub fn with_credit(self, credit: Option<Credit>) -> Consumer {
         Consumer { credit, ..self }
     }
@@ -54,7 +54,7 @@ impl Consumer {
         !self.parked && self.room() > 0 && self.credit.is_none_or(|credit| credit.is_open())
     }
 
-    /// How many more messages it may have unsettled.
+    /// How many more unsettled messages the consumer may have.
     fn room(&self) -> usize {
         if self.no_ack || self.prefetch == 0 { usize::MAX } else { self.prefetch.saturating_sub(self.in_flight) as usize }
     }
@@ -66,10 +66,10 @@ pub struct Consumers {
     table: Slots<ConsumerId, Consumer>,
     rotations: Rotations,
     exclusive: bool,
-    /// Whether a consumer that wants to be the only one is ignored, as in quorum queues.
+    /// Whether the consumers' wish to be exclusive is ignored, as in quorum queues.
     overlooks_exclusive: bool,
     single: Option<Box<SingleActive>>,
-    /// Whether some consumers are on other shards and have channels that count messages.
+    /// Whether some consumers on other shards have channels that count messages.
     are_metered: bool,
 }
 
@@ -80,8 +80,8 @@ impl Consumers {
         Consumers { overlooks_exclusive: rules.quorum, single, ..Consumers::default() }
     }
 
-    /// Adds a consumer. None if an exclusive consumer is there, or if an exclusive one is asked for
-    /// and others are there, or may be (rows S2, S8).
+    /// Adds a consumer. Returns `None` if an exclusive consumer is there, or if this one is to be
+    /// exclusive and others are there or may join (rows S2, S8).
     pub fn add(&mut self, mut consumer: Consumer, exclusive: bool) -> Option<ConsumerId> {
         let exclusive = exclusive && !self.overlooks_exclusive;
         if self.exclusive || (exclusive && (!self.is_empty() || self.single.is_some())) {
@@ -107,7 +107,7 @@ impl Consumers {
         self.remove(id, 0)
     }
 
-    /// Removes a consumer whose channel ended; the messages that it has not settled come back.
+    /// Removes a consumer whose channel ended; its unsettled messages will come back.
     pub fn leave(&mut self, id: ConsumerId) -> Option<Consumer> {
         let expected = self.table.get(id)?.in_flight;
         self.remove(id, expected)
@@ -126,7 +126,7 @@ impl Consumers {
         Some(consumer)
     }
 
-    /// Lets the single active consumer take its turn, which may have changed hands.
+    /// If a single consumer is active, decides which one, and lists it if it may be served.
     fn elect(&mut self) {
         let Some(single) = &mut self.single else { return };
         let before = single.active();
@@ -137,18 +137,18 @@ impl Consumers {
     }
 
     /// The next consumer to be served. [`on_delivered`](Self::on_delivered), [`park`](Self::park)
-    /// or [`ask`](Self::ask) follows, or it stays the next.
+    /// or [`ask`](Self::ask) follows; otherwise it stays the next.
     pub fn next(&self) -> Option<(ConsumerId, &Consumer)> {
         let slot = self.rotations.front()?;
         let id = self.table.key_at(slot).expect("a listed consumer is in the table");
         self.table.get(id).map(|consumer| (id, consumer))
     }
 
-    /// How many of `wanted` messages in a row the consumer that [`next`](Self::next) gave may have:
-    /// one if others take turns with it, else as many as it has room for.
+    /// How many of `wanted` messages in a row the [`next`](Self::next) consumer may get: one if
+    /// others take turns with it, otherwise as many as it has room for.
     pub fn turns(&self, id: ConsumerId, wanted: usize) -> usize {
         if wanted <= 1 {
-            return wanted; // it has room for one, or it would not be the next
+            return wanted; // it has room for one: otherwise it would not be listed
         }
         let consumer = self.table.get(id).expect("a consumer stays while it is served");
         if self.rotations.is_alone(consumer.priority) {
@@ -158,9 +158,9 @@ impl Consumers {
         }
     }
 
-    /// Notes that the consumer that [`next`](Self::next) gave got `count` messages, which took
-    /// `bytes` of its credit if it is on another shard. It goes to the end of the rotation if it
-    /// has room for another.
+    /// Notes that the [`next`](Self::next) consumer got `count` messages, which cost `bytes` of its
+    /// credit if it is on another shard. It moves to the end of the rotation if it has room for
+    /// another one.
     pub fn on_delivered(&mut self, id: ConsumerId, count: usize, bytes: usize) {
         let consumer = self.table.get_mut(id).expect("a consumer stays while it is served");
         if let Some(credit) = &mut consumer.credit {
@@ -182,8 +182,8 @@ impl Consumers {
         self.unlist(id, |consumer| consumer.parked = true);
     }
 
-    /// Notes that messages are asked for a consumer on another shard: it leaves the rotation until
-    /// the [`grant`](Self::grant).
+    /// Notes that credit for messages is asked of a consumer's shard: the consumer leaves the
+    /// rotation until the [`grant`](Self::grant).
     pub fn ask(&mut self, id: ConsumerId) {
         self.unlist(id, |consumer| consumer.credit.iter_mut().for_each(Credit::ask));
     }
@@ -202,15 +202,15 @@ impl Consumers {
         self.list(id)
     }
 
-    /// Counts messages for a consumer on another shard from now on, because its channel does.
+    /// Notes that the channel of a consumer on another shard counts messages from now on.
     pub fn meter(&mut self, id: ConsumerId) {
         let Some(credit) = self.table.get_mut(id).and_then(|consumer| consumer.credit.as_mut()) else { return };
         credit.meter();
         self.are_metered = true;
     }
 
-    /// Takes back the messages that consumers were granted and the queue does not have: targets and
-    /// numbers.
+    /// Takes back the messages that consumers were granted and that the queue does not have:
+    /// targets and numbers.
     pub fn take_unused(&mut self) -> SmallVec<[(Target, u32); 4]> {
         if !self.are_metered {
             return SmallVec::new();
@@ -240,7 +240,7 @@ impl Consumers {
         self.list(id)
     }
 
-    /// The consumer, if it is still there.
+    /// The consumer, if it exists.
     pub fn get(&self, id: ConsumerId) -> Option<&Consumer> {
         self.table.get(id)
     }
@@ -255,8 +255,8 @@ impl Consumers {
         self.table.len()
     }
 
-    /// Number of consumers in queue.declare-ok: in a quorum queue those that wait for their turn do
-    /// not count.
+    /// Number of consumers in queue.declare-ok. In a quorum queue, consumers that wait for their
+    /// turn do not count.
     pub fn counted(&self) -> usize {
         let waiting = self.single.as_ref().filter(|_| self.overlooks_exclusive).map_or(0, |single| single.waiting());
         self.len() - waiting
@@ -272,8 +272,8 @@ impl Consumers {
         self.rotations.any_ready()
     }
 
-    /// Lists a consumer that can take a message, unless it is another's turn. Returns whether it is
-    /// listed.
+    /// Lists a consumer that can take a message, unless it is another consumer's turn. Returns
+    /// whether the consumer is listed.
     fn list(&mut self, id: ConsumerId) -> bool {
         let Some(consumer) = self.table.get(id).filter(|consumer| consumer.has_room()) else { return false };
         let is_its_turn = self.single.as_ref().is_none_or(|single| single.is_served(id));

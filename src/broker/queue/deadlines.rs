@@ -5,9 +5,8 @@
 //! out of order   heap (deadline, place) …                                     TTLs of messages
 //! ```
 //!
-//! A deadline is not removed when its message leaves the queue: it comes up and finds no message.
-//! So that such deadlines do not gather, they are swept out when they may outnumber the waiting
-//! messages.
+//! A deadline is not removed when its message leaves the queue: when it passes, no message is
+//! found. When such deadlines may outnumber those of waiting messages, they are swept out.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -18,8 +17,8 @@ use super::Queue;
 use crate::message::{MessageView, Properties};
 
 impl Queue {
-    /// Returns when the message at this place expires, milliseconds since 1970: after the shorter
-    /// one of its own TTL and the queue's (row D12). `None`: never.
+    /// Returns when the message at this place expires, milliseconds since 1970: after its own TTL
+    /// or that of the queue, whichever is shorter (row D12). `None`: never.
     pub fn deadline(&self, place: u64, message: &MessageView<'_>) -> Option<u64> {
         let time = message.stamp.time_ms()?;
         let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
@@ -42,7 +41,7 @@ pub struct Deadlines {
     in_runs: u64,
 }
 
-/// Messages in a row that expire together.
+/// Messages with successive places that expire at the same time.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     deadline: u64,
@@ -87,8 +86,8 @@ impl Deadlines {
         Some(place)
     }
 
-    /// Whether a [`sweep`](Self::sweep) is due, because deadlines of messages that are gone have
-    /// gathered, while this many messages wait.
+    /// Whether a [`sweep`](Self::sweep) is due: while this many messages wait, there are too many
+    /// deadlines of messages that are gone.
     pub fn is_littered(&self, waiting: usize) -> bool {
         self.heap.len() as u64 + self.in_runs > 2 * waiting as u64 + LITTER_MIN
     }
@@ -120,7 +119,7 @@ impl Deadlines {
     }
 }
 
-/// This many deadlines are never swept.
+/// Up to this number, deadlines are never swept.
 const LITTER_MIN: u64 = 1024;
 
 /// The deadline of messages that may not wait at all.

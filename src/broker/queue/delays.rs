@@ -1,18 +1,18 @@
 //! The messages that an exchange delays, until each is due (rows X20, N3). They wait in a queue of
-//! the exchange's own, which nobody consumes from.
+//! the exchange's own, which has no consumers.
 //!
 //! ```text
-//! far        deadlines: (due, sequence) …    in the log only: 16 bytes each, next to none in a row
+//! far        deadlines: (due, sequence) …    in the log only: 16 bytes each, less if successive
 //!              │ some seconds before; while memory is short, when they are due
 //! gathered   sequence …                      some in each turn, until reading the log is worth it
 //!              │ fetched from the log
 //! near       (due, sequence, entry) …        in memory
 //!              │ due
-//!              ▼ routed by the exchange; once all their queues have them, the log lets go of them
+//!              ▼ routed by the exchange; settled in the log once all their queues have them
 //! ```
 //!
-//! So the memory that they take depends on their number alone, whatever their size and however long
-//! they wait.
+//! So the memory that they take depends only on their number, not on their size or on how long they
+//! wait.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -36,11 +36,12 @@ pub struct Delays {
     near: OctonaryHeap<Near>,
     /// Whether the last fetched messages were due already.
     fetches_due: bool,
-    /// No message is fetched before this time; 0 if nothing holds that up.
+    /// No message is fetched before this time; 0 if nothing delays fetching.
     pub rests_until: u64,
-    /// Messages of which a restart has found copies, by sequence number: those that may or may not
-    /// be in the log, and those that are in it.
+    /// Messages of which a restart has found copies in other queues, by sequence number; whether
+    /// they are still in the log is not known.
     pub doubtful: BTreeMap<u64, Copies>,
+    /// Messages of which a restart has found copies, and which are still in the log.
     pub copied: BTreeMap<u64, Copies>,
 }
 
@@ -49,18 +50,18 @@ pub struct Delays {
 pub struct Copies {
     /// The numbers of the queues.
     pub queues: Vec<u64>,
-    /// How many queues were to have it.
+    /// In how many queues there were to be copies.
     pub wanted: u32,
 }
 
 impl Copies {
-    /// Whether no queue lacks the message.
+    /// Whether no queue lacks a copy.
     pub fn are_all(&self) -> bool {
         self.queues.len() >= self.wanted as usize
     }
 }
 
-/// A message in memory. The one that is due first is the greatest.
+/// A message in memory. In the heap, the message that is due first is the greatest.
 #[derive(PartialEq, Eq, Debug)]
 struct Near {
     due: u64,
@@ -94,19 +95,19 @@ impl Delays {
         }
     }
 
-    /// Adds a message in memory, due at this time.
+    /// Adds a message that is in memory, due at this time.
     pub fn keep(&mut self, due: u64, entry: Entry) {
         self.near.push(Near { due, entry });
     }
 
-    /// Adds messages that only the log has, with the sequence numbers `first` to `last`, due at
+    /// Adds messages that are only in the log, with the sequence numbers `first` to `last`, due at
     /// this time.
     pub fn put_off(&mut self, due: u64, first: u64, last: u64) {
         self.far.push(due, first, last);
     }
 
-    /// Notes that a restart has found a copy of a message in the queue of this number, and how many
-    /// queues were to have it.
+    /// Notes that a restart has found a copy of a message in the queue of this number, and in how
+    /// many queues there were to be copies.
     pub fn note_copy(&mut self, sequence: u64, queue: u64, wanted: u32) {
         let copies = self.doubtful.entry(sequence).or_default();
         copies.queues.push(queue);
@@ -126,10 +127,10 @@ impl Delays {
         self.near.pop().map(|first| first.entry)
     }
 
-    /// If messages have to be fetched from the log by `now`, takes the sequence numbers of at most
-    /// `most` of them, and of others that would have to be fetched soon, because each fetch reads
-    /// much of the log. They have to be fetched `ahead` milliseconds before they are due. None: not
-    /// yet, they are gathered, some each time.
+    /// Gathers messages to be fetched from the log, each `ahead` milliseconds before it is due.
+    /// Once a message has to be fetched by `now`, at most `most` are gathered, including those that
+    /// will have to be fetched soon, because each fetch reads much of the log. Each call gathers
+    /// some; the last one returns their sequence numbers, the others return `None`.
     pub fn take_far(&mut self, now: u64, ahead: u64, most: usize) -> Option<Ascending> {
         if self.gathered.is_empty() && self.far.next().is_none_or(|due| due > now + ahead) {
             return None;
@@ -145,8 +146,8 @@ impl Delays {
         None
     }
 
-    /// When there is something to do. With `is_fetching`, messages are not to be fetched: that is
-    /// being done, or rests.
+    /// When there is something to do next. `is_fetching`: no fetch may begin, because one is under
+    /// way or fetching rests.
     pub fn next(&self, is_fetching: bool) -> Option<u64> {
         let fetch = match is_fetching {
             false if !self.gathered.is_empty() => Some(self.rests_until),
@@ -156,8 +157,8 @@ impl Delays {
         self.near.peek().map(|first| first.due).into_iter().chain(fetch).min()
     }
 
-    /// Whether messages cannot wait in the log until there is memory for them: some are due, and
-    /// none that are due are in memory.
+    /// Whether messages cannot wait in the log until there is memory for them: some are due, but
+    /// none of the due messages is in memory.
     pub fn is_urgent(&self, now: u64, is_fetching: bool) -> bool {
         let near = self.near.peek().map(|first| first.due);
         match is_fetching {
@@ -167,7 +168,7 @@ impl Delays {
         }
     }
 
-    /// Takes out all. Returns those in memory.
+    /// Removes all messages. Returns those in memory.
     pub fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
         self.far.clear();
         self.gathered = Ascending::default();

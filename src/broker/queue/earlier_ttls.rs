@@ -1,8 +1,9 @@
 //! The TTLs that a queue has given to its messages before a policy changed it.
 //!
-//! As in RabbitMQ, a message keeps the TTL that its queue had when it came, whatever policies say
-//! later. A queue remembers up to which places it had which TTL; most queues never have more than
-//! one. (A restart forgets that: then the TTL of the policies at that time holds for all.)
+//! As in RabbitMQ, a message keeps the TTL that its queue had when the message arrived, whatever
+//! policies say later. A queue remembers which TTL it had up to which places; most queues never
+//! have more than one TTL. (A restart forgets this: then the TTL of the policies at that time
+//! applies to all messages.)
 
 use crate::contract::split_place;
 
@@ -12,14 +13,14 @@ pub struct EarlierTtls(Vec<Earlier>);
 
 #[derive(Debug)]
 struct Earlier {
-    /// The first place, by level, that had another TTL.
+    /// The first place of each level that had another TTL.
     until: Vec<u64>,
     ttl: Option<u64>,
 }
 
 impl EarlierTtls {
-    /// Notes that messages before these places, one per level, had this TTL. After too many changes
-    /// the oldest are forgotten.
+    /// Notes that messages before these places, one per level, had this TTL. After too many
+    /// changes, the oldest ones are forgotten.
     pub fn push(&mut self, until: Vec<u64>, ttl: Option<u64>) {
         if self.0.len() == CHANGES_MAX {
             self.0.remove(0);
@@ -27,13 +28,13 @@ impl EarlierTtls {
         self.0.push(Earlier { until, ttl });
     }
 
-    /// The TTL that the message at this place was given, if it is not the present one.
+    /// The TTL that the message at this place was given, if that is not the present one.
     pub fn find(&self, place: u64) -> Option<Option<u64>> {
         let is_before = |until: &u64| split_place(*until).0 == split_place(place).0 && place < *until;
         self.0.iter().find(|earlier| earlier.until.iter().any(is_before)).map(|earlier| earlier.ttl)
     }
 
-    /// Whether there was no other TTL.
+    /// Whether the queue had no other TTL before.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

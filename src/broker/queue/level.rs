@@ -5,12 +5,12 @@
 //!   push ──▶ ready [12 11 10 9 8 5 4] ──▶ pop    the smaller of both fronts
 //! ```
 //!
-//! **Spilled.** When memory is short, messages go to the log alone. All of them are behind those in
-//! `ready`, and as long as there are any, new ones join them. The shard loads them again as `ready`
-//! runs low. The level keeps only their number.
+//! **Spilled.** When memory is short, new messages are kept in the log alone. All of these are
+//! behind those in `ready`, and as long as there are any, new messages join them. The shard loads
+//! them again when `ready` runs low. The level keeps only their number.
 //!
-//! Invariants: sequence numbers grow from front to back of `ready`, and are never given twice; no
-//! number is in both `ready` and `returned`.
+//! Invariants: sequence numbers grow from the front to the back of `ready`, and none is used twice;
+//! no number is in both `ready` and `returned`.
 
 use std::collections::BTreeMap;
 
@@ -26,15 +26,15 @@ pub struct Level {
     ready: LongQueue<Entry>,
     /// Messages that came back, by place.
     returned: BTreeMap<u64, Entry>,
-    /// Number of messages that only the log has.
+    /// Number of messages that are only in the log.
     spilled: u64,
-    /// The first place that a restart did not find taken.
+    /// The first place whose message can only have arrived after the last restart.
     first_new: u64,
 }
 
 impl Level {
-    /// Makes level `number` as the log has it: its slot there, the first free sequence number, and
-    /// how many messages there are.
+    /// Makes level `number` as it is in the log: its slot there, its next sequence number, and the
+    /// number of its messages.
     pub fn new(number: u8, slot: u32, next_sequence: u64, spilled: u64) -> Level {
         let next = place(number, next_sequence);
         Level { number, slot, next, ready: LongQueue::new(), returned: BTreeMap::new(), spilled, first_new: next }
@@ -57,18 +57,18 @@ impl Level {
         self.next
     }
 
-    /// Whether a message at this place is from before the last restart.
+    /// Whether a message at this place was there before the last restart.
     pub fn is_found(&self, place: u64) -> bool {
         place < self.first_new
     }
 
-    /// Passes `count` messages at the tail, which are delivered at once and do not wait.
+    /// Skips the places of `count` messages that are delivered at once and do not wait.
     #[inline]
     pub fn pass(&mut self, count: usize) {
         self.next += count as u64;
     }
 
-    /// Leaves `count` messages at the tail to the log alone.
+    /// Counts `count` messages at the tail that are only in the log.
     pub fn spill(&mut self, count: usize) {
         self.next += count as u64;
         self.spilled += count as u64;
@@ -80,12 +80,12 @@ impl Level {
         self.spilled -= 1;
     }
 
-    /// Forgets spilled messages that cannot be read any more.
+    /// Counts spilled messages as gone: they cannot be read any more, or wait elsewhere.
     pub fn lose(&mut self, count: u64) {
         self.spilled -= count;
     }
 
-    /// Number of messages that only the log has.
+    /// Number of messages that are only in the log.
     #[inline]
     pub fn spilled(&self) -> u64 {
         self.spilled
@@ -102,7 +102,7 @@ impl Level {
         self.ready.len() + self.returned.len()
     }
 
-    /// Appends a message, which is at the [`next`](Self::next) place.
+    /// Appends a message, which must be at the [`next`](Self::next) place.
     #[inline]
     pub fn push(&mut self, entry: Entry) {
         debug_assert_eq!(entry.place(), self.next);
@@ -124,7 +124,7 @@ impl Level {
         self.returned.insert(entry.place(), entry);
     }
 
-    /// Takes out the message at a place in memory, if it waits there.
+    /// Removes the message at a place, if it waits there in memory.
     pub fn take(&mut self, place: u64) -> Option<Entry> {
         if let Some(entry) = self.returned.remove(&place) {
             return Some(entry);
@@ -133,18 +133,19 @@ impl Level {
         Some(self.ready.remove(at))
     }
 
-    /// Whether a message waits at this place in memory.
+    /// Whether a message waits in memory at this place.
     pub fn has(&self, place: u64) -> bool {
         self.returned.contains_key(&place) || self.ready.find(|entry| entry.place().cmp(&place)).is_some()
     }
 
-    /// Takes out all messages that are ready for delivery.
+    /// Removes all messages that are ready for delivery.
     pub fn purge(&mut self) -> Purged {
         let spilled = std::mem::take(&mut self.spilled);
         Purged { slot: self.slot, ready: std::mem::take(&mut self.ready), returned: std::mem::take(&mut self.returned), spilled }
     }
 
-    /// Makes messages that waited elsewhere in the queue look as if purged from this level.
+    /// Makes messages that waited elsewhere in the queue look as if they were purged from this
+    /// level.
     pub fn purge_others(&self, others: BTreeMap<u64, Entry>) -> Purged {
         Purged { slot: self.slot, ready: LongQueue::new(), returned: others, spilled: 0 }
     }
@@ -160,8 +161,8 @@ impl Level {
         self.loaded() == 0 && self.spilled == 0
     }
 
-    /// Gives back memory while the level is empty, except for a few messages: those that come and
-    /// go need no new memory.
+    /// Frees the memory of an empty level, except that for a few messages: a queue that is empty
+    /// again and again needs no new memory.
     pub(super) fn trim(&mut self) {
         if self.ready.capacity() > KEPT {
             self.ready = LongQueue::new();
@@ -177,41 +178,40 @@ impl Level {
     }
 }
 
-/// Messages of a level that were purged and still hold their places in the arena. There may be many
-/// millions of them.
+/// Messages of a level that were purged and are still in the arena. There may be many millions.
 pub struct Purged {
     /// The level's slot in the log.
     pub slot: u32,
     ready: LongQueue<Entry>,
     /// Messages that came back, in any order.
     returned: BTreeMap<u64, Entry>,
-    /// Number of messages that only the log had.
+    /// Number of messages that were only in the log.
     pub spilled: u64,
 }
 
 impl Purged {
-    /// Number of all.
+    /// Number of all messages, in memory or not.
     pub fn count(&self) -> usize {
         self.ready.len() + self.returned.len() + self.spilled as usize
     }
 
-    /// Whether none is in memory any more.
+    /// Whether no message is in memory any more.
     pub fn is_freed(&self) -> bool {
         self.ready.is_empty() && self.returned.is_empty()
     }
 
-    /// Number of those in memory.
+    /// The messages in memory.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         self.ready.iter().chain(self.returned.values()).copied()
     }
 
-    /// Takes one out, in any order.
+    /// Removes a message in memory, in any order.
     pub fn pop(&mut self) -> Option<Entry> {
         self.ready.pop_front().or_else(|| self.returned.pop_first().map(|(_, entry)| entry))
     }
 }
 
-/// Messages for which an empty level keeps memory.
+/// For this many messages an empty level keeps memory.
 const KEPT: usize = 16;
 
 #[cfg(test)]

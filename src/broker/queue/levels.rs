@@ -3,14 +3,14 @@
 //! ```text
 //! usual    3 ▸ [……]        messages without priority; the only level of a plain queue
 //! others   busy  0 0 1 0 … 1 0       levels that have messages: the highest is found by its bit
-//!          at    level → place in the list
+//!          at    level → index in the list
 //!          list  [7 ▸ ……] [2 ▸ ……]   levels that were ever in use, by their first message
 //! ```
 //!
-//! A plain queue has the usual level alone and pays for no more than a look whether there are
-//! others. Levels cost nothing until they are used: a level comes into being with its first
-//! message. While it is empty it keeps little more than the next sequence number, because its
-//! messages may be on their way to consumers, and in the log.
+//! A plain queue has the usual level alone; all that it pays is a look whether there are others. A
+//! level is made with its first message and costs nothing before. While a level is empty, it keeps
+//! little more than its next sequence number, because messages may be on their way to consumers and
+//! in the log.
 
 use super::level::{Level, Purged};
 use crate::broker::catalog::is_quorum;
@@ -20,7 +20,7 @@ use crate::message::{Properties, Table, Value, flag};
 /// The levels that a queue may have, and the level of each message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Priorities {
-    /// The highest level; messages of a higher priority go there, too.
+    /// The highest level; it also gets messages of higher priorities.
     pub max: u8,
     /// The level of messages without priority.
     pub usual: u8,
@@ -33,13 +33,13 @@ impl Priorities {
             return QUORUM;
         }
         match arguments.find("x-max-priority").and_then(Value::as_int) {
-            // A maximum of 0 is one of 1 in RabbitMQ.
+            // In RabbitMQ, a maximum of 0 means 1.
             Some(max) => Priorities { max: u8::try_from(max).unwrap_or(u8::MAX).max(1), usual: 0 },
             None => Priorities::default(),
         }
     }
 
-    /// Whether there may be more than one.
+    /// Whether the queue may have more than one level.
     pub fn has_levels(self) -> bool {
         self.max > 0
     }
@@ -51,7 +51,7 @@ impl Priorities {
     }
 }
 
-/// The priority in the properties.
+/// The priority in a message's properties.
 pub fn priority(properties: &[u8]) -> Option<u8> {
     let properties = Properties::trusted(properties);
     if properties.has_any(flag::PRIORITY) { properties.priority() } else { None }
@@ -68,8 +68,9 @@ struct Others {
     list: Vec<Level>,
     at: [u8; 256],
     busy: LevelSet,
-    /// Messages ready for delivery, and how many of them only the log has.
+    /// Number of messages ready for delivery.
     ready: usize,
+    /// Number of those that are only in the log.
     spilled: u64,
 }
 
@@ -79,13 +80,13 @@ impl Levels {
         Levels { usual, others: None }
     }
 
-    /// Whether the level was in use before.
+    /// Whether the level exists: the usual level, and any other that had a message.
     #[inline]
     pub fn is_open(&self, level: u8) -> bool {
         level == self.usual.number() || self.others.as_ref().is_some_and(|others| others.at[usize::from(level)] != NONE)
     }
 
-    /// Opens a level.
+    /// Adds a level, with the state that it has in the log.
     pub fn open(&mut self, level: Level) {
         if level.number() == self.usual.number() {
             self.usual = level;
@@ -94,7 +95,7 @@ impl Levels {
         }
     }
 
-    /// A level, which is open.
+    /// The level, which must be open.
     #[inline]
     pub fn get(&self, level: u8) -> &Level {
         if level == self.usual.number() {
@@ -104,7 +105,7 @@ impl Levels {
         &others.list[usize::from(others.at[usize::from(level)])]
     }
 
-    /// Changes a level, which is open.
+    /// Changes a level, which must be open.
     #[inline]
     pub fn change<T>(&mut self, level: u8, deed: impl FnOnce(&mut Level) -> T) -> T {
         let is_usual = level == self.usual.number();
@@ -125,7 +126,7 @@ impl Levels {
         std::iter::once(&self.usual).chain(self.others.iter().flat_map(|others| &others.list))
     }
 
-    /// The level that has the next message, or the usual one if none has any.
+    /// The level of the next message, or the usual level if there is no message.
     #[inline]
     pub fn first(&self) -> &Level {
         match self.others.as_ref().and_then(|others| others.before(&self.usual)) {
@@ -146,7 +147,7 @@ impl Levels {
         self.change(level, Level::pop)
     }
 
-    /// Takes out all messages that are ready for delivery, level by level.
+    /// Removes all messages that are ready for delivery, level by level.
     pub fn purge(&mut self) -> Vec<Purged> {
         let mut purged = vec![self.usual.purge()];
         if let Some(others) = &mut self.others {
@@ -158,7 +159,7 @@ impl Levels {
         purged
     }
 
-    /// How many messages can be taken before the log must be read.
+    /// Number of messages that can be taken before the log must be read.
     #[inline]
     pub fn at_hand(&self) -> usize {
         match &self.others {
@@ -168,7 +169,7 @@ impl Levels {
         }
     }
 
-    /// Number of messages that only the log has.
+    /// Number of messages that are only in the log.
     #[inline]
     pub fn spilled(&self) -> u64 {
         self.usual.spilled() + self.others.as_ref().map_or(0, |others| others.spilled)
@@ -194,13 +195,14 @@ impl Others {
         self.count(number); // messages that a restart has found
     }
 
-    /// The highest level that has messages, if that comes before the usual one.
+    /// The highest level that has messages, if it comes before the usual level.
     #[inline]
     fn before(&self, usual: &Level) -> Option<u8> {
         self.busy.highest().filter(|&level| level > usual.number() || usual.is_empty())
     }
 
-    /// A level that is about to change: its messages do not count until [`count`](Self::count).
+    /// Returns a level that is about to change: its messages are not counted until
+    /// [`count`](Self::count).
     fn uncount(&mut self, number: u8) -> &mut Level {
         let level = &mut self.list[usize::from(self.at[usize::from(number)])];
         self.ready -= level.len();
@@ -251,9 +253,9 @@ fn bit(level: u8) -> u64 {
     1 << (level & 63)
 }
 
-/// No place in the list, which is never that long, because the usual level is not in it.
+/// Stands for no index in the list. The list is never that long: the usual level is not in it.
 const NONE: u8 = u8::MAX;
-/// Levels of a quorum queue, which has priorities without being asked.
+/// The levels of a quorum queue, which has priorities without asking for them.
 const QUORUM: Priorities = Priorities { max: 31, usual: 4 };
 
 #[cfg(test)]
@@ -266,7 +268,7 @@ mod tests {
     use crate::contract::split_place;
     use crate::message::{MessageRef, TableBuilder};
 
-    /// What is ready, highest level first, by sequence number; a spilled message is not in memory.
+    /// The ready messages, by level (highest first) and sequence number; `None` for spilled ones.
     #[derive(Default)]
     struct Model(BTreeMap<(Reverse<u8>, u64), Option<Entry>>);
 
@@ -290,7 +292,7 @@ mod tests {
         }
     }
 
-    /// Levels, and what they must have.
+    /// Levels, and the model that they must agree with.
     struct Run {
         rng: Rng,
         priorities: Priorities,
@@ -324,7 +326,7 @@ mod tests {
 
         fn push(&mut self, level: u8) {
             if self.model.spilled(level).is_some() {
-                return; // whoever comes joins the spilled ones
+                return; // a new message joins the spilled ones
             }
             let entry = self.levels.change(level, append);
             assert_eq!(entry.level(), level);
@@ -366,7 +368,7 @@ mod tests {
             }
         }
 
-        /// Takes out a message somewhere, which may be there no more.
+        /// Removes a message somewhere, which may be gone already.
         fn take(&mut self) {
             let at = self.rng.below(self.model.0.len() as u64 + 1) as usize;
             let wanted = self.model.0.values().flatten().nth(at).or(self.taken.last()).copied();

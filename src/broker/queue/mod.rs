@@ -1,5 +1,5 @@
-//! A queue: messages in order, consumers in rotation. A pure machine; the shard performs what it
-//! decides.
+//! A queue: messages in order, consumers in rotation. It performs nothing; the shard carries out
+//! what the queue decides.
 //!
 //! ```text
 //!              level 9   ▸ ………
@@ -8,15 +8,15 @@
 //!              consumers  (c2 c5 c1) ─────┘    rotation among those with room, by priority
 //! ```
 //!
-//! The parts: [`Levels`] and [`Level`] keep messages in order, `returns` and `retry` those that came
-//! back, `delays` those that an exchange delays; [`Consumers`] and `rotations` decide whose turn it
-//! is, `single_active` when only one has it; `pace` measures how fast it delivers. [`Rules`] is what
-//! the queue was declared as and keeps for good, but for two values that policies may change;
-//! [`Settings`] is what arguments and policies promise now, and `deadlines` decides from it, with
-//! `earlier_ttls`, when a message expires.
+//! The parts: [`Levels`] and [`Level`] keep messages in order, `returns` and `retry` those that
+//! came back, `delays` those that an exchange delays; [`Consumers`] and `rotations` decide which
+//! consumer is next, `single_active` if only one is served; `pace` measures how fast the queue
+//! delivers. [`Rules`] are what the queue was declared as and never change, except for two values
+//! that policies may change; [`Settings`] are what arguments and policies say now. `deadlines` and
+//! `earlier_ttls` decide when a message expires.
 //!
-//! Invariant: a popped entry is in the custody of whoever popped it (a session's unacked window)
-//! until it is settled or requeued; the queue keeps only the count of these.
+//! Invariant: a popped entry belongs to its taker (a session's unacked window) until it is settled
+//! or requeued; the queue keeps only the count of such entries.
 
 mod consumers;
 mod deadlines;
@@ -62,8 +62,8 @@ pub struct Queue {
     pub consumers: Consumers,
     /// The queue's rules.
     pub rules: Rules,
-    /// Bytes of the bodies of ready messages, except those that a restart has found and that were
-    /// not read yet.
+    /// Bytes of the bodies of ready messages, except those that a restart has found and that have
+    /// not been read yet.
     ready_bytes: u64,
     /// How fast the queue delivers.
     pub pace: Pace,
@@ -71,13 +71,14 @@ pub struct Queue {
     /// queue delivers nothing.
     pub returning: u32,
     levels: Levels,
-    /// Messages that came back, if returns are counted; they go before all ready messages.
+    /// Messages that came back, if returns are counted; they are delivered before all ready
+    /// messages.
     returns: Option<Box<Returns>>,
     /// The parts that a plain queue does without.
     pub extras: Option<Box<Extras>>,
 }
 
-/// The parts of a queue with settings about its messages, or with a message that expires.
+/// The parts that only queues with settings have, or queues with a message that expires.
 #[derive(Default)]
 pub struct Extras {
     /// The settings.
@@ -86,16 +87,16 @@ pub struct Extras {
     earlier: EarlierTtls,
     /// The times when messages in memory expire.
     pub deadlines: Deadlines,
-    /// The delayed messages, if the queue is for those of an exchange.
+    /// The delayed messages, if the queue is that of an exchange that delays.
     pub delays: Option<Delays>,
-    /// Dead messages that nobody took yet and that the queue has to keep; they count towards its
-    /// limits.
+    /// Number of dead messages that the queue must keep because no other queue has them yet; they
+    /// count towards its limits.
     pub unburied: u64,
     /// Messages that came back and are not ready again yet.
     pub held: Held,
-    /// The values by which the queue recognises duplicates.
+    /// The values by which the queue recognizes duplicates.
     deduplication: Option<Deduplication>,
-    /// The time since which nobody has used the queue, milliseconds of the shard's time.
+    /// The time since when the queue is unused, milliseconds of the shard's time.
     pub unused_since: u64,
     /// The timer that is set, and its time.
     pub timer: Option<(TimerId, u64)>,
@@ -124,12 +125,12 @@ impl Queue {
         self.extras.as_ref().map(|extras| &extras.settings)
     }
 
-    /// The queue's extras; it has some from now on.
+    /// The queue's extras, which are made if it has none.
     pub fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
 
-    /// Whether the queue holds messages that an exchange delays.
+    /// Whether the queue is for the delayed messages of an exchange.
     pub fn is_delayed(&self) -> bool {
         self.extras.as_ref().is_some_and(|extras| extras.delays.is_some())
     }
@@ -142,8 +143,8 @@ impl Queue {
         self.rules = rules;
     }
 
-    /// Sets the queue's settings; messages in it keep the TTL that they got. Returns whether the
-    /// settings changed.
+    /// Changes the queue's settings; its messages keep the TTL that they were given. Returns
+    /// whether anything changed.
     pub fn promise(&mut self, settings: Settings, now: u64) -> bool {
         let places: Vec<u64> = self.levels.iter().map(Level::next).filter(|&next| split_place(next).1 > 0).collect();
         let extras = self.extras();
@@ -178,7 +179,7 @@ impl Queue {
     }
 
     /// Whether the next message of a level, which has these properties, is no duplicate of an
-    /// earlier one. It is remembered.
+    /// earlier message. The queue remembers it.
     pub fn is_first_of_its_kind(&mut self, level: u8, properties: &[u8], now: u64) -> bool {
         let place = self.level(level).next();
         let Some(deduplication) = self.deduplication() else { return true };
@@ -190,15 +191,15 @@ impl Queue {
         self.extras.as_mut()?.deduplication.as_mut()
     }
 
-    /// Whether there are too many messages, so that the oldest must go.
+    /// Whether there are too many messages, so that the oldest must be dropped.
     pub fn is_over_limit(&self) -> bool {
         let length = self.len() as u64;
         let drops = |settings: &Settings| settings.overflow == Overflow::DropHead && settings.is_exceeded(length, self.ready_bytes);
         length > 0 && self.settings().is_some_and(drops)
     }
 
-    /// Whether messages that a restart has found are read though nobody asks for them: they may
-    /// expire, their bytes count, or they may have duplicates.
+    /// Whether messages that a restart has found are read though no consumer asks for them: they
+    /// may expire, their bytes count, or they may have duplicates.
     pub fn reads_ahead(&self) -> bool {
         let matters = |settings: &Settings| {
             let Settings { message_ttl, dead_letter, max_length_bytes, deduplication, .. } = settings;
@@ -208,7 +209,7 @@ impl Queue {
         self.settings().is_some_and(matters)
     }
 
-    /// Takes out the message at a place in memory, if it waits there.
+    /// Removes the message at a place, if it waits there in memory.
     pub fn take(&mut self, place: u64, arena: &Arena) -> Option<Entry> {
         if let Some(entry) = self.extras.as_mut().and_then(|extras| extras.held.take(place)) {
             return Some(entry); // it is not ready, and its bytes do not count
@@ -219,7 +220,7 @@ impl Queue {
         Some(entry)
     }
 
-    /// Asserts that the bytes of ready messages are those of the messages, as far as these are in
+    /// Asserts that the counted bytes are those of the ready messages, as far as these are in
     /// memory.
     pub fn check(&self, arena: &Arena) {
         let returned = self.returns.iter().flat_map(|returns| returns.iter()).copied();
@@ -228,7 +229,7 @@ impl Queue {
         assert!(bytes <= self.ready_bytes && (bytes == self.ready_bytes || self.spilled() > 0), "{bytes} of {}", self.ready_bytes);
     }
 
-    /// Forgets the deadlines of messages that no longer wait in memory, if there are many.
+    /// Removes the deadlines of messages that no longer wait in memory, if there are many.
     pub fn sweep_deadlines(&mut self) {
         let loaded = self.len() - self.spilled() as usize;
         let Queue { extras, levels, returns, .. } = self;
@@ -239,7 +240,7 @@ impl Queue {
         }
     }
 
-    /// Begins a level, or lets it go on where the log has it.
+    /// Begins a level, or goes on with one from the log.
     pub fn open(&mut self, level: Level) {
         self.levels.open(level);
     }
@@ -250,7 +251,7 @@ impl Queue {
         self.levels.is_open(level)
     }
 
-    /// A level, which has begun.
+    /// The level, which must have begun.
     #[inline]
     pub fn level(&self, level: u8) -> &Level {
         self.levels.get(level)
@@ -261,18 +262,18 @@ impl Queue {
         self.levels.iter()
     }
 
-    /// The level that has the next message.
+    /// The level of the next message.
     pub fn first(&self) -> &Level {
         self.levels.first()
     }
 
-    /// Changes a level, which has begun.
+    /// Changes a level, which must have begun.
     #[inline]
     pub fn change<T>(&mut self, level: u8, deed: impl FnOnce(&mut Level) -> T) -> T {
         self.levels.change(level, deed)
     }
 
-    /// Messages in memory that no consumer has, in any order.
+    /// Messages in memory that are not with a consumer, in any order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let returns = self.returns.iter().flat_map(|returns| returns.iter()).copied();
         let held = self.extras.iter().flat_map(|extras| extras.held.iter());
@@ -289,8 +290,8 @@ impl Queue {
         popped
     }
 
-    /// Takes messages and gives each of them to `take`, as long as that wants another one and there
-    /// are any in memory. Returns how many they were.
+    /// Takes messages and passes each of them to `take`, until that returns false or no message is
+    /// left in memory. Returns their number.
     #[inline]
     pub fn pop_while<'a>(&mut self, arena: &'a Arena, mut take: impl FnMut(Entry, MessageView<'a>) -> bool) -> usize {
         let (mut bytes, mut count) = (0, 0);
@@ -306,7 +307,7 @@ impl Queue {
         count
     }
 
-    /// Adds messages whose bodies have `bytes` bytes together to a level, as `push` does it.
+    /// Adds messages to a level with `push`; their bodies have `bytes` bytes in total.
     #[inline]
     pub fn append(&mut self, level: u8, bytes: u64, push: impl FnOnce(&mut Level)) {
         self.ready_bytes += bytes;
@@ -334,8 +335,8 @@ impl Queue {
         }
     }
 
-    /// Puts an entry back at its place: among the returned ones, if returns are counted and it was
-    /// delivered.
+    /// Puts a message back at its place, or among the returned ones if returns are counted and it
+    /// was delivered.
     pub fn requeue(&mut self, entry: Entry, message: &MessageView<'_>) {
         self.ready_bytes += body_size(message);
         match &mut self.returns {
@@ -350,7 +351,7 @@ impl Queue {
         self.returns.as_mut().is_some_and(|returns| returns.count(entry, outcome))
     }
 
-    /// How often a message came back, if that is counted.
+    /// How often a message came back, if returns are counted.
     pub fn counts(&self, entry: Entry) -> Option<Counts> {
         self.returns.as_ref().filter(|_| entry.redelivered())?.counts(entry)
     }
@@ -360,32 +361,31 @@ impl Queue {
         self.returns.iter().flat_map(|returns| returns.all_counts())
     }
 
-    /// Takes over how often the message at this place, which only the log has, came back before a
-    /// restart.
+    /// Restores how often a message that is only in the log came back before a restart.
     pub fn go_on_counting(&mut self, place: u64, counts: Counts) {
         if let Some(returns) = &mut self.returns {
             returns.go_on_counting(place, counts);
         }
     }
 
-    /// Takes over how often the message at this place, which comes into memory, came back before a
-    /// crash. Returns whether it has failed too often.
+    /// Restores how often a message that comes into memory came back before a crash. Returns
+    /// whether it has failed too often.
     pub fn recall(&mut self, place: u64, counts: Counts) -> bool {
         self.returns.as_mut().is_some_and(|returns| returns.recall(place, counts))
     }
 
-    /// Whether the next message may have counts.
+    /// Whether the next message is one that came back.
     pub fn counts_next(&self) -> bool {
         self.returns.as_ref().is_some_and(|returns| !returns.is_empty())
     }
 
-    /// Whether the queue keeps facts about single messages: then it must [`forget`](Self::forget)
-    /// those that are gone.
+    /// Whether the queue remembers something about single messages: then it must
+    /// [`forget`](Self::forget) those that are gone.
     pub fn remembers(&self) -> bool {
         self.rules.counts || self.extras.as_ref().is_some_and(|extras| extras.deduplication.is_some())
     }
 
-    /// Forgets the facts about a message that is gone.
+    /// Forgets what the queue remembers about a message that is gone.
     pub fn forget(&mut self, entry: Entry) {
         if let Some(deduplication) = self.deduplication() {
             deduplication.forget(entry.place());
@@ -395,14 +395,14 @@ impl Queue {
         }
     }
 
-    /// Takes out the values by which the queue recognised duplicates, as far as they go with its
-    /// messages; all of them, if the queue itself goes.
+    /// Removes the values by which the queue recognizes duplicates: those that end with its
+    /// messages, or all if the queue is deleted.
     pub fn forget_duplicates(&mut self, is_over: bool) -> Option<Forgotten> {
         let deduplication = self.deduplication()?;
         if is_over { Some(deduplication.forget_all()) } else { deduplication.purge() }
     }
 
-    /// Takes out all messages that are ready for delivery, level by level. The queue must
+    /// Removes all messages that are ready for delivery, level by level. The queue must
     /// [`forget`](Self::forget) each of them, if it [`remembers`](Self::remembers) any.
     pub fn purge(&mut self) -> Vec<Purged> {
         let returned = self.returns.as_mut().map(|returns| self.levels.first().purge_others(returns.purge()));
@@ -418,20 +418,20 @@ impl Queue {
         purged
     }
 
-    /// Notes that a consumer got messages, and how many bytes.
+    /// Notes that a consumer got this many messages and bytes.
     #[inline]
     pub fn on_delivered(&mut self, consumer: ConsumerId, messages: usize, bytes: usize) {
         self.pace.on_delivered(bytes);
         self.consumers.on_delivered(consumer, messages, bytes);
     }
 
-    /// How many messages can be taken before the log must be read.
+    /// Number of messages that can be taken before the log must be read.
     #[inline]
     pub fn at_hand(&self) -> usize {
         self.returned() + self.levels.at_hand()
     }
 
-    /// Number of messages that only the log has.
+    /// Number of messages that are only in the log.
     #[inline]
     pub fn spilled(&self) -> u64 {
         self.levels.spilled()
@@ -446,7 +446,7 @@ impl Queue {
         self.returns.as_ref().map_or(0, |returns| returns.len())
     }
 
-    /// Bytes that ready messages take, about.
+    /// Bytes that ready messages take, approximately.
     pub fn backlog(&self) -> u64 {
         self.ready_bytes + self.len() as u64 * MESSAGE_OVERHEAD
     }
@@ -457,12 +457,12 @@ impl Queue {
         self.levels.is_empty() && !self.counts_next()
     }
 
-    /// Whether there are a message and a consumer with room.
+    /// Whether there are a message and a consumer with room for it.
     pub fn can_deliver(&self) -> bool {
         !self.is_empty() && self.consumers.any_ready()
     }
 
-    /// Whether the queue goes now that its last consumer went (row D5: only if it ever had one).
+    /// Whether the queue is to be deleted now that its last consumer has gone (row D5).
     pub fn is_abandoned(&self) -> bool {
         self.rules.auto_delete && self.consumers.is_empty()
     }
@@ -473,5 +473,5 @@ fn body_size(message: &MessageView<'_>) -> u64 {
     message.body.bytes().len() as u64
 }
 
-/// Bytes that a message takes beside its body, about.
+/// Bytes that a message takes besides its body, approximately.
 const MESSAGE_OVERHEAD: u64 = 64;

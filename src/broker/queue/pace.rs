@@ -1,15 +1,15 @@
-//! The pace: how fast a queue delivers. It decides whether publishers are held for the queue's
-//! consumers, and how long.
+//! The pace: how fast a queue delivers. It decides whether publishers are held until the queue's
+//! consumers have caught up, and for how long.
 //!
 //! Consumers that take [`FLOW_BYTES_MIN`] in [`FLOW_WINDOW_MS`] keep up with any publisher that
-//! RabbitMQ would let publish; a flood can wait until they have taken what is there. The publisher
-//! need not wait for slower consumers: their queue grows. Two windows in a row make a queue fast,
-//! because a slow consumer takes a whole output at once now and then. [`FLOW_SLOW_WINDOWS`] make it
-//! slow, because a fast consumer loses its CPU now and then.
+//! RabbitMQ would let publish; a flood can be held until they have taken what is there. Publishers
+//! are not held for slower consumers: their queue grows. A queue becomes fast after two fast
+//! windows in a row, because even a slow consumer takes a whole output at once now and then. It
+//! becomes slow after [`FLOW_SLOW_WINDOWS`], because even a fast consumer loses its CPU now and
+//! then.
 //!
-//! A backlog from before, or from a time when the queue was not known to be fast, shrinks: each
-//! publisher that was released waits until the backlog is shorter than at the last release, by a
-//! quarter of what has come since.
+//! A backlog from a time when the queue was not known to be fast shrinks: a publisher is held until
+//! the backlog is shorter than at the last release, by a quarter of what has arrived since.
 
 use crate::base::limits::{FLOW_BYTES_MIN, FLOW_SLOW_WINDOWS, FLOW_WINDOW_MS};
 
@@ -18,10 +18,11 @@ use crate::base::limits::{FLOW_BYTES_MIN, FLOW_SLOW_WINDOWS, FLOW_WINDOW_MS};
 pub struct Pace {
     /// Bytes delivered so far.
     delivered: u64,
-    /// When the window began, milliseconds, and the bytes delivered before it.
+    /// When the window began, milliseconds.
     began: u64,
+    /// Bytes delivered before the window.
     before: u64,
-    /// Whether enough was delivered in the last windows, the newest one in the lowest bit.
+    /// Whether enough was delivered in each of the last windows, the newest in the lowest bit.
     windows: u8,
     is_fast: bool,
     /// The backlog when a publisher was last released, bytes.
@@ -35,7 +36,7 @@ impl Pace {
         self.delivered += bytes as u64;
     }
 
-    /// Whether the queue delivers fast, judged by the windows that are over at `now`, milliseconds.
+    /// Whether the queue delivers fast, by the windows that have ended at `now`, milliseconds.
     pub fn is_fast(&mut self, now: u64) -> bool {
         let passed = now - self.began;
         if passed >= FLOW_WINDOW_MS {
@@ -58,7 +59,8 @@ impl Pace {
         self.backlog = backlog;
     }
 
-    /// How many bytes may wait when the next publisher is released, if this many wait now.
+    /// Returns the backlog at which the next held publisher is released, if this many bytes wait
+    /// now.
     pub fn target(&self, backlog: u64) -> u64 {
         self.backlog.saturating_sub(backlog.saturating_sub(self.backlog) / 4)
     }

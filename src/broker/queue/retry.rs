@@ -1,5 +1,5 @@
 //! Delayed retry: how long a message that came back waits before it is delivered again (row D24).
-//! The more often it has failed, the longer.
+//! The more often it has failed, the longer it waits.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,19 @@ use crate::message::Value;
 /// The retry settings of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retry {
-    /// Whether messages wait whose delivery failed, and whether those wait that were only given
-    /// back.
+    /// Whether messages wait whose delivery failed.
     failed: bool,
+    /// Whether messages wait that were only returned.
     returned: bool,
-    /// The first delay, and the longest, milliseconds.
+    /// The first delay, milliseconds.
     min: u64,
+    /// The longest delay, milliseconds.
     max: u64,
 }
 
 impl Retry {
-    /// Derives the settings; none: no message waits. RabbitMQ does not check these arguments:
-    /// unusable ones count as missing.
+    /// Derives the settings. Returns `None` if no message waits. RabbitMQ does not check these
+    /// arguments: unusable ones count as missing.
     pub fn of(terms: &Terms<'_>) -> Option<Retry> {
         let number = |key| terms.own(key).and_then(Value::as_int).and_then(|number| u64::try_from(number).ok());
         let (failed, returned) = match terms.own_text(&TYPE)? {
@@ -34,7 +35,8 @@ impl Retry {
         (min > 0).then_some(Retry { failed, returned, min, max })
     }
 
-    /// How long a message waits that came back, and has failed this often; none: not at all.
+    /// How long a message waits that came back and has failed this often; `None` if it does not
+    /// wait.
     pub fn delay(&self, outcome: Outcome, failures: u32) -> Option<u64> {
         let waits = match outcome {
             Outcome::Failed => self.failed,
@@ -49,7 +51,7 @@ impl Retry {
 /// order of their return.
 #[derive(Default, Debug)]
 pub struct Held {
-    /// The places of all, by their turns.
+    /// The places of all messages, in the order in which they are ready.
     due: BTreeMap<Turn, u64>,
     /// Messages by place.
     entries: BTreeMap<u64, (Turn, Entry)>,
@@ -68,13 +70,13 @@ impl Held {
         self.entries.insert(entry.place(), (turn, entry));
     }
 
-    /// Takes out the next message whose time has come.
+    /// Removes the next message, if it is ready by `now`.
     pub fn take_due(&mut self, now: u64) -> Option<Entry> {
         let (_, &place) = self.due.first_key_value().filter(|((due, _), _)| *due <= now)?;
         self.take(place)
     }
 
-    /// Takes out the message at this place, if it waits.
+    /// Removes the message at this place, if it waits.
     pub fn take(&mut self, place: u64) -> Option<Entry> {
         let (turn, entry) = self.entries.remove(&place)?;
         self.due.remove(&turn);
@@ -86,12 +88,12 @@ impl Held {
         self.entries.contains_key(&place)
     }
 
-    /// When the next one is ready.
+    /// When the next message is ready.
     pub fn next(&self) -> Option<u64> {
         self.due.first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// All of them.
+    /// All messages.
     pub fn iter(&self) -> impl Iterator<Item = Entry> {
         self.entries.values().map(|(_, entry)| *entry)
     }

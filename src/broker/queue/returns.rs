@@ -2,16 +2,16 @@
 //! before all ready ones, in the order of their return, with two counts.
 //!
 //! ```text
-//! acquired    it was given to a consumer and came back, for whatever reason
-//! delivered   it came back because the delivery failed: the consumer rejected it, or ended
-//!             without a word; beyond the limit the message is dead
+//! acquired    a consumer had the message, and it came back for whatever reason
+//! delivered   it came back because the delivery failed: the consumer rejected it, or its channel
+//!             ended; beyond the limit the message is dead
 //! ```
 //!
-//! Only messages that came back have an entry here; others pay nothing. An orderly stop notes the
-//! counts in the order of the returns, and the next start goes on with them: each message has its
-//! turn as soon as it is read from the log. After a crash, counts come from the log with their
+//! Only messages that came back have an entry here; others cost nothing. An orderly stop notes the
+//! counts in the order of the returns, and the next start goes on with them: each message gets its
+//! turn as soon as it is read from the log. After a crash, counts are read from the log with their
 //! messages. A message that a consumer had at the crash has failed once more, as in RabbitMQ (see
-//! `store::returns` for what the log knows of that).
+//! `store::returns` for how the log knows of it).
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ use crate::base::hash::Map;
 use crate::contract::{Entry, Outcome};
 use crate::message::{Properties, TableBuilder, replace_headers};
 
-/// Messages that came back, and the counts of all that did and are not settled.
+/// Messages that came back, and the counts of all such messages until they are settled.
 #[derive(Default)]
 pub struct Returns {
-    /// Messages by the number of their return.
+    /// Messages that wait, by the number of their return.
     list: BTreeMap<u64, Entry>,
     returned: u64,
     counts: Map<u64, Counted>,
-    /// How often a message may fail; none: no limit.
+    /// How often a message may fail; `None` for no limit.
     limit: Option<u32>,
 }
 
@@ -34,7 +34,7 @@ pub struct Returns {
 #[derive(Clone, Copy, Default)]
 struct Counted {
     counts: Counts,
-    /// The number of the return by which it waits, or will wait once it is in memory.
+    /// The number of its last return, if it waits or will wait once it is in memory.
     at: Option<u64>,
 }
 
@@ -48,7 +48,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The properties of a message with its counts among the headers (row S13).
+    /// Returns the properties of a message with these counts among the headers (row S13).
     pub fn write(self, properties: &[u8]) -> Vec<u8> {
         let headers = Properties::trusted(properties).headers().unwrap_or_default();
         let others = headers.without(|name| [ACQUIRED, DELIVERED].iter().any(|own| own.as_bytes() == name));
@@ -59,7 +59,7 @@ impl Counts {
 }
 
 impl Returns {
-    /// Makes an empty set. No message may fail more than `limit` times.
+    /// Makes an empty set, with a limit of how often a message may fail.
     pub fn new(limit: Option<u32>) -> Returns {
         Returns { limit, ..Returns::default() }
     }
@@ -93,13 +93,13 @@ impl Returns {
         Some(entry)
     }
 
-    /// Takes out the message at this place, if it waits.
+    /// Removes the message at this place, if it waits.
     pub fn take(&mut self, place: u64) -> Option<Entry> {
         let at = self.counts.get_mut(&place)?.at.take()?;
         self.list.remove(&at)
     }
 
-    /// Takes out all that wait; [`forget`](Self::forget) follows for each of them.
+    /// Removes all messages that wait; [`forget`](Self::forget) follows for each of them.
     pub fn purge(&mut self) -> BTreeMap<u64, Entry> {
         std::mem::take(&mut self.list)
     }
@@ -121,15 +121,15 @@ impl Returns {
         all.into_iter().map(|(&place, counted)| (place, counted.counts)).collect()
     }
 
-    /// Takes over how often the message at this place, which is not in memory yet, came back before
-    /// a restart. Its turn is behind those taken over before.
+    /// Restores how often a message that is not in memory yet came back before a restart. Its turn
+    /// comes after those restored before.
     pub fn go_on_counting(&mut self, place: u64, counts: Counts) {
         let at = Some(self.next_return());
         self.counts.insert(place, Counted { counts, at });
     }
 
-    /// Takes over how often the message at this place, which is about to be in memory, came back
-    /// before a crash, unless more is known of it. Returns whether it has failed too often.
+    /// Restores how often a message that comes into memory came back before a crash, unless newer
+    /// counts are known. Returns whether it has failed too often.
     pub fn recall(&mut self, place: u64, counts: Counts) -> bool {
         if counts.acquired > 0 && !self.counts.contains_key(&place) {
             self.go_on_counting(place, counts);
@@ -215,7 +215,7 @@ mod tests {
             before.count(entry(sequence), outcome);
             before.add(entry(sequence));
         }
-        before.add(entry(8)); // it came back from nobody
+        before.add(entry(8)); // it is put back without having been counted
         let noted = before.all_counts();
         let counted = |sequence, acquired, delivered| (entry(sequence).place(), Counts { acquired, delivered });
         assert_eq!(noted, [counted(7, 1, 1), counted(3, 1, 0)]);

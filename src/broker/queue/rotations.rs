@@ -1,13 +1,13 @@
 //! The listed consumers of a queue by priority, and the next one of the highest.
 //!
 //! ```text
-//! ready   0b010                         bit n: a consumer is listed with the nth priority
-//! ranks   [9: -] [0: c4, c1] [-3: -]    descending; a rank lasts while a consumer has its priority
+//! ready   0b010                         bit n: a consumer with the nth priority is listed
+//! ranks   [9: -] [0: c4, c1] [-3: -]    descending; a rank lasts while a consumer has it
 //! ```
 //!
 //! Ten thousand consumers may have as many priorities. So the ranks share one table of links, whose
-//! memory grows with the consumers, not with the product of both; and the next consumer is found by
-//! bits, 64 priorities at a look.
+//! memory grows with the number of consumers and not with its product with that of priorities, and
+//! the next consumer is found by bits, 64 priorities at a time.
 
 use smallvec::SmallVec;
 
@@ -51,7 +51,7 @@ impl Rotations {
         }
     }
 
-    /// The next consumer of the highest priority of which one is listed.
+    /// The next consumer of the highest priority that has a listed consumer.
     #[inline]
     pub fn front(&self) -> Option<u32> {
         let (word, bits) = self.ready.iter().enumerate().find(|(_, bits)| **bits != 0)?;
@@ -100,7 +100,7 @@ impl Rotations {
         self.find(priority).expect("a consumer's priority has its rank")
     }
 
-    /// The place of the priority's rank, or the place where it belongs.
+    /// The index of the priority's rank, or the index where it belongs.
     #[inline]
     fn find(&self, priority: i32) -> Result<usize, usize> {
         if self.ranks.first().is_some_and(|rank| rank.priority == priority) {

@@ -12,20 +12,20 @@ use crate::message::{Properties, Value, flag};
 pub struct Rules {
     /// Whether it survives a restart, and its persistent messages with it.
     pub durable: bool,
-    /// Whether it goes with its last consumer.
+    /// Whether it is deleted with its last consumer.
     pub auto_delete: bool,
     /// Whether it follows the rules of quorum queues (rows D19, D29).
     pub quorum: bool,
     /// Whether it counts how often a message comes back, and delivers returned messages before
     /// ready ones: a quorum queue, or one that limits or delays returns.
     pub counts: bool,
-    /// The levels that it may have.
+    /// The priorities that it supports.
     pub priorities: Priorities,
-    /// How often a message may fail, if that is counted; none: no limit (row D23).
+    /// How often a message may fail, if failures are counted; `None` for no limit (row D23).
     pub delivery_limit: Option<u32>,
     /// How long its consumers may keep a delivery, milliseconds, if the queue limits it (row S14).
     pub consumer_timeout_ms: Option<u64>,
-    /// Whether one of its consumers is served at a time (row S8).
+    /// Whether only one of its consumers is served at a time (row S8).
     pub single_active: bool,
 }
 
@@ -48,22 +48,22 @@ impl Rules {
         }
     }
 
-    /// Whether a message with these properties survives a restart. A quorum queue keeps transient
-    /// ones, too.
+    /// Whether this queue keeps a message with these properties across a restart. A quorum queue
+    /// keeps transient messages, too.
     #[inline]
     pub fn keeps(&self, properties: &[u8]) -> bool {
         self.durable && (self.quorum || lasts(properties))
     }
 }
 
-/// Whether a message with these properties survives a restart, in a queue that does (row P9).
+/// Whether a message with these properties is persistent (row P9).
 #[inline]
 pub fn lasts(properties: &[u8]) -> bool {
     let properties = Properties::trusted(properties);
     properties.has_any(flag::DELIVERY_MODE) && properties.delivery_mode() == Some(PERSISTENT)
 }
 
-/// The delivery-mode of a message that survives a restart.
+/// The delivery mode of a persistent message.
 const PERSISTENT: u8 = 2;
 /// How often a message of a quorum queue may fail by default.
 const DELIVERIES: i64 = 20;

@@ -1,24 +1,24 @@
-//! The settings of a queue about its messages, beyond keeping them in order: how long it keeps
-//! them, how many, and the fate of the others.
+//! The settings of a queue about its messages: how long the queue keeps them, how many, and what
+//! happens to the others.
 
 use super::Retry;
 use crate::broker::deduplication::Wanted;
 use crate::broker::policy::{Key, Terms, key};
 
-/// The settings of one queue, as its arguments and policies have them. The default demands nothing.
+/// The settings of one queue, as its arguments and policies have them. By default, none is set.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Settings {
     /// x-message-ttl: milliseconds that a message waits at most (row D12).
     pub message_ttl: Option<u64>,
-    /// x-expires: milliseconds that the queue lives on unused (row D11).
+    /// x-expires: milliseconds after which the unused queue is deleted (row D11).
     pub expires: Option<u64>,
-    /// x-max-length: ready messages (row D13).
+    /// x-max-length: number of ready messages (row D13).
     pub max_length: Option<u64>,
-    /// x-max-length-bytes: bytes of their bodies (row D13).
+    /// x-max-length-bytes: bytes of the bodies of ready messages (row D13).
     pub max_length_bytes: Option<u64>,
-    /// x-overflow: which messages go when there are more (row D14).
+    /// x-overflow: which messages are dropped when there are more (row D14).
     pub overflow: Overflow,
-    /// The destination of dead messages (row D15).
+    /// The destination of dead-lettered messages (row D15).
     pub dead_letter: Option<DeadLetter>,
     /// x-delayed-retry-*: how long returned messages wait (row D24).
     pub retry: Option<Retry>,
@@ -29,7 +29,7 @@ pub struct Settings {
 /// The behaviour of a full queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Overflow {
-    /// The oldest messages go.
+    /// The oldest messages are dropped.
     #[default]
     DropHead,
     /// Published messages are refused.
@@ -38,7 +38,7 @@ pub enum Overflow {
     RejectPublishDlx,
 }
 
-/// The destination of dead messages.
+/// The destination of dead-lettered messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadLetter {
     /// The exchange, which need not exist.
@@ -50,8 +50,8 @@ pub struct DeadLetter {
 }
 
 impl Settings {
-    /// Derives the settings. For the overflow of a classic queue its own argument decides, for a
-    /// quorum queue the policies.
+    /// Derives the settings. The overflow of a classic queue is decided by its own argument first,
+    /// that of a quorum queue by policies first.
     pub fn of(terms: &Terms<'_>, quorum: bool) -> Settings {
         let routing_key = terms.own_text(&DEAD_LETTER_ROUTING_KEY).map(Box::from);
         let strategy = terms.own_text(&DEAD_LETTER_STRATEGY);
@@ -71,8 +71,8 @@ impl Settings {
             dead_letter: terms.own_text(&DEAD_LETTER_EXCHANGE).map(|exchange| DeadLetter {
                 exchange: exchange.into(),
                 routing_key,
-                // A queue that drops its oldest messages cannot keep dead ones until others have
-                // them, as in RabbitMQ.
+                // As in RabbitMQ, a queue that drops its oldest messages cannot keep dead ones
+                // until other queues have them.
                 at_least_once: quorum && strategy == Some(b"at-least-once") && overflow == Some(b"reject-publish"),
             }),
             deduplication: Wanted::by_queue(terms.arguments),
@@ -89,8 +89,8 @@ impl Settings {
         self.overflow != Overflow::DropHead && (self.max_length.is_some() || self.max_length_bytes.is_some())
     }
 
-    /// Whether the queue may take one message and not the next: then it is given messages one by
-    /// one.
+    /// Whether the queue may accept one message and refuse the next: then messages are offered to
+    /// it one by one.
     pub fn selects(&self) -> bool {
         self.rejects() || self.deduplication.is_some()
     }

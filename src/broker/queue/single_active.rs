@@ -1,4 +1,5 @@
-//! The single active consumer: whose turn it is if one consumer at a time is served (row S8).
+//! The single active consumer: which one has its turn, if one consumer is served at a time (row
+//! S8).
 //!
 //! ```text
 //! active    c2                       the only one that is served
@@ -7,19 +8,20 @@
 //!                                    back before the next one is served
 //! ```
 //!
-//! In a quorum queue a consumer of higher priority takes over: at once, or when the active one,
-//! which *yields* and gets nothing more, has settled all its messages. In a classic queue it waits
-//! like the others.
+//! In a quorum queue, a consumer of higher priority takes over: at once, or, if the active consumer
+//! has unsettled messages, once it has settled them all. Until then the active consumer *yields*:
+//! it gets no more messages. In a classic queue, the consumer of higher priority waits like the
+//! others.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use crate::base::ids::ConsumerId;
 
-/// A consumer's place: its priority, its number in the order of arrival, and the consumer.
+/// A consumer's rank: its priority, its number in the order of arrival, and its id.
 type Place = (Reverse<i32>, u64, ConsumerId);
 
-/// The consumers of one queue, as far as their order matters.
+/// The consumers of one queue, and the order in which they become active.
 #[derive(Debug)]
 pub struct SingleActive {
     takes_over: bool,
@@ -31,7 +33,7 @@ pub struct SingleActive {
 }
 
 impl SingleActive {
-    /// Makes an empty order. `takes_over`: a higher priority does not wait.
+    /// Makes an empty order. `takes_over`: a consumer of higher priority does not wait.
     pub fn new(takes_over: bool) -> SingleActive {
         SingleActive { takes_over, active: None, yields: false, waiting: BTreeSet::new(), departed: None, joined: 0 }
     }
@@ -42,12 +44,12 @@ impl SingleActive {
         self.joined += 1;
     }
 
-    /// How many consumers have come.
+    /// Number of consumers that have joined so far.
     pub fn joined(&self) -> u64 {
         self.joined
     }
 
-    /// Removes a consumer, of which `expected` messages come back.
+    /// Removes a consumer, of which `expected` messages will come back.
     pub fn remove(&mut self, id: ConsumerId, priority: i32, joined: u64, expected: u32) {
         let place = (Reverse(priority), joined, id);
         if self.active.take_if(|active| *active == place).is_some() {
@@ -57,7 +59,7 @@ impl SingleActive {
         self.waiting.remove(&place);
     }
 
-    /// Notes that messages of a consumer that went are back.
+    /// Notes that messages of a consumer that is gone have come back.
     pub fn on_back(&mut self, id: ConsumerId, count: u32) {
         if let Some((departed, expected)) = &mut self.departed
             && *departed == id
@@ -67,12 +69,12 @@ impl SingleActive {
         }
     }
 
-    /// How many consumers wait for their turn.
+    /// Number of consumers that wait for their turn.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether the consumer is the active one.
+    /// Whether the consumer may get messages: it is active and does not yield.
     pub fn is_served(&self, id: ConsumerId) -> bool {
         !self.yields && self.active() == Some(id)
     }
@@ -82,8 +84,8 @@ impl SingleActive {
         self.active.map(|active| active.2)
     }
 
-    /// Decides whose turn it is. `unsettled`: how many messages the active consumer has not
-    /// settled.
+    /// Decides which consumer is active. `unsettled`: the number of messages that the active
+    /// consumer has not settled.
     pub fn elect(&mut self, unsettled: u32) {
         let Some(first) = self.waiting.first().copied().filter(|_| self.departed.is_none()) else {
             self.yields &= unsettled > 0;

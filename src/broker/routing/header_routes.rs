@@ -2,13 +2,13 @@
 //! headers table.
 //!
 //! An application sends the same few tables of headers over and over, or never the same one twice.
-//! For the former, comparing the table's bytes saves reading it. The latter would only pay for it,
-//! so after many unknown messages in a row, some are let pass without a look.
+//! In the first case, comparing a table's bytes saves reading it. In the second case, it only costs
+//! time, so after many unknown messages in a row, some are not looked up.
 
 use crate::broker::routing::known_routes::{KnownRoutes, Publisher};
 use crate::contract::RouteSet;
 
-/// All the routes that a shard remembers.
+/// All routes that a shard remembers.
 #[derive(Default)]
 pub struct RouteMemory {
     /// Routes that depend on exchange and routing key alone.
@@ -17,19 +17,19 @@ pub struct RouteMemory {
     pub by_headers: HeaderRoutes,
 }
 
-/// The table of one shard.
+/// The routes of one shard.
 #[derive(Default)]
 pub struct HeaderRoutes {
     routes: KnownRoutes,
-    /// Working memory: a route and a table behind one another.
+    /// Working memory: a route followed by a table.
     key: Vec<u8>,
-    /// Unknown messages in a row, and how many of them were let pass.
+    /// Number of unknown messages in a row, and of those that were not looked up after them.
     unknown: u32,
 }
 
 impl HeaderRoutes {
-    /// Returns the queues of messages to `route` with these headers (in wire form), if they are
-    /// remembered.
+    /// Returns the queues of messages with this `route` and these headers (in wire form), if they
+    /// are remembered.
     pub fn find(&mut self, version: u64, publisher: Publisher, route: &[u8], headers: &[u8]) -> Option<&RouteSet> {
         self.unknown = if self.unknown == UNKNOWN_MAX + PASSED { 0 } else { self.unknown + 1 };
         if self.is_resting() || headers.len() > HEADERS_SIZE_MAX {
@@ -62,10 +62,11 @@ impl HeaderRoutes {
     }
 }
 
-/// Unknown messages in a row after which others are let pass, and how many.
+/// After this many unknown messages in a row, some are not looked up.
 const UNKNOWN_MAX: u32 = 512;
+/// Number of messages that are not looked up then.
 const PASSED: u32 = 16_384;
-/// A longer table is read each time, bytes.
+/// A longer table is not remembered, bytes.
 const HEADERS_SIZE_MAX: usize = 1024;
 
 #[cfg(test)]

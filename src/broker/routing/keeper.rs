@@ -1,10 +1,10 @@
-//! The keeper routes messages whose way leads through an exchange that
-//! [remembers](crate::broker::exchange::remembered) messages: the router's walk once more, on the
+//! The keeper routes messages that pass an exchange that
+//! [remembers](crate::broker::exchange::remembered) messages: it walks like the router, on the
 //! shard that has the memories.
 //!
 //! The publisher's shard has checked the message ([`route`](crate::broker::routing::router::route))
-//! and knows from the bindings that it must come here. Only here is it decided whether the message
-//! is a duplicate, and only here is it kept for later.
+//! and knows from the bindings that it must come here. Only the keeper decides whether the message
+//! is a duplicate, and has it remembered.
 
 use crate::base::ids::ExchangeId;
 use crate::broker::catalog::{Catalog, ExchangeInfo};
@@ -15,34 +15,34 @@ use crate::broker::routing::router::{Way, keep_each_once};
 use crate::contract::{RouteSet, VhostId};
 use crate::message::{MessageView, Properties, TableRef};
 
-/// What the walk found, beside the queues.
+/// The result of routing, besides the queues.
 pub struct Passed {
-    /// As in [`Routed`](crate::broker::routing::router::Routed).
+    /// The properties, as in [`Routed`](crate::broker::routing::router::Routed).
     pub properties: Option<Vec<u8>>,
     /// Whether a duplicate was dropped on the way.
     pub is_duplicate: bool,
 }
 
-/// Routes messages through exchanges that remember.
+/// A router for messages that pass exchanges that remember messages.
 pub struct Keeper<'a> {
     /// The catalog.
     pub catalog: &'a Catalog,
     /// The memories.
     pub memories: &'a mut Memories,
-    /// The publisher's shard, and the random source.
+    /// The means of random choices: the publisher's shard, and the random source.
     pub chance: Chance<'a>,
-    /// Whether CC and BCC are keys, too.
+    /// Whether the keys in CC and BCC are used, too.
     pub copies: bool,
-    /// The exchange that has delayed the message, if one has: it passed there before, and goes on
-    /// from there.
+    /// The exchange that has delayed the message, if one has: the message has passed it before, and
+    /// goes on from there.
     pub passed: Option<ExchangeId>,
     /// The time, milliseconds.
     pub now: u64,
 }
 
 impl Keeper<'_> {
-    /// Whether the message leads to no queue at all, whatever the exchanges on its way know. They
-    /// do not remember it for that.
+    /// Whether the message leads to no queue, whatever the exchanges on its way remember. Does not
+    /// remember the message.
     pub fn finds_nobody(&mut self, vhost: VhostId, message: &MessageView<'_>) -> bool {
         let mut found = RouteSet::new();
         if let Some(start) = self.start(vhost, message) {
@@ -51,8 +51,9 @@ impl Keeper<'_> {
         found.is_empty()
     }
 
-    /// Finds the queues of a message that [`route`](crate::broker::routing::router::route) has let
-    /// pass, and has the exchanges on its way remember it. If its exchange is gone, it has none.
+    /// Finds the queues of a message that [`route`](crate::broker::routing::router::route) has
+    /// checked, and lets the exchanges on its way remember it. If its exchange is gone, there are
+    /// no queues.
     pub fn route(&mut self, vhost: VhostId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
         out.clear();
         match self.start(vhost, message) {
@@ -61,7 +62,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Does the same from an exchange on.
+    /// Finds the queues of a message like [`route`](Self::route), from an exchange on.
     pub fn route_from(&mut self, start: ExchangeId, message: &MessageView<'_>, out: &mut RouteSet) -> Passed {
         out.clear();
         let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
@@ -81,8 +82,8 @@ impl Keeper<'_> {
         Passed { properties: without_blind, is_duplicate }
     }
 
-    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says
-    /// whether the message goes on from there.
+    /// Collects the queues, with repetitions. `visit` is called for each exchange on the way, and
+    /// decides whether the message goes on from there.
     fn walk(
         &mut self,
         start: ExchangeId,
@@ -98,7 +99,7 @@ impl Keeper<'_> {
         Way { catalog, keys, features: Features { headers, properties } }.walk(start, chance, |exchange| visit(memories, exchange), out);
     }
 
-    /// The exchange at which the message begins.
+    /// The exchange at which the message's way begins.
     fn start(&self, vhost: VhostId, message: &MessageView<'_>) -> Option<ExchangeId> {
         let published_to = || self.catalog.exchange_by_name(vhost, message.route.exchange()).map(|exchange| exchange.id);
         self.catalog.find_vhost(vhost).and_then(|_| self.passed.or_else(published_to))

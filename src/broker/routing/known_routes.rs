@@ -1,12 +1,12 @@
 //! Remembered routes: queues by exchange and routing key, for publishers that use many keys in
 //! turn.
 //!
-//! A route holds for one user in one virtual host, whose permission to publish there was checked
+//! A route is valid for one user in one virtual host, whose permission to publish there was checked
 //! when the route was found, and as long as the catalog's version stays the same. When the table is
-//! full, by number or by bytes, it starts over: a publisher that uses more keys than it holds gains
-//! nothing from any order of forgetting, and one that uses fewer never notices. A route to very
-//! many queues, few of which would fill the table, is not remembered: compared with that many
-//! copies of a message it costs nothing to find it again.
+//! full, by number or by bytes, it is emptied: a publisher that uses more keys than fit gains
+//! nothing from forgetting them in a better order, and one that uses fewer keys never notices. A
+//! route to so many queues that a few such routes would fill the table is not remembered: finding
+//! it again costs nothing in comparison with that many copies of a message.
 //!
 //! Invariant: `bytes` is the sum of the routes' sizes.
 
@@ -19,7 +19,7 @@ use crate::base::ids::{QueueAddr, UserId};
 use crate::base::limits::{KNOWN_ROUTE_SIZE_MAX, KNOWN_ROUTES_MAX, KNOWN_ROUTES_SIZE_MAX};
 use crate::contract::{RouteSet, VhostId};
 
-/// The table of one shard.
+/// The routes of one shard.
 #[derive(Default)]
 pub struct KnownRoutes {
     version: u64,
@@ -28,7 +28,7 @@ pub struct KnownRoutes {
     hasher: foldhash::fast::RandomState,
 }
 
-/// The publisher: virtual host and user.
+/// Virtual host and user of a publisher.
 pub type Publisher = (VhostId, UserId);
 
 struct Known {
@@ -38,8 +38,8 @@ struct Known {
 }
 
 impl KnownRoutes {
-    /// Returns the queues of messages to `route` (exchange and routing key in wire form) under the
-    /// catalog's `version`, if they are remembered.
+    /// Returns the queues of messages with this `route` (exchange and routing key in wire form), if
+    /// they are remembered for the catalog's `version`.
     #[inline]
     pub fn find(&self, version: u64, publisher: Publisher, route: &[u8]) -> Option<&RouteSet> {
         if self.version != version {
@@ -76,7 +76,7 @@ impl Known {
     }
 }
 
-/// Bytes that a route takes.
+/// The size of a route, bytes.
 fn size(route: &[u8], queues: &RouteSet) -> usize {
     let own = if queues.spilled() { queues.len() * size_of::<QueueAddr>() } else { 0 };
     size_of::<Known>() + route.len() + own

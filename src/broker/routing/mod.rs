@@ -1,8 +1,8 @@
-//! Routing: from a message to its queues.
+//! Routing: finds the queues of a message.
 //!
 //! - [`router`]: walks from exchange to exchange; [`publish_rules`]: RabbitMQ's rules of
 //!   publishing;
-//! - [`known_routes`] and [`header_routes`]: remember what the router found;
+//! - [`known_routes`] and [`header_routes`]: remember the routes that the router found;
 //! - [`keeper`]: walks through exchanges that remember messages.
 
 pub mod header_routes;

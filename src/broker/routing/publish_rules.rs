@@ -6,7 +6,7 @@ use crate::broker::catalog::Catalog;
 use crate::contract::{Code, Fault};
 use crate::message::{ErlangString, TableRef, Value, Values, erlang_text, replace_headers};
 
-/// Checks expiration: the decimal text of 0 to ten years in milliseconds.
+/// Checks expiration: it must be the decimal text of 0 to ten years in milliseconds.
 pub(in crate::broker) fn check_expiration(expiration: &[u8]) -> Result<(), Fault> {
     let refuse = |why: String| {
         let text = format!("invalid expiration '{}': {why}", erlang_text(expiration));
@@ -44,7 +44,7 @@ pub(in crate::broker) fn check_user_id(claimed: &[u8], catalog: &Catalog, user: 
     Err(Fault::new(Code::PreconditionFailed, text))
 }
 
-/// The routing keys in the headers CC and BCC, beside the message's own.
+/// The routing keys in the headers CC and BCC, besides the message's own.
 #[derive(Clone, Copy, Default)]
 pub(in crate::broker) struct CarbonCopies<'a> {
     open: Option<Values<'a>>,
@@ -52,7 +52,7 @@ pub(in crate::broker) struct CarbonCopies<'a> {
 }
 
 impl<'a> CarbonCopies<'a> {
-    /// Reads both. They are arrays, if they are there; elements that are not text are ignored.
+    /// Reads both headers. They must be arrays; elements that are not text are ignored.
     pub fn of(headers: TableRef<'a>) -> Result<CarbonCopies<'a>, Fault> {
         if headers.is_empty() {
             return Ok(CarbonCopies { open: None, blind: None });
@@ -60,19 +60,22 @@ impl<'a> CarbonCopies<'a> {
         Ok(CarbonCopies { open: array(headers, "CC")?, blind: array(headers, BLIND)? })
     }
 
+    /// Whether there are no such keys.
     pub fn is_empty(&self) -> bool {
         self.open.is_none() && self.blind.is_none()
     }
 
+    /// The keys in CC, then those in BCC.
     pub fn keys(self) -> impl Iterator<Item = &'a [u8]> {
         self.open.into_iter().chain(self.blind).flatten().filter_map(Value::as_text)
     }
 
+    /// Whether there is a header BCC.
     pub fn has_blind(&self) -> bool {
         self.blind.is_some()
     }
 
-    /// The property list without BCC.
+    /// Returns the property list without BCC.
     pub fn without_blind(&self, properties: &[u8], headers: TableRef<'_>) -> Vec<u8> {
         let rest = headers.without(|name| name == BLIND.as_bytes());
         replace_headers(properties, rest.view(), 0)
@@ -93,7 +96,7 @@ fn array<'a>(headers: TableRef<'a>, name: &str) -> Result<Option<Values<'a>>, Fa
 /// The header whose keys consumers do not see.
 const BLIND: &str = "BCC";
 
-/// The tag of users who may use any user-id.
+/// The tag of users that may use any user-id.
 const IMPERSONATOR: &str = "impersonator";
 
 #[cfg(test)]

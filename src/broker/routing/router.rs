@@ -3,18 +3,18 @@
 //! ```text
 //! publish ─▶ permitted? exchange there? internal? ─▶ expiration ─▶ CC, BCC ─▶ topics permitted?
 //!         ─▶ user-id ─▶ walk ─▶ queues, each once
-//! walk: exchange bound to exchange      walk on
-//!       nothing bound matched           its alternate exchange
-//!       it delays                       on to its own queue, the rest of the way later
-//!       it remembers messages           a Keeper walks the same way
+//! walk: exchange bound to exchange           walk on
+//!       no binding matched                   its alternate exchange
+//!       the exchange delays the message      its own queue; the rest of the way comes later
+//!       the exchange remembers messages      a Keeper walks the same way
 //! ```
 //!
-//! The walk visits an exchange once, so circles end. It allocates nothing as long as the queues fit
+//! The walk visits an exchange once, so cycles end. It allocates nothing as long as the queues fit
 //! into the route set itself and fewer than nine exchanges are bound to each other.
 //!
 //! Routes that a channel and its shard remember (`shard::publish::last_routes`,
 //! [`KnownRoutes`](crate::broker::routing::known_routes::KnownRoutes)) save the walk. For messages
-//! without properties that must be looked at ([`needs_checks`]) they save the checks as well.
+//! without properties that must be checked ([`needs_checks`]), they save the checks as well.
 
 use smallvec::SmallVec;
 
@@ -32,50 +32,49 @@ pub struct Publisher<'a> {
     pub vhost: VhostId,
     /// Its user.
     pub user: &'a User,
-    /// Its channel's reply name, if the channel waits for replies.
+    /// The name of its channel in direct reply-to, if the channel waits for replies.
     pub reply_name: Option<&'a str>,
-    /// Its shard, and the random source.
+    /// The means of random choices: its shard, and the random source.
     pub chance: Chance<'a>,
 }
 
-/// What routing found, beside the queues.
+/// The result of routing, besides the queues.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Routed {
-    /// Whether exchange and routing key alone led to these queues: then every message with the same
-    /// two that [`needs_checks`] lets pass has the same queues.
+    /// Whether exchange and routing key alone decided the queues: then every message with the same
+    /// two has the same queues, unless it [`needs_checks`].
     pub cacheable: bool,
-    /// Whether they did together with the headers: then every message with the same three that
-    /// [`check_known_headers`] lets pass has the same queues.
+    /// Whether exchange, routing key and headers together decided the queues: then every message
+    /// with the same three has the same queues, if [`check_known_headers`] agrees.
     pub cacheable_by_headers: bool,
-    /// Whether an exchange on the way remembers messages. Then these queues do not count: a
-    /// [`Keeper`](crate::broker::routing::keeper::Keeper) finds the queues, and removes BCC, too.
+    /// Whether an exchange on the way remembers messages. Then a
+    /// [`Keeper`](crate::broker::routing::keeper::Keeper) must find the queues, and remove BCC.
     pub is_remembered: bool,
-    /// The property list to go on with, if it is not the message's own: consumers must not see BCC,
+    /// The property list from now on, if it is not the message's own: consumers must not see BCC,
     /// and replies need an address.
     pub properties: Option<Vec<u8>>,
-    /// Reply names in CC and BCC, which lead to channels that wait for replies.
+    /// Names of direct reply-to in CC and BCC, which lead to channels that wait for replies.
     pub reply_names: Vec<Vec<u8>>,
-    /// How much the exchanges on the way looked at: keys, bindings, headers, and the queues that
-    /// were found.
+    /// The work that was done: number of keys, bindings, headers and queues that were looked at.
     pub looked_at: usize,
 }
 
-/// Whether a property list has anything that [`route`] must look at. If not, a remembered route
-/// holds; otherwise [`check_known`] decides.
+/// Whether a property list has anything that [`route`] must check. If not, a remembered route is
+/// valid; otherwise [`check_known`] decides.
 #[inline]
 pub fn needs_checks(properties: &[u8]) -> bool {
     let properties = Properties::trusted(properties);
     properties.has_any(flag::HEADERS | flag::EXPIRATION | flag::USER_ID) || wants_replies(properties)
 }
 
-/// Whether the channel itself wants replies (row S15).
+/// Whether the replies are to go to the publisher's own channel (row S15).
 #[inline]
 fn wants_replies(properties: Properties<'_>) -> bool {
     properties.has_any(flag::REPLY_TO) && properties.reply_to() == Some(REPLY_TO.as_bytes())
 }
 
-/// Checks the properties of a message for which a route is remembered. Returns whether the route
-/// holds for it.
+/// Checks the properties of a message whose route is remembered. Returns whether the remembered
+/// route is valid for it.
 pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<bool, Fault> {
     let properties = Properties::trusted(properties);
     if wants_replies(properties) {
@@ -88,7 +87,7 @@ pub fn check_known(catalog: &Catalog, user: &User, properties: &[u8]) -> Result<
     Ok(copies.is_empty())
 }
 
-/// Does the same for a message with headers for which a route is remembered.
+/// Does the same for a message whose route is remembered with its headers.
 pub fn check_known_headers(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Result<bool, Fault> {
     if wants_replies(properties) {
         return Ok(false);
@@ -99,7 +98,7 @@ pub fn check_known_headers(catalog: &Catalog, user: &User, properties: Propertie
 }
 
 /// Checks a message and finds its queues: `out` is emptied, and filled in the order of their homes.
-/// To have no queue is no fault.
+/// A message without queues is no error.
 pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &MessageView<'_>, out: &mut RouteSet) -> Result<Routed, Fault> {
     out.clear();
     let Publisher { vhost, user, reply_name, ref mut chance } = *publisher;
@@ -144,8 +143,8 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     Ok(Routed { cacheable, cacheable_by_headers, is_remembered, properties, reply_names, looked_at })
 }
 
-/// Finds the queues of a message that the exchange `from` has delayed, from there on. It has no
-/// delay any more, and was checked before.
+/// Finds the queues of a message that the exchange `from` has delayed, from there on. The message
+/// was checked before, and has no delay any more.
 pub fn route_on(catalog: &Catalog, from: ExchangeId, message: &MessageView<'_>, mut chance: Chance<'_>, out: &mut RouteSet) -> Routed {
     out.clear();
     let properties = Properties::trusted(message.properties);
@@ -165,7 +164,7 @@ pub fn route_on(catalog: &Catalog, from: ExchangeId, message: &MessageView<'_>, 
     Routed { is_remembered, properties, ..Routed::default() }
 }
 
-/// The properties of a request with the name to which its replies are to be sent.
+/// Returns the properties of a request, with the name to which replies are to be sent.
 fn address(properties: &[u8], reply_name: Option<&str>) -> Result<Vec<u8>, Fault> {
     match reply_name {
         Some(name) => Ok(replace_reply_to(properties, name)),
@@ -185,20 +184,20 @@ fn check_claim(catalog: &Catalog, user: &User, properties: Properties<'_>) -> Re
     properties.user_id().map_or(Ok(()), |claimed| check_user_id(claimed, catalog, user))
 }
 
-/// A message's way from exchange to exchange.
+/// The way of a message from exchange to exchange.
 pub struct Way<'a> {
     /// The catalog.
     pub catalog: &'a Catalog,
     /// The message's routing keys.
     pub keys: RoutingKeys<'a>,
-    /// The other parts of the message that matter.
+    /// The message's headers and properties.
     pub features: Features<'a>,
 }
 
 impl Way<'_> {
-    /// Finds the queues of a dead message that goes to the exchange `name`; none if that is
-    /// missing. Returns whether an exchange on the way remembers messages. (Row DL6: the user who
-    /// declared the queue needed the right to do so, and an internal exchange takes dead letters.)
+    /// Finds the queues of a dead message that is published to the exchange `name`; none if that is
+    /// missing. Returns whether an exchange on the way remembers messages. (Row DL6: the permission
+    /// was checked when the queue was declared, and an internal exchange takes dead letters.)
     pub fn route_dead(self, vhost: VhostId, name: &[u8], mut chance: Chance<'_>, out: &mut RouteSet) -> bool {
         let mut is_remembered = false;
         out.clear();
@@ -215,8 +214,8 @@ impl Way<'_> {
         is_remembered
     }
 
-    /// Collects the queues, not yet each once. `visit` sees each exchange on the way, and says
-    /// whether the message goes on from there. Returns how much there was to look at.
+    /// Collects the queues, with repetitions. `visit` is called for each exchange on the way, and
+    /// decides whether the message goes on from there. Returns the work that was done.
     pub(in crate::broker) fn walk(
         &self,
         start: ExchangeId,
@@ -255,14 +254,14 @@ impl Way<'_> {
     }
 }
 
-/// Adds an exchange to the way, unless it was there before.
+/// Adds an exchange to those ahead, unless it was visited before.
 fn visit_first(catalog: &Catalog, id: ExchangeId, walk: Walk, ahead: &mut SmallVec<[ExchangeId; 8]>) {
     if catalog.exchange(id).is_some_and(|exchange| exchange.visit(walk)) {
         ahead.push(id);
     }
 }
 
-/// Sorts the queues, which also brings those of one shard together.
+/// Sorts the queues and removes repetitions. Sorting also brings those of one shard together.
 pub(in crate::broker) fn keep_each_once(out: &mut RouteSet) {
     if out.len() > 1 {
         out.sort_unstable();
@@ -282,7 +281,7 @@ mod tests {
     use crate::contract::{BindingSpec, ExchangeSpec, QueueSpec, Topology};
     use crate::message::{Body, PropertiesBuilder, Route, Stamp, Table, TableBuilder};
 
-    /// Names of the queues, and what else was learnt.
+    /// Returns the names of the queues, and the rest of the result.
     fn publish(catalog: &Catalog, exchange: &str, key: &str, properties: &[u8]) -> Result<(Vec<String>, Routed), Fault> {
         let wire = [&[exchange.len() as u8][..], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
         let message = MessageView { route: Route::new(&wire), properties, stamp: Stamp::NONE, body: Body::Slice(b"") };

@@ -1,14 +1,18 @@
-//! The log's files as its shard uses them: writes and reads through the shard's ring, everything slow by a thread beside it.
+//! The log's files as their shard uses them: writes and reads through the shard's ring, slow
+//! operations by another thread.
 //!
 //! ```text
 //! Op::Write, Op::Read ─▶ ring ─────────────────────────────▶ completion ─▶ Done
-//! Op::Create, Index, Compact, Delete, CatalogOp ─▶ disk_worker ─▶ eventfd ──────▶ Done
+//! Op::Create, Index, Compact, Delete, CatalogOp ─▶ worker ─▶ eventfd ─────▶ Finished
 //! ```
 //!
-//! Files are opened with O_DIRECT and O_DSYNC: what is written is on the disk when the write completes, and takes no memory of the system's. With
-//! `--durability os` neither, and what is written has only reached the system. A file system without O_DIRECT (tmpfs) does without.
+//! Files are opened with O_DIRECT and O_DSYNC: bytes are on the disk when their write completes,
+//! and take no memory of the system's cache. With `--durability os`, files are opened without these
+//! flags, and bytes have only reached the system. On a file system without O_DIRECT (tmpfs), that
+//! flag is left out.
 //!
-//! If a file cannot be opened because no descriptor is left, it and all that comes after it waits: a shortage must not end the process.
+//! If a file cannot be opened because no descriptor is left, the operation and all later ones wait:
+//! a shortage must not end the process.
 
 pub mod segment_files;
 pub mod worker;
@@ -42,22 +46,23 @@ use crate::store::{Op, Reader, Write};
 use segment_files::SegmentFiles;
 use worker::{Finished, Job, Worker};
 
-/// How files of a log are opened.
+/// The flags with which files of a log are opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Mode {
-    /// Past the system's cache.
+    /// Whether writes bypass the system's cache.
     direct: bool,
-    /// A write is over when it is on the disk.
+    /// Whether a write completes only when it is on the disk.
     sync: bool,
 }
 
 /// The files of one shard's log.
 pub struct Disk {
     files: Files,
-    /// What the ring is doing.
+    /// Operations in the ring.
     operations: Slab<Operation>,
-    /// What waits for a descriptor, in order, and when it is tried again.
+    /// Operations that wait for a descriptor, in order.
     waiting: VecDeque<Op>,
+    /// When the waiting operations are tried again.
     retry_at: Option<u64>,
     bell: Arc<Bell>,
     worker: Worker,
@@ -71,11 +76,12 @@ struct Files {
     mode: Mode,
     open: Map<u32, Rc<File>>,
     open_max: usize,
-    /// The segment that is being rewritten, as it was: until the shard hears that it was, what it reads there is where it was.
+    /// The file of the segment that is being rewritten, as it was: until the shard is told that it
+    /// was rewritten, it reads at the old offsets.
     rewritten: Option<(u32, Rc<File>)>,
 }
 
-/// An operation under way. Its file stays open and its buffer in place until it is over.
+/// An operation under way. Its file stays open and its buffer does not move until it completes.
 struct Operation {
     file: Rc<File>,
     what: What,
@@ -86,16 +92,16 @@ enum What {
     Read(Reader, Aligned),
 }
 
-/// What is over.
+/// The result of a completed operation.
 pub enum Done {
     /// A write is on the disk.
     Written(Write),
-    /// A read.
+    /// A read has completed.
     Read(Reader, Aligned),
 }
 
 impl Disk {
-    /// The files of a shard, of which it keeps so many open.
+    /// Opens the log of a shard, which keeps at most `open_max` files open.
     ///
     /// # Errors
     /// The directory cannot be written to, or the system has no descriptor or no thread left.
@@ -115,17 +121,17 @@ impl Disk {
         Ok(Disk { files, operations, waiting, retry_at: None, bell, worker, catalog_worker, finished })
     }
 
-    /// Starts to listen to the threads beside.
+    /// Starts to listen to the worker threads.
     pub fn watch(&self, ring: &mut Ring<'_>) {
         self.bell.watch(ring);
     }
 
-    /// Whether the ring is writing or reading: the kernel may need this CPU for that.
+    /// Whether the ring is writing or reading, for which the kernel may need this CPU.
     pub fn is_busy(&self) -> bool {
         !self.operations.is_empty()
     }
 
-    /// Begins an operation, or puts it behind those that wait.
+    /// Begins an operation, or queues it if others wait.
     pub fn start(&mut self, op: Op, now: u64, ring: &mut Ring<'_>) {
         self.waiting.push_back(op);
         if self.retry_at.is_none() {
@@ -133,7 +139,7 @@ impl Disk {
         }
     }
 
-    /// Tries again what waits, once its time has come.
+    /// Tries the waiting operations again, if it is time.
     pub fn expire(&mut self, now: u64, ring: &mut Ring<'_>) {
         if self.retry_at.is_some_and(|due| due <= now) {
             self.go_on(now, ring);
@@ -189,7 +195,8 @@ impl Disk {
         self.catalog_worker.give(Job::Catalog(op));
     }
 
-    /// An operation of the ring is over. Nothing can go on after one that has failed: no confirm may be a lie.
+    /// Returns the result of an operation of the ring. Ends the process if the operation has
+    /// failed: no confirm may be wrong.
     pub fn on_completion(&mut self, number: u32, result: i32) -> Done {
         let Operation { what, .. } = self.operations.remove(number as usize);
         let bytes = usize::try_from(result);
@@ -201,7 +208,7 @@ impl Disk {
         }
     }
 
-    /// What the threads beside have finished; they are listened to again.
+    /// Returns what the worker threads have finished, and listens to them again.
     pub fn on_bell(&mut self, ring: &mut Ring<'_>) -> Vec<Finished> {
         self.bell.watch(ring);
         let finished: Vec<Finished> = self.finished.try_iter().collect();
@@ -234,7 +241,8 @@ impl Disk {
                 opcode::Read::new(fd, bytes.as_mut_ptr(), len).offset(place).build()
             }
         };
-        // SAFETY: the buffer's memory stays in place in `operations` until the completion takes it out.
+        // SAFETY: the buffer's memory does not move in `operations` until the completion takes it
+        // out.
         unsafe { ring.push(&entry.user_data(token)) };
     }
 
@@ -246,7 +254,8 @@ impl Disk {
 }
 
 impl Files {
-    /// Opens the file of a segment, if it is not open. False: there is no descriptor for it.
+    /// Opens the file of a segment, if it is not open. Returns false if there is no descriptor for
+    /// it.
     fn is_to_be_had(&mut self, segment: u32) -> bool {
         if self.found(segment).is_some() {
             return true;
@@ -257,7 +266,7 @@ impl Files {
         let path = segment_path(&self.directory, segment);
         let mut opened = self.mode.open(&path);
         if opened.as_ref().is_err_and(descriptors::are_used_up) {
-            self.open.clear(); // perhaps one of those will do
+            self.open.clear(); // closing files may free one
             opened = self.mode.open(&path);
         }
         match opened {
@@ -268,7 +277,7 @@ impl Files {
         true
     }
 
-    /// The file of a segment, which [`Files::is_to_be_had`].
+    /// The file of a segment, after [`Files::is_to_be_had`].
     fn get(&self, segment: u32) -> Rc<File> {
         self.found(segment).expect("it was just opened").clone()
     }
@@ -278,12 +287,12 @@ impl Files {
         rewritten.map(|(_, file)| file).or_else(|| self.open.get(&segment))
     }
 
-    /// A segment is going to be rewritten: another file will have its name.
+    /// Keeps the file of a segment that is going to be rewritten: another file will get its name.
     fn keep(&mut self, segment: u32) {
         self.rewritten = Some((segment, self.get(segment)));
     }
 
-    /// The one that was to be rewritten is, or will not be.
+    /// Releases the file of the segment that was kept by [`keep`](Self::keep).
     fn let_go(&mut self) {
         if let Some((segment, _)) = self.rewritten.take() {
             self.close(segment);
@@ -296,7 +305,8 @@ impl Files {
 }
 
 impl Mode {
-    /// What is asked for, as far as the file system of this directory can do it.
+    /// Chooses the mode for this durability, as far as the file system of the directory supports
+    /// it.
     fn find(durability: Durability, directory: &Path) -> io::Result<Mode> {
         let sync = durability == Durability::Sync;
         let path = directory.join("probe");
@@ -318,17 +328,17 @@ impl Mode {
     }
 }
 
-/// Where a shard's log is.
+/// The directory of a shard's log.
 pub fn shard_directory(data_dir: &Path, shard: ShardId) -> PathBuf {
     data_dir.join(format!("shard-{}", shard.0))
 }
 
-/// The file of a segment.
+/// The path of a segment's file.
 pub fn segment_path(directory: &Path, segment: u32) -> PathBuf {
     directory.join(format!("{segment:010}.log"))
 }
 
-/// The segment whose file must be open for an operation to begin.
+/// The segment whose file must be open before an operation can begin.
 fn needed(op: &Op) -> Option<u32> {
     match op {
         Op::Write(write) => Some(write.segment),

@@ -1,15 +1,16 @@
-//! The segments of a shard's log as files, and the list of those that must be there.
+//! The segments of a shard's log as files, and the list of those that must exist.
 //!
 //! ```text
 //! create   NNN.new: head and zeros ─▶ NNN.log ─▶ on the list ─▶ the log may write to it
-//! delete   NNN.log ─▶ NNN.spare ─▶ off the list ─▶ used again for another segment, or gone
+//! delete   NNN.log ─▶ NNN.spare ─▶ off the list ─▶ used again for another segment, or deleted
 //! ```
 //!
-//! Each arrow is on the disk before the next one begins. So a crash leaves a listed file that is there, or is spare already; and one that is not listed
-//! yet holds nothing.
+//! Each step is on the disk before the next one begins. So after a crash, a listed file exists or
+//! is spare already, and a file that is not listed yet is empty.
 //!
-//! A segment is made of zeros before it is used, because writing where nothing was ever written would cost a commit of the file system's journal for
-//! each write. Deleted ones are used again as they are, under a new head: what they hold names another segment, and is refused.
+//! A segment is filled with zeros before it is used, because each write to space that was never
+//! written would cost a commit of the file system's journal. Files of deleted segments are used
+//! again as they are, with a new head: their records name another segment, and are refused.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -24,7 +25,7 @@ use crate::io::disk::segment_path;
 use crate::io::disk::worker::{sync_directory, write_whole};
 use crate::store::format::{self, Head};
 
-/// The segments of a shard that runs.
+/// The segment files of a running shard.
 pub struct SegmentFiles {
     directory: PathBuf,
     shard: u16,
@@ -34,7 +35,7 @@ pub struct SegmentFiles {
 }
 
 impl SegmentFiles {
-    /// Those that are listed, which a start has found to be there; none if there is no list.
+    /// Opens the listed files, which a start has found to exist; none if there is no list.
     ///
     /// # Errors
     /// The list cannot be read.
@@ -55,7 +56,7 @@ impl SegmentFiles {
     /// Makes the file of a segment.
     ///
     /// # Errors
-    /// There is no room, or it cannot be written. It may be tried again.
+    /// The disk is full, or the file cannot be written. It may be tried again.
     pub fn create(&mut self, segment: u32) -> io::Result<()> {
         let path = segment_path(&self.directory, segment);
         let head = Head::of(self.shard).block(segment);
@@ -81,7 +82,7 @@ impl SegmentFiles {
     /// Deletes the file of a segment.
     ///
     /// # Errors
-    /// There is no room for the list, or something cannot be written. It may be tried again.
+    /// There is no space for the list, or something cannot be written. It may be tried again.
     pub fn delete(&mut self, segment: u32) -> io::Result<()> {
         let path = segment_path(&self.directory, segment);
         let spare = path.with_extension("spare");
@@ -91,7 +92,7 @@ impl SegmentFiles {
         sync_directory(&self.directory)?;
         self.listed.remove(&segment);
         if self.write_list().is_err() {
-            File::options().write(true).open(&spare)?.set_len(0)?; // on a full disk this may be the only room for the list
+            File::options().write(true).open(&spare)?.set_len(0)?; // on a full disk this may be the only space for the list
             self.write_list()?;
         }
         let is_whole = fs::metadata(&spare)?.len() >= LOG_SEGMENT_SIZE as u64;
@@ -115,12 +116,12 @@ pub fn write_list(directory: &Path, shard: u16, segments: impl Iterator<Item = u
     write_whole(&list_path(directory), &format::list(shard, segments))
 }
 
-/// The file that lists the segments of the log in this directory.
+/// The path of the list of the segments in this directory.
 pub fn list_path(directory: &Path) -> PathBuf {
     directory.join("segments")
 }
 
-/// A file with this head and zeros, on the disk.
+/// Writes and syncs a file with this head and zeros.
 fn fill(path: &Path, head: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(head)?;
@@ -134,9 +135,9 @@ fn fill(path: &Path, head: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Files of deleted segments that are kept.
+/// The most files of deleted segments that are kept.
 const SPARE_MAX: usize = 2;
-/// Bytes of one write of zeros.
+/// Size of one write of zeros, bytes.
 const FILL_PIECE: usize = 1 << 20;
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
-//! A thread beside a shard for what is slow on files: making segments ready, writing their indexes, putting them in order, deleting
-//! them, and the catalog's log.
+//! A thread of a shard for slow operations on files: making segments, writing their indexes,
+//! compacting and deleting them, and writing the catalog's log.
 //!
-//! A full disk raises the alarm and is waited for: segments become free as messages are consumed. So are descriptors, if none is left. Any
-//! other failure ends the process. A job that waits is done again from its start, so what cannot be done twice opens all its files first.
+//! If the disk is full, the thread raises the alarm and waits: segments become free as messages are
+//! consumed. It also waits if no descriptor is left. Any other failure ends the process. A job that
+//! has waited is done again from its start, so a job that must not be done twice opens all of its
+//! files first.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -25,12 +27,12 @@ use crate::store::catalog_log::CatalogOp;
 use crate::store::compact::{Compacted, Compaction};
 use crate::store::index::{Indexed, Indexing};
 
-/// What the sentence about a damaged file ends with.
+/// The end of the sentence about a damaged file.
 pub const ACCEPT: &str = "--accept-log-loss, which goes on without";
 
-/// What a worker does.
+/// A job of a worker.
 pub enum Job {
-    /// Make the file of this segment ready.
+    /// Make the file of this segment.
     Create(u32),
     /// Write the index of a segment.
     Index(Box<Indexing>),
@@ -42,35 +44,35 @@ pub enum Job {
     Catalog(CatalogOp),
 }
 
-/// What it has done.
+/// The result of a job.
 pub enum Finished {
-    /// The file is ready.
+    /// The file of this segment is ready.
     Created(u32),
-    /// The segment has its index.
+    /// The index of a segment is written.
     Indexed(Indexed),
-    /// The segment is rewritten.
+    /// A segment is rewritten.
     Compacted(Compacted),
-    /// The segment is damaged and left as it is.
+    /// A segment is damaged and left as it is.
     Left,
     /// The catalog's log is written.
     Catalog,
 }
 
-/// The thread, seen from its shard. It ends when this is dropped.
+/// A worker thread, as its shard sees it. The thread ends when this is dropped.
 pub struct Worker {
     jobs: Sender<Job>,
 }
 
-/// The thread itself.
+/// The state of a worker thread.
 struct Hand {
     directory: PathBuf,
     alarms: Arc<Alarms>,
-    /// It has raised the alarm.
+    /// Whether it has raised the alarm.
     is_full: bool,
-    /// It has said that no descriptor is left.
+    /// Whether it has logged that no descriptor is left.
     is_without_descriptor: bool,
     jobs: Receiver<Job>,
-    /// What waits for room on the disk.
+    /// Jobs to be done, among them those that wait for disk space.
     waiting: VecDeque<Job>,
     finished: Sender<Finished>,
     bell: Arc<Bell>,
@@ -81,7 +83,8 @@ struct Hand {
 }
 
 impl Worker {
-    /// Starts a thread that works in `directory`; what it has done goes to `finished`, and then the bell rings.
+    /// Starts a thread that works in `directory`. It sends its results to `finished` and then rings
+    /// the bell.
     ///
     /// # Errors
     /// The system has no thread left.
@@ -110,7 +113,7 @@ impl Worker {
         Ok(Worker { jobs: sender })
     }
 
-    /// The next job. They are done in order, but for those that wait for room.
+    /// Adds a job. Jobs are done in order, except those that wait.
     pub fn give(&self, job: Job) {
         self.jobs.send(job).unwrap_or_else(|_| process::fail("the thread for the log's files is gone"));
     }
@@ -141,7 +144,7 @@ impl Hand {
         }
     }
 
-    /// Does a job, or keeps it for later if the disk is full.
+    /// Does a job, or keeps it for later if the disk is full or no descriptor is left.
     fn try_to(&mut self, job: Job) {
         let result = match &job {
             Job::Create(segment) => self.segments().create(*segment).map(|()| Some(Finished::Created(*segment))),
@@ -153,7 +156,7 @@ impl Hand {
         match result {
             Ok(done) => {
                 if let Some(done) = done {
-                    // A shard that is gone needs to know nothing.
+                    // A shard that has ended needs no result.
                     let _ = self.finished.send(done);
                     self.bell.ring();
                 }
@@ -223,7 +226,8 @@ fn open_catalog(directory: &Path, generation: u32) -> io::Result<[File; 2]> {
     Ok(files)
 }
 
-/// Appends to both copies; none keeps a part of what found no room, which would stand in front of the next try.
+/// Appends to both copies. If the disk is full, no copy keeps a part of the bytes, which would
+/// precede those of the next try.
 fn append(files: &mut [File; 2], bytes: &[u8]) -> io::Result<()> {
     let [one, other] = &*files;
     let before = [one.metadata()?.len(), other.metadata()?.len()];
@@ -232,12 +236,12 @@ fn append(files: &mut [File; 2], bytes: &[u8]) -> io::Result<()> {
     files.iter().try_for_each(File::sync_data)
 }
 
-/// The two copies of the catalog's log.
+/// The paths of the two copies of the catalog's log.
 pub fn catalog_paths(directory: &Path, generation: u32) -> [PathBuf; 2] {
     ["a", "b"].map(|copy| directory.join(format!("catalog-{generation}.{copy}")))
 }
 
-/// Writes a file under another name first, so that a crash leaves the old one or the new one.
+/// Writes a file under another name first, so that a crash leaves the old file or the new one.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("new");
     let directory = File::open(path.parent().expect("a file stands in a directory"))?;
@@ -258,17 +262,17 @@ pub fn write_index(directory: &Path, indexing: &Indexing) -> io::Result<Indexed>
     Ok(indexed)
 }
 
-/// Writes to a place of a file that is there, until the disk has it.
+/// Writes to an offset of an existing file, and syncs it.
 pub fn write_at(path: &Path, place: u64, bytes: &[u8]) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     file.write_all_at(bytes, place)?;
     file.sync_data()
 }
 
-/// Has what was created and renamed in a directory on the disk.
+/// Syncs a directory, so that created and renamed files in it are on the disk.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// How often room is looked for on a full disk, or a descriptor.
+/// How often the waiting jobs are tried again.
 const RETRY: Duration = Duration::from_millis(limits::DISK_RETRY_MS);

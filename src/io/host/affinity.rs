@@ -1,4 +1,4 @@
-//! Which CPU a thread runs on.
+//! CPUs, and the pinning of threads to them.
 
 use std::io;
 
@@ -13,10 +13,10 @@ pub fn available() -> Vec<usize> {
     (0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }
 
-/// Keeps the calling thread on `cpu`.
+/// Pins the calling thread to `cpu`.
 ///
 /// # Errors
-/// The kernel's, if the process may not use that CPU.
+/// The kernel's error, if the process may not use that CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
     let set = set_of([cpu]);
     // SAFETY: the kernel reads at most the size given, from a set that lives through the call.
@@ -26,7 +26,7 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     }
 }
 
-/// The kernel's form of a list of CPUs.
+/// Makes the kernel's form of a list of CPUs.
 pub fn set_of(cpus: impl IntoIterator<Item = usize>) -> libc::cpu_set_t {
     // SAFETY: a CPU set is plain bits, for which zero is a value.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };

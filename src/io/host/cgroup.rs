@@ -1,26 +1,29 @@
-//! How much memory this process may use: the machine's, or less if a control group around it says so (a container, a systemd unit).
+//! How much memory this process may use: that of the machine, or less if a control group around the
+//! process limits it (a container, a systemd unit).
 //!
 //! ```text
 //! /proc/self/cgroup   0::/system.slice/ringmq.service    version 2:  /sys/fs/cgroup/…/memory.max
-//!                     9:memory:/docker/4f2a              version 1:  /sys/fs/cgroup/memory/…/memory.limit_in_bytes
+//!                     9:memory:/docker/4f2a              version 1:  /sys/fs/cgroup/memory/…/
+//!                                                                    memory.limit_in_bytes
 //! ```
 //!
-//! The limits of all groups from ours up to the root hold. Inside a container the path is often one of the host that cannot be seen: then the
-//! root is the container's own group.
+//! The limits of all groups from that of the process up to the root apply. Inside a container, the
+//! path is often one of the host and does not exist: then the root is the container's own group.
 
 use std::fs;
 use std::path::Path;
 
 use crate::io::host::process;
 
-/// Bytes.
+/// The memory that this process may use, bytes.
 pub fn memory_limit() -> u64 {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = groups.lines().filter_map(|line| group_limit(line, Path::new("/sys/fs/cgroup")));
     limits.min().unwrap_or(u64::MAX).min(process::machine_memory())
 }
 
-/// The lowest limit of one line's group and of those around it, if any has one; `mount` is where control groups are seen.
+/// The lowest limit of a line's group and of the groups around it, if any has a limit; `mount` is
+/// where control groups are mounted.
 fn group_limit(line: &str, mount: &Path) -> Option<u64> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, path) = (fields.next()?, fields.next()?);
@@ -29,7 +32,7 @@ fn group_limit(line: &str, mount: &Path) -> Option<u64> {
         some if some.split(',').any(|controller| controller == "memory") => (mount.join("memory"), "memory.limit_in_bytes"),
         _ => return None,
     };
-    // A group without a limit says "max" (version 2) or a number beyond all memory (version 1).
+    // A group without a limit says "max" (version 2), or a number beyond all memory (version 1).
     let limit = |group: &Path| fs::read_to_string(root.join(group).join(file)).ok()?.trim().parse().ok();
     Path::new(path.trim_start_matches('/')).ancestors().filter_map(limit).min()
 }

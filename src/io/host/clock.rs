@@ -2,14 +2,14 @@
 
 use std::time::{Instant, UNIX_EPOCH};
 
-/// Read once per turn. A copy shows the same time.
+/// A clock, which is read once per turn. A copy shows the same time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock that shows 0 now.
+    /// Makes a clock that shows 0 now.
     pub fn start() -> Clock {
         Clock { start: Instant::now() }
     }

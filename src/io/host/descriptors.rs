@@ -1,29 +1,31 @@
-//! The descriptors that the process may open, and what they are for: connections get what is left when the broker itself has its part.
+//! The descriptors that the process may open, and their use: connections get what the broker itself
+//! does not need.
 //!
 //! ```text
 //! limit   [ connections ……………………………………………… ][ files of the log ][ rings, listeners, bells ]
-//!           one place each, taken at accept     the reserve: never given to connections
+//!           a unit each, taken at accept      the reserve: never given to connections
 //! ```
 //!
-//! Who only connects must not be able to take the descriptors that the log needs. Should they run out nevertheless (the kernel accepts some
-//! connections ahead of us, and other processes may use up the system's), the disk's work waits until there are some again.
+//! Clients that only connect must not be able to take the descriptors that the log needs. If they
+//! run out nevertheless (the kernel accepts some connections before the broker counts them, and
+//! other processes may use up the system's), the disk's work waits until there are some again.
 
 use std::io;
 
 use crate::base::quota::Quota;
 use crate::io::StartError;
 
-/// How the descriptors are shared out.
+/// The shares of the descriptors.
 #[derive(Clone, Debug)]
 pub struct Descriptors {
-    /// A place for each connection's socket.
+    /// A quota with a unit for each connection's socket.
     pub sockets: Quota,
-    /// Files of its log that a shard keeps open.
+    /// The number of files of its log that a shard keeps open.
     pub files: usize,
 }
 
 impl Descriptors {
-    /// Shares out as many as the process may open among so many shards, each with so many listeners.
+    /// Shares out `limit` descriptors among `shards` shards, each with `listeners` listeners.
     ///
     /// # Errors
     /// One sentence, if too few are left for connections.
@@ -40,18 +42,19 @@ impl Descriptors {
     }
 }
 
-/// Whether an error says that the process, or the system, has no descriptor left for the moment.
+/// Whether an error says that the process, or the system, has no descriptor left at the moment.
 pub fn are_used_up(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// The part of the descriptors that files of the log may take at most.
+/// The limit divided by this is what files of the log may use at most.
 const FILES_SHARE: usize = 8;
 const FILES_MIN: usize = 8;
 const FILES_MAX: usize = 128;
-/// What the process has open, whatever the number of shards, and some for what it reads now and then.
+/// Descriptors that the process needs whatever the number of shards, and some for files that it
+/// reads now and then.
 const FIXED: usize = 24;
-/// A shard's ring and bells, and what the threads for its files have open.
+/// Descriptors of a shard's ring and bells, and of the threads for its files.
 const FIXED_PER_SHARD: usize = 12;
 const CONNECTIONS_MIN: usize = 8;
 

@@ -1,13 +1,14 @@
-//! The log, on standard error: what every line goes through, wherever it comes from.
+//! The log, on standard error: the way of every line, wherever it comes from.
 //!
 //! ```text
-//! log::warn!(…)                      ─▶ level? ─────────────────────────▶ escaped, on one line ─▶ standard error
-//! log::warn!(peer:% = address; …)    ─▶ level? ─ once a second? ─▶ ┘
-//!                                                └ no: counted, and told by flush
+//! log::warn!(…)                    ─▶ level? ────────────────────▶ escaped, one line ─▶ stderr
+//! log::warn!(peer:% = address; …)  ─▶ level? ─▶ once a second? ─▶ ┘
+//!                                               └ no: counted, and reported by flush
 //! ```
 //!
-//! A line that a peer can cause whenever it likes names the peer (`tests/tidy` sees to it): strangers must not be able to fill the disk, nor to hide among
-//! their lines what others do. IPv6 addresses count by their first 64 bits, for a host has as many of the others as it likes.
+//! A line that a peer can cause at will names the peer (`tests/tidy` checks this): clients must not
+//! be able to fill the disk, nor to bury the lines of others among theirs. IPv6 addresses count by
+//! their first 64 bits, because a host has any number of addresses that share them.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -21,7 +22,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use crate::base::escaped::Escaped;
 use crate::base::repeats::Repeats;
 
-/// Begins to log what is as grave as this. `timed`: with the time of day.
+/// Starts logging at this level. `timed`: with the time of day.
 pub fn start(level: LevelFilter, timed: bool) {
     let writer = env_logger::Builder::new().filter_level(level).format(move |out, record| write_line(out, record, timed)).build();
     log::set_max_level(writer.filter());
@@ -35,7 +36,7 @@ struct Logger<W> {
     begin: Instant,
 }
 
-/// A line that stands for others like it.
+/// A line that stands for similar ones.
 #[derive(Clone, Debug)]
 struct Line {
     level: Level,
@@ -61,7 +62,7 @@ impl<W: Log> Log for Logger<W> {
         }
     }
 
-    /// Tells what was left out.
+    /// Reports the lines that were left out.
     fn flush(&self) {
         let told = self.repeats().tell(self.now());
         for left_out in told {
@@ -86,7 +87,7 @@ impl<W: Log> Logger<W> {
     }
 }
 
-/// Who has caused a line, if anybody did.
+/// The peer that has caused a line, if the line names one.
 fn peer(record: &Record<'_>) -> Option<String> {
     let peer = record.key_values().get("peer".into())?.to_string();
     Some(match peer.parse::<IpAddr>().map(|address| address.to_canonical()) {
@@ -114,7 +115,7 @@ fn write_line(out: &mut Formatter, record: &Record<'_>, timed: bool) -> io::Resu
 mod tests {
     use super::*;
 
-    /// Keeps what is written.
+    /// Keeps the written lines.
     #[derive(Default)]
     struct Kept(Mutex<Vec<String>>);
 

@@ -1,9 +1,11 @@
-//! The memory of the process: an allocator that gives huge pages to who asks for them, their preparation beside a shard's work, and the return
-//! of what is not used any more.
+//! The memory of the process: an allocator that gives huge pages on request, their preparation in
+//! parallel to a shard's work, and the return of unused memory to the system.
 //!
-//! mimalloc keeps what was freed for the next allocation, and looks for memory to return only when it allocates. After a burst that would be never,
-//! and the memory alarm, which goes by what the process has, would stay on with nothing in the broker. So a shard that has become quiet returns
-//! what its thread does not use, and while memory is short every shard does, once per second ([`Upkeep`]).
+//! mimalloc keeps freed memory for the next allocation, and looks for memory to return only when it
+//! allocates. After a burst that might be never, and the memory alarm, which goes by the memory of
+//! the process, would stay on although the broker is empty. So a shard that has become quiet
+//! returns the memory that its thread does not use, and while memory is short, every shard does so
+//! once per second ([`Upkeep`]).
 
 use std::alloc::{GlobalAlloc, Layout};
 
@@ -14,16 +16,18 @@ use crate::base::limits::{UPKEEP_MS, UPKEEP_QUIET_MAX};
 use crate::io::ring::Ring;
 use crate::io::token::Token;
 
-/// The program's allocator: mimalloc, except for what is aligned like a huge page. That is mapped by itself, is one if the system has any, and
-/// goes back to the system at once.
+/// The program's allocator: mimalloc, except for blocks with the alignment of a huge page. Such a
+/// block is a mapping of its own, is made of huge pages if the system has any, and is returned to
+/// the system at once.
 pub struct Allocator;
 
-// SAFETY: every block comes from mimalloc or from `map`, which of the two only depends on its layout, and both keep the rules.
+// SAFETY: every block comes from mimalloc or from `map`, depending only on its layout, and both
+// keep the rules.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() < HUGE_PAGE {
-            // SAFETY: the caller's promise.
+            // SAFETY: as the caller guarantees.
             return unsafe { MiMalloc.alloc(layout) };
         }
         map(layout)
@@ -32,7 +36,7 @@ unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if layout.align() < HUGE_PAGE {
-            // SAFETY: the caller's promise.
+            // SAFETY: as the caller guarantees.
             return unsafe { MiMalloc.alloc_zeroed(layout) };
         }
         map(layout)
@@ -41,25 +45,29 @@ unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
         if layout.align() < HUGE_PAGE {
-            // SAFETY: the caller's promise: the block came from `alloc` with this layout, so from mimalloc.
+            // SAFETY: as the caller guarantees, the block came from `alloc` with this layout, so
+            // from mimalloc.
             return unsafe { MiMalloc.dealloc(address, layout) };
         }
-        // SAFETY: the same, so it is a mapping of this size.
+        // SAFETY: for the same reason, it is a mapping of this size.
         unsafe { libc::munmap(address.cast(), layout.size()) };
     }
 
     #[inline]
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if layout.align() < HUGE_PAGE {
-            // SAFETY: the caller's promise: the block came from `alloc` with this layout, so from mimalloc.
+            // SAFETY: as the caller guarantees, the block came from `alloc` with this layout, so
+            // from mimalloc.
             return unsafe { MiMalloc.realloc(address, layout, size) };
         }
-        // SAFETY: the caller's promise: such a layout exists, and `address` is a block of the old one.
+        // SAFETY: as the caller guarantees, such a layout exists, and `address` is a block of the
+        // old one.
         unsafe { move_block(address, layout, Layout::from_size_align_unchecked(size, layout.align())) }
     }
 }
 
-/// Maps zeroed memory that takes room only where it is touched. Null, if there is none.
+/// Maps zeroed memory that becomes resident only where it is touched. Returns null if there is
+/// none.
 #[cold]
 fn map(layout: Layout) -> *mut u8 {
     let (size, align) = (layout.size(), layout.align());
@@ -71,7 +79,8 @@ fn map(layout: Layout) -> *mut u8 {
     }
     let before = base.addr().next_multiple_of(align) - base.addr();
     let block = base.wrapping_byte_add(before);
-    // SAFETY: the block lies inside the mapping; what is unmapped lies in front of it and behind, and nobody knows of it.
+    // SAFETY: the block is inside the mapping; the parts before and after it are unmapped, and
+    // nothing refers to them.
     unsafe {
         if before > 0 {
             libc::munmap(base, before);
@@ -82,7 +91,8 @@ fn map(layout: Layout) -> *mut u8 {
     block.cast()
 }
 
-/// Moves what a mapped block holds to one of another size. Null, and the block stays, if there is no memory.
+/// Moves the content of a mapped block to one of another size. If there is no memory, returns null,
+/// and the block stays.
 ///
 /// # Safety
 /// `block` is a mapped block of the layout `from`, and is not used any more if it was moved.
@@ -90,7 +100,8 @@ fn map(layout: Layout) -> *mut u8 {
 unsafe fn move_block(block: *mut u8, from: Layout, to: Layout) -> *mut u8 {
     let moved = map(to);
     if !moved.is_null() {
-        // SAFETY: both blocks hold that many bytes and do not overlap; the old one is unmapped once.
+        // SAFETY: both blocks have that many bytes and do not overlap; the old one is unmapped
+        // once.
         unsafe {
             moved.copy_from_nonoverlapping(block, from.size().min(to.size()));
             libc::munmap(block.cast(), from.size());
@@ -99,38 +110,43 @@ unsafe fn move_block(block: *mut u8, from: Layout, to: Layout) -> *mut u8 {
     moved
 }
 
-/// Stages that the kernel touches memory that will be used soon. It does so on a thread of its own, and what the memory holds does not change.
+/// Lets the kernel map memory that will be used soon. A thread of the kernel does it, and the
+/// memory's content does not change.
 pub fn prepare(address: usize, len: usize, ring: &mut Ring<'_>) {
     let start = std::ptr::without_provenance::<libc::c_void>(address);
     let prepare = opcode::Madvise::new(start, libc::off_t::try_from(len).expect("a chunk is small"), libc::MADV_POPULATE_WRITE);
-    // SAFETY: the operation reads and writes nothing: memory that is no more there by then is an error, and other memory there is unharmed.
+    // SAFETY: the operation reads and writes nothing. If the memory is unmapped by then, the result
+    // is an error; if other memory is there, that is unharmed.
     unsafe { ring.push(&prepare.build().user_data(Token::Prepare.encode())) };
 }
 
-/// Returns all memory to the system that this thread has freed, and what others have returned to the allocator.
+/// Returns to the system all memory that this thread has freed, and that other threads have
+/// returned to the allocator.
 pub fn give_back() {
     // SAFETY: the function may be called by any thread at any time.
     unsafe { mi_collect(true) };
 }
 
 unsafe extern "C" {
-    /// mimalloc's: frees what the calling thread holds on to; if `force`, returns all free memory to the system.
+    /// mimalloc's function: frees memory that the calling thread keeps; if `force`, returns all
+    /// free memory to the system.
     fn mi_collect(force: bool);
 }
 
-/// Decides when a shard gives back memory that it does not use: when it has become quiet, and all the time while memory is short.
+/// Decides when a shard gives back unused memory: when it has become quiet, and repeatedly while
+/// memory is short.
 #[derive(Debug, Default)]
 pub struct Upkeep {
-    /// The next look; none: nothing has happened since it was quiet.
+    /// When to look next; `None` if nothing has happened since the shard was quiet.
     due: Option<u64>,
     /// Completions since the last look.
     completions: usize,
-    /// It was quiet at the last look.
+    /// Whether the shard was quiet at the last look.
     quiet: bool,
 }
 
 impl Upkeep {
-    /// So much was complete in a turn.
+    /// Counts the completions of a turn.
     #[inline]
     pub fn count(&mut self, completions: usize, now: u64) {
         self.completions += completions;
@@ -167,7 +183,7 @@ mod tests {
     fn huge_pages_are_zero_and_aligned_and_go_back() {
         let layout = layout(HUGE_PAGE);
         for _ in 0..3 {
-            // SAFETY: the layout has a size; the block is used within it and given back once.
+            // SAFETY: the layout has a size; the block is used within it and freed once.
             unsafe {
                 let block = Allocator.alloc_zeroed(layout);
                 assert!(!block.is_null() && block.addr().is_multiple_of(HUGE_PAGE));
@@ -182,7 +198,7 @@ mod tests {
     #[test]
     fn huge_pages_grow_and_keep_what_they_hold() {
         let (one, two) = (layout(HUGE_PAGE), layout(2 * HUGE_PAGE));
-        // SAFETY: the blocks are used within their layouts and given back once.
+        // SAFETY: the blocks are used within their layouts and freed once.
         unsafe {
             let block = Allocator.alloc(one);
             block.write_bytes(7, HUGE_PAGE);
@@ -220,7 +236,7 @@ mod tests {
     #[test]
     fn small_blocks_come_from_the_allocator_below() {
         let layout = Layout::from_size_align(100, 8).expect("a layout");
-        // SAFETY: the blocks are used within their layouts and given back once.
+        // SAFETY: the blocks are used within their layouts and freed once.
         unsafe {
             let block = Allocator.alloc_zeroed(layout);
             block.write_bytes(7, 100);

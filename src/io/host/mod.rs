@@ -1,6 +1,6 @@
-//! What the machine and the process offer: CPUs ([`affinity`]), limits ([`cgroup`], [`descriptors`]),
-//! [`clock`], [`memory`], [`signal`]s, the log on standard error ([`logging`]), and the [`monitor`] of
-//! memory and disk. [`process`] has the small system calls.
+//! The machine and the process: CPUs ([`affinity`]), limits ([`cgroup`], [`descriptors`]),
+//! [`clock`], [`memory`], [`signal`]s, the log on standard error ([`logging`]), and the [`monitor`]
+//! of memory and disk. [`process`] has the small system calls.
 
 pub mod affinity;
 pub mod cgroup;

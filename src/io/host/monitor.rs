@@ -1,7 +1,9 @@
-//! Watches memory and disk on a thread of its own: sets the alarms, tells the shards when one has come or gone, and writes it into the log.
-//! Also has the log tell what it left out.
+//! The monitor of memory and disk, on a thread of its own. It sets the alarms, wakes the shards
+//! when an alarm was raised or cleared, and logs that. It also has the log report the lines that it
+//! left out.
 //!
-//! An alarm that somebody else sets (the log, when it finds no room on the disk) is noticed here as well, so its setter wakes nobody.
+//! An alarm that is set elsewhere (by the log, when the disk is full) is noticed here as well, so
+//! whatever sets it need not wake the shards.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,24 +20,24 @@ use crate::io::wake::Broadcast;
 
 /// The running monitor.
 pub struct Monitor {
-    /// Hung up: the monitor ends.
+    /// The monitor ends when this is dropped.
     stop: Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// What it watches.
+/// The state of the monitor.
 struct Watch {
     data_dir: PathBuf,
     memory_max: u64,
     disk_free_min: u64,
     alarms: Arc<Alarms>,
-    /// The alarms that were on when the shards were told last.
+    /// The alarms that were on when the shards were last told.
     told: AlarmSet,
     shards: Arc<Broadcast>,
 }
 
 impl Monitor {
-    /// Looks for the first time, so that nobody publishes before, and goes on looking.
+    /// Checks memory and disk once, so that no client publishes before, and starts the monitor.
     ///
     /// # Errors
     /// One sentence if there is no thread for it.
@@ -54,7 +56,7 @@ impl Monitor {
         let work = move || {
             while stopped.recv_timeout(watch.pause()) == Err(RecvTimeoutError::Timeout) {
                 watch.look();
-                log::logger().flush(); // tells what was left out of it
+                log::logger().flush(); // reports the lines that were left out
             }
         };
         let thread = thread::Builder::new().name("ringmq-monitor".into()).spawn(work);
@@ -62,26 +64,27 @@ impl Monitor {
         Ok(Monitor { stop, thread })
     }
 
-    /// Ends it.
+    /// Ends the monitor.
     pub fn stop(self) {
         drop(self.stop);
         self.thread.join().expect("a monitor that panics takes the process with it");
     }
 }
 
-/// What the high watermark of memory is, bytes.
+/// The high watermark of memory, bytes.
 pub fn memory_max(config: &Config) -> usize {
     usize::try_from(config.memory_high_watermark.of(cgroup::memory_limit())).unwrap_or(usize::MAX)
 }
 
-/// How much memory the transient messages of a shard may take before queues leave them to the log: all of them together half of what would raise
-/// the alarm, for the alarm would block their publishers.
+/// How much memory the transient messages of a shard may take before queues leave them to the log,
+/// bytes. For all shards together, it is half of the memory at which the alarm would block their
+/// publishers.
 pub fn transient_memory(config: &Config) -> usize {
     (memory_max(config) / 2 / usize::from(config.shards)).max(config.queue_memory)
 }
 
 impl Watch {
-    /// What cannot be measured leaves its alarm as it is.
+    /// Sets the alarms. If something cannot be measured, its alarm stays as it is.
     fn look(&mut self) {
         let (used, free) = (process::resident_memory(), process::free_space(&self.data_dir));
         if let Ok(used) = used {
@@ -98,7 +101,7 @@ impl Watch {
         }
     }
 
-    /// One line for each shortage that has begun or ended.
+    /// Logs one line for each shortage that has begun or ended.
     fn log(&self, alarms: AlarmSet, used: u64, free: u64) {
         let (memory_max, disk_free_min, data_dir) = (mega(self.memory_max), mega(self.disk_free_min), self.data_dir.display());
         match (self.told.low_on_memory(), alarms.low_on_memory()) {
@@ -116,18 +119,19 @@ impl Watch {
         }
     }
 
-    /// Until the next look. Longer while an alarm is on, so that one at its limit does not come and go all the time.
+    /// How long to wait before the next look: longer while an alarm is on, so that an alarm at its
+    /// limit is not raised and cleared all the time.
     fn pause(&self) -> Duration {
         if self.told.is_empty() { CALM } else { ALARMED }
     }
 }
 
-/// As RabbitMQ's log counts.
+/// Converts bytes to megabytes, as in RabbitMQ's log.
 fn mega(bytes: u64) -> u64 {
     bytes / 1_000_000
 }
 
-/// A publisher may fill some hundred megabytes in this time.
+/// The time between two looks without an alarm. A publisher may fill some hundred megabytes in it.
 const CALM: Duration = Duration::from_millis(250);
 const ALARMED: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,4 @@
-//! What the process asks of the kernel for itself: descriptors, random bytes, memory, its end.
+//! Small system calls of the process: descriptors, random bytes, memory, its end.
 
 use std::ffi::CString;
 use std::fs;
@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Raises the number of descriptors that the process may open to what it is allowed at most, and returns that number.
+/// Raises the number of descriptors that the process may open as far as it may, and returns that
+/// number.
 pub fn raise_descriptor_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit, which lives through the call.
@@ -20,18 +21,18 @@ pub fn raise_descriptor_limit() -> u64 {
     }
 }
 
-/// Ends the process because of what cannot be gone on with: a sentence, and status 1.
+/// Ends the process with status 1 and this sentence, because it cannot go on.
 pub fn fail(sentence: &str) -> ! {
     if log::log_enabled!(log::Level::Error) {
         log::error!("{sentence}");
     } else {
-        // If nobody reads it, nothing can be done.
+        // If standard error is closed, nothing can be done.
         let _ = writeln!(io::stderr(), "ringmq: {sentence}");
     }
     std::process::exit(1)
 }
 
-/// Random bytes from the kernel.
+/// Returns random bytes from the kernel.
 pub fn random<const N: usize>() -> [u8; N] {
     const { assert!(N <= 256, "the kernel gives up to 256 bytes without a signal in between") };
     let mut bytes = [0; N];
@@ -41,36 +42,38 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Memory of the process that is in RAM, bytes.
+/// The resident memory of the process, bytes.
 ///
 /// # Errors
-/// The kernel's, if it does not tell.
+/// The kernel's error, if it does not tell.
 pub fn resident_memory() -> io::Result<u64> {
     let pages = fs::read_to_string("/proc/self/statm")?;
     let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
     resident.map(|pages| pages * system(libc::_SC_PAGESIZE)).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Memory of the machine, bytes.
+/// The memory of the machine, bytes.
 pub fn machine_memory() -> u64 {
     system(libc::_SC_PHYS_PAGES) * system(libc::_SC_PAGESIZE)
 }
 
-/// A number that the system always knows.
+/// Returns a number that the system always knows.
 fn system(name: libc::c_int) -> u64 {
     // SAFETY: the call takes no pointers.
     u64::try_from(unsafe { libc::sysconf(name) }).expect("every Linux knows its pages")
 }
 
-/// What a process without privileges may still write into the file system of a directory, bytes.
+/// The free space that processes without privileges may use in the file system of a directory,
+/// bytes.
 ///
 /// # Errors
-/// The kernel's, if the directory is gone.
+/// The kernel's error, if the directory does not exist.
 pub fn free_space(path: &Path) -> io::Result<u64> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: the structure is plain numbers.
     let mut room: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel reads a string that ends with a zero and writes one statvfs; both live through the call.
+    // SAFETY: the kernel reads a string that ends with a zero and writes one statvfs; both live
+    // through the call.
     match unsafe { libc::statvfs(path.as_ptr(), &mut room) } {
         0 => Ok(room.f_bavail.saturating_mul(room.f_frsize)),
         _ => Err(io::Error::last_os_error()),

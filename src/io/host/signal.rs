@@ -1,7 +1,9 @@
-//! SIGTERM and SIGINT: the first asks for an orderly end, the second ends the process at once.
+//! SIGTERM and SIGINT: the first one asks for an orderly end, the second one ends the process at
+//! once.
 //!
-//! All threads inherit the block that the main thread sets before it starts them, so no system call of a shard is ever interrupted.
-//! The main thread waits for the signals; after the first it lets them act again as they do by default.
+//! All threads inherit the signal mask that the main thread sets before it starts them, so no
+//! system call of a shard is ever interrupted. The main thread waits for the signals; after the
+//! first one, it restores their default action.
 
 use std::io;
 
@@ -11,9 +13,10 @@ pub struct EndSignals {
 }
 
 impl EndSignals {
-    /// Holds the signals back from this thread and from all that it will start.
+    /// Blocks the signals in this thread and in all threads that it will start.
     pub fn block() -> EndSignals {
-        // SAFETY: a signal set is plain bits; sigemptyset and sigaddset write only into it, for signal numbers that exist.
+        // SAFETY: a signal set is plain bits; sigemptyset and sigaddset write only into it, for
+        // signal numbers that exist.
         let set = unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&mut set);
@@ -27,7 +30,7 @@ impl EndSignals {
         EndSignals { set }
     }
 
-    /// Sleeps until one of them arrives; returns its name.
+    /// Sleeps until one of the signals arrives. Returns its name.
     pub fn wait(&self) -> &'static str {
         let mut signal = 0;
         // SAFETY: both point to values that live through the call.
@@ -35,7 +38,7 @@ impl EndSignals {
         if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" }
     }
 
-    /// Lets the next one kill the process.
+    /// Lets the next signal end the process.
     pub fn unblock(self) {
         // SAFETY: the set is initialized, the old mask is not asked for.
         let error = unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &self.set, std::ptr::null_mut()) };

@@ -1,15 +1,16 @@
 //! A pool of receive buffers, lent to the kernel through a ring in shared memory.
 //!
 //! ```text
-//! idle         a stack: the buffer that was read last is lent first, while its memory is still in the cache
+//! idle         a stack: the buffer that was read last is lent first, its memory is in the cache
 //! ring slots   … 6:[7]  7:[3]  8:[9]      a slot names a buffer; lending appends at the tail
 //!                 ^ the kernel takes from its head on, one buffer for each receive
 //! completion   "buffer 7, 2000 bytes": it is being read, then it is idle
 //! ```
 //!
-//! Invariant: a buffer is idle, or lent (in the ring, or taken by the kernel for a completion that we have not seen), or being read. No more
-//! buffers are lent than there are, so a slot is overwritten only after the kernel has taken what it named. The pool's memory is touched
-//! when it is first used.
+//! Invariant: a buffer is idle, or lent (in the ring, or taken by the kernel for a completion that
+//! the shard has not seen), or being read. No more buffers are lent than there are, so a slot is
+//! overwritten only after the kernel has taken the buffer that the slot named. The pool's memory
+//! becomes resident when it is first used.
 
 use std::io;
 use std::ptr::NonNull;
@@ -26,15 +27,16 @@ pub struct Pool {
     size: usize,
     count: u16,
     idle: Vec<u16>,
-    /// Buffers ever lent, as the kernel counts them.
+    /// Number of buffers lent so far; it wraps around, as the kernel expects.
     tail: u16,
 }
 
 impl Pool {
-    /// A pool of `count` buffers (a power of two up to 32768) of `size` bytes each, as buffer group `group`. None is lent.
+    /// Makes a pool of `count` buffers (a power of two up to 32768) of `size` bytes each, as buffer
+    /// group `group`. None is lent.
     ///
     /// # Errors
-    /// The kernel's, if there is no memory.
+    /// The kernel's error, if there is no memory.
     pub fn new(group: u16, count: u16, size: u32) -> io::Result<Pool> {
         assert!(count.is_power_of_two() && count <= 1 << 15, "the configuration is checked");
         let size = size as usize;
@@ -43,10 +45,10 @@ impl Pool {
         Ok(Pool { group, memory, ring, size, count, idle: (0..count).rev().collect(), tail: 0 })
     }
 
-    /// Makes the pool known to the ring behind `submitter`.
+    /// Registers the pool with the ring behind `submitter`.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's error.
     ///
     /// # Safety
     /// The pool must outlive the ring.
@@ -56,17 +58,17 @@ impl Pool {
         unsafe { submitter.register_buf_ring_with_flags(address, self.count, self.group, 0) }
     }
 
-    /// How it is named in receives.
+    /// The pool's buffer group, by which receives name it.
     pub fn group(&self) -> u16 {
         self.group
     }
 
-    /// Bytes of a buffer.
+    /// Size of a buffer, bytes.
     pub fn buffer_size(&self) -> usize {
         self.size
     }
 
-    /// Lends until the kernel has `wanted` buffers, or all that are idle.
+    /// Lends idle buffers until the kernel has `wanted` buffers, or none is idle.
     pub fn lend(&mut self, wanted: usize) {
         let lent = usize::from(self.count) - self.idle.len();
         let more = wanted.saturating_sub(lent).min(self.idle.len());
@@ -76,15 +78,15 @@ impl Pool {
         }
     }
 
-    /// The bytes of a completion that took `buffer`. [`give_back`](Self::give_back) follows.
+    /// The bytes that a completion put into `buffer`. [`give_back`](Self::give_back) follows.
     pub fn bytes(&self, buffer: u16, len: usize) -> &[u8] {
         assert!(len <= self.size, "the kernel fills at most the buffer that it took");
-        // SAFETY: the bytes are inside the mapping. Their buffer was taken by a completion and is not in the ring, so the kernel does not
-        // write to them; pages never written read as zero.
+        // SAFETY: the bytes are inside the mapping. Their buffer was taken by a completion and is
+        // not in the ring, so the kernel does not write to them; pages never written read as zero.
         unsafe { std::slice::from_raw_parts(self.address(buffer), len) }
     }
 
-    /// The buffer of a completion is read.
+    /// Takes back the buffer of a completion that has been read.
     pub fn give_back(&mut self, buffer: u16) {
         debug_assert!(!self.idle.contains(&buffer), "a completion names a buffer that was lent");
         self.idle.push(buffer);
@@ -95,8 +97,8 @@ impl Pool {
         let slot = usize::from(self.tail & (self.count - 1));
         self.tail = self.tail.wrapping_add(1);
         let address = self.address(buffer) as u64;
-        // SAFETY: `slot` is below the number of entries. The kernel does not look at this entry before the tail is published, and no other
-        // reference to it exists.
+        // SAFETY: `slot` is below the number of entries. The kernel does not look at this entry
+        // before the tail is published, and no other reference to it exists.
         let entry = unsafe { &mut *self.ring.base.cast::<BufRingEntry>().as_ptr().add(slot) };
         entry.set_addr(address);
         entry.set_len(u32::try_from(self.size).expect("a buffer's size was a u32"));
@@ -106,8 +108,8 @@ impl Pool {
     /// Makes the buffers that were put in the ring visible to the kernel.
     fn publish(&mut self) {
         let entries = self.ring.base.cast::<BufRingEntry>().as_ptr();
-        // SAFETY: the mapping starts with an initialized entry, whose last field is the ring's tail: two aligned bytes that we write only
-        // here, and that the kernel only reads.
+        // SAFETY: the mapping starts with an initialized entry, whose last field is the ring's
+        // tail: two aligned bytes that only this function writes, and that the kernel only reads.
         let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(entries).cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }
@@ -119,7 +121,7 @@ impl Pool {
     }
 }
 
-/// Zeroed, page-aligned memory of its own that takes room only where it is written.
+/// Zeroed, page-aligned memory that becomes resident only where it is written.
 struct Mapping {
     base: NonNull<u8>,
     len: usize,
@@ -139,7 +141,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no slice of it outlives its owner.
+        // SAFETY: the mapping belongs to `self`, and no slice of it outlives `self`.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }
 }
@@ -152,10 +154,10 @@ mod tests {
         Pool::new(0, 8, 4096).expect("memory")
     }
 
-    /// What the kernel would take next: the buffers in the ring from slot `head` on.
+    /// The buffers that the kernel would take next: those in the ring from slot `head` on.
     fn lent(pool: &Pool, head: u16) -> Vec<u16> {
         let slots = (head..pool.tail).map(|slot| usize::from(slot & (pool.count - 1)));
-        // SAFETY: the slots are inside the mapping, and no kernel knows it.
+        // SAFETY: the slots are inside the mapping, which no kernel knows.
         slots.map(|slot| unsafe { (*pool.ring.base.cast::<BufRingEntry>().as_ptr().add(slot)).bid() }).collect()
     }
 
@@ -187,7 +189,7 @@ mod tests {
         let mut pool = pool();
         pool.lend(8);
         for buffer in 0..8_u8 {
-            // SAFETY: the buffer is inside the mapping, and no kernel knows it.
+            // SAFETY: the buffer is inside the mapping, which no kernel knows.
             unsafe { pool.address(buffer.into()).cast_mut().write_bytes(buffer, 4096) };
         }
         assert_eq!((pool.bytes(7, 10), pool.bytes(2, 4096)), (&[7; 10][..], &[2; 4096][..]));

@@ -1,5 +1,5 @@
-//! A large body on its way into the memory where it will stay: one receive, scattered over the pieces of the loan, the gaps between
-//! them, and a little room for what comes behind.
+//! A large body, received straight into the memory where it will stay: one receive, scattered over
+//! the pieces of the loan, the gaps between them, and a few bytes for what follows the body.
 //!
 //! ```text
 //! pieces   [rest of a frame ─▶ loan's buffer][gap][frame ─▶ buffer] … [last frame ─▶ buffer][tail]
@@ -11,7 +11,7 @@ use io_uring::{opcode, squeue, types};
 
 use crate::contract::session::BodyLoan;
 
-/// A receive of its own, kept in place while the kernel writes.
+/// One receive into a loan. The kernel writes into it, so it must not move.
 pub struct Direct {
     loan: BodyLoan,
     gaps: Vec<u8>,
@@ -20,18 +20,18 @@ pub struct Direct {
     header: libc::msghdr,
 }
 
-/// What a receive has brought.
+/// The result of a receive.
 pub struct Brought<'d> {
     /// The loan with a longer buffer.
     pub loan: BodyLoan,
-    /// What came between its pieces.
+    /// The bytes that came between its pieces.
     pub gaps: &'d [u8],
-    /// What came behind.
+    /// The bytes that came after the body.
     pub tail: &'d [u8],
 }
 
 impl Direct {
-    /// Prepares to receive into a loan.
+    /// Prepares a receive into a loan.
     pub fn new(loan: BodyLoan) -> Box<Direct> {
         // SAFETY: a message header is numbers and pointers, for which zero means "none".
         let header = unsafe { std::mem::zeroed() };
@@ -41,17 +41,17 @@ impl Direct {
         direct
     }
 
-    /// The operation. It points into `self`, which stays in place.
+    /// Returns the operation. It points into `self`, which must not move.
     pub fn operation(&mut self, fd: RawFd) -> squeue::Entry {
         opcode::RecvMsg::new(types::Fd(fd), &raw mut self.header).build()
     }
 
-    /// Bytes that may come, without gaps and tail.
+    /// Number of bytes that the receive may bring, without gaps and tail.
     pub fn room(&self) -> usize {
         self.loan.pieces().sum()
     }
 
-    /// Sorts out what `received` bytes are. No operation may be in flight.
+    /// Divides the `received` bytes into body, gaps and tail. No operation may be in flight.
     pub fn finish(&mut self, received: usize) -> Brought<'_> {
         let (mut left, mut filled, mut between) = (received, 0, 0);
         let mut take = |most: usize| {
@@ -67,7 +67,8 @@ impl Direct {
         let mut loan = std::mem::take(&mut self.loan);
         let len = loan.buffer.len() + filled;
         assert!(len <= loan.buffer.capacity(), "the pieces were inside the buffer");
-        // SAFETY: the bytes are inside the capacity, and the kernel has written them: pieces are filled in their order.
+        // SAFETY: the bytes are inside the capacity, and the kernel has written them: pieces are
+        // filled in their order.
         unsafe { loan.buffer.set_len(len) };
         Brought { loan, gaps: &self.gaps[..between], tail: &self.tail[..left] }
     }
@@ -93,8 +94,8 @@ fn vec_of(bytes: &mut [u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }
 }
 
-/// Room behind a body: the end of its last frame, and method, header and frame header of the message behind. What does not fit is the next
-/// receive's.
+/// Bytes for what follows a body: the end of its last frame, and the method, header and frame
+/// header of the next message. Bytes that do not fit are left to the next receive.
 const TAIL: usize = 256;
 
 #[cfg(test)]

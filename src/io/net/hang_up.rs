@@ -1,8 +1,10 @@
-//! The wait for the end of a peer that is not read.
+//! A wait for the end of a peer whose socket is not read.
 //!
-//! Whoever is read says by the receive that the peer is gone. A publisher that an alarm blocks is not read, perhaps for hours, and its end stands
-//! behind what it has sent. The kernel tells nevertheless when it has arrived, by a poll: of both kinds, in good order (RDHUP) and a reset.
-//! An orderly end behind more than the receive window holds does not arrive; then the next heartbeat finds the peer gone, by a reset.
+//! While a socket is read, the receive shows that the peer is gone. But a publisher that an alarm
+//! blocks is not read, perhaps for hours, and its end comes behind unread bytes. A poll notices an
+//! end nevertheless, as soon as it has arrived: an orderly one (RDHUP) or a reset. An orderly end
+//! does not arrive while more bytes are unread than the receive window takes; then the next
+//! heartbeat finds by a reset that the peer is gone.
 
 use std::os::fd::RawFd;
 
@@ -12,10 +14,10 @@ use crate::io::net::socket::{SocketId, cancel};
 use crate::io::ring::Ring;
 use crate::io::token::Token;
 
-/// One socket's wait.
+/// The wait for one socket.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// The shard wants to know.
+    /// Whether the shard wants to know of the peer's end.
     pub is_wanted: bool,
     state: State,
 }
@@ -24,28 +26,28 @@ pub struct Watch {
 enum State {
     #[default]
     Off,
-    /// In flight.
+    /// The poll is in flight.
     Armed,
-    /// Being cancelled; its completion is to come.
+    /// The poll is being cancelled; its completion has not come yet.
     Stopping,
 }
 
-/// How a peer has ended.
+/// The way in which a peer has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// It sends no more.
+    /// The peer sends no more.
     Finished,
     /// The connection is broken.
     Lost,
 }
 
 impl Watch {
-    /// Whether nothing is in flight.
+    /// Whether no poll is in flight.
     pub fn is_off(&self) -> bool {
         self.state == State::Off
     }
 
-    /// Starts or stops the wait; `may_end`: the socket's end would be news.
+    /// Starts or stops the wait. `may_end`: the shard does not know yet that the peer has ended.
     pub fn steer(&mut self, may_end: bool, id: SocketId, fd: RawFd, ring: &mut Ring<'_>) {
         match (self.state, self.is_wanted && may_end) {
             (State::Off, true) => {
@@ -62,7 +64,8 @@ impl Watch {
         }
     }
 
-    /// The wait is over, because of these events or because it was cancelled.
+    /// Notes that the poll has completed, with events or because it was cancelled. Returns how the
+    /// peer has ended, if the shard wants to know that.
     pub fn on_ended(&mut self, result: i32) -> Option<End> {
         self.state = State::Off;
         let has = |event: i16| result > 0 && result & i32::from(event) != 0;

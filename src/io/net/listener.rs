@@ -1,11 +1,15 @@
-//! Listening sockets: on each address one per shard, between which the kernel spreads the connections (SO_REUSEPORT).
+//! Listening sockets: on each address one per shard. The kernel distributes the connections among
+//! them (SO_REUSEPORT).
 //!
-//! SO_REUSEPORT alone would let a second broker of the same user join the port and silently take half of the connections. So the first
-//! socket of an address binds and listens *without* it, which fails if anybody else listens there, and only then allows sharing to the
-//! others. Between the two the kernel already knows it as listening, so two brokers that start at the same moment cannot both succeed.
+//! SO_REUSEPORT alone would let a second broker of the same user join the port and silently take
+//! half of the connections. So the first socket of an address binds and listens *without* it, which
+//! fails if another process listens there, and only then allows the other shards' sockets to join.
+//! At that time the kernel already knows the first one as listening, so two brokers that start at
+//! the same moment cannot both succeed.
 //!
-//! Accepted sockets inherit TCP_NODELAY (batches are made by the turn, not by the kernel) and the congestion control. Cubic instead of a
-//! system-wide bbr: its pacing timers cost 10 to 30 % of the throughput over loopback and in a data centre (measured).
+//! Accepted sockets inherit TCP_NODELAY (batches are made by the turn, not by the kernel) and the
+//! congestion control. It is Cubic even if the system uses BBR, whose pacing timers cost 10 to 30 %
+//! of the throughput over loopback and in a data centre (measured).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -22,11 +26,11 @@ use crate::io::StartError;
 use crate::io::ring::Ring;
 use crate::io::token::Token;
 
-/// What [`bind`] has bound.
+/// The result of [`bind`].
 pub struct Bound {
     /// The addresses, with the ports that the kernel chose where 0 was asked for.
     pub addresses: Vec<SocketAddr>,
-    /// For each shard a listener per address.
+    /// The listeners of each shard, one per address.
     pub by_shard: Vec<Vec<Listener>>,
 }
 
@@ -40,7 +44,7 @@ pub struct Listener {
 pub struct Accepted {
     /// Its socket.
     pub stream: TcpStream,
-    /// Its place among those that there may be.
+    /// Its share of the number of connections that there may be.
     pub place: Place,
     /// The protocol of its listener.
     pub protocol: Protocol,
@@ -49,21 +53,22 @@ pub struct Accepted {
 /// The listeners of one shard.
 pub struct Listeners {
     list: Vec<Listener>,
-    /// When to accept again after an error (out of descriptors, out of memory): at once it would come again at once.
+    /// When to accept again after an error (out of descriptors or memory), which would only repeat
+    /// itself if the listener accepted again at once.
     retry_at: Option<u64>,
-    /// Which listeners wait for that.
+    /// The listeners that wait for `retry_at`.
     resting: Vec<u32>,
-    /// How many connections there may be.
+    /// The limit of the number of connections.
     places: Quota,
-    /// Until then nothing more is said of connections that cannot be taken.
+    /// Until this time, no further refused connection is logged.
     quiet_until: u64,
 }
 
-/// Binds every address of the configuration once per shard. No address: 127.0.0.1:5672, and [::1]:5672 where there is IPv6; where there is none,
-/// [::] is 0.0.0.0.
+/// Binds each configured address once per shard. If none is configured, it binds 127.0.0.1:5672,
+/// and `[::1]:5672` if the machine has IPv6. Without IPv6, 0.0.0.0 stands in for `[::]`.
 ///
 /// # Errors
-/// One sentence that names the address and why.
+/// One sentence that names the address and the reason.
 pub fn bind(config: &Config, shards: usize) -> Result<Bound, StartError> {
     let mut bound = Bound { addresses: Vec::new(), by_shard: (0..shards).map(|_| Vec::new()).collect() };
     for &address in &config.listen {
@@ -87,17 +92,18 @@ pub fn bind(config: &Config, shards: usize) -> Result<Bound, StartError> {
 }
 
 impl Listeners {
-    /// Starts accepting from all of them.
+    /// Starts to accept from all listeners.
     pub fn open(list: Vec<Listener>, places: Quota, ring: &mut Ring<'_>) -> Listeners {
         let listeners = Listeners { list, retry_at: None, resting: Vec::new(), places, quiet_until: 0 };
         (0..).zip(&listeners.list).for_each(|(number, listener)| arm(number, listener, ring));
         listeners
     }
 
-    /// A listener's completion: a connection, or `None` if there is none to take. One that finds no place is closed at once.
-    /// `more`: the listener goes on accepting by itself.
+    /// Handles the completion of a listener. Returns the connection, or `None` if there is none to
+    /// take; a connection beyond the limit is closed at once. `more`: the listener goes on
+    /// accepting by itself.
     pub fn on_accept(&mut self, number: u32, result: i32, more: bool, now: u64, ring: &mut Ring<'_>) -> Option<Accepted> {
-        // SAFETY: a descriptor that a completed accept returns is new and nobody else's.
+        // SAFETY: a descriptor that a completed accept returns is new, and nothing else owns it.
         let stream = (result >= 0).then(|| unsafe { TcpStream::from_raw_fd(result) });
         let listener = self.list.get(number as usize);
         let protocol = listener.map(|listener| listener.protocol);
@@ -111,7 +117,7 @@ impl Listeners {
         Some(Accepted { stream, place: place.ok()?, protocol })
     }
 
-    /// Accepts again from those that had to rest, once their time has come.
+    /// Accepts again from the listeners that failed, once `retry_at` has come.
     pub fn expire(&mut self, now: u64, ring: &mut Ring<'_>) {
         if self.retry_at.take_if(|due| *due <= now).is_some() {
             for number in std::mem::take(&mut self.resting) {
@@ -125,7 +131,7 @@ impl Listeners {
         self.retry_at
     }
 
-    /// Accepts nothing more: cancels what is in flight and closes the sockets.
+    /// Stops accepting: cancels the operations in flight and closes the sockets.
     pub fn close(&mut self, ring: &mut Ring<'_>) {
         for (number, _) in (0..).zip(self.list.drain(..)) {
             let cancel = opcode::AsyncCancel::new(Token::Accept(number).encode()).build().user_data(Token::Ignore.encode());
@@ -155,11 +161,11 @@ fn arm(number: u32, listener: &Listener, ring: &mut Ring<'_>) {
     unsafe { ring.push(&accept.user_data(Token::Accept(number).encode())) };
 }
 
-/// What is in the way of listening.
+/// The reason why an address cannot be listened on.
 enum Refusal {
-    /// The address.
+    /// The error of a call on the address.
     Address(io::Error),
-    /// The congestion control that was asked for.
+    /// The congestion control that the configuration asks for is not available.
     Congestion(String, io::Error),
 }
 
@@ -187,8 +193,9 @@ fn bind_one(address: SocketAddr, config: &Config, bound: &mut Bound) -> Result<(
     Ok(())
 }
 
-/// The listeners of a broker that was killed stay until the kernel has torn down its rings, some milliseconds after the process: a taken
-/// address is tried again before it is refused, or a supervisor's restart would fail.
+/// Makes the first listening socket of an address. If the address is in use, it tries again for a
+/// moment: the listeners of a killed broker stay until the kernel has torn down its rings, some
+/// milliseconds after the process, and a supervisor's restart would fail.
 fn listen_alone(address: SocketAddr, config: &Config) -> Result<Socket, Refusal> {
     let end = Instant::now() + Duration::from_millis(limits::ADDRESS_TAKEN_MS);
     loop {
@@ -224,7 +231,7 @@ fn socket(address: SocketAddr, config: &Config) -> Result<Socket, Refusal> {
 }
 
 impl Refusal {
-    /// What an IPv6 address says where there is no IPv6.
+    /// Whether the error is that of an IPv6 address on a machine without IPv6.
     fn is_without_ipv6(&self) -> bool {
         matches!(self, Refusal::Address(error) if matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT)))
     }

@@ -1,11 +1,14 @@
-//! How long a peer may take nothing of what is sent to it, before it is let go: what waits for it takes memory.
+//! The time limit for peers that take nothing of what is sent to them: their output occupies
+//! memory, so the connection is closed.
 //!
-//! A send is one operation until all of it is out, so whether the peer takes any of it is asked of the kernel, for each socket with a send under
-//! way some times per time-out. A send costs no clock and no timer; a socket without one costs nothing.
+//! A send is one operation until all of it is out, so the kernel is asked whether the peer takes
+//! any of it, for each socket with a send under way a few times per time limit. Sends need no clock
+//! and no timer, and a socket without a send costs nothing.
 //!
 //! ```text
-//! send ──▶ look after an eighth ──▶ a send completed, or more was acknowledged: goes on ──▶ the next look, while there is a send
-//!                               └─▶ nothing for the whole time-out: let go
+//! send ──▶ look after an eighth ─┬▶ a send completed, or more was acknowledged: look again later,
+//!                                │  as long as there is a send
+//!                                └▶ nothing for the whole time limit: close the connection
 //! ```
 
 use std::collections::VecDeque;
@@ -14,32 +17,32 @@ use std::os::fd::RawFd;
 
 use crate::io::net::socket::SocketId;
 
-/// When which sockets are looked at, soonest first: between two looks lies the same time for all.
+/// The sockets to look at and when, soonest first: the time between two looks is the same for all.
 pub struct Patience {
     limit_ms: u64,
     looks: VecDeque<(u64, SocketId)>,
 }
 
-/// What is known of the progress of one socket's output.
+/// The known progress of one socket's output.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Sends that have completed.
+    /// Number of sends that have completed.
     pub sends: u32,
-    /// It will be looked at.
+    /// Whether a look at the socket is scheduled.
     is_awaited: bool,
-    /// How many sends had completed and how many bytes were acknowledged at the last look.
+    /// Number of completed sends and of acknowledged bytes at the last look.
     seen: (u32, u64),
-    /// The last look at which that had changed.
+    /// The last look at which those numbers had changed.
     since: u64,
 }
 
 impl Patience {
-    /// With so much for each peer.
+    /// Makes an empty schedule with this time limit for each peer.
     pub fn new(limit_ms: u64) -> Patience {
         Patience { limit_ms, looks: VecDeque::new() }
     }
 
-    /// A send begins.
+    /// Notes that a send begins.
     #[inline]
     pub fn begin(&mut self, id: SocketId, progress: &mut Progress, now: u64) {
         if !progress.is_awaited {
@@ -48,7 +51,7 @@ impl Patience {
         }
     }
 
-    /// The next socket to be looked at by now, if any.
+    /// Takes the next socket to look at, if its look is due by `now`.
     pub fn next(&mut self, now: u64) -> Option<SocketId> {
         let (_, id) = self.looks.pop_front_if(|(due, _)| *due <= now)?;
         Some(id)
@@ -59,7 +62,7 @@ impl Patience {
         self.looks.front().map(|&(due, _)| due)
     }
 
-    /// Looks at a socket whose turn it is. True: its peer is to be let go.
+    /// Looks at a socket. Returns true if its peer has exceeded the time limit.
     pub fn is_over(&mut self, id: SocketId, progress: &mut Progress, fd: RawFd, is_sending: bool, now: u64) -> bool {
         progress.is_awaited = false;
         if !is_sending {
@@ -82,13 +85,16 @@ impl Patience {
     }
 }
 
-/// Bytes that the peer's system has taken of a connection; 0 where the kernel does not tell.
+/// Number of bytes of a connection that the peer's system has acknowledged; 0 if the kernel does
+/// not tell.
 fn bytes_acknowledged(fd: RawFd) -> u64 {
     let mut info = MaybeUninit::<TcpInfo>::zeroed();
     let mut len = size_of::<TcpInfo>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `len` bytes into the structure, which lives through the call.
+    // SAFETY: the kernel writes at most `len` bytes into the structure, which lives through the
+    // call.
     unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &mut len) };
-    // SAFETY: zeros, and whatever numbers the kernel has written over them, are a value of the structure.
+    // SAFETY: zeros, and any numbers that the kernel has written over them, are a valid value of
+    // the structure.
     unsafe { info.assume_init() }.bytes_acked
 }
 
@@ -101,7 +107,7 @@ struct TcpInfo {
     bytes_acked: u64,
 }
 
-/// Looks per time-out.
+/// Number of looks per time limit.
 const LOOKS: u64 = 8;
 
 const _: () = assert!(offset_of!(TcpInfo, bytes_acked) == 120);
@@ -120,7 +126,7 @@ mod tests {
         (client, listener.accept().expect("a client").0)
     }
 
-    /// When the peer is let go, if it reads as often as `reads` says.
+    /// Returns when the peer exceeds the time limit, if it reads at the times that `reads` says.
     fn ends(reads: impl Fn(u64) -> bool) -> Option<u64> {
         let ((mut client, server), mut patience, mut progress) = (pair(), Patience::new(800), Progress::default());
         server.set_nonblocking(true).expect("a socket");

@@ -1,13 +1,13 @@
-//! One batch on its way out: what is left of it, as the next send operation.
+//! A batch of output on its way: the next send operation is made from what is left of it.
 //!
 //! ```text
 //! batch    [frames……][body by reference…………………][frames…]
 //!                ^ sent          ^ up to SEND_SIZE_MAX from there: the next operation
 //! ```
 //!
-//! One piece goes out with SEND, several with SENDMSG. Both say MSG_WAITALL, so that the kernel waits for room in the socket instead of
-//! coming back short; should it come back short after all, the next operation starts where it stopped. One operation at a time per
-//! socket: two would interleave.
+//! One piece is sent with SEND, several with SENDMSG. Both say MSG_WAITALL: the kernel then waits
+//! until the socket has taken all bytes. If it comes back short nevertheless, the next operation
+//! starts where it stopped. A socket has one operation at a time: two would interleave.
 
 use std::os::fd::RawFd;
 
@@ -16,28 +16,28 @@ use io_uring::{opcode, squeue, types};
 use crate::base::limits;
 use crate::base::outgoing::Outgoing;
 
-/// A batch, and how far it is.
+/// A batch, and how much of it is sent.
 pub struct Sending {
     batch: Outgoing,
     sent: usize,
     gather: Option<Box<Gather>>,
 }
 
-/// The pieces of one SENDMSG, kept in place while the kernel reads them.
+/// The pieces of one SENDMSG. The kernel reads them, so they must not move.
 pub struct Gather {
     header: libc::msghdr,
     pieces: Vec<libc::iovec>,
 }
 
 impl Sending {
-    /// A batch of which nothing is sent.
+    /// Starts with a batch of which nothing is sent.
     pub fn new(batch: Outgoing) -> Sending {
         assert!(!batch.is_empty(), "the shard sends something");
         Sending { batch, sent: 0, gather: None }
     }
 
-    /// The next operation. It points into the batch and into `self.gather`, which stay in place although `self` may move. `spare` provides
-    /// memory for the pieces.
+    /// Returns the next operation. It points into the batch and into `self.gather`, which do not
+    /// move even if `self` does. `spare` provides memory for the pieces.
     pub fn operation(&mut self, fd: RawFd, spare: &mut Vec<Box<Gather>>) -> squeue::Entry {
         let mut pieces = pieces(self.batch.slices(), self.sent);
         let first = pieces.next().expect("something is left to send");
@@ -51,14 +51,14 @@ impl Sending {
         opcode::SendMsg::new(types::Fd(fd), &raw const gather.header).flags(flags).build()
     }
 
-    /// Counts what an operation has sent; returns whether that was all.
+    /// Notes that an operation has sent `sent` bytes. Returns whether that was all.
     pub fn advance(&mut self, sent: usize) -> bool {
         self.sent += sent;
         assert!(self.sent <= self.batch.len(), "the kernel sends what it was given");
         self.sent == self.batch.len()
     }
 
-    /// The batch, for reuse. No operation may be in flight.
+    /// Returns the batch, for reuse. No operation may be in flight.
     pub fn finish(self, spare: &mut Vec<Box<Gather>>) -> Outgoing {
         if spare.len() < SPARE_MAX {
             spare.extend(self.gather);
@@ -84,7 +84,7 @@ impl Default for Gather {
     }
 }
 
-/// The slices without their first `skip` bytes, cut to what one operation may send.
+/// Returns the slices without their first `skip` bytes, cut to what one operation may send.
 fn pieces<'a>(slices: impl Iterator<Item = &'a [u8]>, mut skip: usize) -> impl Iterator<Item = &'a [u8]> {
     let mut room = limits::SEND_SIZE_MAX;
     let rest = slices.filter_map(move |slice| {
@@ -98,7 +98,7 @@ fn pieces<'a>(slices: impl Iterator<Item = &'a [u8]>, mut skip: usize) -> impl I
     rest.take(limits::SEND_PIECES_MAX)
 }
 
-/// Memory for pieces that is kept for the next batches of a shard.
+/// How many memories for pieces a shard keeps for its next batches.
 const SPARE_MAX: usize = 64;
 
 const FLAGS: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;

@@ -1,22 +1,24 @@
 //! The sockets of a shard, from accept until the kernel has given everything back.
 //!
 //! ```text
-//!          Deed::Close          last send done           EOF, error, 1 s        nothing in flight
-//!   Open ───────────▶ Flushing ───────────────▶ Lingering ─────────────▶ Ending ────────────────▶ closed
-//!                        │        shutdown(WR)                              ▲
-//!                        └───── error, 5 s, or the peer had finished ───────┘
+//!         Deed::Close         last send done          EOF, error, 1 s        nothing in flight
+//!   Open ────────────▶ Flushing ────────────▶ Lingering ────────────▶ Ending ─────────────▶ closed
+//!                        │      shutdown(WR)                            ▲
+//!                        └──── error, 5 s, or the peer had finished ────┘
 //! ```
 //!
-//! Closing takes three steps, because a socket that is closed with unread bytes sends a reset, which may overtake our last frames, and
-//! because a buffer that the kernel still reads or fills must not be freed. While flushing and lingering, what arrives is thrown away.
+//! Closing takes three steps, because closing a socket with unread bytes sends a reset, which may
+//! overtake the last frames, and because a buffer that the kernel still reads or fills must not be
+//! freed. While a socket flushes or lingers, what arrives is discarded.
 //!
-//! A socket has at most three operations in flight: one receive (see [`receive`](crate::io::net::receive)), one send, and one that waits for the peer's
-//! end where the shard wants to know of it although it does not read (while an alarm is on). Whatever happens,
-//! [`Sockets::settle`] looks at the state and does what follows from it; there is no other place where a socket's phase moves on or its
-//! receive is started or stopped, except that bulk receives are begun by [`Sockets::receive_bulk`], some per turn.
+//! A socket has at most three operations in flight: a receive (see
+//! [`receive`](crate::io::net::receive)), a send, and a wait for the end of a peer that is not read
+//! while an alarm is on. After each event, [`Sockets::settle`] does what follows from the state.
+//! Nothing else changes a socket's phase or starts and stops its receive, except that
+//! [`Sockets::receive_bulk`] begins bulk receives.
 //!
-//! The shard forgets a connection with [`Deed::Close`](crate::shard::Deed), and its id may name the next one while the socket still
-//! closes; so sockets have ids of their own.
+//! The shard forgets a connection with [`Deed::Close`](crate::shard::Deed), and its id may name the
+//! next one while the socket is still closing; so sockets have ids of their own.
 
 use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};
@@ -42,17 +44,18 @@ use crate::shard::Shard;
 /// All sockets of a shard.
 pub struct Sockets {
     table: Slots<SocketId, Socket>,
-    /// By slot of the connection's id.
+    /// Sockets by the slot of the connection's id.
     by_conn: Vec<SocketId>,
     /// Sockets that are to be read in bulk, longest waiting first. Entries may be outdated.
     waiting: VecDeque<SocketId>,
     /// Bulk receives in flight.
     bulks: usize,
-    /// When Flushing and Lingering end, soonest first: each lasts the same time for all. Entries may be outdated.
+    /// When flushing ends, soonest first. Entries may be outdated.
     flushing: VecDeque<(u64, SocketId)>,
+    /// When lingering ends, soonest first. Entries may be outdated.
     lingering: VecDeque<(u64, SocketId)>,
     patience: Patience,
-    /// Boxes, because the kernel reads a gather in place while its send moves.
+    /// In boxes, because the kernel reads a gather in place while its send moves.
     #[expect(clippy::vec_box)]
     spare: Vec<Box<Gather>>,
 }
@@ -61,11 +64,11 @@ pub struct Sockets {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SocketId(pub Key);
 
-/// What a completed operation means for the shard.
+/// The meaning of a completed operation for the shard.
 pub enum Event {
-    /// Nothing that it needs to know.
+    /// The shard need not know of it.
     Nothing,
-    /// The batch is out.
+    /// All of the batch is sent.
     Sent(ConnId, Outgoing),
     /// The peer is gone. Reported once.
     Closed(ConnId),
@@ -73,15 +76,16 @@ pub enum Event {
 
 struct Socket {
     stream: TcpStream,
-    /// Its descriptor's; given back after that is closed.
+    /// The socket's share of the limit of connections, given back after its descriptor is closed.
     _place: Place,
     conn: ConnId,
     phase: Phase,
     peer: Peer,
     paused: bool,
     watch: Watch,
-    /// How it is read next, and what the last receive brought, bytes.
+    /// The way in which it is read next.
     way: Way,
+    /// Bytes that the last receive brought.
     brought: usize,
     receive: Receive,
     direct: Option<Box<Direct>>,
@@ -93,37 +97,37 @@ struct Socket {
 enum Phase {
     /// The shard knows the connection.
     Open,
-    /// It does not any more; a send is in flight.
+    /// The shard has forgotten it; a send may be in flight.
     Flushing,
-    /// Nothing more to send; waiting for the peer's end.
+    /// Nothing is left to send; the peer's end has not come.
     Lingering,
-    /// Only waiting for the kernel.
+    /// Only the kernel has to finish.
     Ending,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
 enum Peer {
-    /// May send more.
+    /// It may send more.
     Here,
-    /// Has sent its last byte, may still read.
+    /// It has sent its last byte, but may still read.
     Finished,
-    /// Reset or otherwise in error.
+    /// The connection was reset or is otherwise broken.
     Lost,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Receive {
     Off,
-    /// Its turn for a bulk receive will come.
+    /// It waits for its turn for a bulk receive.
     Waiting,
-    /// In flight.
+    /// A receive is in flight.
     Armed(Way),
-    /// Being cancelled; its last completion is to come.
+    /// It is being cancelled; its last completion has not come yet.
     Stopping,
 }
 
 impl Sockets {
-    /// None yet; a peer that takes nothing for so long will be let go.
+    /// Makes an empty table. A peer that takes nothing for `send_timeout_ms` will be given up.
     pub fn new(send_timeout_ms: u64) -> Sockets {
         Sockets {
             table: Slots::default(),
@@ -168,7 +172,7 @@ impl Sockets {
         self.table.is_empty()
     }
 
-    /// Starts to send a batch. One at a time per connection.
+    /// Starts to send a batch, one at a time per connection.
     pub fn send(&mut self, conn: ConnId, batch: Outgoing, now: u64, ring: &mut Ring<'_>) {
         let id = self.id_of(conn);
         let socket = &mut self.table[id];
@@ -187,7 +191,7 @@ impl Sockets {
         self.settle(id, now, ring);
     }
 
-    /// Waits for the peer's end, though a paused connection is not read. What it has sent before is given up then.
+    /// Waits for the end of a paused connection's peer. Bytes that it sent before are lost then.
     pub fn watch(&mut self, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
         let id = self.id_of(conn);
         let socket = &mut self.table[id];
@@ -195,7 +199,7 @@ impl Sockets {
         self.settle(id, now, ring);
     }
 
-    /// The wait for the peer's end is over.
+    /// Notes that the wait for a peer's end is over.
     pub fn on_hang_up(&mut self, id: SocketId, result: i32, now: u64, ring: &mut Ring<'_>) -> Event {
         let socket = &mut self.table[id];
         let before = socket.peer;
@@ -215,31 +219,31 @@ impl Sockets {
         self.settle(id, now, ring);
     }
 
-    /// Whose bytes these are; `None`: nobody's any more.
+    /// Returns the connection that reads from a socket; `None` if it is closing.
     pub fn reader(&self, id: SocketId) -> Option<ConnId> {
         let socket = self.table.get(id)?;
         (socket.phase == Phase::Open).then_some(socket.conn)
     }
 
-    /// A receive has posted its last completion; `next` is how to go on if nothing has happened to the peer.
+    /// Notes that a receive has posted its last completion. `next` is the way to go on.
     pub fn on_receive_ended(&mut self, id: SocketId, way: Way, result: i32, next: Way, now: u64, ring: &mut Ring<'_>) -> Event {
         self.bulks -= usize::from(way == Way::Bulk);
         let socket = &mut self.table[id];
         (socket.receive, socket.way, socket.brought) = (Receive::Off, next, usize::try_from(result).unwrap_or(0));
         let before = socket.peer;
         match -result {
-            // It received something, or was ended by us.
+            // It received something, or the shard ended it.
             ..0 | libc::ECANCELED | libc::EINTR => {}
             0 => socket.peer = Peer::Finished,
-            // No buffer was left: its turn comes when there is one.
+            // No buffer was left: the socket waits for its turn.
             libc::ENOBUFS => socket.way = Way::Bulk,
             _ => socket.peer = Peer::Lost,
         }
         self.settle_and_report(id, before, now, ring)
     }
 
-    /// Begins bulk receives for those that wait longest, as many as will bring what a turn may, if they bring as much as the last time; and
-    /// lends buffers to all receives. Afterwards the ring is to be submitted.
+    /// Begins bulk receives for the sockets that wait longest: as many as bring what a turn may, if
+    /// each brings as much as the last time. Lends buffers to all receives; then submit the ring.
     pub fn receive_bulk(&mut self, shard: &mut Shard, pace: &Pace, pools: &mut Pools, ring: &mut Ring<'_>) {
         let loan_max = if pace.is_unhurried() { limits::LOAN_MAX } else { pace.turn_bytes() };
         let (mut expected, mut begun) = (0, 0);
@@ -260,7 +264,7 @@ impl Sockets {
         pools.trickle.lend(usize::MAX);
     }
 
-    /// The receive into a body has ended: what it was.
+    /// Takes the receive into a body, which has ended.
     pub fn take_direct(&mut self, id: SocketId) -> Box<Direct> {
         self.table[id].direct.take().expect("a completed direct receive was in flight")
     }
@@ -270,7 +274,7 @@ impl Sockets {
         !self.waiting.is_empty()
     }
 
-    /// The send has completed.
+    /// Notes that a send has completed.
     pub fn on_send_ended(&mut self, id: SocketId, result: i32, now: u64, ring: &mut Ring<'_>) -> Event {
         let socket = &mut self.table[id];
         let before = socket.peer;
@@ -284,7 +288,7 @@ impl Sockets {
         self.settle_and_report(id, before, now, ring)
     }
 
-    /// Lets the next peer go that has taken nothing for too long, if there is one.
+    /// Gives up the next peer that has taken nothing for too long, if there is one.
     pub fn next_stuck(&mut self, now: u64, ring: &mut Ring<'_>) -> Option<Event> {
         while let Some(id) = self.patience.next(now) {
             let Some(socket) = self.table.get_mut(id).filter(|socket| socket.phase == Phase::Open) else { continue };
@@ -329,8 +333,8 @@ impl Sockets {
         let fd = socket.fd();
         let sending = socket.send.as_mut().expect("there is a batch to send");
         let operation = sending.operation(fd, &mut self.spare).user_data(Token::Send(id.0).encode());
-        // SAFETY: what the operation points to is on the heap and belongs to `socket.send`, which is dropped only when the send has
-        // completed; the socket stays in the table until then.
+        // SAFETY: what the operation points to is on the heap and belongs to `socket.send`, which
+        // is dropped only when the send has completed; the socket stays in the table until then.
         unsafe { ring.push(&operation) };
         Event::Nothing
     }
@@ -350,7 +354,7 @@ impl Sockets {
         event
     }
 
-    /// Does what follows from the socket's state.
+    /// Changes phase, receive and wait as the socket's state demands; removes it if it is closed.
     fn settle(&mut self, id: SocketId, now: u64, ring: &mut Ring<'_>) {
         let socket = &mut self.table[id];
         let next = socket.next_phase();
@@ -401,7 +405,8 @@ impl Socket {
         reads && self.peer == Peer::Here
     }
 
-    /// Starts or stops the receive, if that is what the state asks for. True: it begins to wait for a bulk receive.
+    /// Starts or stops the receive, as the state demands. Returns true if the socket begins to wait
+    /// for a bulk receive.
     fn steer(&mut self, id: SocketId, ring: &mut Ring<'_>) -> bool {
         match (self.receive, self.wants_bytes()) {
             (Receive::Off, true) if self.way == Way::Bulk => {
@@ -410,7 +415,8 @@ impl Socket {
             }
             (Receive::Off, true) => {
                 let receive = receive::trickle(self.fd(), ring.limits_multishot());
-                // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
+                // SAFETY: it points to no memory of ours; the pool is registered as long as the
+                // ring.
                 unsafe { ring.push(&receive.user_data(Token::Recv(Way::Trickle, id.0).encode())) };
                 self.receive = Receive::Armed(Way::Trickle);
             }
@@ -424,28 +430,28 @@ impl Socket {
         false
     }
 
-    /// Begins to receive into a large buffer; the answer is how much that is expected to bring.
+    /// Begins to receive into a large buffer. Returns how many bytes are expected.
     fn receive_bulk(&mut self, id: SocketId, most: usize, ring: &mut Ring<'_>) -> usize {
         self.receive = Receive::Armed(Way::Bulk);
         let receive = receive::bulk(self.fd(), u32::try_from(most).expect("a buffer's size was a u32"));
-        // SAFETY: the operation points to no memory of ours; the pool is registered for as long as the ring is.
+        // SAFETY: it points to no memory of ours; the pool is registered as long as the ring.
         unsafe { ring.push(&receive.user_data(Token::Recv(Way::Bulk, id.0).encode())) };
         self.brought.max(BULK_MIN)
     }
 
-    /// Begins to receive into a body; the answer is how much that may bring.
+    /// Begins to receive into a body. Returns how many bytes may come.
     fn receive_direct(&mut self, id: SocketId, loan: BodyLoan, ring: &mut Ring<'_>) -> usize {
         self.receive = Receive::Armed(Way::Direct);
         let fd = self.fd();
         let direct = self.direct.insert(Direct::new(loan));
         let receive = direct.operation(fd);
-        // SAFETY: the operation points into the box `direct`, which is taken only when the receive has ended; the socket stays in the table
-        // until then.
+        // SAFETY: the operation points into the box `direct`, which is taken only when the receive
+        // has ended; the socket stays in the table until then.
         unsafe { ring.push(&receive.user_data(Token::Recv(Way::Direct, id.0).encode())) };
         direct.room()
     }
 
-    /// Whether nothing refers to the socket any more.
+    /// Whether no operation refers to the socket any more.
     fn is_over(&self) -> bool {
         self.phase == Phase::Ending && self.send.is_none() && self.receive == Receive::Off && self.watch.is_off()
     }
@@ -467,7 +473,7 @@ impl From<SocketId> for Key {
     }
 }
 
-/// Asks the kernel to end the operation; its own completion then says that it is over.
+/// Asks the kernel to end an operation, whose own completion then says that it is over.
 pub(in crate::io) fn cancel(token: Token, ring: &mut Ring<'_>) {
     let cancel = opcode::AsyncCancel::new(token.encode()).build().user_data(Token::Ignore.encode());
     // SAFETY: the operation points to nothing.

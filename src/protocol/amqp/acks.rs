@@ -1,15 +1,17 @@
-//! The consumer's fast path: a row of basic.ack, recognised in one look.
+//! The fast path of acks: successive basic.ack frames are recognized at once.
 //!
 //! ```text
-//! frame   [1][channel][13] [60][80] [tag u64] [multiple] [0xCE]       a client that acknowledges each delivery sends many in a row,
-//!         \_______ the same _____/   + 1      \__ the same __/        whose tags count up
+//! frame   [1][channel][13] [60][80] [tag u64] [multiple] [0xCE]
+//!         \_______ the same _____/   + 1      \__ the same __/
 //! ```
+//!
+//! A client that acknowledges each delivery sends many such frames in a row, with ascending tags.
 
 use super::frame::FRAME_END;
 use crate::contract::Tags;
 
-/// Takes acks from the front of `input`: how many bytes they are, their channel, and what they acknowledge. Anything else is left to the
-/// general path.
+/// Takes acks from the front of `input`. Returns their size, their channel, and their tags. `None`
+/// for anything else, which the general path handles.
 #[inline]
 pub fn peek_acks(input: &[u8]) -> Option<(usize, u16, Tags)> {
     let first: &[u8; ACK_SIZE] = input.first_chunk()?;
@@ -28,7 +30,7 @@ pub fn peek_acks(input: &[u8]) -> Option<(usize, u16, Tags)> {
     }
 }
 
-/// How many acks follow that differ from `first` in nothing but their tags, which count up.
+/// Counts the acks that follow and differ from `first` only in their tags, which count up.
 #[inline]
 fn row(input: &[u8], first: &[u8; ACK_SIZE]) -> u64 {
     let (start, tag, end) = parts(first);
@@ -37,7 +39,7 @@ fn row(input: &[u8], first: &[u8; ACK_SIZE]) -> u64 {
     frames.iter().zip(tag.saturating_add(1)..u64::MAX).take_while(follows).count() as u64
 }
 
-/// What stands in front of the tag, the tag, what stands behind it.
+/// Splits a frame into the bytes before the tag, the tag, and the bytes after it.
 #[inline]
 fn parts(frame: &[u8; ACK_SIZE]) -> (&[u8; 11], u64, &[u8; 2]) {
     let (start, rest) = frame.split_first_chunk().expect("the size is fixed");
@@ -45,9 +47,9 @@ fn parts(frame: &[u8; ACK_SIZE]) -> (&[u8; 11], u64, &[u8; 2]) {
     (start, u64::from_be_bytes(*tag), end.try_into().expect("the size is fixed"))
 }
 
-/// Bytes of a basic.ack frame.
+/// Size of a basic.ack frame, bytes.
 const ACK_SIZE: usize = 21;
-/// Size, class and method.
+/// Payload size, class and method.
 const ACK: [u8; 8] = [0, 0, 0, 13, 0, 60, 0, 80];
 
 #[cfg(test)]

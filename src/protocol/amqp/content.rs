@@ -1,8 +1,8 @@
-//! Content: the header frame and the body frames behind a method that carries a message.
+//! Content: the header frame and the body frames after a method with content.
 //!
 //! ```text
 //! header payload   [class u16][weight u16 = 0][body size u64][property list]
-//! body             cut into frames of at most frame_max - 8 bytes; none at all for an empty one
+//! body             cut into frames of at most frame_max - 8 bytes; no frame for an empty body
 //! ```
 
 use bytes::Bytes;
@@ -14,22 +14,22 @@ use crate::message::Body;
 /// The class of every method with content.
 pub const CLASS: u16 = 60;
 
-/// A content header, borrowed from its frame's payload. Whether class and weight fit is the session's question, the properties are
-/// unchecked ([`crate::message::Properties::parse`]).
+/// A content header, borrowed from its frame's payload. The session checks class and weight, and
+/// the properties are unchecked ([`crate::message::Properties::parse`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContentHeader<'a> {
-    /// 60.
+    /// The class, which must be 60.
     pub class: u16,
-    /// 0.
+    /// The weight, which must be 0.
     pub weight: u16,
-    /// Octets of body to come.
+    /// Size of the body, octets.
     pub body_size: u64,
     /// The property list in wire form.
     pub properties: &'a [u8],
 }
 
 impl<'a> ContentHeader<'a> {
-    /// Reads a header frame's payload, or `None` if it is shorter than any header.
+    /// Reads a header frame's payload. Returns `None` if it is shorter than any header.
     pub fn parse(payload: &'a [u8]) -> Option<ContentHeader<'a>> {
         let (&[c0, c1, w0, w1, ref size @ ..], properties) = payload.split_first_chunk::<12>()?;
         let size: [u8; 8] = *size;
@@ -44,7 +44,7 @@ impl<'a> ContentHeader<'a> {
 
 /// Writes a message's header frame and body frames. `frame_max` is the receiver's (0 for none).
 ///
-/// A counted body is not copied: its slices go between the frame headers.
+/// A shared body is not copied: its slices are inserted between the frame headers.
 pub fn write_content(channel: u16, frame_max: u32, properties: &[u8], body: Body<'_>, out: &mut Outgoing) {
     let payload_max = payload_max(frame_max);
     match body {
@@ -60,7 +60,8 @@ pub fn write_content(channel: u16, frame_max: u32, properties: &[u8], body: Body
     }
 }
 
-/// The usual case: a body that fits in one frame. Room is made once, and what lies between properties and body is one copy.
+/// Writes the usual case, a body that fits into one frame: memory is reserved once, and all bytes
+/// between properties and body are copied together.
 fn write_small(channel: u16, properties: &[u8], body: &[u8], out: &mut Vec<u8>) {
     out.reserve(HEADER_FRAME_OVERHEAD + properties.len() + FRAME_HEADER_SIZE + body.len() + 1);
     write_open_header(channel, properties, body.len(), out);
@@ -78,7 +79,7 @@ fn write_header(channel: u16, properties: &[u8], body_size: usize, out: &mut Vec
     out.push(FRAME_END);
 }
 
-/// The header frame without its end octet.
+/// Writes the header frame without its end octet.
 fn write_open_header(channel: u16, properties: &[u8], body_size: usize, out: &mut Vec<u8>) {
     let size = size32(HEADER_PAYLOAD_MIN + properties.len());
     let mut start = [0; FRAME_HEADER_SIZE + HEADER_PAYLOAD_MIN];
@@ -108,9 +109,9 @@ fn size32(size: usize) -> u32 {
     u32::try_from(size).expect("the broker writes no frame of 4 GiB")
 }
 
-/// Octets of a header payload without its properties.
+/// Size of a header payload without its properties, octets.
 pub const HEADER_PAYLOAD_MIN: usize = 12;
-/// Octets of a header frame without its properties.
+/// Size of a header frame without its properties, octets.
 const HEADER_FRAME_OVERHEAD: usize = FRAME_HEADER_SIZE + HEADER_PAYLOAD_MIN + 1;
 
 #[cfg(test)]

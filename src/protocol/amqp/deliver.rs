@@ -1,19 +1,19 @@
-//! The consumer's fast path: the method frames in front of every message that leaves, written without going through `Method`.
+//! The fast path of deliveries: writes the method frames before a message without a `Method`.
 //!
 //! ```text
-//! basic.deliver   [1][channel][size][60][60][len][consumer tag] | [delivery tag u64][redelivered] [len][exchange] [len][routing key] [0xCE]
-//!                 prefix, built once per consumer               | per message
+//! basic.deliver   [1][channel][size][60][60][len][consumer tag] | prefix, built once per consumer
+//!                 [delivery tag u64][redelivered] [len][exchange] [len][routing key] [0xCE]
 //! ```
 
 use super::frame::{self, FRAME_HEADER_SIZE, Kind};
 use crate::message::wire;
 
-/// What every deliver frame of a consumer starts with.
+/// The bytes with which all deliver frames of a consumer begin.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeliverPrefix(Box<[u8]>);
 
 impl DeliverPrefix {
-    /// For a consumer of a channel. The tag has at most 255 bytes, as every short string.
+    /// Makes the prefix of a consumer of a channel. The tag is a short string, at most 255 bytes.
     pub fn new(channel: u16, consumer_tag: &str) -> DeliverPrefix {
         let mut out = Vec::with_capacity(FRAME_HEADER_SIZE + 5 + consumer_tag.len());
         frame::begin_frame(Kind::Method, channel, &mut out);
@@ -22,13 +22,13 @@ impl DeliverPrefix {
         DeliverPrefix(out.into_boxed_slice())
     }
 
-    /// The bytes for [`write_deliver`].
+    /// The prefix, for [`write_deliver`].
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Writes a basic.deliver frame. `route` is exchange and routing key in wire form.
+/// Writes a basic.deliver frame. `route` is the exchange and the routing key in wire form.
 #[inline]
 pub fn write_deliver(prefix: &[u8], delivery_tag: u64, redelivered: bool, route: &[u8], out: &mut Vec<u8>) {
     out.reserve(prefix.len() + TAG_AND_FLAG + route.len() + 1);

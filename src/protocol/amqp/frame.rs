@@ -1,29 +1,29 @@
-//! Frames: the envelope of everything behind the protocol header.
+//! Frames: the envelope of all bytes after the protocol header.
 //!
 //! ```text
 //! [kind u8][channel u16][size u32][payload: size bytes][0xCE]
 //! ```
 //!
-//! The deframer takes a contiguous input and hands out one frame at a time, borrowed; it keeps no state, so that the same bytes give
-//! the same frames however they were split on their way.
+//! The deframer takes a contiguous input and returns one frame at a time, borrowed. It keeps no
+//! state, so the same bytes result in the same frames, however they were split on their way.
 
 use std::fmt;
 
 use crate::base::limits::{FRAME_SIZE_MAX, FRAME_SIZE_SLACK};
 use crate::message::ErlangBinary;
 
-/// What a client sends first, and what it is answered if it sent something else.
+/// The first bytes that a client must send, and the answer if it sends others.
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
-/// The octet behind every payload.
+/// The octet after every payload.
 pub const FRAME_END: u8 = 0xCE;
-/// Octets in front of a payload.
+/// Size of a frame before its payload, octets.
 pub const FRAME_HEADER_SIZE: usize = 7;
-/// Octets of a frame beside its payload: what frame_max counts and a payload cannot use.
+/// Size of a frame without its payload, octets: frame_max includes it.
 pub const FRAME_OVERHEAD: usize = FRAME_HEADER_SIZE + 1;
 /// A heartbeat, ready to send.
 pub const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, FRAME_END];
 
-/// What a frame carries.
+/// The kind of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A method and its arguments.
@@ -32,9 +32,10 @@ pub enum Kind {
     Header,
     /// A piece of a body.
     Body,
-    /// Nothing: the peer is alive.
+    /// A heartbeat: the peer is alive.
     Heartbeat,
-    /// No frame of AMQP. What it means depends on the connection's state, so it is handed out like any other.
+    /// No kind of AMQP. Its meaning depends on the connection's state, so it is returned like any
+    /// other frame.
     Unknown(u8),
 }
 
@@ -51,7 +52,7 @@ impl From<u8> for Kind {
 }
 
 impl Kind {
-    /// Its octet on the wire.
+    /// The kind's octet on the wire.
     pub fn octet(self) -> u8 {
         match self {
             Kind::Method => 1,
@@ -63,25 +64,25 @@ impl Kind {
     }
 }
 
-/// The seven octets in front of a payload.
+/// The seven octets before a payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrameHeader {
-    /// What the payload is.
+    /// The kind of the frame.
     pub kind: Kind,
     /// The channel; 0 is the connection itself.
     pub channel: u16,
-    /// Octets of the payload.
+    /// Size of the payload, octets.
     pub size: u32,
 }
 
 impl FrameHeader {
-    /// Reads the header at the input's first byte, or `None` if there is not all of it.
+    /// Reads the header at the front of the input. Returns `None` if it is incomplete.
     pub fn parse(input: &[u8]) -> Option<FrameHeader> {
         let &[kind, c0, c1, s0, s1, s2, s3] = input.first_chunk()?;
         Some(FrameHeader { kind: kind.into(), channel: u16::from_be_bytes([c0, c1]), size: u32::from_be_bytes([s0, s1, s2, s3]) })
     }
 
-    /// The header in wire form.
+    /// Encodes the header.
     pub fn octets(self) -> [u8; FRAME_HEADER_SIZE] {
         let [c0, c1] = self.channel.to_be_bytes();
         let [s0, s1, s2, s3] = self.size.to_be_bytes();
@@ -89,12 +90,12 @@ impl FrameHeader {
     }
 }
 
-/// What [`deframe`] found.
+/// The result of [`deframe`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Deframed<'a> {
-    /// No whole frame yet: ask again when the input has at least `needed` bytes.
+    /// There is no whole frame yet: call again when the input has at least `needed` bytes.
     Incomplete {
-        /// Bytes from the input's first one.
+        /// Size of the input that is needed, bytes.
         needed: usize,
     },
     /// A frame.
@@ -104,19 +105,21 @@ pub enum Deframed<'a> {
 /// A whole frame, borrowed from the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Frame<'a> {
-    /// What the payload is.
+    /// The kind of the frame.
     pub kind: Kind,
     /// The channel; 0 is the connection itself.
     pub channel: u16,
-    /// What stands between header and end octet.
+    /// The bytes between header and end octet.
     pub payload: &'a [u8],
-    /// Bytes of the input that the frame takes, all in all.
+    /// Size of the whole frame, bytes.
     pub consumed: usize,
 }
 
-/// Takes the first frame of `input`. `frame_max` is the negotiated one; 0 means none, and then [`FRAME_SIZE_MAX`] holds.
+/// Takes the first frame of `input`. `frame_max` is the negotiated one; 0 means none, and then
+/// [`FRAME_SIZE_MAX`] applies.
 ///
-/// A frame may exceed frame_max by [`FRAME_SIZE_SLACK`] bytes, and what is too large is told by its header, before it has arrived.
+/// A frame may exceed frame_max by [`FRAME_SIZE_SLACK`] bytes. If it is larger, its header is
+/// enough to refuse it.
 pub fn deframe(input: &[u8], frame_max: u32) -> Result<Deframed<'_>, FrameError<'_>> {
     let Some(header) = FrameHeader::parse(input) else {
         return Ok(Deframed::Incomplete { needed: FRAME_HEADER_SIZE });
@@ -136,7 +139,7 @@ pub fn deframe(input: &[u8], frame_max: u32) -> Result<Deframed<'_>, FrameError<
     Ok(Deframed::Frame(Frame { kind: header.kind, channel: header.channel, payload, consumed }))
 }
 
-/// Octets of payload that fit in a frame.
+/// The largest payload of a frame, octets.
 pub fn payload_max(frame_max: u32) -> usize {
     match frame_max {
         0 => FRAME_SIZE_MAX - FRAME_OVERHEAD,
@@ -144,23 +147,24 @@ pub fn payload_max(frame_max: u32) -> usize {
     }
 }
 
-/// Why the input holds no frame; nothing behind it can be read any more. The text is RabbitMQ's.
+/// The reason why the input is no frame; the bytes after it cannot be read any more. The text is
+/// RabbitMQ's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameError<'a> {
-    /// Larger than was negotiated.
+    /// The frame is larger than negotiated.
     TooLarge {
         /// The frame's header.
         header: FrameHeader,
-        /// Octets of payload that would have been allowed.
+        /// The largest payload allowed, octets.
         max: usize,
     },
-    /// Another octet stands where the frame should end.
+    /// The frame does not end with the right octet.
     BadEnd {
         /// The frame's kind.
         kind: Kind,
         /// Its payload.
         payload: &'a [u8],
-        /// The octet.
+        /// The octet at its end.
         end: u8,
     },
 }
@@ -176,20 +180,21 @@ impl fmt::Display for FrameError<'_> {
     }
 }
 
-/// RabbitMQ's description of a frame that it did not expect (505), or cannot make sense of (501, with `: unknown_frame` behind it).
+/// Returns RabbitMQ's description of a frame that is not expected (505), or not known (501, with `:
+/// unknown_frame` appended).
 pub fn describe(kind: Kind, payload: &[u8]) -> String {
     let (which, shown) = payload.get(..16).filter(|_| payload.len() > 16).map_or(("all", payload), |first| ("first 16", first));
     format!("type {}, {which} octets = {}", kind.octet(), ErlangBinary(shown))
 }
 
-/// Starts a frame; the answer goes to [`end_frame`].
+/// Begins a frame. The result is to be passed to [`end_frame`].
 pub fn begin_frame(kind: Kind, channel: u16, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(&FrameHeader { kind, channel, size: 0 }.octets());
     start
 }
 
-/// Ends the frame that started at `start`: enters its size and closes it.
+/// Ends the frame that begins at `start`: writes its size and the end octet.
 pub fn end_frame(start: usize, out: &mut Vec<u8>) {
     let size = u32::try_from(out.len() - start - FRAME_HEADER_SIZE).expect("the broker writes no frame of 4 GiB");
     out[start + 3..start + FRAME_HEADER_SIZE].copy_from_slice(&size.to_be_bytes());

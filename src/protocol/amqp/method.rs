@@ -1,7 +1,8 @@
-//! Methods: every one of AMQP 0-9-1 with RabbitMQ's extensions, in both directions.
+//! Methods: all of AMQP 0-9-1 with RabbitMQ's extensions, in both directions.
 //!
-//! A class's file lists its methods as structs; a field's type says how it lies on the wire (see [`argument`]). [`Method`] is any of
-//! them. Structs can be written directly, `queue::DeleteOk { message_count }.write(channel, out)`, or through [`Method::write`].
+//! A file per class lists its methods as structs; the type of a field decides how it is encoded
+//! (see [`argument`]). [`Method`] is any of them. Structs can be written directly, `queue::DeleteOk
+//! { message_count }.write(channel, out)`, or by [`Method::write`].
 
 use std::fmt;
 
@@ -24,9 +25,9 @@ macro_rules! methods {
         }
 
         impl $(<$lifetime>)? $name $(<$lifetime>)? {
-            /// Class and method number in one.
+            /// Class and method number in one number.
             pub const ID: u32 = ($class << 16) | $id;
-            /// The specification's name.
+            /// The method's name in the specification.
             pub const NAME: &'static str = concat!($class_name, ".", $method_name);
 
             /// Writes the whole method frame.
@@ -61,7 +62,7 @@ pub mod exchange;
 pub mod queue;
 pub mod tx;
 
-/// What the structs of all methods can do.
+/// The functions of all methods' structs.
 trait Arguments<'a>: Sized {
     fn id(&self) -> u32;
     fn read(from: &mut ArgumentReader<'a>) -> Result<Self, ArgumentError>;
@@ -85,7 +86,8 @@ macro_rules! method_enum {
         }
 
         impl<'a> Method<'a> {
-            /// Reads a method frame's payload: class, method, all arguments, and nothing behind them.
+            /// Reads a method frame's payload: class, method, and all arguments; nothing may
+            /// follow.
             pub fn parse(payload: &'a [u8]) -> Result<Method<'a>, MethodError<'a>> {
                 let Some((id, arguments)) = payload.split_first_chunk() else {
                     return Err(MethodError::NoMethod(payload));
@@ -97,7 +99,8 @@ macro_rules! method_enum {
                 }
             }
 
-            /// Writes the whole method frame. Strings fit: short ones have at most 255 bytes, or the caller is at fault (panic).
+            /// Writes the whole method frame. Short strings have at most 255 bytes; a longer one is
+            /// a bug of the caller and panics.
             pub fn write(&self, channel: u16, out: &mut Vec<u8>) {
                 match self {
                     $(Method::$variant(method) => method.write(channel, out),)*
@@ -111,7 +114,7 @@ macro_rules! method_enum {
                 }
             }
 
-            /// The specification's name, for example `basic.get-ok`.
+            /// The method's name in the specification, for example `basic.get-ok`.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Method::$variant(_) => $module::$name::NAME,)*
@@ -203,7 +206,7 @@ impl Method<'_> {
     }
 }
 
-/// Class and method number, apart.
+/// Splits an id into class and method number.
 fn split(id: u32) -> (u16, u16) {
     ((id >> 16) as u16, (id & 0xffff) as u16)
 }
@@ -219,18 +222,18 @@ fn read_all<'a, T: Arguments<'a>>((class, method): (u16, u16), arguments: &'a [u
     }
 }
 
-/// Why a payload is no method.
+/// The reason why a payload is no method.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MethodError<'a> {
-    /// It is too short for class and method; holds the payload.
+    /// It is too short for class and method; the payload.
     NoMethod(&'a [u8]),
     /// There is no such method.
     #[allow(missing_docs)]
     Unknown { class: u16, method: u16 },
-    /// Its arguments are cut short, or something follows them.
+    /// Its arguments are incomplete, or bytes follow them.
     #[allow(missing_docs)]
     CannotDecode { class: u16, method: u16, arguments: &'a [u8] },
-    /// A name is no UTF-8.
+    /// A name is not UTF-8.
     Utf8,
     /// A table cannot be read.
     #[allow(missing_docs)]
@@ -238,7 +241,7 @@ pub enum MethodError<'a> {
 }
 
 impl MethodError<'_> {
-    /// The method that connection.close names, or (0, 0) where RabbitMQ names none.
+    /// The method that connection.close names, or (0, 0) if RabbitMQ names none.
     pub fn ids(&self) -> (u16, u16) {
         match *self {
             MethodError::NoMethod(_) | MethodError::Utf8 => (0, 0),
@@ -247,8 +250,8 @@ impl MethodError<'_> {
         }
     }
 
-    /// What the peer is told. RabbitMQ drops the connection without a word on unknown methods and tables that it cannot read; those
-    /// codes are the specification's.
+    /// Returns the fault for the peer. RabbitMQ drops the connection without an answer for unknown
+    /// methods and for tables that it cannot read; here the specification's codes are used.
     pub fn fault(&self) -> Fault {
         let code = match self {
             MethodError::NoMethod(_) | MethodError::CannotDecode { .. } | MethodError::Utf8 => Code::FrameError,
@@ -264,7 +267,7 @@ impl fmt::Display for MethodError<'_> {
         match *self {
             MethodError::NoMethod(payload) => write!(f, "{}: unknown_frame", frame::describe(Kind::Method, payload)),
             MethodError::Unknown { class, method } => write!(f, "unknown method {method} of class {class}"),
-            // A reply text is cut at 255 bytes, and each octet takes two at least.
+            // A reply text is cut at 255 bytes, and each octet takes at least two.
             MethodError::CannotDecode { arguments, .. } => {
                 write!(f, "cannot decode {:#}", ErlangBinary(&arguments[..arguments.len().min(256)]))
             }

@@ -1,8 +1,9 @@
-//! AMQP 0-9-1: bytes to values and back, and the machine that speaks it.
+//! AMQP 0-9-1: bytes to values and back, and the session.
 //!
-//! [`frame`] cuts the input into frames, [`method`] and [`content`] read their payloads and write them; [`publish`], [`acks`] and [`deliver`]
-//! are short cuts for the shapes that make up nearly all traffic. These are total functions over slices: they refuse, they never
-//! panic on what a peer sends, and they keep nothing between two calls. What a connection has to remember stands in [`session`].
+//! [`frame`] cuts the input into frames, [`method`] and [`content`] read and write their payloads;
+//! [`publish`], [`acks`] and [`deliver`] are fast paths for the forms of nearly all traffic. These
+//! are functions over slices, which refuse what they cannot read but never panic, and keep nothing
+//! between two calls. The state of a connection is in [`session`].
 
 pub mod acks;
 pub mod content;

@@ -1,41 +1,43 @@
-//! The publisher's fast path: a whole basic.publish with its content, recognised in one look.
+//! The fast path of publishes: a whole basic.publish with its content is recognized at once.
 //!
 //! ```text
-//! method frame   [1][channel][size] [60][40] [ticket u16] [len][exchange] [len][routing key] [bits] [0xCE]
-//! header frame   [2][channel][size] [60][0] [body size u64] [properties…]                           [0xCE]
-//! body frame     [3][channel][size] [body]                                                          [0xCE]   (if there is a body)
+//! method frame   [1][channel][size] [60][40] [ticket u16] [len][exchange] [len][key] [bits]
+//! header frame   [2][channel][size] [60][0] [body size u64] [properties…]
+//! body frame     [3][channel][size] [body]                                  (if there is a body)
+//!                each ends with [0xCE]
 //! ```
 //!
-//! Only what the usual publish looks like is taken. Anything else, be it legal or not, is left to the general path, which alone
-//! decides what is an error.
+//! Only the usual form is taken. Any other form, valid or not, is left to the general path, which
+//! alone decides what is an error.
 
 use super::content::HEADER_PAYLOAD_MIN;
 use super::frame::{FRAME_END, FRAME_HEADER_SIZE, FRAME_OVERHEAD, payload_max};
 use crate::base::limits::FRAME_SIZE_SLACK;
 use crate::message::{Body, Content};
 
-/// A publish as it lies in the input.
+/// A publish, borrowed from the input.
 #[derive(Clone, Copy, Debug)]
 pub struct FastPublish<'a> {
-    /// The whole method frame. What follows with the same bytes is published to the same place, see [`peek_next`].
+    /// The whole method frame. A later publish with the same bytes has the same exchange and
+    /// routing key, see [`peek_next`].
     pub method_frame: &'a [u8],
     /// The channel of all its frames.
     pub channel: u16,
-    /// Return it if it finds no queue.
+    /// Whether to return the message if it finds no queue.
     pub mandatory: bool,
-    /// Return it if it finds no consumer.
+    /// Whether to return the message if it finds no consumer.
     pub immediate: bool,
     /// Exchange and routing key: two short strings in wire form.
     pub route: &'a [u8],
     /// Properties, unchecked, and the whole body.
     pub content: Content<'a>,
-    /// All that stands in front of the body. What follows with the same bytes has the same properties and a body of the same size, see
-    /// [`peek_alike`]. Nothing, if the body is empty.
+    /// All bytes before the body. A later publish with the same bytes has the same properties and a
+    /// body of the same size, see [`peek_alike`]. Empty if the body is empty.
     pub head: &'a [u8],
 }
 
-/// Takes a publish from the front of `input` if all of it is there and it has the usual shape; the answer's first part is how many
-/// bytes it takes. `frame_max` as in [`super::frame::deframe`].
+/// Takes a publish from the front of `input`, if it is complete and has the usual form. Returns its
+/// size in bytes, too. `frame_max` as in [`super::frame::deframe`].
 #[inline]
 pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<'_>)> {
     let start: &[u8; ROUTE_AT] = input.first_chunk()?;
@@ -66,7 +68,8 @@ pub fn peek_publish(input: &[u8], frame_max: u32) -> Option<(usize, FastPublish<
     Some((consumed, publish))
 }
 
-/// Takes another publish that differs from the one before in nothing but the bytes of its body: its size and its body.
+/// Takes another publish that differs from the one before only in the bytes of its body. Returns
+/// its size and its body.
 #[inline]
 pub fn peek_alike<'a>(input: &'a [u8], before: &FastPublish<'_>) -> Option<(usize, &'a [u8])> {
     let body_size = before.content.body.bytes().len();
@@ -74,7 +77,8 @@ pub fn peek_alike<'a>(input: &'a [u8], before: &FastPublish<'_>) -> Option<(usiz
     (end.first() == Some(&FRAME_END) && body_size > 0).then_some((before.head.len() + body_size + 1, body))
 }
 
-/// Takes another publish with the method frame of the one before, byte for byte: its size and its content.
+/// Takes another publish with the same method frame as the one before. Returns its size and its
+/// content.
 #[inline]
 pub fn peek_next<'a>(input: &'a [u8], method_frame: &[u8], frame_max: u32) -> Option<(usize, Content<'a>)> {
     let content = input.strip_prefix(method_frame)?;
@@ -82,7 +86,7 @@ pub fn peek_next<'a>(input: &'a [u8], method_frame: &[u8], frame_max: u32) -> Op
     Some((method_frame.len() + size, content))
 }
 
-/// Header frame and body frame of the publish that starts so: their size, and what they hold.
+/// Takes the header frame and the body frame of a publish. Returns their size, and the content.
 #[inline]
 fn peek_content<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], frame_max: u32) -> Option<(usize, Content<'a>)> {
     let (header_size, properties, body_size) = peek_header(input, publish, frame_max)?;
@@ -91,7 +95,7 @@ fn peek_content<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], frame_max: u32) -
     Some((size, Content { properties, body: Body::Slice(body) }))
 }
 
-/// The header frame's whole size, its properties, and the body's size.
+/// Takes the header frame. Returns its size, the properties, and the body's size.
 #[inline]
 fn peek_header<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], frame_max: u32) -> Option<(usize, &'a [u8], u64)> {
     let start: &[u8; FRAME_HEADER_SIZE + HEADER_PAYLOAD_MIN] = input.first_chunk()?;
@@ -104,7 +108,7 @@ fn peek_header<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], frame_max: u32) ->
     (input.get(FRAME_HEADER_SIZE + size) == Some(&FRAME_END)).then_some((size + FRAME_OVERHEAD, properties, u64::from_be_bytes(*body_size)))
 }
 
-/// The payload of the one body frame, or nothing if there is no body.
+/// Takes the body frame, if there is a body. Returns its payload.
 #[inline]
 fn peek_body<'a>(input: &'a [u8], publish: &[u8; ROUTE_AT], body_size: u64, frame_max: u32) -> Option<&'a [u8]> {
     if body_size == 0 {
@@ -129,7 +133,7 @@ fn too_large(size: usize, frame_max: u32) -> bool {
     size > payload_max(frame_max) + FRAME_SIZE_SLACK
 }
 
-/// Where exchange and routing key stand: behind frame header, class, method and ticket.
+/// Offset of exchange and routing key: after frame header, class, method and ticket.
 const ROUTE_AT: usize = FRAME_HEADER_SIZE + 6;
 /// Class and method of basic.publish.
 const PUBLISH: [u8; 4] = [0, 60, 0, 40];

@@ -1,4 +1,4 @@
-//! What the headers exchange matches, as RabbitMQ does, and how much it looks at for that.
+//! The headers exchange: it matches as RabbitMQ does, and does no more work than needed.
 
 use super::*;
 use crate::base::rng::Rng;
@@ -6,7 +6,7 @@ use crate::broker::exchange::tests::{collect, queue};
 use crate::message::TableBuilder;
 
 thread_local! {
-    /// Headers that were compared with the name of an argument.
+    /// Number of headers that were compared with the name of an argument.
     pub static SEARCHED: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -68,7 +68,7 @@ fn of_headers_with_one_name_the_last_counts() {
     assert!(matches(table().int("a", 2), twice()) && !matches(table().int("a", 1), twice()));
 }
 
-/// Each header and each argument of a candidate is looked at once, whatever their types.
+/// Each header and each argument of a candidate is read once, whatever their types.
 #[test]
 fn many_arguments_cost_no_more_than_to_read_them() {
     const MANY: usize = 15_000;

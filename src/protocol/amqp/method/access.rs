@@ -1,7 +1,7 @@
 //! Class access: left over from AMQP 0-8, still sent by old clients.
 
 methods! { 30 "access";
-    /// Client: asks for a ticket to a realm.
+    /// Client: requests a ticket for a realm.
     Request<'a> = 10 "request" {
         realm: &'a str,
         exclusive: bool,
@@ -10,7 +10,7 @@ methods! { 30 "access";
         write_access: bool,
         read_access: bool,
     }
-    /// Server: any ticket is as good as another.
+    /// Server: a ticket, which has no effect.
     RequestOk = 11 "request-ok" {
         ticket: u16,
     }

@@ -1,11 +1,11 @@
-//! How a method's arguments lie on the wire: each by the Rust type of its field.
+//! The encoding of a method's arguments, by the Rust type of the field.
 //!
 //! | field | wire | checked |
 //! |---|---|---|
 //! | `u8` `u16` `u32` `u64` | octet, short, long, longlong | |
-//! | `bool` | bits, neighbours packed into one octet from its lowest bit; bits that nobody defined are overlooked | |
-//! | `&str` | short string | UTF-8, as RabbitMQ checks every method without content |
-//! | [`Octets`] | short string | not at all: RabbitMQ spares methods with content the time |
+//! | `bool` | bits, successive ones in one octet from its lowest bit | undefined bits are ignored |
+//! | `&str` | short string | UTF-8, as RabbitMQ checks in every method without content |
+//! | [`Octets`] | short string | no: RabbitMQ does not check it in methods with content |
 //! | `&[u8]` | long string | |
 //! | [`TableRef`] | table | to the last nested value |
 
@@ -14,7 +14,7 @@ use std::ops::Deref;
 use crate::message::wire::{self, Reader};
 use crate::message::{TableError, TableRef};
 
-/// A short string whose bytes may be anything.
+/// A short string of any bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Octets<'a>(pub &'a [u8]);
 
@@ -26,14 +26,14 @@ impl Deref for Octets<'_> {
     }
 }
 
-/// Why an argument cannot be read.
+/// The reason why an argument cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ArgumentError {
-    /// It is missing or cut short.
+    /// It is missing or incomplete.
     Truncated,
-    /// A string is no UTF-8.
+    /// A string is not UTF-8.
     Utf8,
-    /// A table is none.
+    /// A table is invalid.
     Table(TableError),
 }
 
@@ -55,7 +55,7 @@ impl<'a> ArgumentReader<'a> {
         self.reader.is_empty()
     }
 
-    /// What is not a bit starts at the next octet.
+    /// Reads an argument that is not a bit, which begins at the next octet.
     fn take<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Result<T, ArgumentError> {
         self.bits_left = 0;
         read(&mut self.reader).ok_or(ArgumentError::Truncated)
@@ -80,7 +80,7 @@ pub struct ArgumentWriter<'o> {
 }
 
 impl<'o> ArgumentWriter<'o> {
-    /// Appends to `out`.
+    /// Makes a writer that appends to `out`.
     pub fn new(out: &'o mut Vec<u8>) -> ArgumentWriter<'o> {
         ArgumentWriter { out, bits_used: 0 }
     }
@@ -102,9 +102,9 @@ impl<'o> ArgumentWriter<'o> {
 
 /// A field of a method.
 pub trait Argument<'a>: Sized {
-    /// Reads it.
+    /// Reads the field.
     fn read(from: &mut ArgumentReader<'a>) -> Result<Self, ArgumentError>;
-    /// Writes it.
+    /// Writes the field.
     fn write(self, to: &mut ArgumentWriter<'_>);
 }
 

@@ -4,13 +4,13 @@ use super::argument::Octets;
 use crate::message::TableRef;
 
 methods! { 60 "basic";
-    /// Client: how much may be unsettled at a time.
+    /// Client: limits the number of unsettled deliveries.
     Qos = 10 "qos" {
         prefetch_size: u32,
         prefetch_count: u16,
         global: bool,
     }
-    /// Server: taken.
+    /// Server: the limit is set.
     QosOk = 11 "qos-ok" {}
     /// Client: starts a consumer.
     Consume<'a> = 20 "consume" {
@@ -23,7 +23,7 @@ methods! { 60 "basic";
         nowait: bool,
         arguments: TableRef<'a>,
     }
-    /// Server: its tag.
+    /// Server: the consumer is started; its tag.
     ConsumeOk<'a> = 21 "consume-ok" {
         consumer_tag: &'a str,
     }
@@ -32,7 +32,7 @@ methods! { 60 "basic";
         consumer_tag: &'a str,
         nowait: bool,
     }
-    /// Either: ended.
+    /// Either: the consumer is ended.
     CancelOk<'a> = 31 "cancel-ok" {
         consumer_tag: &'a str,
     }
@@ -65,7 +65,7 @@ methods! { 60 "basic";
         queue: &'a str,
         no_ack: bool,
     }
-    /// Server: that message, with content, and how many are left.
+    /// Server: that message, with content, and how many are left in the queue.
     GetOk<'a> = 71 "get-ok" {
         delivery_tag: u64,
         redelivered: bool,
@@ -73,31 +73,31 @@ methods! { 60 "basic";
         routing_key: Octets<'a>,
         message_count: u32,
     }
-    /// Server: there is none; the field is reserved.
+    /// Server: the queue is empty; the field is reserved.
     GetEmpty<'a> = 72 "get-empty" {
         cluster_id: &'a str,
     }
-    /// Client: settles as done. Server: confirms.
+    /// Client: acknowledges deliveries. Server: confirms publishes.
     Ack = 80 "ack" {
         delivery_tag: u64,
         multiple: bool,
     }
-    /// Client: refuses one.
+    /// Client: rejects one delivery.
     Reject = 90 "reject" {
         delivery_tag: u64,
         requeue: bool,
     }
-    /// Client: gives back all it has not settled, without an answer.
+    /// Client: returns all unsettled deliveries to their queues, without an answer.
     RecoverAsync = 100 "recover-async" {
         requeue: bool,
     }
-    /// Client: the same with an answer.
+    /// Client: the same, with an answer.
     Recover = 110 "recover" {
         requeue: bool,
     }
-    /// Server: the answer.
+    /// Server: answers that.
     RecoverOk = 111 "recover-ok" {}
-    /// Client: refuses. Server: could not take a publish.
+    /// Client: rejects deliveries. Server: reports publishes that were not accepted.
     Nack = 120 "nack" {
         delivery_tag: u64,
         multiple: bool,

@@ -1,10 +1,10 @@
 //! Class confirm: RabbitMQ's publisher confirms.
 
 methods! { 85 "confirm";
-    /// Client: wants its publishes confirmed from now on.
+    /// Client: turns on confirms for the channel's later publishes.
     Select = 10 "select" {
         nowait: bool,
     }
-    /// Server: they will be.
+    /// Server: confirms are on.
     SelectOk = 11 "select-ok" {}
 }

@@ -3,7 +3,7 @@
 use crate::message::TableRef;
 
 methods! { 10 "connection";
-    /// Server: who it is and how one may log in.
+    /// Server: its properties, and the mechanisms of login.
     Start<'a> = 10 "start" {
         version_major: u8,
         version_minor: u8,
@@ -11,63 +11,63 @@ methods! { 10 "connection";
         mechanisms: &'a [u8],
         locales: &'a [u8],
     }
-    /// Client: who it is, and the first word of its login.
+    /// Client: its properties, and its first response of the login.
     StartOk<'a> = 11 "start-ok" {
         client_properties: TableRef<'a>,
         mechanism: &'a str,
         response: &'a [u8],
         locale: &'a str,
     }
-    /// Server: the mechanism needs another word.
+    /// Server: the mechanism needs another response.
     Secure<'a> = 20 "secure" {
         challenge: &'a [u8],
     }
-    /// Client: that word.
+    /// Client: that response.
     SecureOk<'a> = 21 "secure-ok" {
         response: &'a [u8],
     }
-    /// Server: the limits it proposes; 0 is no limit, heartbeat in seconds.
+    /// Server: proposes limits; 0 is no limit, heartbeat in seconds.
     Tune = 30 "tune" {
         channel_max: u16,
         frame_max: u32,
         heartbeat: u16,
     }
-    /// Client: the limits it takes.
+    /// Client: chooses the limits.
     TuneOk = 31 "tune-ok" {
         channel_max: u16,
         frame_max: u32,
         heartbeat: u16,
     }
-    /// Client: the virtual host it wants; the rest is reserved.
+    /// Client: opens a virtual host; the other fields are reserved.
     Open<'a> = 40 "open" {
         virtual_host: &'a str,
         capabilities: &'a str,
         insist: bool,
     }
-    /// Server: go ahead.
+    /// Server: the connection is open.
     OpenOk<'a> = 41 "open-ok" {
         known_hosts: &'a str,
     }
-    /// Either: it is over, why, and which method was to blame.
+    /// Either: closes the connection, with the reason and the method that caused it.
     Close<'a> = 50 "close" {
         reply_code: u16,
         reply_text: &'a str,
         class_id: u16,
         method_id: u16,
     }
-    /// Either: understood.
+    /// Either: the close is received.
     CloseOk = 51 "close-ok" {}
     /// Server: publishes are not read for now.
     Blocked<'a> = 60 "blocked" {
         reason: &'a str,
     }
-    /// Server: they are again.
+    /// Server: publishes are read again.
     Unblocked = 61 "unblocked" {}
     /// Client: a new password or token.
     UpdateSecret<'a> = 70 "update-secret" {
         new_secret: &'a [u8],
         reason: &'a str,
     }
-    /// Server: taken.
+    /// Server: the secret is received.
     UpdateSecretOk = 71 "update-secret-ok" {}
 }

@@ -3,7 +3,7 @@
 use crate::message::TableRef;
 
 methods! { 40 "exchange";
-    /// Client: creates an exchange, or (passive) asks whether it is there.
+    /// Client: declares an exchange, or (passive) asks whether it exists.
     Declare<'a> = 10 "declare" {
         ticket: u16,
         exchange: &'a str,
@@ -15,7 +15,7 @@ methods! { 40 "exchange";
         nowait: bool,
         arguments: TableRef<'a>,
     }
-    /// Server: it is there.
+    /// Server: the exchange exists.
     DeclareOk = 11 "declare-ok" {}
     /// Client: deletes an exchange.
     Delete<'a> = 20 "delete" {
@@ -24,7 +24,7 @@ methods! { 40 "exchange";
         if_unused: bool,
         nowait: bool,
     }
-    /// Server: it is gone.
+    /// Server: the exchange is deleted.
     DeleteOk = 21 "delete-ok" {}
     /// Client: binds an exchange to another.
     Bind<'a> = 30 "bind" {
@@ -35,9 +35,9 @@ methods! { 40 "exchange";
         nowait: bool,
         arguments: TableRef<'a>,
     }
-    /// Server: bound.
+    /// Server: the binding exists.
     BindOk = 31 "bind-ok" {}
-    /// Client: takes a binding away.
+    /// Client: removes a binding.
     Unbind<'a> = 40 "unbind" {
         ticket: u16,
         destination: &'a str,
@@ -46,6 +46,6 @@ methods! { 40 "exchange";
         nowait: bool,
         arguments: TableRef<'a>,
     }
-    /// Server: unbound. The number is RabbitMQ's; it breaks the row.
+    /// Server: the binding is removed. The number is RabbitMQ's; it does not follow the others.
     UnbindOk = 51 "unbind-ok" {}
 }

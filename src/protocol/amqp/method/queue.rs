@@ -3,7 +3,7 @@
 use crate::message::TableRef;
 
 methods! { 50 "queue";
-    /// Client: creates a queue, or (passive) asks how it does.
+    /// Client: declares a queue, or (passive) asks about its state.
     Declare<'a> = 10 "declare" {
         ticket: u16,
         queue: &'a str,
@@ -14,7 +14,7 @@ methods! { 50 "queue";
         nowait: bool,
         arguments: TableRef<'a>,
     }
-    /// Server: its name and how it does.
+    /// Server: the queue's name and its state.
     DeclareOk<'a> = 11 "declare-ok" {
         queue: &'a str,
         message_count: u32,
@@ -29,7 +29,7 @@ methods! { 50 "queue";
         nowait: bool,
         arguments: TableRef<'a>,
     }
-    /// Server: bound.
+    /// Server: the binding exists.
     BindOk = 21 "bind-ok" {}
     /// Client: drops all ready messages.
     Purge<'a> = 30 "purge" {
@@ -37,7 +37,7 @@ methods! { 50 "queue";
         queue: &'a str,
         nowait: bool,
     }
-    /// Server: how many there were.
+    /// Server: the number of dropped messages.
     PurgeOk = 31 "purge-ok" {
         message_count: u32,
     }
@@ -49,11 +49,11 @@ methods! { 50 "queue";
         if_empty: bool,
         nowait: bool,
     }
-    /// Server: how many messages went with it.
+    /// Server: the number of messages that were deleted with the queue.
     DeleteOk = 41 "delete-ok" {
         message_count: u32,
     }
-    /// Client: takes a binding away.
+    /// Client: removes a binding.
     Unbind<'a> = 50 "unbind" {
         ticket: u16,
         queue: &'a str,
@@ -61,6 +61,6 @@ methods! { 50 "queue";
         routing_key: &'a str,
         arguments: TableRef<'a>,
     }
-    /// Server: unbound.
+    /// Server: the binding is removed.
     UnbindOk = 51 "unbind-ok" {}
 }

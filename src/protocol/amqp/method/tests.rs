@@ -1,4 +1,4 @@
-//! Literal bytes for one method of every shape, and round trips for all of them.
+//! Literal bytes of one method of every form, and round trips of all methods.
 
 use super::argument::Octets;
 use super::*;
@@ -40,7 +40,7 @@ fn methods_have_the_expected_bytes() {
 fn every_method_survives_a_round_trip() {
     for (ids, name) in ALL {
         let mut bytes = [ids.0.to_be_bytes(), ids.1.to_be_bytes()].concat();
-        // Zeros are valid arguments of any method; the right number of them is found by trying.
+        // Zeros are valid arguments of any method; the loop finds the right number of them.
         while Method::parse(&bytes).is_err() {
             assert!(bytes.len() < 64, "{name} is unknown");
             bytes.push(0);

@@ -3,14 +3,14 @@
 methods! { 90 "tx";
     /// Client: makes the channel transactional.
     Select = 10 "select" {}
-    /// Server: it is.
+    /// Server: the channel is transactional.
     SelectOk = 11 "select-ok" {}
-    /// Client: ends the transaction and lets it count.
+    /// Client: ends the transaction and puts it into effect.
     Commit = 20 "commit" {}
-    /// Server: it counts.
+    /// Server: the transaction is in effect.
     CommitOk = 21 "commit-ok" {}
-    /// Client: ends the transaction and forgets it.
+    /// Client: ends the transaction without effect.
     Rollback = 30 "rollback" {}
-    /// Server: forgotten.
+    /// Server: the transaction is rolled back.
     RollbackOk = 31 "rollback-ok" {}
 }

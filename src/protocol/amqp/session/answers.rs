@@ -1,4 +1,4 @@
-//! The answers that a parked session waits for, and what it then writes.
+//! The answers that a parked session waits for, and the replies that it then writes.
 
 use super::*;
 use crate::contract::{Entry, Notice, Receipt};
@@ -7,7 +7,7 @@ use crate::protocol::amqp::content::write_content;
 use crate::protocol::amqp::deliver::write_get_ok;
 use crate::protocol::amqp::method::{Method, basic, exchange, queue, tx};
 
-/// The answer that a session waits for. One at a time.
+/// The answer that a session waits for, one at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Parked {
     /// [`Session::logged_in`]
@@ -49,7 +49,7 @@ pub enum Reply {
 }
 
 impl Session {
-    /// Parks the session until the answer to the method in hand.
+    /// Parks the session until the answer to the present method.
     pub(super) fn park(&mut self, channel: u16, reply: Reply, nowait: bool) {
         self.parked = Some(Parked::Request(Pending { channel, method: self.method, reply, nowait }));
     }
@@ -76,8 +76,8 @@ impl Session {
                 }
                 self.fail(number, method, fault);
             }
-            // The consumer exists even if the connection has begun to close meanwhile; then the end
-            // removes it.
+            // The consumer exists even if the connection has begun to close in the meantime; then
+            // its end removes the consumer.
             (Notice::Consuming { queue, consumer, timeout_ms }, Reply::Consuming { index }) => {
                 let added = channel.consumers.find_mut(index).expect("a consumer stays until it is answered");
                 added.place = Some((queue, consumer));
@@ -107,8 +107,8 @@ impl Session {
         }
     }
 
-    /// Takes the answer to a basic.get that found a message. `remaining` others are ready in
-    /// `queue`; the channel may keep the message for `timeout_ms`.
+    /// Takes the answer to a basic.get that found a message. `remaining` other messages are ready
+    /// in `queue`; the channel may keep this one for `timeout_ms`.
     pub fn deliver_get(&mut self, queue: QueueAddr, entry: Entry, remaining: u32, timeout_ms: Option<u64>, message: &MessageView<'_>) {
         let Pending { channel: number, reply, .. } = self.unpark();
         let Some(channel) = self.channels.find_mut(number) else {
@@ -127,7 +127,8 @@ impl Session {
         }
     }
 
-    /// Whether the client is cancelling this consumer itself: it learns of its end from the answer.
+    /// Whether the client is cancelling this consumer: then the answer tells it of the consumer's
+    /// end.
     pub(super) fn is_cancelling(&self, number: u16, index: u32) -> bool {
         matches!(self.parked, Some(Parked::Request(Pending { channel, reply: Reply::Cancelled { index: i }, .. })) if (channel, i) == (number, index))
     }
@@ -139,7 +140,7 @@ impl Session {
     }
 }
 
-/// The replies that change nothing in the session.
+/// Returns the replies that change nothing in the session.
 fn plain_reply(reply: Reply, notice: &Notice) -> Method<'static> {
     match (reply, notice) {
         (Reply::ExchangeDeclared, Notice::Done) => exchange::DeclareOk {}.into(),

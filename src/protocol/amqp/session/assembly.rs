@@ -1,14 +1,14 @@
 //! Assembly: messages that arrive in pieces. A publish, its header and its body frames are put
-//! together per channel.
+//! together for each channel.
 //!
 //! ```text
 //! publish ──▶ head  [len][exchange][len][key]
 //! header  ──▶ head  [len][exchange][len][key][properties…]   reserves up to BODY_RESERVE_MAX
-//! body    ──▶ body  grows with what has arrived, never ahead of it
+//! body    ──▶ body  grows with the bytes that have arrived, never ahead of them
 //! ```
 //!
-//! A message that is complete in the input never comes here. A message that comes here reuses the
-//! buffers of the one before.
+//! A message that is complete in the input does not come here. A message that comes here uses the
+//! buffers of the last such message again.
 
 use crate::base::limits::{ASSEMBLY_KEEP_MAX, BODY_RESERVE_MAX, SHARED_BODY_MIN};
 use crate::contract::session::{Assembled, Payload};
@@ -28,7 +28,7 @@ impl Spare {
     }
 }
 
-/// Makes the object as good as new, and keeps the buffers that are worth it.
+/// Clears a message's buffers. Keeps their memory, unless it is too large.
 fn emptied(message: Assembled) -> Assembled {
     let keep = |mut buffer: Vec<u8>| {
         buffer.clear();
@@ -41,7 +41,7 @@ fn emptied(message: Assembled) -> Assembled {
     Assembled { head: keep(message.head), body: Payload::Small(body), ..Assembled::default() }
 }
 
-/// The kind of frame that a channel should get next.
+/// The kind of frame that must come next on a channel.
 #[derive(Debug, Default)]
 pub enum Assembly {
     /// A method.
@@ -49,7 +49,7 @@ pub enum Assembly {
     Method,
     /// A publish's content header.
     Header(Draft),
-    /// A piece of its body.
+    /// A piece of the publish's body.
     Body(Draft),
 }
 
@@ -59,7 +59,7 @@ pub struct Draft {
     message: Assembled,
     /// Whether the publish is `immediate`, which RabbitMQ refuses once the message is complete.
     pub immediate: bool,
-    /// The body's size as its header claims it.
+    /// The body's size, as its header says.
     pub size: u64,
     arrived: u64,
     keep: bool,
@@ -77,8 +77,8 @@ impl Draft {
         Draft { message, immediate, size: 0, arrived: 0, keep: true }
     }
 
-    /// Takes its header. Unless `keep`, the body is counted and thrown away, because the message
-    /// will be refused.
+    /// Takes the header. Unless `keep`, the body is counted and discarded, because the message will
+    /// be refused.
     pub fn on_header(&mut self, size: u64, properties: &[u8], keep: bool) {
         (self.size, self.keep) = (size, keep);
         self.message.head.extend_from_slice(properties);
@@ -87,12 +87,12 @@ impl Draft {
         }
     }
 
-    /// Octets of the body that are still missing.
+    /// Number of octets of the body that are still missing.
     pub fn missing(&self) -> u64 {
         self.size - self.arrived
     }
 
-    /// Takes a piece of the body, no longer than what is missing.
+    /// Takes a piece of the body, which is no longer than the missing part.
     pub fn on_body(&mut self, piece: &[u8]) {
         self.arrived += piece.len() as u64;
         if self.keep {
@@ -101,7 +101,7 @@ impl Draft {
         }
     }
 
-    /// Hands the body out, with room for `more` octets; nothing if the body is not kept.
+    /// Lends the body, with memory for `more` octets; `None` if the body is not kept.
     pub fn lend(&mut self, more: usize) -> Option<Vec<u8>> {
         if !self.keep {
             return None;
@@ -116,7 +116,7 @@ impl Draft {
         *self.body() = body;
     }
 
-    /// The last octets of the body that have arrived, `len` of them if possible: for error texts.
+    /// The last octets of the body that have arrived, `len` of them if possible, for error texts.
     pub fn tail(&self, len: usize) -> &[u8] {
         match &self.message.body {
             Payload::Small(bytes) => &bytes[bytes.len().saturating_sub(len)..],
@@ -132,7 +132,8 @@ impl Draft {
         self.message
     }
 
-    /// Makes room for `more` octets. It grows by doubling, but never beyond the message's size.
+    /// Reserves memory for `more` octets. The memory grows by doubling, but never beyond the
+    /// message's size.
     fn reserve(&mut self, more: usize) {
         let missing = usize::try_from(self.size).unwrap_or(usize::MAX) - self.body().len();
         let body = self.body();

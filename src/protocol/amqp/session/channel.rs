@@ -1,4 +1,4 @@
-//! One channel, and the table of a connection's channels.
+//! A channel, and the table of a connection's channels.
 
 use super::assembly::Assembly;
 use super::confirms::Confirms;
@@ -14,38 +14,38 @@ use crate::contract::{Code, Fault, Origin};
 pub struct Channel {
     /// The stage of its life.
     pub life: Life,
-    /// Tells it from earlier channels with its number.
+    /// Distinguishes the channel from earlier ones with its number.
     pub generation: u32,
-    /// The kind of its next frame. Frames are put together also while the channel closes, as in
+    /// The kind of its next frame. Frames are also put together while the channel closes, as in
     /// RabbitMQ.
     pub assembly: Assembly,
-    /// Deliveries that are not settled.
+    /// Its unsettled deliveries.
     pub unacked: Unacked,
-    /// How many of them (with those that a transaction has settled) went to consumers.
+    /// Number of unsettled deliveries to consumers, including those that a transaction has settled.
     pub volume: u32,
     /// The limit of `volume`: basic.qos with `global`. 0 is no limit.
     pub volume_max: u32,
-    /// Messages that queues on other shards may send beside the volume (see
+    /// Number of messages that queues on other shards may send in addition to the volume (see
     /// [`crate::contract::Window`]).
     pub lent: u32,
-    /// basic.qos without `global`: the limit of each later consumer. 0 is no limit.
+    /// basic.qos without `global`: the limit of each consumer that is started later. 0 is no limit.
     pub prefetch: u16,
     /// Its consumers.
     pub consumers: Consumers,
-    /// Its consumer of replies, if it has one.
+    /// Its consumer of direct reply-to, if it has one.
     pub replies: Option<Replies>,
     /// The mode of its publishes.
     pub mode: Mode,
-    /// The queue that an empty name means. Empty: none was declared.
+    /// The queue that an empty name stands for; empty if none was declared.
     pub last_queue: Box<str>,
-    /// Its places among the channels of its user and of the broker, while it is in the table.
+    /// Its units of the channel quotas of its user and of the broker, while it is in the table.
     pub _places: Option<Places>,
 }
 
-/// A channel's places within these limits.
+/// A channel's units of these quotas.
 pub type Places = [Place; 2];
 
-/// Takes the places of a channel of this user on this node.
+/// Takes the units for a channel of this user on this node.
 ///
 /// # Errors
 /// A limit is reached (530).
@@ -62,28 +62,30 @@ pub fn take_places(quotas: &ChannelQuotas, user: &[u8], node: &str) -> Result<Pl
     Ok([of_user, in_broker])
 }
 
-/// A channel's consumer of replies (row S15).
+/// A channel's consumer of direct reply-to (row S15).
 #[derive(Debug)]
 pub struct Replies {
     /// Its index among the channel's consumers.
     pub index: u32,
-    /// The name to which its replies are to be sent.
+    /// The name to which replies are to be sent.
     pub name: Box<str>,
-    /// The secret that a reply must know.
+    /// The secret that a reply must contain.
     pub secret: u64,
 }
 
 /// The stage of a channel's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Life {
-    /// It works.
+    /// The channel is in use.
     #[default]
     Open,
-    /// The client closed it. Its consumers and messages are being cleaned up, then comes close-ok.
+    /// The client has closed it. Its consumers and messages are being cleaned up; then close-ok
+    /// follows.
     Leaving,
-    /// A fault closed it and the client was told. Its consumers and messages are being cleaned up.
+    /// A fault has closed it and the client was told. Its consumers and messages are being cleaned
+    /// up.
     Failed,
-    /// All is cleaned up; waits for the client's close-ok and ignores all else.
+    /// Everything is cleaned up. The channel waits for the client's close-ok and ignores all else.
     Closing,
 }
 
@@ -95,46 +97,46 @@ pub enum Mode {
     Plain,
     /// Confirmed.
     Confirm(Confirms),
-    /// Held back until the commit.
+    /// Kept until the commit.
     Tx(Transaction),
 }
 
 impl Channel {
-    /// Whether its consumers have as many unsettled deliveries as they may have together.
+    /// Whether its consumers together have as many unsettled deliveries as they may have.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.room() == 0
     }
 
-    /// How many more unsettled deliveries its consumers may have together.
+    /// How many more unsettled deliveries its consumers together may have.
     #[inline]
     pub fn room(&self) -> u32 {
         if self.volume_max == 0 { u32::MAX } else { self.volume_max.saturating_sub(self.volume.saturating_add(self.lent)) }
     }
 
-    /// Removes a consumer. Messages lent to its queue count no longer.
+    /// Removes a consumer. Messages lent to its queue are not counted any more.
     pub fn remove_consumer(&mut self, index: u32) -> Option<Consumer> {
         let consumer = self.consumers.remove(index)?;
         self.lent -= consumer.window.lent();
         Some(consumer)
     }
 
-    /// Lets `change` lower the volume or its limit. Returns whether the channel was full and is no
-    /// longer.
+    /// Lets `change` lower the volume or its limit. Returns whether the channel was full before and
+    /// is not now.
     pub fn relieve(&mut self, change: impl FnOnce(&mut Channel)) -> bool {
         let was_full = self.is_full();
         change(self);
         was_full && !self.is_full()
     }
 
-    /// The lowest tag of a delivery of this origin that is not settled, or whose transaction has
-    /// not been committed.
+    /// The lowest tag of a delivery of this origin that is unsettled, or settled by a transaction
+    /// that is not committed.
     pub fn oldest(&self, origin: Origin) -> Option<u64> {
         let held = if let Mode::Tx(transaction) = &self.mode { transaction.oldest(origin) } else { None };
         self.unacked.oldest(origin).into_iter().chain(held).min()
     }
 
-    /// Takes out the deliveries of this origin.
+    /// Removes the deliveries of this origin.
     pub fn give_back(&mut self, origin: Origin) -> Unacked {
         if let Mode::Tx(transaction) = &mut self.mode {
             self.unacked.restore(transaction.unsettle(origin));
@@ -143,8 +145,8 @@ impl Channel {
     }
 }
 
-/// Channels by number, in pages that exist once one of their channels does. Clients choose numbers
-/// up to 65535, and two loads find any channel.
+/// Channels by number, in pages that are made with the first of their channels. Clients choose
+/// numbers up to 65535, and two loads find any channel.
 #[derive(Debug, Default)]
 pub struct Channels {
     pages: Vec<Option<Box<Page>>>,
@@ -160,7 +162,7 @@ impl Channels {
         self.len
     }
 
-    /// The channel with this number.
+    /// The channel with this number, if it exists.
     #[inline]
     pub fn find(&self, number: u16) -> Option<&Channel> {
         self.pages.get(usize::from(number) / PAGE)?.as_ref()?[usize::from(number) % PAGE].as_deref()
@@ -189,14 +191,14 @@ impl Channels {
         self.opened = self.opened.wrapping_add(1);
     }
 
-    /// Removes a channel; its number is free again.
+    /// Removes a channel; its number becomes free.
     pub fn remove(&mut self, number: u16) -> Option<Box<Channel>> {
         let channel = self.pages.get_mut(usize::from(number) / PAGE)?.as_mut()?[usize::from(number) % PAGE].take()?;
         self.len -= 1;
         Some(channel)
     }
 
-    /// Whether the condition holds for any channel.
+    /// Whether any channel meets the condition.
     pub fn any(&self, mut is_such: impl FnMut(&Channel) -> bool) -> bool {
         self.pages.iter().flatten().flat_map(|page| page.iter().flatten()).any(|channel| is_such(channel))
     }
@@ -207,7 +209,7 @@ impl Channels {
     }
 }
 
-/// Channels on one page.
+/// Number of channels on one page.
 const PAGE: usize = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How channels and connections end. The one place where a [`Fault`] becomes a frame.
+//! The end of channels and connections. Only here does a [`Fault`] become a frame.
 
 use super::ended::take_channel;
 use super::*;
@@ -8,8 +8,8 @@ use crate::contract::{Code, Scope};
 use crate::protocol::amqp::method::{channel, connection};
 
 impl Session {
-    /// Takes a fault that the broker found with the publish or the commit in hand. A channel that
-    /// is gone is not closed again.
+    /// Takes a fault that the broker found with the present publish or commit. A channel that has
+    /// ended is not closed again.
     pub fn fault(&mut self, channel: u16, fault: Fault) {
         self.fail(channel, self.method, fault);
     }
@@ -23,7 +23,7 @@ impl Session {
         }
     }
 
-    /// Closes an open connection for a reason that is not the client's (320).
+    /// Closes an open connection for a reason that the client has not caused (320).
     pub fn force_close(&mut self, why: &str) {
         if self.stage == Stage::Running {
             self.fail(0, (0, 0), Fault::new(Code::ConnectionForced, why));
@@ -40,8 +40,8 @@ impl Session {
         ended
     }
 
-    /// Everything that [`Session::end_channel`] returned is cleaned up, on every shard: if the
-    /// client closed the channel, close-ok is written now.
+    /// Notes that everything that [`Session::end_channel`] returned is cleaned up, on every shard.
+    /// If the client closed the channel, close-ok is written now.
     pub fn release_channel(&mut self, channel: u16) {
         let Some(found) = self.channels.find_mut(channel) else {
             return;
@@ -56,8 +56,8 @@ impl Session {
         }
     }
 
-    /// Takes the consumers and unsettled messages of all channels. The connection must be over:
-    /// after [`Event::Closing`] or [`Event::Finished`], or when the socket is gone.
+    /// Takes the consumers and unsettled messages of all channels. The connection must have ended:
+    /// after [`Event::Closing`] or [`Event::Finished`], or when the socket is closed.
     pub fn end(&mut self) -> Ended {
         let mut ended = Ended::default();
         for number in self.channels.numbers() {
@@ -69,7 +69,7 @@ impl Session {
         ended
     }
 
-    /// Everything that [`Session::end`] returned is cleaned up: the close goes on.
+    /// Notes that everything that [`Session::end`] returned is cleaned up: the close goes on.
     pub fn released(&mut self) {
         assert!(matches!(self.parked.take(), Some(Parked::Release)), "only a closing session is released");
         self.stage = match self.stage {
@@ -83,8 +83,8 @@ impl Session {
         };
     }
 
-    /// Closes the channel or the connection, as the fault says; before the connection is open,
-    /// without a frame.
+    /// Closes the channel or the connection, as the fault demands. Before the connection is open,
+    /// no frame is sent.
     pub(super) fn fail(&mut self, number: u16, method: MethodIds, fault: Fault) {
         match self.stage {
             Stage::Running if fault.scope == Scope::Channel && number != 0 => self.close_channel(number, method, &fault),
@@ -110,7 +110,7 @@ impl Session {
         self.begin_end(Some(fault), farewell);
     }
 
-    /// Ends the connection: from now on nothing is carried out any more.
+    /// Begins the end of the connection: from now on nothing is carried out.
     pub(super) fn begin_end(&mut self, fault: Option<Fault>, farewell: Farewell) {
         let heartbeat_ms = self.keepalive.heartbeat() * 1000;
         self.keepalive.limit(match farewell {
@@ -140,7 +140,7 @@ impl Session {
                 channel.life = Life::Leaving;
                 self.announcements.push_back(Announcement::ChannelEnded(number));
             }
-            // Both sides closed it at once: the client's close-ok is still to come.
+            // Both sides have closed it at the same time: the client's close-ok is still to come.
             Life::Failed | Life::Closing => channel::CloseOk {}.write(number, self.output.bytes_mut()),
             Life::Leaving => {}
         }

@@ -1,44 +1,45 @@
-//! The publisher's confirm window: which published messages are still on their way to a queue, and
-//! what the publisher was told.
+//! The publisher's confirm window: which published messages have not been accepted by all queues,
+//! and which the publisher was told of.
 //!
 //! ```text
 //! sequence     … base                                       next
-//!  all told    |  [2] [0] [told] [1] [0]    not held at all  |
+//!  all told    |  [2] [0] [told] [1] [0]    never held       |
 //!                 held  confirmed     held
 //! ```
 //!
-//! A message counts as confirmed from the start, unless it is held for queues that have yet to
-//! accept it. The window stores slots only from the oldest held message on, so a publisher whose
-//! queues accept at once costs two numbers.
+//! A message is confirmed from the start, unless it is held for queues that have yet to accept it.
+//! The window stores slots only from the oldest held message on, so a publisher whose queues accept
+//! at once costs two numbers.
 
 use std::collections::VecDeque;
 
 /// The window.
 #[derive(Debug)]
 pub struct Confirms {
-    /// The sequence number of `slots[0]`; all before it have been told.
+    /// The sequence number of `slots[0]`; the publisher was told of all messages before it.
     base: u64,
-    /// Queues that have not accepted yet, per message; [`TOLD`] once the publisher knows. Messages
-    /// behind the last slot and before `next` are confirmed and not told.
+    /// For each message, the number of queues that have not accepted it yet, or [`TOLD`] once the
+    /// publisher was told. Messages after the last slot and before `next` are confirmed and not
+    /// told.
     slots: VecDeque<u32>,
     /// The sequence number of the next message, from 1.
     next: u64,
-    /// Messages behind `base` that were accepted since the last flush.
+    /// Messages after `base` that were accepted since the last flush.
     fresh: Vec<u64>,
     /// Messages that a queue has refused, while other queues have yet to accept them.
     refused: Vec<u64>,
-    /// Refused messages that the publisher is to be told of.
+    /// Refused messages of which the publisher is to be told.
     refusals: Vec<u64>,
 }
 
-/// What a publisher is told of a sequence number.
+/// A message to the publisher about a sequence number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Told {
     /// basic.ack
     Ack {
         /// The sequence number.
         sequence: u64,
-        /// Whether all before it are confirmed, too.
+        /// Whether all messages before it are confirmed, too.
         multiple: bool,
     },
     /// basic.nack: a queue has refused the message.
@@ -55,14 +56,14 @@ impl Default for Confirms {
 }
 
 impl Confirms {
-    /// Counts `count` messages just published, and returns the first one's sequence number.
+    /// Counts `count` messages just published. Returns the first one's sequence number.
     pub fn publish(&mut self, count: u64) -> u64 {
         self.next += count;
         self.next - count
     }
 
-    /// Holds `sequence` until `count` (at least 1) queues have accepted it. It was published since
-    /// the last flush.
+    /// Holds `sequence` until `count` (at least 1) more queues have accepted it. It was published
+    /// since the last flush.
     pub fn hold(&mut self, sequence: u64, count: u32) {
         let at = self.slot(sequence).expect("a message is held before it is confirmed");
         if at >= self.slots.len() {
@@ -110,8 +111,8 @@ impl Confirms {
         }
     }
 
-    /// Tells refused messages, then confirmed ones that were not told: all up to the oldest held
-    /// message at once, those behind it one by one.
+    /// Tells of refused messages, then of confirmed ones: all up to the oldest held message at
+    /// once, those after it one by one.
     pub fn flush(&mut self, mut tell: impl FnMut(Told)) {
         self.refusals.sort_unstable();
         self.refusals.drain(..).for_each(|sequence| tell(Told::Nack { sequence }));
@@ -136,8 +137,8 @@ impl Confirms {
         }
     }
 
-    /// Moves `base` to the oldest held message. Returns the last one passed that the publisher does
-    /// not know of, and the number of these.
+    /// Moves `base` to the oldest held message. Returns the last passed message that the publisher
+    /// was not told of, and the number of such messages.
     fn advance(&mut self) -> (u64, u64) {
         let (mut last, mut count) = (0, 0);
         while let Some(&slot) = self.slots.front().filter(|slot| matches!(**slot, 0 | TOLD)) {
@@ -160,9 +161,9 @@ impl Confirms {
     }
 }
 
-/// The slot of a message that the publisher was told of while an older one is held.
+/// The slot of a message of which the publisher was told while an older one is held.
 const TOLD: u32 = u32::MAX;
-/// Slots whose memory an empty window keeps.
+/// Number of slots whose memory an empty window keeps.
 const KEEP_MAX: usize = 256;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! A channel's consumers: found by index when a message arrives for one, by tag when the client
+//! A channel's consumers: found by index when a message arrives for one, and by tag when the client
 //! names one.
 //!
 //! An index is a slot of the table and the generation of its consumer (`generation << 16 | slot`).
 //! Channel numbers and slots are used again while deliveries of another shard may still be on their
-//! way: such a late delivery then finds no consumer instead of another one.
+//! way: such a late delivery finds no consumer, and not another one.
 
 use slab::Slab;
 
@@ -13,7 +13,7 @@ use crate::base::limits::CHANNEL_CONSUMERS_MAX;
 use crate::contract::Window;
 use crate::protocol::amqp::deliver::DeliverPrefix;
 
-/// The table.
+/// The consumers of one channel.
 #[derive(Debug, Default)]
 pub struct Consumers {
     slots: Slab<Consumer>,
@@ -25,11 +25,11 @@ pub struct Consumers {
 pub struct Consumer {
     /// The client's name for it.
     pub tag: Box<str>,
-    /// The start of its delivery frames.
+    /// The prefix of its delivery frames.
     pub prefix: DeliverPrefix,
     /// Whether its deliveries need no acknowledgement.
     pub no_ack: bool,
-    /// Its queue and its id there; `None` while it is being set up.
+    /// Its queue and its id there; `None` while it is being started.
     pub place: Option<(QueueAddr, ConsumerId)>,
     /// The credit window of its queue, used if the queue is on another shard.
     pub window: Window,
@@ -42,8 +42,8 @@ impl Consumers {
         self.slots.len()
     }
 
-    /// Adds a consumer with a new tag on `channel`; `generation` tells it from earlier ones.
-    /// Returns its index.
+    /// Adds a consumer with a new tag on `channel`; `generation` distinguishes it from earlier
+    /// ones. Returns its index.
     pub fn insert(&mut self, channel: u16, tag: &str, no_ack: bool, generation: u16) -> u32 {
         assert!(self.slots.len() < CHANNEL_CONSUMERS_MAX, "the caller has checked the limit");
         let (prefix, window) = (DeliverPrefix::new(channel, tag), Window::new(self.slots.len() + 1));
@@ -54,7 +54,7 @@ impl Consumers {
         index
     }
 
-    /// The consumer at `index`, if it is still there.
+    /// The consumer at `index`, if it still exists.
     #[inline]
     pub fn find(&self, index: u32) -> Option<&Consumer> {
         let (slot, generation) = split(index);
@@ -80,18 +80,18 @@ impl Consumers {
         Some(consumer)
     }
 
-    /// Queues and ids of all, in the order of their slots.
+    /// Queues and ids of all consumers, in the order of their slots.
     pub fn places(&self) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.slots.iter().filter_map(|(_, consumer)| consumer.place)
     }
 
-    /// Queues and ids of those that acknowledge.
+    /// Queues and ids of the consumers that acknowledge.
     pub fn acking_places(&self) -> impl Iterator<Item = (QueueAddr, ConsumerId)> + '_ {
         self.slots.iter().filter(|(_, consumer)| !consumer.no_ack).filter_map(|(_, consumer)| consumer.place)
     }
 }
 
-/// Slot and generation of an index.
+/// Splits an index into slot and generation.
 fn split(index: u32) -> (usize, u16) {
     ((index & 0xffff) as usize, (index >> 16) as u16)
 }

@@ -1,5 +1,5 @@
-//! The session's part in credit: what queues on other shards may send to consumers here (see
-//! [`crate::contract::Credit`]).
+//! The session's part of credit: which messages queues on other shards may send to consumers here
+//! (see [`crate::contract::Credit`]).
 
 use super::Session;
 use crate::contract::Grant;
@@ -15,8 +15,8 @@ impl Session {
         consumer.window.is_due()
     }
 
-    /// Notes that a queue on another shard asks for messages for a consumer. Returns whether that
-    /// is to be answered now; otherwise a grant waits already.
+    /// Notes that a queue on another shard asks for messages for a consumer. Returns whether it is
+    /// to be answered now; otherwise a grant waits already.
     pub fn on_wanted(&mut self, channel: u16, index: u32, messages: u32) -> bool {
         let consumer = self.channels.find_mut(channel).and_then(|channel| channel.consumers.find_mut(index));
         consumer.is_some_and(|consumer| {
@@ -33,9 +33,8 @@ impl Session {
         channel.lent -= consumer.window.on_unused(messages);
     }
 
-    /// Returns what is to be granted to a queue on another shard for a consumer, as far as there is
-    /// room, and whether a grant waits for room. Then this is to be called again when there is
-    /// some.
+    /// Returns what to grant to a queue on another shard for a consumer, as far as there is room,
+    /// and whether a grant waits for room. If so, call again when there is room.
     pub fn grant(&mut self, channel: u16, index: u32) -> (Grant, bool) {
         let has_room = self.output.len() < self.output_max();
         let nothing = (Grant::default(), false);

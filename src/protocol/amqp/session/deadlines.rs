@@ -2,11 +2,11 @@
 //! (row S14).
 //!
 //! No delivery has a timer, and none is stored with its time. Each consumer with a timeout is
-//! looked at some times per timeout, and the channel's next delivery tag is marked with the time:
-//! deliveries with lower tags happened before. So a delivery is late when the oldest one has a
-//! lower tag than the mark that is as old as the timeout. That is noticed an eighth of the timeout
-//! later at most. Messages that a channel fetches from one queue are treated like one consumer's,
-//! from the first until all are settled.
+//! looked at some times per timeout, and each time the channel's next delivery tag is noted with
+//! the time, as a mark: deliveries with lower tags happened before. So a delivery is late if the
+//! oldest one has a lower tag than the mark that is as old as the timeout. This is noticed at most
+//! an eighth of the timeout later. Messages that a channel fetches from one queue are treated like
+//! those of one consumer, from the first until all are settled.
 //!
 //! ```text
 //! marks   [10:00 tag 7] [10:05 tag 12] [10:10 tag 12] …
@@ -40,8 +40,8 @@ impl Session {
         self.set_deadline(number, Some(index), (queue, Some(consumer)), timeout_ms);
     }
 
-    /// Begins the timeout of messages fetched from a queue. It also holds for later ones, while one
-    /// of them is unsettled.
+    /// Begins the timeout of messages fetched from a queue. It also applies to messages fetched
+    /// later, while one of them is unsettled.
     pub(super) fn time_fetched(&mut self, number: u16, queue: QueueAddr, timeout_ms: u64) {
         let (origin, generation) = ((queue, None), self.generation(number));
         let is_its = |known: &Deadline| (known.channel, known.generation, known.origin) == (number, generation, origin);
@@ -56,7 +56,7 @@ impl Session {
         self.deadlines_due = Some(0);
     }
 
-    /// Looks for deliveries that are late.
+    /// Looks for late deliveries.
     pub(super) fn check_deadlines(&mut self, now: u64) {
         if self.deadlines_due.is_none_or(|due| due > now) {
             return;
@@ -67,7 +67,7 @@ impl Session {
         self.deadlines = deadlines;
     }
 
-    /// Whether the deadline still matters.
+    /// Checks a deadline. Returns whether it is still needed.
     fn check_deadline(&mut self, deadline: &mut Deadline, now: u64) -> bool {
         let (number, generation) = (deadline.channel, deadline.generation);
         let Some(channel) = self.open_channel(number).filter(|channel| channel.generation == generation) else { return false };
@@ -88,10 +88,10 @@ impl Session {
         !is_late
     }
 
-    /// Takes all deliveries of a late consumer back and cancels it, after [`Event::Late`]. The
-    /// channel is closed instead if the client does not understand that, if it has cancelled the
-    /// consumer already, or if the channel itself is late. The tags taken back may still be
-    /// settled, without effect.
+    /// Takes back all deliveries of a late consumer and cancels it, after [`Event::Late`]. Instead,
+    /// the channel is closed if the client does not support such cancels, if the client has
+    /// cancelled the consumer already, or if the channel itself is late. Settling the tags that
+    /// were taken back is still allowed and has no effect.
     pub fn give_up(&mut self, late: &Late) -> GivenUp {
         let notify = self.client.cancel_notify;
         let Some(channel) = self.open_channel(late.channel) else {
@@ -121,12 +121,12 @@ impl Session {
 }
 
 impl Deadline {
-    /// When to look next; none: now.
+    /// When to look next; `None` for now.
     fn due(&self) -> Option<u64> {
         self.marks.back().map(|(time, _)| time + (self.timeout_ms / LOOKS).max(LOOK_MS_MIN))
     }
 
-    /// Tags below this are late.
+    /// Returns the tag below which deliveries are late.
     fn late_before(&mut self, now: u64) -> u64 {
         while self.marks.get(1).is_some_and(|(time, _)| time + self.timeout_ms <= now) {
             self.marks.pop_front();
@@ -135,9 +135,9 @@ impl Deadline {
     }
 }
 
-/// How many times a consumer is looked at per timeout.
+/// How often a consumer is looked at per timeout.
 const LOOKS: u64 = 8;
-/// Milliseconds between two looks at least.
+/// The least time between two looks, milliseconds.
 const LOOK_MS_MIN: u64 = 10;
 
 #[cfg(test)]

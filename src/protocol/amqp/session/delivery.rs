@@ -1,6 +1,6 @@
-//! A consumer being served with one message, or with several in a row.
+//! The delivery of one message, or of several in a row, to a consumer.
 //!
-//! Messages in a row mostly differ in delivery tag and body only. Then the bytes before the body
+//! Successive messages mostly differ only in delivery tag and body. Then the bytes before the body
 //! are copied from the delivery before, and patched:
 //!
 //! ```text
@@ -20,7 +20,8 @@ use crate::protocol::amqp::content::{HEADER_PAYLOAD_MIN, write_content};
 use crate::protocol::amqp::deliver::write_deliver;
 use crate::protocol::amqp::frame::{FRAME_END, FRAME_HEADER_SIZE, payload_max};
 
-/// A consumer being served. What every delivery needs is looked up once.
+/// A consumer to which messages are delivered. The values that all deliveries need are looked up
+/// once.
 #[derive(Debug)]
 pub struct Delivery<'s, 'm> {
     pub(super) consumer: &'s Consumer,
@@ -28,24 +29,25 @@ pub struct Delivery<'s, 'm> {
     pub(super) volume: &'s mut u32,
     pub(super) volume_max: u32,
     pub(super) output: &'s mut Outgoing,
-    /// Bytes that waited in the output before.
+    /// Size of the output before the first delivery, bytes.
     pub(super) start: usize,
     pub(super) output_max: usize,
     pub(super) channel: u16,
     pub(super) frame_max: u32,
-    /// The head of the last delivery, if another may be made from it.
+    /// The head of the last delivery, if it can be repeated.
     pub(super) last: Option<Head<'m>>,
 }
 
-/// A delivery's head in the output, and the places of its parts.
+/// A delivery's head in the output, and the offsets of its parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'m> {
     route: Route<'m>,
     properties: &'m [u8],
     start: usize,
     len: usize,
-    /// Offsets in the head: of the delivery tag, and of the body's size.
+    /// Offset of the delivery tag in the head.
     tag_at: usize,
+    /// Offset of the body's size in the head.
     size_at: usize,
     body_size: usize,
 }
@@ -57,7 +59,7 @@ impl<'m> Delivery<'_, 'm> {
         self.output.len() < self.output_max && (self.consumer.no_ack || *self.volume < self.volume_max)
     }
 
-    /// Bytes that were written so far.
+    /// Number of bytes written so far.
     #[inline]
     pub fn written(&self) -> usize {
         self.output.len() - self.start
@@ -108,16 +110,16 @@ impl<'m> Head<'m> {
         Head { route, properties, start, len, tag_at: prefix_len, size_at: properties_at - 8, body_size }
     }
 
-    /// Whether a message has this head, except for the patched parts. A body of another size does,
-    /// if it is one frame, too.
+    /// Whether a message has this head, except for the patched parts. Its body may have another
+    /// size, if it fits into one frame, too.
     #[inline]
     fn fits(&self, message: &MessageView<'_>, body_size: usize, frame_max: u32) -> bool {
         message.shares_head(self.route, self.properties)
             && (body_size == self.body_size || (body_size > 0 && body_size <= payload_max(frame_max)))
     }
 
-    /// Writes the head again, and a body behind it. From now on this copy is the one to be
-    /// repeated, because it is in the cache.
+    /// Writes the head again, followed by a body. The next repetition is made from this copy,
+    /// because it is in the cache.
     #[inline]
     fn repeat(&mut self, tag: u64, redelivered: bool, body: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
@@ -137,5 +139,5 @@ impl<'m> Head<'m> {
     }
 }
 
-/// Octets of delivery tag and redelivered flag.
+/// Size of delivery tag and redelivered flag, octets.
 const TAG_AND_FLAG: usize = 9;

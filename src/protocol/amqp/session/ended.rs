@@ -26,7 +26,7 @@ impl Deliveries for Remaining {
     }
 }
 
-/// Takes the consumers and deliveries of a channel.
+/// Takes the consumers and deliveries from a channel.
 pub fn take_channel(ended: &mut Ended, channel: &mut Channel) {
     let consumers = std::mem::take(&mut channel.consumers);
     ended.consumers.extend(consumers.places());
@@ -34,7 +34,7 @@ pub fn take_channel(ended: &mut Ended, channel: &mut Channel) {
     add(&mut ended.unsettled, std::mem::take(&mut channel.unacked), settles);
 }
 
-/// The deliveries of a consumer that may not keep them.
+/// Returns the deliveries of a consumer that may not keep them.
 pub fn unsettled(unacked: Unacked) -> Unsettled {
     let mut unsettled = Unsettled::default();
     add(&mut unsettled, unacked, Vec::new());

@@ -1,6 +1,6 @@
 //! Input: from bytes to frames to events. The general path takes whole frames, except body frames,
-//! which stream into their message. In front of it are short cuts for the two shapes that matter:
-//! small publishes that are complete in the input, and acks.
+//! which are appended to their message as they arrive. Fast paths come first, for the two forms
+//! that matter: small publishes that are complete in the input, and acks.
 
 use super::assembly::{Assembly, Draft};
 use super::negotiation::GREETING_SIZE;
@@ -16,32 +16,32 @@ use crate::protocol::amqp::frame::{
 use crate::protocol::amqp::method::{Method, basic};
 use crate::protocol::amqp::publish::{FastPublish, peek_alike, peek_next, peek_publish};
 
-/// The result of a look at the front of the input.
+/// The result of reading the front of the input.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// More bytes are needed.
     Starved,
-    /// This many bytes are done with.
+    /// This many bytes are consumed.
     Took(usize),
-    /// This many bytes are done with, and the shard is to hear of the event.
+    /// This many bytes are consumed, and the shard gets the event.
     Event(usize, Event<'a>),
 }
 
 /// A body frame that has not arrived completely.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BodyFrame {
-    /// Its channel.
+    /// The frame's channel.
     pub channel: u16,
-    /// Octets of its payload.
+    /// Size of its payload, octets.
     pub size: usize,
-    /// Octets of these that are still to come; the end octet follows them.
+    /// Number of these octets that are still missing; the end octet follows them.
     pub left: usize,
 }
 
 impl Session {
     /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not
     /// consumed before. Returns the number of bytes consumed, and the event; `contents` receives
-    /// the messages of an [`Event::Publish`]. A parked session is not polled.
+    /// the messages of an [`Event::Publish`]. A parked session must not be polled.
     pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
         contents.clear();
         self.keepalive.received |= !input.is_empty();
@@ -62,8 +62,8 @@ impl Session {
         }
     }
 
-    /// How many bytes poll must see, contiguous from `head` on, to get any further. `head` is what
-    /// it left over.
+    /// How many bytes poll needs, contiguous from `head` on, to make progress. `head` is the input
+    /// that it has not consumed.
     pub fn needed(&self, head: &[u8]) -> usize {
         if self.stage == Stage::Greeting {
             return GREETING_SIZE;
@@ -112,8 +112,8 @@ impl Session {
         }
     }
 
-    /// The short cut for publishes. `None` if anything is unusual about channel or message: then
-    /// the general path takes it.
+    /// Takes the fast path of publishes. Returns `None` if anything about channel or message is
+    /// unusual: then the general path follows.
     #[inline]
     fn on_fast_publish<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> Option<Step<'a>> {
         let (size, publish) = peek_publish(input, self.client.frame_max)?;
@@ -137,7 +137,7 @@ impl Session {
         Some(Step::Event(size, Event::Publish(Publish { channel: number, mandatory, confirm, route: Route::new(route) })))
     }
 
-    /// The short cut for acks.
+    /// Takes the fast path of acks.
     #[inline]
     fn on_fast_acks<'a>(&mut self, input: &'a [u8]) -> Option<Step<'a>> {
         let (size, number, tags) = peek_acks(input)?;
@@ -149,7 +149,7 @@ impl Session {
         })
     }
 
-    /// The general path.
+    /// Takes the general path.
     fn on_frame<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         if let Some(header) = FrameHeader::parse(input)
             && self.streams(header)
@@ -171,7 +171,8 @@ impl Session {
         }
     }
 
-    /// Whether a frame goes into its message (or nowhere) as it arrives, and need not be whole.
+    /// Whether a frame is processed as it arrives, and need not be complete: it belongs to a
+    /// message, or is ignored.
     fn streams(&self, header: FrameHeader) -> bool {
         let expected = match self.stage {
             Stage::Running => match self.channels.find(header.channel).map(|channel| &channel.assembly) {
@@ -221,7 +222,7 @@ impl Session {
         self.lose_track(format!("{shown}: {{invalid_frame_end_marker,{end}}}"));
     }
 
-    /// Fails a frame that ends in the wrong place: nothing can be read any more.
+    /// Handles a frame that ends at the wrong place: the bytes after it cannot be read.
     fn lose_track(&mut self, text: String) {
         let fault = Fault::new(Code::FrameError, text);
         match self.stage {
@@ -257,7 +258,7 @@ impl Session {
     }
 
     /// Takes a frame on a channel. The channel's last method decides which frames are allowed. A
-    /// body frame that fits does not come here.
+    /// body frame that fits is not handled here.
     fn on_channel_frame<'a>(&mut self, frame: &Frame<'a>) -> Option<Event<'a>> {
         let number = frame.channel;
         let assembly = self.channels.find(number).map_or(&Assembly::Method, |channel| &channel.assembly);
@@ -286,7 +287,7 @@ impl Session {
         }
     }
 
-    /// basic.publish: its content follows.
+    /// Takes basic.publish, whose content follows.
     pub(super) fn on_publish(&mut self, number: u16, publish: &basic::Publish<'_>) {
         let route = [publish.exchange.0, publish.routing_key.0];
         let draft = Draft::new(number, publish.mandatory, publish.immediate, route, &mut self.spare);
@@ -318,7 +319,7 @@ impl Session {
         complete
     }
 
-    /// Hands a channel's message on if it is complete.
+    /// Passes on a channel's message if it is complete.
     fn complete<'a>(&mut self, number: u16) -> Option<Event<'a>> {
         let channel = self.channels.find_mut(number)?;
         let (draft, life) = match std::mem::take(&mut channel.assembly) {
@@ -340,7 +341,7 @@ impl Session {
         self.accept(number, draft.finish())
     }
 
-    /// Makes the checks that RabbitMQ makes first of a complete message.
+    /// Does the checks that RabbitMQ does first with a complete message.
     fn refuse(&self, draft: &Draft) -> Option<Fault> {
         let (size, max) = (draft.size, self.config.max_message_size);
         if draft.immediate {
@@ -372,7 +373,7 @@ impl Session {
         Some(Event::Assembled { channel: number })
     }
 
-    /// Takes the message of [`Event::Assembled`].
+    /// Takes out the message of [`Event::Assembled`].
     pub fn take_assembled(&mut self) -> Assembled {
         self.assembled.take().expect("the last event was Assembled")
     }
@@ -382,14 +383,15 @@ impl Session {
         self.spare.give(message);
     }
 
-    /// Counts the memory of the queues that the message of [`Event::Staged`] was given.
+    /// Counts the memory of the queues that were added to the message of [`Event::Staged`].
     pub fn count_staged(&mut self, channel: u16) {
         if let Some(Mode::Tx(transaction)) = self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
             transaction.count();
         }
     }
 
-    /// The message of [`Event::Staged`], to be given its queues. [`Session::count_staged`] follows.
+    /// The message of [`Event::Staged`], to which its queues are to be added.
+    /// [`Session::count_staged`] follows.
     pub fn staged(&mut self, channel: u16) -> &mut Assembled {
         let last = match self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
             Some(Mode::Tx(transaction)) => transaction.publishes.last_mut(),
@@ -399,8 +401,8 @@ impl Session {
     }
 }
 
-/// Takes the publish at the front of `input`, which is `size` bytes, and those behind it that go to
-/// the same place. Returns their size.
+/// Takes the publish at the front of `input`, which is `size` bytes, and those after it with the
+/// same exchange and routing key. Returns their size.
 #[inline]
 fn take_run<'a>(
     input: &'a [u8],
@@ -421,7 +423,7 @@ fn take_run<'a>(
             && is_usual(content, last.properties, size_max)
         {
             if content.properties == last.properties {
-                content.properties = last.properties; // the same memory, which makes later comparisons quick
+                content.properties = last.properties; // the same memory, which makes later comparisons fast
             }
             contents.push(content);
             size += next;
@@ -433,14 +435,14 @@ fn take_run<'a>(
     size
 }
 
-/// Whether the body is not too large and the properties are right; they are if they equal those of
-/// a message that was.
+/// Whether the body is not too large and the properties are valid; they are if they equal the valid
+/// properties of another message.
 #[inline]
 fn is_usual(content: Content<'_>, known: &[u8], size_max: usize) -> bool {
     content.body.bytes().len() <= size_max && (content.properties == known || Properties::parse(content.properties).is_ok())
 }
 
-/// Whether a header can follow a publish at all.
+/// Checks that a header can follow a publish.
 fn check_header(header: &ContentHeader<'_>) -> Result<(), (Code, String)> {
     if header.weight != 0 {
         return Err((Code::UnexpectedFrame, NO_HEADER.into()));
@@ -456,8 +458,8 @@ fn check_header(header: &ContentHeader<'_>) -> Result<(), (Code, String)> {
     Ok(())
 }
 
-/// The reply about properties that cannot be read: RabbitMQ's answer, with our reason if RabbitMQ
-/// has none.
+/// Returns the reply for properties that cannot be read: RabbitMQ's text, or a different one if
+/// RabbitMQ has none.
 fn unreadable(error: PropertiesError) -> (MethodIds, Fault) {
     match error {
         PropertiesError::Headers(TableError::TooDeep) => {

@@ -1,13 +1,14 @@
 //! Keepalive: the time limits of one connection. They are the handshake's limit, heartbeats both
 //! ways, and how long a closing connection may take.
 //!
-//! Nothing reads a clock per message. Input and output leave a mark, and a tick looks at the marks:
+//! No clock is read per message. Input and output leave a mark, and a tick looks at the marks:
 //! every half heartbeat interval for output, every whole one for input. A peer that was silent for
-//! two whole intervals is gone (RabbitMQ).
+//! two whole intervals is considered gone (as in RabbitMQ).
 //!
-//! A heartbeat leaves at every tick before which nothing else was sent since the last one, and at
-//! the first tick in any case. So a client never waits a whole interval for a sign of life: some
-//! clients that do, hang up. Octets count for the half interval in which they are first seen:
+//! A heartbeat is sent at every tick before which nothing else was sent since the last one, and at
+//! the first tick in any case. So a client never waits a whole interval for a sign of life, after
+//! which some clients close the connection. Octets count for the half interval in which they are
+//! first seen:
 //!
 //! ```text
 //! output   [ seen: heartbeats, and octets counted by the last tick | new: sent in this half ]
@@ -18,20 +19,20 @@
 pub struct Keepalive {
     /// Whether something was received since the last look.
     pub received: bool,
-    /// Whether something but heartbeats was sent since the last tick.
+    /// Whether anything except heartbeats was sent since the last tick.
     sent: bool,
-    /// Octets at the front of the output that no longer count.
+    /// Number of octets at the front of the output that were counted before.
     seen: usize,
-    /// Milliseconds between two ticks: half an interval. 0: no heartbeats.
+    /// Milliseconds between two ticks: half an interval. 0 for no heartbeats.
     half_interval: u64,
     ticks: u32,
     silent_intervals: u32,
     due: Option<u64>,
-    /// How long the present state may last, not yet turned into an instant.
+    /// How long the present state may last from the next tick on, milliseconds.
     allowance: Option<u64>,
 }
 
-/// The demand of a tick.
+/// The action after a tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tick {
     /// Nothing.
@@ -43,7 +44,7 @@ pub enum Tick {
 }
 
 impl Keepalive {
-    /// Begins with a connection that has until `now + handshake_ms` to be opened.
+    /// Begins with a connection that must be open at `now + handshake_ms`.
     pub fn new(now: u64, handshake_ms: u64) -> Keepalive {
         Keepalive {
             received: false,
@@ -57,8 +58,8 @@ impl Keepalive {
         }
     }
 
-    /// Begins heartbeats every `heartbeat` seconds; 0 is none. The limit of the state before no
-    /// longer holds.
+    /// Begins heartbeats every `heartbeat` seconds; 0 is none. The limit of the state before is
+    /// void.
     pub fn start_heartbeats(&mut self, heartbeat: u16) {
         self.half_interval = u64::from(heartbeat) * 500;
         self.ticks = 0;
@@ -70,13 +71,13 @@ impl Keepalive {
         self.half_interval / 500
     }
 
-    /// Notes how many octets of output wait.
+    /// Notes the size of the waiting output, octets.
     pub fn look_at_output(&mut self, len: usize) {
         self.sent |= len > self.seen;
         self.seen = len;
     }
 
-    /// Notes that the output has this length, and that nothing in it shows that anything but
+    /// Notes that the output has this size, and that nothing in it shows that anything except
     /// heartbeats was sent.
     pub fn count_no_more(&mut self, len: usize) {
         self.seen = len;
@@ -93,7 +94,7 @@ impl Keepalive {
         self.allowance = Some(ms);
     }
 
-    /// Whether the instant of the next tick has changed since the last look at the clock.
+    /// Whether the time of the next tick has changed since the last tick.
     pub fn is_stale(&self) -> bool {
         self.allowance.is_some()
     }
@@ -103,7 +104,7 @@ impl Keepalive {
         self.due
     }
 
-    /// Looks at the clock.
+    /// Looks at the marks, and returns what to do.
     pub fn tick(&mut self, now: u64) -> Tick {
         if let Some(allowance) = self.allowance.take() {
             self.due = (allowance > 0).then_some(now + allowance);
@@ -128,14 +129,14 @@ impl Keepalive {
         if self.silent_intervals == SILENT_INTERVALS_MAX {
             return Tick::Expired;
         }
-        // The first one in any case, as RabbitMQ does: the last output may be half an interval old
+        // RabbitMQ sends the first one in any case: the last output may be half an interval old
         // already.
         let was_sent = std::mem::take(&mut self.sent) && self.ticks > 1;
         if was_sent { Tick::Quiet } else { Tick::Heartbeat }
     }
 }
 
-/// Whole intervals without any input after which the peer is taken for gone.
+/// After this number of whole intervals without input, the peer is considered gone.
 const SILENT_INTERVALS_MAX: u32 = 2;
 
 #[cfg(test)]

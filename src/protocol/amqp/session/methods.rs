@@ -1,4 +1,4 @@
-//! The methods of a channel. Those that concern the session alone are carried out here; the others
+//! The methods of a channel. Those that concern only the session are carried out here; the others
 //! become events.
 
 use super::channel::take_places;
@@ -36,7 +36,7 @@ impl Session {
             Method::TxCommit(_) => return self.on_commit(number),
             Method::TxRollback(_) => return self.on_rollback(number),
             Method::ChannelClose(_) => self.on_channel_close(number),
-            // The answer to a basic.cancel of ours, which wants none.
+            // Answers the server's own basic.cancel, which asks for no answer.
             Method::BasicCancelOk(_) => {}
             other => {
                 return match self.on_session_method(number, other) {
@@ -52,7 +52,7 @@ impl Session {
         None
     }
 
-    /// Opens a channel by its first method; any other method is a fault.
+    /// Opens a channel by its first method; any other method is an error.
     fn on_unopened(&mut self, number: u16, method: &Method<'_>) {
         let (count, max) = (self.channels.len(), self.client.channel_max);
         if max != 0 && count >= usize::from(max) {
@@ -69,8 +69,8 @@ impl Session {
         }
     }
 
-    /// Takes a method on a closing channel, which only waits for close-ok. Methods sent before it
-    /// are ignored, but still read correctly.
+    /// Takes a method on a closing channel, which only waits for close-ok. Other methods are
+    /// ignored, but must be valid.
     fn on_method_too_late(&mut self, number: u16, method: &Method<'_>) {
         match method {
             Method::ChannelCloseOk(_) => drop(self.channels.remove(number)),
@@ -81,7 +81,7 @@ impl Session {
         }
     }
 
-    /// Carries out a method that needs no broker. Returns whether it was one.
+    /// Carries out a method that needs no broker. Returns whether the method was such a one.
     fn on_session_method(&mut self, number: u16, method: &Method<'_>) -> Result<bool, Fault> {
         let channel = self.channels.find_mut(number).expect("the caller has found the channel");
         let out = self.output.bytes_mut();
@@ -113,8 +113,8 @@ impl Session {
         Ok(true)
     }
 
-    /// basic.recover is a basic.nack of everything. Its ok goes out before anything is delivered
-    /// again.
+    /// Takes basic.recover, which is a basic.nack of all deliveries. The answer is sent before
+    /// anything is delivered again.
     fn on_recover<'a>(&mut self, number: u16, requeue: bool, ok: bool) -> Option<Event<'a>> {
         if !requeue {
             self.fail(number, self.method, Fault::new(Code::NotImplemented, "requeue=false"));
@@ -126,9 +126,9 @@ impl Session {
         Some(Event::Recover { channel: number })
     }
 
-    /// Takes out the deliveries that [`Event::Settle`] settles; `out` is empty. An unknown tag ends
-    /// it with a fault (406). On a transactional channel nothing is taken out until the commit. If
-    /// there is a rest, [`Session::settle_rest`] follows before the next poll.
+    /// Takes out the deliveries that [`Event::Settle`] settles; `out` is empty. An unknown tag is
+    /// an error (406). On a transactional channel nothing is taken out until the commit. If there
+    /// is a rest, [`Session::settle_rest`] follows before the next poll.
     pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) -> Option<Rest> {
         let number = channel;
         let channel = self.open_channel(number)?;
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// Takes out more deliveries to be settled; `out` is empty. Returns whether others are left.
+    /// Takes out more deliveries to be settled; `out` is empty. Returns whether any are left.
     pub fn settle_rest(&mut self, rest: &Rest, out: &mut Receipts) -> bool {
         let Some(channel) = self.open_channel(rest.channel) else { return false };
         let is_more = match &mut channel.mode {
@@ -168,8 +168,8 @@ impl Session {
         is_more
     }
 
-    /// The deliveries that [`Event::Recover`] settles: all, also on a transactional channel.
-    /// [`Session::settle_rest`] takes them out.
+    /// Returns the deliveries that [`Event::Recover`] settles: all, also on a transactional
+    /// channel. [`Session::settle_rest`] takes them out.
     pub fn recovery(&mut self, channel: u16) -> Rest {
         let up_to = self.open_channel(channel).map_or(0, |channel| channel.unacked.next_tag() - 1);
         Rest { channel, up_to, outcome: Outcome::Requeued, is_recovery: true }
@@ -187,7 +187,7 @@ impl Session {
         self.is_transactional(number).then_some(Event::Rollback { channel: number })
     }
 
-    /// Whether a channel has a transaction; if not, that is a fault.
+    /// Whether a channel has a transaction; if not, it is closed with an error.
     fn is_transactional(&mut self, number: u16) -> bool {
         let channel = self.channels.find(number).expect("the caller has found the channel");
         let is_so = matches!(channel.mode, Mode::Tx(_));
@@ -197,7 +197,7 @@ impl Session {
         is_so
     }
 
-    /// Takes the transaction of [`Event::Commit`]: publishes come first, then settlements.
+    /// Takes out the transaction of [`Event::Commit`]: publishes come first, then settlements.
     pub fn take_transaction(&mut self, channel: u16) -> Uncommitted {
         let transaction = self.take_uncommitted(channel);
         if let Some(found) = self.open_channel(channel) {
@@ -224,8 +224,8 @@ impl Session {
 }
 
 impl Channel {
-    /// Carries out basic.qos. Returns whether the channel was full and is no longer. Without
-    /// `global` it lifts the limit of the whole channel (RabbitMQ).
+    /// Carries out basic.qos. Returns whether the channel was full before and is not now. Without
+    /// `global`, it removes the limit of the whole channel (as in RabbitMQ).
     fn set_prefetch(&mut self, qos: &basic::Qos) -> Result<bool, Fault> {
         if qos.prefetch_size != 0 {
             return Err(Fault::new(Code::NotImplemented, format!("prefetch_size!=0 ({})", qos.prefetch_size)));

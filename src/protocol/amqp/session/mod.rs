@@ -1,5 +1,5 @@
-//! The session of one AMQP 0-9-1 connection: negotiation, channels, windows, output. A pure
-//! machine.
+//! The session of one AMQP 0-9-1 connection: negotiation, channels, windows, output. It does no I/O
+//! and reads no clock.
 //!
 //! ```text
 //! socket ─ bytes ─▶ poll ─┬─ done by the session itself: negotiation, heartbeats, channels, qos, …
@@ -8,11 +8,11 @@
 //! ```
 //!
 //! **The contract with the shard.** The shard calls [`Session::poll`] until it is starved, and
-//! again after anything that may make the session speak: new input, an answer, a fault, a
-//! settlement, a tick. It does not poll a *parked* session (its last event was a request that is
-//! not answered yet), nor a *blocked* one (it publishes while an alarm is on); its input waits.
-//! Whatever ends a channel or the connection, the shard learns of it in one way: the next poll
-//! returns `ChannelEnded`, `Closing` or `Finished`.
+//! again after anything that may cause events: new input, an answer, a fault, a settlement, a tick.
+//! It must not poll a *parked* session (its last event was a request that is not answered yet), nor
+//! a *blocked* one (it publishes while an alarm is on); the input waits. Whatever ends a channel or
+//! the connection, the shard is told in one way: the next poll returns `ChannelEnded`, `Closing` or
+//! `Finished`.
 //!
 //! **Output** is written in the order of the calls, and is empty again when the shard has taken it
 //! ([`Session::take_output`]).
@@ -69,7 +69,7 @@ use throttle::Throttle;
 /// Class and method number of a method.
 type MethodIds = (u16, u16);
 
-/// One connection.
+/// The session of one connection.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
@@ -80,9 +80,9 @@ pub struct Session {
     vhost_name: Box<str>,
     channels: Channels,
     channel_quotas: ChannelQuotas,
-    /// The method that is being carried out: a close frame names it.
+    /// The method that is being carried out, which a close frame names.
     method: MethodIds,
-    /// The answer that must come before the next poll.
+    /// The answer that must come before the next poll, if any.
     parked: Option<Parked>,
     /// Events that the next polls return first.
     announcements: VecDeque<Announcement>,
@@ -97,10 +97,11 @@ pub struct Session {
     throttle: Throttle,
     rng: Rng,
     consumer_generation: u16,
-    /// Channels whose publisher is to be told something.
+    /// Channels whose publisher must be told of confirms at the end of the turn.
     unflushed: Vec<u16>,
-    /// The timeouts of consumers, and when to look at them next.
+    /// The timeouts of consumers.
     deadlines: Vec<Deadline>,
+    /// When to look at the timeouts next.
     deadlines_due: Option<u64>,
 }
 
@@ -117,15 +118,16 @@ enum Stage {
     Opening,
     /// connection.open-ok was sent.
     Running,
-    /// How the connection ends is decided; the shard is cleaning up.
+    /// The reply to the end is decided; the shard is cleaning up.
     Ending(Farewell),
     /// connection.close was sent; waits for close-ok.
     Closing,
     /// close-ok was sent; the client closes the socket.
     Closed,
-    /// The peer speaks no protocol of ours; it gets some time to read what was sent to it.
+    /// The peer does not speak the protocol, or its login failed; it gets some time to read the
+    /// output.
     Muted,
-    /// Everything is said.
+    /// All output is written.
     Finished,
 }
 
@@ -134,9 +136,9 @@ enum Stage {
 enum Farewell {
     /// The client asked for the close: close-ok.
     CloseOk,
-    /// connection.close is on its way: wait for close-ok.
+    /// connection.close is written: wait for close-ok.
     Await,
-    /// The client's words matter no longer: wait a little.
+    /// The client's input is ignored: wait a little.
     Mute,
 }
 
@@ -152,8 +154,8 @@ enum Announcement {
 }
 
 impl Session {
-    /// Makes the session of a connection just accepted, `now` in milliseconds since the start.
-    /// `seed` makes the names that it gives; `budgets` are those of its shard.
+    /// Makes the session of a connection just accepted; `now` is in milliseconds since the start.
+    /// `seed` makes the names that it generates; `budgets` are those of its shard.
     pub fn new(config: Arc<Config>, budgets: Budgets, addr: ConnAddr, seed: u64, now: u64) -> Session {
         Session {
             keepalive: Keepalive::new(now, config.handshake_ms),
@@ -203,7 +205,7 @@ impl Session {
         &self.client.user
     }
 
-    /// `connection_name` of the client-properties, or nothing: for logs.
+    /// `connection_name` of the client-properties, for logs; empty if there is none.
     pub fn client_name(&self) -> &[u8] {
         &self.client.name
     }
@@ -213,7 +215,7 @@ impl Session {
         self.stage == Stage::Running
     }
 
-    /// Notes that bytes have come from the client, though the session is not polled for them.
+    /// Notes that bytes have come from the client while the session is not polled.
     pub fn heard(&mut self) {
         self.keepalive.received = true;
     }
@@ -223,9 +225,9 @@ impl Session {
         self.parked.is_some()
     }
 
-    /// Whether more output waits for the client than one connection may have now, because it asks
-    /// for more and more and does not read. Then the session should not be polled, nor its socket
-    /// read, until the output was taken.
+    /// Whether more output waits for the client than one connection may have now, because the
+    /// client asks for output and does not read it. Then the session should not be polled, nor its
+    /// socket read, until the output was taken.
     pub fn is_stalled(&self) -> bool {
         self.output.len() >= self.budgets.output.share()
     }
@@ -235,12 +237,12 @@ impl Session {
         &mut self.output
     }
 
-    /// Bytes that wait for the socket.
+    /// Size of the output that waits for the socket, bytes.
     pub fn output_len(&self) -> usize {
         self.output.len()
     }
 
-    /// Whether one of its channels has a consumer.
+    /// Whether any of its channels has a consumer.
     pub fn has_consumers(&self) -> bool {
         self.channels.any(|channel| channel.consumers.len() > 0)
     }

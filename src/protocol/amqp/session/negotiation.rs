@@ -15,7 +15,7 @@ use crate::message::{ErlangBinary, Table, TableBuilder, TableRef, Value};
 use crate::protocol::amqp::frame::PROTOCOL_HEADER;
 use crate::protocol::amqp::method::{Method, MethodError, connection};
 
-/// The facts about the client.
+/// The properties and choices of the client.
 #[derive(Debug)]
 pub struct Client {
     /// Its name for this connection.
@@ -29,9 +29,9 @@ pub struct Client {
     /// Whether it wants to be told why its login failed.
     pub failure_close: bool,
     mechanism: &'static str,
-    /// Bytes of a frame, in both directions; 0 is no limit.
+    /// The largest frame in both directions, bytes; 0 is no limit.
     pub frame_max: u32,
-    /// Channels at a time; 0 is no limit.
+    /// The largest number of channels; 0 is no limit.
     pub channel_max: u16,
     /// Seconds between heartbeats; 0 is none.
     pub heartbeat: u16,
@@ -54,8 +54,7 @@ impl Default for Client {
 }
 
 impl Session {
-    /// Reads the first eight bytes: 0-9-1, 0-9 (which differs in nothing that matters), or a polite
-    /// refusal.
+    /// Reads the first eight bytes: 0-9-1, or 0-9 (which hardly differs); others are refused.
     pub(super) fn on_greeting<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         let Some(greeting) = input.first_chunk::<GREETING_SIZE>() else {
             return Step::Starved;
@@ -81,7 +80,8 @@ impl Session {
         self.stage = Stage::Starting;
     }
 
-    /// Offers 0-9-1 to a later 0-x, and to others the favourite of RabbitMQ 4: AMQP 1.0 with SASL.
+    /// Refuses a protocol header: offers 0-9-1 to a later 0-x, and to others AMQP 1.0 with SASL, as
+    /// RabbitMQ 4 does.
     fn refuse_greeting(&mut self, greeting: &[u8; GREETING_SIZE]) -> Box<str> {
         let answer = match greeting {
             [b'A', b'M', b'Q', b'P', 0, 0, 9..=255, _] => PROTOCOL_HEADER,
@@ -115,7 +115,7 @@ impl Session {
                 return Some(Event::OpenVhost(open.virtual_host.into()));
             }
             (Stage::Running, Method::ConnectionClose(_)) => self.on_connection_close(),
-            // Nothing depends on the secret after the login.
+            // The secret is not needed after the login.
             (Stage::Running, Method::ConnectionUpdateSecret(_)) => connection::UpdateSecretOk {}.write(0, self.output.bytes_mut()),
             _ => {
                 let text = format!("unexpected method in connection state {}", self.stage.name());
@@ -125,8 +125,8 @@ impl Session {
         None
     }
 
-    /// Takes a method on channel 0 while the connection closes: only the close itself still
-    /// matters.
+    /// Takes a method on channel 0 while the connection closes: only those of the close have an
+    /// effect.
     pub(super) fn on_last_words(&mut self, payload: &[u8]) {
         match Method::parse(payload) {
             Ok(Method::ConnectionClose(_)) => connection::CloseOk {}.write(0, self.output.bytes_mut()),
@@ -214,7 +214,7 @@ impl Client {
 }
 
 impl Stage {
-    /// RabbitMQ's name of the state.
+    /// RabbitMQ's name of the stage.
     fn name(self) -> &'static str {
         match self {
             Stage::Greeting => "pre_init",
@@ -228,8 +228,8 @@ impl Stage {
     }
 }
 
-/// Names a method that could not be read. Unlike on channels, RabbitMQ names it on channel 0 also
-/// when a name in it is not UTF-8.
+/// Returns the ids of a method that could not be read. Unlike on channels, on channel 0 RabbitMQ
+/// names the method even if a name in it is not UTF-8.
 fn culprit(error: &MethodError<'_>, payload: &[u8]) -> MethodIds {
     match (error, payload) {
         (MethodError::Utf8, &[c0, c1, m0, m1, ..]) => (u16::from_be_bytes([c0, c1]), u16::from_be_bytes([m0, m1])),
@@ -237,8 +237,8 @@ fn culprit(error: &MethodError<'_>, payload: &[u8]) -> MethodIds {
     }
 }
 
-/// Negotiates one limit: the client's choice, the least it may be, and the broker's proposal. 0 is
-/// no limit.
+/// Checks one limit: the client's choice, the smallest value allowed, and the broker's proposal. 0
+/// is no limit.
 fn check_limit(name: &str, (chosen, min, proposed): (u32, u32, u32)) -> Result<(), Fault> {
     let unlimited = if chosen == 0 { " (no limit)" } else { "" };
     let (relation, bound) = if chosen != 0 && chosen < min {
@@ -266,9 +266,9 @@ fn server_properties(config: &Config) -> Table {
         .build()
 }
 
-/// Octets of a protocol header.
+/// Size of a protocol header, octets.
 pub const GREETING_SIZE: usize = 8;
-/// The value of RabbitMQ 4.3.
+/// The capabilities of RabbitMQ 4.3.
 const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",

@@ -1,5 +1,5 @@
-//! Output that the client did not ask for: deliveries, returned messages, confirms, cancelled
-//! consumers, heartbeats.
+//! Output that answers no method: deliveries, returned messages, confirms, cancelled consumers,
+//! heartbeats.
 
 use super::confirms::Told;
 use super::delivery::Delivery;
@@ -27,8 +27,8 @@ impl Session {
         if channel.is_full() && !consumer.no_ack { Room::ChannelFull } else { Room::Yes }
     }
 
-    /// Opens the consumer at `index` of `channel` for one delivery or several in a row. It must be
-    /// there ([`Session::can_take`]).
+    /// Begins one delivery or several in a row to the consumer at `index` of `channel`, which must
+    /// exist ([`Session::can_take`]).
     #[inline]
     pub fn delivery<'m>(&mut self, channel: u16, index: u32) -> Delivery<'_, 'm> {
         let (frame_max, output_max) = (self.client.frame_max, self.output_max());
@@ -55,26 +55,27 @@ impl Session {
         }
     }
 
-    /// Output beyond which nothing more is delivered.
+    /// The size of the output beyond which nothing more is delivered.
     #[inline]
     pub(super) fn output_max(&self) -> usize {
         OUTPUT_SIZE_MAX.min(self.budgets.output.share())
     }
 
-    /// The name to which replies to a channel's publishes are to be sent, if it waits for them.
+    /// The name to which replies to a channel's publishes are to be sent, if the channel waits for
+    /// them.
     pub fn reply_name(&self, channel: u16) -> Option<&str> {
         self.channels.find(channel)?.replies.as_ref().map(|replies| &*replies.name)
     }
 
-    /// Whether this consumer of replies is there.
+    /// Whether this consumer of direct reply-to exists.
     pub fn awaits_reply(&self, consumer: &ReplyConsumer) -> bool {
         let open = self.channels.find(consumer.channel).filter(|channel| channel.life == Life::Open && self.stage == Stage::Running);
         let replies = open.and_then(|channel| channel.replies.as_ref());
         replies.is_some_and(|replies| (replies.index, replies.secret) == (consumer.index, consumer.secret))
     }
 
-    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply back: a client that
-    /// does not read loses it.
+    /// Delivers a reply to a consumer that awaits it. There is no flow control: a client that does
+    /// not read loses the reply.
     pub fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
         if !self.is_stalled() {
             self.delivery(consumer.channel, consumer.index).deliver(Entry::new(0, 0, MessageRef::default()), message);
@@ -93,7 +94,7 @@ impl Session {
     }
 
     /// Holds the `publishes` publishes from sequence number `first` on until `queues` queues have
-    /// accepted each. Called while they are in hand; publishes that are not held are confirmed at
+    /// accepted each. Called for the present publishes; those that are not held are confirmed at
     /// the next flush.
     pub fn hold(&mut self, channel: u16, first: u64, publishes: u64, queues: u32) {
         if let Some(Mode::Confirm(confirms)) = self.open_channel(channel).map(|channel| &mut channel.mode) {
@@ -101,13 +102,13 @@ impl Session {
         }
     }
 
-    /// Tells the open channel with this number from others that had the number before.
+    /// Distinguishes the open channel with this number from others that had the number before.
     pub fn generation(&self, channel: u16) -> u32 {
         self.channels.find(channel).map_or(0, |channel| channel.generation)
     }
 
-    /// Notes that `count` queues have accepted `sequence` of a channel and its
-    /// [`generation`](Session::generation). If the channel is gone, nothing happens.
+    /// Notes that `count` queues have accepted the publish `sequence` of the channel with this
+    /// number and [`generation`](Session::generation). If that channel is gone, nothing happens.
     pub fn accepted(&mut self, channel: u16, generation: u32, sequence: u64, count: u32) {
         let found = self.open_channel(channel).filter(|channel| channel.generation == generation);
         if let Some(Mode::Confirm(confirms)) = found.map(|channel| &mut channel.mode)
@@ -117,8 +118,8 @@ impl Session {
         }
     }
 
-    /// Notes that a queue has refused the publish `sequence` of the channel, if it is still the
-    /// same channel. A nack follows.
+    /// Notes that a queue has refused the publish `sequence` of the channel, if that still exists.
+    /// A nack follows.
     pub fn refused(&mut self, channel: u16, generation: u32, sequence: u64) {
         let found = self.open_channel(channel).filter(|channel| channel.generation == generation);
         if let Some(Mode::Confirm(confirms)) = found.map(|channel| &mut channel.mode) {
@@ -147,7 +148,7 @@ impl Session {
         self.unflushed = unflushed;
     }
 
-    /// Ends a consumer whose queue is gone. The client is told if it understands that.
+    /// Ends a consumer whose queue is gone. The client is told if it supports that.
     pub fn consumer_gone(&mut self, channel: u16, index: u32) {
         if self.is_cancelling(channel, index) {
             return;
@@ -160,16 +161,16 @@ impl Session {
         }
     }
 
-    /// Whether [`Session::on_timer`] should be called in this turn, because the instant that it
-    /// wants has changed.
+    /// Whether [`Session::on_timer`] should be called in this turn, because the time of its next
+    /// tick has changed.
     pub fn wants_timer(&self) -> bool {
         self.keepalive.is_stale() || self.deadlines_due == Some(0)
     }
 
-    /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers.
-    /// Returns when it is to be called again.
+    /// Checks the time limits: heartbeats both ways, handshake and close, late consumers. Returns
+    /// when to call it again.
     pub fn on_timer(&mut self, now: u64) -> Option<u64> {
-        // A client that is not read cannot be heard.
+        // While a client is not read, its silence means nothing.
         self.keepalive.received |= self.is_blocked() || self.is_stalled();
         self.keepalive.look_at_output(self.output.len());
         match self.keepalive.tick(now) {
@@ -186,7 +187,7 @@ impl Session {
         self.keepalive.count_no_more(self.output.len());
     }
 
-    /// Notes that a channel's publisher is to be told something at the end of the turn.
+    /// Notes that a channel's publisher must be told of confirms at the end of the turn.
     #[inline]
     pub(super) fn must_flush(&mut self, channel: u16) {
         if self.unflushed.last() != Some(&channel) && !self.unflushed.contains(&channel) {

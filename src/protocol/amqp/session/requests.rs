@@ -1,5 +1,5 @@
-//! Methods that ask the broker, as [`Request`]s. Names lose CR and LF, and an empty queue name
-//! means the last queue that was declared on the channel, both as in RabbitMQ.
+//! Methods that ask the broker, as [`Request`]s. CR and LF are removed from names, and an empty
+//! queue name stands for the last queue declared on the channel, both as in RabbitMQ.
 
 use super::answers::Reply;
 use super::*;
@@ -8,11 +8,11 @@ use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, R
 use crate::message::{TableRef, Value};
 use crate::protocol::amqp::method::{Method, basic, exchange, queue};
 
-/// A request, the reply to it, and whether the client wants none.
+/// A request, the reply to it, and whether the client wants no reply.
 type Asked = (Request, Reply, bool);
 
 impl Session {
-    /// Carries out a method that no other part of the session knows.
+    /// Carries out a method that asks the broker.
     pub(super) fn on_broker_method<'a>(&mut self, number: u16, method: &Method<'_>) -> Option<Event<'a>> {
         match self.ask(number, method) {
             Ok(Some((request, reply, nowait))) => {
@@ -123,8 +123,8 @@ impl Session {
         Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, window, arguments }, Reply::Consuming { index }, nowait))
     }
 
-    /// Cancels a consumer. Cancelling one that is not there succeeds at once, and so does that of
-    /// the consumer of replies, which no queue has.
+    /// Cancels a consumer. The cancel succeeds at once if the consumer does not exist, or if it is
+    /// that of direct reply-to, which has no queue.
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Option<Asked> {
         let channel = self.channels.find_mut(number).expect("the caller has found the channel");
         let found = channel.consumers.index_of(cancel.consumer_tag);
@@ -142,7 +142,7 @@ impl Session {
 }
 
 impl Channel {
-    /// The queue that a name means on this channel.
+    /// The queue that a name stands for on this channel.
     fn queue_name<'n>(&'n self, name: &'n str) -> Result<&'n str, Fault> {
         match (name, &*self.last_queue) {
             ("", "") => Err(Fault::new(Code::NotFound, "no previously declared queue")),
@@ -151,7 +151,8 @@ impl Channel {
         }
     }
 
-    /// Adds the channel's consumer of replies. A channel has one, and it acknowledges nothing.
+    /// Checks the consumer of direct reply-to: a channel has at most one, and it acknowledges
+    /// nothing.
     fn check_reply_consumer(&self, no_ack: bool) -> Result<(), Fault> {
         let why = match &self.replies {
             _ if !no_ack => "reply consumer cannot acknowledge",
@@ -161,7 +162,7 @@ impl Channel {
         Err(Fault::new(Code::PreconditionFailed, why))
     }
 
-    /// The queue and the key that a binding means: without both, the queue's name is the key.
+    /// The queue and the key of a binding: if both are empty, the queue's name is the key.
     fn binding_names<'n>(&'n self, queue: &'n str, key: &'n str) -> Result<(&'n str, &'n str), Fault> {
         let name = self.queue_name(queue)?;
         Ok((name, if queue.is_empty() && key.is_empty() { name } else { key }))
@@ -190,7 +191,7 @@ fn binding(source: &str, kind: Destination, destination: &str, key: &str, argume
     }
 }
 
-/// A name without CR and LF.
+/// Returns a name without CR and LF.
 fn cleaned(name: &str) -> Box<str> {
     if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.into() }
 }

@@ -1,10 +1,10 @@
-//! tx.rollback: publishes are forgotten, and settled deliveries are unsettled again; of very many,
-//! some at a time.
+//! tx.rollback: publishes are discarded, and settled deliveries become unsettled again; if there
+//! are very many, in parts.
 //!
 //! ```text
 //! settled by the transaction  [3 4 5 9] ─┐
 //! unsettled                   [7 8 …]   ─┴─▶ merged by their tags ─▶ [3 4 5 7 8 9 …]
-//!                             deliveries that come meanwhile join the unsettled ones
+//!                             deliveries that come in the meantime join the unsettled ones
 //! ```
 
 use std::iter::Peekable;
@@ -16,7 +16,7 @@ use crate::base::limits::SETTLE_SHARE;
 use crate::contract::{Outcome, Receipt};
 use crate::protocol::amqp::method::tx;
 
-/// A rollback that is under way; nothing else of its session happens meanwhile.
+/// A rollback under way; its session does nothing else until it is done.
 #[derive(Debug)]
 pub struct Rollback {
     channel: u16,
@@ -26,15 +26,15 @@ pub struct Rollback {
 }
 
 impl Session {
-    /// Ends the transaction, after [`Event::Rollback`]. [`Session::roll_back`] follows until
-    /// everything is done, before the next poll.
+    /// Ends the transaction, after [`Event::Rollback`]. [`Session::roll_back`] follows until it is
+    /// done, before the next poll.
     pub fn begin_rollback(&mut self, channel: u16) {
         let mut settles = self.take_uncommitted(channel).settles;
-        settles.sort_by_key(|&(tag, ..)| tag); // quick if they are in order already
+        settles.sort_by_key(|&(tag, ..)| tag); // fast if they are in order already
         self.rollback = Some(Rollback { channel, settles: settles.into_iter().peekable(), merged: Unacked::default() });
     }
 
-    /// Goes on with a rollback. Returns whether something is left; if not, the client was told.
+    /// Goes on with a rollback. Returns whether anything is left; if not, the client was told.
     pub fn roll_back(&mut self) -> bool {
         let mut rollback = self.rollback.take().expect("a rollback has begun");
         let is_more = self.go_on(&mut rollback);

@@ -5,12 +5,12 @@ use crate::contract::session::Login;
 use crate::contract::{Code, Fault};
 use crate::message::TableRef;
 
-/// The names of the mechanisms that clients are offered.
+/// The names of the mechanisms that are offered to clients.
 pub fn offer(auth: &Auth) -> String {
     auth.offered().map(Mechanism::name).collect::<Vec<_>>().join(" ")
 }
 
-/// Reads a response. The response of an anonymous client does not matter.
+/// Reads a response. That of an anonymous client is ignored.
 pub fn login(auth: &Auth, mechanism: &str, response: &[u8]) -> Result<Login, Fault> {
     let refused = |what| Fault::new(Code::CommandInvalid, format!("{what} authentication mechanism '{mechanism}'"));
     let known = Mechanism::named(mechanism).ok_or_else(|| refused("unknown"))?;
@@ -27,7 +27,8 @@ pub fn login(auth: &Auth, mechanism: &str, response: &[u8]) -> Result<Login, Fau
     Ok(Login { mechanism: name, user: user.into(), password: password.into() })
 }
 
-/// Reads `\0user\0password`, without an authorization identity in front, as RabbitMQ since 3.0.
+/// Reads `\0user\0password`, without an authorization identity before it, as RabbitMQ does since
+/// 3.0.
 fn plain(response: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut fields = response.split(|&byte| byte == 0);
     match (fields.next(), fields.next(), fields.next(), fields.next()) {
@@ -36,7 +37,7 @@ fn plain(response: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// Reads a table without its length in front.
+/// Reads a table without its length before it.
 fn amqplain(response: &[u8]) -> Option<(&[u8], &[u8])> {
     let table = TableRef::parse(response).ok()?;
     Some((table.find("LOGIN")?.as_text()?, table.find("PASSWORD")?.as_text()?))

@@ -1,12 +1,12 @@
-//! The takers of settled messages: the shard, or a transaction.
+//! The receivers of settled messages: the shard, or a transaction.
 
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::contract::{Entry, Receipts};
 
-/// The taker of messages that [`Unacked::settle`](super::unacked::Unacked::settle) takes out.
+/// A receiver of the messages that [`Unacked::settle`](super::unacked::Unacked::settle) takes out.
 pub trait Taker {
-    /// Takes messages of one queue and consumer, with tags in a row from `tag` on. Returns how many
-    /// there were.
+    /// Takes messages of one queue and consumer, with successive tags from `tag` on. Returns their
+    /// number.
     fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize;
 }
 

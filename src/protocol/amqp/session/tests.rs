@@ -1,4 +1,5 @@
-//! Whole conversations with a session: bytes in, events and bytes out. [`Peer`] is client and shard in one.
+//! Whole conversations with a session: bytes in, events and bytes out. [`Peer`] plays both client
+//! and shard.
 
 mod channels;
 mod connection;
@@ -20,15 +21,15 @@ use crate::protocol::amqp::frame::{Deframed, FRAME_END, FrameHeader, Kind, PROTO
 use crate::protocol::amqp::method::argument::Octets;
 use crate::protocol::amqp::method::{Method, basic, channel, confirm, connection as conn, queue, tx};
 
-/// A session, the input that it has not consumed, and what it has said.
+/// A session, the input that it has not consumed, and its events.
 struct Peer {
     session: Session,
     input: Vec<u8>,
     /// How many bytes at a time the session sees.
     piece: usize,
-    /// What the events were, in words.
+    /// The events, in words.
     events: Vec<String>,
-    /// What Event::Request asked last.
+    /// The request of the last Event::Request.
     request: Option<Request>,
     receipts: Receipts,
     now: u64,
@@ -41,7 +42,7 @@ impl Peer {
         Peer { session, input: Vec::new(), piece, events: Vec::new(), request: None, receipts: Receipts::default(), now: 0 }
     }
 
-    /// A peer with channel 1 open.
+    /// Makes a peer with channel 1 open.
     fn open() -> Peer {
         let mut peer = Peer::with(Config::default(), usize::MAX);
         peer.handshake();
@@ -65,7 +66,7 @@ impl Peer {
         self.feed(&bytes);
     }
 
-    /// Gives the session `bytes`, piece by piece, and carries out what it wants.
+    /// Gives `bytes` to the session, piece by piece, and carries out its events.
     fn feed(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(self.piece) {
             self.input.extend_from_slice(piece);
@@ -159,7 +160,7 @@ impl Peer {
         self.run();
     }
 
-    /// Declares a queue `q` and consumes from it; the answer is the consumer's index.
+    /// Declares a queue `q` and consumes from it. Returns the consumer's index.
     fn consume(&mut self, tag: &str, no_ack: bool) -> u32 {
         self.send(1, basic::Consume { queue: "q", consumer_tag: tag, no_ack, ..Default::default() });
         let Some(Request::Consume { index, .. }) = self.request else { panic!("{:?}", self.request) };
@@ -174,7 +175,7 @@ impl Peer {
         self.session.delivery(1, index).deliver(entry, &message(body));
     }
 
-    /// What the session has written since, in words.
+    /// Takes the session's new output, in words.
     fn said(&mut self) -> Vec<String> {
         let bytes = self.session.take_output().slices().collect::<Vec<_>>().concat();
         let mut said = Vec::new();
@@ -196,7 +197,7 @@ impl Peer {
         std::mem::take(&mut self.events)
     }
 
-    /// Time passes; the session looks at the clock whenever it wants to.
+    /// Lets time pass; the session's timer is called when it wants that.
     fn pass(&mut self, ms: u64) {
         let end = self.now + ms;
         loop {
@@ -261,7 +262,7 @@ impl Happened {
     }
 }
 
-/// How many deliveries these are.
+/// Counts deliveries.
 fn taken(mut unsettled: Unsettled) -> usize {
     let mut receipts = Receipts::default();
     while !unsettled.is_empty() {
@@ -327,7 +328,7 @@ fn message(body: &[u8]) -> MessageView<'_> {
     MessageView { route: Route::new(b"\x01x\x01k"), properties: Properties::NONE, stamp: Stamp::NONE, body: Body::Slice(body) }
 }
 
-/// basic.publish and its content in wire form.
+/// Encodes basic.publish and its content.
 fn publish(channel: u16, mandatory: bool, body: &[u8]) -> Vec<u8> {
     let mut out = Outgoing::default();
     let publish = basic::Publish { exchange: Octets(b"x"), routing_key: Octets(b"k"), mandatory, ..Default::default() };

@@ -1,6 +1,6 @@
-//! Alarms, as a connection feels them. A connection that publishes is told once and not read any
-//! more, until all alarms are over. As in RabbitMQ, a publish counts when its content arrives, and
-//! one from before the alarm does not count.
+//! The effect of alarms on a connection. A connection that publishes is told once, and is not read
+//! any more until all alarms are over. As in RabbitMQ, a publish counts when its content arrives;
+//! one before the alarm does not count.
 //!
 //! ```text
 //! alarm on        Free ─ content frame ─▶ announced ─ next poll: connection.blocked ─▶ Blocked
@@ -8,27 +8,27 @@
 //!                  └───────────────────── connection.unblocked ──────────────────────────┘
 //! ```
 //!
-//! While the disk is full, declarations and commits wait as well. Their client is told so, too,
-//! until it has its answer; it is read as ever.
+//! While the disk is full, declarations and commits wait as well. The client is then told so until
+//! it has its answer, but it is still read.
 
 use super::*;
 use crate::base::alarms::{Alarm, AlarmSet};
 use crate::protocol::amqp::method::connection;
 
-/// What a connection knows of alarms.
+/// The state of alarms of a connection.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    /// The alarms that are on.
+    /// The alarms that are on, as far as the connection knows.
     pub alarms: AlarmSet,
-    /// Whether it has published while one was on.
+    /// Whether the connection has published while an alarm was on.
     pub blocked: bool,
-    /// Whether connection.blocked was sent, or would have been.
+    /// Whether the client was told, if it supports that.
     pub told: bool,
 }
 
 impl Session {
-    /// Takes the broker's present alarms. Returns true if the connection was blocked and is no
-    /// longer: its input goes on.
+    /// Takes the broker's present alarms. Returns true if the connection was blocked and is not
+    /// now: its input is read again.
     pub fn on_alarms(&mut self, alarms: AlarmSet) -> bool {
         self.throttle.alarms = alarms;
         if !alarms.is_empty() {
@@ -56,7 +56,7 @@ impl Session {
         }
     }
 
-    /// Whether the connection publishes while an alarm is on. Then nothing is read from it.
+    /// Whether the connection has published while an alarm is on. Then it is not read.
     #[inline]
     pub fn is_blocked(&self) -> bool {
         self.throttle.blocked
@@ -80,7 +80,7 @@ impl Session {
         self.tell_blocked();
     }
 
-    /// Tells the client once, if it understands that.
+    /// Tells the client once, if it supports that.
     fn tell_blocked(&mut self) {
         if !std::mem::replace(&mut self.throttle.told, true) && self.client.blocked {
             connection::Blocked { reason: reason(self.throttle.alarms) }.write(0, self.output.bytes_mut());
@@ -94,8 +94,8 @@ impl Session {
     }
 }
 
-/// RabbitMQ's words. They name the present alarms; the client is not told when others come or some
-/// of them go.
+/// RabbitMQ's text for the present alarms. The client is not told when others are raised or some
+/// are cleared.
 fn reason(alarms: AlarmSet) -> &'static str {
     match (alarms.low_on_disk(), alarms.low_on_memory()) {
         (true, true) => "low on disk & memory",

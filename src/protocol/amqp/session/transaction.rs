@@ -1,5 +1,5 @@
 //! A transaction: the publishes and settlements of a transactional channel since its last commit,
-//! both held back.
+//! which take effect with the next one.
 
 use super::taker::Taker;
 use crate::base::budget::{Budget, Held};
@@ -7,32 +7,32 @@ use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::contract::session::Assembled;
 use crate::contract::{Entry, Origin, Outcome, Receipt};
 
-/// The buffer of a channel between tx.select and tx.commit, or between two commits.
+/// The publishes and settlements of a channel that wait for the next tx.commit.
 #[derive(Debug, Default)]
 pub struct Transaction {
     /// Messages in the order of their publishes.
     pub publishes: Vec<Assembled>,
     /// Settled deliveries, in the order in which the client settled them, with their delivery tags.
     pub settles: Vec<(u64, Receipt, Outcome)>,
-    /// Memory of the messages of `publishes` except the last, which may still be changed, bytes.
+    /// Memory of the messages in `publishes` except the last, which may still change, bytes.
     messages_size: usize,
-    /// All of this memory, as a part of the budget of all channels.
+    /// The memory of all of it, as a part of the budget of all channels.
     pub held: Option<Held>,
 }
 
 impl Transaction {
-    /// Makes an empty transaction, which holds memory of this budget.
+    /// Makes an empty transaction, which uses memory of this budget.
     pub fn new(budget: &Budget) -> Transaction {
         Transaction { held: Some(budget.hold()), ..Transaction::default() }
     }
 
-    /// Takes out the transaction, to be committed or rolled back. It holds its memory until it is
+    /// Takes out the transaction, to be committed or rolled back. It uses its memory until it is
     /// dropped.
     pub fn take(&mut self, budget: &Budget) -> Transaction {
         std::mem::replace(self, Transaction::new(budget))
     }
 
-    /// Returns how much one channel may hold now, if a message would exceed that.
+    /// Returns how much memory one channel may use now, if a message would exceed that.
     pub fn exceeds(&self, message: &Assembled) -> Option<usize> {
         let max = self.held.as_ref()?.share();
         (self.size() + size_of::<Assembled>() + message.heap_size() > max).then_some(max)
@@ -45,19 +45,19 @@ impl Transaction {
         self.count();
     }
 
-    /// Counts the memory that it holds.
+    /// Counts the memory that the transaction uses.
     pub fn count(&mut self) {
         let size = self.size();
         self.held.as_mut().into_iter().for_each(|held| held.set(size));
     }
 
-    /// Bytes of memory.
+    /// Size of the memory, bytes.
     fn size(&self) -> usize {
         let last = self.publishes.last().map_or(0, Assembled::heap_size);
         self.publishes.capacity() * size_of::<Assembled>() + self.messages_size + last + self.settles.capacity() * SETTLED_SIZE
     }
 
-    /// Returns a taker of settled messages, which then wait for the commit.
+    /// Returns a receiver of settled messages, which then wait for the commit.
     pub fn settling(&mut self, outcome: Outcome) -> impl Taker {
         Settling { settles: &mut self.settles, outcome }
     }
@@ -67,24 +67,24 @@ impl Transaction {
         self.settles.iter().filter(|(_, receipt, _)| receipt.origin() == origin).map(|(tag, ..)| *tag).min()
     }
 
-    /// Forgets the settlements of deliveries of this origin.
+    /// Removes the settlements of deliveries of this origin.
     pub fn unsettle(&mut self, origin: Origin) -> Vec<(u64, Receipt)> {
         let its = self.settles.extract_if(.., |(_, receipt, _)| receipt.origin() == origin);
         its.map(|(tag, receipt, _)| (tag, receipt)).collect()
     }
 
-    /// How many of the settled deliveries went to consumers: they count towards the channel's
-    /// prefetch until the commit.
+    /// Number of settled deliveries to consumers: they count towards the channel's prefetch until
+    /// the commit.
     pub fn volume(&self) -> u32 {
         let to_consumers = self.settles.iter().filter(|(_, receipt, _)| receipt.consumer.is_some());
         u32::try_from(to_consumers.count()).expect("settled deliveries are fewer than 2^32")
     }
 }
 
-/// Bytes of one settled delivery.
+/// Size of a settled delivery, bytes.
 const SETTLED_SIZE: usize = size_of::<(u64, Receipt, Outcome)>();
 
-/// A taker that keeps messages settled with one outcome.
+/// A receiver that keeps messages settled with one outcome.
 struct Settling<'t> {
     settles: &'t mut Vec<(u64, Receipt, Outcome)>,
     outcome: Outcome,

@@ -3,17 +3,17 @@
 //! ```text
 //! runs      [tag 7, queue a, consumer x]                     [tag 12, queue b, consumer y]
 //! entries   [7: message] [8: —] [9: message] [10: message]   [12: message] [13: message]
-//!                         settled: swept at the front, or when such places outnumber the others
+//!                         settled: swept at the front, or when such positions outnumber the others
 //! ```
 //!
-//! Deliveries in a row from one queue to one consumer are a run. A run stores their common facts
-//! once, so an entry takes 16 bytes. Deliveries that need no acknowledgement take a tag and no
-//! place: they end a run. A tag's run is found by binary search, its place in the run by
+//! Successive deliveries from one queue to one consumer are a run. A run stores their common values
+//! once, so an entry takes 16 bytes. A delivery that needs no acknowledgement takes a tag and no
+//! position: it ends a run. A tag's run is found by binary search, its position in the run by
 //! subtraction. The oldest message may stay unsettled for hours while others come and go: the
-//! window holds at most twice as many places as messages.
+//! window has at most twice as many positions as messages.
 //!
-//! Invariant: runs ascend in tags and in places; every place belongs to the last run that begins at
-//! it or before.
+//! Invariant: runs ascend in tags and in positions; every position belongs to the last run that
+//! begins at it or before.
 
 mod restore;
 
@@ -29,26 +29,26 @@ use crate::contract::{Entry, Origin, Receipt, Tags};
 pub struct Unacked {
     runs: VecDeque<Run>,
     entries: VecDeque<Option<Entry>>,
-    /// The place of `entries[0]`: places count up without end.
+    /// The position of `entries[0]`: positions count up without end.
     first: u64,
-    /// Number of settled places.
+    /// Number of settled positions.
     settled: usize,
     next_tag: u64,
-    /// Tags of messages taken back from their consumer: to settle them is too late, but no mistake.
+    /// Tags of messages taken back from their consumer: settling them is too late, but no error.
     given_back: BTreeSet<u64>,
 }
 
-/// Deliveries in a row.
+/// Successive deliveries from one queue to one consumer.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// The tag and the place of the first one.
+    /// The tag and the position of the first one.
     tag: u64,
     place: u64,
     queue: QueueAddr,
     consumer: Option<ConsumerId>,
 }
 
-/// A delivery tag that stands for no unsettled message.
+/// A delivery tag of no unsettled message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnknownTag(pub u64);
 
@@ -59,7 +59,7 @@ impl Default for Unacked {
 }
 
 impl Unacked {
-    /// Adds a delivery and gives it its tag.
+    /// Adds a delivery and returns its tag.
     pub fn push(&mut self, Receipt { queue, consumer, entry }: Receipt) -> u64 {
         self.open_run(queue, consumer);
         self.push_next(entry)
@@ -74,14 +74,14 @@ impl Unacked {
         }
     }
 
-    /// Adds a delivery to the run that was opened; nothing else was added since.
+    /// Adds a delivery to the run that was opened last. Returns its tag.
     #[inline]
     pub fn push_next(&mut self, entry: Entry) -> u64 {
         self.entries.push_back(Some(entry));
         self.skip()
     }
 
-    /// Takes the tag of a delivery that needs no acknowledgement.
+    /// Uses the tag of a delivery that needs no acknowledgement.
     #[inline]
     pub fn skip(&mut self) -> u64 {
         self.next_tag += 1;
@@ -93,9 +93,9 @@ impl Unacked {
         self.entries.len() - self.settled
     }
 
-    /// Takes out messages in the order of their tags; `out` gets those with tags in a row together.
-    /// Of very many ([`Tags::UpTo`]) it takes the first ones, and returns the tag up to which
-    /// [`settle_rest`](Self::settle_rest) takes the others.
+    /// Takes out messages in the order of their tags; `out` gets those with successive tags
+    /// together. If there are very many ([`Tags::UpTo`]), it takes the first ones, and returns the
+    /// tag up to which [`settle_rest`](Self::settle_rest) takes the others.
     ///
     /// # Errors
     /// The first tag of no unsettled message; messages before it are taken out. With
@@ -116,7 +116,7 @@ impl Unacked {
         result
     }
 
-    /// Takes out more messages up to a tag, or all. Returns whether others are left.
+    /// Takes out more messages up to a tag. Returns whether any are left.
     pub fn settle_rest(&mut self, tag: u64, out: &mut impl Taker) -> bool {
         let is_more = self.take_share(self.place_behind(tag), out);
         self.sweep();
@@ -139,7 +139,7 @@ impl Unacked {
         messages.next().map(|(tag, _)| tag)
     }
 
-    /// Takes out all messages of this origin. Their tags are no mistake if they are settled later.
+    /// Takes out all messages of this origin. Settling their tags later is no error.
     pub fn give_back(&mut self, origin: Origin) -> Unacked {
         let is_its = |receipt: &Receipt| receipt.origin() == origin;
         let (its, others): (Vec<_>, Vec<_>) = self.unsettled().partition(|(_, receipt)| is_its(receipt));
@@ -172,7 +172,7 @@ impl Unacked {
         Ok(())
     }
 
-    /// Takes out messages before the place `end`, a share of a turn. Returns whether some are left.
+    /// Takes out messages before position `end`, a share of a turn. Returns whether any are left.
     #[inline]
     fn take_share(&mut self, end: u64, out: &mut impl Taker) -> bool {
         let part = end.min(self.first + SETTLE_SHARE as u64);
@@ -180,7 +180,7 @@ impl Unacked {
         part < end
     }
 
-    /// Takes out everything before the place `end`.
+    /// Takes out all messages before the position `end`.
     fn take_up_to(&mut self, end: u64, out: &mut impl Taker) {
         while self.first < end {
             let run = self.runs[0];
@@ -202,7 +202,7 @@ impl Unacked {
         }
     }
 
-    /// The place of the unsettled message `tag`.
+    /// The position of the unsettled message `tag`.
     #[inline]
     fn find(&self, tag: u64) -> Option<u64> {
         let run_at = self.runs.partition_point(|run| run.tag <= tag).checked_sub(1)?;
@@ -212,7 +212,7 @@ impl Unacked {
         (place < self.run_end(run_at) && self.entries[at].is_some()).then_some(place)
     }
 
-    /// The place behind the message `tag`, also if it was taken back.
+    /// The position after the message `tag`, also if it was taken back.
     fn find_end(&self, tag: u64) -> Option<u64> {
         match self.find(tag) {
             Some(place) => Some(place + 1),
@@ -220,7 +220,7 @@ impl Unacked {
         }
     }
 
-    /// The place behind the last message whose tag is not above this one.
+    /// The position after the last message whose tag is not above this one.
     fn place_behind(&self, tag: u64) -> u64 {
         let next_run = self.runs.partition_point(|run| run.tag <= tag);
         let Some(run_at) = next_run.checked_sub(1) else { return self.first };
@@ -238,13 +238,13 @@ impl Unacked {
         self.runs.partition_point(|run| run.place <= place) - 1
     }
 
-    /// The place behind a run.
+    /// The position after a run.
     #[inline]
     fn run_end(&self, run_at: usize) -> u64 {
         self.runs.get(run_at + 1).map_or(self.end(), |next| next.place)
     }
 
-    /// The place behind the last one.
+    /// The position after the last one.
     #[inline]
     fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
@@ -279,7 +279,7 @@ impl Unacked {
         (0..self.runs.len()).flat_map(in_run)
     }
 
-    /// Starts over with these messages, tags ascending.
+    /// Replaces all messages by these, tags ascending.
     fn rebuild(&mut self, messages: Vec<(u64, Receipt)>) {
         let next_tag = std::mem::take(&mut self.next_tag);
         (self.first, self.settled) = (self.end(), 0);
@@ -293,9 +293,9 @@ impl Unacked {
     }
 }
 
-/// Settled places that are not worth a sweep.
+/// Number of settled positions that is not worth a sweep.
 const SWEEP_MIN: usize = 32;
-/// Places whose memory an empty window keeps.
+/// Number of positions whose memory an empty window keeps.
 const KEEP_MAX: usize = 64;
 
 #[cfg(test)]
@@ -317,7 +317,7 @@ mod tests {
         window
     }
 
-    /// What was taken out, with tags.
+    /// The messages that were taken out, with tags.
     #[derive(Default)]
     struct Taken(Vec<(u64, Receipt)>);
 

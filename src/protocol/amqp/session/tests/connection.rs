@@ -1,4 +1,4 @@
-//! Negotiation, channel 0, time, and how connections end.
+//! Negotiation, channel 0, time limits, and the end of connections.
 
 use super::*;
 

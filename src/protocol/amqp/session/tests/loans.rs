@@ -1,9 +1,9 @@
-//! Large bodies that are received in place, against a sender who cuts them as he likes.
+//! Large bodies that are received in place, from a sender that cuts them at any size.
 
 use super::*;
 use crate::contract::session::BodyLoan;
 
-/// Parses all that there is; the bodies of the messages.
+/// Parses all input. Returns the bodies of the messages.
 fn take_messages(peer: &mut Peer) -> Vec<Vec<u8>> {
     let mut bodies = Vec::new();
     loop {
@@ -20,7 +20,8 @@ fn take_messages(peer: &mut Peer) -> Vec<Vec<u8>> {
     }
 }
 
-/// The kernel: scatters at most `len` bytes of the stream over a loan and `tail` bytes behind; what went between, behind, and how much it was.
+/// Plays the kernel: scatters at most `len` bytes of the stream over a loan and `tail` bytes after
+/// it. Returns the bytes of the gaps, those after the loan, and the number of all.
 fn scatter(loan: &mut BodyLoan, stream: &[u8], len: usize, tail: usize) -> (Vec<u8>, Vec<u8>, usize) {
     let mut rest = &stream[..len.min(stream.len())];
     let before = rest.len();
@@ -38,7 +39,8 @@ fn scatter(loan: &mut BodyLoan, stream: &[u8], len: usize, tail: usize) -> (Vec<
     (separators, behind, before - rest.len())
 }
 
-/// Plays a stream to a session, partly in place; the bodies that it got, and how many loans there were.
+/// Plays a stream to a session, partly in place. Returns the bodies that the session got, and the
+/// number of loans.
 fn play(stream: &[u8], rng: &mut Rng) -> (Vec<Vec<u8>>, usize) {
     let (mut peer, mut at, mut bodies, mut loans) = (Peer::open(), 0, Vec::new(), 0);
     peer.send(2, channel::Open::default());
@@ -64,10 +66,10 @@ fn play(stream: &[u8], rng: &mut Rng) -> (Vec<Vec<u8>>, usize) {
     (bodies, loans)
 }
 
-/// A publish whose body is cut where `cut` says; `between` comes after each of its frames.
+/// Encodes a publish whose body is cut where `cut` says; `between` follows each of its frames.
 fn cut_publish(body: &[u8], between: &[u8], mut cut: impl FnMut(usize) -> usize) -> Vec<u8> {
     let mut out = publish(1, false, b"");
-    let size_at = out.len() - 11; // in front of the two octets of properties and the end
+    let size_at = out.len() - 11; // before the two octets of properties and the end
     out[size_at..size_at + 8].copy_from_slice(&(body.len() as u64).to_be_bytes());
     let mut rest = body;
     while !rest.is_empty() {

@@ -1,5 +1,5 @@
-//! Random conversations, half sense and half noise: whatever a client sends and a broker answers, nothing panics, every channel ends
-//! once, and the output consists of frames.
+//! Random conversations, half valid and half noise: whatever a client sends and a broker answers,
+//! nothing panics, every channel ends once, and the output consists of frames.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn step(peer: &mut Peer, rng: &mut Rng) {
     }
 }
 
-/// A method that makes sense on some channel in some state.
+/// Encodes a method that is valid on some channel in some state.
 fn methods(rng: &mut Rng, number: u16) -> Vec<u8> {
     let tag = rng.below(8);
     let choices: [Method<'_>; 20] = [
@@ -103,7 +103,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
     peer.answer(notice);
 }
 
-/// A queue delivers to a consumer that may long be gone.
+/// Delivers a message to a consumer that may be gone.
 fn deliver(peer: &mut Peer, number: u16, rng: &mut Rng) {
     let index = (u32::try_from(rng.below(6)).expect("small") << 16) | u32::try_from(rng.below(3)).expect("small");
     if peer.session.consumer(number, index).is_some() && peer.session.can_take(number, index) == Room::Yes {

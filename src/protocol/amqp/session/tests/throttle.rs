@@ -1,4 +1,4 @@
-//! Alarms: when a publish counts, and what becomes of one that is under way.
+//! Alarms: which publishes block a connection, and what happens to a publish under way.
 
 use super::*;
 use crate::base::alarms::{Alarm, AlarmSet, Alarms};
@@ -9,7 +9,7 @@ fn memory() -> AlarmSet {
     alarms.get()
 }
 
-/// The end of all alarms.
+/// Ends all alarms.
 fn clear(peer: &mut Peer) {
     assert!(peer.session.on_alarms(AlarmSet::default()), "it was blocked");
     peer.run();

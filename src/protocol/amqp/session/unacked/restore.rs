@@ -1,10 +1,10 @@
-//! Restoring: messages that were settled within a transaction become unsettled again.
+//! Restores messages that were settled within a transaction: they become unsettled again.
 
 use super::{Run, Unacked};
 use crate::contract::Receipt;
 
 impl Unacked {
-    /// Puts back messages that [`Unacked::settle`] took out. Their tags count again.
+    /// Puts back messages that [`Unacked::settle`] took out. Their tags are valid again.
     pub fn restore(&mut self, taken: impl IntoIterator<Item = (u64, Receipt)>) {
         let mut all: Vec<(u64, Receipt)> = self.unsettled().chain(taken).collect();
         all.sort_unstable_by_key(|&(tag, _)| tag);
@@ -21,13 +21,13 @@ impl Unacked {
         Some((first, Receipt { queue, consumer, entry }))
     }
 
-    /// Takes in a message that had this tag before; it is above the tags of all others.
+    /// Adds a message that had this tag before; the tag is above those of all other messages.
     pub fn put(&mut self, tag: u64, receipt: Receipt) {
         self.next_tag = tag;
         self.push(receipt);
     }
 
-    /// Puts messages in front whose tags are all below those of the others.
+    /// Puts messages in front; all of their tags are below those of the others.
     pub fn put_in_front(&mut self, earlier: Unacked) {
         let (first, end) = (self.first, earlier.end());
         let in_place = |run: &Run| {
