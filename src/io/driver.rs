@@ -38,6 +38,7 @@ use crate::io::host::memory::{self, Upkeep};
 use crate::io::host::process;
 use crate::io::net::direct::Brought;
 use crate::io::net::listener::{Accepted, Listener, Listeners};
+use crate::io::net::owner::{self, Owner};
 use crate::io::net::receive::{Pace, Pools, Way};
 use crate::io::net::socket::{Event, SocketId, Sockets};
 use crate::shard::{Deed, Shard, Turn};
@@ -143,7 +144,8 @@ impl<'r> Driver<'r> {
             }
             let turn = self.shard.turn(self.now);
             self.carry_out();
-            self.sockets.receive_bulk(&mut self.shard, &self.pace, self.pools, &mut self.ring);
+            let lend_body = |owner: Owner, most| owner.lend_body(&mut self.shard, most);
+            self.sockets.receive_bulk(lend_body, &self.pace, self.pools, &mut self.ring);
             self.statistics.turn_ends(completions);
             self.enter(&turn);
         }
@@ -228,14 +230,14 @@ impl<'r> Driver<'r> {
         if way == Way::Direct {
             let mut direct = self.sockets.take_direct(id);
             let Brought { loan, gaps, tail } = direct.finish(len);
-            if let Some(conn) = self.sockets.reader(id) {
-                self.shard.return_body(conn, loan, gaps, tail);
+            if let Some(owner) = self.sockets.reader(id) {
+                owner.return_body(&mut self.shard, loan, gaps, tail);
             }
         }
         if let Some(buffer) = cqueue::buffer_select(completion.flags()) {
             let pool = self.pools.of(way);
-            if let Some(conn) = self.sockets.reader(id) {
-                self.shard.on_bytes(conn, pool.bytes(buffer, len));
+            if let Some(owner) = self.sockets.reader(id) {
+                owner.on_bytes(&mut self.shard, pool.bytes(buffer, len));
             }
             pool.give_back(buffer);
         }
@@ -259,16 +261,16 @@ impl<'r> Driver<'r> {
         // The shard may give it the id of a connection that it has just closed, whose socket must
         // be released before.
         self.carry_out();
-        if let Some(conn) = self.shard.on_accepted(self.now, protocol, plain(peer), plain(local)) {
-            self.sockets.open(stream, place, conn, self.now, &mut self.ring);
+        if let Some(owner) = Owner::accept(&mut self.shard, self.now, protocol, plain(peer), plain(local)) {
+            self.sockets.open(stream, place, owner, self.now, &mut self.ring);
         }
     }
 
     fn tell(&mut self, event: Event) {
         match event {
             Event::Nothing => {}
-            Event::Sent(conn, batch) => self.shard.on_sent(conn, batch),
-            Event::Closed(conn) => self.shard.on_closed(conn),
+            Event::Sent(owner, batch) => owner.on_sent(&mut self.shard, batch),
+            Event::Closed(owner) => owner.on_closed(&mut self.shard),
         }
     }
 
@@ -288,16 +290,12 @@ impl<'r> Driver<'r> {
     fn carry_out(&mut self) {
         while let Some(deed) = self.shard.next_deed() {
             match deed {
-                Deed::Send(conn, batch) => self.sockets.send(conn, batch, self.now, &mut self.ring),
-                Deed::Pause(conn) => self.sockets.pause(conn, true, self.now, &mut self.ring),
-                Deed::Watch(conn) => self.sockets.watch(conn, self.now, &mut self.ring),
-                Deed::Resume(conn) => self.sockets.pause(conn, false, self.now, &mut self.ring),
-                Deed::Close(conn) => self.sockets.close(conn, self.now, &mut self.ring),
                 Deed::Wake(shard) => self.peers.wake(shard, &mut self.ring),
                 Deed::Prepare(address, len) => memory::prepare(address, len, &mut self.ring),
                 Deed::Log(op) => self.disk.start(op, self.now, &mut self.ring),
                 Deed::Catalog(op) => self.disk.start_catalog(op),
                 Deed::Fail(sentence) => process::fail(&sentence),
+                deed => owner::carry_out(deed, &mut self.sockets, self.now, &mut self.ring),
             }
         }
     }

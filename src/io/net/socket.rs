@@ -17,8 +17,9 @@
 //! Nothing else changes a socket's phase or starts and stops its receive, except that
 //! [`Sockets::receive_bulk`] begins bulk receives.
 //!
-//! The shard forgets a connection with [`Deed::Close`](crate::shard::Deed), and its id may name the
-//! next one while the socket is still closing; so sockets have ids of their own.
+//! A socket has an [`Owner`], which alone says what it sends and hears what it has received. The
+//! shard forgets a connection with [`Deed::Close`](crate::shard::Deed), and its id may name the next
+//! one while the socket still closes; so sockets have ids of their own.
 
 use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};
@@ -26,7 +27,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::opcode;
 
-use crate::base::ids::{ConnId, Key};
+use crate::base::ids::Key;
 use crate::base::limits;
 use crate::base::outgoing::Outgoing;
 use crate::base::quota::Place;
@@ -34,18 +35,17 @@ use crate::base::slots::Slots;
 use crate::contract::session::BodyLoan;
 use crate::io::net::direct::Direct;
 use crate::io::net::hang_up::{End, Watch};
+use crate::io::net::owner::{Owner, SocketsByOwner};
 use crate::io::net::patience::{Patience, Progress};
 use crate::io::net::receive::{self, BULK_MIN, BULK_PER_TURN, Pace, Pools, Way};
 use crate::io::net::send::{Gather, Sending};
 use crate::io::ring::Ring;
 use crate::io::token::Token;
-use crate::shard::Shard;
 
 /// All sockets of a shard.
 pub struct Sockets {
     table: Slots<SocketId, Socket>,
-    /// Sockets by the slot of the connection's id.
-    by_conn: Vec<SocketId>,
+    by_owner: SocketsByOwner,
     /// Sockets that are to be read in bulk, longest waiting first. Entries may be outdated.
     waiting: VecDeque<SocketId>,
     /// Bulk receives in flight.
@@ -64,21 +64,21 @@ pub struct Sockets {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SocketId(pub Key);
 
-/// The meaning of a completed operation for the shard.
+/// What a completed operation means for the socket's owner.
 pub enum Event {
     /// The shard need not know of it.
     Nothing,
-    /// All of the batch is sent.
-    Sent(ConnId, Outgoing),
+    /// The batch is out.
+    Sent(Owner, Outgoing),
     /// The peer is gone. Reported once.
-    Closed(ConnId),
+    Closed(Owner),
 }
 
 struct Socket {
     stream: TcpStream,
     /// The socket's share of the limit of connections, given back after its descriptor is closed.
     _place: Place,
-    conn: ConnId,
+    owner: Owner,
     phase: Phase,
     peer: Peer,
     paused: bool,
@@ -95,9 +95,9 @@ struct Socket {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// The shard knows the connection.
+    /// The socket has its owner.
     Open,
-    /// The shard has forgotten it; a send may be in flight.
+    /// The owner has closed it; a send is in flight.
     Flushing,
     /// Nothing is left to send; the peer's end has not come.
     Lingering,
@@ -131,7 +131,7 @@ impl Sockets {
     pub fn new(send_timeout_ms: u64) -> Sockets {
         Sockets {
             table: Slots::default(),
-            by_conn: Vec::new(),
+            by_owner: SocketsByOwner::default(),
             waiting: VecDeque::new(),
             bulks: 0,
             flushing: VecDeque::new(),
@@ -142,12 +142,12 @@ impl Sockets {
     }
 
     /// Takes over an accepted socket and starts to read it.
-    pub fn open(&mut self, stream: TcpStream, place: Place, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
+    pub fn open(&mut self, stream: TcpStream, place: Place, owner: Owner, now: u64, ring: &mut Ring<'_>) {
         let (phase, peer, way, receive) = (Phase::Open, Peer::Here, Way::Trickle, Receive::Off);
         let id = self.table.insert(Socket {
             stream,
             _place: place,
-            conn,
+            owner,
             phase,
             peer,
             paused: false,
@@ -159,11 +159,7 @@ impl Sockets {
             send: None,
             progress: Progress::default(),
         });
-        let slot = conn.0.slot as usize;
-        if slot >= self.by_conn.len() {
-            self.by_conn.resize(slot + 1, SocketId::default());
-        }
-        self.by_conn[slot] = id;
+        self.by_owner.insert(owner, id);
         self.settle(id, now, ring);
     }
 
@@ -172,9 +168,9 @@ impl Sockets {
         self.table.is_empty()
     }
 
-    /// Starts to send a batch, one at a time per connection.
-    pub fn send(&mut self, conn: ConnId, batch: Outgoing, now: u64, ring: &mut Ring<'_>) {
-        let id = self.id_of(conn);
+    /// Starts to send a batch. One at a time per owner.
+    pub fn send(&mut self, owner: Owner, batch: Outgoing, now: u64, ring: &mut Ring<'_>) {
+        let id = self.id_of(owner);
         let socket = &mut self.table[id];
         assert!(socket.send.is_none(), "the shard sends one batch at a time");
         socket.send = Some(Sending::new(batch));
@@ -182,18 +178,19 @@ impl Sockets {
         self.submit_send(id, ring);
     }
 
-    /// Stops (`true`) or restarts reading a connection. Bytes on their way may still arrive.
-    pub fn pause(&mut self, conn: ConnId, paused: bool, now: u64, ring: &mut Ring<'_>) {
-        let id = self.id_of(conn);
+    /// Stops (`true`) or restarts reading a socket. Bytes on their way may still arrive.
+    pub fn pause(&mut self, owner: Owner, paused: bool, now: u64, ring: &mut Ring<'_>) {
+        let id = self.id_of(owner);
         let socket = &mut self.table[id];
         socket.paused = paused;
         socket.watch.is_wanted &= paused;
         self.settle(id, now, ring);
     }
 
-    /// Waits for the end of a paused connection's peer. Bytes that it sent before are lost then.
-    pub fn watch(&mut self, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
-        let id = self.id_of(conn);
+    /// Waits for the peer's end, though a paused socket is not read. What the peer has sent before is
+    /// given up then.
+    pub fn watch(&mut self, owner: Owner, now: u64, ring: &mut Ring<'_>) {
+        let id = self.id_of(owner);
         let socket = &mut self.table[id];
         socket.watch.is_wanted = socket.paused;
         self.settle(id, now, ring);
@@ -211,18 +208,18 @@ impl Sockets {
         self.settle_and_report(id, before, now, ring)
     }
 
-    /// Closes a connection in good order; its id is free from now on.
-    pub fn close(&mut self, conn: ConnId, now: u64, ring: &mut Ring<'_>) {
-        let id = self.id_of(conn);
+    /// Closes a socket in good order; its owner's id is free from now on.
+    pub fn close(&mut self, owner: Owner, now: u64, ring: &mut Ring<'_>) {
+        let id = self.id_of(owner);
         self.table[id].phase = Phase::Flushing;
         self.flushing.push_back((now + limits::SOCKET_FLUSH_MS, id));
         self.settle(id, now, ring);
     }
 
-    /// Returns the connection that reads from a socket; `None` if it is closing.
-    pub fn reader(&self, id: SocketId) -> Option<ConnId> {
+    /// Returns the owner that receives the socket's bytes; `None` if it has closed the socket.
+    pub fn reader(&self, id: SocketId) -> Option<Owner> {
         let socket = self.table.get(id)?;
-        (socket.phase == Phase::Open).then_some(socket.conn)
+        (socket.phase == Phase::Open).then_some(socket.owner)
     }
 
     /// Notes that a receive has posted its last completion. `next` is the way to go on.
@@ -242,15 +239,21 @@ impl Sockets {
         self.settle_and_report(id, before, now, ring)
     }
 
-    /// Begins bulk receives for the sockets that wait longest: as many as bring what a turn may, if
-    /// each brings as much as the last time. Lends buffers to all receives; then submit the ring.
-    pub fn receive_bulk(&mut self, shard: &mut Shard, pace: &Pace, pools: &mut Pools, ring: &mut Ring<'_>) {
+    /// Begins bulk receives for those that wait longest, as many as will bring what a turn may, if they bring as much as the last time; and
+    /// lends buffers to all receives. `lend_body` asks an owner for room in a body that is arriving. Afterwards the ring is to be submitted.
+    pub fn receive_bulk(
+        &mut self,
+        mut lend_body: impl FnMut(Owner, usize) -> Option<BodyLoan>,
+        pace: &Pace,
+        pools: &mut Pools,
+        ring: &mut Ring<'_>,
+    ) {
         let loan_max = if pace.is_unhurried() { limits::LOAN_MAX } else { pace.turn_bytes() };
         let (mut expected, mut begun) = (0, 0);
         while expected < pace.turn_bytes() && begun < BULK_PER_TURN {
             let Some(id) = self.waiting.pop_front() else { break };
             let Some(socket) = self.table.get_mut(id).filter(|socket| socket.receive == Receive::Waiting) else { continue };
-            let lent = if socket.phase == Phase::Open { shard.lend_body(socket.conn, loan_max) } else { None };
+            let lent = if socket.phase == Phase::Open { lend_body(socket.owner, loan_max) } else { None };
             begun += 1;
             expected += match lent {
                 Some(loan) => socket.receive_direct(id, loan, ring),
@@ -323,7 +326,7 @@ impl Sockets {
         let socket = &mut self.table[id];
         let batch = socket.send.take().expect("a completed send was in flight").finish(&mut self.spare);
         socket.progress.sends = socket.progress.sends.wrapping_add(1);
-        let event = if socket.phase == Phase::Open { Event::Sent(socket.conn, batch) } else { Event::Nothing };
+        let event = if socket.phase == Phase::Open { Event::Sent(socket.owner, batch) } else { Event::Nothing };
         self.settle(id, now, ring);
         event
     }
@@ -349,7 +352,7 @@ impl Sockets {
     fn settle_and_report(&mut self, id: SocketId, before: Peer, now: u64, ring: &mut Ring<'_>) -> Event {
         let socket = &self.table[id];
         let news = socket.phase == Phase::Open && before == Peer::Here && socket.peer != Peer::Here;
-        let event = if news { Event::Closed(socket.conn) } else { Event::Nothing };
+        let event = if news { Event::Closed(socket.owner) } else { Event::Nothing };
         self.settle(id, now, ring);
         event
     }
@@ -379,9 +382,9 @@ impl Sockets {
         }
     }
 
-    fn id_of(&self, conn: ConnId) -> SocketId {
-        let id = self.by_conn[conn.0.slot as usize];
-        debug_assert!(self.reader(id) == Some(conn), "the shard names connections that it has not closed");
+    fn id_of(&self, owner: Owner) -> SocketId {
+        let id = self.by_owner.get(owner);
+        debug_assert!(self.reader(id) == Some(owner), "an owner names the socket that it has not closed");
         id
     }
 }
