@@ -98,11 +98,13 @@ impl Entry {
         (u128::from(self.place.get()) << 64 | u128::from(self.message.to_bits())).to_le_bytes()
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
-    pub fn from_bytes(bytes: [u8; 16]) -> Entry {
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote. Returns `None` for bytes that it cannot have
+    /// written: places are counted from 1, above the redelivered flag.
+    #[inline]
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Entry> {
         let all = u128::from_le_bytes(bytes);
-        let place = NonZeroU64::new((all >> 64) as u64).expect("the bytes were written by to_bytes");
-        Entry { place, message: MessageRef::from_bits(all as u64) }
+        let place = NonZeroU64::new((all >> 64) as u64).filter(|place| place.get() > 1)?;
+        Some(Entry { place, message: MessageRef::from_bits(all as u64) })
     }
 
     /// The same place, marked as delivered before.
@@ -202,6 +204,9 @@ mod tests {
     #[test]
     fn an_entry_travels_as_bytes() {
         let entry = Entry::new(255, 1 << 40 | 7, MessageRef::new(u32::MAX, 12, true)).returned();
-        assert_eq!(Entry::from_bytes(entry.to_bytes()), entry);
+        assert_eq!(Entry::from_bytes(entry.to_bytes()), Some(entry));
+        let bytes = |place: u128| (place << 64 | 7).to_le_bytes();
+        assert_eq!([0, 1].map(|place| Entry::from_bytes(bytes(place))), [None, None]);
+        assert_eq!(Entry::from_bytes(bytes(2)).map(Entry::place), Some(0));
     }
 }

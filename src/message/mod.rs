@@ -20,15 +20,16 @@ pub mod wire;
 
 pub use erlang::{ErlangBinary, ErlangString, erlang_text, latin1_text};
 pub use properties::{Properties, PropertiesBuilder, PropertiesError, flag, replace_headers, replace_reply_to};
-pub use record::{Record, head_len, read_head, set_holders, write_head};
+pub use record::{Record, head_len, parse_head, read_head, set_holders, write_head};
 pub use table::{Entries, Table, TableError, TableRef};
 pub use table_builder::{ArrayBuilder, TableBuilder};
 pub use value::{Value, Values};
 
 use bytes::Bytes;
 
-/// A reference to a message in the arena of its shard. References are counted, and each must be
-/// given back (see `broker::arena`).
+use wire::Reader;
+
+/// A message in the arena of its shard: a counted reference that its holder gives back (see `broker::arena`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct MessageRef {
     /// The segment of the arena.
@@ -95,8 +96,15 @@ impl<'a> Route<'a> {
     /// Makes a route of a slice that consists of two short strings; the caller has checked the
     /// lengths.
     pub fn new(wire: &'a [u8]) -> Route<'a> {
-        debug_assert!(wire.len() >= 2 && wire.len() == 2 + wire[0] as usize + wire[1 + wire[0] as usize] as usize);
+        debug_assert!(Route::parse(wire).is_some());
         Route(wire)
+    }
+
+    /// Checks that a slice holds two short strings and nothing else.
+    pub fn parse(wire: &'a [u8]) -> Option<Route<'a>> {
+        let mut reader = Reader::new(wire);
+        let _ = (reader.shortstr()?, reader.shortstr()?);
+        reader.is_empty().then_some(Route(wire))
     }
 
     /// Both strings with their length bytes.

@@ -15,7 +15,7 @@
 
 use bytes::Bytes;
 
-use super::{Body, MessageView, Route, Stamp};
+use super::{Body, MessageView, Properties, Route, Stamp};
 
 /// Size of the head of `message`, bytes.
 #[inline]
@@ -39,11 +39,26 @@ pub fn write_head(message: &MessageView<'_>, space: &mut [u8]) {
 /// Reads the head at the front of `bytes`, as a message without a body.
 #[inline]
 pub fn read_head(bytes: &[u8]) -> MessageView<'_> {
-    let (fixed, rest) = bytes.split_first_chunk::<HEAD_FIXED>().expect("a head was written");
+    let (route, properties, stamp) = split_head(bytes).expect("a head was written");
+    MessageView { route: Route::new(route), properties, stamp, body: Body::Slice(&[]) }
+}
+
+/// The same for bytes that anybody may have written. Returns `None` if they do not begin with a
+/// head whose route and properties have their form.
+pub fn parse_head(bytes: &[u8]) -> Option<MessageView<'_>> {
+    let (route, properties, stamp) = split_head(bytes)?;
+    Properties::parse(properties).ok()?;
+    Some(MessageView { route: Route::parse(route)?, properties, stamp, body: Body::Slice(&[]) })
+}
+
+/// The route, the properties and the stamp of the head at the front of `bytes`.
+#[inline]
+fn split_head(bytes: &[u8]) -> Option<(&[u8], &[u8], Stamp)> {
+    let (fixed, rest) = bytes.split_first_chunk::<HEAD_FIXED>()?;
     let &[r0, r1, p0, p1, p2, p3, ref stamp @ ..] = fixed;
-    let (route, rest) = rest.split_at(usize::from(u16::from_le_bytes([r0, r1])));
-    let properties = &rest[..u32::from_le_bytes([p0, p1, p2, p3]) as usize];
-    MessageView { route: Route::new(route), properties, stamp: Stamp::from_bits(u64::from_le_bytes(*stamp)), body: Body::Slice(&[]) }
+    let (route, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([r0, r1])))?;
+    let properties = rest.get(..u32::from_le_bytes([p0, p1, p2, p3]) as usize)?;
+    Some((route, properties, Stamp::from_bits(u64::from_le_bytes(*stamp))))
 }
 
 /// The fixed part of a record.
@@ -150,10 +165,24 @@ mod tests {
             let read = Record::read(&record);
             assert_eq!((read, read.head, read.holders), (written, 55, 3));
             assert!(!read.is_shared() || read.shared_key(&record) == 77);
+            assert!(parse_head(&head).is_some_and(|read| read.has_head_of(&message)));
+            assert!((0..head.len()).all(|len| parse_head(&head[..len]).is_none()));
             let view = read.view(&head, &record, read.is_shared().then_some(&shared));
             assert!(view.has_head_of(&message) && view.body.bytes() == body.bytes());
             set_holders(&mut record, 9);
             assert_eq!(Record::read(&record), Record { holders: 9, ..written });
+        }
+    }
+
+    #[test]
+    fn a_head_with_a_bad_route_or_bad_properties_is_none() {
+        for (route, properties) in [(&b"\x02ex\x03key"[..], &[0, 0, 1][..]), (b"\x00\x01qq", &[0, 0])] {
+            let mut head = [&[route.len() as u8, 0, properties.len() as u8, 0, 0, 0], &[0; 8][..], route, properties].concat();
+            assert!(parse_head(&head).is_none());
+            let well_formed = b"\x00\x00\x00\x00";
+            head.splice(HEAD_FIXED.., well_formed.iter().copied());
+            (head[0], head[2]) = (2, 2);
+            assert!(parse_head(&head).is_some());
         }
     }
 }

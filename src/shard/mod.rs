@@ -73,6 +73,7 @@ use queues::Queues;
 use queues::lifetime::Timer;
 use work::Work;
 
+pub use peers::block;
 pub use restart::{Found, Stop, restore};
 pub use turn::Turn;
 

@@ -7,6 +7,7 @@
 //! RINGMQ_FUZZ_SECONDS=3600 cargo test --release --test fuzz
 //! ```
 
+mod blocks;
 mod dice;
 mod frames;
 mod publish;

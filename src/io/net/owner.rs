@@ -6,8 +6,8 @@
 //! kernel ◀─ operation ── Sockets ◀─ owner ──────── carry_out ◀─ Deed ─ Shard
 //! ```
 //!
-//! An owner has at most one socket. It owns the socket from accept until its deed to close; what
-//! the socket does after that is nobody's news.
+//! An owner has at most one socket, from accept until the deed that closes it. After that the socket
+//! ends by itself, and its events are not reported.
 
 use std::net::SocketAddr;
 

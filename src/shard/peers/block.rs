@@ -9,11 +9,15 @@
 //! A head is route and properties, as in the arena; most messages in a row share one. A shared body
 //! is not in the record: it is a mail of its own before the record's mail, and the highest bit of
 //! the length says so.
+//!
+//! Blocks are read without checks, because the writer is trusted. [`Records::check`] and
+//! [`check_entries`] check a block against its mail; whatever the bytes are, they do not panic, and
+//! what they have passed can be read. Both ways share the code that reads.
 
 use bytes::Bytes;
 
 use crate::contract::Entry;
-use crate::message::{Body, Content, MessageRef, MessageView, Route, Stamp, head_len, read_head, write_head};
+use crate::message::{Body, Content, MessageRef, MessageView, Route, Stamp, head_len, parse_head, read_head, write_head};
 
 /// A block that is being filled.
 #[derive(Debug, Default)]
@@ -38,7 +42,7 @@ pub struct Written {
 
 impl Block {
     /// Bytes written.
-    pub fn len(&self) -> usize {
+    pub(in crate::shard) fn len(&self) -> usize {
         self.bytes.len()
     }
 
@@ -136,13 +140,54 @@ impl<'a> Records<'a> {
         Records { block, at: at as usize, left: count, with_entry, shared, head_at: 0, head: NO_HEAD }
     }
 
-    fn entry(&mut self) -> Entry {
-        if !self.with_entry {
-            return Entry::new(0, 0, MessageRef::default());
+    /// Checks that the block holds these records: that they end inside it, and that entries, heads
+    /// and shared bodies have their form.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), BlockError> {
+        let mut records = self.clone();
+        let prefix = RECORD_FIXED + if self.with_entry { ENTRY_LEN } else { 0 };
+        for _ in 0..self.left {
+            let start = records.at;
+            records.read(parse_head)?;
+            let (head_at, head_end) = (records.head_at, records.head_at + head_len(&records.head));
+            let is_before = (RECORD_FIXED..start).contains(&head_at) && head_end <= start;
+            if head_at != start + prefix && !is_before {
+                return Err(BlockError::Head);
+            }
         }
-        let bytes = self.block[self.at..].first_chunk::<ENTRY_LEN>().expect("an entry was written");
-        self.at += ENTRY_LEN;
-        Entry::from_bytes(*bytes)
+        Ok(())
+    }
+
+    /// Reads the next record, and its head with `read_head` if it is another one than before.
+    #[inline]
+    fn read(&mut self, read_head: impl Fn(&'a [u8]) -> Option<MessageView<'a>>) -> Result<(Entry, MessageView<'a>), BlockError> {
+        let entry = if self.with_entry { entry(self.take()?)? } else { Entry::new(0, 0, MessageRef::default()) };
+        let fixed = u64::from_le_bytes(*self.take()?);
+        let (head_at, len) = (fixed as u32 as usize, (fixed >> 32) as u32);
+        if head_at != self.head_at {
+            let head = self.block.get(head_at..).and_then(read_head).ok_or(BlockError::Head)?;
+            (self.head_at, self.head) = (head_at, head);
+        }
+        if head_at == self.at {
+            self.at += head_len(&self.head);
+        }
+        let body = match self.shared {
+            Some(body) if len == SHARED | body.len() as u32 => Body::Shared(body),
+            _ => Body::Slice(bytes_at(self.block, self.at, len as usize)?),
+        };
+        let message = MessageView { body, ..self.head };
+        self.at += body_len(&message);
+        Ok((entry, message))
+    }
+
+    /// Takes the next `N` bytes.
+    #[inline]
+    fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], BlockError> {
+        let bytes = self.block.get(self.at..).and_then(<[u8]>::first_chunk).ok_or(BlockError::Truncated)?;
+        self.at += N;
+        Ok(bytes)
     }
 }
 
@@ -152,31 +197,48 @@ impl<'a> Iterator for Records<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let entry = self.entry();
-        let fixed = u64::from_le_bytes(*self.block[self.at..].first_chunk().expect("a record was written"));
-        let (head_at, len) = (fixed as u32 as usize, (fixed >> 32) as u32);
-        self.at += RECORD_FIXED;
-        if head_at != self.head_at {
-            (self.head_at, self.head) = (head_at, read_head(&self.block[head_at..]));
-        }
-        if head_at == self.at {
-            self.at += head_len(&self.head);
-        }
-        let body = match self.shared {
-            Some(body) if len & SHARED != 0 => Body::Shared(body),
-            _ => Body::Slice(&self.block[self.at..self.at + len as usize]),
-        };
-        let message = MessageView { body, ..self.head };
-        self.at += body_len(&message);
-        Some((entry, message))
+        Some(self.read(|bytes| Some(read_head(bytes))).expect("the writer wrote whole records"))
     }
 }
 
 /// Reads the entries of settled deliveries: `count` from `at` on.
 pub fn settled_entries(block: &[u8], at: u32, count: u32) -> impl ExactSizeIterator<Item = Entry> {
-    let bytes = &block[at as usize..][..count as usize * ENTRY_LEN];
-    let (entries, _) = bytes.as_chunks::<ENTRY_LEN>();
-    entries.iter().map(|entry| Entry::from_bytes(*entry))
+    let entries = entries_at(block, at, count).expect("the writer wrote all entries");
+    entries.iter().map(|bytes| entry(bytes).expect("the writer wrote entries"))
+}
+
+/// Checks that the block holds the entries of settled deliveries: `count` from `at` on.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_entries(block: &[u8], at: u32, count: u32) -> Result<(), BlockError> {
+    entries_at(block, at, count)?.iter().try_for_each(|bytes| entry(bytes).map(|_| ()))
+}
+
+/// The reason why a block cannot be what its mail says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BlockError {
+    /// It ends before its records do, or the shared body is missing or has another length.
+    Truncated,
+    /// An entry has no place.
+    Entry,
+    /// A head is neither in its record nor before it, or is no head.
+    Head,
+}
+
+fn entries_at(block: &[u8], at: u32, count: u32) -> Result<&[[u8; ENTRY_LEN]], BlockError> {
+    let bytes = bytes_at(block, at as usize, count as usize * ENTRY_LEN)?;
+    Ok(bytes.as_chunks().0)
+}
+
+#[inline]
+fn entry(bytes: &[u8; ENTRY_LEN]) -> Result<Entry, BlockError> {
+    Entry::from_bytes(*bytes).ok_or(BlockError::Entry)
+}
+
+#[inline]
+fn bytes_at(block: &[u8], at: usize, len: usize) -> Result<&[u8], BlockError> {
+    block.get(at..at + len).ok_or(BlockError::Truncated)
 }
 
 /// Bytes of a body in its record.
@@ -251,6 +313,59 @@ mod tests {
         let first = block.write_entries(&entries[..2]);
         let second = block.write_entries(&entries[2..]);
         assert_eq!((first.continues_run, second.continues_run), (false, true));
-        assert_eq!(settled_entries(&block.take(), first.at, 5).collect::<Vec<_>>(), entries);
+        let bytes = block.take();
+        assert_eq!(settled_entries(&bytes, first.at, 5).collect::<Vec<_>>(), entries);
+        assert_eq!(check_entries(&bytes, first.at, 5), Ok(()));
+        for (at, count) in [(first.at, 6), (1, 5), (u32::MAX, 1), (0, u32::MAX)] {
+            assert_eq!(check_entries(&bytes, at, count), Err(BlockError::Truncated));
+        }
+        assert_eq!(check_entries(&[0; ENTRY_LEN], 0, 1), Err(BlockError::Entry));
+    }
+
+    /// Writes two messages with one head, and the second one's shared body.
+    fn two_records(with_entry: bool) -> (Vec<u8>, Bytes) {
+        let (mut block, large) = (Block::default(), Bytes::from_static(b"large"));
+        for (n, body) in [Body::Slice(b"body"), Body::Shared(&large)].into_iter().enumerate() {
+            let entry = with_entry.then(|| Entry::new(0, n as u64, MessageRef::default()));
+            block.write(entry, &message(b"\x00\x01q", &[0, 0], body), false);
+        }
+        (block.take().to_vec(), large)
+    }
+
+    #[test]
+    fn what_is_written_passes_the_check() {
+        for with_entry in [false, true] {
+            let (bytes, large) = two_records(with_entry);
+            let check = |bytes: &[u8], at, count, shared| Records::new(bytes, at, count, with_entry, shared).check();
+            assert_eq!(check(&bytes, 0, 2, Some(&large)), Ok(()));
+            assert!((0..bytes.len()).all(|len| check(&bytes[..len], 0, 2, Some(&large)).is_err()));
+            assert_eq!(check(&bytes, 0, 3, Some(&large)), Err(BlockError::Truncated));
+            assert_eq!(check(&bytes, 0, u32::MAX, Some(&large)), Err(BlockError::Truncated));
+            assert_eq!(check(&bytes, u32::MAX, 1, Some(&large)), Err(BlockError::Truncated));
+            assert_eq!(check(&bytes, 0, 2, None), Err(BlockError::Truncated));
+            assert_eq!(check(&bytes, 0, 2, Some(&large.slice(1..))), Err(BlockError::Truncated));
+        }
+    }
+
+    #[test]
+    fn a_head_stands_in_its_record_or_before() {
+        let (bytes, large) = two_records(false);
+        let second = bytes.len() - RECORD_FIXED;
+        let with_head_at = |record: usize, head: usize| {
+            let mut bytes = bytes.clone();
+            bytes[record..record + 4].copy_from_slice(&(head as u32).to_le_bytes());
+            Records::new(&bytes, 0, 2, false, Some(&large)).check()
+        };
+        assert_eq!(with_head_at(second, RECORD_FIXED), Ok(()));
+        for (record, head) in [(0, 0), (0, 1), (0, second), (second, 0), (second, RECORD_FIXED + 1), (second, second), (second, 1 << 31)] {
+            assert_eq!(with_head_at(record, head), Err(BlockError::Head), "the record at {record} has its head at {head}");
+        }
+    }
+
+    #[test]
+    fn an_entry_without_a_place_is_refused() {
+        let (mut bytes, large) = two_records(true);
+        bytes[..ENTRY_LEN].fill(0);
+        assert_eq!(Records::new(&bytes, 0, 2, true, Some(&large)).check(), Err(BlockError::Entry));
     }
 }

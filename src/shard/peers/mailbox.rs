@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::base::ids::{QueueAddr, QueueId, ShardId};
 use crate::shard::Deed;
 use crate::shard::Shard;
-use crate::shard::peers::block::{Records, settled_entries};
+use crate::shard::peers::block::{Records, check_entries, settled_entries};
 use crate::shard::peers::mail::{Mail, Publish, Settled};
 use crate::shard::queues::settling::SETTLED_PER_STEP;
 
@@ -66,25 +66,25 @@ impl Shard {
         match mail {
             Mail::Publish(_) | Mail::Transfer(_) | Mail::Ask(_) => self.on_queue_mail(from, block, body, mail),
             Mail::Deliver(deliver) => {
-                self.on_deliver(from, &deliver, Records::new(block, deliver.at, deliver.count, true, body.as_ref()));
+                self.on_deliver(from, &deliver, records(block, deliver.at, deliver.count, true, body.as_ref()));
             }
             Mail::Reply(reply) => {
-                let messages = Records::new(block, reply.at, reply.count.into(), false, body.as_ref()).map(|(_, message)| message);
+                let messages = records(block, reply.at, reply.count.into(), false, body.as_ref()).map(|(_, message)| message);
                 self.on_reply(from, &reply, messages);
             }
             Mail::Returned(returned) => {
-                let records = Records::new(block, returned.at, 1, false, body.as_ref());
-                records.for_each(|(_, message)| self.on_returned(&returned, &message));
+                records(block, returned.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_returned(&returned, &message));
             }
             Mail::Got(got) => {
                 let (to, got) = *got;
-                Records::new(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
+                records(block, got.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_got(to, &got, &message));
             }
             Mail::Relay(relay) => {
-                Records::new(block, relay.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_relay(from, &relay, &message));
+                records(block, relay.at, 1, false, body.as_ref()).for_each(|(_, message)| self.on_relay(from, &relay, &message));
             }
             Mail::Settled(Settled { queue, consumer, outcome, at, count }) => {
                 self.work.spend(count as usize / SETTLED_PER_STEP);
+                debug_assert_eq!(check_entries(block, at, count), Ok(()));
                 self.settle_here(queue, consumer, settled_entries(block, at, count), outcome);
             }
             Mail::Accepted(holds) => self.on_accepted_by_queue(&holds),
@@ -158,7 +158,7 @@ impl Shard {
     #[inline]
     fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
         self.work.spend(count as usize);
-        let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
+        let messages = records(block, at, count, false, body.as_ref()).map(|(_, message)| message);
         let must_last = self.on_posted(queue, messages);
         self.note_flood_from(from);
         for at in std::mem::take(&mut self.publishing.refusals) {
@@ -172,4 +172,12 @@ impl Shard {
             None => {}
         }
     }
+}
+
+/// Reads the messages of a mail. Debug builds check its block first.
+#[inline]
+fn records<'a>(block: &'a [u8], at: u32, count: u32, with_entry: bool, shared: Option<&'a Bytes>) -> Records<'a> {
+    let records = Records::new(block, at, count, with_entry, shared);
+    debug_assert_eq!(records.check(), Ok(()));
+    records
 }
