@@ -1,4 +1,5 @@
-//! Alarms: what a blocked connection costs, and that it ends like any other.
+//! Alarms: the memory that a blocked connection takes, and its end, which is like that of any
+//! other.
 
 use ringmq::base::alarms::Alarm;
 use ringmq::config::Config;
@@ -106,7 +107,7 @@ fn a_durable_declaration_on_a_full_disk_is_told_to_wait() {
     }
 }
 
-/// What comes within some turns: with a full disk the shards never come to rest.
+/// Returns the events of some turns. (With a full disk the shards never come to rest.)
 fn some_turns(cluster: &mut Cluster, conn: Conn) -> Vec<String> {
     let mut bytes = Vec::new();
     for _ in 0..50 {
@@ -117,7 +118,8 @@ fn some_turns(cluster: &mut Cluster, conn: Conn) -> Vec<String> {
     events.iter().map(|(_, event): &(u16, Event)| event.name().to_owned()).collect()
 }
 
-/// A broker with an alarm, and a connection that has published a message of which all but the header waits.
+/// Makes a broker with an alarm, and a connection that has published a message, of which everything
+/// but the header waits.
 fn blocked(shards: u16) -> (Cluster, Conn) {
     let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
     let publisher = join(&mut cluster);
@@ -127,7 +129,7 @@ fn blocked(shards: u16) -> (Cluster, Conn) {
     (cluster, publisher)
 }
 
-/// A connection that has declared a queue.
+/// Opens a connection and declares a queue.
 fn join(cluster: &mut Cluster) -> Conn {
     let conn = cluster.connect();
     cluster.send(conn, &handshake(FRAME));
@@ -138,7 +140,7 @@ fn join(cluster: &mut Cluster) -> Conn {
     conn
 }
 
-/// The methods that have come.
+/// Returns the methods that have arrived.
 fn names(cluster: &mut Cluster, conn: Conn) -> Vec<String> {
     let events = Incoming::default().feed(&cluster.drain(conn));
     events.iter().map(|(_, event): &(u16, Event)| event.name().to_owned()).collect()

@@ -1,5 +1,6 @@
-//! Delayed messages leave their exchange for queues of several shards, and the machine stops meanwhile, also more than once: each comes to each
-//! queue once. Only what a client has taken before the crash may come again to it, and says so.
+//! Delayed messages leave their exchange for queues of several shards, and the machine stops
+//! meanwhile, once or several times. Each message comes to each queue once. Only a message that a
+//! client has taken before the crash may come to it again, and is flagged then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,14 +64,15 @@ struct Run {
     client: Conn,
     incoming: Incoming,
     queues: &'static [Name],
-    /// The client takes what comes to the first queue, and acknowledges most of it.
+    /// Whether the client takes the messages of the first queue, and acknowledges most of them.
     takes: bool,
-    /// What it has taken.
+    /// The messages that it has taken.
     taken: BTreeSet<u32>,
 }
 
 impl Run {
-    /// `source`: the exchange to which the queues are bound; if it is not the one that delays, it stands behind that.
+    /// Makes the broker and its topology. `source` is the exchange to which the queues are bound;
+    /// if it is not the one that delays, it is bound behind that one.
     fn new(seed: u64, queues: &'static [Name], source: Name) -> Run {
         let shards = 1 + (seed % 4) as u16;
         let mut cluster = Cluster::new(Config { shards, ..Config::default() }, seed);
@@ -94,7 +96,7 @@ impl Run {
         Run { seed, cluster, dice, client, incoming: Incoming::default(), queues, takes: false, taken: BTreeSet::new() }
     }
 
-    /// Messages that are due soon, on the disk.
+    /// Publishes messages that are due soon, and waits until they are on the disk.
     fn publish(&mut self) {
         let delay = Some(2 * crate::LOGS_REST_MS);
         let message =
@@ -107,7 +109,7 @@ impl Run {
         self.cluster.pass_time(2 * crate::LOGS_REST_MS);
     }
 
-    /// Shards and disks work at random, and stop; and again.
+    /// Lets shards and disks work at random, then stops and starts them; and repeats that.
     fn crash_while_they_leave(&mut self) {
         for _ in 0..1 + self.dice.below(3) {
             let slowness = self.dice.pick(&[1, 3, 10]);
@@ -141,7 +143,7 @@ impl Run {
         }
     }
 
-    /// Every queue has every message once, but for what was taken.
+    /// Checks that every queue has every message once, except for those that were taken.
     fn check_all(&mut self) {
         self.cluster.pass_time(1000);
         for (tag, &queue) in (1..).zip(self.queues) {
@@ -162,7 +164,7 @@ impl Run {
         self.finish();
     }
 
-    /// Nothing remains.
+    /// Checks that nothing remains.
     fn finish(&mut self) {
         self.cluster.pass_time(1000);
         for &name in self.queues {
@@ -174,7 +176,7 @@ impl Run {
     }
 }
 
-/// As many as are routed in some turns.
+/// As many messages as are routed in some turns.
 const COUNT: u32 = 600;
 
 const QUEUES: &[Name] = &["q0", "q2", "p0", "s0"];

@@ -1,4 +1,5 @@
-//! What one turn does: however much a client asks for with one write, others are served beside it.
+//! The work of one turn: however much a client asks for with one write, others are served beside
+//! it.
 
 use ringmq::base::limits::{BURY_BUDGET, BURY_QUEUES_BUDGET, COMMIT_SHARE, PURGE_BUDGET, SETTLE_SHARE, TURN_STEPS_MAX};
 use ringmq::config::Config;
@@ -219,7 +220,7 @@ fn very_many_queues_with_messages_are_served_some_in_each_turn() {
     assert!(left.windows(2).all(|pair| pair[0] - pair[1] <= 2 * TURN_STEPS_MAX + 1024), "{left:?}");
 }
 
-/// One shard, a client that asks for much, and another one.
+/// One shard, a client that asks for much, and another client.
 struct Run {
     cluster: Cluster,
     conn: Conn,
@@ -231,7 +232,7 @@ impl Run {
         Run::on(1)
     }
 
-    /// With so many shards; the other client is on the last one.
+    /// Makes a broker of this many shards; the other client is on the last one.
     fn on(shards: u16) -> Run {
         let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
         let [conn, other] = [0, usize::from(shards) - 1].map(|shard| connect(&mut cluster, shard));
@@ -242,7 +243,8 @@ impl Run {
         connect(&mut self.cluster, 0)
     }
 
-    /// How many messages there are, waiting or unsettled, in each turn until there are none.
+    /// Returns how many messages there are, waiting or unsettled, after each turn until there are
+    /// none.
     fn messages_until_none(&mut self) -> Vec<usize> {
         let mut left = vec![self.cluster.shard(0).messages().0];
         while left.last() != Some(&0) {
@@ -253,7 +255,7 @@ impl Run {
         left
     }
 
-    /// Sends bytes, and has the broker do all that follows.
+    /// Sends bytes, and takes turns until the broker is at rest.
     fn send(&mut self, bytes: &[u8]) {
         self.cluster.send(self.conn, bytes);
         self.cluster.drain(self.conn);
@@ -274,7 +276,7 @@ impl Run {
         self.tell("queue.declare", &fields);
     }
 
-    /// So many messages are published, and the client has them all.
+    /// Publishes this many messages, all of which the client receives.
     fn take(&mut self, queue: &str, count: usize) {
         self.send(&consume(queue));
         self.publish(queue, count);
@@ -288,7 +290,7 @@ impl Run {
         assert_eq!(self.cluster.shard(0).messages().0, count);
     }
 
-    /// How many messages are ready, asked in each turn until all are.
+    /// Returns how many messages are ready, asked in each turn until all are.
     fn counts_until(&mut self, queue: &str, count: usize) -> Vec<i128> {
         let mut counts = Vec::new();
         while counts.last() != Some(&(count as i128)) {
@@ -298,19 +300,20 @@ impl Run {
         counts
     }
 
-    /// What has come without another turn.
+    /// Returns the events that have arrived without another turn.
     fn read_what_came(&mut self, conn: Conn) -> Vec<String> {
         let bytes = self.cluster.read(conn, usize::MAX);
         Incoming::default().feed(&bytes).iter().map(|(_, event)| event.name().to_owned()).collect()
     }
 
-    /// Sends bytes, and has the broker take one turn.
+    /// Sends bytes, and takes one turn of the broker.
     fn write(&mut self, bytes: &[u8]) {
         self.cluster.write(self.conn, bytes);
         self.cluster.turn(0);
     }
 
-    /// The other client asks how many messages are ready; the broker answers, and takes its next turn.
+    /// Asks as the other client how many messages are ready; the broker answers, and takes its next
+    /// turn.
     fn count_between_turns(&mut self, queue: &str) -> i128 {
         let fields = [("queue", Value::text(queue)), ("passive", Value::Bool(true))];
         self.cluster.write(self.other, &method("queue.declare", &fields));
@@ -324,7 +327,7 @@ impl Run {
         count.expect("it answers in the turn in which it was asked")
     }
 
-    /// What has come.
+    /// Returns the events that have arrived.
     fn read(&mut self, conn: Conn) -> Vec<String> {
         let bytes = self.cluster.drain(conn);
         Incoming::default().feed(&bytes).iter().map(|(_, event)| event.name().to_owned()).collect()
@@ -352,20 +355,20 @@ fn consume(queue: &str) -> Vec<u8> {
     method("basic.consume", &[("queue", Value::text(queue)), ("consumer_tag", Value::text("c"))])
 }
 
-/// A message that lives for a second.
+/// Makes a message that expires after a second.
 fn expiring(queue: &str) -> Vec<u8> {
     let method = Method::new("basic.publish", &[("routing_key", Value::text(queue))]).expect("the list knows it");
     let properties = vec![("expiration".to_owned(), Value::text("1000"))];
     client::publish(1, &method, &Content { body: b"1".to_vec(), properties, ..Content::default() }, FRAME)
 }
 
-/// A message that says its number.
+/// Makes a message that carries its number.
 fn numbered(queue: &str, number: usize) -> Vec<u8> {
     let method = Method::new("basic.publish", &[("routing_key", Value::text(queue))]).expect("the list knows it");
     client::publish(1, &method, &Content { body: number.to_string().into_bytes(), ..Content::default() }, FRAME)
 }
 
-/// The number that a delivered message says.
+/// Returns the number that a delivered message carries.
 fn number(event: &Event) -> Option<usize> {
     match event {
         Event::Method(method, Some(content)) if method.name == "basic.deliver" => std::str::from_utf8(&content.body).ok()?.parse().ok(),
@@ -373,9 +376,9 @@ fn number(event: &Event) -> Option<usize> {
     }
 }
 
-/// More than some turns settle.
+/// More messages than some turns settle.
 const MANY: usize = 5 * TURN_STEPS_MAX / 2;
-/// More than fire in a turn.
+/// More timers than fire in a turn.
 const QUEUES: usize = 3000;
 const TAKEN_AT_ONCE: usize = 1000;
 const FRAME: usize = 131_072;

@@ -1,6 +1,7 @@
-//! Everything at once: clients that do not wait, a network that tears writes and reads, stalls and resets, and shards that take their turns
-//! in any order; disks that are slow or full; crashes (see [`restart`]); operators who set [`policies`]. After a while the faults [`end`], the clients finish,
-//! everything is consumed, and nothing may remain.
+//! Everything at once: clients that do not wait; a network that tears writes and reads, stalls and
+//! resets; shards that take their turns in any order; disks that are slow or full; crashes (see
+//! [`restart`]); operators that set [`policies`]. After a while the faults [`end`], the clients
+//! finish, everything is consumed, and nothing may remain.
 
 mod end;
 mod policies;
@@ -31,14 +32,14 @@ pub struct Chaos<'h> {
     history: &'h mut History,
     clients: Vec<Client>,
     faults: Faults,
-    /// Which shards have taken a turn in this round.
+    /// The shards that have taken a turn in this round.
     turned: Vec<bool>,
     are_disks_full: bool,
     messages: MessageId,
     consumers: u32,
 }
 
-/// What goes wrong in this run, and what clients make use of.
+/// The faults of this run, and the features that clients use.
 struct Faults {
     resets: bool,
     stalls: bool,
@@ -49,28 +50,29 @@ struct Faults {
     alarms: bool,
     crashes: bool,
     full_disks: bool,
-    /// Queues grow: clients consume little.
+    /// Queues grow, because clients consume little.
     hoards: bool,
-    /// Most messages go to queues where what comes back waits, and clients mostly give back or discard.
+    /// Most messages go to queues where returned messages wait, and clients mostly give back or
+    /// discard.
     returns: bool,
 }
 
 struct Client {
     conn: Conn,
     incoming: Incoming,
-    /// Written by the client and not at the broker yet.
+    /// Bytes that the client has written and that have not reached the broker.
     outbox: Vec<u8>,
     piece: usize,
     stalled: bool,
-    /// It was told so.
+    /// Whether the broker has told the client that it is blocked.
     blocked: bool,
     closing: bool,
-    /// Channel numbers and who they are to the oracle.
+    /// The oracle's number of each channel.
     channels: BTreeMap<u16, ChannelId>,
 }
 
 impl<'h> Chaos<'h> {
-    /// A broker, and what the seed makes of it.
+    /// Makes a broker, with the faults that the seed chooses.
     pub fn new(seed: u64, history: &'h mut History) -> Chaos<'h> {
         let mut dice = Dice::new(seed ^ 0xC4A0_5EED, QUEUES);
         let shards = 1 + (seed % 4) as u16;
@@ -96,7 +98,7 @@ impl<'h> Chaos<'h> {
         Chaos { cluster, dice, oracle, history, clients: Vec::new(), faults, turned, are_disks_full: false, messages: 0, consumers: 0 }
     }
 
-    /// The whole run.
+    /// Runs everything.
     pub fn run(&mut self, steps: usize) {
         (0..CLIENTS).for_each(|_| self.connect());
         if self.dice.one_in(2) {
@@ -122,7 +124,7 @@ impl<'h> Chaos<'h> {
         self.finish();
     }
 
-    /// The exchange that hashes has queues from the beginning.
+    /// Declares the exchange that hashes, with queues from the beginning.
     fn spread_by_hash(&mut self) {
         self.send(0, 1, Op::DeclareExchange(HASH));
         for (at, name) in HASHED.iter().enumerate() {
@@ -131,7 +133,8 @@ impl<'h> Chaos<'h> {
         }
     }
 
-    /// The queues where what comes back waits are there from the beginning, and perhaps a queue for what dies there.
+    /// Declares the queues where returned messages wait, and perhaps a queue for their dead
+    /// letters.
     fn lead_letters(&mut self) {
         ["r0", BURYING].into_iter().for_each(|name| self.send(0, 1, Op::DeclareQueue(name)));
         if self.dice.one_in(2) {
@@ -186,7 +189,7 @@ impl<'h> Chaos<'h> {
         target.outbox.extend(op.encode(channel, target.piece));
     }
 
-    /// A random client does something.
+    /// Lets a random client do something.
     fn act(&mut self) {
         let client = self.dice.index(self.clients.len());
         let channel = 1 + self.dice.below(u64::from(CHANNELS)) as u16;
@@ -232,12 +235,13 @@ impl<'h> Chaos<'h> {
         } else if message.exchange.is_empty() {
             message.key = self.queue();
         }
-        // What waits behind another exchange comes to a queue twice, if that leads there too.
+        // A message that waits behind another exchange comes to a queue twice if that exchange
+        // leads there, too.
         message.delay = self.dice.delay(message.exchange).filter(|_| delays(message.exchange));
         message
     }
 
-    /// The settle of something that is held, or of nothing at all if nothing is.
+    /// Chooses the settlement of a held delivery, if there is one.
     fn settle(&mut self, at: ChannelId) -> Option<Op> {
         let channel = &self.oracle.channels[at];
         let held: Vec<u64> = channel.held.keys().copied().filter(|tag| !channel.is_staged(*tag)).collect();
@@ -288,7 +292,7 @@ impl<'h> Chaos<'h> {
         if self.faults.errors && self.dice.one_in(10) { self.dice.queue() } else { self.dice.pick(STAYING) }
     }
 
-    /// Some of what a client wrote arrives, torn anywhere.
+    /// Delivers some of the bytes that a client has written, torn anywhere.
     fn deliver_some(&mut self) {
         let client = self.dice.index(self.clients.len());
         let count = self.piece_size();
@@ -307,7 +311,7 @@ impl<'h> Chaos<'h> {
         }
     }
 
-    /// A client reads some of what the broker sent.
+    /// Lets a client read some of the bytes that the broker sent.
     fn read_some(&mut self) {
         let client = self.dice.index(self.clients.len());
         let count = self.piece_size();
@@ -338,7 +342,7 @@ impl<'h> Chaos<'h> {
         match saw {
             Saw::ChannelClosed(_) => {
                 self.send(client, channel, Op::CloseOk);
-                // Where both said close, the broker answers that too.
+                // If both sides sent channel.close, the broker answers the client's, too.
                 if self.oracle.channels[at].pending.is_empty() {
                     self.open(client, channel);
                 }
@@ -348,7 +352,7 @@ impl<'h> Chaos<'h> {
         }
     }
 
-    /// A client is told once of an alarm, and once of its end.
+    /// Checks that a client is told once of an alarm, and once of its end.
     fn on_connection_method(&mut self, client: usize, method: &Method) {
         let blocked = &mut self.clients[client].blocked;
         let expected = match method.name.as_str() {
@@ -360,7 +364,7 @@ impl<'h> Chaos<'h> {
         assert!(expected, "client {client} got {method:?}");
     }
 
-    /// A shard that wants to takes a turn; the others are late.
+    /// Lets one shard take a turn, if it wants to; the others are late.
     fn turn_some(&mut self) {
         let shard = self.dice.index(self.cluster.shard_count());
         if self.dice.one_in(20) {
@@ -377,7 +381,7 @@ impl<'h> Chaos<'h> {
         }
     }
 
-    /// Some time passes at once, though not while clients introduce themselves, for which they have not long.
+    /// Lets some time pass at once, except during handshakes, which have a short time limit.
     fn let_time_pass(&mut self) {
         let introduced = |at: &ChannelId| !matches!(self.oracle.channels[*at].pending.front(), Some((Op::Open, _)));
         if self.clients.iter().all(|client| client.channels.values().all(introduced)) {
@@ -439,10 +443,11 @@ impl<'h> Chaos<'h> {
 const ALARMS: [Alarm; 3] = [Alarm::Memory, Alarm::DiskFree, Alarm::DiskFull];
 const CLIENTS: usize = 5;
 const CHANNELS: u16 = 2;
-/// A client does not write more than this ahead of the broker.
+/// The number of bytes that a client writes ahead of the broker at most.
 const OUTBOX_MAX: usize = 1 << 20;
-/// The largest message of a run and its frames.
+/// The largest message of a run, with its frames.
 const MESSAGE_MAX: usize = 160_000;
-/// What one send may be: also what queues of other shards may send before they hear that there is no room. (A consumer's share is that of when it came.)
+/// The most bytes of one send, including those that queues of other shards may send before they
+/// hear that there is no room. (A consumer's share is determined when it comes.)
 const OUTPUT_BOUND: usize = OUTPUT_SIZE_MAX + MESSAGE_MAX + CHANNELS as usize * 3 * CREDIT_CHANNEL_BYTES;
 const REST_MAX: usize = 2_000;

@@ -1,4 +1,4 @@
-//! Random choices: one generator per run, so that a seed tells the whole story.
+//! Random choices: one generator per run, so that a seed determines all of them.
 
 use ringmq::base::rng::Rng;
 
@@ -12,32 +12,32 @@ pub struct Dice {
 }
 
 impl Dice {
-    /// The dice of this seed, in a run with these queues.
+    /// Makes the dice of this seed, for a run with these queues.
     pub fn new(seed: u64, queues: &'static [Name]) -> Dice {
         Dice { rng: Rng::seeded(seed), queues }
     }
 
-    /// A number below `n`.
+    /// Returns a number below `n`.
     pub fn below(&mut self, n: u64) -> u64 {
         self.rng.below(n)
     }
 
-    /// An index below `n`.
+    /// Returns an index below `n`.
     pub fn index(&mut self, n: usize) -> usize {
         self.below(n as u64) as usize
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// One of them.
+    /// Returns one of them.
     pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
         of[self.index(of.len())].clone()
     }
 
-    /// One of the numbers `0..weights.len()`, as often as its weight says.
+    /// Returns one of the numbers `0..weights.len()`, as often as its weight says.
     pub fn weighted(&mut self, weights: &[u64]) -> usize {
         let mut left = self.below(weights.iter().sum());
         weights
@@ -50,24 +50,25 @@ impl Dice {
             .expect("the weights are not all 0")
     }
 
-    /// A queue's name.
+    /// Returns a queue's name.
     pub fn queue(&mut self) -> Name {
         self.pick(self.queues)
     }
 
-    /// The name of an exchange that clients declare.
+    /// Returns the name of an exchange that clients declare.
     pub fn exchange(&mut self) -> Name {
         self.pick(EXCHANGES).0
     }
 
-    /// The same, but for those behind which nothing is to come: one that remembers, those that delay but for one.
+    /// Returns the name of an exchange that may be bound behind another one: not the one that
+    /// remembers, and only one of those that delay.
     pub fn other_exchange(&mut self) -> Name {
         let is_other = |name: &Name| *name != MEMORY && !DELAYING[1..].contains(name);
         let others: Vec<Name> = EXCHANGES.iter().map(|(name, _)| *name).filter(is_other).collect();
         self.pick(&others)
     }
 
-    /// A binding between things that may exist.
+    /// Makes a binding between things that may exist.
     pub fn binding(&mut self) -> Binding {
         let source = if self.one_in(6) { "amq.direct" } else { self.exchange() };
         let to_queue = !self.one_in(4);
@@ -77,7 +78,7 @@ impl Dice {
         Binding { source, destination, to_queue, key, headers }
     }
 
-    /// A message.
+    /// Makes a message.
     pub fn publish(&mut self, id: MessageId) -> Publish {
         let exchange = match self.below(12) {
             0..4 => "",
@@ -94,14 +95,15 @@ impl Dice {
         Publish { id, exchange, key, headers, copy, delay: None, mandatory: self.one_in(3), persistent: !self.one_in(3), priority }
     }
 
-    /// How long a message for this exchange is to wait: mostly for some time, if it delays.
+    /// Chooses the delay of a message for this exchange: mostly some time, if it is an exchange
+    /// that delays.
     pub fn delay(&mut self, exchange: Name) -> Option<u64> {
         let longest = self.pick(&[40, 1000, 9000, DELAY_MAX]);
         let waits = if delays(exchange) { !self.one_in(4) } else { self.one_in(20) };
         waits.then(|| 1 + self.below(longest))
     }
 
-    /// An operation on the catalog.
+    /// Makes an operation on the catalog.
     pub fn topology(&mut self) -> Op {
         match self.weighted(&[12, 2, 20, 2, 2, 20, 6]) {
             0 => Op::DeclareExchange(self.exchange()),
@@ -110,7 +112,7 @@ impl Dice {
             3 => Op::CheckQueue(self.queue()),
             4 => {
                 let name = self.queue();
-                let may_ask = !is_quorum(name); // the others cannot answer
+                let may_ask = !is_quorum(name); // other queues cannot answer this request
                 Op::DeleteQueue { name, if_unused: may_ask && self.one_in(3), if_empty: may_ask && self.one_in(3) }
             }
             5 => Op::Bind(self.binding()),
@@ -118,7 +120,7 @@ impl Dice {
         }
     }
 
-    /// An operation on the exchange that hashes.
+    /// Makes an operation on the exchange that hashes.
     pub fn hash_topology(&mut self) -> Op {
         let binding = hash_binding(self.index(HASHED.len()));
         match self.weighted(&[3, 8, 2]) {
@@ -128,7 +130,7 @@ impl Dice {
         }
     }
 
-    /// Headers of a message or a binding: at least so many.
+    /// Makes headers of a message or a binding, at least this many.
     fn headers(&mut self, least: u64) -> Vec<(Name, Name)> {
         let all = [("color", "red"), ("color", "blue"), ("size", "xl"), ("shape", "round")];
         let first = self.index(all.len());
@@ -139,16 +141,16 @@ impl Dice {
     }
 }
 
-/// The binding of a queue to the exchange that hashes, where it always has the same weight.
+/// Returns the binding of a queue to the exchange that hashes, which always has the same weight.
 pub fn hash_binding(at: usize) -> Binding {
     let key = ["1", "2", "5", "1", "3"][at];
     Binding { source: HASH, destination: HASHED[at], to_queue: true, key, headers: None }
 }
 
-/// The binding by which all dead letters come to a queue.
+/// Returns the binding by which all dead letters come to a queue.
 pub fn letter_binding(destination: Name) -> Binding {
     Binding { source: LETTERS, destination, to_queue: true, key: "#", headers: None }
 }
 
-/// What duplicates have in common.
+/// The values by which duplicates are known.
 const TWINS: &[Name] = &["t1", "t2", "t3", "t4"];

@@ -1,4 +1,5 @@
-//! How often messages of a quorum queue came back: that outlives every crash, but for what happened in the last milliseconds before.
+//! The counts of returns in a quorum queue: they outlive every crash, except for the last
+//! milliseconds before it.
 
 use ringmq::config::Config;
 
@@ -8,8 +9,8 @@ use crate::queues::{BURYING, failures_max};
 use crate::support::broker::{Broker, Conn};
 use crate::support::cluster::Cluster;
 
-/// As RabbitMQ does: a message that a consumer had when the broker was killed has failed once more, and beyond the limit it does not come again; one
-/// that nobody had is as it was.
+/// As in RabbitMQ, a message that a consumer had when the broker was killed has failed once more,
+/// and beyond the limit it does not come again; a message that no consumer had is unchanged.
 #[test]
 fn who_had_a_message_in_a_crash_has_failed() {
     for shards in 1..=3 {
@@ -24,7 +25,8 @@ fn who_had_a_message_in_a_crash_has_failed() {
     }
 }
 
-/// What was given back without failing goes on as it was, and what failed once and waits for its next try, too.
+/// After a crash, a message that was returned without failing is as before, and so is one that has
+/// failed once and waits for its next try.
 #[test]
 fn counts_of_what_came_back_outlive_crashes() {
     let mut run = Run::new(2);
@@ -40,7 +42,7 @@ fn counts_of_what_came_back_outlive_crashes() {
     assert_eq!(counts(5), Counts::default());
 }
 
-/// What is acknowledged is not counted any more, and leaves nothing behind in the log.
+/// An acknowledged message is not counted any more, and leaves nothing in the log.
 #[test]
 fn what_is_settled_is_forgotten() {
     let mut run = Run::new(1);
@@ -55,7 +57,7 @@ fn what_is_settled_is_forgotten() {
     }
 }
 
-/// A queue with messages, and a client of it.
+/// A broker whose queue has messages, and a client of it.
 struct Run {
     cluster: Cluster,
     client: Conn,
@@ -79,7 +81,7 @@ impl Run {
         self.published += COUNT;
     }
 
-    /// A new client takes so many of the messages, or all of them.
+    /// Takes this many of the messages, or all of them, with a new client.
     fn take(&mut self, count: u16) -> Vec<(MessageId, Counts)> {
         let shard = self.cluster.shard_count() - 1;
         self.client = join(&mut self.cluster, shard);
@@ -97,7 +99,7 @@ impl Run {
         say(&mut self.cluster, self.client, &Op::Settle { how, tag, multiple });
     }
 
-    /// The machine stops and starts again, once the log has had time for what was noted.
+    /// Stops and starts the machine, once the log has had time for all notes.
     fn crash(&mut self) {
         self.cluster.pass_time(crate::LOGS_REST_MS);
         self.cluster.crash();

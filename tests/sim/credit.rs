@@ -1,4 +1,5 @@
-//! Credit of consumers whose queues are on another shard: a channel's limit of unsettled deliveries holds, and no room of it is lost.
+//! Credit of consumers whose queues are on another shard: a channel's limit of unsettled deliveries
+//! holds, and none of it is lost.
 
 use ringmq::config::Config;
 
@@ -42,7 +43,8 @@ fn room_that_a_queue_does_not_need_goes_to_another() {
     say(&mut stage.cluster, stage.reader, &Op::Qos { prefetch: 1, global: true });
     stage.consume("q0", 1);
     stage.consume("q1", 2);
-    // Another consumer, of higher priority, takes all: what the reader's channel was asked for comes back.
+    // Another consumer, of higher priority, takes all messages: the credit of the reader's channel
+    // comes back.
     let rival = join(&mut stage.cluster, 0);
     say(&mut stage.cluster, rival, &Op::Consume { queue: "q0", tag: 3, no_ack: true, exclusive: false, priority: 1 });
     for _ in 0..20 {
@@ -72,7 +74,7 @@ fn a_consumer_that_is_cancelled_leaves_its_room_to_others() {
     assert_eq!(stage.tags(), [3, 4]);
 }
 
-/// Queue `q0` on shard 0, `q1` on shard 1, and a reader and a publisher on shard 1.
+/// Makes queue `q0` on shard 0, `q1` on shard 1, and a reader and a publisher on shard 1.
 struct Stage {
     cluster: Cluster,
     reader: Conn,
@@ -107,7 +109,7 @@ impl Stage {
         say(&mut self.cluster, self.reader, &Op::Settle { how: Settle::Ack, tag, multiple });
     }
 
-    /// The tags of what the reader gets.
+    /// Returns the tags of the reader's deliveries.
     fn tags(&mut self) -> Vec<u64> {
         let seen = read_all(&mut self.cluster, self.reader);
         seen.iter().filter_map(|saw| if let Saw::Delivered { tag, .. } = saw { Some(*tag) } else { None }).collect()

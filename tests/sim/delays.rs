@@ -1,5 +1,6 @@
-//! Delayed messages to the millisecond: none comes before it is due and none later, over restarts and crashes at rest, and when memory is short.
-//! (A shard's time is rounded down, so a delay counts from the next millisecond on.)
+//! Delayed messages, to the millisecond: none comes before it is due and none later, over restarts
+//! and crashes at rest, and when memory is short. (A shard's time is rounded down, so a delay
+//! counts from the next millisecond on.)
 
 use std::collections::BTreeMap;
 
@@ -148,13 +149,14 @@ fn short_of_memory_what_cannot_leave_is_not_read() {
     run.finish();
 }
 
-/// A broker, a client of it, and what is to come.
+/// A broker, a client of it, and the expected messages.
 struct Run {
     cluster: Cluster,
     dice: Dice,
     client: Conn,
     published: u32,
-    /// Numbers of messages, each with the time of day when it is due and whether it is found after a crash.
+    /// The messages' numbers, each with the time of day at which it is due, and whether it survives
+    /// a crash.
     expected: BTreeMap<u32, (u64, bool)>,
     /// How many milliseconds late a message may be.
     late: u64,
@@ -171,7 +173,8 @@ impl Run {
         run
     }
 
-    /// A durable and a transient exchange that delay, and a queue, mostly of another shard.
+    /// Declares a durable and a transient exchange that delay, and a queue, mostly on another
+    /// shard.
     fn declare(&mut self) {
         let other = join(&mut self.cluster, 0);
         say(&mut self.cluster, other, &Op::DeclareQueue("q0"));
@@ -202,7 +205,7 @@ impl Run {
         }
     }
 
-    /// Time passes, and what is due comes.
+    /// Lets time pass, and checks that the messages due then have come.
     fn wait(&mut self, ms: u64) {
         let end = self.cluster.time_of_day() + ms;
         while self.cluster.time_of_day() < end {
@@ -215,7 +218,7 @@ impl Run {
         self.look();
     }
 
-    /// What has come was due, and what had to come is here.
+    /// Checks that the messages that have come were due, and that all due messages have come.
     fn look(&mut self) {
         let now = self.cluster.time_of_day();
         let seen = read_all(&mut self.cluster, self.client);
@@ -228,7 +231,7 @@ impl Run {
         assert_eq!(missing, None, "it is {now}, and the message is not there");
     }
 
-    /// The broker stops, or crashes when its disks have everything, and starts again.
+    /// Stops the broker, or crashes it when its disks have everything, and starts it again.
     fn restart(&mut self, crashes: bool) {
         self.wait(crate::LOGS_REST_MS);
         if crashes {
@@ -245,7 +248,7 @@ impl Run {
         self.consume();
     }
 
-    /// Another queue takes the memory.
+    /// Fills the memory with the messages of another queue.
     fn press(&mut self) {
         let messages: Vec<Publish> = (0..1000).map(|number| Publish { exchange: "", ..message(12 + 97 * number, "q2") }).collect();
         self.ask(&Op::DeclareQueue("q2"));
@@ -253,7 +256,7 @@ impl Run {
         self.wait(crate::LOGS_REST_MS);
     }
 
-    /// Everything becomes due, and nothing remains.
+    /// Lets everything become due, and checks that nothing remains.
     fn finish(&mut self) {
         self.wait(DELAY_MAX + 1 + self.late);
         assert!(self.expected.is_empty(), "the last is due");
@@ -272,7 +275,7 @@ impl Run {
         assert!(matches!(&seen[..], [saw] if is_answer(saw)), "{seen:?} answers {op:?}");
     }
 
-    /// How many messages are in memory.
+    /// Returns how many messages are in memory.
     fn messages(&self) -> usize {
         (0..self.cluster.shard_count()).map(|shard| self.cluster.shard(shard).messages().0).sum()
     }
@@ -282,7 +285,7 @@ fn message(id: u32, key: Name) -> Publish {
     Publish { id, key, mandatory: true, ..Publish::default() }
 }
 
-/// More than are routed in a turn.
+/// More messages than are routed in a turn.
 const COUNT: u32 = 2000;
 
 /// The size of a large message.

@@ -1,7 +1,8 @@
-//! How long things last: never less than they should, and a millisecond and a bit longer at most on an idle shard.
+//! Durations: nothing ends before its time, and on an idle shard it ends at most a millisecond and
+//! a bit later.
 //!
-//! A shard's time is rounded down to milliseconds. So what begins at 7 may begin when 7 is as good as over: 10 ms later it is 17.9, and at 17 they
-//! are not over for certain.
+//! A shard's time is rounded down to milliseconds. Something that begins at 7 may begin when 7 is
+//! almost over: 10 ms later it is 17.9, so at 17 they are not over for certain.
 
 use ringmq::config::Config;
 
@@ -64,7 +65,7 @@ fn a_queue_lives_for_its_time() {
         run.declare("q", &[("x-expires", number(10))]);
         run.cluster.pass_time(10);
         assert_eq!(run.check("q"), "queue.declare-ok");
-        // Whoever asks for it uses it.
+        // The passive declaration counts as a use of the queue.
         run.cluster.pass_time(12);
         assert_eq!(run.check("q"), "channel.close");
     });
@@ -118,7 +119,7 @@ struct Run {
     owner: Conn,
 }
 
-/// Runs it on one shard and on two, at a time that is no round number.
+/// Runs a test on one shard and on two, at a time that is no round number.
 fn each(what: impl Fn(&mut Run)) {
     for shards in [1, 2] {
         let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
@@ -135,7 +136,7 @@ fn each(what: impl Fn(&mut Run)) {
 }
 
 impl Run {
-    /// After `ms` it is not so yet, two milliseconds later it is.
+    /// Checks that something is not so yet after `ms`, and is so two milliseconds later.
     fn ends(&mut self, ms: u64, is_over: impl Fn(&mut Run) -> bool) {
         self.cluster.pass_time(ms);
         assert!(!is_over(self), "it ended early");
@@ -192,7 +193,7 @@ impl Run {
     }
 }
 
-/// A number in a table.
+/// Returns a number in a table.
 fn number(n: i128) -> Value {
     Value::Number('l', n)
 }

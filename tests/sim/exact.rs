@@ -1,5 +1,6 @@
-//! One operation at a time: several connections to several shards, and after each operation all shards come to rest. Then there is exactly
-//! one right answer, and the oracle broker knows it.
+//! One operation at a time: several connections to several shards, and after each operation all
+//! shards come to rest. Then there is exactly one right answer, and the model of the broker knows
+//! it.
 
 mod compare;
 
@@ -26,7 +27,7 @@ pub struct Exact<'b> {
     clients_made: usize,
     tags: u32,
     messages: MessageId,
-    /// Steps without news after which a broker behind sockets is taken to be at rest.
+    /// The number of steps without news after which a broker behind sockets is taken to be at rest.
     quiet_steps: usize,
 }
 
@@ -37,14 +38,14 @@ struct Client {
 }
 
 impl<'b> Exact<'b> {
-    /// Clients of `broker` that do what the seed says.
+    /// Makes clients of `broker` that act by the seed.
     pub fn new(broker: &'b mut dyn Broker, history: &'b mut History, seed: u64, quiet_steps: usize) -> Exact<'b> {
         let queues = if quiet_steps == 0 { QUEUES } else { PLAIN };
         let (dice, model, clients) = (Dice::new(seed, queues), Model::new(), BTreeMap::new());
         Exact { broker, history, dice, model, clients, clients_made: 0, tags: 0, messages: 0, quiet_steps }
     }
 
-    /// Does so many operations; panics where the broker and the model disagree.
+    /// Does this many operations; panics where the broker and the model disagree.
     pub fn run(&mut self, operations: usize) {
         for _ in 0..CLIENTS {
             self.connect();
@@ -72,7 +73,7 @@ impl<'b> Exact<'b> {
         }
     }
 
-    /// Removes what the run made, and hangs up.
+    /// Removes everything that the run made, and hangs up.
     pub fn finish(&mut self) {
         if self.dice.one_in(2) {
             self.pass_time(DELAY_MAX + LANES);
@@ -99,7 +100,8 @@ impl<'b> Exact<'b> {
         self.hang_up(at.0);
     }
 
-    /// Dead letters find queues from the beginning, for a while at least.
+    /// Binds queues for dead letters from the beginning, so that letters find queues for a while at
+    /// least.
     fn lead_letters(&mut self) {
         let at = self.place();
         self.act(at, &[Op::DeclareExchange(LETTERS)]);
@@ -109,7 +111,7 @@ impl<'b> Exact<'b> {
         }
     }
 
-    /// An operator sets or clears a policy. (A broker behind an address is nobody's to operate.)
+    /// Sets or clears a policy. (A run is no operator of a broker behind an address.)
     fn operate(&mut self) {
         let deed = Deed::random(&mut self.dice);
         if self.quiet_steps == 0 {
@@ -124,7 +126,8 @@ impl<'b> Exact<'b> {
         self.compare();
     }
 
-    /// Time passes. (A broker behind an address has a clock of its own, and is told to delay nothing.)
+    /// Lets time pass, except on a broker behind an address, which has a clock of its own and is
+    /// told to delay nothing.
     fn pass_time(&mut self, ms: u64) {
         let end = (self.model.now + ms).next_multiple_of(LANES);
         while self.quiet_steps == 0 && self.model.now < end {
@@ -136,7 +139,8 @@ impl<'b> Exact<'b> {
         }
     }
 
-    /// How long a message for this exchange is to wait. What waits in several exchanges is never due at the same time, for its order would be open.
+    /// Chooses the delay of a message for this exchange. Messages that wait in several exchanges
+    /// are never due at the same time, because their order would be open.
     fn delay(&mut self, exchange: Name) -> Option<u64> {
         let lane = DELAYING.iter().position(|&name| name == exchange).unwrap_or(0) as u64;
         let delay = self.dice.delay(exchange).filter(|_| self.quiet_steps == 0)?;
@@ -155,8 +159,10 @@ impl<'b> Exact<'b> {
         self.act(at, &[Op::Publish(self.without_race(&[], messages))]);
     }
 
-    /// A publish that closes its channel is alone: whether deliveries of those before it are still seen there is open. So is, how messages that
-    /// shard 0 routes meet others, also those that are `staged` in the same transaction.
+    /// Keeps only messages whose effects have a determined order. A publish that closes its channel
+    /// is alone, because deliveries of publishes before it may or may not be seen there. Messages
+    /// that shard 0 routes are not mixed with others, nor with those `staged` in the same
+    /// transaction.
     fn without_race(&self, staged: &[Publish], mut messages: Vec<Publish>) -> Vec<Publish> {
         let is_first_remembered = staged.iter().chain(&messages).next().is_some_and(|message| message.exchange == MEMORY);
         messages.retain(|message| (message.exchange == MEMORY) == is_first_remembered);
@@ -179,7 +185,7 @@ impl<'b> Exact<'b> {
         message
     }
 
-    /// A queue, mostly one that is there.
+    /// Chooses a queue, mostly one that exists.
     fn queue(&mut self) -> Name {
         let queues: Vec<_> = self.model.queues.keys().copied().collect();
         let is_burying = self.quiet_steps == 0 && self.dice.one_in(8);
@@ -262,7 +268,7 @@ impl<'b> Exact<'b> {
         Op::Settle { how, tag, multiple }
     }
 
-    /// A transaction from its first publish to its end, on a channel of its own.
+    /// Runs a transaction from its first publish to its end, on a channel of its own.
     fn transaction(&mut self) {
         let client = self.dice.pick(&self.clients.keys().copied().collect::<Vec<_>>());
         let at = (client, TX_CHANNEL);
@@ -341,19 +347,21 @@ impl<'b> Exact<'b> {
         }
     }
 
-    /// An open channel.
+    /// Chooses an open channel.
     fn place(&mut self) -> Place {
         self.dice.pick(&self.model.channels.keys().copied().collect::<Vec<_>>())
     }
 
-    /// An open channel for what takes messages from this queue. Whether letters of what dies with a channel come to a queue before what that gives
-    /// back to it is open, so one channel of each client is for the queue that has letters.
+    /// Chooses an open channel for an operation that takes messages from this queue. When a channel
+    /// ends, its letters may come to a queue before or after the messages that it gives back, so
+    /// one channel of each client is reserved for the queue that has letters.
     fn place_for(&mut self, queue: Name) -> Place {
         let client = self.place().0;
         (client, if queue == BURYING { BURYING_CHANNEL } else { 1 + self.dice.below(CHANNELS.into()) as u16 })
     }
 
-    /// Does these operations in one write, on the broker and on the model, and compares. A channel that was closed is opened again.
+    /// Sends these operations in one write, carries them out on the model, and compares. A channel
+    /// that was closed is opened again.
     fn act(&mut self, at: Place, ops: &[Op]) {
         self.history.note(format_args!("{at:?} {ops:?}"));
         let piece = self.clients[&at.0].piece;
@@ -372,7 +380,7 @@ impl<'b> Exact<'b> {
     }
 }
 
-/// Removes from a broker that outlives the runs what one of them may have left.
+/// Removes the remains of earlier runs from a broker that outlives them.
 pub fn tidy(broker: &mut dyn Broker) {
     let conn = broker.connect();
     let queues = QUEUES.iter().map(|name| Op::DeleteQueue { name, if_unused: false, if_empty: false });
@@ -383,7 +391,7 @@ pub fn tidy(broker: &mut dyn Broker) {
     broker.pass_time(1000);
 }
 
-/// All that a client sends until its connection is open.
+/// Encodes all methods of a client up to connection.open.
 pub fn handshake(frame_max: usize) -> Vec<u8> {
     let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(frame_max as u64)), ("heartbeat", Value::number(0))];
     let methods = [

@@ -1,4 +1,4 @@
-//! Flow control: a flood waits for consumers that keep up, and for nobody else.
+//! Flow control: a flood waits only for consumers that keep up.
 
 use ringmq::base::limits::{FLOW_BYTES_MIN, FLOW_SLOW_WINDOWS, FLOW_WINDOW_MS, OUTPUT_SIZE_MAX};
 use ringmq::config::Config;
@@ -30,7 +30,7 @@ fn a_flood_is_read_no_faster_than_its_consumer_takes_it() {
 #[test]
 fn a_backlog_becomes_shorter_beside_a_flood() {
     for (shards, home, away) in [(1, 0, 0), (2, 0, 1), (2, 1, 0)] {
-        // As much as comes from another shard before that hears that the queue is pressed.
+        // As much as comes from another shard before it hears that the queue is pressed.
         let mut flood = Flood { per_write: 4 * PER_WRITE, ..Flood::new(shards, home, away) };
         (0..FLOW_WINDOW_MS * 3).for_each(|_| flood.pass_millisecond(SLOW));
         let (before, sent) = (flood.behind(), flood.sent);
@@ -46,7 +46,7 @@ fn a_backlog_becomes_shorter_beside_a_flood() {
 fn nobody_waits_for_a_slow_consumer() {
     for (shards, home, away) in [(1, 0, 0), (2, 0, 1), (2, 1, 0)] {
         let mut flood = Flood::new(shards, home, away);
-        // What fits into the outputs is delivered at any pace.
+        // Messages that fit into the outputs are delivered at any pace.
         (0..FLOW_WINDOW_MS * 3).for_each(|_| flood.pass_millisecond(SLOW));
         for _ in 0..ROUNDS {
             flood.pass_millisecond(SLOW);
@@ -79,7 +79,7 @@ fn who_consumes_over_the_same_connection_is_not_held() {
     }
 }
 
-/// A publisher that writes whenever it may, and a consumer.
+/// A publisher that writes whenever it is read, and a consumer.
 struct Flood {
     cluster: Cluster,
     publisher: Conn,
@@ -92,7 +92,8 @@ struct Flood {
 }
 
 impl Flood {
-    /// With the queue on shard `home`, where the publisher is, too, unless the consumer is; both are elsewhere if there are two shards.
+    /// Makes them with the queue on shard `home`, where the publisher is, too, unless the consumer
+    /// is; both are elsewhere if there are two shards.
     fn new(shards: u16, home: usize, publisher_at: usize) -> Flood {
         let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
         let (publisher, consumer) = (join(&mut cluster, publisher_at), join(&mut cluster, usize::from(shards) - 1 - publisher_at));
@@ -113,7 +114,8 @@ impl Flood {
         (self.sent - self.received) * BODY
     }
 
-    /// The publisher writes more than any consumer reads, if it is read; the consumer reads so many bytes.
+    /// Writes more than any consumer reads, if the publisher is read; the consumer reads this many
+    /// bytes.
     fn pass_millisecond(&mut self, reads: usize) {
         self.cluster.set_clock(self.cluster.now() + 1);
         if !self.is_held() {
@@ -133,11 +135,13 @@ impl Flood {
     }
 }
 
-/// Messages in one write, mostly.
+/// The usual number of messages in one write.
 const PER_WRITE: usize = 10;
-/// Bytes that a consumer takes in a millisecond: four times, and a tenth of, what makes a queue fast.
+/// Bytes that a consumer takes in a millisecond: four times, and a tenth of, the pace at which a
+/// queue counts as fast.
 const FAST: usize = (4 * FLOW_BYTES_MIN / FLOW_WINDOW_MS) as usize;
 const SLOW: usize = (FLOW_BYTES_MIN / FLOW_WINDOW_MS / 10) as usize;
 const ROUNDS: usize = 60;
-/// What may be on its way: outputs, here and on the way from another shard, and some writes of the publisher.
+/// The most bytes that may be on their way: outputs, here and on the way from another shard, and
+/// some writes of the publisher.
 const BEHIND_MAX: usize = 4 * OUTPUT_SIZE_MAX + 4 * PER_WRITE * BODY;

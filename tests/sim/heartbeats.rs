@@ -1,4 +1,5 @@
-//! Heartbeats of the broker: no client waits a whole interval for a sign of life, whatever else it is sent and when.
+//! Heartbeats of the broker: no client waits a whole interval for a sign of life, whatever else is
+//! sent to it and when.
 
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
@@ -47,7 +48,7 @@ fn heard(cluster: &mut Cluster, conn: Conn) -> Vec<Event> {
     Incoming::default().feed(&cluster.drain(conn)).into_iter().map(|(_, event)| event).collect()
 }
 
-/// A connection with a heartbeat of two seconds, just opened.
+/// Opens a connection with a heartbeat of two seconds.
 fn joined() -> (Cluster, Conn) {
     let mut cluster = Cluster::new(Config::default(), 1);
     let conn = cluster.connect();

@@ -1,4 +1,4 @@
-//! What happened in a run: a hash of all of it and the last lines.
+//! The history of a run: a hash of all lines, and the last lines.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -12,12 +12,12 @@ pub struct History {
 }
 
 impl History {
-    /// A history of which so many lines are kept.
+    /// Makes a history that keeps this many lines.
     pub fn new(kept: usize) -> History {
         History { hash: 0, events: 0, last: VecDeque::new(), kept }
     }
 
-    /// Something happened.
+    /// Adds a line.
     pub fn note(&mut self, event: impl Display) {
         let line = format!("{} {event}", self.events);
         self.events += 1;
@@ -29,12 +29,12 @@ impl History {
         }
     }
 
-    /// A number that tells this history from others.
+    /// Returns a number that tells this history from others.
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// The last lines.
+    /// Returns the last lines.
     pub fn tail(&self) -> String {
         self.last.iter().map(|line| format!("    {line}\n")).collect()
     }

@@ -1,5 +1,5 @@
-//! Dead letters that a full queue refuses: they cost next to nothing while they wait, and come in their order once there is room. Exchanges that
-//! remember them do so once.
+//! Dead letters that a full queue refuses: they cost next to nothing while they wait, and come in
+//! their order once there is room. Exchanges that remember them do so once.
 
 use ringmq::base::limits::{BURY_AGAIN_MS, BURY_BUDGET};
 use ringmq::config::Config;
@@ -97,7 +97,8 @@ fn a_letter_that_comes_later_comes_behind_those_that_wait() {
     assert_eq!(letters(&mut cluster, client), [5], "nobody waits any more: neither does this one");
 }
 
-/// A broker with a letter that has passed an exchange of this type: one queue has it, and one that is full has refused it, and that for some time.
+/// Makes a broker with a letter that has passed an exchange of this type: one queue has it, and a
+/// full one has refused it for some time.
 fn refused(shards: u16, kind: &str, arguments: &[(&str, Value)]) -> (Cluster, Conn) {
     let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 3);
     let (owner, client) = (join(&mut cluster, 0), join(&mut cluster, usize::from(shards) - 1));
@@ -111,7 +112,7 @@ fn refused(shards: u16, kind: &str, arguments: &[(&str, Value)]) -> (Cluster, Co
     (cluster, client)
 }
 
-/// Declares a queue that refuses more than it has.
+/// Declares a queue that refuses messages beyond a length.
 fn full_queue(cluster: &mut Cluster, client: Conn, length: u32) {
     let limit = [("x-max-length", Value::Number('I', length.into())), ("x-overflow", Value::text("reject-publish"))];
     ask(cluster, client, "queue.declare", &[("queue", FULL)], &limit);
@@ -119,14 +120,15 @@ fn full_queue(cluster: &mut Cluster, client: Conn, length: u32) {
     (0..length).for_each(|_| say(cluster, client, &Op::Publish(vec![message.clone()])));
 }
 
-/// Declares the queue whose dead go to this one, and consumes from it.
+/// Declares the queue whose dead letters go to this one, and consumes from it.
 fn bury_into(cluster: &mut Cluster, client: Conn, queue: Name) {
     say(cluster, client, &Op::DeclareQueue(BURYING));
     say(cluster, client, &Op::Bind(letter_binding(queue)));
     say(cluster, client, &Op::Consume { queue: BURYING, tag: 1, no_ack: false, exclusive: false, priority: 0 });
 }
 
-/// Publishes a message to that queue, whose consumer rejects it: the channel's delivery of this number.
+/// Publishes a message to that queue; its consumer rejects it, which is the channel's delivery of
+/// this number.
 fn bury(cluster: &mut Cluster, client: Conn, id: MessageId, tag: u64) {
     let headers = vec![("x-deduplication-header", "v")];
     say(cluster, client, &Op::Publish(vec![Publish { id, key: BURYING, persistent: true, headers, ..Publish::default() }]));
@@ -134,7 +136,7 @@ fn bury(cluster: &mut Cluster, client: Conn, id: MessageId, tag: u64) {
     say(cluster, client, &Op::Settle { how: Settle::Nack, tag, multiple: false });
 }
 
-/// How many messages a queue has.
+/// Returns how many messages a queue has.
 fn ready(cluster: &mut Cluster, client: Conn, queue: Name) -> u64 {
     read_all(cluster, client);
     say(cluster, client, &Op::CheckQueue(queue));
@@ -157,7 +159,7 @@ fn letters(cluster: &mut Cluster, client: Conn) -> Vec<MessageId> {
     }
 }
 
-/// How many turns the shards take when so much time has passed.
+/// Returns how many turns the shards take after this much time has passed.
 fn turns(cluster: &mut Cluster, ms: u64) -> usize {
     cluster.set_clock(cluster.now() + ms);
     let mut turns = 0;

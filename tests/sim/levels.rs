@@ -1,4 +1,5 @@
-//! A queue's levels when memory is short and over a crash: each goes to the log by itself, and comes back in its order and its turn.
+//! A queue's levels when memory is short, and after a crash: each level goes to the log by itself,
+//! and comes back in its order and its turn.
 
 use std::cmp::Reverse;
 
@@ -47,7 +48,7 @@ fn a_purge_takes_levels_that_only_the_log_has() {
     assert!(matches!(seen[..], [Saw::Got { remaining: 0, id, .. }] if id == message(COUNT, true).id), "{seen:?}");
 }
 
-/// A broker whose queue has messages of all kinds of levels, most of them in the log alone.
+/// Makes a broker whose queue has messages of all kinds of levels, most of them in the log only.
 fn filled(shards: u16, persistent: bool) -> Cluster {
     let mut cluster = Cluster::new(Config { shards, queue_memory: 64 << 10, ..Config::default() }, 1);
     let publisher = join(&mut cluster, usize::from(shards) - 1);
@@ -64,7 +65,7 @@ fn filled(shards: u16, persistent: bool) -> Cluster {
 /// Gets some messages one by one, then consumes the rest.
 fn check_order(cluster: &mut Cluster, reader: Conn) {
     let mut expected: Vec<Publish> = (0..COUNT).map(|number| message(number, true)).collect();
-    expected.sort_by_key(|message| Reverse(level("p0", message))); // and by number: the sort is stable
+    expected.sort_by_key(|message| Reverse(level("p0", message))); // and by number, because the sort is stable
     let mut seen = Vec::new();
     for _ in 0..COUNT / 3 {
         seen.extend(ask(cluster, reader, &Op::Get { queue: "p0", no_ack: true }));
@@ -82,7 +83,7 @@ fn ask(cluster: &mut Cluster, conn: Conn, op: &Op) -> Vec<Saw> {
     read_all(cluster, conn)
 }
 
-/// A small message of one of five levels.
+/// Makes a small message of one of five levels.
 fn message(number: u32, persistent: bool) -> Publish {
     let priority = [Some(7), None, Some(255), Some(64), Some(1)][number as usize % 5];
     Publish { id: 12 + number * 97, key: "p0", persistent, priority, ..Publish::default() }

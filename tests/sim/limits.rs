@@ -1,4 +1,5 @@
-//! Memory under pressure: a reader that stalls and a publisher that floods cost what the limits say, and nothing is lost once they go on.
+//! Memory under pressure: a reader that stalls and a publisher that floods take no more than the
+//! limits allow, and nothing is lost once they go on.
 
 use ringmq::base::limits::{
     ARENA_CHUNK_SIZE, CREDIT_BYTES_MAX, MAIL_BYTES_MAX, OUTPUT_SIZE_MAX, OUTPUT_SIZE_MIN, PARKED_INPUT_MAX, TRANSACTION_SIZE_MIN,
@@ -31,7 +32,8 @@ fn a_reader_that_stalls_holds_no_more_than_its_limit() {
         let Some(Saw::Reply(reply)) = seen.last() else { panic!("no answer to declare: {seen:?}") };
         let ready: usize = reply.split(' ').nth(2).and_then(|count| count.parse().ok()).expect("queue.declare-ok has a count");
         let delivered = (COUNT as usize - ready) * BODY;
-        // One send is under way while as much again may be written behind it; what was on its way from another shard comes on top.
+        // One send is under way while as much again may be written behind it; messages on their way
+        // from another shard are added to that.
         let limit = 2 * OUTPUT_SIZE_MAX + if shards > 1 { CREDIT_BYTES_MAX } else { 0 } + 2 * BODY;
         assert!(delivered <= limit, "{shards} shards, no_ack {no_ack}: {delivered} bytes went to a reader that does not read");
         let got = read_all(&mut cluster, reader).into_iter().filter(|saw| matches!(saw, Saw::Delivered { .. })).count();
@@ -74,7 +76,7 @@ fn a_publisher_that_outruns_the_preparation_of_memory_waits() {
         let limit = ARENA_CHUNK_SIZE + PARKED_INPUT_MAX + 2 * BODY;
         assert!(written as usize * BODY <= limit, "a publisher may write {written} messages ahead of the memory for them");
         if written == 1 {
-            cluster.turn(0); // the first chunk is in use: the next one is wished for
+            cluster.turn(0); // the first chunk is in use: the shard asks for the next one
         }
     }
     say(&mut cluster, other, &Op::CheckQueue("q0"));
@@ -97,10 +99,10 @@ fn those_who_ask_and_never_read_share_one_budget() {
     }
     cluster.settle();
     let used = cluster.shard(0).budgets().output.used();
-    // Each may have a send under way and as much again behind it, and one message more.
+    // Each client may have a send under way and as much again behind it, and one message more.
     assert!(used <= OUTPUT_BUDGET + ASKING * (2 * OUTPUT_SIZE_MIN + 2 * BODY), "{used} bytes wait for clients that do not read");
     assert!(asking.iter().all(|&conn| cluster.is_paused(conn)), "none of them is read any more");
-    // Who reads is served beside them.
+    // A client that reads is served beside them.
     for number in 0..20 {
         say(&mut cluster, other, &Op::Publish(vec![message(number)]));
         say(&mut cluster, other, &Op::CheckQueue("q0"));
@@ -162,7 +164,7 @@ fn method_frame(channel: u16, name: &str, fields: &[(&str, Value)]) -> Vec<u8> {
     wire::method_frame(channel, &Method::new(name, fields).expect("the list knows it"))
 }
 
-/// The methods that the client has to read.
+/// Returns the methods that the client has to read.
 fn method_names(cluster: &mut Cluster, conn: Conn) -> Vec<String> {
     let (mut incoming, mut names) = (Incoming::default(), Vec::new());
     while cluster.unread(conn) > 0 {
@@ -173,7 +175,7 @@ fn method_names(cluster: &mut Cluster, conn: Conn) -> Vec<String> {
     names
 }
 
-/// A client with a channel, on this shard.
+/// Connects a client with a channel to this shard.
 pub fn join(cluster: &mut Cluster, shard: usize) -> Conn {
     let conn = cluster.connect_to(shard).expect("there are few");
     cluster.write(conn, &handshake(FRAME));
@@ -185,13 +187,13 @@ pub fn join(cluster: &mut Cluster, shard: usize) -> Conn {
     conn
 }
 
-/// Does something, and lets the broker do all that follows from it.
+/// Sends an operation, and takes turns until the broker is at rest.
 pub fn say(cluster: &mut Cluster, conn: Conn, op: &Op) {
     cluster.write(conn, &op.encode(1, FRAME - 8));
     cluster.settle();
 }
 
-/// What the client has to read.
+/// Returns the events that the client has to read.
 pub fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
     let (mut incoming, mut seen) = (Incoming::default(), Vec::new());
     while cluster.unread(conn) > 0 {
@@ -202,17 +204,17 @@ pub fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
     seen
 }
 
-/// A message of [`BODY`] bytes.
+/// Makes a message of [`BODY`] bytes.
 pub fn message(number: u32) -> Publish {
     Publish { id: 5 + number * 97, key: "q0", ..Publish::default() }
 }
 
-/// Clients that ask and do not read, and for how many messages each.
+/// The number of clients that ask and do not read, and of the messages that each asks for.
 const ASKING: usize = 50;
 const GETS: u64 = 100;
 const OUTPUT_BUDGET: usize = 8 << 20;
 const TRANSACTIONS_BUDGET: usize = 2 << 20;
-/// What a small message of a transaction takes at least, bytes.
+/// The least memory that a small message of a transaction takes, bytes.
 const SMALL_MIN: usize = 150;
 const COUNT: u32 = 1000;
 pub const BODY: usize = 20_000;

@@ -1,12 +1,16 @@
-//! The simulator: the shards of a broker in one thread, clients that do what a seed says, and oracles that know what must come of it.
+//! The simulator: the shards of a broker in one thread, clients that act by a seed, and oracles
+//! that check the results.
 //!
 //! ```text
-//! exact    one operation at a time; a model of the broker predicts every answer                       model.rs   exact.rs
-//! chaos    everything at once, with faults and crashes; an oracle follows what clients send and see   oracle.rs  chaos.rs
+//! exact.rs   one operation at a time; a model of the broker (model.rs) predicts every answer
+//! chaos.rs   everything at once, with faults and crashes; an oracle (oracle.rs) follows the
+//!            operations and events of clients
 //! ```
 //!
-//! `RINGMQ_SIM_SEED=7 cargo test --test sim` repeats seed 7, `RINGMQ_SIM_SEEDS=1000 …` runs a thousand, over all cores; without either, as many
-//! as fit into some seconds. `RINGMQ_SIM_LINES=100000` prints more of a failed run's history. `RINGMQ_SIM_ADDR=host:port` holds the model of the exact runs against a real broker: it has to agree with RabbitMQ.
+//! `RINGMQ_SIM_SEED=7 cargo test --test sim` repeats seed 7, `RINGMQ_SIM_SEEDS=1000 …` runs a
+//! thousand, over all cores; without either, it runs as many as fit into some seconds.
+//! `RINGMQ_SIM_LINES=100000` prints more of a failed run's history. `RINGMQ_SIM_ADDR=host:port`
+//! compares the model of the exact runs with a real broker: the model must agree with RabbitMQ.
 
 mod alarms;
 mod arrivals;
@@ -54,7 +58,7 @@ use support::broker::Broker;
 use support::cluster::Cluster;
 use support::socket::SocketBroker;
 
-/// A run gives the hash of its history; it panics where an oracle is contradicted.
+/// A run returns the hash of its history; it panics if an oracle is contradicted.
 type Run = fn(u64, &mut History);
 
 #[test]
@@ -80,7 +84,8 @@ fn a_seed_tells_the_whole_story() {
     }
 }
 
-/// The model of the exact runs agrees with the broker at `RINGMQ_SIM_ADDR`, which must have nothing that a run has names for.
+/// Checks that the model of the exact runs agrees with the broker at `RINGMQ_SIM_ADDR`, which must
+/// be free of all names that a run uses.
 #[test]
 fn a_broker_behind_an_address_agrees_with_the_model() {
     let Ok(address) = env::var("RINGMQ_SIM_ADDR") else { return };
@@ -100,7 +105,8 @@ fn exact(seed: u64, history: &mut History) {
     let mut run = Exact::new(&mut cluster, history, seed, 0);
     run.run(400);
     run.finish();
-    cluster.pass_time(BURY_AGAIN_MS + CYCLES_TOLD_MS); // by then dead letters have found that their queue is gone, and the log was told of cycles
+    // By then dead letters have found that their queue is gone, and cycles have been logged.
+    cluster.pass_time(BURY_AGAIN_MS + CYCLES_TOLD_MS);
     check_empty(&cluster);
 }
 
@@ -108,7 +114,7 @@ fn chaos(seed: u64, history: &mut History) {
     Chaos::new(seed, history).run(4000);
 }
 
-/// Nothing remains when all clients are gone and all queues deleted.
+/// Checks that nothing remains when all clients are gone and all queues are deleted.
 fn check_empty(cluster: &Cluster) {
     for shard in 0..cluster.shard_count() {
         let (messages, connections) = (cluster.shard(shard).messages().0, cluster.shard(shard).connections());
@@ -118,7 +124,8 @@ fn check_empty(cluster: &Cluster) {
     assert_eq!(cluster.next_due(), None, "a timer is still set");
 }
 
-/// The seed that is asked for, or as many as are asked for, or as many as fit into some seconds.
+/// Returns the seed that was asked for, or as many as were asked for, or as many as fit into some
+/// seconds.
 fn run_seeds(test: &str, run: Run) {
     if let Some(seed) = variable("RINGMQ_SIM_SEED") {
         return checked(test, seed, run);
@@ -146,7 +153,7 @@ fn run_seeds(test: &str, run: Run) {
     println!("{} seeds", next.load(Ordering::Relaxed) - 1);
 }
 
-/// Runs a seed; if it fails, says how to repeat it and what happened last.
+/// Runs a seed. If it fails, prints how to repeat it, and the last lines of its history.
 fn checked(test: &str, seed: u64, run: impl Fn(u64, &mut History)) {
     let mut history = History::new(variable("RINGMQ_SIM_LINES").unwrap_or(LINES_KEPT));
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, &mut history))) {
@@ -160,14 +167,15 @@ fn variable<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
 
-/// Lines of history that a failure prints; `RINGMQ_SIM_LINES` asks for more.
+/// The number of lines of history that a failure prints; `RINGMQ_SIM_LINES` overrides it.
 const LINES_KEPT: usize = 60;
 
-/// How long a test without a number of seeds runs.
+/// The duration of a test without a number of seeds.
 const DEFAULT_TIME: Duration = Duration::from_secs(8);
 
-/// Longer than logs hold anything back.
+/// Longer than logs delay anything.
 const LOGS_REST_MS: u64 = 20 * LOG_LAZY_MS;
 
-/// Steps of 2 ms without news after which a broker behind an address has said all.
+/// The number of steps of 2 ms without news after which a broker behind an address is taken to be
+/// at rest.
 const QUIET_STEPS: usize = 40;

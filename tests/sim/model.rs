@@ -1,5 +1,6 @@
-//! The oracle broker: AMQP's rules in lists and loops, one operation after the other, so that it is obviously right. It knows no shards,
-//! no bytes and no performance, and shares nothing with the product. It says what every client must see of an operation.
+//! The model of the broker: AMQP's rules in lists and loops, one operation after the other, so
+//! simple that it is obviously right. It knows no shards, no bytes and no performance, and shares
+//! nothing with the product. It predicts everything that clients must see of an operation.
 
 mod delays;
 mod letters;
@@ -22,7 +23,7 @@ pub struct Model {
     pub bindings: Vec<Binding>,
     pub queues: BTreeMap<Name, Queue>,
     pub channels: BTreeMap<Place, Channel>,
-    /// What clients must see of the operation, in order per channel.
+    /// The events that clients must see of the operation, in order per channel.
     pub expected: BTreeMap<Place, Vec<Saw>>,
     /// Publishes that must be confirmed, and those that must be refused.
     pub confirms: BTreeMap<Place, BTreeSet<u64>>,
@@ -41,18 +42,18 @@ pub struct Channel {
     pub mode: Mode,
     prefetch: u16,
     deliveries: u64,
-    /// What the client holds: by delivery tag.
+    /// The client's deliveries, by delivery tag.
     pub held: BTreeMap<u64, Held>,
 }
 
-/// What a channel is used for.
+/// The mode of a channel.
 #[derive(Default)]
 pub enum Mode {
     #[default]
     Plain,
-    /// So many publishes so far.
+    /// The number of publishes so far.
     Confirm(u64),
-    /// What waits for the commit.
+    /// Operations that wait for the commit.
     Tx(Vec<Publish>, Vec<(u64, Held, Settle)>),
 }
 
@@ -71,12 +72,12 @@ const RESOURCE_LOCKED: u64 = 405;
 const PRECONDITION_FAILED: u64 = 406;
 
 impl Model {
-    /// A broker with nothing but the exchanges that are always there.
+    /// Makes a broker with nothing but the predefined exchanges.
     pub fn new() -> Model {
         Model { exchanges: BTreeSet::from(["", "amq.direct", "amq.fanout"]), ..Model::default() }
     }
 
-    /// One operation, and all that follows from it.
+    /// Carries out one operation, with all its consequences.
     pub fn apply(&mut self, at: Place, op: &Op) {
         match op {
             Op::DeclareExchange(name) => {
@@ -133,7 +134,7 @@ impl Model {
         self.serve();
     }
 
-    /// The connection is gone: its channels end, its exclusive queues go.
+    /// Ends a connection: its channels end, and its exclusive queues are deleted.
     pub fn disconnect(&mut self, conn: usize) {
         let channels: Vec<Place> = self.channels.keys().filter(|place| place.0 == conn).copied().collect();
         channels.into_iter().for_each(|place| self.end_channel(place));
@@ -215,7 +216,7 @@ impl Model {
         self.reply(at, if binding.to_queue { "queue.unbind-ok" } else { "exchange.unbind-ok" });
     }
 
-    /// Removes bindings, and exchanges that go with their last one.
+    /// Removes bindings, and auto-delete exchanges that lose their last one.
     fn drop_bindings(&mut self, goes: impl Fn(&Binding) -> bool) {
         let (gone, kept): (Vec<Binding>, Vec<Binding>) = std::mem::take(&mut self.bindings).into_iter().partition(|binding| goes(binding));
         self.bindings = kept;
@@ -262,7 +263,7 @@ impl Model {
         sequence.inspect(|&sequence| _ = answers.entry(at).or_default().insert(sequence));
     }
 
-    /// Whether one of the queues has refused the message.
+    /// Routes a message. Returns whether one of the queues has refused it.
     fn route(&mut self, at: Place, message: &Message) -> bool {
         let (queues, waits) = self.routes(&message.publish);
         if queues.is_empty() && waits.is_empty() && message.publish.mandatory {
@@ -272,7 +273,7 @@ impl Model {
         queues.into_iter().filter(|name| !self.enqueue(name, message.clone())).count() > 0
     }
 
-    /// The queues of a message, and the exchanges that delay it.
+    /// Returns the queues of a message, and the exchanges that delay it.
     fn routes(&self, publish: &Publish) -> (BTreeSet<Name>, Vec<Name>) {
         if !self.exchanges.contains(publish.exchange) {
             return (BTreeSet::new(), Vec::new());
@@ -282,7 +283,7 @@ impl Model {
         routing::route(&self.bindings, exists, alternate, publish)
     }
 
-    /// Whether the queue has taken the message, rather than refused it.
+    /// Gives a message to a queue. Returns whether the queue has accepted it.
     fn enqueue(&mut self, name: Name, message: Message) -> bool {
         let is_full = self.policies.length(name).is_some_and(|most| self.queues[name].ready.len() >= most);
         if is_full && self.policies.refuses(name) {
@@ -297,7 +298,7 @@ impl Model {
         true
     }
 
-    /// An operator does something: queues that have too much drop it.
+    /// Carries out an operator's command: queues that have too many messages then drop some.
     pub fn operate(&mut self, deed: &Deed) {
         self.policies.apply(deed);
         let names: Vec<Name> = self.queues.keys().copied().collect();
@@ -330,7 +331,7 @@ impl Model {
         self.reply(at, &format!("basic.cancel-ok {}", consumer_name(tag)));
     }
 
-    /// Removes consumers, and queues that go with their last one.
+    /// Removes consumers, and auto-delete queues that lose their last one.
     fn drop_consumers(&mut self, goes: impl Fn(&Consumer) -> bool) {
         let mut abandoned = Vec::new();
         for (name, queue) in &mut self.queues {
@@ -379,7 +380,7 @@ impl Model {
         if refused > 0 { self.fail(at, PRECONDITION_FAILED) } else { self.reply(at, "tx.commit-ok") }
     }
 
-    /// The channel ends: its consumers leave, then what it holds goes back.
+    /// Ends a channel: its consumers leave, then its unsettled messages go back.
     fn end_channel(&mut self, at: Place) {
         let Some(channel) = self.channels.remove(&at) else { return };
         self.drop_consumers(|consumer| consumer.place == at);
@@ -396,7 +397,8 @@ impl Model {
         }
     }
 
-    /// The first message of a queue goes to the first consumer with room among those of the highest priority, or to the active one.
+    /// Delivers the first message of a queue to the first consumer with room among those of the
+    /// highest priority, or to the active one.
     fn serve_one(&mut self, name: Name) -> bool {
         let queue = self.queue(name);
         if is_single_active(name) {
@@ -418,7 +420,7 @@ impl Model {
         true
     }
 
-    /// A message goes to a channel, for one of its consumers or because it asked.
+    /// Gives a message to a channel, for one of its consumers or as the answer to basic.get.
     fn hand_over(&mut self, at: Place, name: Name, message: Message, consumer: Option<u32>, no_ack: bool) -> u64 {
         let queue = self.queue(name);
         let incarnation = queue.incarnation;

@@ -1,11 +1,12 @@
-//! What simulated clients do and see: operations as values and as bytes, events as values that can be compared.
+//! The operations of simulated clients, as values and as bytes; and the events that they see, as
+//! values that can be compared.
 
 use crate::queues::{self, LETTERS};
 use crate::support::client::{self, Content, Event};
 use crate::support::value::{Table, Value};
 use crate::support::wire::{self, Method};
 
-/// What tells a dead message from that which died.
+/// The bit of a message's number that marks its dead letter.
 pub const LETTER: MessageId = 1 << 31;
 
 /// A name from the lists below.
@@ -17,8 +18,8 @@ pub type Place = (usize, u16);
 /// A message, told apart from all others of a run.
 pub type MessageId = u32;
 
-/// Exchanges that clients declare, with the types by which they route: the one called `a…` goes with its last binding, `v…` is transient, [`MEMORY`]
-/// remembers, [`DELAYING`] delay, and [`LETTERS`] gets what has died.
+/// Exchanges that clients declare, with their types: the one called `a…` is auto-delete, `v…` is
+/// transient, [`MEMORY`] remembers, [`DELAYING`] delay, and [`LETTERS`] gets dead letters.
 pub const EXCHANGES: &[(Name, Name)] = &[
     ("d0", "direct"),
     ("f0", "fanout"),
@@ -33,16 +34,19 @@ pub const EXCHANGES: &[(Name, Name)] = &[
     ("vw0", "fanout"),
 ];
 
-/// Exchanges that delay what asks for it. Only the first of them is bound behind others, so that a message waits in one of them at most.
+/// Exchanges that delay messages which ask for it. Only the first of them is bound behind others,
+/// so that a message waits in at most one of them.
 pub const DELAYING: &[Name] = &["w0", "w1", "vw0"];
 
-/// The longest delay, in milliseconds: most such messages are in the log only.
+/// The longest delay, in milliseconds. Most messages that wait so long are in the log only.
 pub const DELAY_MAX: u64 = 25_000;
 
-/// Shard 0 routes what is published to this one, because it would drop duplicates. (There are none.) It is never bound behind another exchange.
+/// The exchange whose messages shard 0 routes, because it would drop duplicates. (There are none.)
+/// It is never bound behind another exchange.
 pub const MEMORY: Name = "m0";
 
-/// An exchange that hashes, for chaotic runs: to which queue of several a key goes is its own affair, but it stays the same one.
+/// An exchange that hashes, for chaotic runs. It may send a key to any of its queues, but always to
+/// the same one.
 pub const HASH: Name = "c0";
 
 /// Routing and binding keys (of topic exchanges too).
@@ -51,7 +55,7 @@ pub const KEYS: &[Name] = &["a", "b", "a.b", "b.a.b", "a.b.c", "q0", "q2"];
 /// Keys for bindings of topic exchanges.
 pub const PATTERNS: &[Name] = &["#", "*", "a.*", "#.b", "*.b.#", "a", "a.#.c"];
 
-/// What a client does on a channel.
+/// An operation of a client on a channel.
 #[derive(Clone, Debug)]
 pub enum Op {
     DeclareExchange(Name),
@@ -78,7 +82,7 @@ pub enum Op {
     CloseOk,
 }
 
-/// How a delivery is settled.
+/// The way to settle a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settle {
     Ack,
@@ -122,7 +126,7 @@ pub struct Publish {
     pub priority: Option<u8>,
 }
 
-/// How often a message came back, as its headers say.
+/// How often a message came back, by its headers.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
     /// For any reason (x-acquired-count).
@@ -131,7 +135,7 @@ pub struct Counts {
     pub delivered: u32,
 }
 
-/// What a client sees.
+/// An event that a client sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Saw {
     /// A method without content: its name and its fields.
@@ -166,7 +170,7 @@ pub enum Saw {
 }
 
 impl Op {
-    /// The answers that a request may get.
+    /// Returns the answers that a request may get.
     pub fn answers(&self) -> &'static [&'static str] {
         match self {
             Op::DeclareExchange(_) => &["exchange.declare-ok"],
@@ -191,7 +195,7 @@ impl Op {
         }
     }
 
-    /// The operation's bytes on `channel`.
+    /// Encodes the operation on `channel`.
     pub fn encode(&self, channel: u16, piece: usize) -> Vec<u8> {
         let text = |text: &str| Value::text(text);
         let frame = |name: &str, fields: &[(&str, Value)]| {
@@ -281,7 +285,7 @@ impl Binding {
 }
 
 impl Publish {
-    /// Its routing keys.
+    /// Returns its routing keys.
     pub fn keys(&self) -> impl Iterator<Item = Name> {
         [self.key].into_iter().chain(self.copy)
     }
@@ -312,12 +316,12 @@ pub fn is_durable(name: Name) -> bool {
     !name.starts_with(['x', 'v'])
 }
 
-/// Whether an exchange delays what asks for it.
+/// Whether an exchange delays messages which ask for it.
 pub fn delays(exchange: Name) -> bool {
     DELAYING.contains(&exchange)
 }
 
-/// The type by which an exchange routes.
+/// Returns the type of an exchange.
 pub fn kind(exchange: Name) -> Name {
     match exchange {
         "" => "default",
@@ -328,12 +332,12 @@ pub fn kind(exchange: Name) -> Name {
     }
 }
 
-/// A consumer's name on the wire.
+/// Returns a consumer's name on the wire.
 pub fn consumer_name(tag: u32) -> String {
     format!("c{tag}")
 }
 
-/// What a client saw, as a value. Panics if the message is not what was published.
+/// Reads an event. Panics if the message is not the published one.
 pub fn saw(event: Event) -> Saw {
     let Event::Method(method, content) = event else { return Saw::ConnectionClosed(format!("{event:?}")) };
     let id = content.as_ref().map(|content| message_id(content) | if header(content, "x-death").is_some() { LETTER } else { 0 });
@@ -370,7 +374,7 @@ fn print(value: &Value) -> String {
     }
 }
 
-/// The message's number, once its body is found to be unharmed.
+/// Returns the message's number, after a check that its body is unchanged.
 fn message_id(content: &Content) -> MessageId {
     let text = content.properties.iter().find(|(name, _)| name == "message_id").and_then(|(_, value)| value.as_text());
     let id = text.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).expect("every message has its number");
@@ -391,7 +395,8 @@ fn counts(content: &Content) -> Counts {
     Counts { acquired: count("x-acquired-count"), delivered: count("x-delivery-count") }
 }
 
-/// A message's body: mostly small, sometimes more than a frame holds, sometimes large enough to travel by reference.
+/// Makes a message's body: mostly small, sometimes more than a frame holds, sometimes large enough
+/// to travel by reference.
 fn body(id: MessageId) -> Vec<u8> {
     let size = match id % 97 {
         3 => 0,

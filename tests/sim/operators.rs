@@ -1,4 +1,5 @@
-//! Operators: what they did survives a crash, and what they delete goes in the middle of everything, on all shards.
+//! Operators: the effects of their commands survive a crash, and their deletions interrupt running
+//! clients, on all shards.
 
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
@@ -214,7 +215,7 @@ fn random_op(rng: &mut Rng, id: u32) -> Op {
     }
 }
 
-/// Has a command carried out.
+/// Has a shard carry out a command.
 fn decide(cluster: &mut Cluster, command: Command) -> Result<(), ringmq::contract::Fault> {
     let ticket = cluster.command(cluster.shard_count() - 1, command);
     cluster.settle();
@@ -223,7 +224,7 @@ fn decide(cluster: &mut Cluster, command: Command) -> Result<(), ringmq::contrac
     answer
 }
 
-/// What the broker answers last to a client that logs in.
+/// Returns the broker's last answer to a client that logs in.
 fn login(cluster: &mut Cluster, user: &str, password: &str, vhost: &str) -> String {
     let conn = cluster.connect_to(0).expect("there are few");
     cluster.write(conn, &handshake(user, password, vhost));
@@ -263,7 +264,8 @@ fn read_bytes(cluster: &mut Cluster, conn: Conn) -> Vec<u8> {
     bytes
 }
 
-/// The first words of a method, the code that closed a channel, the name of the one that closed the connection.
+/// Formats an answer: the first words of a method, the code that closed a channel, or the name of
+/// the method that closed the connection.
 fn head(saw: &Saw, words: usize) -> String {
     match saw {
         Saw::Reply(reply) => reply.split(' ').take(words).collect::<Vec<_>>().join(" ").trim().to_owned(),
@@ -273,7 +275,7 @@ fn head(saw: &Saw, words: usize) -> String {
     }
 }
 
-/// All that a client sends until its connection is open, if it may.
+/// Encodes all methods of a client up to connection.open.
 fn handshake(user: &str, password: &str, vhost: &str) -> Vec<u8> {
     let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(FRAME_MAX as u64)), ("heartbeat", Value::number(0))];
     let methods = [

@@ -1,13 +1,14 @@
-//! What must hold whatever the interleaving: every message is delivered exactly once or accounted for, in order, within prefetch.
-//! The oracle sees what clients send and what they receive, nothing else. Per message and queue it follows one copy:
+//! The rules that hold for every interleaving: every message is delivered exactly once or accounted
+//! for, in order, within prefetch. The oracle sees what clients send and what they receive, nothing
+//! else. Per message and queue it follows one copy:
 //!
 //! ```text
-//! unseen ──delivered──▶ held ──ack, reject──▶ done            delivered while held or done: twice
-//!                        │ ▲                                  unseen, held or back at the end: lost
-//!           requeued ──▶ back ──delivered, flagged            unsure: its channel died with the settle under way
+//! unseen ──delivered──▶ held ──ack, reject──▶ done     delivered while held or done: twice
+//!                        │ ▲                           unseen, held or back at the end: lost
+//!           requeued ──▶ back ──delivered, flagged     unsure: its channel ended during the settle
 //! ```
 //!
-//! A crash makes of each of these `recovered`, `unsure` or `gone` (see [`restart`]).
+//! After a crash each copy is `recovered`, `unsure` or `gone` (see [`restart`]).
 
 mod delays;
 mod deliveries;
@@ -28,7 +29,7 @@ use deliveries::Arrival;
 use letters::Letter;
 use returns::Returned;
 
-/// A channel from its opening to its end; numbers are not used again.
+/// A channel from its opening to its end; a number is not reused.
 pub type ChannelId = usize;
 
 /// The observer.
@@ -40,38 +41,39 @@ pub struct Oracle {
     messages: BTreeMap<MessageId, Message>,
     copies: BTreeMap<(MessageId, Name), Copy>,
     queues: BTreeMap<Name, Queue>,
-    /// Where the exchange that hashes sends a key while it chooses among these queues.
+    /// The queue to which the exchange that hashes sends a key while it chooses among these queues.
     hashed: BTreeMap<(BTreeSet<Name>, Name), Name>,
     /// Messages that an exchange delays and may still have to route.
     waiting: BTreeSet<MessageId>,
     /// Dead letters that may come.
     letters: BTreeSet<MessageId>,
     suspicions: Vec<Suspicion>,
-    /// Nothing is under way between shards: who goes now takes nothing along.
+    /// Nothing is under way between shards: a consumer that leaves now loses nothing.
     pub is_at_rest: bool,
-    /// There is one shard: nothing is on its way between two.
+    /// There is one shard, so nothing is on its way between two.
     pub is_alone: bool,
-    /// Nobody consumes without acknowledgements, so that every persistent message reaches the disk.
+    /// No client consumes without acknowledgements, so that every persistent message reaches the
+    /// disk.
     pub logs_all: bool,
-    /// How many times all shards have taken a turn.
+    /// The number of rounds in which all shards have taken a turn.
     pub rounds: u64,
     /// The time of day in milliseconds.
     pub now: u64,
     crashes: u64,
 }
 
-/// What the observer knows of a channel.
+/// The observer's knowledge of a channel.
 #[derive(Default)]
 pub struct Channel {
     /// Requests without an answer.
     pub pending: VecDeque<(Op, Stamp)>,
-    /// What the client holds, by delivery tag.
+    /// The client's deliveries, by delivery tag.
     pub held: BTreeMap<u64, (MessageId, Name, Option<u32>)>,
-    /// The client said close, or the broker did.
+    /// The client or the broker has closed it.
     pub ended: bool,
     confirms: bool,
     pub transacts: bool,
-    /// For consumers to come, and for all together.
+    /// The prefetch of new consumers, and that of all consumers together.
     pub prefetch: u16,
     pub prefetch_global: u16,
     published: u64,
@@ -79,12 +81,14 @@ pub struct Channel {
     /// Publishes and settles that may not have been carried out yet.
     unsynced: Vec<(u64, MessageId)>,
     unsynced_settles: Vec<(u64, (MessageId, Name))>,
-    /// What was settled before so many publishes, and is not known to be so on the disk.
+    /// Settlements that are not known to be on the disk, each with the number of publishes before
+    /// it.
     unlasting: Vec<(u64, (MessageId, Name))>,
-    /// Requests sent and answered so far: what was sent before an answered request is carried out.
+    /// Requests sent and answered so far: everything sent before an answered request is carried
+    /// out.
     sent: u64,
     answered: u64,
-    /// Waits for the commit.
+    /// Operations that wait for the commit.
     staged: Vec<MessageId>,
     staged_settles: Vec<(u64, MessageId, Name, Settle)>,
 }
@@ -95,16 +99,17 @@ pub struct Consumer {
     pub queue: Name,
     no_ack: bool,
     prefetch: u16,
-    /// It has got something, and so was the active one where there is but one.
+    /// It has received a message, and so was the active consumer where there is only one.
     was_served: bool,
     /// Its queue may be gone.
     may_be_gone: bool,
-    /// The last first delivery per publishing channel, way (through shard 0 or not) and level of the queue.
+    /// The last first delivery per publishing channel, way (through shard 0 or not) and level of
+    /// the queue.
     order: BTreeMap<(ChannelId, bool, u8), u64>,
 }
 
-/// Something that is right only if the broker has closed one of these channels and its client does not know it yet; each with the number of
-/// requests that it had sent.
+/// Something that is right only if the broker has closed one of these channels and its client does
+/// not know it yet; each with the number of requests that the client had sent.
 struct Suspicion {
     what: String,
     channels: Vec<(ChannelId, u64)>,
@@ -116,14 +121,15 @@ struct Message {
     sequence: u64,
     least: BTreeSet<Name>,
     most: BTreeSet<Name>,
-    /// It reaches one of these, which the exchange that hashes chooses; if that is known.
+    /// The queues of which it reaches one, which the exchange that hashes chooses; if they are
+    /// known.
     one_of: Option<BTreeSet<Name>>,
     delayed: Option<Delayed>,
     is_routed: bool,
     is_returned: bool,
     /// Its publisher was told that it is safe.
     is_promised: bool,
-    /// How many crashes there had been before.
+    /// The number of crashes before it was published.
     crashes: u64,
     letter: Option<Letter>,
 }
@@ -133,13 +139,13 @@ struct Copy {
     state: State,
     /// Purged, deleted with its queue, or lost on the way to a consumer without acknowledgements.
     may_be_gone: bool,
-    /// It may have been dropped for one that is like it.
+    /// It may have been dropped as a duplicate.
     may_be_like_another: bool,
-    /// It is settled, and that is on the disk.
+    /// Its settlement is on the disk.
     is_settled_for_good: bool,
-    /// A client has got it before a crash.
+    /// A client received it before a crash.
     came_before: bool,
-    /// A client has settled it, and does not have it.
+    /// A client has rejected it, or may have, and does not hold it.
     is_discarded: bool,
     returned: Returned,
 }
@@ -164,7 +170,7 @@ struct Queue {
     clearing: u64,
     /// Until this round new messages may still meet a consumer that is gone.
     weak_until: u64,
-    /// A delivery may have returned that nobody saw.
+    /// A delivery may have returned before a client saw it.
     had_returns: bool,
     /// How often that may have happened to a message.
     leaves: u32,
@@ -179,7 +185,7 @@ impl Message {
 }
 
 impl Copy {
-    /// Whether a client has got it since the last restart.
+    /// Whether a client has received it since the last restart.
     fn was_seen(&self) -> bool {
         matches!(self.state, State::Held(_) | State::Back | State::Done)
     }
@@ -193,18 +199,18 @@ impl Channel {
 }
 
 impl Oracle {
-    /// An observer of a new broker.
+    /// Makes an observer of a new broker.
     pub fn new() -> Oracle {
         Oracle { topology: Topology::new(), ..Oracle::default() }
     }
 
-    /// A client opens a channel.
+    /// Notes that a client opens a channel.
     pub fn on_open(&mut self, confirms: bool, transacts: bool) -> ChannelId {
         self.channels.push(Channel { confirms, transacts, ..Channel::default() });
         self.channels.len() - 1
     }
 
-    /// A client sent this.
+    /// Notes an operation that a client has sent.
     pub fn on_sent(&mut self, at: ChannelId, op: &Op) {
         let stamp = self.topology.on_sent(op);
         self.reroute();
@@ -246,7 +252,7 @@ impl Oracle {
         channel.pending.push_back((op.clone(), stamp));
     }
 
-    /// A client saw this.
+    /// Notes an event that a client has seen.
     pub fn on_saw(&mut self, at: ChannelId, saw: &Saw) {
         match saw {
             Saw::Reply(reply) if reply.starts_with("basic.cancel ") => {}
@@ -269,7 +275,7 @@ impl Oracle {
         }
     }
 
-    /// The connection of this channel was cut.
+    /// Notes that the connection of this channel was cut.
     pub fn on_reset(&mut self, at: ChannelId) {
         self.end_channel(at);
         let channel = &mut self.channels[at];
@@ -277,7 +283,8 @@ impl Oracle {
         let (pending, staged) = (std::mem::take(&mut channel.pending), std::mem::take(&mut channel.staged));
         self.doubt(unsynced, settles);
         staged.into_iter().for_each(|id| self.forget(id));
-        // Requests under way may be carried out or not: what they are about stays in doubt, for its count of pending ones never ends.
+        // Requests under way may be carried out or not. The things that they are about stay in
+        // doubt, because their count of pending requests never falls to zero.
         for (op, _) in pending {
             if let Op::Get { queue, .. } = op {
                 self.lose_deliveries(queue);
@@ -306,7 +313,7 @@ impl Oracle {
         self.add_copies(publish.id, most);
     }
 
-    /// The topology changed: messages under way may go elsewhere.
+    /// Routes messages under way again after the topology has changed: they may go elsewhere.
     fn reroute(&mut self) {
         let sent = self.channels.iter().flat_map(|channel| channel.unsynced.iter().map(|(_, id)| id).chain(&channel.staged));
         let under_way: BTreeSet<MessageId> = sent.chain(&self.waiting).chain(&self.letters).copied().collect();
@@ -403,7 +410,8 @@ impl Oracle {
         op
     }
 
-    /// An answer: everything that was sent before its request is done. What shard 0 routes is, if the request had to ask somebody.
+    /// Notes an answer: everything that was sent before its request is done. That includes messages
+    /// that shard 0 routes if the request had to ask another shard.
     fn synced(&mut self, at: ChannelId, op: &Op) {
         let asks_nobody = matches!(op, Op::Qos { .. } | Op::Recover | Op::Rollback | Op::ConfirmSelect | Op::TxSelect | Op::Open);
         let may_be_under_way = |id: &MessageId| asks_nobody && self.messages[id].publish.exchange == MEMORY;
@@ -414,7 +422,7 @@ impl Oracle {
         let (open, done): (Vec<_>, Vec<_>) =
             std::mem::take(&mut channel.unsynced).into_iter().partition(|(sent, id)| *sent >= answered || may_be_under_way(id));
         channel.unsynced = open;
-        let promises = channel.transacts; // for this answers the commit
+        let promises = channel.transacts; // a transaction's commit is answered once its messages are safe
         for (_, id) in done {
             self.on_carried_out(id);
             if promises {

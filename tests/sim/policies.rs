@@ -1,5 +1,6 @@
-//! Policies as the model knows them: a few keys, and patterns that are the beginnings of names. None is for the queue that keeps its dead: which of
-//! several letters that come back to it makes it full is open.
+//! Policies in the model: a few keys, and patterns that are prefixes of names. No policy applies to
+//! the queue that keeps its dead letters, because several letters may return to it in any order,
+//! and the one that fills it is not determined.
 
 use ringmq::base::limits::{POLICY_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use ringmq::config::Config;
@@ -18,7 +19,7 @@ use crate::support::wire::{self, Method};
 #[derive(Default)]
 pub struct Policies {
     own: Vec<Policy>,
-    /// What names begin with, and the length of such queues.
+    /// The prefix of names, and the most messages of such queues.
     operator: Option<(Name, usize)>,
 }
 
@@ -33,12 +34,12 @@ struct Policy {
 #[derive(Clone, Copy, Debug)]
 enum Says {
     Length(usize),
-    /// Refuses what is more than this length.
+    /// Refuses messages beyond this length.
     Refuses(usize),
     Alternate(Name),
 }
 
-/// What an operator does.
+/// A command of an operator.
 #[derive(Clone, Debug)]
 pub struct Deed {
     change: Change,
@@ -53,7 +54,7 @@ enum Change {
 }
 
 impl Deed {
-    /// One at random.
+    /// Chooses one at random.
     pub fn random(dice: &mut Dice) -> Deed {
         let begins = dice.pick(BEGINNINGS);
         let length = 1 + dice.index(3);
@@ -73,12 +74,12 @@ impl Deed {
         Deed { change }
     }
 
-    /// Those after which there is none left.
+    /// Returns the commands that remove all policies.
     pub fn last() -> impl Iterator<Item = Deed> {
         NAMES.iter().map(|name| Change::Clear(name)).chain([Change::ClearOperator]).map(|change| Deed { change })
     }
 
-    /// The same as an operator says it.
+    /// Returns the command as an operator writes it.
     pub fn ctl(&self) -> Ctl {
         let line = match &self.change {
             Change::Set(Policy { name, begins, priority, says }) => {
@@ -98,7 +99,7 @@ impl Deed {
 }
 
 impl Policies {
-    /// An operator has done something.
+    /// Applies an operator's command.
     pub fn apply(&mut self, deed: &Deed) {
         match &deed.change {
             Change::Set(policy) => {
@@ -111,7 +112,7 @@ impl Policies {
         }
     }
 
-    /// How many messages a queue may have.
+    /// Returns how many messages a queue may have.
     pub fn length(&self, queue: Name) -> Option<usize> {
         let own = match self.best(queue) {
             Some(Says::Length(length) | Says::Refuses(length)) => Some(length),
@@ -121,12 +122,12 @@ impl Policies {
         own.into_iter().chain(operator).min()
     }
 
-    /// Whether it refuses what is more, instead of dropping its oldest.
+    /// Whether the queue refuses new messages beyond its length instead of dropping its oldest.
     pub fn refuses(&self, queue: Name) -> bool {
         matches!(self.best(queue), Some(Says::Refuses(_)))
     }
 
-    /// Where an exchange sends what it cannot route.
+    /// Returns the exchange that gets the messages which this exchange cannot route.
     pub fn alternate(&self, exchange: Name) -> Option<Name> {
         match self.best(exchange) {
             Some(Says::Alternate(alternate)) => Some(alternate),
@@ -166,7 +167,7 @@ fn queues_follow_a_policy_some_in_each_turn() {
     }
 }
 
-/// A broker with so many queues on its last shard, each with so many messages.
+/// Makes a broker with this many queues on its last shard, each with this many messages.
 fn filled(shards: u16, queues: usize, messages: usize) -> Cluster {
     let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
     let client = join(&mut cluster, usize::from(shards) - 1);
@@ -183,7 +184,8 @@ fn filled(shards: u16, queues: usize, messages: usize) -> Cluster {
     cluster
 }
 
-/// An operator does something, after which so many messages are `left`: the most that went in one turn of a shard.
+/// Carries out an operator's command, after which this many messages are `left`. Returns the most
+/// messages that were dropped in one turn of a shard.
 fn messages_that_go_in_a_turn(cluster: &mut Cluster, line: &str, left: usize) -> usize {
     let commands = Ctl::parse(line).and_then(|ctl| ctl.commands()).expect("a command");
     commands.into_iter().for_each(|command| _ = cluster.command(0, command));

@@ -1,46 +1,50 @@
-//! The queues of the simulated clients: their names say what they are, and what they are declared with.
+//! The queues of the simulated clients: each queue's name determines the arguments of its
+//! declaration.
 
 use crate::op::{Name, Publish};
 use crate::support::value::{Table, Value};
 
-/// Queues: `x*` are exclusive, `a*` go with their last consumer, `v*` are transient, `p*` have priorities, `s*` a single active consumer, `r*` let what
-/// comes back wait; so does `k*`, a quorum queue, which dead-letters at least once; `u*` drop duplicates.
+/// All queues. `x*` are exclusive, `a*` auto-delete, `v*` transient; `p*` have priorities, `s*` a
+/// single active consumer; in `r*` returned messages wait, and in `k*`, a quorum queue that
+/// dead-letters at least once; `u*` drop duplicates.
 pub const QUEUES: &[Name] = &["q0", "p0", "s0", "q2", "v0", "r0", "k0", "u0", "u1", "a0", "x0"];
 
-/// Those of them that RabbitMQ has, too, and none of which has a clock.
+/// The queues that RabbitMQ has, too, and that have no timers.
 pub const PLAIN: &[Name] = &["q0", "p0", "s0", "q2", "v0", "a0", "x0"];
 
-/// Those of all that go only if somebody deletes them.
+/// The queues that go only if they are deleted.
 pub const STAYING: &[Name] = QUEUES.split_at(9).0;
 
-/// Those among which an exchange hashes.
+/// The queues among which an exchange hashes.
 pub const HASHED: &[Name] = QUEUES.split_at(5).0;
 
-/// The queue whose dead messages go to [`LETTERS`], at least once each.
+/// The queue whose dead letters go to [`LETTERS`], at least once each.
 pub const BURYING: Name = "k0";
 
-/// Where they go.
+/// The exchange of the dead letters.
 pub const LETTERS: Name = "l0";
 
-/// The queue that drops duplicates of what it has.
+/// The queue that drops duplicates of messages that it has.
 pub const UNIQUE: Name = "u0";
 
-/// The queue that drops what is like one of the last [`SEEN_MAX`] messages, of the last [`SEEN_MS`] milliseconds.
+/// The queue that drops duplicates of its last [`SEEN_MAX`] messages, if they came in the last
+/// [`SEEN_MS`] milliseconds.
 pub const SEEN: Name = "u1";
 
-/// How many values it remembers.
+/// The number of values that it remembers.
 pub const SEEN_MAX: usize = 3;
 
-/// How long it does.
+/// The time for which it remembers them.
 pub const SEEN_MS: u64 = 2500;
 
 /// The header by which queues know duplicates.
 pub const TWIN: Name = "twin";
 
-/// What delays are multiples of, but for a rest that says who delays: so no two things happen to a queue in the same moment.
+/// Delays are multiples of this, plus a rest that identifies the reason of the delay: so no two
+/// things happen to a queue in the same moment.
 pub const LANES: u64 = 10;
 
-/// The shortest time that a message waits which came back, and the longest in a classic queue.
+/// The shortest wait of a returned message, and the longest one in a classic queue.
 const RETRY_MIN: u64 = 404;
 const RETRY_MAX: u64 = 1016;
 
@@ -49,7 +53,7 @@ const PRIORITY_MAX: u8 = 200;
 const QUORUM_PRIORITY_MAX: u8 = 31;
 const QUORUM_PRIORITY: u8 = 4;
 
-/// What a queue is declared with.
+/// Returns the arguments of a queue's declaration.
 pub fn arguments(queue: Name) -> Table {
     let number = |name: &str, value: u64| (name.as_bytes().to_vec(), Value::Number('l', value.into()));
     let text = |name: &str, value: &str| (name.as_bytes().to_vec(), Value::text(value));
@@ -81,7 +85,7 @@ pub fn arguments(queue: Name) -> Table {
     own.into_iter().chain(limit).collect()
 }
 
-/// The level of a message in a queue.
+/// Returns the level of a message in a queue.
 pub fn level(queue: Name, message: &Publish) -> u8 {
     match message.priority {
         priority if is_quorum(queue) => priority.unwrap_or(QUORUM_PRIORITY).min(QUORUM_PRIORITY_MAX),
@@ -90,7 +94,7 @@ pub fn level(queue: Name, message: &Publish) -> u8 {
     }
 }
 
-/// Whether only one consumer of the queue at a time gets anything.
+/// Whether the queue serves one consumer at a time.
 pub fn is_single_active(queue: Name) -> bool {
     queue.starts_with('s')
 }
@@ -100,22 +104,23 @@ pub fn is_quorum(queue: Name) -> bool {
     queue == BURYING
 }
 
-/// Whether the queue may drop what it is given.
+/// Whether the queue may drop new messages.
 pub fn drops_duplicates(queue: Name) -> bool {
     [UNIQUE, SEEN].contains(&queue)
 }
 
-/// Whether the queue tells how often a message has come back.
+/// Whether the queue counts how often a message comes back.
 pub fn counts(queue: Name) -> bool {
     queue.starts_with(['r', 'k'])
 }
 
-/// How often a message of the queue may fail.
+/// Returns how often a message of the queue may fail.
 pub fn failures_max(queue: Name) -> Option<u32> {
     counts(queue).then_some(if queue == BURYING { 2 } else { 3 })
 }
 
-/// How long a message waits that comes back to the queue, because somebody failed or not; it has failed so often.
+/// Returns how long a returned message waits; `has_failed`: its last holder failed, and `failures`
+/// counts all failures so far.
 pub fn retry_delay(queue: Name, has_failed: bool, failures: u32) -> Option<u64> {
     let waits = counts(queue) && (has_failed || queue != BURYING);
     let longest = if queue == BURYING { u64::MAX } else { RETRY_MAX };

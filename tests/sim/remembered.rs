@@ -1,4 +1,5 @@
-//! Exchanges that remember, with publishers on all shards at once: what shard 0 decides for them is exact, and costs what the limits say.
+//! Exchanges that remember, with publishers on all shards at once: the decisions of shard 0 for
+//! them are exact, and cost no more than the limits allow.
 
 use std::collections::BTreeMap;
 
@@ -129,7 +130,7 @@ fn broker(seed: u64) -> (Cluster, [Conn; SHARDS as usize], Dice) {
     (cluster, clients, Dice::new(seed, PLAIN))
 }
 
-/// Every client with every value, in any order.
+/// Returns every client with every value, in random order.
 fn shuffled(dice: &mut Dice, clients: &[Conn]) -> Vec<(Conn, usize)> {
     let mut left: Vec<(Conn, usize)> = clients.iter().flat_map(|&client| (0..VALUES.len()).map(move |value| (client, value))).collect();
     (0..left.len()).map(|_| left.swap_remove(dice.index(left.len()))).collect()
@@ -146,7 +147,7 @@ fn frame(method: &str, names: &[(&str, &str)], arguments: &[(&str, Value)]) -> V
     wire::method_frame(1, &Method::new(method, &fields).expect("the list knows the method"))
 }
 
-/// Asks for something by a method, and sees that it is done.
+/// Sends a request, and checks that it succeeds.
 pub fn ask(cluster: &mut Cluster, client: Conn, method: &str, names: &[(&str, &str)], arguments: &[(&str, Value)]) {
     cluster.write(client, &frame(method, names, arguments));
     cluster.settle();
@@ -154,7 +155,7 @@ pub fn ask(cluster: &mut Cluster, client: Conn, method: &str, names: &[(&str, &s
     assert!(matches!(&seen.last(), Some(Saw::Reply(reply)) if reply.starts_with(&format!("{method}-ok"))), "{seen:?}");
 }
 
-/// How often each message is in the queue, and its place there.
+/// Returns how often each message is in the queue, and its position there.
 fn counts(cluster: &mut Cluster, client: Conn) -> BTreeMap<u32, (usize, usize)> {
     read_all(cluster, client);
     say(cluster, client, &Op::Consume { queue: "q0", tag: 1, no_ack: true, exclusive: false, priority: 0 });
@@ -166,12 +167,12 @@ fn counts(cluster: &mut Cluster, client: Conn) -> BTreeMap<u32, (usize, usize)> 
     counts
 }
 
-/// A message of [`LARGE`] bytes.
+/// Makes a message of [`LARGE`] bytes.
 fn large(number: u32) -> Publish {
     Publish { id: 5 + number * 97, ..message(0) }
 }
 
-/// A small message.
+/// Makes a small message.
 fn message(number: u32) -> Publish {
     Publish { id: 6 + number * 97, exchange: "e", key: "k", ..Publish::default() }
 }

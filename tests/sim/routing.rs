@@ -1,11 +1,13 @@
-//! Which queues a message reaches, and where it waits, the slow and plain way.
+//! Routing, the slow and simple way: the queues that a message reaches, and the exchanges where it
+//! waits.
 
 use std::collections::BTreeSet;
 
 use crate::op::{Binding, Name, Publish, delays, kind};
 
-/// The queues of a message under these bindings, and the exchanges that delay it; `exists` knows the queues that the default exchange leads to,
-/// `alternate` where an exchange sends what it cannot route.
+/// Returns the queues of a message under these bindings, and the exchanges that delay it. `exists`
+/// knows the queues to which the default exchange leads, `alternate` the exchange that gets the
+/// messages which another one cannot route.
 pub fn route(
     bindings: &[Binding],
     exists: impl Fn(&Name) -> bool,
@@ -41,7 +43,7 @@ pub fn route(
 fn matches(binding: &Binding, message: &Publish) -> bool {
     match kind(binding.source) {
         "direct" => message.keys().any(|key| binding.key == key),
-        "fanout" | "x-consistent-hash" => true, // this one chooses one of them
+        "fanout" | "x-consistent-hash" => true, // this exchange chooses one of them
         "topic" => {
             let words = |key: Name| key.split('.').collect::<Vec<&str>>();
             message.keys().any(|key| topic_matches(&words(binding.key), &words(key)))

@@ -1,8 +1,10 @@
-//! What exists, as far as an observer can know who sees requests and answers of many clients at once.
+//! The topology, as far as an observer can know it from the requests and answers of many clients
+//! that work at once.
 //!
-//! Between a request and its answer, and where the requests of several clients overlap, nothing is certain. So there are two pictures:
-//! what *certainly* exists and what *possibly* does. A message reaches at least the queues of the first and at most those of the second.
-//! After a restart nothing overlaps any more; what is durable is there as far as it was.
+//! Between a request and its answer, and where the requests of several clients overlap, nothing is
+//! certain. So there are two pictures: the things that *certainly* exist, and those that *possibly*
+//! do. A message reaches at least the queues of the first picture, and at most those of the second.
+//! After a restart nothing overlaps any more; durable things exist as they did before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +23,9 @@ pub struct Topology {
 struct Existence {
     certain: bool,
     possible: bool,
-    /// Somebody was told that it was made, and nobody has asked for its end since.
+    /// A client was told that it was made, and no client has asked for its end since.
     is_promised: bool,
-    /// Requests that were sent and not answered: all, and those that end something.
+    /// Requests that were sent and not answered: all of them, and those that end something.
     pending: u64,
     pending_ends: u64,
     /// Counts requests and answers.
@@ -31,11 +33,12 @@ struct Existence {
     changes_ends: u64,
 }
 
-/// The state of the things that a request is about when it was sent, once for all changes, once for ends; `None` if others were at them.
+/// The state of the things that a request is about, taken when it was sent: once for all changes,
+/// once for ends. `None` if other requests about them were under way.
 pub type Stamp = [Option<u64>; 2];
 
 impl Topology {
-    /// The exchanges that are always there.
+    /// Makes the predefined exchanges.
     pub fn new() -> Topology {
         let there = Existence { certain: true, possible: true, is_promised: true, ..Existence::default() };
         Topology { exchanges: ["", "amq.direct", "amq.fanout"].into_iter().map(|name| (name, there)).collect(), ..Topology::default() }
@@ -56,7 +59,7 @@ impl Topology {
         self.queues.get(name).is_some_and(|queue| queue.possible)
     }
 
-    /// The least and the most that a message may reach, once it has waited.
+    /// Returns the least and the most queues that a message may reach, once it has waited.
     pub fn route(&self, message: &Publish) -> (BTreeSet<Name>, BTreeSet<Name>) {
         let message = &Publish { delay: None, ..message.clone() };
         let pick = |which: fn(&Existence) -> bool| {
@@ -68,7 +71,8 @@ impl Topology {
         (if message.exchange == HASH { BTreeSet::new() } else { pick(|state| state.certain) }, most)
     }
 
-    /// The queues among which the exchange that hashes chooses, if nothing about them is in doubt.
+    /// Returns the queues among which the exchange that hashes chooses, if none of them is in
+    /// doubt.
     pub fn hash_queues(&self) -> Option<BTreeSet<Name>> {
         let bound = || self.bindings.iter().filter(|(binding, _)| binding.source == HASH);
         let ends = bound().filter_map(|(binding, _)| self.queues.get(binding.destination));
@@ -77,7 +81,7 @@ impl Topology {
         is_clear.then(|| bound().filter(|(_, state)| state.certain).map(|(binding, _)| binding.destination).collect())
     }
 
-    /// A request was sent.
+    /// Notes that a request was sent.
     pub fn on_sent(&mut self, op: &Op) -> Stamp {
         if let Op::Bind(binding) | Op::Unbind(binding) = op
             && !self.bindings.iter().any(|(other, _)| other == binding)
@@ -100,7 +104,7 @@ impl Topology {
         [alone.then_some(all), unthreatened.then_some(of_ends)]
     }
 
-    /// It was answered: with success, or without having had an effect.
+    /// Notes the answer to a request: it succeeded, or it had no effect.
     pub fn on_answered(&mut self, op: &Op, stamp: Stamp, done: bool) {
         let ends = is_end(op);
         let mut states = self.touched(op);
@@ -115,7 +119,7 @@ impl Topology {
         own.is_promised |= done && unthreatened && !ends && !is_short_lived(op);
     }
 
-    /// All states that a request depends on; the one that it changes comes first.
+    /// Returns all states that a request depends on; the one that it changes comes first.
     fn touched(&mut self, op: &Op) -> Vec<&mut Existence> {
         match op {
             Op::DeclareExchange(name) | Op::DeleteExchange { name, .. } => vec![self.exchanges.entry(name).or_default()],
@@ -135,7 +139,8 @@ impl Topology {
         }
     }
 
-    /// Bindings go with what they join; how far that has gone is not seen.
+    /// Doubts the bindings of a thing that is being deleted: they go with it, but the observer does
+    /// not see when.
     fn doubt_bindings(&mut self, op: &Op) {
         let (exchange, queue) = match op {
             Op::DeleteExchange { name, .. } => (Some(*name), None),
@@ -152,7 +157,7 @@ impl Topology {
         }
     }
 
-    /// The broker has stopped and starts again.
+    /// Notes that the broker has stopped and starts again.
     pub fn on_crash(&mut self) {
         self.exchanges.iter_mut().chain(&mut self.queues).for_each(|(name, state)| state.on_crash(is_durable(name)));
         for (binding, state) in &mut self.bindings {
@@ -160,7 +165,8 @@ impl Topology {
         }
     }
 
-    /// Somebody looked, and nobody is at work: the queue or exchange is there or not.
+    /// Notes that a client has looked while no other request was under way: the queue or exchange
+    /// exists or does not.
     pub fn on_looked(&mut self, name: Name, is_queue: bool, is_there: bool) {
         let state = if is_queue { &mut self.queues } else { &mut self.exchanges }.entry(name).or_default();
         assert!(is_there || !state.certain, "{name} was declared and is not there");
@@ -171,13 +177,13 @@ impl Topology {
     }
 }
 
-/// The changes of all of them, and those that end something.
+/// Counts all changes of the states, and those that end something.
 fn sums(states: &[&mut Existence]) -> [u64; 2] {
     [states.iter().map(|state| state.changes).sum(), states.iter().map(|state| state.changes_ends).sum()]
 }
 
 impl Existence {
-    /// A request is sent (1) or answered (-1).
+    /// Counts a request that is sent (1) or answered (-1).
     fn count(&mut self, ends: bool, by: i64) {
         self.pending = self.pending.wrapping_add_signed(by);
         self.changes += 1;
@@ -201,7 +207,8 @@ fn is_end(op: &Op) -> bool {
     matches!(op, Op::DeleteExchange { .. } | Op::DeleteQueue { .. } | Op::Unbind(_))
 }
 
-/// What may end without being deleted: exclusive and auto-delete things, and bindings of them.
+/// Whether the thing may end without being deleted: exclusive and auto-delete things, and their
+/// bindings.
 fn is_short_lived(op: &Op) -> bool {
     match op {
         Op::DeclareExchange(name) | Op::DeclareQueue(name) => is_short(name),

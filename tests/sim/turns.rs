@@ -1,4 +1,4 @@
-//! What one turn may do: a client that asks for very much with few bytes has its share of each
+//! The work of one turn: a client that asks for very much with few bytes has its share of each
 //! turn, and the others go on beside it.
 
 use ringmq::base::limits::TURN_STEPS_MAX;
@@ -44,7 +44,7 @@ fn what_a_client_has_sent_before_it_went_is_carried_out() {
     }
 }
 
-/// A broker with very many queues on all shards, bound to a fanout exchange.
+/// Makes a broker with very many queues on all shards, bound to a fanout exchange.
 fn fanout(shards: u16) -> (Cluster, Vec<Name>) {
     let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
     let owners: Vec<Conn> = (0..usize::from(shards)).map(|shard| join(&mut cluster, shard)).collect();
@@ -63,7 +63,7 @@ fn flood() -> Op {
     Op::Publish((0..MESSAGES).map(|number| Publish { id: 1 + number * 97, exchange: "amq.fanout", ..Publish::default() }).collect())
 }
 
-/// How many turns it takes until a client that asks for something has its answer.
+/// Returns how many turns a client's request takes until its answer.
 fn turns_until_answered(cluster: &mut Cluster, quiet: Conn) -> usize {
     cluster.write(quiet, &Op::CheckQueue("v0").encode(1, FRAME));
     for turns in 1.. {
@@ -75,7 +75,7 @@ fn turns_until_answered(cluster: &mut Cluster, quiet: Conn) -> usize {
     unreachable!("the loop ends with the answer")
 }
 
-/// Every queue has every message, in order.
+/// Checks that every queue has every message, in order.
 fn check(cluster: &mut Cluster, names: &[Name]) {
     let reader = join(cluster, 0);
     for name in names {

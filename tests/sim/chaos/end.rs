@@ -1,4 +1,5 @@
-//! The faults end: clients settle and leave, a last one takes what is left and what becomes due, and nothing remains.
+//! The end of a run: the faults stop, clients settle and leave, a last client consumes the
+//! remaining messages and those that become due, and nothing remains.
 
 use super::{ALARMS, CHANNELS, Chaos, REST_MAX};
 use crate::choice::letter_binding;
@@ -9,7 +10,8 @@ use crate::support::value::Value;
 use crate::support::wire::{self, Method};
 
 impl Chaos<'_> {
-    /// The faults end: everything arrives and is answered, clients settle what they hold and leave, and one client consumes the rest.
+    /// Ends the faults. Everything arrives and is answered, clients settle their deliveries and
+    /// leave, and one client consumes the rest.
     pub(super) fn finish(&mut self) {
         self.clients.iter_mut().for_each(|client| client.stalled = false);
         self.relieve_disks();
@@ -24,7 +26,8 @@ impl Chaos<'_> {
         self.oracle.is_at_rest = true;
         for client in 0..self.clients.len() {
             self.clients[client].closing = true;
-            // One after the other: what one gives back must not be lost on the way to another that goes.
+            // One client after the other: a message that one gives back must not be lost on the way
+            // to another that goes.
             for channel in 1..=CHANNELS {
                 self.send(client, channel, Op::Close);
                 self.come_to_rest();
@@ -43,7 +46,7 @@ impl Chaos<'_> {
         crate::check_empty(&self.cluster);
     }
 
-    /// All clients are gone, and after a while the disks have everything.
+    /// Hangs up all clients, and waits until the disks have everything.
     fn hang_up(&mut self) {
         self.clients.drain(..).for_each(|client| self.cluster.reset(client.conn));
         self.cluster.pass_time(crate::LOGS_REST_MS);
@@ -80,7 +83,7 @@ impl Chaos<'_> {
         self.come_to_rest();
     }
 
-    /// Acks everything that a client holds, again and again until nothing comes any more.
+    /// Acks everything that a client holds, again and again until nothing arrives any more.
     fn settle_all(&mut self, client: usize) {
         for channel in 1..=CHANNELS {
             for round in 0.. {
@@ -102,5 +105,6 @@ impl Chaos<'_> {
     }
 }
 
-/// Between them the last client settles what it has got.
+/// The number of parts in which the longest delay passes; after each of them the last client
+/// settles its deliveries.
 const DELAY_ROUNDS: u64 = 4;

@@ -4,7 +4,8 @@ use super::Chaos;
 use crate::support::ctl::Ctl;
 
 impl Chaos<'_> {
-    /// Queues have more to look after, and then less, in the middle of everything; what clients see is the same.
+    /// Sets or clears a policy. Queues get more or fewer limits in the middle of everything;
+    /// clients see no difference.
     pub(super) fn set_or_clear_policy(&mut self) {
         let line = self.dice.pick(&POLICIES);
         self.history.note(line);
@@ -17,7 +18,7 @@ impl Chaos<'_> {
         commands.into_iter().for_each(|command| _ = self.cluster.command(shard, command));
     }
 
-    /// There is none any more, and every command since the last crash was carried out.
+    /// Clears all policies, and checks that every command since the last crash was carried out.
     pub(super) fn clear_policies(&mut self) {
         ["clear_policy p", "clear_policy r", "clear_operator_policy o"].into_iter().for_each(|line| self.operate(line));
         self.cluster.settle();
@@ -29,7 +30,7 @@ impl Chaos<'_> {
     }
 }
 
-/// None of them makes any queue drop or refuse a message that a client would miss.
+/// Policies that make no queue drop or refuse a message that a client would miss.
 const POLICIES: [&str; 6] = [
     r#"set_policy p ^[qp] '{"max-length":1000000,"dead-letter-exchange":"nowhere"}'"#,
     r#"set_policy p . '{"max-length-bytes":1000000000,"overflow":"reject-publish"}' priority=1"#,

@@ -1,4 +1,4 @@
-//! What befalls disks, and what follows from it: crashes at any moment, after which the broker goes on with what its disks have.
+//! Crashes at any moment, after which the broker starts from its disks; and disks that are full.
 
 use super::{CLIENTS, Chaos};
 use crate::exact::handshake;
@@ -10,7 +10,7 @@ use crate::support::value::Value;
 use crate::support::wire::{self, Method};
 
 impl Chaos<'_> {
-    /// The machine crashes, or its disks become full, or have room again.
+    /// Crashes the machine, or makes its disks full or no longer full.
     pub(super) fn trouble_disks(&mut self) {
         if self.faults.crashes && self.dice.one_in(8) {
             self.crash();
@@ -22,14 +22,14 @@ impl Chaos<'_> {
         }
     }
 
-    /// Disks are as they should be.
+    /// Makes the disks fast and no longer full.
     pub(super) fn relieve_disks(&mut self) {
         self.are_disks_full = false;
         self.cluster.set_full(false);
         self.cluster.set_slowness(1, 1);
     }
 
-    /// The broker stops in the middle of whatever it does, and starts again.
+    /// Crashes the broker at any moment, and starts it again.
     pub(super) fn crash(&mut self) {
         self.history.note("the broker crashes");
         self.oracle.now = self.cluster.time_of_day();
@@ -44,7 +44,7 @@ impl Chaos<'_> {
         }
     }
 
-    /// Before anybody else comes a client looks what is there.
+    /// Looks, as the first client after a restart, at the queues and exchanges that exist.
     fn look_around(&mut self) {
         let conn = self.cluster.connect();
         self.cluster.send(conn, &handshake(FRAME));
@@ -64,7 +64,8 @@ impl Chaos<'_> {
         self.cluster.reset(conn);
     }
 
-    /// The answer to a passive declaration on a channel of its own; none if there is no such thing.
+    /// Returns the answer to a passive declaration on a new channel, or `None` if the queue or
+    /// exchange does not exist.
     fn look(&mut self, conn: Conn, channel: u16, declaration: &[u8]) -> Option<Method> {
         self.cluster.send(conn, &Op::Open.encode(channel, FRAME));
         self.cluster.send(conn, declaration);

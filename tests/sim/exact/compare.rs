@@ -1,4 +1,4 @@
-//! What clients saw, beside what the model says that they must have seen.
+//! The comparison of the events that clients saw with the model's predictions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::op::{Counts, MessageId, Place, Saw, saw};
 use crate::support::client::Event;
 
 impl Exact<'_> {
-    /// What all clients saw since the last look, once the broker is at rest.
+    /// Returns the events of all clients since the last look, once the broker is at rest.
     pub(super) fn collect(&mut self) -> BTreeMap<Place, Vec<Saw>> {
         let mut seen: BTreeMap<Place, Vec<Saw>> = BTreeMap::new();
         let mut quiet = 0;
@@ -47,7 +47,8 @@ impl Exact<'_> {
         }
     }
 
-    /// Publishes are confirmed and refused in any order; those that were answered are taken out of the two sets.
+    /// Checks confirms and refusals, which come in any order, and takes the answered publishes out
+    /// of the two sets.
     fn compare_channel(&mut self, at: Place, seen: &[Saw], expected: &[Saw], mut answers: [BTreeSet<u64>; 2]) -> Result<(), String> {
         let others = |all: &[Saw]| all.iter().filter(|saw| !is_apart(saw)).cloned().collect::<Vec<_>>();
         let cancels = |all: &[Saw]| all.iter().filter(|saw| is_cancel(saw)).map(|saw| format!("{saw:?}")).collect::<BTreeSet<_>>();
@@ -73,7 +74,8 @@ impl Exact<'_> {
         self.compare_deliveries(at, seen, expected)
     }
 
-    /// Deliveries of one consumer come in order; how those of several queues mix is open, so the tags are learnt.
+    /// Compares deliveries. Those of one consumer come in order; the order between several queues
+    /// is open, so the tags are learnt.
     fn compare_deliveries(&mut self, at: Place, seen: &[Saw], expected: &[Saw]) -> Result<(), String> {
         let by_consumer = |all: &[Saw]| {
             let mut lists: BTreeMap<u32, Vec<Delivery>> = BTreeMap::new();
@@ -100,7 +102,7 @@ impl Exact<'_> {
     }
 }
 
-/// Deliveries, confirms and cancels are compared by themselves.
+/// Whether an event is a delivery, a confirm or a cancel; these are compared separately.
 fn is_apart(saw: &Saw) -> bool {
     is_cancel(saw) || matches!(saw, Saw::Delivered { .. } | Saw::Confirmed { .. } | Saw::Refused { .. })
 }
@@ -109,5 +111,5 @@ fn is_cancel(saw: &Saw) -> bool {
     matches!(saw, Saw::Reply(reply) if reply.starts_with("basic.cancel "))
 }
 
-/// What was delivered, whether flagged, how often it had come back; and its tag.
+/// A delivery: its message, whether it was flagged, how often it had come back; and its tag.
 type Delivery = ((MessageId, bool, Counts), u64);

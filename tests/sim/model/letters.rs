@@ -1,6 +1,7 @@
-//! Dead letters that their queue keeps until others have them: what finds no queue, or is refused by one, tries again every second.
-//! Those that a queue refuses wait for it in a row: its first one tries, and those behind go at once when it is taken. What comes to such a queue
-//! waits behind them.
+//! Dead letters that their queue keeps until other queues have them. A letter that finds no queue,
+//! or that a queue refuses, tries again every second. Letters that a queue refuses wait for it in a
+//! row: the first of them tries, and those behind follow at once when it is accepted. A new letter
+//! for such a queue waits behind them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,12 +9,12 @@ use super::{Held, Message, Model};
 use crate::op::{LETTER, Name, Publish};
 use crate::queues::{BURYING, LETTERS};
 
-/// Messages that died and are not where they are to be.
+/// Messages that died and have not reached all their queues.
 #[derive(Default)]
 pub struct Dead {
     letters: BTreeMap<u64, Letter>,
     died: u64,
-    /// By the incarnation of the queue for which they wait.
+    /// Waiting letters, by the incarnation of the queue for which they wait.
     rows: BTreeMap<u64, Row>,
 }
 
@@ -21,25 +22,25 @@ pub struct Dead {
 struct Letter {
     incarnation: u64,
     message: Message,
-    /// A client has rejected it: then it may come back to where it died.
+    /// Whether a client has rejected it; only then may it return to the queue where it died.
     is_rejected: bool,
-    /// Who has it already: queues, and exchanges that delay it.
+    /// The queues, and exchanges that delay it, that have it already.
     taken: Vec<Name>,
     /// The queues for which it waits.
     awaited: Vec<u64>,
-    /// When it tries again, if it does not wait for a queue.
+    /// The time of its next try, if it does not wait for a queue.
     due: Option<u64>,
 }
 
-/// Those that wait for a queue, and others that did.
+/// The letters that wait for a queue; some may have stopped waiting for it.
 struct Row {
-    /// When the first one tries again.
+    /// The time at which the first one tries again.
     due: u64,
     letters: VecDeque<u64>,
 }
 
 impl Model {
-    /// A message dies whose holder has rejected it, or that has failed too often.
+    /// Adds a message that died because its holder rejected it, or because it failed too often.
     pub(super) fn die(&mut self, held: Held, is_rejected: bool) {
         let Held { queue, incarnation, mut message, .. } = held;
         if queue != BURYING {
@@ -52,7 +53,7 @@ impl Model {
         self.dead.died += 1;
     }
 
-    /// Those that are due go where they can.
+    /// Routes the letters that are due.
     pub(super) fn bury(&mut self) {
         let now = self.now;
         let letters = self.dead.letters.iter().filter(|(_, letter)| letter.due.is_some_and(|due| due <= now));
@@ -63,18 +64,18 @@ impl Model {
         rows.into_iter().for_each(|queue| self.bury_row(queue));
     }
 
-    /// When the next one is due.
+    /// Returns the time at which the next letter is due.
     pub(super) fn next_burial(&self) -> Option<u64> {
         let letters = self.dead.letters.values().filter_map(|letter| letter.due);
         letters.chain(self.dead.rows.values().map(|row| row.due)).min()
     }
 
-    /// Those of a queue that is deleted are gone.
+    /// Forgets the letters of a queue that is deleted.
     pub(super) fn forget_dead(&mut self, incarnation: u64) {
         self.dead.letters.retain(|_, letter| letter.incarnation != incarnation);
     }
 
-    /// Those that wait for a queue try, until it refuses one.
+    /// Routes the letters that wait for a queue, until it refuses one.
     fn bury_row(&mut self, queue: u64) {
         while let Some(number) = self.dead.rows[&queue].letters.front().copied() {
             let waits = self.dead.letters.get(&number).is_some_and(|letter| letter.awaited.contains(&queue));
@@ -92,7 +93,7 @@ impl Model {
         self.dead.rows.entry(queue).or_insert_with(|| Row { due, letters: VecDeque::new() })
     }
 
-    /// One goes where it can. Whether it still waits for the queue that it has `tried`.
+    /// Routes one letter. Returns whether it still waits for the queue that it has `tried`.
     fn bury_one(&mut self, number: u64, tried: Option<u64>) -> bool {
         let mut letter = self.dead.letters.remove(&number).expect("it waits");
         let died = &letter.message.publish;
@@ -127,5 +128,5 @@ impl Model {
     }
 }
 
-/// After so long it tries again.
+/// The time between two tries.
 const AGAIN_MS: u64 = 1000;

@@ -1,4 +1,5 @@
-//! A queue of the model: what is ready and what waits, what it knows duplicates by, who consumes.
+//! A queue of the model: its ready and waiting messages, the values by which it knows duplicates,
+//! its consumers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,15 +14,16 @@ pub struct Queue {
     pub owner: Option<usize>,
     next_place: u64,
     next_return: u64,
-    /// What is ready, the next one in front.
+    /// Ready messages, the next one in front.
     pub ready: BTreeMap<u64, Message>,
-    /// What came back and is not ready again yet: by the time when it is, and the number of its return.
+    /// Messages that came back and are not ready again yet, by the time at which they are, and the
+    /// number of their return.
     pub waiting: BTreeMap<(u64, u64), Message>,
-    /// Values that duplicates have, the oldest in front.
+    /// The values by which duplicates are known, the oldest in front.
     known: Vec<Known>,
-    /// All consumers, the next to be served in front.
+    /// All consumers, the next one to be served in front.
     pub consumers: Vec<Consumer>,
-    /// The only one that is served, if there may be but one.
+    /// The active consumer, if the queue serves only one.
     pub active: Option<u32>,
 }
 
@@ -31,9 +33,9 @@ pub struct Message {
     pub publish: Publish,
     pub place: u64,
     pub redelivered: bool,
-    /// How often it came back, if that is counted.
+    /// How often it came back, if the queue counts that.
     pub counts: Counts,
-    /// What its headers said of that when it came: it was in another queue before.
+    /// The counts in its headers when it came, if it was in another queue before.
     pub written: Counts,
 }
 
@@ -56,25 +58,26 @@ pub struct Consumer {
 }
 
 impl Message {
-    /// One that was never anywhere.
+    /// Makes a message that was in no queue yet.
     pub fn new(publish: &Publish) -> Message {
         let (counts, written) = (Counts::default(), Counts::default());
         Message { publish: publish.clone(), place: 0, redelivered: false, counts, written }
     }
 
-    /// What its receiver sees of its counts.
+    /// Returns the counts that its receiver sees.
     pub fn shown(&self) -> Counts {
         if self.counts.acquired > 0 { self.counts } else { self.written }
     }
 }
 
 impl Queue {
-    /// An empty queue, of this connection alone if there is an `owner`.
+    /// Makes an empty queue, exclusive to a connection if there is an `owner`.
     pub fn new(incarnation: u64, owner: Option<usize>) -> Queue {
         Queue { incarnation, owner, ..Queue::default() }
     }
 
-    /// A message comes, behind all others of its level; dropped, if the queue knows one like it.
+    /// Adds a message behind all others of its level, or drops it if the queue knows a duplicate of
+    /// it.
     pub fn push(&mut self, name: Name, mut message: Message, now: u64) {
         let behind_higher = u64::from(u8::MAX - queues::level(name, &message.publish)) << 32;
         message.place = behind_higher | self.next_place;
@@ -84,13 +87,14 @@ impl Queue {
         }
     }
 
-    /// A message comes back, and is ready again then.
+    /// Takes back a message that is ready again at `due`.
     pub fn wait(&mut self, due: u64, message: Message) {
         self.next_return += 1;
         self.waiting.insert((due, self.next_return), message);
     }
 
-    /// A message is ready again: at its place, or before all others if the queue counts what comes back.
+    /// Makes a message ready again: at its place, or in front of all others if the queue counts
+    /// returns.
     pub fn requeue(&mut self, name: Name, message: Message) {
         self.next_return += 1;
         let at = if queues::counts(name) { self.next_return } else { message.place };
@@ -112,14 +116,15 @@ impl Queue {
         true
     }
 
-    /// A message is gone: the next one like it is no duplicate, where that depends on what the queue has.
+    /// Notes that a message is gone. In a queue that compares new messages only with its own, the
+    /// next message like it is no duplicate.
     pub fn forget(&mut self, name: Name, message: &Message) {
         if name == UNIQUE {
             self.known.retain(|known| known.place != message.place);
         }
     }
 
-    /// All that nobody has is gone. The answer is how many they were.
+    /// Removes all messages that no client holds. Returns how many.
     pub fn purge(&mut self, name: Name) -> usize {
         let count = self.ready.len() + self.waiting.len();
         self.ready.clear();
@@ -130,7 +135,8 @@ impl Queue {
         count
     }
 
-    /// When the active consumer has gone, the one of the highest priority follows, among several the one that came first: tags grow.
+    /// Chooses a new active consumer if the old one has gone: the one of the highest priority,
+    /// among several the one that came first (tags grow).
     pub fn choose_active(&mut self) {
         self.active.take_if(|active| self.consumers.iter().all(|consumer| consumer.tag != *active));
         let next = || self.consumers.iter().max_by_key(|consumer| (consumer.priority, Reverse(consumer.tag))).map(|next| next.tag);
@@ -139,7 +145,7 @@ impl Queue {
 }
 
 impl Consumer {
-    /// Whether it may get another message.
+    /// Whether it may receive another message.
     pub fn has_room(&self) -> bool {
         self.no_ack || self.prefetch == 0 || self.unacked < self.prefetch
     }

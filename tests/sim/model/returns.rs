@@ -1,12 +1,13 @@
-//! What becomes of messages that clients had: settled they are gone, or dead; given back they are ready again, at once or after a while, unless
-//! somebody failed too often with them.
+//! Messages that clients held: an acknowledged one is gone, a rejected one is gone or becomes a
+//! dead letter, and a returned one is ready again, at once or after a while, unless it failed too
+//! often.
 
 use super::{Held, Model};
 use crate::op::Settle;
 use crate::queues;
 
 impl Model {
-    /// A delivery is settled.
+    /// Settles a delivery.
     pub(super) fn finish(&mut self, held: Held, how: Settle) {
         if how.requeues() {
             return self.give_back(held, how == Settle::RejectRequeue);
@@ -19,7 +20,7 @@ impl Model {
         }
     }
 
-    /// A message comes back: its holder has failed, or only did not want it.
+    /// Returns a message to its queue; `has_failed`: its holder has failed with it.
     pub(super) fn give_back(&mut self, mut held: Held, has_failed: bool) {
         self.credit(&held);
         let (name, now) = (held.queue, self.now);
@@ -41,7 +42,7 @@ impl Model {
         self.trim(name);
     }
 
-    /// What has waited long enough is ready again.
+    /// Makes messages ready again that have waited long enough.
     pub(super) fn retry(&mut self) {
         for (&name, queue) in &mut self.queues {
             while let Some(first) = queue.waiting.first_entry().filter(|first| first.key().0 <= self.now) {
@@ -53,12 +54,13 @@ impl Model {
         names.into_iter().for_each(|name| self.trim(name));
     }
 
-    /// When that is.
+    /// Returns the time of the next one.
     pub(super) fn next_retry(&self) -> Option<u64> {
         self.queues.values().filter_map(|queue| queue.waiting.keys().next()).map(|(due, _)| *due).min()
     }
 
-    /// The consumer of a settled delivery has room again: if it was full, it goes to the end of the rotation.
+    /// Gives the consumer of a settled delivery its room back. A consumer that was full goes to the
+    /// end of the rotation.
     fn credit(&mut self, held: &Held) {
         let Some(queue) = self.queues.get_mut(held.queue).filter(|queue| queue.incarnation == held.incarnation) else { return };
         let Some(at) = queue.consumers.iter().position(|consumer| Some(consumer.tag) == held.consumer) else { return };

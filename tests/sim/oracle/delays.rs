@@ -1,32 +1,34 @@
-//! Messages that an exchange delays: none comes before it is due, or when its exchange was deleted before; each is routed once, by what exists then.
+//! Messages that an exchange delays: none comes before it is due, or if its exchange was deleted
+//! before; each is routed once, by the topology of that moment.
 //!
-//! A crash may let one that was due before be routed once more: at the worst it comes again to all of its queues, and says so. It does not if all of
-//! them live on one shard and it is known that the disk has what became of it.
+//! After a crash, a message that was due before may be routed once more: at worst it comes again to
+//! all of its queues, and is flagged. It is not repeated if all of its queues live on one shard and
+//! its settlement is known to be on the disk.
 
 use super::{Message, MessageId, Oracle};
 use crate::LOGS_REST_MS;
 use crate::op::{Name, is_durable};
 use crate::topology::Topology;
 
-/// What the observer knows of a delay. Times are times of the day.
+/// The observer's knowledge of a delay. Times are times of the day.
 pub struct Delayed {
-    /// It is not due before.
+    /// The earliest time at which it may be due.
     due: u64,
-    /// It is due by then; not known as long as it may be on its way to the exchange.
+    /// The latest time at which it is due; unknown as long as it may be on its way to the exchange.
     latest: Option<u64>,
-    /// It was in its exchange before somebody asked for the end of that.
+    /// It was in its exchange before a client asked for the exchange's end.
     is_condemned: bool,
-    /// It may have been routed before a crash, and may be so again.
+    /// It may have been routed before a crash, and may be routed again.
     may_repeat: bool,
 }
 
 impl Delayed {
-    /// A message that was sent, and is not due before.
+    /// Makes the delay of a message that was sent, and is not due before `due`.
     pub fn new(due: u64) -> Delayed {
         Delayed { due, latest: None, is_condemned: false, may_repeat: false }
     }
 
-    /// It will not come.
+    /// Notes that the message will not come.
     pub fn cancel(&mut self) {
         self.due = u64::MAX;
     }
@@ -48,7 +50,7 @@ impl Message {
         self.delayed.as_ref().is_some_and(|delayed| delayed.may_repeat || delayed.latest.is_none_or(|latest| latest + LOGS_REST_MS > now))
     }
 
-    /// Whether it outlives the broker as long as it waits, if it does.
+    /// Whether the message survives a restart while it waits, if it waits at all.
     pub(super) fn waits_durably(&self, topology: &Topology) -> bool {
         let exchange = self.publish.exchange;
         self.delayed.is_none() || self.publish.persistent && is_durable(exchange) && topology.may_have_exchange(exchange)
@@ -56,7 +58,7 @@ impl Message {
 }
 
 impl Oracle {
-    /// The broker has done what there was to be done with a publish before its delay.
+    /// Notes that the broker has carried out a publish, up to its delay.
     pub(super) fn on_carried_out(&mut self, id: MessageId) {
         let message = self.messages.get_mut(&id).expect("it was published");
         message.is_routed = true;
@@ -65,7 +67,7 @@ impl Oracle {
         }
     }
 
-    /// These were staged in a transaction that is committed now.
+    /// Starts the delays of messages that were staged in a transaction, which is committed now.
     pub(super) fn delay_from_now(&mut self, ids: &[MessageId]) {
         for id in ids {
             let message = self.messages.get_mut(id).expect("it was published");
@@ -73,14 +75,14 @@ impl Oracle {
         }
     }
 
-    /// Somebody asks for the end of an exchange.
+    /// Notes that a client asks for the end of an exchange.
     pub(super) fn condemn(&mut self, name: Name) {
         for message in self.messages.values_mut().filter(|message| message.publish.exchange == name) {
             message.delayed.iter_mut().for_each(|delayed| delayed.is_condemned = message.is_routed);
         }
     }
 
-    /// An exchange may be gone, and with it what certainly waited there.
+    /// Forgets the messages that certainly waited in an exchange that may be gone.
     pub(super) fn forget_delayed(&mut self, name: Name) {
         if self.topology.may_have_exchange(name) {
             return;
@@ -93,7 +95,8 @@ impl Oracle {
         gone.into_iter().for_each(|id| self.forget(id));
     }
 
-    /// A message comes to a client from a queue. Whether it may have come before.
+    /// Takes a message that comes to a client from a queue. Returns whether it may have come
+    /// before.
     pub(super) fn on_released(&mut self, id: MessageId, name: Name) -> bool {
         let Some(delayed) = &self.messages[&id].delayed else { return false };
         assert!(delayed.due <= self.now, "message {id} comes {} ms before it is due", delayed.due - self.now);
@@ -104,7 +107,8 @@ impl Oracle {
         delayed.may_repeat && !is_through
     }
 
-    /// The broker has stopped and starts again: what waits may not be there any more, or again.
+    /// Notes that the broker has stopped and starts again: waiting messages may be gone, or come
+    /// again.
     pub(super) fn delay_over_crash(&mut self) {
         self.crashes += 1;
         for (id, message) in &mut self.messages {

@@ -1,10 +1,10 @@
-//! What arrives at clients, and what may explain it.
+//! Messages that arrive at clients, and the events that may explain them.
 
 use super::{Channel, ChannelId, Copy, Oracle, State, Suspicion};
 use crate::op::{Counts, HASH, LETTER, MEMORY, MessageId, Name, Op};
 use crate::queues::{self, is_single_active};
 
-/// A copy of a message that a client got.
+/// A copy of a message that has arrived at a client.
 pub struct Arrival {
     pub id: MessageId,
     pub queue: Name,
@@ -13,12 +13,12 @@ pub struct Arrival {
     pub no_ack: bool,
     /// The delivery tag.
     pub tag: u64,
-    /// `None`: by basic.get.
+    /// The consumer; `None` for basic.get.
     pub consumer: Option<u32>,
 }
 
 impl Oracle {
-    /// A consumer got a message: in order and within its prefetch.
+    /// Checks a delivery to a consumer: it is in order and within the prefetch.
     pub(super) fn on_delivered(&mut self, at: ChannelId, tag: u32, delivery: u64, redelivered: bool, counts: Counts, id: MessageId) {
         let message = &self.messages[&id];
         let (publisher, sequence, is_remembered) = (message.publisher, message.sequence, message.publish.exchange == MEMORY);
@@ -46,7 +46,8 @@ impl Oracle {
         assert!(limit == 0 || all <= usize::from(limit), "channel {at} holds {all} messages with a global prefetch of {limit}");
     }
 
-    /// Of the consumers that have been served only one can have stayed, unless its channel was closed.
+    /// Checks that only one of the consumers that have been served can have stayed, unless its
+    /// channel was closed.
     fn check_active(&mut self, tag: u32, queue: Name) {
         let leaves =
             |tag: u32, at: ChannelId| self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Cancel(other) if *other == tag));
@@ -64,7 +65,8 @@ impl Oracle {
         self.consumers.get_mut(&tag).expect("it is served").was_served = true;
     }
 
-    /// A message that an exchange has hashed arrives: at one queue only, the same one as others with its key.
+    /// Checks a message from the exchange that hashes: it arrives at one queue only, the same one
+    /// as other messages with its key.
     fn check_hashed(&mut self, id: MessageId, name: Name) {
         let message = &self.messages[&id];
         let elsewhere = message.most.iter().filter(|&&other| other != name).find(|&&other| self.copies[&(id, other)].was_seen());
@@ -76,7 +78,7 @@ impl Oracle {
         }
     }
 
-    /// A copy of a message arrives at a client.
+    /// Takes a copy of a message that arrives at a client.
     pub(super) fn take(&mut self, at: ChannelId, arrival: &Arrival) {
         let &Arrival { id, queue: name, redelivered, no_ack, tag, consumer, .. } = arrival;
         let message = &self.messages[&id];
@@ -93,7 +95,7 @@ impl Oracle {
         assert!(redelivered || !came_before, "message {id} of {name} came before a crash, comes again and does not say so");
         let stale = !no_ack && (self.channels[at].ended || self.channels[at].pending.iter().any(|(op, _)| matches!(op, Op::Recover)));
         if stale && !matches!(state, State::Unseen | State::Recovered) {
-            return; // it went back before the client saw it, and others may have it already
+            return; // it went back before the client saw it, and other clients may have it already
         }
         let doubted = match state {
             State::Unseen => {
@@ -126,7 +128,8 @@ impl Oracle {
         }
     }
 
-    /// A message comes at the wrong time: the channel that held or settled it was closed before, or this one was.
+    /// Notes that a message comes at the wrong time: the channel that held or settled it was closed
+    /// before, or this one was.
     fn suspect(&mut self, at: ChannelId, state: State, id: MessageId, name: Name, no_ack: bool, what: String) {
         let settled = |channel: &Channel| channel.unsynced_settles.iter().any(|(_, copy)| *copy == (id, name));
         let is_candidate =
@@ -134,7 +137,7 @@ impl Oracle {
         self.suspect_channels((0..self.channels.len()).filter(is_candidate).collect(), what);
     }
 
-    /// This is right only if the broker has closed one of these channels.
+    /// Notes something that is right only if the broker has closed one of these channels.
     pub(super) fn suspect_channels(&mut self, candidates: Vec<ChannelId>, what: String) {
         let candidates = candidates.into_iter().filter(|&channel| self.may_have_ended(channel));
         let channels: Vec<_> = candidates.map(|channel| (channel, self.channels[channel].sent)).collect();
@@ -147,20 +150,21 @@ impl Oracle {
         self.queues.get(name).is_some_and(|queue| queue.had_returns) || self.may_have_returned(name)
     }
 
-    /// Whether a channel that takes messages from the queue may have ended without its client's knowledge.
+    /// Whether a channel that takes messages from the queue may have ended without its client's
+    /// knowledge.
     fn may_have_returned(&self, name: Name) -> bool {
         let consumes = |at: ChannelId| self.consumers.values().any(|consumer| consumer.channel == at && consumer.queue == name);
         let gets = |channel: &Channel| channel.pending.iter().any(|(op, _)| matches!(op, Op::Get { queue, .. } if *queue == name));
         self.channels.iter().enumerate().any(|(at, channel)| (consumes(at) || gets(channel)) && self.may_have_ended(at))
     }
 
-    /// Whether something was sent on this channel that the broker may close it for.
+    /// Whether something was sent on this channel for which the broker may close it.
     pub(super) fn may_have_ended(&self, at: ChannelId) -> bool {
         let channel = &self.channels[at];
         !channel.pending.is_empty() || !channel.unsynced.is_empty() || !channel.unsynced_settles.is_empty() || !channel.staged.is_empty()
     }
 
-    /// The consumers of a channel go: what is on its way to them returns, or is lost.
+    /// Removes the consumers of a channel: messages on their way to them return, or are lost.
     pub(super) fn leave_queues(&mut self, at: ChannelId) {
         let queues: Vec<(Name, bool)> =
             self.consumers.values().filter(|consumer| consumer.channel == at).map(|consumer| (consumer.queue, consumer.no_ack)).collect();
@@ -172,7 +176,8 @@ impl Oracle {
         }
     }
 
-    /// Whatever the queue sends to a consumer that is gone and does not acknowledge is lost, until the queue knows.
+    /// Notes that messages on their way to a consumer that is gone and does not acknowledge are
+    /// lost, until the queue knows of its end.
     pub(super) fn lose_deliveries(&mut self, name: Name) {
         if self.is_at_rest {
             return;
@@ -185,5 +190,5 @@ impl Oracle {
     }
 }
 
-/// So many rounds take the news of a consumer's end to its queue.
+/// The number of rounds until the news of a consumer's end has reached its queue.
 const ROUNDS_OF_MAIL: u64 = 4;

@@ -1,10 +1,11 @@
-//! What must hold at the end, when nothing is under way any more.
+//! The rules for the end, when nothing is under way any more.
 
 use super::{Copy, Oracle, State};
 use crate::op::Name;
 
 impl Oracle {
-    /// Nothing is under way any more and everything was consumed: every message must be accounted for.
+    /// Checks, when nothing is under way any more and everything was consumed, that every message
+    /// is accounted for.
     pub fn check_end(&self) {
         self.check_letters();
         for (id, message) in &self.messages {
@@ -28,7 +29,8 @@ impl Oracle {
         }
     }
 
-    /// Nothing is under way any more: every request has its answer, every publish its confirm, every oddity its explanation.
+    /// Checks, when nothing is under way any more, that every request has its answer, every publish
+    /// its confirm, and every suspicion its explanation.
     pub fn check_answers(&self) {
         assert!(self.suspicions.is_empty(), "nothing explains: {}", self.suspicions[0].what);
         for (at, channel) in self.channels.iter().enumerate().filter(|(_, channel)| !channel.ended) {

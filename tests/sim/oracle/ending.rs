@@ -1,4 +1,4 @@
-//! How channels end, and what becomes of what they held, had under way and had asked for.
+//! The end of channels: their held messages, their operations under way, their requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ impl Oracle {
         let settles = std::mem::take(&mut channel.unsynced_settles);
         for (op, stamp) in pending {
             if matches!(op, Op::Close) {
-                self.channels[at].pending.push_back((op, stamp)); // they crossed: it is answered all the same
+                self.channels[at].pending.push_back((op, stamp)); // both sides closed at the same time: the broker answers all the same
                 continue;
             }
             self.topology.on_answered(&op, stamp, false);
@@ -25,7 +25,7 @@ impl Oracle {
         self.doubt(unsynced, settles);
     }
 
-    /// The channel ended before these were seen to be carried out.
+    /// Doubts operations that were not seen to be carried out before the channel ended.
     pub(super) fn doubt(&mut self, publishes: Vec<(u64, MessageId)>, settles: Vec<(u64, (MessageId, Name))>) {
         for (_, id) in publishes {
             let message = self.messages.get_mut(&id).expect("it was published");
@@ -41,7 +41,8 @@ impl Oracle {
         }
     }
 
-    /// A channel ends: what it holds goes back, its consumers go, what waits for a commit is forgotten.
+    /// Ends a channel: its held messages go back, its consumers go, and its staged operations are
+    /// forgotten.
     pub(super) fn end_channel(&mut self, at: ChannelId) {
         self.suspicions.retain(|suspicion| suspicion.channels.iter().all(|(channel, _)| *channel != at));
         if std::mem::replace(&mut self.channels[at].ended, true) {
@@ -80,7 +81,7 @@ impl Oracle {
         copy.may_be_gone |= is_clearing;
     }
 
-    /// A rolled-back publish never was.
+    /// Forgets a message, such as a publish that was rolled back: it will not come.
     pub(super) fn forget(&mut self, id: MessageId) {
         let message = self.messages.get_mut(&id).expect("it was published");
         (message.least, message.most, message.one_of) = (BTreeSet::new(), BTreeSet::new(), None);
@@ -88,7 +89,8 @@ impl Oracle {
         self.waiting.remove(&id);
     }
 
-    /// Everything in the queue may be gone; also what clients seem to hold, for it may have gone back without their knowledge.
+    /// Notes that everything in the queue may be gone; also messages that clients seem to hold,
+    /// because they may have gone back without the clients' knowledge.
     pub(super) fn weaken(&mut self, name: Name) {
         self.copies.iter_mut().filter(|((_, queue), _)| *queue == name).for_each(|(_, copy)| copy.may_be_gone = true);
     }

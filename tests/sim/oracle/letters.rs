@@ -1,7 +1,10 @@
-//! Dead letters of the queue that keeps them until others have them. A message that may be in that queue may have a letter, which has a number of its
-//! own: it must come to one of the queues where it may lead once a client has discarded the message, and otherwise only if that may have failed too often.
+//! Dead letters of the queue that keeps them until other queues have them. Each message that may be
+//! in that queue may have a letter, which has a number of its own. The letter must come to one of
+//! the queues where it may lead once a client has discarded the message, and otherwise only if the
+//! message may have failed too often.
 //!
-//! A crash may find the message where it died, or repeat its letter; neither may be lost but with a queue.
+//! After a crash the message may be in its old queue again, or its letter may be repeated; neither
+//! may be lost, unless a queue is.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +12,7 @@ use super::{ChannelId, Message, Oracle};
 use crate::op::{LETTER, MessageId, Name, Publish, is_durable};
 use crate::queues::{BURYING, LETTERS};
 
-/// What the observer knows of a letter.
+/// The observer's knowledge of a letter.
 #[derive(Default)]
 pub struct Letter {
     /// Its message was discarded, and neither has come since.
@@ -17,12 +20,12 @@ pub struct Letter {
     was_owed: bool,
     /// A crash, or another death, may send it again.
     pub may_repeat: bool,
-    /// A crash may have taken it from a queue that does not last.
+    /// A crash may have removed it from a queue that is not durable.
     may_be_lost: bool,
 }
 
 impl Oracle {
-    /// A message may come to the queue that keeps its dead.
+    /// Notes that a message may come to the queue that keeps its dead letters.
     pub(super) fn expect_letter(&mut self, id: MessageId) {
         let letter = id | LETTER;
         if self.messages.contains_key(&letter) {
@@ -38,7 +41,7 @@ impl Oracle {
         self.add_copies(letter, most);
     }
 
-    /// A client has discarded a message of a queue.
+    /// Notes that a client has discarded a message of a queue.
     pub(super) fn on_discarded(&mut self, id: MessageId, queue: Name) {
         if queue == BURYING {
             self.copy(id, queue).is_discarded = true;
@@ -48,21 +51,22 @@ impl Oracle {
         }
     }
 
-    /// A client has discarded a message that it may not have had any more.
+    /// Notes that a client has discarded a message that it may not have had any more.
     pub(super) fn on_perhaps_discarded(&mut self, id: MessageId, queue: Name) {
         if queue == BURYING {
             self.copy(id, queue).is_discarded = true;
         }
     }
 
-    /// Perhaps it has not, for its channel has ended.
+    /// Notes that a discard may have had no effect, because its channel has ended.
     pub(super) fn doubt_discard(&mut self, id: MessageId, queue: Name) {
         if queue == BURYING {
             self.letter(id).is_owed = false;
         }
     }
 
-    /// A message comes to a client: a letter, or one whose letter has nothing to come for any more.
+    /// Takes a message that comes to a client: a letter, or a message whose letter does not have to
+    /// come any more.
     pub(super) fn on_letter_came(&mut self, id: MessageId, queue: Name) {
         if id & LETTER > 0 {
             let may_have_died =
@@ -76,7 +80,8 @@ impl Oracle {
         }
     }
 
-    /// A letter is right only if a channel that has its message has ended, and the message has thereby failed once too often.
+    /// Suspects the channels that hold a letter's message: the letter is right only if one of them
+    /// has ended, and the message has thereby failed once too often.
     fn suspect_holder(&mut self, id: MessageId) {
         let holds = |at: &ChannelId| self.channels[*at].held.values().any(|&(held, queue, _)| (held, queue) == (id, BURYING));
         let is_last = self.may_have_failed_and(id, BURYING, 1);
@@ -84,7 +89,7 @@ impl Oracle {
         self.suspect_channels(holders, format!("message {id} comes as a letter and is not dead"));
     }
 
-    /// The broker stops in the middle of what it does.
+    /// Notes that the broker stops at any moment.
     pub(super) fn repeat_letters(&mut self) {
         for message in self.messages.values_mut() {
             let Some(letter) = &mut message.letter else { continue };
@@ -93,7 +98,8 @@ impl Oracle {
         }
     }
 
-    /// Nothing is under way any more: what was discarded has come as a letter.
+    /// Checks, when nothing is under way any more, that all discarded messages have come as
+    /// letters.
     pub(super) fn check_letters(&self) {
         let is_owed = |letter: &Letter| letter.is_owed && !letter.may_be_lost;
         for (id, message) in self.messages.iter().filter(|(_, message)| message.letter.as_ref().is_some_and(is_owed)) {

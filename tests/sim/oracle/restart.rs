@@ -1,12 +1,13 @@
-//! What must be there after a restart, what may be, and what must not.
+//! The messages that must be there after a restart, that may be, and that must not.
 //!
 //! ```text
-//! persistent, in a queue that is there  settled, and that is on the disk ─▶ gone        settled ─▶ unsure
-//!                                       else ─▶ recovered: must be there if its publisher was promised so
-//! everything else                       gone, but for what an exchange delays (see [`delays`](super::delays))
+//! persistent, in a queue that is there   settled on the disk ─▶ gone      settled ─▶ unsure
+//!                                        else ─▶ recovered: must be there if it was confirmed
+//! everything else                        gone, except for messages that an exchange delays
 //! ```
 //!
-//! What a client has got before says so when it comes again. That something is settled on the disk is known when the same channel has published a persistent message to the same queue later, and this was
+//! A message that a client has received before is flagged when it comes again. A settlement is
+//! known to be on the disk once a later persistent message of the same channel to the same queue is
 //! confirmed: both go the same way, and into the same log.
 
 use super::{ChannelId, Oracle, State};
@@ -14,7 +15,7 @@ use crate::op::{MessageId, Name, is_durable};
 use crate::queues::{drops_duplicates, is_quorum};
 
 impl Oracle {
-    /// The broker has stopped in the middle of what it did, and starts again.
+    /// Notes that the broker has stopped at any moment, and starts again.
     pub fn on_crash(&mut self) {
         for at in 0..self.channels.len() {
             self.channels[at].unsynced_settles.clear();
@@ -40,7 +41,8 @@ impl Oracle {
             }
             copy.may_be_gone |= copy.state == State::Unseen && !lasts_where_it_waits;
             let lasts = message.publish.persistent || is_quorum(queue);
-            // A record of the log has a message for all of its queues: it may last in one because it does in another.
+            // A record of the log has a message for all of its queues, so the message may last in
+            // one queue because it lasts in another.
             let may_last = lasts || message.most.iter().any(|name| is_quorum(name));
             if !may_last || !self.topology.may_have_queue(queue) {
                 copy.state = State::Gone;
@@ -56,7 +58,8 @@ impl Oracle {
         self.delay_over_crash();
     }
 
-    /// The publisher is told that its message is safe; so is then what it settled before in the same queues.
+    /// Notes that the publisher is told that its message is safe; then its earlier settlements in
+    /// the same queues are on the disk, too.
     pub(super) fn on_promised(&mut self, at: ChannelId, id: MessageId) {
         let message = self.messages.get_mut(&id).expect("it was published");
         message.is_promised = true;
@@ -71,7 +74,8 @@ impl Oracle {
         }
     }
 
-    /// Somebody looked after a restart, before anybody else did anything: the queue has so many messages, or it is not there.
+    /// Checks the answer to a client that looks first after a restart: the queue has `count`
+    /// messages, or it does not exist.
     pub fn on_queue_looked(&mut self, name: Name, count: Option<u64>) {
         self.topology.on_looked(name, true, count.is_some());
         let (strays, copies): (Vec<_>, Vec<_>) = self

@@ -1,4 +1,5 @@
-//! Queues that drop what is like another message: of two such, one at most is in a queue that keeps one of a kind, and one is there that has come first.
+//! Queues that drop duplicates: of two messages with the same value, at most one is in a queue that
+//! compares new messages with its own, and one is there that has come first.
 
 use super::{Copy, Message, Oracle, State};
 use crate::op::{MessageId, Name};
@@ -11,7 +12,8 @@ impl Message {
 }
 
 impl Oracle {
-    /// A message may come to a queue: there it, or one like it that may not have come yet, may be dropped.
+    /// Notes that a message may come to a queue: there it, or a duplicate that may not have come
+    /// yet, may be dropped.
     pub(super) fn doubt_twins(&mut self, id: MessageId, name: Name) {
         let twin = self.messages[&id].twin().filter(|_| [UNIQUE, SEEN].contains(&name));
         let Some(twin) = twin else { return };
@@ -36,7 +38,8 @@ impl Oracle {
         self.copy(id, name).may_be_like_another |= !others.is_empty();
     }
 
-    /// A message arrives from a queue that keeps one of a kind: no client has another one. (A crash may bring back one that was gone.)
+    /// Checks that no client has a duplicate of a message that arrives from a queue which compares
+    /// new messages with its own. (A crash may bring back one that was gone.)
     pub(super) fn check_twins(&self, id: MessageId, name: Name) {
         let message = &self.messages[&id];
         let Some(twin) = message.twin().filter(|_| name == UNIQUE && !self.copies[&(id, name)].may_be_gone) else { return };
