@@ -1,9 +1,10 @@
-//! One connection's incoming bytes, made into whole things: methods with their content, the protocol header, heartbeats.
+//! The incoming bytes of one connection, assembled into events: methods with their content, the
+//! protocol header, heartbeats.
 
 use super::value::Value;
 use super::wire::{self, Fields, Frame, Header, Method};
 
-/// What a client saw on a channel (0 for the connection itself).
+/// An event that a client sees on a channel (0 for the connection itself).
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A method, with its content if it has one.
@@ -19,7 +20,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The method's name, or nothing.
+    /// Returns the method's name, or an empty name.
     pub fn name(&self) -> &str {
         match self {
             Event::Method(method, _) => &method.name,
@@ -46,11 +47,12 @@ pub struct Incoming {
     open: Vec<Unfinished>,
 }
 
-/// A message that is not whole: its channel, its method, and, once the header is there, its size and what came of it.
+/// An incomplete message: its channel, its method, and, once the header is there, its size and the
+/// part of the body that has arrived.
 type Unfinished = (u16, Method, Option<(u64, Content)>);
 
 impl Incoming {
-    /// Takes what came and gives back what is whole, in order.
+    /// Takes received bytes and returns the complete events, in order.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<(u16, Event)> {
         self.bytes.extend_from_slice(bytes);
         let mut events = Vec::new();
@@ -60,7 +62,7 @@ impl Incoming {
         events
     }
 
-    /// One frame's worth: `None` when bytes are missing, `Some(None)` when a message is not whole yet.
+    /// Takes one frame: `None` when bytes are missing, `Some(None)` when a message is incomplete.
     fn next(&mut self) -> Option<Option<(u16, Event)>> {
         if self.bytes.first() == Some(&b'A') {
             let header: [u8; 8] = self.bytes.get(..8)?.try_into().expect("eight bytes");
@@ -121,7 +123,8 @@ impl Incoming {
     }
 }
 
-/// A message as a client sends it: the method, the header, the body in frames of at most `piece` bytes.
+/// Encodes a message as a client sends it: the method, the header, the body in frames of at most
+/// `piece` bytes.
 pub fn publish(channel: u16, method: &Method, content: &Content, piece: usize) -> Vec<u8> {
     let mut bytes = wire::method_frame(channel, method);
     bytes.extend(wire::content_frames(channel, &content.properties, &content.body, piece));
@@ -131,12 +134,12 @@ pub fn publish(channel: u16, method: &Method, content: &Content, piece: usize) -
 /// The protocol header that opens a connection.
 pub const PROTOCOL_HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
 
-/// The start-ok of a usual client: guest by PLAIN, with the capabilities given.
+/// Makes the start-ok of a usual client: guest by PLAIN, with these capabilities.
 pub fn start_ok(capabilities: &[&str]) -> Method {
     start_ok_as("guest", "guest", capabilities)
 }
 
-/// The same for somebody else.
+/// Makes the start-ok of another user.
 pub fn start_ok_as(user: &str, password: &str, capabilities: &[&str]) -> Method {
     let capabilities = capabilities.iter().map(|name| (name.as_bytes().to_vec(), Value::Bool(true))).collect();
     let properties = vec![(b"product".to_vec(), Value::text("trace")), (b"capabilities".to_vec(), Value::Table(capabilities))];
@@ -149,7 +152,7 @@ pub fn start_ok_as(user: &str, password: &str, capabilities: &[&str]) -> Method 
     Method::new("connection.start-ok", &fields).expect("the list knows start-ok")
 }
 
-/// What usual clients can do.
+/// The capabilities of usual clients.
 pub const CAPABILITIES: &[&str] = &[
     "publisher_confirms",
     "exchange_exchange_bindings",

@@ -1,15 +1,20 @@
-//! Shards in this process, without sockets: the second driver of the shard's face (the first is `io::driver`).
+//! Shards in this process, without sockets: the second driver of a shard (the first is
+//! `io::driver`).
 //!
-//! A cluster does nothing by itself: whoever holds it says which shard takes a turn, what arrives and what is read, so that a seed can
-//! decide it. [`Cluster::settle`] lets every shard work until all of them sleep, and is all that an orderly test needs.
+//! A cluster does nothing by itself. Its user decides which shard takes a turn, which bytes arrive
+//! and which are read, so that a seed can make these choices. [`Cluster::settle`] lets every shard
+//! work until all of them sleep; an orderly test needs nothing else.
 //!
 //! ```text
-//! write ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ outgoing ──read──▶ the client      all of it read: on_sent
+//! write ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ outgoing ──read──▶ client
+//!                                 ◀── on_sent, once all of it is read ──┘
 //! ```
 //!
-//! It holds the shard to its contract: one send per connection at a time, no deed for a connection that is over, no sleep with mail.
+//! The cluster enforces the shard's contract: one send per connection at a time, no `Deed` for a
+//! connection that is over, no sleep with mail.
 //!
-//! [`Cluster::crash`] ends it in the middle of whatever it does, [`Cluster::stop`] in an orderly way; [`Cluster::start`] goes on from its disks.
+//! [`Cluster::crash`] ends it at any moment, [`Cluster::stop`] in an orderly way;
+//! [`Cluster::start`] goes on from its disks.
 
 mod orderly;
 
@@ -33,22 +38,22 @@ use super::storage::{self, CatalogDisk};
 pub struct Cluster {
     config: Arc<Config>,
     shards: Vec<Node>,
-    /// What outlives a crash: the log of each shard, and the catalog's.
+    /// The disks, which outlive a crash: the log of each shard, and the catalog's.
     disks: Vec<Disk>,
     catalog: CatalogDisk,
     catalog_slowness: u64,
-    /// What the last orderly stop has noted; it holds once.
+    /// The notes of the last orderly stop, which are valid once.
     stopped: Option<Stop>,
     connections: Vec<Connection>,
     by_id: HashMap<(usize, ConnId), Conn>,
     now: u64,
-    /// The time of day when the shards' time was 0, milliseconds since 1970.
+    /// The time of day at which the shards' time was 0, milliseconds since 1970.
     epoch: u64,
-    /// Decides what the disks do first.
+    /// Chooses the order of the disks' operations.
     rng: Rng,
-    /// Which shard the next connection of [`Broker::connect`] goes to.
+    /// The shard of the next connection that [`Broker::connect`] makes.
     next_shard: usize,
-    /// The disks have raised the alarm that they are full.
+    /// Whether the disks have raised the alarm that they are full.
     is_starved: bool,
 }
 
@@ -57,28 +62,29 @@ struct Node {
     due: Option<u64>,
     again: bool,
     asleep: bool,
-    /// Turns until the memory that the shard wishes for is prepared.
+    /// Turns until the memory that the shard asked for is prepared.
     preparing: Option<u32>,
 }
 
 struct Connection {
     shard: usize,
     id: ConnId,
-    /// Written by the client, not given to the shard because it does not read.
+    /// Bytes that the client has written and the shard does not read yet.
     held: Vec<u8>,
-    /// The send under way and how much of it was read.
+    /// The send under way, and how much of it the client has read.
     outgoing: Option<(Outgoing, Vec<u8>, usize)>,
     paused: bool,
-    /// The shard wants to hear of the client's end, although it does not read.
+    /// Whether the shard wants to hear of the client's end while it does not read.
     watched: bool,
-    /// The shard has forgotten the connection.
+    /// Whether the shard has forgotten the connection.
     over: bool,
-    /// The client has hung up.
+    /// Whether the client has hung up.
     gone: bool,
 }
 
 impl Cluster {
-    /// A broker of `config.shards` shards. The first orderly connection goes to the last shard: not to the one that orders the catalog's changes.
+    /// Makes a broker of `config.shards` shards. The first orderly connection goes to the last
+    /// shard, which is not the one that orders the catalog's changes.
     pub fn new(config: Config, seed: u64) -> Cluster {
         let disks: Vec<Disk> = (0..config.shards).map(|_| Disk::default()).collect();
         let next_shard = disks.len() - 1;
@@ -101,14 +107,16 @@ impl Cluster {
         cluster
     }
 
-    /// The machine stops in the middle of whatever it does: connections are gone without a word, and the disks have what they have.
+    /// Crashes the machine at any moment: the connections are gone at once, and the disks lose what
+    /// was not synced.
     pub fn crash(&mut self) {
         self.end();
         self.disks.iter_mut().for_each(|disk| disk.crash(&mut self.rng));
         self.catalog.crash(&mut self.rng);
     }
 
-    /// The broker, which has no connections, stops when its disks have everything, and notes what the next start needs to know.
+    /// Stops the broker, which has no connections, once its disks have everything. It notes what
+    /// the next start needs.
     pub fn stop(&mut self) {
         self.shut_down();
         self.settle();
@@ -120,7 +128,7 @@ impl Cluster {
         self.end();
     }
 
-    /// The process is gone, and its connections with it.
+    /// Ends the process, and its connections with it.
     fn end(&mut self) {
         for connection in &mut self.connections {
             (connection.over, connection.gone, connection.outgoing) = (true, true, None);
@@ -130,24 +138,25 @@ impl Cluster {
         self.shards.clear();
     }
 
-    /// The broker starts from what its disks have.
+    /// Starts the broker from its disks.
     pub fn start(&mut self) {
         assert!(self.shards.is_empty(), "it runs");
         let mut shards = shard::joined(&self.config, self.rng.next_u64());
         shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog, self.stopped.take()));
-        self.epoch += self.now + 1; // no start is as quick as nothing
+        self.epoch += self.now + 1; // a start takes some time
         shards.iter_mut().for_each(|shard| shard.start_clock(self.epoch));
         let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
         self.shards = shards.into_iter().map(node).collect();
         (self.now, self.is_starved) = (0, false);
     }
 
-    /// From now on the disks have no room for another file, or have it again.
+    /// Makes the disks full, or no longer full.
     pub fn set_full(&mut self, is_full: bool) {
         self.disks.iter_mut().for_each(|disk| disk.is_full = is_full);
     }
 
-    /// From now on the disks take so many turns for an operation of a log, and for one of the catalog's.
+    /// Sets how many turns the disks take for an operation of a log, and for one of the catalog's
+    /// log.
     pub fn set_slowness(&mut self, log: u64, catalog: u64) {
         self.disks.iter_mut().for_each(|disk| disk.slowness = log);
         self.catalog_slowness = catalog;
@@ -163,22 +172,22 @@ impl Cluster {
         self.epoch + self.now
     }
 
-    /// How many shards there are.
+    /// The number of shards.
     pub fn shard_count(&self) -> usize {
         self.shards.len()
     }
 
-    /// One shard, to be asked what it holds.
+    /// Returns one shard, so that a test can ask it for its state.
     pub fn shard(&self, shard: usize) -> &Shard {
         &self.shards[shard].shard
     }
 
-    /// A client connects to this shard. `None`: it was turned away.
+    /// Connects a client to a shard. Returns `None` if the shard refuses it.
     pub fn connect_to(&mut self, shard: usize) -> Option<Conn> {
         self.connect_by(shard, Protocol::Amqp)
     }
 
-    /// A client of this protocol connects to this shard. `None`: it was turned away.
+    /// Connects a client of this protocol to a shard. Returns `None` if the shard refuses it.
     pub fn connect_by(&mut self, shard: usize, protocol: Protocol) -> Option<Conn> {
         let port = 40_000 + u16::try_from(self.connections.len() % 20_000).expect("small");
         let (peer, local) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv4Addr::LOCALHOST, 5672)));
@@ -199,7 +208,8 @@ impl Cluster {
         Some(conn)
     }
 
-    /// Bytes arrive from the client; a shard that does not read the socket gets them when it reads again.
+    /// Delivers bytes from the client. A shard that does not read the socket gets them when it
+    /// reads again.
     pub fn write(&mut self, conn: Conn, bytes: &[u8]) {
         let connection = &mut self.connections[conn];
         if connection.over || connection.gone {
@@ -215,7 +225,7 @@ impl Cluster {
         self.carry_out(shard);
     }
 
-    /// Bytes that the client wrote and the shard does not want to read yet.
+    /// Returns the bytes that the client has written and the shard does not read yet.
     pub fn held(&self, conn: Conn) -> usize {
         self.connections[conn].held.len()
     }
@@ -230,7 +240,7 @@ impl Cluster {
         self.connections[conn].outgoing.as_ref().map_or(0, |(_, bytes, read)| bytes.len() - read)
     }
 
-    /// The client reads at most `count` bytes of the send under way.
+    /// Reads at most `count` bytes of the send under way, as the client.
     pub fn read(&mut self, conn: Conn, count: usize) -> Vec<u8> {
         let connection = &mut self.connections[conn];
         let Some((_, bytes, read)) = &mut connection.outgoing else { return Vec::new() };
@@ -243,7 +253,7 @@ impl Cluster {
         piece
     }
 
-    /// The client is gone without a word: what was under way is lost.
+    /// Resets the connection from the client's side: bytes under way are lost.
     pub fn reset(&mut self, conn: Conn) {
         let connection = &mut self.connections[conn];
         connection.gone = true;
@@ -257,8 +267,9 @@ impl Cluster {
         }
     }
 
-    /// The client dies behind what it has written: a shard that reads comes to the end, one that is paused only hears of it if it wants to.
-    /// Whether it has.
+    /// Ends the client after everything that it has written. A shard that reads the connection
+    /// comes to the end; a paused one hears of it only if it asked for that. Returns whether the
+    /// shard has heard of it.
     pub fn hang_up(&mut self, conn: Conn) -> bool {
         let connection = &self.connections[conn];
         let is_heard = connection.over || connection.watched || !connection.paused;
@@ -268,20 +279,21 @@ impl Cluster {
         is_heard
     }
 
-    /// Whether the broker closed this connection and the client has read all of it.
+    /// Whether the broker has closed this connection and the client has read everything.
     pub fn is_closed(&self, conn: Conn) -> bool {
         let connection = &self.connections[conn];
         connection.over && connection.outgoing.is_none()
     }
 
-    /// Whether this shard is awake: it asked for another turn, was woken, has a timer due, or something arrived.
+    /// Whether this shard is awake: it asked for another turn, was woken, has a timer due, or
+    /// something has arrived.
     pub fn wants_turn(&self, shard: usize) -> bool {
         let node = &self.shards[shard];
         let is_served = node.preparing.is_none() && self.disks[shard].is_idle() && (shard > 0 || self.catalog.is_idle());
         !node.asleep || !is_served || node.due.is_some_and(|due| due <= self.now)
     }
 
-    /// One turn of this shard; afterwards it sleeps if it may.
+    /// Takes one turn of this shard; afterwards the shard sleeps if it may.
     pub fn turn(&mut self, shard: usize) {
         self.touch(shard);
         self.prepare(shard);
@@ -294,7 +306,7 @@ impl Cluster {
         node.asleep = !node.again && node.due.is_none_or(|due| due > self.now) && node.shard.prepare_sleep();
     }
 
-    /// Turns of all shards until none wants another.
+    /// Takes turns of all shards until none wants another.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             let Some(_) = (0..self.shards.len()).find(|&shard| self.wants_turn(shard)) else { return self.check_rest() };
@@ -307,25 +319,25 @@ impl Cluster {
         panic!("the shards are still busy after {TURNS_MAX} turns without input");
     }
 
-    /// The next instant at which a timer is due.
+    /// Returns the next instant at which a timer is due.
     pub fn next_due(&self) -> Option<u64> {
         self.shards.iter().filter_map(|node| node.due).min()
     }
 
-    /// Sets the clock forward, past no more than what is due at `now`.
+    /// Sets the clock forward.
     pub fn set_clock(&mut self, now: u64) {
         assert!(now >= self.now, "time does not go back");
         self.now = now;
         self.shards.iter_mut().for_each(|node| node.shard.tell_time(now));
     }
 
-    /// The broker is short of something, or no more; every shard is woken.
+    /// Turns an alarm on or off; every shard is woken.
     pub fn raise(&mut self, alarm: Alarm, on: bool) {
         self.shards[0].shard.alarms().set(alarm, on);
         (0..self.shards.len()).for_each(|shard| self.touch(shard));
     }
 
-    /// An operator gives a shard a command.
+    /// Gives a shard an operator's command.
     pub fn command(&mut self, shard: usize, command: Command) -> u64 {
         self.touch(shard);
         let ticket = self.shards[shard].shard.command(command);
@@ -333,12 +345,12 @@ impl Cluster {
         ticket
     }
 
-    /// The next answer to an operator's command that this shard was given.
+    /// Returns the next answer to an operator's command that this shard was given.
     pub fn next_decision(&mut self, shard: usize) -> Option<(u64, Result<(), Fault>)> {
         self.shards[shard].shard.next_decision()
     }
 
-    /// Every shard is told to stop.
+    /// Tells every shard to stop.
     pub fn shut_down(&mut self) {
         for shard in 0..self.shards.len() {
             self.touch(shard);
@@ -347,7 +359,7 @@ impl Cluster {
         }
     }
 
-    /// Nobody sleeps with mail in the box.
+    /// Asserts that no shard sleeps with mail in its inbox.
     pub fn check_rest(&mut self) {
         for (shard, node) in self.shards.iter_mut().enumerate() {
             assert!(!(node.asleep && node.shard.has_mail()), "shard {shard} sleeps and has mail: a wake was lost");
@@ -355,7 +367,7 @@ impl Cluster {
         }
     }
 
-    /// Something happens to this shard: it will take a turn.
+    /// Notes that something has happened to this shard: it will take a turn.
     fn touch(&mut self, shard: usize) {
         let node = &mut self.shards[shard];
         node.again = true;
@@ -384,7 +396,7 @@ impl Cluster {
         }
     }
 
-    /// The kernel takes its time.
+    /// Counts the turns that the kernel takes to prepare memory.
     fn prepare(&mut self, shard: usize) {
         let node = &mut self.shards[shard];
         node.preparing = node.preparing.and_then(|turns| turns.checked_sub(1));
@@ -394,7 +406,7 @@ impl Cluster {
         }
     }
 
-    /// The shard's disk does the next thing.
+    /// Carries out the next operation of the shard's disk.
     fn serve_disk(&mut self, number: usize) {
         let Cluster { shards, disks, rng, .. } = self;
         let (shard, disk) = (&mut shards[number].shard, &mut disks[number]);
@@ -426,7 +438,7 @@ impl Cluster {
         connection.outgoing = Some((outgoing, bytes, 0));
     }
 
-    /// The send under way is done.
+    /// Completes the send under way.
     fn sent(&mut self, conn: Conn) {
         let connection = &mut self.connections[conn];
         let (shard, id) = (connection.shard, connection.id);
@@ -455,9 +467,9 @@ impl Cluster {
     }
 }
 
-/// Turns that it takes to prepare memory.
+/// The number of turns that it takes to prepare memory.
 const PREPARE_TURNS: u32 = 3;
-/// More turns than any input can call for.
+/// More turns than any input can cause.
 const TURNS_MAX: usize = 100_000;
 
 /// A time of day in 2026.

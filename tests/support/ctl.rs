@@ -1,27 +1,31 @@
-//! What an operator does in a trace: lines that begin with `ctl`, named after rabbitmqctl's commands.
+//! The operator's lines of a trace: they begin with `ctl`, and are named after rabbitmqctl's
+//! commands.
 //!
 //! ```text
-//! ctl add_vhost v default_queue_type=quorum       or without a type; guest may do everything there, as after the management API's PUT
+//! ctl add_vhost v default_queue_type=quorum       or without a type; guest may do everything there,
+//!                                                 as after a PUT by the management API
 //! ctl delete_vhost v
-//! ctl add_user u password impersonator            with tags; if it is there, with another password
-//! ctl import_user u rabbit_password_hashing_md5 "base64 of salt and hash, or nothing"
+//! ctl add_user u password impersonator            with tags; a new password for a user that exists
+//! ctl import_user u rabbit_password_hashing_md5 "…"    salt and hash in base64, or nothing
 //! ctl delete_user u
 //! ctl set_permissions v u configure write read    ctl clear_permissions v u
 //! ctl set_topic_permissions v u exchange write read    ctl clear_topic_permissions v u
-//! ctl set_vhost_limits v max-connections=1 max-queues=2    what is not given is no limit
+//! ctl set_vhost_limits v max-connections=1 max-queues=2    only the given limits exist
 //! ctl set_user_limits u max-connections=1 max-channels=0
-//! ctl set_policy p ^q '{"max-length": 5}' apply-to=queues priority=1 vhost=v    apply-to, priority and vhost may be missing: all, 0 and /
+//! ctl set_policy p ^q '{"max-length": 5}' apply-to=queues priority=1 vhost=v
+//!                                                 without these three: all, 0 and /
 //! ctl set_operator_policy p ^q '{"max-length": 5}'
 //! ctl clear_policy p vhost=v                      ctl clear_operator_policy p
-//! ctl delete_queue q if-empty if-unused vhost=v   what is not given does not matter; the virtual host may be missing: /
+//! ctl delete_queue q if-empty if-unused vhost=v   without conditions: always; without vhost: /
 //! ctl delete_exchange e if-unused
-//! ctl 0 < denied "why"                            what the broker says if it does not do what the line before says
+//! ctl 0 < denied "why"                            the broker's refusal of the line before
 //! ```
 //!
-//! A word with spaces or nothing in it stands in quotes of either kind; there are no escapes, for patterns are full of backslashes.
+//! A word that is empty or has spaces stands in quotes of either kind. There are no escapes,
+//! because patterns are full of backslashes.
 //!
-//! RabbitMQ is asked over its management API, shards in this process by commands. What a trace adds is removed behind it; guest and `/`, which it
-//! finds there, stay as they are.
+//! RabbitMQ gets requests to its management API, shards in this process get commands. Everything
+//! that a trace adds is removed after it; guest and `/`, which exist before, stay as they are.
 
 use ringmq::contract::{
     Administration, Command, Hashing, Limit, Password, PasswordHash, Permissions, PolicyKind, PolicySpec, TopicPermissions, Topology,
@@ -39,21 +43,21 @@ pub struct Ctl {
 pub struct Http {
     /// PUT or DELETE.
     pub method: &'static str,
-    /// Behind `/api/`.
+    /// The path after `/api/`.
     pub path: String,
-    /// JSON.
+    /// The body, in JSON.
     pub body: String,
 }
 
 impl Ctl {
-    /// Reads what stands behind `ctl`.
+    /// Reads the text after `ctl`.
     pub fn parse(line: &str) -> Result<Ctl, String> {
         let ctl = Ctl { words: words(line) };
         ctl.commands()?;
         Ok(ctl)
     }
 
-    /// What shards are told.
+    /// Returns the commands for shards.
     pub fn commands(&self) -> Result<Vec<Command>, String> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let administration = match words[..] {
@@ -117,7 +121,7 @@ impl Ctl {
         Ok(administration.into_iter().map(Command::from).collect())
     }
 
-    /// What RabbitMQ is asked.
+    /// Returns the requests to RabbitMQ.
     pub fn requests(&self) -> Vec<Http> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words[..] {
@@ -159,7 +163,7 @@ impl Ctl {
         }
     }
 
-    /// What takes back what it adds.
+    /// Returns the line that removes what this one adds.
     pub fn undo(&self) -> Option<Ctl> {
         let options = || self.words.iter().skip(4).filter(|word| word.starts_with("vhost=")).cloned();
         let remover = match self.words[0].as_str() {
@@ -190,7 +194,7 @@ fn words(mut line: &str) -> Vec<String> {
     }
 }
 
-/// What a trace may change.
+/// Returns the name of a user or virtual host that a trace may change.
 fn own(name: &str) -> Result<Box<str>, String> {
     if ["guest", "/"].contains(&name) { Err(format!("{name} is not the trace's to change")) } else { Ok(name.into()) }
 }
@@ -212,7 +216,7 @@ fn put_policy(kind: PolicyKind, name: &str, pattern: &str, definition: &str, opt
     Ok(Administration::PutPolicy { vhost: option(options, "vhost", "/").into(), kind, spec })
 }
 
-/// Its conditions follow a question mark.
+/// Formats the conditions of a deletion, which follow a question mark.
 fn delete_if(what: &str, name: &str, options: &[&str]) -> Http {
     let conditions: Vec<String> = options.iter().filter(|word| word.starts_with("if-")).map(|word| format!("{word}=true")).collect();
     let Http { method, path, body } = delete(&[what, option(options, "vhost", "/"), name]);
@@ -231,7 +235,7 @@ fn http_policy(kind: &str, name: &str, pattern: &str, definition: &str, options:
     Http { body, ..put(&[kind, option(options, "vhost", "/"), name], &[]) }
 }
 
-/// What stands behind `name=`.
+/// Returns the text after `name=`.
 fn given<'a>(options: &[&'a str], name: &str) -> Option<&'a str> {
     options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
 }

@@ -1,11 +1,14 @@
-//! A disk that forgets what was not synced: it carries out what a log asks for, one operation at a time, and may stop at any of them.
+//! A disk that forgets everything that was not synced. It carries out the operations of a log one
+//! at a time, and may stop at any of them.
 //!
 //! ```text
-//! submit ─▶ waiting ─▶ complete: done and durable, the log is told           crash: of the operation under way some sectors may have come
+//! submit ─▶ waiting ─▶ complete   done and durable; the log is told
+//!                   └▶ crash      some sectors of an unfinished write may be there
 //! ```
 //!
-//! Reads and the write overtake each other; what is slow on files is done beside them, in order. A file is made, and then listed; it leaves the list,
-//! and is gone for good (see `io::segment_files`).
+//! Reads and the write overtake each other. Slow operations on files are done beside them, in
+//! order. A file is created, and then listed; later it leaves the list, and then it is deleted (see
+//! `io::segment_files`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,32 +21,33 @@ use ringmq::store::index::{Indexed, Indexing};
 use ringmq::store::recover::{Files, Recovered, Trouble, recover};
 use ringmq::store::{Op, Reader, Write};
 
-/// The files of one log, and what is under way.
+/// The files of one log, and the operations under way.
 #[derive(Default)]
 pub struct Disk {
     pub files: BTreeMap<u32, Vec<u8>>,
-    /// Those that must be there.
+    /// The listed files, which must be there.
     pub listed: BTreeSet<u32>,
-    /// Files that were deleted, to be used again with what they hold.
+    /// Deleted files, to be reused with their old content.
     spare: Vec<Vec<u8>>,
     waiting: VecDeque<Ring>,
-    /// What a thread of its own does beside that.
+    /// Operations of the disk's second thread, beside the ring.
     beside: VecDeque<Op>,
-    /// Operations that were completed.
+    /// The number of completed operations.
     pub completed: u64,
-    /// There is no room for another file.
+    /// Whether the disk is full: no further file can be created.
     pub is_full: bool,
-    /// An operation takes so many turns in the mean, if more than one.
+    /// The mean number of turns that an operation takes, if more than one.
     pub slowness: u64,
 }
 
-/// What is under way in the ring. A read has opened its file: it brings what that holds, though it may be deleted meanwhile.
+/// An operation under way in the ring. A read has opened its file: it returns the file's bytes even
+/// if the file is deleted meanwhile.
 enum Ring {
     Write(Write),
     Read(Reader, Aligned),
 }
 
-/// What became of an operation: to be told to the log.
+/// The end of an operation, for the log.
 pub enum Done {
     Created(u32),
     Written(Write),
@@ -54,12 +58,12 @@ pub enum Done {
 }
 
 impl Disk {
-    /// Nothing under way, and the same files.
+    /// Copies the files, with no operation under way.
     pub fn copy(&self) -> Disk {
         Disk { files: self.files.clone(), listed: self.listed.clone(), ..Disk::default() }
     }
 
-    /// What a start finds.
+    /// Returns the files that a start finds.
     pub fn recover(&self) -> Result<Recovered, Trouble> {
         let there: Vec<(u32, u64)> = self.list();
         let listed: Vec<u32> = self.listed.iter().copied().collect();
@@ -67,13 +71,13 @@ impl Disk {
         recover(files, &mut |segment, place, len| Ok(self.read(segment, place, len)))
     }
 
-    /// What a start makes of the files once it has found that.
+    /// Prepares the files after a start has read them.
     pub fn clear(&mut self, recovered: &Recovered) {
         self.listed = recovered.segments.iter().copied().collect();
         recovered.empty.iter().for_each(|empty| _ = self.files.remove(empty));
     }
 
-    /// The log wants something.
+    /// Takes an operation of the log.
     pub fn submit(&mut self, op: Op) {
         match op {
             Op::Write(write) => self.waiting.push_back(Ring::Write(write)),
@@ -85,17 +89,17 @@ impl Disk {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether no operation is under way.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.beside.is_empty()
     }
 
-    /// Whether something waits for room.
+    /// Whether an operation waits because the disk is full.
     pub fn is_starved(&self) -> bool {
         self.is_full && self.beside.iter().any(needs_room)
     }
 
-    /// Carries out an operation that is under way, if it is not too slow.
+    /// Carries out an operation that is under way, unless it takes more turns.
     pub fn complete(&mut self, rng: &mut Rng) -> Option<Done> {
         if self.slowness > 1 && rng.below(self.slowness) > 0 {
             return None;
@@ -156,8 +160,8 @@ impl Disk {
         indexed
     }
 
-    /// The machine stops: of a write under way any sectors may have reached the disk, the oldest operation beside it may be half done, and what had
-    /// not begun did not happen.
+    /// Stops the machine. Any sectors of a write under way may have reached the disk, the oldest
+    /// operation of the second thread may be half done, and all others did not happen.
     pub fn crash(&mut self, rng: &mut Rng) {
         for op in std::mem::take(&mut self.waiting) {
             if let Ring::Write(write) = op {
@@ -166,22 +170,22 @@ impl Disk {
         }
         let beside = std::mem::take(&mut self.beside).into_iter().find(|op| !self.is_full || !needs_room(op));
         match beside {
-            Some(Op::Create(segment)) if rng.below(2) == 0 => self.create(segment), // and not listed
+            Some(Op::Create(segment)) if rng.below(2) == 0 => self.create(segment), // created, but not listed
             Some(Op::Index(indexing)) => drop(self.index(&indexing, torn(rng))),
             Some(op) if rng.below(2) == 0 => drop(self.carry_out(op)),
             _ => {}
         }
-        self.spare.clear(); // deleted at the next start
+        self.spare.clear(); // a start deletes them
     }
 
-    /// Bytes of a file, fewer at its end.
+    /// Returns bytes of a file, fewer at its end.
     pub fn read(&self, segment: u32, place: u64, len: usize) -> Vec<u8> {
-        let Some(file) = self.files.get(&segment) else { return vec![0; len] }; // deleted meanwhile: who asked wants it no more
+        let Some(file) = self.files.get(&segment) else { return vec![0; len] }; // deleted meanwhile: the bytes are not needed any more
         let from = (place as usize).min(file.len());
         file[from..(from + len).min(file.len())].to_vec()
     }
 
-    /// Numbers and sizes of the files.
+    /// Returns the numbers and sizes of the files.
     pub fn list(&self) -> Vec<(u32, u64)> {
         self.files.iter().map(|(&segment, file)| (segment, file.len() as u64)).collect()
     }
@@ -196,7 +200,7 @@ impl Disk {
     }
 }
 
-/// Of a write any sectors come, in particular none or all.
+/// Writes any sectors of a write, in particular none or all.
 fn torn(rng: &mut Rng) -> impl FnMut(usize) -> bool {
     let keep = rng.below(4);
     move |_| keep == 3 || keep > 0 && rng.below(2) == 0
@@ -212,5 +216,5 @@ fn aligned(bytes: &[u8]) -> Aligned {
     buffer
 }
 
-/// What a disk writes wholly or not at all.
+/// The unit that a disk writes wholly or not at all, bytes.
 const SECTOR: usize = 512;

@@ -1,16 +1,17 @@
-//! RabbitMQ's management API, as far as operators of traces need it: PUT and DELETE as guest, over a connection each.
+//! RabbitMQ's management API, as far as traces with operators need it: PUT and DELETE as guest,
+//! with a new connection each.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::ctl::{Ctl, Http};
 
-/// Has the broker behind `address` do what a line says.
+/// Sends the request of a `ctl` line to the broker at `address`.
 pub fn operate(address: &str, ctl: &Ctl) -> Result<(), String> {
     ctl.requests().iter().try_for_each(|request| send(address, request))
 }
 
-/// What is to be deleted may be gone.
+/// Sends a request. The object of a DELETE may be gone already.
 fn send(address: &str, Http { method, path, body }: &Http) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("no management API at {address}: {error}");
     let mut stream = TcpStream::connect(address).map_err(failed)?;
@@ -25,7 +26,7 @@ fn send(address: &str, Http { method, path, body }: &Http) -> Result<(), String>
     }
 }
 
-/// What the broker says of a request that it refuses.
+/// Returns the broker's reason for refusing a request.
 fn reason(answer: &str) -> Option<String> {
     let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
     let reason = body.get("reason")?.as_str()?;

@@ -1,11 +1,12 @@
-//! The list of AMQP 0-9-1's methods, as RabbitMQ speaks them: the only place where tests say what a method looks like.
+//! The list of AMQP 0-9-1's methods in RabbitMQ's dialect. Tests describe methods only here.
 //!
-//! One line per method: its id, its name, its fields in wire order. `content` marks a method that a content header follows.
+//! One line per method: its id, its name, its fields in wire order. `content` marks a method that a
+//! content header follows.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// How a field travels.
+/// The encoding of a field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// One bit; neighbours share an octet.
@@ -26,7 +27,7 @@ pub enum Kind {
     Table,
 }
 
-/// What the list says about one method.
+/// The list's entry for one method.
 #[derive(Debug)]
 pub struct Shape {
     /// `class.method`.
@@ -41,17 +42,17 @@ pub struct Shape {
     pub content: bool,
 }
 
-/// The method called `name`.
+/// Returns the method called `name`.
 pub fn by_name(name: &str) -> Option<&'static Shape> {
     LIST.by_name.get(name).map(|&at| &LIST.shapes[at])
 }
 
-/// The method with these ids.
+/// Returns the method with these ids.
 pub fn by_id(class: u16, method: u16) -> Option<&'static Shape> {
     LIST.by_id.get(&(class, method)).map(|&at| &LIST.shapes[at])
 }
 
-/// The content properties of class basic, in flag order: the first has bit 15.
+/// The content properties of class basic, in flag order: the first one has bit 15.
 pub fn properties() -> &'static [(&'static str, Kind)] {
     &LIST.properties
 }

@@ -1,32 +1,37 @@
-//! The lines of a trace: what clients do, and what the broker answers.
+//! The lines of a trace: the clients' actions, and the broker's answers.
 //!
 //! ```text
 //! # a comment; blank lines are free
-//! a connect [capabilities=none] [heartbeat=0] [frame_max=131072] [channel_max=2047] [user=guest] [password=guest] [vhost="/"]
-//!                                        the whole handshake, or a part:
-//! a connect until=start                  until connection.start has come; `start-ok` was sent; `tune` has come; `tune-ok` was sent
+//! a connect                              the whole handshake, with any of these options:
+//!     capabilities=none heartbeat=0 frame_max=131072 channel_max=2047
+//!     user=guest password=guest vhost="/"
+//! a connect until=start                  a part of it, until connection.start has come;
+//!                                        or until `start-ok`, `tune`, `tune-ok`
 //! a channel 1 2                          channel.open and its answer
-//! a socket                               a connection without a word
+//! a socket                               a connection that sends nothing
 //! a > bytes "AMQP\x00\x00\x09\x01"       these bytes
 //! a 1 > queue.declare queue=q            a method; fields not given are zero, false or empty
-//! a 1 > basic.publish routing_key=q props={delivery_mode=2} body="x"    a method with its content
-//! a 1 >> basic.ack delivery_tag=1        as `>`, but goes out in one write with the next line of this connection
-//! a 1 > header class_id=60 body_size=5   single frames: header, body, frame (any type, any end, any length)
+//! a 1 > basic.publish routing_key=q props={delivery_mode=2} body="x"    a method with content
+//! a 1 >> basic.ack delivery_tag=1        as `>`, but in one write with the connection's next line
+//! a 1 > header class_id=60 body_size=5   single frames: header, body, frame (of any form)
 //! a hangup                               the client closes its socket
 //! pass 500                               milliseconds
-//! alarm memory on                        the broker is short of `memory` or `disk`; `off`: no more
-//! ctl add_user u secret                  an operator does something: see `ctl.rs`
-//! ctl 0 < denied "why"                   and the broker does not do it
-//! restart                                all clients hang up; then the broker stops in an orderly way and starts again, with what is durable
-//! a 1 < queue.declare-ok queue=q message_count=0 consumer_count=0       an answer, all its fields
-//! a < closed                             the broker closed the socket; also `header 0 0 9 1`, `heartbeat`, `garbage "…"`
-//! a 1 < confirmed 1..3 5                 confirms, however the broker bundled them; `refused` for nacks
-//! differs: why                           from here to the next client line the brokers differ, on purpose:
-//! rabbitmq: a 0 < …                      RabbitMQ's side
-//! ringmq: a 0 < …                        and ours; a client line may be one broker's, too
+//! alarm memory on                        turns the alarm for `memory` or `disk` on or `off`
+//! ctl add_user u secret                  an operator's command: see `ctl.rs`
+//! ctl 0 < denied "why"                   and the broker's refusal
+//! restart                                all clients hang up; then the broker stops in an orderly
+//!                                        way and starts again
+//! a 1 < queue.declare-ok queue=q message_count=0 consumer_count=0    an answer, all its fields
+//! a < closed                             the broker closed the socket; also `header 0 0 9 1`,
+//!                                        `heartbeat`, `garbage "…"`
+//! a 1 < confirmed 1..3 5                 confirms in any bundles; `refused` for nacks
+//! differs: why                           up to the next client line the brokers differ on purpose:
+//! rabbitmq: a 0 < …                      RabbitMQ's answer
+//! ringmq: a 0 < …                        and ours; a client line, too, may be for one broker only
 //! ```
 //!
-//! Names that the broker makes are variables in order of their appearance: `$gen1` for a queue, `$ctag1` for a consumer.
+//! Names that the broker makes are variables in order of their appearance: `$gen1` for a queue,
+//! `$ctag1` for a consumer.
 
 use ringmq::base::alarms::Alarm;
 
@@ -34,14 +39,14 @@ use super::ctl::Ctl;
 use super::text::{Scanner, quote};
 use super::value::Value;
 
-/// Whose line it is.
+/// The broker that a line is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
-    /// Every broker's.
+    /// Every broker.
     Both,
-    /// RabbitMQ's only.
+    /// RabbitMQ only.
     RabbitMq,
-    /// RingMQ's only.
+    /// RingMQ only.
     RingMq,
 }
 
@@ -52,48 +57,48 @@ impl Side {
     }
 }
 
-/// One line, with the text it was read from.
+/// One line, with its text.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Counted from 1.
+    /// Its number, from 1.
     pub number: usize,
-    /// As it stands in the file.
+    /// Its text in the file.
     pub text: String,
-    /// Whose it is.
+    /// The broker that it is for.
     pub side: Side,
-    /// What it says.
+    /// Its content.
     pub what: What,
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, PartialEq, Debug)]
 pub enum What {
-    /// A comment or nothing.
+    /// A comment or a blank line.
     Comment,
     /// `differs:` and the reason.
     Differs,
     /// `pass`, milliseconds.
     Pass(u64),
-    /// `alarm`, which one, and whether it is on.
+    /// `alarm`, the resource, and whether the alarm is on.
     Alarm(Alarm, bool),
-    /// `ctl`, and what the operator does.
+    /// `ctl`, and the operator's command.
     Operate(Ctl),
     /// `restart`.
     Restart,
     /// The client `conn` does something.
     Do(String, Deed),
-    /// The broker answers `conn` on a channel; the text behind `<`, in canonical form.
+    /// The broker answers `conn` on a channel; the text after `<`, in canonical form.
     Answer(String, u16, String),
 }
 
-/// What a client does.
+/// A client's step.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Deed {
     /// The whole handshake, with options.
     Connect(Vec<(String, Value)>),
     /// Opens channels.
     Channels(Vec<u16>),
-    /// Opens a socket.
+    /// Opens a socket and sends nothing.
     Socket,
     /// Closes its socket.
     HangUp,
@@ -105,7 +110,7 @@ pub enum Deed {
         held: bool,
         /// A method's name, or `bytes`, `header`, `body`, `frame`, `heartbeat`.
         name: String,
-        /// Fields as written, and for `bytes` and `body` the bytes in a field without a name.
+        /// Fields as written; for `bytes` and `body` the bytes are in a field without a name.
         fields: Vec<(String, Value)>,
     },
 }
@@ -197,7 +202,7 @@ fn fields(scanner: &mut Scanner<'_>) -> Result<Vec<(String, Value)>, String> {
     while !scanner.at_end() {
         let name = scanner.name()?;
         let value = match name.as_str() {
-            // Properties are fields of a method in all but name.
+            // Properties are written like fields of a method.
             "props" => props(scanner)?,
             _ => scanner.field()?,
         };
@@ -224,7 +229,7 @@ fn number(word: &str) -> Result<u16, String> {
     word.parse().map_err(|_| format!("no channel: {word:?}"))
 }
 
-/// `1..3 5` for a sorted list of tags.
+/// Formats a sorted list of tags as `1..3 5`.
 pub fn ranges(tags: &[u64]) -> String {
     let mut out: Vec<(u64, u64)> = Vec::new();
     for &tag in tags {
@@ -236,7 +241,7 @@ pub fn ranges(tags: &[u64]) -> String {
     out.iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}..{to}") }).collect::<Vec<_>>().join(" ")
 }
 
-/// `1..3 5` as a list of tags.
+/// Reads `1..3 5` as a list of tags.
 pub fn tags(ranges: &str) -> Vec<u64> {
     let bound = |text: &str| text.parse::<u64>().expect("a tag");
     ranges
@@ -246,7 +251,7 @@ pub fn tags(ranges: &str) -> Vec<u64> {
         .collect()
 }
 
-/// Bytes that could not be read, as an answer.
+/// Formats bytes that could not be read as an answer.
 pub fn garbage(bytes: &[u8]) -> String {
     format!("garbage {}", quote(bytes))
 }

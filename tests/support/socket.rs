@@ -24,12 +24,12 @@ struct Connection {
 }
 
 impl SocketBroker {
-    /// A broker at `host:port`.
+    /// Makes a broker at `host:port`.
     pub fn new(address: impl Into<String>) -> SocketBroker {
         SocketBroker { address: address.into(), management: None, connections: Vec::new() }
     }
 
-    /// The same, with the address of its management API, which operators need.
+    /// Adds the address of its management API, which operators need.
     pub fn managed_at(self, management: Option<String>) -> SocketBroker {
         SocketBroker { management, ..self }
     }
@@ -49,7 +49,7 @@ impl Broker for SocketBroker {
             match self.connections[conn].stream.write(bytes) {
                 Ok(n) => bytes = &bytes[n..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(STEP),
-                // The broker closed the connection while we wrote: reading will tell.
+                // The broker closed the connection during the write; the next read reports it.
                 Err(_) => return,
             }
         }
@@ -74,12 +74,12 @@ impl Broker for SocketBroker {
     }
 
     fn hang_up(&mut self, conn: Conn) {
-        // A connection that the broker has closed already is closed.
+        // The broker may have closed the connection already.
         let _ = self.connections[conn].stream.shutdown(Shutdown::Both);
         self.connections[conn].closed = true;
     }
 
-    /// Only who runs a broker can make it short of something.
+    /// Raises or clears an alarm by a program, because the test has no other access to the broker.
     fn set_alarm(&mut self, alarm: Alarm, on: bool) {
         let program = alarm_program().expect("RINGMQ_TRACES_ALARM names a program that raises the broker's alarms");
         let (name, state) = (if alarm == Alarm::Memory { "memory" } else { "disk" }, if on { "on" } else { "off" });
@@ -90,7 +90,8 @@ impl Broker for SocketBroker {
         management::operate(self.management.as_deref().ok_or("no management API is known")?, ctl)
     }
 
-    /// Only who runs a broker can restart it. Before, it gets some time to see that its clients are gone.
+    /// Restarts the broker by a program, because the test has no other access to it. The broker
+    /// first gets some time to notice that its clients are gone.
     fn restart(&mut self) {
         std::thread::sleep(PARTING);
         run(&restart_program().expect("RINGMQ_TRACES_RESTART names a program that restarts the broker"), &[]);
@@ -106,12 +107,12 @@ impl Broker for SocketBroker {
     }
 }
 
-/// The program that makes the broker behind the address short of `memory` or `disk` (`on`), or no more (`off`).
+/// The program that raises the broker's alarm for `memory` or `disk` (`on`), or clears it (`off`).
 pub fn alarm_program() -> Option<String> {
     std::env::var("RINGMQ_TRACES_ALARM").ok()
 }
 
-/// The program that restarts the broker behind the address, and ends when that serves again.
+/// The program that restarts the broker, and ends when the broker serves again.
 pub fn restart_program() -> Option<String> {
     std::env::var("RINGMQ_TRACES_RESTART").ok()
 }

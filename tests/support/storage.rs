@@ -1,5 +1,5 @@
-//! What the disks of a broker hold, simulated: a log for each shard (see [`disk`](super::disk)) and the catalog's, and what a restart makes of them.
-//! The counterpart of `start::storage`.
+//! The simulated disks of a broker: a log for each shard (see [`disk`](super::disk)) and the
+//! catalog's log, and their recovery after a restart. The counterpart of `start::storage`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
 
 use super::disk::Disk;
 
-/// The two copies of the catalog's log, by generation, and what is under way.
+/// The two copies of the catalog's log, by generation, and the operation under way.
 #[derive(Default)]
 pub struct CatalogDisk {
     files: BTreeMap<u32, [Option<Vec<u8>>; 2]>,
@@ -19,17 +19,17 @@ pub struct CatalogDisk {
 }
 
 impl CatalogDisk {
-    /// The log wants something.
+    /// Takes an operation of the log.
     pub fn submit(&mut self, op: CatalogOp) {
         assert!(self.under_way.replace(op).is_none(), "two writes of the catalog's log at once");
     }
 
-    /// Whether nothing is under way.
+    /// Whether no operation is under way.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_none()
     }
 
-    /// Carries out what is under way; true: the log is to be told.
+    /// Carries out the operation under way. Returns true if the log is to be told.
     pub fn complete(&mut self) -> bool {
         match self.under_way.take() {
             Some(CatalogOp::Append(generation, bytes)) => self.append(generation, [&bytes, &bytes]),
@@ -48,8 +48,8 @@ impl CatalogDisk {
         self.files = BTreeMap::from([(generation, [Some(bytes.clone()), Some(bytes)])]);
     }
 
-    /// The machine stops: each copy has some of what was to be appended, or all of it; of new files there may be none, one or both, and the old ones
-    /// beside them.
+    /// Stops the machine. Each copy has some or all of the bytes that were being appended; of new
+    /// files none, one or both may exist, beside the old ones.
     pub fn crash(&mut self, rng: &mut Rng) {
         match self.under_way.take() {
             Some(CatalogOp::Append(generation, bytes)) => {
@@ -65,7 +65,8 @@ impl CatalogDisk {
         }
     }
 
-    /// The newest files, written anew if a crash has come in between; older ones are deleted. A new broker is founded.
+    /// Opens the newest files, written anew if a crash came in between; older ones are deleted. On
+    /// empty disks it founds a new broker.
     fn find(&mut self) -> (Vec<Saved>, CatalogLog) {
         let Some((generation, copies)) = self.files.pop_last() else {
             let founding = Catalog::restored(&Saved::read(std::iter::empty()).expect("nothing is unknown in nothing")).snapshot();
@@ -93,7 +94,8 @@ fn saved(payloads: &[&[u8]]) -> Vec<Saved> {
     Saved::read(payloads.iter().copied()).expect("this version wrote it")
 }
 
-/// What may be there of bytes that were being appended: their beginning, perhaps without what the file has already grown by.
+/// Returns bytes that may remain of an unfinished append: their beginning, perhaps without the
+/// length by which the file has already grown.
 fn torn(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = bytes[..rng.below(1 + bytes.len() as u64) as usize].to_vec();
     if rng.below(3) == 0 && !bytes.is_empty() {
@@ -104,8 +106,8 @@ fn torn(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// What a restart finds on the disks: one for each shard, and the catalog's; and what an orderly stop has noted. The logs have no messages of queues
-/// that the catalog never heard of.
+/// Recovers the logs after a restart, with the notes of an orderly stop: one log for each shard,
+/// and the catalog's. The shards' logs have no messages of queues that the catalog does not know.
 pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk, stopped: Option<Stop>) -> Found {
     let (catalog, catalog_log) = catalog.find();
     let next_number = catalog.iter().map(Saved::next_number).max().unwrap_or(1);

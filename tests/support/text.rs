@@ -1,9 +1,9 @@
-//! Values as people write them in a trace.
+//! Values in the notation of traces.
 //!
 //! ```text
 //! 5   true   word   "a string\n\x00"   "x"*20000             fields of methods
-//! I:5   l:-1   true   d:1.5   D:2/314   x:"bytes"   void   inside tables, where a number needs its type
-//! {a=I:1 b="text" c=[I:1 {}]}                                tables and arrays
+//! I:5   l:-1   true   d:1.5   D:2/314   x:"bytes"   void    in tables, where numbers need a type
+//! {a=I:1 b="text" c=[I:1 {}]}                               tables and arrays
 //! ```
 //!
 //! Inside tables a word is always quoted (a longstr), except `true`, `false` and `void`.
@@ -16,7 +16,7 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// A scanner at the start of `line`.
+    /// Makes a scanner at the start of `line`.
     pub fn new(line: &'a str) -> Scanner<'a> {
         Scanner { rest: line.trim() }
     }
@@ -27,12 +27,12 @@ impl<'a> Scanner<'a> {
         self.rest.is_empty()
     }
 
-    /// What is left.
+    /// Returns the rest of the line.
     pub fn rest(&self) -> &'a str {
         self.rest.trim()
     }
 
-    /// Eats `text` if it comes next.
+    /// Takes `text` if it comes next.
     pub fn eat(&mut self, text: &str) -> bool {
         self.rest = self.rest.trim_start();
         let rest = self.rest.strip_prefix(text);
@@ -40,7 +40,7 @@ impl<'a> Scanner<'a> {
         rest.is_some()
     }
 
-    /// The next characters up to a space or a sign of the notation.
+    /// Takes the next characters up to a space or a sign of the notation.
     pub fn word(&mut self) -> &'a str {
         self.rest = self.rest.trim_start();
         let end = self.rest.find(|c: char| c.is_whitespace() || "=\"{}[]".contains(c)).unwrap_or(self.rest.len());
@@ -49,14 +49,14 @@ impl<'a> Scanner<'a> {
         word
     }
 
-    /// `name=` before a value.
+    /// Takes `name=` before a value.
     pub fn name(&mut self) -> Result<String, String> {
         self.rest = self.rest.trim_start();
         let name = if self.rest.starts_with('"') { lossless(self.quoted()?)? } else { self.word().to_owned() };
         if self.eat("=") { Ok(name) } else { Err(format!("`=` is missing after {name:?}")) }
     }
 
-    /// A method's field: a number, a truth, a string, quoted or not, or a table.
+    /// Takes a method's field: a number, a boolean, a string, quoted or not, or a table.
     pub fn field(&mut self) -> Result<Value, String> {
         self.rest = self.rest.trim_start();
         if self.rest.starts_with(['"', '{', '[']) {
@@ -69,7 +69,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A value inside a table.
+    /// Takes a value inside a table.
     pub fn value(&mut self) -> Result<Value, String> {
         self.rest = self.rest.trim_start();
         if self.rest.starts_with('"') {
@@ -117,7 +117,7 @@ impl<'a> Scanner<'a> {
         Ok(Value::Array(items))
     }
 
-    /// A string in quotes, repeated if `*n` follows.
+    /// Takes a string in quotes, repeated if `*n` follows.
     pub fn quoted(&mut self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let body = self.rest.strip_prefix('"').ok_or("a quote is missing")?;
@@ -143,7 +143,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A string in quotes. Long runs of one byte are written as `"x"*n`.
+/// Formats a string in quotes. Long runs of one byte are written as `"x"*n`.
 pub fn quote(bytes: &[u8]) -> String {
     if bytes.len() > RUN_MIN && bytes.iter().all(|byte| *byte == bytes[0]) {
         return format!("{}*{}", quote(&bytes[..1]), bytes.len());
@@ -156,7 +156,7 @@ pub fn quote(bytes: &[u8]) -> String {
     out + "\""
 }
 
-/// A method's field as a trace writes it.
+/// Formats a method's field as a trace has it.
 pub fn field(value: &Value) -> String {
     match value {
         Value::Text(text) => word_or_quote(text),
@@ -165,7 +165,7 @@ pub fn field(value: &Value) -> String {
     }
 }
 
-/// A value inside a table.
+/// Formats a value inside a table.
 pub fn value(value: &Value) -> String {
     match value {
         Value::Bool(bit) => bit.to_string(),

@@ -1,4 +1,4 @@
-//! AMQP values with their types, and how they travel in field tables (RabbitMQ's dialect).
+//! AMQP values with their types, and their encoding in field tables (RabbitMQ's dialect).
 
 /// A field table: names and values in wire order, repeated names included.
 pub type Table = Vec<(Vec<u8>, Value)>;
@@ -14,7 +14,7 @@ pub enum Value {
     Text(Vec<u8>),
     /// `x`.
     Bytes(Vec<u8>),
-    /// `f`, as bits: a NaN stays the NaN it was.
+    /// `f`, as bits, so that a NaN is kept exactly.
     Float(u32),
     /// `d`, as bits.
     Double(u64),
@@ -32,17 +32,17 @@ impl Value {
     /// The tag of a number outside a table.
     pub const PLAIN: char = '#';
 
-    /// A method's number.
+    /// Makes a method's number.
     pub fn number(n: impl Into<i128>) -> Value {
         Value::Number(Value::PLAIN, n.into())
     }
 
-    /// A method's string.
+    /// Makes a method's string.
     pub fn text(text: impl AsRef<[u8]>) -> Value {
         Value::Text(text.as_ref().to_vec())
     }
 
-    /// The number, whatever its tag.
+    /// Returns the number, whatever its tag.
     pub fn as_number(&self) -> Option<i128> {
         match self {
             Value::Number(_, n) => Some(*n),
@@ -50,7 +50,7 @@ impl Value {
         }
     }
 
-    /// The string.
+    /// Returns the string.
     pub fn as_text(&self) -> Option<&[u8]> {
         match self {
             Value::Text(text) => Some(text),
@@ -59,29 +59,29 @@ impl Value {
     }
 }
 
-/// A cursor over received bytes. `None` is the end of the bytes, before the end of what they should hold.
+/// A cursor over received bytes. It returns `None` where bytes are missing.
 pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The next `n` bytes.
+    /// Takes the next `n` bytes.
     pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(n)?;
         self.0 = rest;
         Some(head)
     }
 
-    /// A big-endian unsigned number of `n` bytes.
+    /// Takes a big-endian unsigned number of `n` bytes.
     pub fn uint(&mut self, n: usize) -> Option<u64> {
         Some(self.take(n)?.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
     }
 
-    /// A string behind a length of `n` bytes.
+    /// Takes a string behind a length of `n` bytes.
     pub fn string(&mut self, n: usize) -> Option<&'a [u8]> {
         let len = self.uint(n)? as usize;
         self.take(len)
     }
 
-    /// A field table with its length in front.
+    /// Takes a field table behind its length.
     pub fn table(&mut self) -> Option<Table> {
         let mut inner = Reader(self.string(4)?);
         let mut table = Vec::new();
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends the low `n` bytes of `value`, big end first.
+/// Appends the low `n` bytes of `value`, big-endian.
 pub fn put_uint(out: &mut Vec<u8>, n: usize, value: u64) {
     out.extend_from_slice(&value.to_be_bytes()[8 - n..]);
 }
@@ -188,7 +188,7 @@ fn tag(value: &Value) -> char {
     }
 }
 
-/// Bytes and signedness of a number's tag.
+/// Returns the size and the signedness of a number's tag.
 pub fn width(tag: char) -> Option<(usize, bool)> {
     Some(match tag {
         'b' => (1, true),

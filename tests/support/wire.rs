@@ -1,4 +1,4 @@
-//! Frames, methods and content headers: bytes ↔ values, as a client sees them.
+//! Frames, methods and content headers, as a client reads and writes them.
 //!
 //! ```text
 //! frame    [type 1][channel 2][size 4][payload][0xCE]
@@ -23,14 +23,14 @@ pub const FRAME_END: u8 = 0xCE;
 /// Fields or properties by name, in wire order.
 pub type Fields = Vec<(String, Value)>;
 
-/// A frame with a proper end.
+/// A frame with the right end octet.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Frame {
     /// Its type.
     pub kind: u8,
     /// Its channel.
     pub channel: u16,
-    /// What it carries.
+    /// Its payload.
     pub payload: Vec<u8>,
 }
 
@@ -44,7 +44,8 @@ pub struct Method {
 }
 
 impl Method {
-    /// The method called `name` with these fields; those not given are zero, false or empty. `Err` names what the list does not know.
+    /// Makes the method called `name` with these fields; fields not given are zero, false or empty.
+    /// `Err` names a method or field that the list does not know.
     pub fn new(name: &str, given: &[(&str, Value)]) -> Result<Method, String> {
         let shape = methods::by_name(name).ok_or_else(|| format!("no method {name}"))?;
         if let Some((unknown, _)) = given.iter().find(|(field, _)| shape.fields.iter().all(|(name, _)| name != field)) {
@@ -58,22 +59,22 @@ impl Method {
         })
     }
 
-    /// The field called `name`.
+    /// Returns the field called `name`.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
-    /// The text field called `name`, or an empty one.
+    /// Returns the text field called `name`, or an empty text.
     pub fn text(&self, name: &str) -> &[u8] {
         self.field(name).and_then(Value::as_text).unwrap_or_default()
     }
 
-    /// Its entry in the list.
+    /// Returns its entry in the list.
     pub fn shape(&self) -> &'static Shape {
         methods::by_name(&self.name).expect("a method is made from the list")
     }
 
-    /// Its payload.
+    /// Encodes its payload.
     pub fn encode(&self) -> Vec<u8> {
         let shape = self.shape();
         let mut out = Vec::new();
@@ -83,7 +84,7 @@ impl Method {
         out
     }
 
-    /// The method in a payload, if the list knows it and the payload holds it and nothing else.
+    /// Reads the method in a payload, if the list knows it and the payload holds nothing else.
     pub fn decode(payload: &[u8]) -> Option<Method> {
         let mut reader = Reader(payload);
         let shape = methods::by_id(reader.uint(2)? as u16, reader.uint(2)? as u16)?;
@@ -97,14 +98,14 @@ impl Method {
 pub struct Header {
     /// The class of the method before it.
     pub class: u16,
-    /// How many body bytes follow.
+    /// The number of body bytes that follow.
     pub body_size: u64,
     /// The properties that are present.
     pub properties: Fields,
 }
 
 impl Header {
-    /// Its payload.
+    /// Encodes its payload.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_uint(&mut out, 2, u64::from(self.class));
@@ -121,7 +122,7 @@ impl Header {
         out
     }
 
-    /// The header in a payload, if it holds one and nothing else.
+    /// Reads the header in a payload that holds nothing else.
     pub fn decode(payload: &[u8]) -> Option<Header> {
         let mut reader = Reader(payload);
         let (class, _weight, body_size) = (reader.uint(2)? as u16, reader.uint(2)?, reader.uint(8)?);
@@ -136,7 +137,7 @@ impl Header {
     }
 }
 
-/// A whole frame.
+/// Encodes a whole frame.
 pub fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![kind];
     put_uint(&mut out, 2, u64::from(channel));
@@ -145,12 +146,13 @@ pub fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A method frame.
+/// Encodes a method frame.
 pub fn method_frame(channel: u16, method: &Method) -> Vec<u8> {
     frame(METHOD, channel, &method.encode())
 }
 
-/// Header and body frames of a message of class basic, the body in pieces of at most `piece` bytes.
+/// Encodes the header and body frames of a message of class basic, the body in pieces of at most
+/// `piece` bytes.
 pub fn content_frames(channel: u16, properties: &Fields, body: &[u8], piece: usize) -> Vec<u8> {
     let header = Header { class: 60, body_size: body.len() as u64, properties: properties.clone() };
     let mut out = frame(HEADER, channel, &header.encode());
@@ -158,7 +160,7 @@ pub fn content_frames(channel: u16, properties: &Fields, body: &[u8], piece: usi
     out
 }
 
-/// Takes the first frame off `bytes`: `Ok(None)` if it is not whole yet, `Err` if it is no frame.
+/// Takes the first frame off `bytes`: `Ok(None)` if it is incomplete, `Err` if it is no frame.
 pub fn take_frame(bytes: &mut Vec<u8>) -> Result<Option<Frame>, ()> {
     let mut reader = Reader(bytes);
     let (Some(kind), Some(channel)) = (reader.uint(1), reader.uint(2)) else { return Ok(None) };

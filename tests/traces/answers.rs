@@ -1,4 +1,4 @@
-//! Answers as a trace writes them: one line of text, the same for the same answer.
+//! Answers as a trace has them: one line of text each, and equal answers have equal text.
 
 use crate::names::Names;
 use crate::player::Answer;
@@ -8,7 +8,7 @@ use crate::support::text;
 use crate::support::value::{Table, Value};
 use crate::support::wire::Method;
 
-/// The text behind `<`.
+/// Formats the text after `<`.
 pub fn print(answer: &Answer, names: &mut Names) -> String {
     let said = match answer {
         Answer::Confirms(good, tags) => {
@@ -41,14 +41,15 @@ fn print_content(content: &Content) -> String {
     let properties: Vec<String> = content.properties.iter().map(|(name, value)| format!("{name}={}", text::field(value))).collect();
     let props = if properties.is_empty() { String::new() } else { format!(" props={{{}}}", properties.join(" ")) };
     let parts: Vec<String> = content.parts.iter().map(usize::to_string).collect();
-    // One body frame, or none for an empty body, is the rule.
+    // Usually there is one body frame, or none for an empty body.
     let parts =
         if content.parts.len() == usize::from(!content.body.is_empty()) { String::new() } else { format!(" parts={}", parts.join("+")) };
     format!("{props} body={}{parts}", text::quote(&content.body))
 }
 
-/// What every broker must say of itself, in order of names. Who it is and where it runs is written as `…`, because that differs on
-/// purpose; entries of its own are left out.
+/// The server properties that every broker must have, in order of names. The identity and the
+/// platform of the broker are written as `…`, because they differ on purpose; a broker's own
+/// entries are left out.
 fn server_properties(sent: &Value) -> Value {
     let Value::Table(sent) = sent else { return sent.clone() };
     let mut shown: Table = sent.iter().filter(|(name, _)| STRICT.contains(&name.as_slice())).cloned().collect();
@@ -63,7 +64,7 @@ fn server_properties(sent: &Value) -> Value {
     Value::Table(shown)
 }
 
-/// How a trace writes heartbeats.
+/// A heartbeat in the notation of traces.
 pub const HEARTBEAT: &str = "heartbeat";
 
 const STRICT: [&[u8]; 2] = [b"capabilities", b"version"];

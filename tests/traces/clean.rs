@@ -1,4 +1,4 @@
-//! Tidies up a broker that outlives the trace.
+//! Removes the remains of a trace from a broker that outlives it.
 
 use crate::names::Names;
 use crate::player::{PATIENCE, Player};
@@ -6,7 +6,7 @@ use crate::support::broker::Broker;
 use crate::support::script::{Deed, Line, What};
 use crate::support::value::Value;
 
-/// Removes from a broker that outlives the trace what the trace may have left: its virtual hosts, users, queues and exchanges.
+/// Removes everything that the trace may have left: its virtual hosts, users, queues and exchanges.
 pub fn clean(lines: &[Line], made: &Names, broker: &mut dyn Broker) -> Result<(), String> {
     for line in lines {
         if let What::Operate(ctl) = &line.what {

@@ -1,16 +1,18 @@
 //! The traces: conversations recorded from a real RabbitMQ, one rule each, played against a broker.
 //!
-//! They are played against shards in this process: one and three, and with every write split into single bytes.
+//! The tests play them against shards in this process: one shard and three, and with every write
+//! split into single bytes.
 //!
-//! `RINGMQ_TRACES_ADDR=127.0.0.1:5672 cargo test --test traces` plays them against the broker at that address; with
-//! `RINGMQ_TRACES_SIDE=rabbitmq` that broker is a RabbitMQ, and its side counts where the two differ.
-//! Traces in which an operator acts (`ctl`) are left out unless `RINGMQ_TRACES_MANAGEMENT=127.0.0.1:15672` says where the management API is.
-//! Traces with alarms are left out unless `RINGMQ_TRACES_ALARM` names a program that raises that broker's alarms, those with restarts unless
-//! `RINGMQ_TRACES_RESTART` names one that restarts it (see `record.rs`).
-//! `RINGMQ_TRACES=queue/` plays only the files whose path contains that.
+//! `RINGMQ_TRACES_ADDR=127.0.0.1:5672 cargo test --test traces` plays them against the broker at
+//! that address; with `RINGMQ_TRACES_SIDE=rabbitmq` that broker is a RabbitMQ, and RabbitMQ's
+//! answers count where the two differ. Traces with operators (`ctl`) are left out unless
+//! `RINGMQ_TRACES_MANAGEMENT=127.0.0.1:15672` is the address of the management API. Traces with
+//! alarms are left out unless `RINGMQ_TRACES_ALARM` names a program that raises that broker's
+//! alarms, those with restarts unless `RINGMQ_TRACES_RESTART` names one that restarts it (see
+//! `record.rs`). `RINGMQ_TRACES=queue/` plays only the files whose path contains that.
 //!
-//! A file is a script with answers: see `support/script.rs` for the lines, and `record.rs` for how the answers get there. It begins with
-//! the rows of `BEHAVIOUR.md` that it shows.
+//! A file is a script with answers: see `support/script.rs` for the lines, and `record.rs` for the
+//! recording. It begins with the rows of `BEHAVIOUR.md` that it shows.
 
 mod answers;
 mod clean;
@@ -66,7 +68,8 @@ fn play_in_process(shards: u16, byte_by_byte: bool) {
     play_all(|lines| replay::replay(lines, Side::RingMq, &mut Cluster::new(config.clone(), 1), byte_by_byte));
 }
 
-/// The broker at `RINGMQ_TRACES_ADDR`, if one is named: sockets, and the time it takes.
+/// Returns the broker at `RINGMQ_TRACES_ADDR`, if one is named: sockets, and the time to wait for
+/// answers.
 #[test]
 fn a_broker_behind_an_address_answers_as_recorded() {
     let Ok(address) = env::var("RINGMQ_TRACES_ADDR") else { return };
@@ -114,5 +117,5 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// As many conversations there must be at least.
+/// The least number of conversations that there must be.
 const FILES_MIN: usize = 180;

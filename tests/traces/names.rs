@@ -1,9 +1,10 @@
-//! Names that the broker makes, as variables: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` `$ctag1`, `amq.rabbitmq.reply-to.…` `$reply1`, in order
-//! of appearance. The time of a death becomes `$now`.
+//! Variables for names that the broker makes: `amq.gen-…` becomes `$gen1`, `amq.ctag-…` `$ctag1`,
+//! `amq.rabbitmq.reply-to.…` `$reply1`, numbered in order of appearance. The time of a death
+//! becomes `$now`.
 
 use crate::support::value::{Table, Value};
 
-/// The names made so far, per prefix.
+/// The names so far, per prefix.
 #[derive(Default)]
 pub struct Names {
     made: [Vec<String>; 3],
@@ -13,14 +14,14 @@ const PREFIXES: [(&str, &str); 3] = [("amq.gen-", "$gen"), ("amq.ctag-", "$ctag"
 
 /// The time in an entry of x-death.
 const TIME: &str = " time=T:";
-/// Decimal digits of today's time in seconds.
+/// The number of decimal digits of today's time in seconds.
 const SECONDS_DIGITS: usize = 10;
 
-/// Behind the prefix: at least 16 bytes in some kind of base64.
+/// The least length of a name after its prefix: 16 bytes in a form of base64.
 const RANDOM_CHARS: usize = 22;
 
 impl Names {
-    /// Writes variables for the names in an answer, new ones for new names.
+    /// Replaces the names in an answer by variables, with new ones for new names.
     pub fn take_out(&mut self, answer: &str) -> String {
         let mut text = answer.to_owned();
         for (made, (prefix, variable)) in self.made.iter_mut().zip(PREFIXES) {
@@ -35,7 +36,7 @@ impl Names {
         hide_times(&text)
     }
 
-    /// Puts the names where a value to be sent has variables.
+    /// Replaces the variables in a value to be sent by their names.
     pub fn put_in(&self, value: &Value) -> Value {
         match value {
             Value::Text(text) => Value::Text(self.put_in_text(text)),
@@ -45,7 +46,7 @@ impl Names {
         }
     }
 
-    /// The names of queues that the broker made.
+    /// Returns the names of queues that the broker made.
     pub fn queues(&self) -> &[String] {
         &self.made[0]
     }
@@ -62,7 +63,7 @@ impl Names {
     }
 }
 
-/// The first name with this prefix, if the broker made it.
+/// Returns the first name with this prefix, if the broker made it.
 fn made_name(text: &str, prefix: &str) -> Option<String> {
     let name = &text[text.find(prefix)?..];
     let is_random = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+/=.".contains(byte);
@@ -70,7 +71,7 @@ fn made_name(text: &str, prefix: &str) -> Option<String> {
     (random >= RANDOM_CHARS).then(|| name[..prefix.len() + random].to_owned())
 }
 
-/// The same with `$now` for the times of deaths in this century.
+/// Replaces the times of deaths in this century by `$now`.
 fn hide_times(text: &str) -> String {
     let mut parts = text.split(TIME);
     let mut out = parts.next().unwrap_or_default().to_owned();

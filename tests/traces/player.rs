@@ -1,4 +1,5 @@
-//! The clients of a trace: does what its client lines say, and keeps what the broker answers per connection and channel.
+//! The clients of a trace: carries out the client lines, and keeps the broker's answers per
+//! connection and channel.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -13,7 +14,7 @@ use crate::support::wire::{self, Fields, Header, Method};
 
 use crate::names::Names;
 
-/// Where an answer belongs: a connection's name and a channel.
+/// The place of an answer: a connection's name and a channel.
 pub type Place = (String, u16);
 
 /// One answer.
@@ -21,9 +22,10 @@ pub type Place = (String, u16);
 pub enum Answer {
     /// Anything but a confirm.
     Event(Event),
-    /// Publishes that were confirmed (`true`) or refused, neighbours joined: how a broker bundles them is its own affair.
+    /// Publishes that were confirmed (`true`) or refused. Neighbours are joined, because a broker
+    /// may bundle them as it likes.
     Confirms(bool, BTreeSet<u64>),
-    /// The broker does not do what the operator wants: why.
+    /// The broker's reason for refusing an operator's command.
     Denied(String),
 }
 
@@ -32,7 +34,7 @@ pub struct Player<'b> {
     broker: &'b mut dyn Broker,
     byte_by_byte: bool,
     clients: BTreeMap<String, Client>,
-    /// What the operator was told.
+    /// The answers to the operator.
     denials: VecDeque<Answer>,
     /// The names that the broker made.
     pub names: Names,
@@ -50,12 +52,13 @@ struct Client {
 }
 
 impl<'b> Player<'b> {
-    /// Clients of `broker`. `byte_by_byte`: every write arrives in single bytes.
+    /// Makes the clients of `broker`. `byte_by_byte`: every write arrives in single bytes.
     pub fn new(broker: &'b mut dyn Broker, byte_by_byte: bool) -> Player<'b> {
         Player { broker, byte_by_byte, clients: BTreeMap::new(), denials: VecDeque::new(), names: Names::default() }
     }
 
-    /// Does what a client line says. `Err`: the broker did not play along where the line takes it for granted, or the line is wrong.
+    /// Carries out a client line. Returns `Err` if the broker does not do what the line takes for
+    /// granted, or if the line is wrong.
     pub fn act(&mut self, name: &str, deed: &Deed) -> Result<(), String> {
         match deed {
             Deed::Connect(options) => self.handshake(name, options),
@@ -86,13 +89,13 @@ impl<'b> Player<'b> {
         self.collect();
     }
 
-    /// An operator does something.
+    /// Carries out an operator's command.
     pub fn operate(&mut self, ctl: &Ctl) {
         self.denials.extend(self.broker.operate(ctl).err().map(Answer::Denied));
         self.collect();
     }
 
-    /// The clients leave without a word, and the broker is restarted.
+    /// Hangs all clients up and restarts the broker.
     pub fn restart(&mut self) {
         for client in std::mem::take(&mut self.clients).into_values() {
             self.broker.hang_up(client.conn);
@@ -100,13 +103,14 @@ impl<'b> Player<'b> {
         self.broker.restart();
     }
 
-    /// Makes the broker short of something, or no more.
+    /// Turns an alarm of the broker on or off.
     pub fn set_alarm(&mut self, alarm: Alarm, on: bool) {
         self.broker.set_alarm(alarm, on);
         self.collect();
     }
 
-    /// Waits until there is an answer at one of `places`, as long as the broker may still send one, and at most for `steps` steps.
+    /// Waits until there is an answer at one of `places`, as long as the broker may still send one,
+    /// and at most for `steps` steps.
     pub fn wait_for(&mut self, places: &[Place], steps: usize) {
         for _ in 0..=steps {
             self.collect();
@@ -117,7 +121,8 @@ impl<'b> Player<'b> {
         self.collect();
     }
 
-    /// Waits until nothing has come for `steps` steps. `true`: nothing will come any more before somebody acts, for time stands still.
+    /// Waits until nothing has arrived for `steps` steps. Returns `true` if nothing can arrive
+    /// before the next client line, because time stands still.
     pub fn wait_for_quiet(&mut self, steps: usize) -> bool {
         let mut quiet = 0;
         while quiet < steps {
@@ -129,7 +134,7 @@ impl<'b> Player<'b> {
         false
     }
 
-    /// The oldest answer at `place`.
+    /// Returns the oldest answer at `place`.
     pub fn front(&mut self, place: &Place) -> Option<&mut Answer> {
         self.answers(place)?.front_mut()
     }
@@ -143,7 +148,7 @@ impl<'b> Player<'b> {
         if place.0 == OPERATOR { Some(&mut self.denials) } else { self.clients.get_mut(&place.0)?.answers.get_mut(&place.1) }
     }
 
-    /// All places with answers, `first`'s before the others'.
+    /// Returns all places with answers, those of `first` before the others.
     pub fn places(&self, first: &str) -> Vec<Place> {
         let all = self.clients.iter().flat_map(|(name, client)| {
             client.answers.iter().filter(|(_, answers)| !answers.is_empty()).map(|(&channel, _)| (name.clone(), channel))
@@ -154,7 +159,7 @@ impl<'b> Player<'b> {
         mine
     }
 
-    /// Takes in what has come; whether anything did.
+    /// Takes in the bytes that have arrived. Returns whether there were any.
     pub fn collect(&mut self) -> bool {
         let mut any = false;
         for client in self.clients.values_mut() {
@@ -163,7 +168,7 @@ impl<'b> Player<'b> {
             client.incoming.feed(&bytes).into_iter().for_each(|(channel, event)| client.push(channel, event));
             if self.broker.closed(client.conn) && !client.end_seen {
                 client.end_seen = true;
-                // Behind connection.close-ok either side may close first: no rule says who.
+                // After connection.close-ok either side may close the socket first.
                 if !client.goodbye {
                     client.push(0, Event::Closed);
                 }
@@ -194,7 +199,7 @@ impl<'b> Player<'b> {
             self.broker.send(conn, &bytes);
             return;
         }
-        // The middle of something large goes through in one piece: its bytes are all alike.
+        // The middle of a large write goes out in one piece, because its bytes are all alike.
         let (head, tail) = (bytes.len().min(SINGLE_MAX), bytes.len().saturating_sub(SINGLE_MAX).max(SINGLE_MAX).min(bytes.len()));
         let pieces = bytes[..head].chunks(1).chain(Some(&bytes[head..tail])).chain(bytes[tail..].chunks(1));
         for piece in pieces.filter(|piece| !piece.is_empty()) {
@@ -335,12 +340,12 @@ fn properties(fields: &Fields) -> Fields {
     table.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone())).collect()
 }
 
-/// Steps of waiting for an answer that must come (2 ms each on sockets).
+/// Steps for which the player waits for an answer that must come (2 ms each on sockets).
 pub const PATIENCE: usize = 2500;
 
-/// Whose the answers to `ctl` are.
+/// The name in place of a connection for answers to `ctl`.
 const OPERATOR: &str = "ctl";
 const FRAME_MAX: usize = 131_072;
 
-/// So many bytes at either end of a write go byte by byte.
+/// The number of bytes at either end of a write that go out one by one.
 const SINGLE_MAX: usize = 2048;

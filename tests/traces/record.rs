@@ -1,19 +1,24 @@
-//! Records traces: does what the client lines say against a real RabbitMQ and writes its answers into the files.
+//! Records traces: carries out the client lines against a real RabbitMQ, and writes its answers
+//! into the files.
 //!
 //! ```text
-//! cargo run --example record-traces -- [--address 127.0.0.1:5710] [--management 127.0.0.1:15710] [--quiet MS] FILES…
+//! cargo run --example record-traces -- \
+//!     [--address 127.0.0.1:5710] [--management 127.0.0.1:15710] [--quiet MS] FILES…
 //! ```
 //!
-//! A script without answers becomes a trace; a trace that is recorded again stays as it is, byte for byte, unless the broker has
-//! changed its mind. After every client line the recorder waits for the answer, if there must be one, and then until all
-//! connections have been quiet for some milliseconds. RingMQ's own lines (`ringmq:`) and comments stay where they are.
+//! A script without answers becomes a trace. A trace that is recorded again stays the same, byte
+//! for byte, unless the broker's behaviour has changed. After every client line the recorder waits
+//! for the answer, if there must be one, and then until all connections have been quiet for some
+//! milliseconds. RingMQ's own lines (`ringmq:`) and comments stay where they are.
 //!
-//! RingMQ keeps two things that RabbitMQ 4.3 has switched off. To record them, RabbitMQ's configuration needs
-//! `deprecated_features.permit.transient_nonexcl_queues = true` and `deprecated_features.permit.global_qos = true`.
+//! RingMQ keeps two features that RabbitMQ 4.3 has switched off. To record them, RabbitMQ's
+//! configuration needs `deprecated_features.permit.transient_nonexcl_queues = true` and
+//! `deprecated_features.permit.global_qos = true`.
 //!
-//! Alarms are raised by the program that `RINGMQ_TRACES_ALARM` names: it is called with `memory` or `disk`, and `on` or `off`, and has RabbitMQ do
-//! `rabbitmqctl set_vm_memory_high_watermark 0` (0.6), or `rabbitmqctl set_disk_free_limit 1000GB` (50MB).
-//! The program that `RINGMQ_TRACES_RESTART` names restarts RabbitMQ: `rabbitmqctl stop_app` and `rabbitmqctl start_app` will do.
+//! `RINGMQ_TRACES_ALARM` names a program that raises alarms: its arguments are `memory` or `disk`,
+//! and `on` or `off`. It makes RabbitMQ run `rabbitmqctl set_vm_memory_high_watermark 0` (0.6), or
+//! `rabbitmqctl set_disk_free_limit 1000GB` (50MB). `RINGMQ_TRACES_RESTART` names a program that
+//! restarts RabbitMQ: `rabbitmqctl stop_app` and `rabbitmqctl start_app` are sufficient.
 
 mod answers;
 mod clean;
@@ -80,7 +85,7 @@ fn record(lines: &[Line], connect: &dyn Fn() -> SocketBroker, quiet_ms: usize) -
     Ok(tape.text)
 }
 
-/// Whether a deed asks for an answer on its channel.
+/// Whether a client's step asks for an answer on its channel.
 fn asks(deed: &Deed) -> Option<u16> {
     let Deed::Send { channel, held: false, name, fields } = deed else { return None };
     let nowait = fields.iter().any(|(field, value)| field == "nowait" && *value == Value::Bool(true));
@@ -144,7 +149,7 @@ impl Tape {
             self.take_answers(player, conn);
         }
         if matches!(line.what, What::Alarm(..)) {
-            // A heartbeat only shows that RabbitMQ takes its time.
+            // A heartbeat only shows that RabbitMQ is slow.
             self.pending.retain(|answer| !answer.ends_with(HEARTBEAT));
         }
         Ok(())

@@ -1,14 +1,15 @@
 //! Plays one trace against a broker and compares every answer.
 //!
-//! Order is compared per connection and channel. Where time stands still (shards in this process) an answer must also have come
-//! before the next client line, and nothing else may have come; a real broker gets some time, and is checked for more at the end.
+//! Order is compared per connection and channel. Where time stands still (shards in this process),
+//! an answer must have arrived before the next client line, and nothing else may have arrived. A
+//! real broker gets some time, and is checked for further answers at the end.
 
 use crate::answers::{self, HEARTBEAT};
 use crate::player::{Answer, PATIENCE, Place, Player};
 use crate::support::broker::Broker;
 use crate::support::script::{Line, Side, What, ranges, tags};
 
-/// Plays `lines`; `Err` says in which line what was wrong.
+/// Plays `lines`. `Err` names the line and the mistake.
 pub fn replay(lines: &[Line], side: Side, broker: &mut dyn Broker, byte_by_byte: bool) -> Result<(), String> {
     let mut player = Player::new(broker, byte_by_byte);
     for line in lines.iter().filter(|line| line.side.counts_for(side)) {
@@ -73,7 +74,7 @@ fn expect(player: &mut Player<'_>, place: &Place, expected: &str) -> Result<(), 
         player.wait_for(std::slice::from_ref(place), PATIENCE);
         let Some(answer) = player.take(place) else { return Err("got nothing".into()) };
         let got = answers::print(&answer, &mut player.names);
-        // Heartbeats come when they come.
+        // Heartbeats may come at any time.
         if got == expected {
             return Ok(());
         } else if got != HEARTBEAT {
@@ -103,5 +104,5 @@ fn expect_confirms(player: &mut Player<'_>, place: &Place, good: bool, expected:
     Ok(())
 }
 
-/// Steps without an answer after which a real broker has said all (2 ms each).
+/// Steps without an answer after which a real broker is taken to have sent everything (2 ms each).
 pub const QUIET: usize = 15;

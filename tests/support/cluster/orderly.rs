@@ -1,4 +1,5 @@
-//! A cluster as a broker that answers: what is sent has its effect at once, and time passes from timer to timer.
+//! A cluster as a broker for tests: sent bytes take effect at once, and time passes from timer to
+//! timer.
 
 use ringmq::base::alarms::Alarm;
 
