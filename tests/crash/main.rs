@@ -1,7 +1,10 @@
-//! The log against a disk that stops: at every operation of a scripted load, and at random ones of a random load; with torn writes. After each crash
-//! the log is taken up again, and what it has must be what was promised. And against one that does not keep what it has: bits flip, files go.
+//! The log against a disk that stops: after every operation of a scripted load, and after random
+//! operations of a random load, with torn writes. After each crash the log is opened again, and
+//! must have everything that it reported as durable. Then the log against a disk that damages its
+//! content: bits flip, files disappear.
 //!
-//! `RINGMQ_CRASH_SEED=7 cargo test --test crash` repeats seed 7, `RINGMQ_CRASH_SEEDS=1000 …` runs a thousand.
+//! `RINGMQ_CRASH_SEED=7 cargo test --test crash` repeats seed 7, `RINGMQ_CRASH_SEEDS=1000 …` runs a
+//! thousand.
 
 #[allow(dead_code)] // the simulator uses more of it
 #[path = "../support/disk.rs"]
@@ -21,7 +24,7 @@ use ringmq::store::{Op, Placed, Store};
 use disk::Disk;
 use model::Model;
 
-/// Every operation of a load, one run for each: the disk stops behind it.
+/// Stops the disk after every operation of a load, with one run for each.
 #[test]
 fn whenever_the_disk_stops_nothing_promised_is_lost() {
     let mut stops = 0;
@@ -58,7 +61,8 @@ fn crash_after_crash() {
     }
 }
 
-/// Mixed lifetimes: one queue is slow, the others are not. The files stay in proportion to what lives.
+/// Mixed lifetimes: one queue is slow, the others are not. The size of the files stays in
+/// proportion to the live messages.
 #[test]
 fn the_files_take_twice_what_lives_and_two_segments() {
     let mut model = Model::new(3);
@@ -72,7 +76,8 @@ fn the_files_take_twice_what_lives_and_two_segments() {
     assert!(model.size().0 <= 2 * SEGMENT, "{} bytes for nothing", model.size().0);
 }
 
-/// Messages go in any order: what a segment says of others is kept as long as they hold it, and the files stay in proportion.
+/// Messages are settled in any order. A segment's records about other segments are kept as long as
+/// those hold the messages, and the size of the files stays in proportion.
 #[test]
 fn what_is_settled_in_any_order_does_not_come_back() {
     let mut model = Model::new(4);
@@ -89,7 +94,8 @@ fn what_is_settled_in_any_order_does_not_come_back() {
     assert!(model.size().0 <= 2 * SEGMENT, "{} bytes for nothing", model.size().0);
 }
 
-/// Nothing but acknowledgements, of which each is a word of its own: they do not gather in one segment without end.
+/// A load of acknowledgements only, each with a record of its own: they do not gather in one
+/// segment without limit.
 #[test]
 fn acknowledgements_fill_segments_too() {
     let mut model = Model::new(6);
@@ -101,7 +107,8 @@ fn acknowledgements_fill_segments_too() {
     model.crash_and_check();
 }
 
-/// An empty batch stands behind the last messages, and none as long as more come; a segment is made ready when the one before has something.
+/// An empty batch follows the last messages, but not messages that others follow. A segment is
+/// created as soon as the one before holds something.
 #[test]
 fn one_mark_stands_behind_the_last_messages() {
     let mut store = Store::new(1);
@@ -120,7 +127,7 @@ fn one_mark_stands_behind_the_last_messages() {
     assert!(done.iter().map(String::as_str).eq(expected), "{done:?}");
 }
 
-/// What a log asks for in one turn is done at once.
+/// Carries out at once everything that a log asks for in one turn.
 fn perform(store: &mut Store, done: &mut Vec<String>) {
     store.seal();
     while let Some(op) = store.next_op() {
@@ -129,7 +136,7 @@ fn perform(store: &mut Store, done: &mut Vec<String>) {
                 done.push(format!("create {segment}"));
                 store.on_created(segment);
                 if store.is_dirty() {
-                    store.seal(); // the write that waits for it
+                    store.seal(); // the write that waits for the segment
                 }
             }
             Op::Write(write) => {
@@ -141,7 +148,8 @@ fn perform(store: &mut Store, done: &mut Vec<String>) {
     }
 }
 
-/// A flipped bit is either harmless, or found at the start with its place; then the log is taken up without the record that it is in.
+/// A flipped bit is either harmless, or a start reports its place; then the log can be opened
+/// without the damaged record.
 #[test]
 fn flipped_bits_are_found() {
     let (mut model, mut rng) = (some_segments(5), Rng::seeded(9));
@@ -164,7 +172,7 @@ fn flipped_bits_are_found() {
     assert!(found > 50, "{found} found");
 }
 
-/// So are files that are missing, emptied, cut short, copied over each other, or swapped.
+/// A start finds files that are missing, emptied, cut short, copied over each other, or swapped.
 #[test]
 fn files_that_are_not_what_they_should_be_are_found() {
     let mut model = some_segments(7);
@@ -182,7 +190,8 @@ fn files_that_are_not_what_they_should_be_are_found() {
     assert!(found > 8 * segments.len(), "{found} found");
 }
 
-/// What may happen to a segment's file. (Of the last one that holds something, what is overwritten behind a whole batch looks as if never written.)
+/// Returns the ways in which a segment's file may be damaged. (In the last segment with content,
+/// bytes that are overwritten after a whole batch look as if they had never been written.)
 fn changes(one: u32, is_last: bool, segments: &[u32]) -> Vec<(String, Change)> {
     let mut changes: Vec<(String, Change)> = Vec::new();
     let mut add = |what: String, change: Change| changes.push((what, change));
@@ -210,7 +219,7 @@ fn changes(one: u32, is_last: bool, segments: &[u32]) -> Vec<(String, Change)> {
 
 type Change = Box<dyn Fn(&mut Disk)>;
 
-/// A log of some segments, with its disk at rest.
+/// Makes a log of some segments, with its disk at rest.
 fn some_segments(seed: u64) -> Model {
     let mut model = Model::new(seed);
     while model.disk().files.len() < 4 {
@@ -219,7 +228,8 @@ fn some_segments(seed: u64) -> Model {
     model
 }
 
-/// A damaged log has all that it must have, or is refused; then it is taken up with its loss accepted, of so many messages at most, once and for all.
+/// Opens a damaged log. It has everything that it must have, or a start refuses it; then it is
+/// opened with its loss accepted, which is at most `most` messages and is reported only once.
 fn judge(model: &mut Model, mut disk: Disk, most: usize, what: &str) -> Option<Trouble> {
     let (trouble, most) = match disk.recover() {
         Ok(_) => (None, 0),
@@ -233,7 +243,7 @@ fn judge(model: &mut Model, mut disk: Disk, most: usize, what: &str) -> Option<T
     trouble
 }
 
-/// Has out of the way what is in it.
+/// Removes the damaged parts until a start succeeds.
 fn accept(disk: &mut Disk) -> Recovered {
     let mut salvaged = BTreeSet::new();
     loop {
@@ -261,7 +271,7 @@ fn variable(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("{name}={text}: {error}")))
 }
 
-/// Messages in one record, counted once per queue.
+/// The number of messages in one record, counted once per queue.
 const RECORD_MOST: usize = 3 * 40;
 const SCRIPT_STEPS: usize = 220;
 const SEGMENT: u64 = ringmq::base::limits::LOG_SEGMENT_SIZE as u64;

@@ -1,4 +1,5 @@
-//! A log with its disk, and what must be in it: the model remembers what was appended and settled, and with which batch.
+//! A log with its disk, and the expected content: the model knows every message that was appended
+//! or settled, and the batch that says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +16,17 @@ use super::disk::{Disk, Done};
 struct Message {
     body: Vec<u8>,
     transient: bool,
-    /// The batch that has it.
+    /// The batch that holds it.
     batch: u64,
     /// The batch that says it is settled.
     settled: Option<u64>,
-    /// How often it came back, oldest first, each with the batch that says so.
+    /// How often it has come back, oldest count first, each with the batch that says so.
     counts: Vec<(u64, Counts)>,
 }
 
 impl Message {
-    /// Whether a restart may find it to have come back so often, when the disk has batch `durable`.
+    /// Whether a restart may find these counts of returns, if the disk has everything up to batch
+    /// `durable`.
     fn may_have(&self, found: Option<Counts>, durable: u64) -> bool {
         let known = self.counts.iter().rposition(|(batch, _)| *batch <= durable);
         let later = self.counts[known.unwrap_or(0)..].iter().map(|(_, counts)| Some(*counts));
@@ -34,28 +36,29 @@ impl Message {
 
 type Id = (u32, u64);
 
-/// Messages of one batch that came from another shard: where they are, that batch, and the one that says that their original is gone.
+/// Messages of one batch that came from another shard: their places, the batch, and the batch that
+/// says that their original is gone.
 struct Arrived {
     ids: Vec<Id>,
     batch: u64,
     forgotten: Option<u64>,
 }
 
-/// The log, the disk, and the truth.
+/// The log, its disk, and the expected content.
 pub struct Model {
     rng: Rng,
     store: Store,
     disk: Disk,
     messages: BTreeMap<Id, Message>,
     next: [u64; QUEUES as usize],
-    /// What came from another shard, by its number there.
+    /// Messages that came from another shard, by the number of their original.
     arrived: BTreeMap<u64, Arrived>,
     arrivals: u64,
-    /// Messages that came back from the disk.
+    /// Messages that the log has read back from the disk.
     brought: BTreeMap<Id, (Vec<u8>, Option<Counts>)>,
-    /// How many of each queue the last start has counted.
+    /// The number of messages per queue that the last start has counted.
     found: BTreeMap<u32, u64>,
-    /// Messages here and there that were asked for, and did not come yet.
+    /// Scattered messages that were asked for and have not arrived yet.
     asked: BTreeSet<Id>,
 }
 
@@ -93,7 +96,8 @@ impl Model {
         &self.disk
     }
 
-    /// How many messages that are durable and not settled another log lacks, with its disk.
+    /// Counts the messages that are durable and not settled, but missing from another log with its
+    /// disk.
     pub fn lacks(&mut self, disk: Disk, store: Store) -> usize {
         let (own_disk, own_store) = (std::mem::replace(&mut self.disk, disk), std::mem::replace(&mut self.store, Store::new(1)));
         self.take_up(store);
@@ -102,7 +106,8 @@ impl Model {
         must.filter(|(id, message)| self.brought.get(id).is_none_or(|(body, _)| *body != message.body)).count()
     }
 
-    /// Random turns; the disk stops after `stop` operations. True: it did not come to that.
+    /// Takes random turns; the disk stops after `stop` operations. Returns true if there were
+    /// fewer.
     pub fn run(&mut self, steps: usize, stop: Option<u64>) -> bool {
         let until = stop.map(|stop| self.disk.completed + stop);
         for _ in 0..steps {
@@ -133,7 +138,7 @@ impl Model {
         false
     }
 
-    /// Some messages in a row to some queues.
+    /// Appends some messages in a row to some queues.
     fn append(&mut self) {
         let queues: Vec<u32> = (0..QUEUES).filter(|_| self.rng.below(2) == 0).collect();
         let largest = if self.rng.below(50) == 0 { 6 } else { 5 };
@@ -187,7 +192,7 @@ impl Model {
         message.settled = Some(self.store.position());
     }
 
-    /// Of some messages that came from another shard, and are on the disk, the original is gone.
+    /// Forgets the originals of some messages that came from another shard and are on the disk.
     fn forget_some(&mut self) {
         let (durable, one_of) = (self.store.durable(), 1 + self.rng.below(8));
         for (&number, arrived) in self.arrived.iter_mut().filter(|(_, arrived)| arrived.batch <= durable && arrived.forgotten.is_none()) {
@@ -198,7 +203,7 @@ impl Model {
         }
     }
 
-    /// Messages of a queue in a row, or most of them, are given out or come back.
+    /// Counts a delivery or a return for messages of a queue in a row, or for most of them.
     fn count_some(&mut self) {
         let slot = self.rng.below(QUEUES.into()) as u32;
         let counts = (1 + self.rng.below(3) as u32, self.rng.below(2) as u32);
@@ -216,7 +221,8 @@ impl Model {
         }
     }
 
-    /// Asks for some living messages of a queue, here and there; what was asked for before has come, or was settled meanwhile.
+    /// Asks for some scattered messages of a queue that are not settled. All messages asked for
+    /// before must have arrived, or be settled.
     fn fetch_some(&mut self) {
         let slot = self.rng.below(QUEUES.into()) as u32;
         if self.store.is_fetching(slot) {
@@ -236,7 +242,7 @@ impl Model {
         self.asked.extend(ids);
     }
 
-    /// Everything is consumed, and the disk has it.
+    /// Settles everything, and waits until the disk has it.
     pub fn settle_all(&mut self) {
         let living = self.messages.iter().filter(|(_, message)| message.settled.is_none());
         let ids: Vec<Id> = living.map(|(&id, _)| id).collect();
@@ -246,7 +252,8 @@ impl Model {
         self.rest();
     }
 
-    /// `count` messages for a queue that is consumed at once; one of `slow` also to one that is not.
+    /// Appends `count` messages to a queue that is consumed at once; one of `slow` also to a queue
+    /// that is not.
     pub fn mixed_lifetimes(&mut self, count: u64, slow: u64) {
         for n in 0..count / 20 {
             let bodies: Vec<_> = (0..20).map(|_| self.body(100)).collect();
@@ -262,7 +269,7 @@ impl Model {
         }
     }
 
-    /// So many messages of so many bytes for one queue each.
+    /// Appends this many messages of `size` bytes, for one queue each.
     pub fn append_many(&mut self, count: u32, size: usize) {
         for n in 0..count {
             let body = self.body(size);
@@ -271,7 +278,7 @@ impl Model {
         self.rest();
     }
 
-    /// Short messages for one queue, so many times forty.
+    /// Appends `count` times forty short messages to one queue.
     pub fn append_rows(&mut self, count: usize) {
         for n in 0..count {
             let bodies = (0..40).map(|_| self.body(8)).collect();
@@ -283,19 +290,19 @@ impl Model {
         self.rest();
     }
 
-    /// Every other message of one part of so many is settled.
+    /// Settles every other message of one of `parts` parts.
     pub fn settle_every_other(&mut self, part: u64, parts: u64) {
         let len = self.next[0] / parts;
         (part * len..(part + 1) * len).step_by(2).for_each(|sequence| self.settle((0, sequence)));
         self.rest();
     }
 
-    /// Bytes of the largest file.
+    /// Returns the bytes of the largest file.
     pub fn largest_file(&self) -> u64 {
         self.disk.list().into_iter().map(|(_, size)| size).max().unwrap_or(0)
     }
 
-    /// One of so many messages is settled, wherever it is.
+    /// Settles one of `one_of` messages, anywhere in the log.
     pub fn settle_anywhere(&mut self, one_of: u64) {
         let living = self.messages.iter().filter(|(_, message)| message.settled.is_none());
         let ids: Vec<Id> = living.map(|(&id, _)| id).filter(|_| self.rng.below(one_of) == 0).collect();
@@ -303,7 +310,7 @@ impl Model {
         self.rest();
     }
 
-    /// All that is under way ends.
+    /// Completes everything that is under way.
     fn rest(&mut self) {
         self.seal();
         while !self.disk.is_idle() {
@@ -312,7 +319,8 @@ impl Model {
         }
     }
 
-    /// What has gathered is written. (A shard leaves the mark behind messages for a moment in which nothing comes.)
+    /// Writes the gathered records. (A shard delays the mark behind messages until a moment without
+    /// new ones.)
     fn seal_soon(&mut self) {
         if self.store.is_dirty() || !self.store.wants_write() || self.rng.below(4) == 0 {
             self.seal();
@@ -357,7 +365,7 @@ impl Model {
         }
     }
 
-    /// The machine stops; the log is taken up again and has what it must have.
+    /// Stops the machine, opens the log again and checks its content.
     pub fn crash_and_check(&mut self) {
         let durable = self.store.durable();
         self.disk.crash(&mut self.rng);
@@ -384,7 +392,7 @@ impl Model {
         self.rest();
     }
 
-    /// What came from another shard is noted if and only if it is there, or was.
+    /// Checks that a message from another shard is noted if and only if the log has it, or had it.
     fn compare_arrivals(&mut self, durable: u64) {
         let found: BTreeSet<(u64, u64)> = self.store.arrivals().map(|arrival| (arrival.origin.place.1, arrival.queue)).collect();
         for (number, Arrived { ids, batch, forgotten }) in &self.arrived {
@@ -406,7 +414,7 @@ impl Model {
         self.arrived.values_mut().for_each(|arrived| (arrived.batch, arrived.forgotten) = (0, None));
     }
 
-    /// The log has all that it must have, and nothing else.
+    /// Checks that the log has everything that it must have, and nothing else.
     fn compare(&mut self, durable: u64) {
         for (id, message) in &self.messages {
             let must = message.batch <= durable && !message.transient && message.settled.is_none();
@@ -436,12 +444,12 @@ fn number(slot: u32) -> u64 {
     100 + u64::from(slot)
 }
 
-/// The first queue that is opened has the first slot.
+/// The address of a queue's only level. The first queue that is opened gets the first slot.
 fn level(slot: u32) -> LevelAddr {
     LevelAddr { queue: QueueId(Key { slot, generation: 0 }), level: 0 }
 }
 
 const QUEUES: u32 = 3;
-/// The number of a queue of another shard.
+/// The number of a queue on another shard.
 const SOURCE: u64 = 7;
 const PIECE: usize = 256 << 10;

@@ -24,7 +24,7 @@ fn publishers_are_blocked_until_memory_is_free_again() {
     }
 }
 
-/// What a broker with these flags has written when `pika_alarms.py` is through with it.
+/// Returns the log of a broker with these flags after a run of `pika_alarms.py`.
 fn log_of(flags: &[&str], case: &str) -> String {
     let broker = Broker::start(flags);
     program::run(&broker, &["python", "python/pika_alarms.py", case]);

@@ -1,4 +1,5 @@
-//! A broker process of its own for one test: a free port, a fresh data directory, stopped at the end, and restarted on both if the test wants.
+//! A broker process for one test: a free port, a fresh data directory, stopped at the end, and
+//! restarted on both if the test asks for that.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,15 +18,16 @@ pub struct Broker {
 struct Process {
     child: Child,
     home: PathBuf,
-    /// Where it listens; until that is known, port 0.
+    /// The address that it listens on; port 0 until that is known.
     address: String,
 }
 
 impl Broker {
-    /// Runs `check` against a broker with so many shards, then stops it, which must take at most five seconds and give status 0.
+    /// Runs `check` against a broker with this many shards, then stops it, which must take at most
+    /// five seconds and give status 0.
     pub fn with_shards(shards: u16, check: impl FnOnce(&Broker)) {
         let broker = match std::env::var("RINGMQ_E2E_URL") {
-            Ok(_) if shards > 1 => return, // a broker that runs already has the shards that it has
+            Ok(_) if shards > 1 => return, // the shards of a broker that is already running cannot be chosen
             Ok(url) => Broker::external(url),
             Err(_) => Broker::start(&["--shards", &shards.to_string()]),
         };
@@ -35,12 +37,13 @@ impl Broker {
         }
     }
 
-    /// Starts a broker on a free port with these flags beside those that every test needs, and waits until it listens.
+    /// Starts a broker on a free port with these flags beside those that every test needs, and
+    /// waits until it listens.
     pub fn start(flags: &[&str]) -> Broker {
         Broker::start_with(flags, |_| {})
     }
 
-    /// The same, when `set` has done its part to the command, for example set the environment.
+    /// Does the same after `set` has changed the command, for example its environment.
     pub fn start_with(flags: &[&str], set: impl FnOnce(&mut Command)) -> Broker {
         let (home, address) = (fresh_directory(), "127.0.0.1:0".to_owned());
         let child = launch(&home, &address, flags, set);
@@ -51,7 +54,8 @@ impl Broker {
         broker
     }
 
-    /// Starts one to be restarted; none if a broker that runs already cannot be restarted by us.
+    /// Starts a broker that can be restarted; `None` if the broker is already running and the test
+    /// cannot restart it.
     pub fn restartable(flags: &[&str]) -> Option<Broker> {
         match std::env::var("RINGMQ_E2E_URL") {
             Ok(url) => std::env::var_os("RINGMQ_E2E_RESTART").map(|_| Broker::external(url)),
@@ -59,24 +63,24 @@ impl Broker {
         }
     }
 
-    /// One that runs already. Tests take turns, because they use the same names.
+    /// Returns a broker that is already running. Tests take turns, because they use the same names.
     fn external(url: String) -> Broker {
         static TURN: Mutex<()> = Mutex::new(());
         Broker { url, process: None, _turn: Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)) }
     }
 
-    /// What clients connect to.
+    /// Returns the URL for clients.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Sends the process a signal by its name without SIG.
+    /// Sends the process a signal, named without SIG.
     pub fn send_signal(&self, name: &str) {
         let process = self.process.as_ref().expect("only a broker of our own is told to end");
         signal(name, &process.child.id().to_string());
     }
 
-    /// Ends it by TERM or KILL and starts it again, on its port and its directory.
+    /// Ends it by TERM or KILL and starts it again on its port and its directory.
     pub fn restart(&mut self, signal: &str, flags: &[&str]) {
         if self.process.is_none() {
             return restart_external(signal);
@@ -92,13 +96,14 @@ impl Broker {
         assert!(signal != "TERM" || status.success(), "the broker ended with {status}; its log:\n{}", self.log());
     }
 
-    /// Starts one that has ended again, on its port and its directory, and waits until it listens.
+    /// Starts a broker that has ended again, on its port and its directory, and waits until it
+    /// listens.
     pub fn start_again(&mut self, flags: &[&str]) {
         self.launch_again(flags);
         self.wait_until_it_listens();
     }
 
-    /// Starts one that has ended again, and kills it so soon that it may not listen yet.
+    /// Starts a broker that has ended again, and kills it so soon that it may not listen yet.
     pub fn die_at_start(&mut self, flags: &[&str], after: Duration) {
         self.launch_again(flags);
         std::thread::sleep(after);
@@ -110,12 +115,13 @@ impl Broker {
         process.child = launch(&process.home, &process.address, flags, |_| {});
     }
 
-    /// Is it ours to end and to start?
+    /// Whether the test started this broker.
     pub fn is_ours(&self) -> bool {
         self.process.is_some()
     }
 
-    /// Tells it to end, as a supervisor does, and waits; none if the broker is not ours. Panics when it takes more than five seconds.
+    /// Tells it to end, as a supervisor does, and waits for that; `None` if the test did not start
+    /// the broker. Panics after five seconds.
     pub fn stop(mut self) -> Option<ExitStatus> {
         self.process.is_some().then(|| {
             self.send_signal("TERM");
@@ -132,18 +138,18 @@ impl Broker {
         }
     }
 
-    /// Its data directory, while it is ours.
+    /// Returns its data directory, if the test started it.
     pub fn data_dir(&self) -> PathBuf {
         self.process.as_ref().expect("only a broker of our own has one").home.join("data")
     }
 
-    /// What it has written so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         let read = |process: &Process| fs::read_to_string(process.home.join("log")).unwrap_or_default();
         self.process.as_ref().map(read).unwrap_or_default()
     }
 
-    /// The address that it says it listens on.
+    /// Waits for the address that it reports in its log.
     fn wait_until_it_listens(&mut self) -> String {
         let end = Instant::now() + START_MAX;
         loop {
@@ -173,7 +179,7 @@ impl Drop for Broker {
     }
 }
 
-/// Starts the binary; its log begins anew.
+/// Starts the binary with an empty log.
 fn launch(home: &Path, address: &str, flags: &[&str], set: impl FnOnce(&mut Command)) -> Child {
     let log = File::create(home.join("log")).expect("a directory of ours is writable");
     let mut command = command();
@@ -183,19 +189,19 @@ fn launch(home: &Path, address: &str, flags: &[&str], set: impl FnOnce(&mut Comm
     command.spawn().expect("the broker's binary starts")
 }
 
-/// A broker that runs already is restarted by a command of whoever named it.
+/// Restarts a broker that is already running by the command that was named for this.
 fn restart_external(signal: &str) {
     let command = std::env::var("RINGMQ_E2E_RESTART").expect("only a broker that can be restarted is");
     let status = Command::new("sh").args(["-c", &format!("{command} {signal}")]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     assert!(status.expect("there is a shell").success(), "`{command} {signal}` failed");
 }
 
-/// The binary under test.
+/// Returns the path of the binary under test.
 pub fn command() -> Command {
     Command::new(std::env::var("RINGMQ_E2E_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ringmq").into()))
 }
 
-/// Waits for a child, at most so long.
+/// Waits for a child, up to a time limit.
 pub fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let end = Instant::now() + limit;
     loop {
@@ -207,12 +213,13 @@ pub fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// Sends a signal to a process, or with a minus before the id to a group of processes; nothing happens if it has ended.
+/// Sends a signal to a process, or with a minus before the id to a group of processes; does nothing
+/// if it has ended.
 pub fn signal(name: &str, id: &str) {
     let _ = Command::new("kill").args(["-s", name, "--", id]).stderr(Stdio::null()).status();
 }
 
-/// An empty directory of this test.
+/// Returns an empty directory for this test.
 pub fn fresh_directory() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("ringmq-e2e-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));

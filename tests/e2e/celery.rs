@@ -1,4 +1,5 @@
-//! Celery with tasks that wait: it raises its prefetch with each of them, by global basic.qos, but only for a broker that calls itself RabbitMQ 3.
+//! Celery with tasks that wait: it raises its prefetch with each of them by global basic.qos, but
+//! only for a broker that claims to be RabbitMQ 3.
 
 use super::broker::Broker;
 use super::operation::external;
@@ -16,7 +17,7 @@ fn waiting_tasks_with_three_shards() {
 
 fn wait_with(shards: &str) {
     if external() {
-        return; // a broker that runs already calls itself what it likes
+        return; // the version of a broker that is already running cannot be set
     }
     let broker = Broker::start(&["--shards", shards, "--product", "RabbitMQ", "--product-version", "3.13.7"]);
     python(&broker, "celery_waiting.py");

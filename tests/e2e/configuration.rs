@@ -1,4 +1,5 @@
-//! What operators write: configuration files, variables of the environment, definitions; a client sees what they say.
+//! The files of operators: configuration files, environment variables and definitions take effect,
+//! as a client sees.
 
 use std::fs;
 use std::path::Path;
@@ -100,7 +101,7 @@ fn definitions_are_there_before_the_first_client() {
     assert!(broker.stop().expect("this one is ours").success());
 }
 
-/// A message takes its way through the defined exchange and binding into the defined queue.
+/// Publishes a message through the defined exchange and binding into the defined queue.
 async fn use_what_is_defined(url: &str) {
     let connection = connect(url).await;
     let channel = connection.create_channel().await.expect("a channel");
@@ -173,7 +174,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
-/// Where a user finds a virtual host of this broker.
+/// Returns the URL of a user and a virtual host of this broker.
 fn url(broker: &Broker, user: &str, vhost: &str) -> String {
     let address = broker.url().split(['@', '/']).nth(3).expect("the address stands between @ and /");
     format!("amqp://{user}@{address}/{vhost}")

@@ -1,4 +1,5 @@
-//! lapin, the Rust client: confirms, consumers, gets, every exchange type, many channels, errors, large bodies.
+//! lapin, the Rust client: confirms, consumers, gets, every exchange type, many channels, errors,
+//! large bodies.
 
 #![expect(clippy::unwrap_used, reason = "a test: an error of the client is a failure, and its text says enough")]
 
@@ -33,7 +34,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made").block_on(future)
 }
 
-/// A connection without recovery: what ends it is seen.
+/// Connects without recovery, so that the test sees the end of the connection.
 pub async fn connect(url: &str) -> Connection {
     Connection::connect(url, ConnectionProperties::default()).await.expect("the broker accepts guest")
 }
@@ -185,7 +186,7 @@ async fn errors(url: &str) {
     assert_eq!(code(refused.expect_err("a wrong password").kind()), 403);
 }
 
-/// The reply code with which the broker closed a channel or connection.
+/// Returns the reply code with which the broker closed a channel or connection.
 pub fn code(kind: &ErrorKind) -> u16 {
     match kind {
         ErrorKind::ProtocolError(error) => error.get_id(),

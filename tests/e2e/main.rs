@@ -1,12 +1,15 @@
 //! The real binary, real sockets, real clients.
 //!
-//! A test starts a broker on a free port with so many shards, runs a client program against it, and stops the broker with SIGTERM, which
-//! must end it in time and with status 0. Programs (`python/`, `node/`, `java/`, `amqp_tools.sh`, `lapin/`) check what they see and end with a
-//! status other than 0 at the first wrong thing; they read the broker's address from `AMQP_URL`.
+//! A test starts a broker on a free port with some number of shards, runs a client program against
+//! it, and stops the broker with SIGTERM, which must end it in time and with status 0. Programs
+//! (`python/`, `node/`, `java/`, `amqp_tools.sh`, `lapin/`) check what they see, and end with a
+//! status other than 0 at the first mistake; they read the broker's address from `AMQP_URL`.
 //!
-//! `RINGMQ_E2E_BIN` names another binary to start, for example that of the release profile. `RINGMQ_E2E_URL` names a broker that runs
-//! already, for example a RabbitMQ, to prove the client programs themselves; it must permit transient queues and global QoS. With it
-//! `RINGMQ_E2E_RESTART` may name a command that restarts that broker, by the signal that is its last argument, TERM or KILL.
+//! `RINGMQ_E2E_BIN` names another binary to start, for example that of the release profile.
+//! `RINGMQ_E2E_URL` names a broker that is already running, for example a RabbitMQ, to test the
+//! client programs themselves; it must permit transient queues and global QoS. With it,
+//! `RINGMQ_E2E_RESTART` may name a command that restarts that broker by the signal that is its last
+//! argument, TERM or KILL.
 
 mod alarms;
 mod broker;
@@ -22,7 +25,7 @@ mod tutorials;
 use broker::Broker;
 use program::{java, node, python, shell};
 
-/// The same check against one, two or more shards, a test for each.
+/// Defines a test of the same check for each number of shards.
 macro_rules! against {
     ($name:ident, [$($shards:ident = $count:literal),+], $check:expr) => {
         mod $name {

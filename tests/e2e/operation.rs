@@ -1,4 +1,4 @@
-//! How the process behaves towards who runs it: flags, ports, signals.
+//! The process as an operator sees it: flags, ports, signals.
 
 use std::process::{Output, Stdio};
 
@@ -97,7 +97,7 @@ fn a_client_that_does_not_answer_cannot_hold_up_the_end() {
     drop(silent);
 }
 
-/// The code of the error that ends a connection.
+/// Returns the code of the error that ends a connection.
 async fn forced_code(events: &mut (impl futures_lite::Stream<Item = Event> + Unpin)) -> u16 {
     loop {
         let event = tokio::time::timeout(std::time::Duration::from_secs(5), events.next()).await;
@@ -109,12 +109,12 @@ async fn forced_code(events: &mut (impl futures_lite::Stream<Item = Event> + Unp
     }
 }
 
-/// Whether the broker runs already: then its flags and its process are not ours.
+/// Whether the broker is already running: then the test cannot choose its flags or end its process.
 pub fn external() -> bool {
     std::env::var_os("RINGMQ_E2E_URL").is_some()
 }
 
-/// Runs the binary to its end, which must come by itself within some seconds.
+/// Runs the binary, which must end by itself within some seconds.
 fn run(flags: &[&str]) -> Output {
     let directory = broker::fresh_directory();
     let mut command = broker::command();

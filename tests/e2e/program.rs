@@ -1,4 +1,5 @@
-//! Client programs in other languages: how each is started, how long it may take, what is shown when it fails.
+//! Client programs in other languages: their start, their time limit, and their output if they
+//! fail.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -29,12 +30,12 @@ pub fn shell(broker: &Broker, name: &str) {
     run(broker, &["bash", name]);
 }
 
-/// Runs a program, given by its interpreter and arguments, to its end; returns what it wrote.
+/// Runs a program, given by its interpreter and arguments, to its end; returns its output.
 pub fn run(broker: &Broker, words: &[&str]) -> String {
     Program::start(broker, words).finish()
 }
 
-/// A program at work. Dropping it kills it and what it started.
+/// A running program. Dropping it kills it and the processes that it started.
 pub struct Program {
     words: String,
     child: Child,
@@ -62,7 +63,8 @@ impl Program {
         Program { words: words.join(" "), child, output }
     }
 
-    /// Waits for its end with status 0 and returns what it wrote; shows that when it fails or takes too long.
+    /// Waits for its end with status 0 and returns its output; shows the output when it fails or
+    /// takes too long.
     pub fn finish(mut self) -> String {
         match broker::wait(&mut self.child, RUN_MAX) {
             Some(status) if status.success() => self.written(),
@@ -71,7 +73,7 @@ impl Program {
         }
     }
 
-    /// Waits until what it has written satisfies the condition.
+    /// Waits until its output satisfies the condition.
     pub fn wait_for(&mut self, what: &str, holds: impl Fn(&str) -> bool) {
         let end = Instant::now() + WRITE_MAX;
         while !holds(&self.written()) {
@@ -82,7 +84,7 @@ impl Program {
         }
     }
 
-    /// What it has written so far.
+    /// Returns its output so far.
     pub fn written(&self) -> String {
         fs::read_to_string(&self.output).unwrap_or_default()
     }
@@ -96,7 +98,8 @@ impl Drop for Program {
     }
 }
 
-/// Python comes from the environment that `scripts/setup` makes, everything else from the search path.
+/// Python is the one in the environment that `scripts/setup` makes; everything else is found by the
+/// search path.
 fn interpreter(name: &str) -> Command {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     Command::new(if name == "python" { python.as_os_str() } else { OsStr::new(name) })
@@ -106,7 +109,7 @@ fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e")
 }
 
-/// Where Debian puts RabbitMQ's client and what it needs.
+/// The directory in which Debian puts RabbitMQ's client and its dependencies.
 const JARS: &str = "/usr/share/java/amqp-client.jar:/usr/share/java/slf4j-api.jar:/usr/share/java/slf4j-nop.jar";
 
 const RUN_MAX: Duration = Duration::from_secs(120);

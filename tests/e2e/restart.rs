@@ -1,7 +1,9 @@
-//! What outlives the process: `python/restart.py` says before every restart that it is ready, and checks afterwards what is still there.
+//! State that outlives the process: `python/restart.py` reports before every restart that it is
+//! ready, and checks the remaining state afterwards.
 //!
-//! Every case is restarted twice, so that what was recovered must be recovered again, by SIGTERM or SIGKILL, with as many shards as before
-//! or with another number. What is delayed meanwhile has a program of its own, `python/delays.py`, for that takes longer.
+//! Every case is restarted twice, because recovered state must be recovered again; by SIGTERM or
+//! SIGKILL, with the same number of shards or another one. Delayed messages have a program of their
+//! own, `python/delays.py`, because they take longer.
 
 use super::broker::Broker;
 use super::program::Program;
@@ -41,7 +43,7 @@ fn killed_while_messages_are_delayed() {
     over_restarts("delays.py", "KILL", ["4", "4", "2"]);
 }
 
-/// Runs the program over two restarts, with so many shards before, between and after them.
+/// Runs the program over two restarts, with these numbers of shards before, between and after them.
 fn over_restarts(program: &str, signal: &str, shards: [&str; 3]) {
     let [first, others @ ..] = shards;
     let Some(mut broker) = Broker::restartable(&["--shards", first]) else { return };

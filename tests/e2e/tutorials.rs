@@ -1,11 +1,11 @@
-//! RabbitMQ's six tutorials, each with its receivers running before its senders.
+//! RabbitMQ's six tutorials; the receivers of each run before its senders.
 
 use std::time::{Duration, Instant};
 
 use super::broker::Broker;
 use super::program::{Program, run};
 
-/// How the tutorials of a language are started.
+/// The way to start the tutorials of a language.
 #[derive(Clone, Copy)]
 pub struct Language {
     interpreter: &'static str,
@@ -104,7 +104,7 @@ impl Tutorial<'_> {
         receiver
     }
 
-    /// Runs a sender to its end and returns what it wrote.
+    /// Runs a sender to its end and returns its output.
     fn send(&self, name: &str, arguments: &[&str]) -> String {
         run(self.broker, &[&[self.language.interpreter, self.path(name).as_str()], arguments].concat())
     }
@@ -115,7 +115,7 @@ impl Tutorial<'_> {
     }
 }
 
-/// The receiver must write these lines, in this order, and no other "received".
+/// Checks that the receiver writes these lines in this order, and no other line with "received".
 fn expect(receiver: &mut Program, lines: &[&str]) {
     let last = lines[lines.len() - 1];
     receiver.wait_for(last, |written| written.contains(last));

@@ -1,47 +1,47 @@
-//! The source of all chance, and what it does to bytes.
+//! The random source of a case, and the mutations that it makes.
 
 use ringmq::base::rng::Rng;
 
-/// A generator with the throws that the targets need.
+/// A random generator with the throws that the targets need.
 pub struct Dice(Rng);
 
 impl Dice {
-    /// The dice of a seed.
+    /// Makes the dice of a seed.
     pub fn new(seed: u64) -> Dice {
         Dice(Rng::seeded(seed))
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub fn next(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         self.0.below(end as u64) as usize
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` times.
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    /// Something with this chance of one half, or nothing.
+    /// Makes a value with a chance of one half.
     pub fn maybe<T>(&mut self, make: impl FnOnce(&mut Dice) -> T) -> Option<T> {
         self.one_in(2).then(|| make(self))
     }
 
-    /// Up to `max` random bytes.
+    /// Returns up to `max` random bytes.
     pub fn bytes(&mut self, max: usize) -> Vec<u8> {
         (0..self.below(max + 1)).map(|_| self.next() as u8).collect()
     }
 
-    /// Up to `max` letters.
+    /// Returns up to `max` letters.
     pub fn word(&mut self, max: usize) -> String {
         (0..self.below(max + 1)).map(|_| char::from(b'a' + self.below(26) as u8)).collect()
     }
 
-    /// Spoils bytes in up to three places.
+    /// Mutates up to three places of `bytes`.
     pub fn mutate(&mut self, bytes: &mut Vec<u8>) {
         for _ in 0..=self.below(3) {
             let at = self.below(bytes.len() + 1);

@@ -1,4 +1,5 @@
-//! Frames, methods and content: what is written is read back, and what is spoiled is refused without a fuss.
+//! Frames, methods and content: written values are read back, and spoiled input is refused without
+//! a panic.
 
 use bytes::Bytes;
 use ringmq::base::outgoing::Outgoing;
@@ -32,7 +33,7 @@ fn frames() {
     });
 }
 
-/// The first frame's size, if there is one, after asking for it byte by byte.
+/// Deframes every prefix of the input. Returns the size of the first frame, if there is one.
 fn check_deframe(input: &[u8], frame_max: u32) -> Option<usize> {
     let limit = if frame_max == 0 { 16 << 20 } else { frame_max as usize };
     let at = |index: usize| input.get(index).map(|&octet| usize::from(octet));
@@ -87,7 +88,7 @@ fn rewritten(method: &Method<'_>) -> Vec<u8> {
     out[7..out.len() - 1].to_vec()
 }
 
-/// A frame with one of the methods that have the most shapes among their arguments.
+/// Makes a frame with one of the methods whose arguments have the most shapes.
 fn random_method(dice: &mut Dice) -> Vec<u8> {
     let table = random_table(dice, 2);
     let (arguments, long) = (table.view(), dice.bytes(20));

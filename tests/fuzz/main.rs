@@ -1,7 +1,7 @@
-//! Fuzzing with seeds: made-up and mutated input against naive models.
+//! Fuzzing with seeds: random and mutated input, compared with naive models.
 //!
-//! Every case has a seed of its own; a failing one prints it. `RINGMQ_FUZZ_SEED=n` runs that case first, and
-//! `RINGMQ_FUZZ_SECONDS=n` (default 1) says how long each target goes on.
+//! Every case has a seed of its own; a case that fails prints it. `RINGMQ_FUZZ_SEED=n` runs that
+//! case first, and `RINGMQ_FUZZ_SECONDS=n` (default 1) sets how long each target runs.
 //!
 //! ```text
 //! RINGMQ_FUZZ_SECONDS=3600 cargo test --release --test fuzz
@@ -34,7 +34,7 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number")))
 }
 
-/// Says which seed it was if its case panics.
+/// Prints the seed of a case that panics.
 struct Report(u64);
 
 impl Drop for Report {

@@ -1,4 +1,5 @@
-//! The publisher's fast path agrees with the general one: same values where it takes a publish, and it takes all of the usual shape.
+//! The publisher's fast path agrees with the general parser: it reads the same values from every
+//! publish that it takes, and it takes every publish of the usual shape.
 
 use ringmq::base::outgoing::Outgoing;
 use ringmq::message::Body;
@@ -25,7 +26,7 @@ fn publishes() {
     });
 }
 
-/// All that a publish says.
+/// All fields of a publish.
 #[derive(PartialEq, Debug)]
 struct Seen {
     consumed: usize,

@@ -1,4 +1,4 @@
-//! Tables and property lists, against decoders that copy everything and know no shortcut.
+//! Tables and property lists, compared with decoders that copy everything and take no shortcut.
 
 use ringmq::broker::exchange::{delay, without_delay};
 use ringmq::message::{Properties, PropertiesBuilder, Table, TableBuilder, TableRef, Value, replace_headers};
@@ -6,7 +6,7 @@ use ringmq::message::{Properties, PropertiesBuilder, Table, TableBuilder, TableR
 use crate::dice::Dice;
 use crate::fuzz;
 
-/// A value as the naive decoder understands it.
+/// A value as the naive decoder reads it.
 #[derive(Clone, PartialEq, Debug)]
 enum Model {
     Scalar(u8, Vec<u8>),
@@ -31,7 +31,7 @@ fn tables() {
     });
 }
 
-/// What is made of a table stays a table, and a table is what it is.
+/// Checks that values derived from a table are tables again, and that lookups agree with iteration.
 fn check_derived(table: TableRef<'_>) {
     let canonical = table.canonical();
     assert_eq!(TableRef::parse(canonical.wire()), Ok(canonical.view()));
@@ -73,7 +73,7 @@ fn check_rewrite(list: &[u8], before: Properties<'_>, headers: &Table) {
     assert_eq!(of_properties(after), expected);
 }
 
-/// A message that has waited has no delay any more, and is otherwise what it was.
+/// A message that has waited has no delay any more; its other properties are unchanged.
 #[test]
 fn delays() {
     fuzz(|dice| {
@@ -97,7 +97,7 @@ fn delays() {
     });
 }
 
-/// A table with up to a handful of entries of any type.
+/// Makes a table with up to a handful of entries of any type.
 pub fn random_table(dice: &mut Dice, depth: usize) -> Table {
     (0..dice.below(5)).fold(TableBuilder::new(), |builder, _| random_entry(dice, depth, builder)).build()
 }
@@ -118,7 +118,7 @@ fn random_entry(dice: &mut Dice, depth: usize, builder: TableBuilder) -> TableBu
     }
 }
 
-/// A list with any of the properties.
+/// Makes a list with any of the properties.
 pub fn random_properties(dice: &mut Dice) -> Vec<u8> {
     let words: Vec<String> = (0..10).map(|_| dice.word(9)).collect();
     let mut text = |index: usize| dice.one_in(2).then(|| words[index].as_str());
@@ -169,7 +169,7 @@ fn of_value(value: Value<'_>) -> Model {
     }
 }
 
-/// The naive decoder. It has no limit of depth: mutation does not reach it.
+/// The naive decoder. It has no limit of depth, because mutations do not reach that limit.
 fn model_table(mut wire: &[u8]) -> Option<Vec<(Vec<u8>, Model)>> {
     let mut entries = Vec::new();
     while !wire.is_empty() {
@@ -230,7 +230,7 @@ fn model_long(wire: &mut &[u8]) -> Option<usize> {
     Some(octets.iter().fold(0, |sum, &octet| sum << 8 | usize::from(octet)))
 }
 
-/// The fourteen values as bytes, in the order of their flags.
+/// Returns the fourteen values as bytes, in the order of their flags.
 fn of_properties(list: Properties<'_>) -> Vec<Option<Vec<u8>>> {
     let texts = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
     vec![

@@ -1,4 +1,5 @@
-//! The file of figures: `scenario = instructions # why it is what it is`, a line per scenario. Other lines stay as they are.
+//! The file of figures: a line `scenario = instructions # reason` per scenario. Other lines stay as
+//! they are.
 
 use std::fs;
 use std::path::Path;
@@ -17,14 +18,14 @@ impl Figures {
         Figures(text.lines().map(str::to_owned).collect())
     }
 
-    /// Instructions per message.
+    /// Returns the instructions per message of a scenario.
     pub fn get(&self, scenario: &str) -> Option<f64> {
         let line = self.0.iter().find(|line| name(line) == Some(scenario))?;
         let (_, value) = line.split_once('=')?;
         Some(value.split('#').next()?.trim().parse().unwrap_or_else(|error| panic!("{line}: {error}")))
     }
 
-    /// A new figure, whose reason is still to be written.
+    /// Replaces a figure; its reason is still to be written.
     pub fn set(&mut self, scenario: &str, instructions: f64) {
         let line = format!("{scenario} = {instructions:.0} # {WHY}");
         match self.0.iter_mut().find(|line| name(line) == Some(scenario)) {
@@ -38,7 +39,7 @@ impl Figures {
         fs::write(path, self.0.join("\n") + "\n").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
-    /// Scenarios that lack a reason.
+    /// Returns the scenarios that lack a reason.
     pub fn unexplained(&self) -> Vec<&str> {
         let explained = |line: &str| line.split_once('#').is_some_and(|(_, why)| !why.trim().is_empty() && why.trim() != WHY);
         self.0.iter().filter(|line| !explained(line)).filter_map(|line| name(line)).collect()
@@ -49,7 +50,7 @@ fn name(line: &str) -> Option<&str> {
     line.split_once('=').map(|(name, _)| name.trim()).filter(|name| !name.starts_with('#'))
 }
 
-/// Where a reason should stand.
+/// The text in place of a reason that is still to be written.
 const WHY: &str = "why?";
 
 #[cfg(test)]

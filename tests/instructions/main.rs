@@ -1,21 +1,25 @@
-//! The gate of the hot path: instructions per message of the shard alone, compared with the figures in `benches/instructions.toml`.
+//! The gate of the hot path: instructions per message of the shard alone, compared with the figures
+//! in `benches/instructions.toml`.
 //!
-//! Time on a shared machine wavers by ten percent and more; instructions do not. Valgrind counts those of `hot-path`, which feeds shards in
-//! its own process: no socket, no kernel, no clock. What is counted is `(instructions(2 N) − instructions(N)) / N`, so that the start, the
-//! handshakes and the declarations do not count. More than 3 % above the figure fails.
+//! On a shared machine, times vary by ten percent and more; instruction counts do not. Valgrind
+//! counts the instructions of `hot-path`, which feeds shards in its own process: no socket, no
+//! kernel, no clock. A figure is `(instructions(2 N) − instructions(N)) / N`, so the start, the
+//! handshakes and the declarations do not count. More than 3 % above the figure fails the test.
 //!
-//! A change that costs on purpose, or one that pays, brings its figures and its reason:
+//! A change that costs instructions on purpose, or that saves some, brings new figures and its
+//! reason:
 //!
 //! ```text
-//! RINGMQ_INSTRUCTIONS=update cargo test --test instructions     writes the figures that have changed
+//! RINGMQ_INSTRUCTIONS=update cargo test --test instructions   writes the figures that have changed
 //! ```
 //!
-//! then write the reason behind each changed figure; the gate stays shut until there is one.
+//! Write the reason behind each changed figure afterwards; the test fails until there is one.
 //!
-//! What the figures depend on: the compiler (a new version of Rust is a reason), and hardly on the host. Valgrind pretends to be a CPU of
-//! its own: without AVX-512 whatever the host has, with AVX2 if the host has it, and libc's copies with and without AVX2 differ by 0.2 %.
-//! `rep movsb` would count once per byte, so libc is told to copy large blocks otherwise. The hash maps draw new seeds in each run: they
-//! move a figure by less than 0.1 %.
+//! The figures depend on the compiler (a new version of Rust is a reason), and hardly on the host.
+//! Valgrind simulates a CPU of its own: without AVX-512 on any host, and with AVX2 if the host has
+//! it. The copy routines of libc with and without AVX2 differ by 0.2 %. `rep movsb` would count
+//! once per byte, so libc is told to copy large blocks in another way. The hash maps draw new seeds
+//! in each run, which changes a figure by less than 0.1 %.
 
 mod figures;
 
@@ -64,7 +68,7 @@ fn verdict(change: f64) -> &'static str {
     }
 }
 
-/// The release build of the program, because its instructions are those of the product.
+/// Builds the program in release mode, because the figures are those of the product.
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     let built = cargo.args(["build", "--release", "--example", "hot-path", "--message-format", "json-render-diagnostics"]);
@@ -87,7 +91,7 @@ fn instructions(program: &Path, scenario: &str, messages: u64) -> u64 {
     count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("valgrind counted nothing:\n{report}"))
 }
 
-/// What a command prints, which succeeds.
+/// Returns the output of a command, which must succeed.
 fn output(command: &mut Command) -> String {
     let run = command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (scripts/setup installs what the tests need)"));
     let Output { status, stdout, stderr } = run;
@@ -95,21 +99,22 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(stdout).expect("text")
 }
 
-/// Prints past the test harness, which shows only what a failed test said.
+/// Prints past the test harness, which shows the output of failed tests only.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "\n{text}");
 }
 
-/// The smaller of the two runs.
+/// The number of messages in the smaller of the two runs.
 const MESSAGES: u64 = 20_000;
 
 /// How much worse a scenario may become without a reason.
 const WORSE_MAX: f64 = 0.03;
 
-/// How much better without a new figure: what was won should not be lost again unseen.
+/// How much better a scenario may become without a new figure: an improvement must not be lost
+/// again unnoticed.
 const BETTER_MAX: f64 = 0.03;
 
-/// What differs between two runs of the same program, and more.
+/// More than the difference between two runs of the same program.
 const NOISE: f64 = 0.005;
 
 const FIGURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.toml");

@@ -1,4 +1,5 @@
-//! Alarms reach shards that sleep, and sockets that are not read are read again.
+//! Alarms: shards that sleep hear of them, and a socket that an alarm paused is read again
+//! afterwards.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::client::Client;
 use crate::scratch::Scratch;
 use crate::support::value::Value;
 
-/// A broker of several shards that measures no shortage itself, and its alarms.
+/// A broker of several shards whose alarms the test raises itself; the broker measures nothing.
 fn start() -> (Broker, Arc<Alarms>, Scratch) {
     let data = Scratch::new();
     let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
@@ -33,7 +34,7 @@ fn start() -> (Broker, Arc<Alarms>, Scratch) {
     (Broker::start(&config, shards).expect("a broker"), alarms, data)
 }
 
-/// As many clients as find every shard, all blocked.
+/// Opens so many clients that every shard has some, and blocks them all.
 fn blocked(broker: &Broker, alarms: &Alarms) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..12).map(|_| Client::open(broker.addresses()[0])).collect();
     (0..).zip(&mut clients).for_each(|(n, client)| client.consume(&format!("alarm-{n}")));
@@ -94,7 +95,9 @@ fn blocked_clients_that_die_behind_what_they_have_sent_are_noticed() {
     for (n, client) in clients.iter_mut().enumerate() {
         client.publish("nowhere", b"one");
         client.expect("connection.blocked");
-        // An orderly end comes behind what was sent: more than the receive window keeps it away until the next heartbeat, which a reset answers.
+        // The orderly end of a connection comes behind the bytes sent before it. These are more
+        // than the receive window holds, so the end does not arrive; the next heartbeat then finds
+        // the peer gone, because a reset answers it.
         client.publish("nowhere", if n % 2 == 0 { &[7; 300_000] } else { &[7; 20_000] });
     }
     for (n, client) in clients.into_iter().enumerate() {
@@ -113,5 +116,5 @@ fn blocked_clients_that_die_behind_what_they_have_sent_are_noticed() {
     broker.stop();
 }
 
-/// After this time every shard knows of an alarm.
+/// The time after which every shard knows of an alarm.
 const NOTICED: Duration = Duration::from_millis(600);

@@ -1,4 +1,4 @@
-//! A broker in this process: every way of receiving, sending and closing.
+//! A broker in this process: every way to receive, to send and to close.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::scratch::Scratch;
 use crate::support::client::{Event, PROTOCOL_HEADER};
 use crate::support::value::Value;
 
-/// Stopped at the end of its test, and its data removed.
+/// A running broker, stopped at the end of its test; then its data is removed.
 struct Running {
     broker: Option<Broker>,
     _data: Scratch,
@@ -113,7 +113,7 @@ fn a_consumer_that_pauses_gets_everything() {
 fn a_client_that_reads_nothing_is_let_go_and_what_it_held_comes_back() {
     let broker = Running::start(Config { send_timeout_ms: 400, ..Config::default() });
     let mut owner = Client::open(broker.address());
-    owner.consume("other"); // a client that is only quiet stays
+    owner.consume("other"); // a client that is only quiet stays connected
     let mut silent = Client::open(broker.address());
     silent.call(1, "queue.declare", &[("queue", Value::text("held")), ("exclusive", Value::Bool(true))]);
     silent.expect("queue.declare-ok");
@@ -205,5 +205,6 @@ fn wait_until(mut what: impl FnMut() -> bool) {
     }
 }
 
-/// Around the sizes of receive buffers, frames, sends, and of bodies that go out by reference.
+/// Body sizes around those of receive buffers, frames and sends, and around the size from which a
+/// body is sent by reference.
 const SIZES: [usize; 14] = [0, 1, 100, 1000, 4096, 16_383, 16_384, 16_385, 100_000, 131_064, 131_065, 262_144, 1_000_000, 5_000_000];

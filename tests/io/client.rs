@@ -17,7 +17,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A socket without a word.
+    /// Opens a socket and sends nothing.
     pub fn silent(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).expect("a broker listens");
         stream.set_nodelay(true).expect("a TCP socket");
@@ -26,7 +26,7 @@ impl Client {
         Client { stream, incoming: Incoming::default(), events: VecDeque::new() }
     }
 
-    /// Handshake as guest and channel 1.
+    /// Logs in as guest and opens channel 1.
     pub fn open(address: SocketAddr) -> Client {
         let mut client = Client::knock(address);
         client.expect("connection.open-ok");
@@ -35,7 +35,7 @@ impl Client {
         client
     }
 
-    /// Handshake as guest up to connection.open.
+    /// Logs in as guest, up to connection.open.
     pub fn knock(address: SocketAddr) -> Client {
         let mut client = Client::silent(address);
         client.send(PROTOCOL_HEADER);
@@ -53,7 +53,7 @@ impl Client {
         self.send(&method_frame(channel, &method));
     }
 
-    /// Declares a queue that goes with this connection, and consumes from it without acks.
+    /// Declares an auto-delete queue, and consumes from it without acks.
     pub fn consume(&mut self, queue: &str) {
         self.call(1, "queue.declare", &[("queue", Value::text(queue)), ("auto_delete", Value::Bool(true))]);
         self.expect("queue.declare-ok");
@@ -68,7 +68,7 @@ impl Client {
         self.send(&publish(1, &method, &content, FRAME_MAX as usize - 8));
     }
 
-    /// Declares a durable queue, and has persistent messages to it confirmed.
+    /// Declares a durable queue and turns confirms on.
     pub fn confirm_durable(&mut self, queue: &str) {
         self.call(1, "queue.declare", &[("queue", Value::text(queue)), ("durable", Value::Bool(true))]);
         self.expect("queue.declare-ok");
@@ -84,12 +84,12 @@ impl Client {
         self.send(&publish(1, &method, &content, FRAME_MAX as usize - 8));
     }
 
-    /// Waits until so many publishes are confirmed.
+    /// Waits until this many publishes are confirmed.
     pub fn await_confirms(&mut self, count: u32) {
         while self.expect("basic.ack").field("delivery_tag") != Some(&Value::number(u64::from(count))) {}
     }
 
-    /// The body of the next delivery.
+    /// Returns the body of the next delivery.
     pub fn delivery(&mut self) -> Vec<u8> {
         match self.next() {
             Some(Event::Method(method, Some(content))) if method.name == "basic.deliver" => content.body,
@@ -97,7 +97,7 @@ impl Client {
         }
     }
 
-    /// The next method, which must be this one.
+    /// Returns the next method, which must have this name.
     pub fn expect(&mut self, method: &str) -> Method {
         match self.next() {
             Some(Event::Method(got, _)) if got.name == method => got,
@@ -105,7 +105,8 @@ impl Client {
         }
     }
 
-    /// The next event; `None` when the broker has closed in good order. A reset is not good order.
+    /// Returns the next event, or `None` when the broker has closed in good order. A reset is not
+    /// good order.
     pub fn next(&mut self) -> Option<Event> {
         let mut bytes = [0; 65536];
         while self.events.is_empty() {
@@ -123,7 +124,8 @@ impl Client {
         self.events.pop_front()
     }
 
-    /// The next event that is not about an alarm: while the disk is full, who declares is told so until the answer.
+    /// Returns the next event that is not about an alarm. While the disk is full, the broker blocks
+    /// a connection that declares something until the answer.
     fn next_answer(&mut self) -> Option<Event> {
         loop {
             match self.next() {
@@ -133,7 +135,8 @@ impl Client {
         }
     }
 
-    /// Declares a queue. False: it is another connection's; then the channel is opened anew.
+    /// Declares a queue. Returns false if the queue is another connection's; then the channel is
+    /// opened anew.
     pub fn declares(&mut self, fields: &[(&str, Value)]) -> bool {
         self.call(1, "queue.declare", fields);
         match self.next_answer() {
@@ -149,17 +152,18 @@ impl Client {
         }
     }
 
-    /// Ends the connection by a reset, as the kernel does for a process that dies with unread input.
+    /// Ends the connection by a reset, as the kernel does for a process that dies with unread
+    /// input.
     pub fn reset(self) {
         socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a TCP socket");
     }
 
-    /// Bytes as they are.
+    /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the broker reads");
     }
 
-    /// The socket itself.
+    /// Returns the socket.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }

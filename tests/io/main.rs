@@ -1,4 +1,5 @@
-//! The real driver, over loopback: a broker in this process (`broker`), and the program itself (`program`).
+//! The real driver, over loopback: a broker in this process (`broker`), and the program
+//! (`program`).
 
 mod alarms;
 mod broker;

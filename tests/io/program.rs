@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 use crate::support::value::Value;
 
-/// A directory of its own, removed at the end.
+/// The directory of one test, removed at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -45,19 +45,19 @@ impl Running {
         Running { child, address }
     }
 
-    /// Descriptors that it has open.
+    /// Returns the number of its open descriptors.
     fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a process of ours").count()
     }
 
-    /// Its memory, bytes.
+    /// Returns its memory, in bytes.
     fn memory(&self) -> usize {
         let text = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("a process of ours");
         let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
         pages * 4096
     }
 
-    /// From now on it may open no more than so many; how many it has does not matter.
+    /// Limits the number of descriptors that it may open from now on; those already open stay open.
     fn limit_descriptors(&self, limit: usize) {
         let status = Command::new("prlimit").args([format!("--pid={}", self.child.id()), format!("--nofile={limit}:")]).status();
         assert!(status.expect("util-linux is there").success());
@@ -69,7 +69,7 @@ impl Running {
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 
-    /// Its exit code (`None`: killed by a signal), and how long it took.
+    /// Returns its exit code (`None`: killed by a signal), and how long it took.
     fn wait(mut self) -> (Option<i32>, Duration) {
         let begin = Instant::now();
         let status = self.child.wait().expect("our child");
@@ -90,7 +90,7 @@ fn command(scratch: &Scratch, listen: &str) -> Command {
     command
 }
 
-/// The same with a limit of descriptors.
+/// Starts the program with a limit of descriptors.
 fn limited_command(scratch: &Scratch, descriptors: usize) -> Command {
     let unlimited = command(scratch, "127.0.0.1:0");
     let mut command = Command::new("prlimit");
@@ -160,7 +160,7 @@ fn connections_leave_the_descriptors_that_the_log_needs() {
     let mut publisher = Client::open(running.address);
     publisher.confirm_durable("log");
     let silent: Vec<TcpStream> = (0..2 * LIMIT).filter_map(|_| TcpStream::connect(running.address).ok()).collect();
-    // Segment after segment, each in a file of its own.
+    // The log fills several segments, each of them a file.
     (1..=60).for_each(|count| {
         publisher.publish_persistent("log", &[7; 1 << 20]);
         publisher.await_confirms(count);
@@ -186,7 +186,7 @@ fn a_log_without_descriptors_waits_for_some() {
             std::thread::sleep(Duration::from_secs(1));
             running.limit_descriptors(1000);
         });
-        // Meanwhile the publisher is not read.
+        // The broker does not read the publisher meanwhile.
         (0..60).for_each(|_| publisher.publish_persistent("log", &[7; 1 << 20]));
     });
     publisher.await_confirms(60);
@@ -225,5 +225,5 @@ fn memory_goes_back_after_a_burst() {
     }
 }
 
-/// Descriptors that are left for what the broker opens now and then, at least.
+/// The least number of descriptors that remain for files which the broker opens now and then.
 const SPARE_MIN: usize = 8;

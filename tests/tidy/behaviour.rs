@@ -6,21 +6,21 @@
 //! # D12, P3: what it shows     the head of a trace, which names the rows that it shows
 //! ```
 //!
-//! Every reference leads to a row, every id is that of one row, and every trace names a row.
+//! Every reference leads to a row, no two rows have the same id, and every trace names a row.
 
 use std::collections::HashSet;
 
 use super::source::{Complaint, Source};
 
-/// Where the table stands.
+/// The path of the table.
 pub const TABLE: &str = "tests/traces/BEHAVIOUR.md";
 
-/// The ids of all rows in the text of the table.
+/// Returns the ids of all rows in the text of the table.
 pub fn rows(table: &str) -> HashSet<Id<'_>> {
     table.lines().filter_map(row).collect()
 }
 
-/// Complains about ids that stand twice in the table.
+/// Complains about ids that two rows of the table have.
 pub fn repeated_rows(table: &Source) -> Vec<Complaint> {
     let mut seen = HashSet::new();
     let ids = table.text.lines().enumerate().filter_map(|(at, line)| Some((at + 1, row(line)?)));
@@ -41,7 +41,7 @@ pub fn traces_without_rows(trace: &Source) -> Vec<Complaint> {
     if trace_rows(trace).is_some() { Vec::new() } else { vec![complaint()] }
 }
 
-/// The id of a row: its topic and its number there.
+/// The id of a row: its topic, and its number in the topic.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Id<'a> {
     topic: &'a str,
@@ -49,7 +49,7 @@ pub struct Id<'a> {
 }
 
 impl<'a> Id<'a> {
-    /// One to three capital letters and a number.
+    /// Parses one to three capital letters and a number.
     fn parse(text: &'a str) -> Option<Id<'a>> {
         let (topic, number) = text.split_at(text.find(|letter: char| !letter.is_ascii_uppercase())?);
         let is_number = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
@@ -62,18 +62,19 @@ impl<'a> Id<'a> {
     }
 }
 
-/// The row that a line of the table begins.
+/// Returns the id of the row that begins in a line of the table.
 fn row(line: &str) -> Option<Id<'_>> {
     Id::parse(line.strip_prefix('|')?.split('|').next()?.trim())
 }
 
-/// The rows at the head of a trace.
+/// Returns the ids of the rows at the head of a trace.
 fn trace_rows(file: &Source) -> Option<Vec<Id<'_>>> {
     let (rows, _) = file.text.strip_prefix("# ").filter(|_| file.path.ends_with(".trace"))?.split_once(": ")?;
     rows.split(", ").map(Id::parse).collect()
 }
 
-/// The rows that a text refers to, each with its line. A reference may go on in the next line.
+/// Returns the rows that a text refers to, each with its line. A reference may go on in the next
+/// line.
 fn references(text: &str) -> Vec<(usize, Id<'_>)> {
     let words: Vec<(usize, &str)> = text.lines().enumerate().flat_map(|(at, line)| words(line).map(move |word| (at + 1, word))).collect();
     let begins = |(_, word): &(usize, &str)| ["row", "rows", "Row", "Rows"].contains(&word.trim_start_matches(OPENINGS));
@@ -81,12 +82,13 @@ fn references(text: &str) -> Vec<(usize, Id<'_>)> {
     lists.flatten().collect()
 }
 
-/// The words of a line, without the marks of comments.
+/// Returns the words of a line, without comment marks.
 fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split_whitespace().filter(|word| !["//!", "///", "//", "#"].contains(word))
 }
 
-/// The ids with which the words begin: with a comma or `and` between them, or `to` for a range.
+/// Returns the ids at the front of the words, separated by a comma or `and`, or by `to` for a
+/// range.
 fn list<'a>(words: &[(usize, &'a str)]) -> Vec<(usize, Id<'a>)> {
     let mut ids: Vec<(usize, Id<'a>)> = Vec::new();
     let mut joint = ",";
@@ -106,7 +108,7 @@ fn list<'a>(words: &[(usize, &'a str)]) -> Vec<(usize, Id<'a>)> {
     ids
 }
 
-/// What may stand before a word.
+/// Characters that may precede a word.
 const OPENINGS: [char; 4] = ['(', '[', '"', '`'];
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! Circles: inside a room no folder or file of its first level imports one that imports it again,
-//! in however many steps.
+//! Circles: inside a room, no folder or file of its first level imports another one that imports it
+//! again, directly or over several steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::Source;
 
-/// Who imports whom in one room.
+/// The imports between the members of one room.
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// The circles of all rooms, as sentences.
+/// Returns the circles of all rooms, as sentences.
 pub fn circles(files: &[Source]) -> Vec<String> {
     let mut rooms: BTreeMap<String, Graph> = BTreeMap::new();
     for file in files {
@@ -48,14 +48,14 @@ fn reaches(graph: &Graph, from: &str, to: &str) -> bool {
     false
 }
 
-/// The room of a file, and the folder or file of the room's first level that it is or stands in.
+/// Returns the room of a file, and the folder or file of the room's first level that contains it.
 fn place(path: &str) -> Option<(String, String)> {
     let (room, rest) = path.strip_prefix("src/")?.split_once('/')?;
     let own = rest.split('/').next()?.trim_end_matches(".rs");
     (own != "mod" && room != "bin").then(|| (room.to_owned(), own.to_owned()))
 }
 
-/// The names behind `crate::room::`, alone or in a group.
+/// Returns the names that follow `crate::room::`, alone or in a group.
 fn imports(code: &str, room: &str) -> BTreeSet<String> {
     let start = format!("crate::{room}::");
     let mut names = BTreeSet::new();
@@ -69,7 +69,7 @@ fn imports(code: &str, room: &str) -> BTreeSet<String> {
     names
 }
 
-/// Circles that stay, with the reason. A room alone means all of its circles.
+/// Circles that are allowed, with the reason. An entry with only a room allows all of its circles.
 const KNOWN: [(&str, &str); 3] = [
     ("shard", "most of a shard's methods need two owners: each stands with the one whose state it changes most"),
     ("io: net, ring", "the ring tries at its start whether the kernel can do what receiving wants"),

@@ -1,4 +1,5 @@
-//! Rust text → the same lines with comments, strings and character literals blanked. Enough of a lexer for counting and searching.
+//! Blanks comments, strings and character literals in Rust text; the lines stay. The lexer is
+//! simple, but sufficient for counting and searching.
 
 /// Blanks everything that is not code; line breaks stay.
 pub fn blank(text: &str) -> String {
@@ -17,7 +18,7 @@ pub fn blank(text: &str) -> String {
     blanked
 }
 
-/// How many bytes from here are a comment or a literal; 0 if code starts here.
+/// Returns the length in bytes of the comment or literal that starts here; 0 if code starts here.
 fn literal_or_comment(text: &str, before: Option<char>) -> usize {
     let inside_a_word = before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
     match text.as_bytes() {
@@ -31,7 +32,7 @@ fn literal_or_comment(text: &str, before: Option<char>) -> usize {
     }
 }
 
-/// The length of a literal from its opening to its closing quote.
+/// Returns the length of a literal from its opening to its closing quote.
 fn escaped(text: &str, quote: char) -> usize {
     let mut after_backslash = false;
     for (at, letter) in text.char_indices().skip(1) {
@@ -43,7 +44,7 @@ fn escaped(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// The length of `r"…"`, `r#"…"#` and so on; 0 if it is none.
+/// Returns the length of `r"…"`, `r#"…"#` and so on; 0 if the text is no raw string.
 fn raw_string(text: &str) -> usize {
     let Some(opening) = text.strip_prefix("br").or_else(|| text.strip_prefix('r')) else { return 0 };
     let hashes = opening.len() - opening.trim_start_matches('#').len();
@@ -55,7 +56,7 @@ fn raw_string(text: &str) -> usize {
     text[start..].find(&closing).map_or(text.len(), |end| start + end + closing.len())
 }
 
-/// A lifetime has no quote after its first letter, a character has.
+/// Tells a character from a lifetime, which has no quote after its first letter.
 fn is_character(text: &str) -> bool {
     let mut letters = text.chars().skip(1);
     match letters.next() {

@@ -1,8 +1,9 @@
-//! Who may import whom: a room only rooms of lower layers, and no protocol another protocol.
+//! The imports between rooms: a room imports only rooms of lower layers, and no protocol imports
+//! another protocol.
 
 use super::source::{Complaint, Source};
 
-/// Complains about every import of a room that is not below the file's own.
+/// Complains about every import of a room that is not below the file's own room.
 pub fn imports(file: &Source) -> Vec<Complaint> {
     let Some(own) = own_room(file) else { return Vec::new() };
     let code = file.code.join("\n");
@@ -16,13 +17,15 @@ pub fn imports(file: &Source) -> Vec<Complaint> {
     complaints
 }
 
-/// The room of a file; none for the crate's root and the programs, which may see all.
+/// Returns the room of a file; none for the crate's root and the programs, which may import all
+/// rooms.
 fn own_room(file: &Source) -> Option<&str> {
     let room = file.path.strip_prefix("src/")?.split_once('/')?.0;
     (room != "bin").then_some(room)
 }
 
-/// The paths that follow `crate::`, each with its first two names: of one path, or of the members of a group.
+/// Returns the paths that follow `crate::`, each cut to its first two names: one path, or the
+/// members of a group.
 fn targets(after: &str) -> Vec<String> {
     let Some(group) = after.strip_prefix('{') else { return vec![first_two(after)] };
     let (mut depth, mut members) = (0, vec![String::new()]);
@@ -43,7 +46,7 @@ fn first_two(path: &str) -> String {
     path[..end].split("::").take(2).collect::<Vec<_>>().join("::")
 }
 
-/// Why a file of room `own` may not import `target`, if so.
+/// Returns the reason why a file of room `own` may not import `target`, if there is one.
 fn refusal(file: &Source, own: &str, target: &str) -> Option<String> {
     let mut names = target.split("::");
     let room = names.next()?;

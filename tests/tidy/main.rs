@@ -1,6 +1,6 @@
-//! The rules of the house, kept by a test: who may import whom, how large files and functions may
-//! be, which calls are banned where, and whether the behaviours that code and traces refer to stand
-//! in their table.
+//! The rules of the project, enforced by tests: the imports that a room may have, the sizes of
+//! files and functions, the places of certain calls, and the table of behaviours, which must have
+//! every row that code and traces refer to.
 //!
 //! Every rule looks at one file and returns complaints; a test per rule shows all complaints at
 //! once, each with its file and line. Rules about code read it with comments and literals blanked
@@ -16,14 +16,14 @@ mod walks;
 
 use source::{Complaint, Source};
 
-/// Asks every file under the directories and fails with all complaints.
+/// Applies a rule to every file under the directories, and fails with all complaints.
 fn check(directories: &[&str], rule: impl Fn(&Source) -> Vec<Complaint>) {
     let files = source::collect(directories);
     assert!(!files.is_empty(), "there is nothing in {directories:?}");
     check_files(&files, rule);
 }
 
-/// Asks these files and fails with all complaints.
+/// Applies a rule to these files, and fails with all complaints.
 fn check_files(files: &[Source], rule: impl Fn(&Source) -> Vec<Complaint>) {
     let complaints: Vec<String> = files.iter().flat_map(|file| rule(file).into_iter().map(move |complaint| complaint.show(file))).collect();
     assert!(complaints.is_empty(), "{} complaints:\n{}\n", complaints.len(), complaints.join("\n"));
@@ -32,7 +32,7 @@ fn check_files(files: &[Source], rule: impl Fn(&Source) -> Vec<Complaint>) {
 const ALL: &[&str] = &["src", "tests", "benches", "perf/src"];
 const PRODUCT: &[&str] = &["src", "perf/src"];
 
-/// Where behaviours may be referred to.
+/// The places that may refer to behaviours.
 const TEXTS: &[&str] =
     &["README.md", "src", "tests", "benches", "perf/NOTES.md", "perf/README.md", "perf/scenarios", "perf/src", "scripts"];
 const ENDINGS: &[&str] = &["rs", "py", "js", "java", "sh", "md", "toml", "trace"];

@@ -1,13 +1,13 @@
-//! The rules that need no knowledge of the rooms: sizes, essays, unsafe code, banned calls.
+//! The rules that do not depend on the rooms: sizes, essays, unsafe code, banned calls.
 
 use super::source::{Complaint, Source};
 
-/// Short enough to be read at once.
+/// Complains about a file that is too long.
 pub fn file_length(file: &Source) -> Vec<Complaint> {
     too_long(file, FILE_LINES_MAX)
 }
 
-/// What is longer becomes a Rust program or test.
+/// Complains about a script that is too long: it should be a Rust program or test.
 pub fn script_length(file: &Source) -> Vec<Complaint> {
     too_long(file, SCRIPT_LINES_MAX)
 }
@@ -18,7 +18,7 @@ fn too_long(file: &Source, most: usize) -> Vec<Complaint> {
     if lines > most { vec![complain()] } else { Vec::new() }
 }
 
-/// Every function, from its name to its closing brace.
+/// Complains about functions that are too long, from the name to the closing brace.
 pub fn function_length(file: &Source) -> Vec<Complaint> {
     let code = file.code.join("\n");
     let mut complaints = Vec::new();
@@ -33,7 +33,7 @@ pub fn function_length(file: &Source) -> Vec<Complaint> {
     complaints
 }
 
-/// Where the body closes; none if there is no body.
+/// Returns the end of a function's body, or none if it has no body.
 fn body_end(code: &str) -> Option<usize> {
     let (mut braces, mut parentheses) = (0, 0);
     for (at, letter) in code.char_indices() {
@@ -56,13 +56,13 @@ fn continues_a_word(before: &str) -> bool {
     before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_')
 }
 
-/// A file starts by saying what it is.
+/// Complains about a file without an essay at its start.
 pub fn essay(file: &Source) -> Vec<Complaint> {
     let said = !file.is_rust() || file.text.starts_with("//!");
     if said { Vec::new() } else { vec![Complaint { line: 1, rule: "starts without //!".into() }] }
 }
 
-/// Every public constant of `limits.rs` has its reason above it.
+/// Complains about public constants of `limits.rs` without a comment above them.
 pub fn documented_limits(file: &Source) -> Vec<Complaint> {
     if file.path != "src/base/limits.rs" {
         return Vec::new();
@@ -72,7 +72,8 @@ pub fn documented_limits(file: &Source) -> Vec<Complaint> {
     (0..lines.len()).filter(bare).map(|at| Complaint { line: at + 1, rule: "a limit without its reason".into() }).collect()
 }
 
-/// The compiler's guarantees are given up only where the system or another thread is met.
+/// Complains about unsafe code outside the files that call the system or share memory with another
+/// thread.
 pub fn unsafe_code(file: &Source) -> Vec<Complaint> {
     if file.is_in(&UNSAFE_PLACES) {
         return Vec::new();
@@ -81,7 +82,7 @@ pub fn unsafe_code(file: &Source) -> Vec<Complaint> {
     uses.map(|(line, _)| Complaint { line, rule: format!("unsafe stands only in {UNSAFE_PLACES:?}") }).collect()
 }
 
-/// Calls that stand only where they are meant to, tests excepted.
+/// Complains about calls outside the places that are allowed to make them, tests excepted.
 pub fn banned_calls(file: &Source) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for (line, code) in file.product() {
@@ -94,7 +95,8 @@ pub fn banned_calls(file: &Source) -> Vec<Complaint> {
     complaints
 }
 
-/// What a peer can have written into the log names the peer, so that it can be counted (`io/logging.rs`).
+/// Complains about a log line that a peer may cause but that does not name the peer, by which such
+/// lines are counted (`io/logging.rs`).
 pub fn peers_are_named(file: &Source) -> Vec<Complaint> {
     if file.is_in(&COUNTED) {
         return Vec::new();
@@ -116,7 +118,7 @@ pub fn peers_are_named(file: &Source) -> Vec<Complaint> {
     complaints
 }
 
-/// Does the line have it, and not as a part of a longer word?
+/// Whether the line contains the word, not as a part of a longer one.
 fn has_word(line: &str, word: &str) -> bool {
     let is_letter = |letter: char| letter.is_alphanumeric() || letter == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -126,9 +128,9 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Who counts such lines by itself.
+/// Files that limit such lines themselves.
 const COUNTED: [&str; 1] = ["src/shard/queues/cycles.rs"];
-/// Graver lines are about us.
+/// Lines of these levels may be caused by a peer; more severe ones are about the broker.
 const LOGS: [&str; 3] = ["log::warn!(", "log::info!(", "log::debug!("];
 const FILE_LINES_MAX: usize = 499;
 const SCRIPT_LINES_MAX: usize = 99;
@@ -136,7 +138,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 const UNSAFE_PLACES: [&str; 5] = ["src/io/", "src/base/spsc.rs", "perf/src/ceiling/", "perf/src/sys.rs", "tests/io/"];
 
-/// Each call with the places that may use it.
+/// Each banned call with the places that may make it.
 const BANNED: [(&str, &[&str]); 13] = [
     (".unwrap()", &[]),
     ("todo!", &[]),
@@ -147,12 +149,12 @@ const BANNED: [(&str, &[&str]); 13] = [
     ("std::thread", DEEDS),
     ("std::process", DEEDS),
     ("std::net::TcpStream", DEEDS),
-    ("Mutex", &["perf/src/", "src/io/host/logging.rs"]), // the log is everybody's, and far from any message's way
+    ("Mutex", &["perf/src/", "src/io/host/logging.rs"]), // the log is shared by all threads, and far from the path of messages
     ("RwLock", &[]),
     ("println!", PROGRAMS),
     ("eprintln!", PROGRAMS),
 ];
-/// Where clocks, threads and sockets are: the machines get them as arguments.
+/// The places of clocks, threads and sockets; machines get them as arguments.
 const DEEDS: &[&str] = &["src/io/", "src/start/", "src/main.rs", "src/bin/", "perf/src/"];
-/// Who talks to the terminal.
+/// Programs that print to the terminal.
 const PROGRAMS: &[&str] = &["src/main.rs", "src/bin/", "perf/src/"];

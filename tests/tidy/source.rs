@@ -8,33 +8,33 @@ use super::code;
 
 /// One file, as the rules see it.
 pub struct Source {
-    /// Path from the root of the project.
+    /// Its path from the root of the project.
     pub path: String,
-    /// The text as it stands.
+    /// Its text.
     pub text: String,
-    /// The same lines with comments and literals blanked; only for Rust.
+    /// Its lines with comments and literals blanked; only for Rust.
     pub code: Vec<String>,
-    /// Lines from here on (counted from 0) are tests.
+    /// The first line of the tests (counted from 0); they go on to the end of the file.
     pub tests_from: usize,
 }
 
 impl Source {
-    /// Is it Rust?
+    /// Whether it is a Rust file.
     pub fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    /// The code that is shipped, with line numbers from 1.
+    /// Returns the code of the product, with line numbers from 1.
     pub fn product(&self) -> impl Iterator<Item = (usize, &str)> {
         self.lines().take(self.tests_from)
     }
 
-    /// All code, with line numbers from 1.
+    /// Returns all code, with line numbers from 1.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.iter().enumerate().map(|(at, line)| (at + 1, line.as_str()))
     }
 
-    /// Does it stand in one of these directories, or is it one of these files?
+    /// Whether the file is one of these places, or is below one of them.
     pub fn is_in(&self, places: &[&str]) -> bool {
         places.iter().any(|place| self.path == *place || (place.ends_with('/') && self.path.starts_with(place)))
     }
@@ -47,18 +47,19 @@ pub struct Complaint {
 }
 
 impl Complaint {
-    /// As an editor can jump to it.
+    /// Formats the complaint so that an editor can jump to it.
     pub fn show(&self, file: &Source) -> String {
         format!("{}:{}: {}", file.path, self.line, self.rule)
     }
 }
 
-/// Every program and script under the directories, in the order of their paths.
+/// Returns every program and script under the directories, in the order of their paths.
 pub fn collect(directories: &[&str]) -> Vec<Source> {
     collect_ending(directories, &PROGRAMS)
 }
 
-/// Every file at or under the places that ends with one of these, or without any, in the order of their paths.
+/// Returns every file at or under the places that has one of these endings or no ending, in the
+/// order of their paths.
 pub fn collect_ending(places: &[&str], endings: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
@@ -95,13 +96,13 @@ fn read(root: &Path, path: &Path, test_modules: &HashSet<PathBuf>) -> Option<Sou
     Some(Source { path: name, text, code, tests_from })
 }
 
-/// Tests stand at the bottom, in `#[cfg(test)] mod tests { … }`.
+/// Returns the line at which the tests begin: `#[cfg(test)] mod tests { … }` at the bottom.
 fn first_test_line(code: &[String]) -> usize {
     let starts = |pair: &[String]| pair[0].trim() == "#[cfg(test)]" && pair[1].contains("mod ") && pair[1].contains('{');
     code.windows(2).position(starts).unwrap_or(code.len())
 }
 
-/// Files of modules that are declared under `#[cfg(test)]`.
+/// Returns the files of modules that are declared under `#[cfg(test)]`.
 fn test_modules(paths: &[PathBuf]) -> HashSet<PathBuf> {
     let mut found = HashSet::new();
     for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
@@ -121,8 +122,8 @@ fn module_directory(path: &Path) -> PathBuf {
     if owns_its_directory { path.parent().expect("a file stands in a directory").to_owned() } else { path.with_extension("") }
 }
 
-/// How programs and scripts end.
+/// The endings of programs and scripts.
 const PROGRAMS: [&str; 4] = ["rs", "py", "js", "sh"];
 
-/// Directories with files of others.
+/// Directories whose files are not ours.
 const FOREIGN: [&str; 2] = ["node_modules", "__pycache__"];

@@ -13,7 +13,7 @@ fn complaint(line: usize, path: &str) -> Complaint {
     Complaint { line, rule: format!("a walk passes {path}, which does not exist") }
 }
 
-/// The paths of all walks, with their lines.
+/// Returns the paths of all walks, with their lines.
 pub fn walks(text: &str) -> Vec<(usize, String)> {
     let mut is_inside = false;
     let mut paths = Vec::new();

@@ -51,7 +51,7 @@ public final class DeadLetterRetry {
     private final CountDownLatch done = new CountDownLatch(4);
     private volatile Throwable failure;
 
-    /** What the listener saw of a message, once. */
+    /** One delivery as the listener saw it. */
     private static final class Attempt {
         final long rejected;
         final long expired;
@@ -151,7 +151,7 @@ public final class DeadLetterRetry {
         }
     }
 
-    /** RepublishMessageRecoverer's part: everything that the message had, and what went wrong. */
+    /** RepublishMessageRecoverer's part: the message with all its properties, and the error. */
     private void recover(Envelope envelope, BasicProperties properties, byte[] body, Exception cause) throws Exception {
         Map<String, Object> headers = new HashMap<>(properties.getHeaders());
         headers.put("x-exception-stacktrace", Arrays.toString(cause.getStackTrace()));
@@ -162,7 +162,7 @@ public final class DeadLetterRetry {
         template.waitForConfirmsOrDie(10_000);
     }
 
-    /** How often the message died in a queue for a reason, as MessageProperties.getXDeathHeader tells. */
+    /** How often the message died in a queue for a reason, by MessageProperties.getXDeathHeader. */
     @SuppressWarnings("unchecked")
     private static long deaths(BasicProperties properties, String queue, String reason) {
         Object all = properties.getHeaders().get("x-death");

@@ -1,4 +1,5 @@
-//! The clients of a cycle, each on a connection of its own: they work until the broker goes, and tell the journal all they see.
+//! The clients of a cycle, each on a connection of its own. They work until the broker ends, and
+//! tell the journal everything that they see.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,7 +21,7 @@ use super::message::{CONSUMERS_FROM, Dice, Id, QUEUES, ROUTES};
 
 type Shared = Rc<RefCell<Journal>>;
 
-/// Clients at work.
+/// The running clients.
 pub struct Clients(Vec<JoinHandle<()>>);
 
 /// Connects all of them.
@@ -46,8 +47,9 @@ pub async fn start(url: &str, journal: &Shared, definitions: &Rc<RefCell<Definit
 }
 
 impl Clients {
-    /// Waits until all have noticed that the broker has gone. lapin sometimes leaves a call without an answer when a connection breaks;
-    /// who waits for one is ended, and what it waited for counts as unanswered.
+    /// Waits until all clients have noticed that the broker has gone. lapin sometimes leaves a call
+    /// without an answer when a connection breaks; a client that waits for such an answer is ended,
+    /// and the call counts as unanswered.
     pub async fn ended(self) {
         let deadline = Instant::now() + NOTICE;
         for mut task in self.0 {
@@ -59,7 +61,7 @@ impl Clients {
     }
 }
 
-/// A client may end by the loss of its connection, not by an error that the broker told.
+/// Checks that a client ended because it lost its connection, not by an error of the broker.
 fn complain(journal: &Shared, client: usize, result: Result<()>) {
     if let Err(error) = result
         && let ErrorKind::ProtocolError(told) = error.kind()
@@ -68,7 +70,8 @@ fn complain(journal: &Shared, client: usize, result: Result<()>) {
     }
 }
 
-/// Publishes in bursts, with a window of unconfirmed messages, then waits for what may still be confirmed.
+/// Publishes in bursts, with a window of unconfirmed messages, then waits for the remaining
+/// confirms.
 async fn publish(connection: &Connection, publisher: usize, journal: &Shared, mut dice: Dice) -> Result<()> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -102,7 +105,7 @@ async fn publish_next(channel: &Channel, publisher: usize, journal: &Shared) -> 
     (id, channel.basic_publish(route.exchange.into(), route.key.into(), options, &body, properties).await)
 }
 
-/// Waits for a confirm; false if it did not come.
+/// Waits for a confirm. Returns false if it did not come.
 async fn note(journal: &Shared, id: Id, confirm: PublisherConfirm) -> bool {
     let outcome = confirm.await;
     let mut journal = journal.borrow_mut();
@@ -118,7 +121,8 @@ async fn note(journal: &Shared, id: Id, confirm: PublisherConfirm) -> bool {
     false
 }
 
-/// Consumes the queue that its route leads to, and publishes a message of its own after every so many settlements.
+/// Consumes the queue that its route leads to, and publishes a message of its own after a number of
+/// settlements.
 struct Consumer {
     channel: Channel,
     publisher: usize,
@@ -126,9 +130,9 @@ struct Consumer {
     journal: Shared,
     dice: Dice,
     order: Order,
-    /// Settled since the last message of its own.
+    /// Settlements since the last message of its own.
     settled: Vec<Id>,
-    /// How many it has left unsettled.
+    /// The number of deliveries that it has left unsettled.
     left: usize,
     seals: Vec<JoinHandle<()>>,
 }
@@ -180,7 +184,8 @@ impl Consumer {
         if self.settled.len() >= SEAL_AFTER { self.seal().await } else { Ok(()) }
     }
 
-    /// Publishes to the queue: when that is confirmed, what was settled before it is stored.
+    /// Publishes to the queue: once that message is confirmed, the settlements before it are
+    /// stored.
     async fn seal(&mut self) -> Result<()> {
         let (id, confirm) = publish_next(&self.channel, self.publisher, &self.journal).await;
         let (confirm, settled, journal, queue) = (confirm?, std::mem::take(&mut self.settled), self.journal.clone(), self.queue);
@@ -198,7 +203,7 @@ fn receive(journal: &Shared, queue: usize, delivery: &Delivery) -> Option<Id> {
     journal.borrow_mut().delivered(queue, id, &delivery.data, delivery.redelivered)
 }
 
-/// Takes all messages out of a queue, in whose order nothing but the kill can have meddled.
+/// Takes all messages out of a queue whose order only the kill can have changed.
 pub async fn drain(url: &str, journal: &Shared, queue: usize) -> Result<()> {
     let connection = connect(url).await;
     let channel = connection.create_channel().await?;
@@ -223,7 +228,7 @@ pub async fn drain(url: &str, journal: &Shared, queue: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says goodbye. lapin refuses to while it still closes a channel.
+/// Closes the connection. lapin refuses this while it still closes a channel.
 pub async fn close(connection: Connection) {
     let _ = connection.close(200, "done".into()).await;
 }
@@ -233,14 +238,15 @@ async fn ready(channel: &Channel, queue: usize) -> Result<u32> {
     Ok(channel.queue_declare(QUEUES[queue].into(), passive, FieldTable::default()).await?.message_count())
 }
 
-/// How long clients have to read what the broker sent before it was killed.
+/// The time in which clients read what the broker sent before it was killed.
 const NOTICE: Duration = Duration::from_millis(200);
-/// Messages of a burst on average, and the longest pause after one: what is published stays near what can be consumed.
+/// The mean number of messages in a burst, and the longest pause after one, so that the load of
+/// publishers stays near what consumers can take.
 const BURST: u64 = 100;
 const PAUSE_MS: u64 = 50;
 const PREFETCH: u16 = 300;
-/// Most messages that a consumer leaves unsettled, so that it goes on.
+/// The most messages that a consumer leaves unsettled, so that it goes on.
 const LEFT_MAX: usize = 150;
 const SEAL_AFTER: usize = 100;
-/// A queue that has said nothing for so long is asked whether it is empty.
+/// The silence after which a queue is asked whether it is empty.
 const QUIET: Duration = Duration::from_millis(200);

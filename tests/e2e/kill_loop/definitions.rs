@@ -1,4 +1,5 @@
-//! Exchanges, queues and bindings under kills: those of the load, declared once, and a stream of short-lived ones.
+//! Exchanges, queues and bindings under kills: those of the load, declared once, and a stream of
+//! short-lived ones.
 
 #![expect(clippy::unwrap_used, reason = "a test: an error of the client is a failure, and its text says enough")]
 
@@ -13,7 +14,7 @@ use super::super::lapin::connect;
 use super::clients::close;
 use super::message::QUEUES;
 
-/// Declares what the load needs; never again after that.
+/// Declares everything that the load needs; never again after that.
 pub async fn declare(url: &str) {
     let connection = connect(url).await;
     let channel = connection.create_channel().await.unwrap();
@@ -35,18 +36,19 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapi
     channel.queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default()).await
 }
 
-/// The short-lived ones: each is a queue with a binding to `kill.direct` by its name.
+/// The short-lived definitions: each is a queue with a binding to `kill.direct` by its name.
 #[derive(Default)]
 pub struct Definitions {
     next: u32,
-    /// Both were answered, and nobody has deleted them.
+    /// Declaration and binding were answered, and no deletion was sent.
     present: Vec<String>,
     /// Their deletion was answered.
     absent: Vec<String>,
 }
 
 impl Definitions {
-    /// Checks what the last cycle left, and says what is wrong; the next one starts without it.
+    /// Checks the definitions of the last cycle and returns complaints; the next cycle starts
+    /// without them.
     pub async fn check(mut self, url: &str) -> (Definitions, Vec<String>) {
         let (present, absent) = (std::mem::take(&mut self.present), std::mem::take(&mut self.absent));
         let connection = connect(url).await;
@@ -76,7 +78,7 @@ impl Definitions {
     }
 }
 
-/// Is there such a queue, and a way to it? It is deleted then.
+/// Whether there is such a queue, with its binding. The queue is deleted then.
 async fn is_bound(connection: &Connection, queue: &str) -> lapin::Result<bool> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -89,7 +91,7 @@ async fn is_bound(connection: &Connection, queue: &str) -> lapin::Result<bool> {
     Ok(routed)
 }
 
-/// Declares and binds, and deletes every third of them, until the broker goes.
+/// Declares and binds queues, and deletes every third of them, until the broker ends.
 pub async fn churn(connection: Connection, definitions: Rc<RefCell<Definitions>>) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     loop {

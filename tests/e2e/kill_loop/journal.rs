@@ -1,26 +1,27 @@
-//! What the clients know about every message, and what the broker must do after it.
+//! The clients' knowledge of every message, from which the broker's duties follow.
 //!
 //! A message in a queue, as its consumers see it:
 //!
 //! ```text
-//! Waiting ── delivered ──▶ Held ── ack or reject sent ──▶ Settled ── a later message confirmed ──▶ Gone
-//!    ▲                      │                                │
-//!    └─── nack, a kill ─────┘◀────── came again: allowed ────┘
+//! Waiting ─ delivered ─▶ Held ─ ack or reject sent ─▶ Settled ─ a later message confirmed ─▶ Gone
+//!    ▲                    │                              │
+//!    └─── nack, a kill ───┘◀───── came again: allowed ───┘
 //! ```
 //!
-//! Gone comes never again; everything else that was confirmed and is not Settled at the end must have come.
+//! A message that is Gone never comes again; every other confirmed message that is not Settled at
+//! the end must have come.
 
 use super::message::{Id, QUEUES, ROUTES};
 
-/// Everything that happened.
+/// The events of all cycles.
 pub struct Journal {
-    /// The cycle that runs.
+    /// The current cycle.
     pub cycle: u16,
     seed: u64,
     settled_lasts: bool,
-    /// By publisher, then number.
+    /// By publisher, then by number.
     published: Vec<Vec<Published>>,
-    /// By queue, then publisher, then number.
+    /// By queue, then by publisher, then by number.
     seen: Vec<Vec<Vec<Seen>>>,
     complaints: Vec<String>,
     deliveries: u64,
@@ -30,7 +31,7 @@ pub struct Journal {
 #[derive(Clone, Copy)]
 struct Published {
     cycle: u16,
-    /// In which cycle it was confirmed; 0: not.
+    /// The cycle in which it was confirmed; 0 if it was not.
     confirmed: u16,
 }
 
@@ -52,7 +53,7 @@ enum State {
     Gone,
 }
 
-/// What one consumer has had: the last number of every publisher.
+/// The messages that one consumer has received: the last number of every publisher.
 #[derive(Default)]
 pub struct Order([Option<u32>; ROUTES.len()]);
 
@@ -63,7 +64,7 @@ impl Journal {
         Journal { cycle: 0, seed, settled_lasts, published, seen, complaints: Vec::new(), deliveries: 0, redeliveries: 0 }
     }
 
-    /// A publisher is about to publish its next message.
+    /// Notes that a publisher is about to publish its next message.
     pub fn publish(&mut self, publisher: usize) -> (Id, Vec<u8>) {
         let id = Id { publisher, number: self.published[publisher].len() as u32 };
         self.published[publisher].push(Published { cycle: self.cycle, confirmed: 0 });
@@ -75,7 +76,7 @@ impl Journal {
         self.published[id.publisher][id.number as usize].confirmed = self.cycle;
     }
 
-    /// A delivery came; none if it is not one of the messages.
+    /// Notes a delivery. Returns `None` if it is not one of the messages.
     pub fn delivered(&mut self, queue: usize, id: &str, body: &[u8], redelivered: bool) -> Option<Id> {
         let known = Id::parse(id).filter(|id| self.seen[queue][id.publisher].len() > id.number as usize);
         let Some(id) = known else {
@@ -98,8 +99,9 @@ impl Journal {
         Some(id)
     }
 
-    /// The consumer with this order has got a message that must not come before, or after, the publisher's others. Of a run that comes too
-    /// late its first is told.
+    /// Complains about a message that the consumer with this order received before or after it
+    /// should have, compared with others of its publisher. Of a run of messages that are too late,
+    /// only the first one is reported.
     pub fn ordered(&mut self, queue: usize, order: &mut Order, id: Id) {
         let last = order.0[id.publisher].replace(id.number);
         if let Some(last) = last.filter(|&last| last >= id.number) {
@@ -117,14 +119,14 @@ impl Journal {
         self.change(queue, id, State::Waiting);
     }
 
-    /// The settlement is stored: a message that followed it was confirmed.
+    /// Notes that a settlement is stored, because a message that followed it was confirmed.
     pub fn gone(&mut self, queue: usize, id: Id) {
         if self.seen(queue, id).state == State::Settled {
             self.change(queue, id, State::Gone);
         }
     }
 
-    /// So many are ready right after a start.
+    /// Checks the number of messages that are ready right after a start.
     pub fn check_count(&self, queue: usize, found: u32) -> Option<String> {
         let (mut must, mut may) = (0, 0);
         for (published, seen) in self.published.iter().zip(&self.seen[queue]) {
@@ -136,7 +138,7 @@ impl Journal {
         (!fits).then(|| format!("{} has {found} messages after the start: at least {must} must be there, at most {may} may", QUEUES[queue]))
     }
 
-    /// After the drain: confirmed, and neither settled nor there.
+    /// Complains, after the drain, about confirmed messages that are neither settled nor there.
     pub fn complain_about_lost(&mut self) {
         for (queue, name) in QUEUES.iter().enumerate() {
             let mut lost = Vec::new();
@@ -162,7 +164,7 @@ impl Journal {
         !self.complaints.is_empty()
     }
 
-    /// The first complaints, and how many there are.
+    /// Returns the first complaints, and the number of all.
     pub fn trouble(&self) -> String {
         let more = self.complaints.len().saturating_sub(SHOWN);
         let shown = self.complaints[..self.complaints.len() - more].join("\n");
@@ -203,5 +205,5 @@ fn describe(id: Id, published: Published, seen: Seen) -> String {
     format!("{id}, published in cycle {}, confirmed in {}, {history}", published.cycle, published.confirmed)
 }
 
-/// Complaints, and lost messages of a queue, that are shown.
+/// The most complaints, and lost messages of a queue, that are shown.
 const SHOWN: usize = 10;

@@ -1,4 +1,5 @@
-//! Which messages there are: who publishes where, and what a message holds. All of it follows from its id and the seed.
+//! The messages: the publishers' routes, and the content of each message. All of it follows from
+//! the message's id and the seed.
 
 use std::fmt;
 
@@ -7,16 +8,17 @@ pub const QUEUES: [&str; 6] = ["kill.a", "kill.b", "kill.kept", "kill.fan.0", "k
 /// The queue without consumers, which grows until the end.
 pub const KEPT: usize = 2;
 
-/// Where a publisher publishes to, and the queues that it reaches by that.
+/// The exchange and key that a publisher publishes to, and the queues that it reaches by them.
 pub struct Route {
     pub exchange: &'static str,
     pub key: &'static str,
     pub queues: &'static [usize],
-    /// Most unconfirmed messages.
+    /// The most unconfirmed messages.
     pub window: usize,
 }
 
-/// The publishers. The last ones are the consumers, which publish to their own queue what seals their settlements.
+/// The publishers. The last ones are the consumers, which publish to their own queue: the confirm
+/// of such a message shows that the settlements before it are stored.
 pub const ROUTES: [Route; 10] = [
     Route { exchange: "", key: "kill.a", queues: &[0], window: 1000 },
     Route { exchange: "kill.direct", key: "a", queues: &[0], window: 200 },
@@ -29,10 +31,11 @@ pub const ROUTES: [Route; 10] = [
     Route { exchange: "", key: "kill.fan.0", queues: &[3], window: 1 },
     Route { exchange: "", key: "kill.fan.1", queues: &[4], window: 1 },
 ];
-/// The first consumer among the publishers. Nobody consumes `kill.fan.2` and `kill.kept` before the end.
+/// The first consumer among the publishers. `kill.fan.2` and `kill.kept` have no consumers before
+/// the end.
 pub const CONSUMERS_FROM: usize = 5;
 
-/// One message: the number counts the publisher's messages through all cycles.
+/// One message. The number counts the publisher's messages through all cycles.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
     pub publisher: usize,
@@ -40,13 +43,14 @@ pub struct Id {
 }
 
 impl Id {
-    /// The id from its text, if that is one.
+    /// Reads the id from its text.
     pub fn parse(text: &str) -> Option<Id> {
         let (publisher, number) = text.split_once('-')?;
         Some(Id { publisher: publisher.parse().ok().filter(|&publisher| publisher < ROUTES.len())?, number: number.parse().ok()? })
     }
 
-    /// The body: mostly some hundred bytes, sometimes none, seldom hundreds of KiB, of noise that only this id gives.
+    /// Makes the body: mostly some hundred bytes, sometimes none, seldom hundreds of KiB, of noise
+    /// that only this id gives.
     pub fn body(self, seed: u64) -> Vec<u8> {
         let mut dice = Dice::new(seed ^ ((self.publisher as u64) << 32 | u64::from(self.number)));
         let size = match dice.below(1000) {
@@ -70,7 +74,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// Numbers that look random and come again with the same seed (splitmix64).
+/// Random numbers that the seed repeats (splitmix64).
 pub struct Dice(u64);
 
 impl Dice {

@@ -1,17 +1,25 @@
-//! The broker is killed again and again while clients work, and every confirmed message is accounted for.
+//! The broker is killed again and again while clients work, and every confirmed message is
+//! accounted for.
 //!
-//! A cycle: publishers with confirms, consumers that ack most and leave some, and a client that declares and deletes, work for a random
-//! part of a second; SIGKILL; a start, which may itself be killed before it succeeds; then a look at what is there. New connections go on in
-//! the next cycle, with one shard, two or three. After the last cycle (or the first with trouble) every queue is drained.
+//! A cycle: publishers with confirms, consumers that ack most deliveries and leave some, and a
+//! client that declares and deletes, work for a random part of a second; SIGKILL; a start, which
+//! may itself be killed before it succeeds; then a check of the broker's state. New connections go
+//! on in the next cycle, with one shard, two or three. After the last cycle (or the first one with
+//! complaints) every queue is drained.
 //!
-//! The journal holds what clients know, and from it follows what must be (`journal.rs`):
+//! The journal holds the clients' knowledge, from which the broker's duties follow (`journal.rs`):
 //!
-//! - A confirmed message that nobody settled is there, in every queue it was routed to, with its content and in its publisher's order.
-//! - A settlement that was followed, on its channel, by a confirmed message to the same queue is stored: that message never comes again.
-//! - What was delivered before says `redelivered`; what does not say so comes once and in order; nothing comes that was not published.
-//! - Exchanges, queues and bindings are there once they were answered, and gone once their deletion was.
+//! - A confirmed message that was not settled is there, in every queue that it was routed to, with
+//!   its content and in its publisher's order.
+//! - A settlement that was followed, on its channel, by a confirmed message to the same queue is
+//!   stored: that message never comes again.
+//! - A message that was delivered before is flagged `redelivered`; one without the flag comes once
+//!   and in order; every message that comes was published.
+//! - Exchanges, queues and bindings are there once their declarations were answered, and gone once
+//!   their deletions were.
 //!
-//! `RINGMQ_E2E_CYCLES` sets the number of cycles, `RINGMQ_E2E_SEED` repeats the choices of a run, though not the moments of its kills.
+//! `RINGMQ_E2E_CYCLES` sets the number of cycles, `RINGMQ_E2E_SEED` repeats the choices of a run,
+//! though not the moments of its kills.
 
 mod clients;
 mod definitions;
@@ -74,7 +82,7 @@ impl Loop {
         }
     }
 
-    /// Load, a kill, and a start that succeeds.
+    /// Runs a load, a kill, and a start that succeeds.
     async fn work(&mut self) {
         let clients = clients::start(self.broker.url(), &self.journal, &self.definitions, &mut self.dice).await;
         tokio::time::sleep(Duration::from_millis(self.dice.below(LOAD_MS.1 - LOAD_MS.0) + LOAD_MS.0)).await;
@@ -91,7 +99,8 @@ impl Loop {
         self.broker.start_again(&["--shards", &shards]);
     }
 
-    /// What can be told at once: what was declared is there, and every queue has as many messages as it must, and no more than it may.
+    /// Checks the state right after a start: the definitions are there, and every queue has as many
+    /// messages as it must have, and no more than it may have.
     async fn look(&mut self) {
         let definitions = self.definitions.take();
         let (definitions, mut trouble) = definitions.check(self.broker.url()).await;
@@ -109,7 +118,7 @@ impl Loop {
         clients::close(connection).await;
     }
 
-    /// Takes everything out; whatever is missing then is lost.
+    /// Drains all queues; messages that are missing then are lost.
     async fn drain(&mut self) {
         for (queue, name) in QUEUES.iter().enumerate() {
             if let Err(error) = clients::drain(self.broker.url(), &self.journal, queue).await {
@@ -124,7 +133,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))
 }
 
-/// A little less than a second each, and some seconds for the drain.
+/// The number of cycles: each takes a little less than a second, and the drain some seconds.
 const CYCLES: u64 = 50;
 /// The shortest and the longest time from the first connection to the kill.
 const LOAD_MS: (u64, u64) = (200, 800);

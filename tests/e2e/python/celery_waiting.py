@@ -1,6 +1,6 @@
 """Celery's waiting tasks: countdown and ETA beyond the prefetch (global basic.qos while consuming), a worker that dies with them, a chord.
 
-Celery raises its prefetch globally only for a broker that calls itself RabbitMQ 3; this program is for one that does.
+Celery raises its prefetch globally only for a broker that claims to be RabbitMQ 3; this program needs such a broker.
 """
 
 import os
@@ -24,7 +24,7 @@ def start_worker(name):
 
 
 def wait_for_reserved(name, count):
-    """Until so many tasks wait in the worker."""
+    """Waits until this many tasks wait in the worker."""
     worker, end = f"{name}@localhost", time.monotonic() + 15
     inspect = app.control.inspect(destination=[worker], timeout=3)
     while len((inspect.scheduled() or {}).get(worker, [])) < count:
@@ -32,7 +32,7 @@ def wait_for_reserved(name, count):
 
 
 def waiting_tasks_are_in_nobody_s_way():
-    """Each waiting task raises the prefetch of the channel by one, also that of the consumer which is there."""
+    """Each waiting task raises the prefetch of the channel by one, also for the existing consumer."""
     started = time.monotonic()
     waiting = [add.apply_async((n, 1), countdown=12) for n in range(3 * PREFETCH)]
     wait_for_reserved("first", len(waiting))
@@ -54,7 +54,7 @@ def a_worker_that_dies_gives_its_tasks_back(workers):
 
 
 def chord_and_its_retries():
-    """What unlocks the chord is a task that retries with a countdown until the parts are done."""
+    """The task that unlocks the chord retries with a countdown until the parts are done."""
     assert chord((add.s(n, n) for n in range(10)), total.s()).apply_async().get(timeout=30) == 90
 
 

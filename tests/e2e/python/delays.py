@@ -1,6 +1,6 @@
-"""Delayed messages over restarts: `restart.rs` kills the broker where this says that it is ready, and starts it with other shards.
+"""Delayed messages over restarts: `restart.rs` kills the broker when this program reports that it is ready, and starts it with another number of shards.
 
-RabbitMQ 4.3 has the exchange type only with a community plugin, which keeps less of what is checked here.
+RabbitMQ 4.3 has the exchange type only with a community plugin, which keeps fewer of the messages that are checked here.
 """
 
 import time
@@ -8,15 +8,15 @@ import time
 import pika
 from support import channels, consume, over_restarts, pump, stay
 
-# Messages wait on the shard of the connection that declared their exchange: each on one of its own.
+# Messages wait on the shard of the connection that declared their exchange; each exchange is declared on a connection of its own.
 EXCHANGES = [f"r.delay.{n}" for n in range(6)]
 PERSISTENT, TRANSIENT = 2, 1
-# The restarts are done by then.
+# The time after which the restarts are done.
 LONG = 30_000
 
 
 def delayed():
-    """What is persistent, in a durable exchange, comes when it is due; the rest is gone."""
+    """A persistent message in a durable exchange comes when it is due; all others are gone."""
     channel = stay()
     channel.confirm_delivery()
     channel.queue_declare("r.delayed", durable=True)

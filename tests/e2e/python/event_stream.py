@@ -14,7 +14,7 @@ app = Celery("e2e.events", broker=URL)
 
 
 def drain(connection, seen, count, seconds=10):
-    """Takes what comes until so many were seen; then nothing more may come."""
+    """Takes messages until this many have come; then no more may come."""
     end = time.monotonic() + seconds
     while len(seen) < count:
         assert time.monotonic() < end, f"{len(seen)} of {count} came: {seen}"
@@ -89,7 +89,7 @@ def queues_of_receivers_that_are_gone_expire():
 
 
 def exists_unused(queue, seconds):
-    """Whether it is there after so many seconds in which nobody asked: asking is use."""
+    """Whether the queue exists after this many seconds without a question: a question is a use."""
     time.sleep(seconds)
     return exists(queue)
 

@@ -12,7 +12,7 @@ URL = os.environ["AMQP_URL"]
 
 
 def collect(connection, queues, count, **options):
-    """Consumes so many messages and acknowledges them: [(routing key, body)]."""
+    """Consumes this many messages and acknowledges them: [(routing key, body)]."""
     got = []
 
     def on_message(body, message):
@@ -128,7 +128,7 @@ def heartbeat_check():
 
 
 class Echo(ConsumerProducerMixin):
-    """A consumer that answers to reply_to and stops after so many."""
+    """A consumer that answers to reply_to and stops after this many requests."""
 
     def __init__(self, connection, queue, count):
         self.connection, self.queue, self.left = connection, queue, count

@@ -1,4 +1,4 @@
-"""Alarms through pika: who publishes is blocked and hears why, who consumes goes on, and the end of the alarm is told.
+"""Alarms through pika: a publisher is blocked and told why, a consumer goes on, and the end of the alarm is announced.
 
     python pika_alarms.py disk      against a broker whose disk is too small for its limit
     python pika_alarms.py memory    against a broker with little memory: publishing raises the alarm, consuming ends it
@@ -12,7 +12,7 @@ from support import URL, connection, pump, run
 
 
 class Publisher:
-    """A connection that counts what it has published, and what it was told."""
+    """A connection that counts what it has published, and the notices that it has received."""
 
     def __init__(self, conn):
         self.conn, self.channel, self.count, self.told = conn, conn.channel(), 0, []
@@ -33,11 +33,11 @@ def a_full_disk():
     with connection() as other:
         channel = other.channel()
         queue = channel.queue_declare("e2e.alarm", durable=True).method.queue
-        # It is never closed: a blocked client that says close is answered at the end of the alarm.
+        # It is never closed, because the broker answers the close of a blocked client only at the end of the alarm.
         publisher = Publisher(pika.BlockingConnection(pika.URLParameters(URL)))
         publisher.publish(queue, b"x")
         assert publisher.hear(1) == ["low on disk"], publisher.told
-        # What is not a publish works, also on connections that are opened now.
+        # Everything but publishing works, also on connections that are opened now.
         with connection() as third:
             channel = third.channel()
             assert channel.basic_get(queue) == (None, None, None), "the message has not been read"
@@ -61,7 +61,7 @@ def memory_that_is_used_up_and_freed():
             bodies += 1
 
         channel.basic_consume(queue, on_message, auto_ack=True)
-        # Most of it comes while the publisher is blocked; what it wrote last comes afterwards.
+        # Most messages come while the publisher is blocked; those that it wrote last come afterwards.
         pump(channel, lambda: bodies >= publisher.count - 2000, "the messages that were published", 30)
         assert publisher.hear(2) == ["low on memory", "over"], publisher.told
         pump(channel, lambda: bodies >= publisher.count, "all messages", 30)

@@ -1,4 +1,4 @@
-"""Connections through pika: negotiation, login, heartbeats, many channels, close from either side, what the server says of itself."""
+"""Connections through pika: negotiation, login, heartbeats, many channels, close from either side, the server properties."""
 
 import threading
 import time

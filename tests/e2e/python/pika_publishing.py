@@ -77,7 +77,7 @@ def transactions():
 
 
 def routed(channel, exchange, bindings, published):
-    """Binds one queue per binding, publishes, and tells which queue got what."""
+    """Binds one queue per binding, publishes, and returns the messages of each queue."""
     queues = [channel.queue_declare("", exclusive=True).method.queue for _ in bindings]
     for queue, (key, arguments) in zip(queues, bindings):
         channel.queue_bind(queue, exchange, key, arguments)

@@ -182,7 +182,7 @@ def exclusive_queue_is_locked():
 
 
 def gone(conn, queue):
-    """Is there no such queue? Asks on a channel of its own, which the answer closes."""
+    """Whether there is no such queue. Asks on a channel of its own, which the answer closes."""
     channel = conn.channel()
     try:
         channel.queue_declare(queue, passive=True)

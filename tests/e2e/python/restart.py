@@ -1,11 +1,12 @@
-"""What is left after the broker was ended by SIGTERM or SIGKILL (the argument) and started again, as RabbitMQ leaves it.
+"""State that survives when the broker is ended by SIGTERM or SIGKILL (the argument) and started again, compared with RabbitMQ.
 
-A case is a generator: it yields where the broker is to be restarted, twice. RabbitMQ decides by the way of its end:
+A case is a generator: it yields where the broker is to be restarted, twice. The rules depend on the signal:
 
-- After SIGTERM every settlement counts, and `redelivered` is set for what was delivered before, and for nothing else.
-- After SIGKILL RabbitMQ sets `redelivered` for all that it recovered, and settled messages may come back. Here what was delivered must say
-  so, the rest may; and settlements that a confirmed publish to the same queue followed must last, which RabbitMQ does not promise.
-- What was requeued by the client may or may not say `redelivered`: RabbitMQ does it for a closed channel, and not for a basic.nack.
+- After SIGTERM every settlement counts, and `redelivered` is set for messages that were delivered before, and for no others.
+- After SIGKILL RabbitMQ sets `redelivered` for all recovered messages, and settled messages may come back. Here a message that was
+  delivered must have the flag, others may; and settlements that a confirmed publish to the same queue followed must last, which RabbitMQ
+  does not guarantee.
+- A message that the client requeued may or may not have `redelivered`: RabbitMQ sets it for a closed channel, and not for a basic.nack.
 """
 
 import os
@@ -16,7 +17,7 @@ from pika.exceptions import UnroutableError
 from support import channel_error, channels, consume, drain, over_restarts, ready, stay, wait_until
 
 KILLED = sys.argv[1] == "KILL"
-# Whether what was settled before a confirmed publish must have gone.
+# Whether messages that were settled before a confirmed publish must be gone.
 SETTLED_LASTS = not KILLED or "RINGMQ_E2E_URL" not in os.environ
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 RESTARTS = 2
@@ -253,7 +254,7 @@ def settled():
 
 
 def purged_and_deleted():
-    """What a queue lost stays away, also from a younger queue of its name."""
+    """Messages that a queue has lost do not come back, also not to a younger queue of its name."""
     channel = stay()
     for name in ("r.purged", "r.again"):
         fill(channel, name, 5)
@@ -270,7 +271,7 @@ def purged_and_deleted():
 
 
 def priorities():
-    """Messages of every priority, those delivered before at their places; also what was settled and purged of one."""
+    """Messages of every priority, with delivered ones at their places; and a priority with settled and purged messages."""
     channel = stay()
     arguments = {"x-max-priority": 255}
     for name in ("r.p", "r.p.settled", "r.p.purged"):
@@ -314,7 +315,7 @@ def transactions():
 
 
 def time_and_limits():
-    """What a queue promises of its messages holds over a restart: their time goes on, and so do limits, and the dead find their way."""
+    """A queue's arguments hold over a restart: messages expire in time, limits apply, and dead letters are routed."""
     channel = stay()
     channel.exchange_declare("r.t.dlx", "fanout", durable=True)
     channel.queue_declare("r.t.dead", durable=True)
@@ -370,20 +371,20 @@ def fill(channel, queue, count, properties=lambda _: PERSISTENT, first=0, argume
 
 
 def seal(channel, queue):
-    """Publishes one more message, confirmed: all that the channel settled before has then been stored too."""
+    """Publishes one more message, confirmed: the channel's earlier settlements are then stored, too."""
     if not channel._delivery_confirmation:
         channel.confirm_delivery()
     channel.basic_publish("", queue, b"seal", PERSISTENT)
 
 
 def look(channel, queue, count):
-    """Gets so many messages without settling them: (body, redelivered)."""
+    """Gets this many messages without settling them: (body, redelivered)."""
     came = [channel.basic_get(queue) for _ in range(count)]
     return [(body, method and method.redelivered) for method, _, body in came]
 
 
 def expect_in_order(queue, count, delivered, maybe):
-    """All must be there, in order; those delivered say `redelivered`; those that maybe were, and all after a SIGKILL, may."""
+    """All must be there, in order. Delivered ones have `redelivered`; those that may have been delivered, and all after a SIGKILL, may have it."""
     with channels(1) as (channel,):
         assert ready(channel, queue) == count, f"{queue} has {ready(channel, queue)} messages, not {count}"
         came = look(channel, queue, count)
@@ -402,7 +403,7 @@ def routes(channel, exchange, key, headers=None):
 
 
 def present(what, name):
-    """Looks without declaring: that would make what is missing."""
+    """Looks passively, because a declaration would create a missing queue."""
     with channels(1) as (channel,):
         (channel.queue_declare if what == "queue" else channel.exchange_declare)(name, passive=True)
 

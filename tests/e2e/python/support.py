@@ -1,4 +1,4 @@
-"""What the client programs share: the broker's address, a runner and a few ways to wait and to expect."""
+"""Code shared by the client programs: the broker's address, a runner, and functions that wait and check."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ URL = os.environ["AMQP_URL"]
 
 
 def run(*cases):
-    """Runs each case; the first that raises ends the program with its traceback and status 1."""
+    """Runs each case; the first one that raises ends the program with its traceback and status 1."""
     for case in cases:
         started = time.monotonic()
         case()
@@ -36,7 +36,7 @@ def connection(**options):
 
 @contextmanager
 def channels(count):
-    """As many channels, each on a connection of its own, so that several shards take part."""
+    """This many channels, each on a connection of its own, so that several shards take part."""
     if count == 0:
         yield []
         return
@@ -69,7 +69,7 @@ def connection_error(code, *words):
 
 
 def wait_until(holds, what, seconds=10):
-    """Asks again and again until it holds; what another connection did is seen soon, not at once."""
+    """Asks again and again until the condition holds: effects of another connection are visible soon, but not at once."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
@@ -77,12 +77,12 @@ def wait_until(holds, what, seconds=10):
 
 
 def ready(channel, queue):
-    """How many messages wait in the queue."""
+    """Returns how many messages wait in the queue."""
     return channel.queue_declare(queue, passive=True).method.message_count
 
 
 def drain(channel, queue, count, seconds=10):
-    """Gets so many messages without acknowledgement; fails when they do not come."""
+    """Gets this many messages without acknowledgement; fails when they do not come."""
     bodies = []
 
     def more():
@@ -96,7 +96,7 @@ def drain(channel, queue, count, seconds=10):
 
 
 def consume(channel, queue, count, seconds=10, **options):
-    """Consumes until so many (method, properties, body) have come, then leaves the consumer running: (tag, messages)."""
+    """Consumes until this many (method, properties, body) have come, then leaves the consumer running: (tag, messages)."""
     messages = []
     tag = channel.basic_consume(queue, lambda _, *message: messages.append(message), **options)
     pump(channel, lambda: len(messages) >= count, f"{count} deliveries from {queue}", seconds)
@@ -104,7 +104,7 @@ def consume(channel, queue, count, seconds=10, **options):
 
 
 def pump(channel, holds, what, seconds=10):
-    """Serves the channel's connection until it holds."""
+    """Serves the channel's connection until the condition holds."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"waited {seconds} s for {what}"

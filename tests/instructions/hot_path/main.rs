@@ -1,7 +1,8 @@
-//! Runs one hot scenario on shards without sockets: `hot-path SCENARIO MESSAGES`; without arguments it names the scenarios.
+//! Runs one hot scenario on shards without sockets: `hot-path SCENARIO MESSAGES`. Without arguments
+//! it prints the names of the scenarios.
 //!
-//! It prints nothing else and measures nothing: valgrind counts its instructions (`tests/instructions/main.rs`), `callgrind_annotate` and
-//! `perf` show where they are spent.
+//! It prints nothing else and measures nothing: valgrind counts its instructions
+//! (`tests/instructions/main.rs`); `callgrind_annotate` and `perf` show where they are spent.
 
 mod run;
 mod scenario;

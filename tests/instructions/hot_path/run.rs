@@ -1,10 +1,12 @@
-//! Messages on their way: a publisher that always has more to say, and a consumer that acknowledges what it was sent by the last turn.
+//! The load: a publisher that always has more to send, and a consumer that acknowledges the
+//! deliveries of the turn before.
 //!
-//! Everything is encoded beforehand: published bytes repeat, and acks are cut from a store of fixed size. So the preparation costs the
-//! same for any number of messages, and two runs differ by their messages only.
+//! Everything is encoded beforehand: the published bytes repeat, and acks are cut from a store of
+//! fixed size. So the preparation costs the same for any number of messages, and two runs differ
+//! only by their messages.
 //!
 //! ```text
-//! publishes  4 × 16 KiB ─▶ ┐ one turn ┌ ─▶ deliveries, confirms: their bytes are counted, nobody reads them
+//! publishes  4 × 16 KiB ─▶ ┐ one turn ┌ ─▶ deliveries, confirms: their bytes are counted, not read
 //! acks     n × ≤ 16 KiB ─▶ ┘ of all   │
 //!            ▲               shards   │
 //!            └────── next turn ───────┘
@@ -14,7 +16,7 @@ use crate::support::value::Value;
 use crate::support::wire::{self, Method};
 use crate::yard::{Client, Yard};
 
-/// The most messages of a run: so many acks are prepared, however few are used.
+/// The most messages of a run. Acks are prepared for all of them, however few are used.
 const MESSAGES_MAX: usize = 50_000;
 
 /// A broker under load.
@@ -23,7 +25,7 @@ pub struct Run {
     publisher: Client,
     consumer: Client,
     published: Published,
-    /// What the consumer says; none if it need not say anything.
+    /// The consumer's acks; `None` if it consumes without acks.
     acks: Option<Acks>,
     /// Bytes that the consumer had received before the first message.
     received_before: usize,
@@ -32,7 +34,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// A load of these publishes, over and over. One round of them shows how large a message's deliveries are.
+    /// Makes a load that repeats these publishes. One round of them shows how large a message's
+    /// deliveries are.
     pub fn new(yard: Yard, publisher: Client, consumer: Client, publishes: &[Vec<u8>], with_acks: bool) -> Run {
         let received_before = yard.received(consumer);
         let published = Published::new(publishes);
@@ -43,12 +46,13 @@ impl Run {
         run
     }
 
-    /// Bytes of one message's deliveries.
+    /// Returns the bytes of one message's deliveries.
     pub fn delivered_size(&self) -> usize {
         self.delivered_size
     }
 
-    /// Publishes so many messages, whole rounds of the publishes, and works until they are delivered.
+    /// Publishes this many messages, in whole rounds of the publishes, and takes turns until they
+    /// are delivered.
     pub fn publish(&mut self, messages: usize) {
         assert!(
             messages.is_multiple_of(self.published.messages) && messages < MESSAGES_MAX,
@@ -65,7 +69,7 @@ impl Run {
         while self.turn() || self.published.left > 0 {}
     }
 
-    /// What came, and one turn. Says whether there is more to do.
+    /// Hands over the received bytes and takes one turn. Returns whether there is more to do.
     fn turn(&mut self) -> bool {
         for _ in 0..PIECES_PER_TURN {
             if self.published.left > 0 && !self.yard.is_paused(self.publisher) {
@@ -79,16 +83,16 @@ impl Run {
         self.yard.turn()
     }
 
-    /// Bytes of deliveries.
+    /// Returns the bytes of deliveries so far.
     fn received(&self) -> usize {
         self.yard.received(self.consumer) - self.received_before
     }
 }
 
-/// Publishes, encoded one behind the other, over and over.
+/// Encoded publishes, one behind the other, which repeat.
 struct Published {
     bytes: Vec<u8>,
-    /// Messages and bytes after which they repeat.
+    /// The number of messages and of bytes after which they repeat.
     messages: usize,
     period: usize,
     at: usize,
@@ -101,7 +105,7 @@ impl Published {
         Published { bytes: round.repeat(2 + PIECE / round.len()), messages: publishes.len(), period: round.len(), at: 0, left: 0 }
     }
 
-    /// What the next receive buffer holds.
+    /// Returns the content of the next receive buffer.
     fn next(&mut self) -> &[u8] {
         let (start, len) = (self.at, PIECE.min(self.left));
         self.left -= len;
@@ -110,7 +114,7 @@ impl Published {
     }
 }
 
-/// The acks of the first deliveries, one each.
+/// The acks of the first deliveries, one for each.
 struct Acks {
     bytes: Vec<u8>,
     at: usize,
@@ -125,7 +129,7 @@ impl Acks {
         Acks { bytes: (1..=MESSAGES_MAX).flat_map(ack).collect(), at: 0 }
     }
 
-    /// Those that were not taken yet, up to that of delivery number `last`, in receive buffers.
+    /// Takes the acks up to that of delivery number `last`, in receive buffers.
     fn up_to(&mut self, last: usize, take: impl FnMut(&[u8])) {
         let end = last * (self.bytes.len() / MESSAGES_MAX);
         self.bytes[self.at..end].chunks(PIECE).for_each(take);
@@ -133,8 +137,8 @@ impl Acks {
     }
 }
 
-/// A receive buffer, bytes.
+/// Bytes of a receive buffer.
 const PIECE: usize = 16 << 10;
 
-/// Full receive buffers that a busy publisher has ready for each turn.
+/// The number of full receive buffers that a busy publisher has ready for each turn.
 const PIECES_PER_TURN: usize = 4;

@@ -1,4 +1,5 @@
-//! What is run: what the broker is told beforehand, and what is published.
+//! The scenarios: the topology that the broker is given beforehand, and the messages that are
+//! published.
 
 use crate::run::Run;
 use crate::support::client::{self, Content};
@@ -9,34 +10,36 @@ use crate::yard::{Yard, method};
 /// A load on the broker.
 #[derive(Clone, Copy)]
 pub struct Scenario {
-    /// What the figures call it.
+    /// Its name among the figures.
     pub name: &'static str,
     shards: u16,
     body: usize,
     exchange: Exchange,
     queues: usize,
-    /// The consumers acknowledge every delivery and have this many in hand at most; none: they need not acknowledge.
+    /// The consumers acknowledge every delivery, and have at most this many unacknowledged; `None`:
+    /// they consume without acks.
     prefetch: Option<u16>,
     confirms: bool,
-    /// The queues have priorities, and no two messages in a row are of the same one.
+    /// Whether the queues have priorities; then no two messages in a row have the same one.
     priorities: bool,
 }
 
-/// How messages find their queues.
+/// The way from a message to its queues.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Exchange {
-    /// The default exchange: by the queue's name.
+    /// The default exchange: the routing key is the queue's name.
     Default,
-    /// Every message to every queue.
+    /// A fanout exchange: every message goes to every queue.
     Fanout,
-    /// So many bindings, a third each of plain words, `*` and `#`; a message finds one of them.
+    /// A topic exchange with this many bindings, a third each of plain words, `*` and `#`; a
+    /// message matches one of them.
     Topic { bindings: usize },
 }
 
 const PLAIN: Scenario =
     Scenario { name: "", shards: 1, body: 100, exchange: Exchange::Default, queues: 1, prefetch: None, confirms: false, priorities: false };
 
-/// All that is measured.
+/// All scenarios that are measured.
 pub const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "auto-ack-16-bytes", body: 16, ..PLAIN },
     Scenario { name: "auto-ack-100-bytes", ..PLAIN },
@@ -49,11 +52,11 @@ pub const SCENARIOS: [Scenario; 8] = [
 ];
 
 impl Scenario {
-    /// Publishes and delivers so many messages.
+    /// Publishes and delivers this many messages.
     pub fn run(&self, messages: usize) {
         let publishes: Vec<_> = (0..).zip(&self.keys()).map(|(n, key)| self.publish(key, n)).collect();
         let mut yard = Yard::new(self.shards);
-        // The queues live where they are declared: with two shards, every message crosses.
+        // A queue lives on the shard where it is declared: with two shards, every message crosses.
         let consumer = yard.open(usize::from(self.shards) - 1, &self.consumer_methods());
         let publisher = yard.open(0, &self.publisher_methods());
         let mut run = Run::new(yard, publisher, consumer, &publishes, self.prefetch.is_some());
@@ -62,12 +65,13 @@ impl Scenario {
         run.publish(messages);
     }
 
-    /// Deliveries of one message.
+    /// Returns the number of deliveries of one message.
     fn copies(&self) -> usize {
         if self.exchange == Exchange::Fanout { self.queues } else { 1 }
     }
 
-    /// Of a topic exchange's bindings, those that are found lead to all queues in turn.
+    /// Returns the routing keys of a round of publishes. The bindings of a topic exchange that they
+    /// match lead to all queues in turn.
     fn keys(&self) -> Vec<String> {
         let key = |n| match self.exchange {
             Exchange::Default | Exchange::Fanout => "q0".to_owned(),
@@ -121,8 +125,9 @@ fn pattern(n: usize) -> String {
     format!("word{n:04}.{}", ["middle.end", "*.end", "#"][n % 3])
 }
 
-/// Messages after which a publisher begins again with its first routing key.
+/// The number of messages after which a publisher repeats its first routing key.
 const KEYS: usize = 100;
 
-/// A delivery without its names and its body: three frames, the method, the content header with delivery-mode. Bytes.
+/// Bytes of a delivery without its names and its body: three frames, the method, and the content
+/// header with delivery-mode.
 const DELIVERY_OVERHEAD_MIN: usize = 3 * 8 + (4 + 1 + 8 + 1 + 1 + 1) + (14 + 1);

@@ -1,7 +1,9 @@
-//! Shards in this process with nothing around them: the least driver there can be, so that what is counted is the shard.
+//! Shards in this process with the smallest possible driver, so that only the shards' instructions
+//! are counted.
 //!
 //! ```text
-//! hand_over ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ counted, not looked at ──▶ on_sent before the next turn
+//! hand_over ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ counted, not read
+//!                              ◀── on_sent before the next turn ──┘
 //! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,10 +23,10 @@ pub type Client = usize;
 
 /// The shards of a broker and its clients.
 pub struct Yard {
-    /// All of them, by number.
+    /// All shards, by number.
     pub shards: Vec<Shard>,
     clients: Vec<Connection>,
-    /// Sends that the sockets have taken by the next turn.
+    /// Sends that the sockets complete before the next turn.
     sent: Vec<(Client, Outgoing)>,
 }
 
@@ -36,7 +38,7 @@ struct Connection {
 }
 
 impl Yard {
-    /// A broker of so many shards. Its clock stands still.
+    /// Makes a broker of this many shards. Its clock stands still.
     pub fn new(shards: u16) -> Yard {
         let config = Arc::new(Config { shards, ..Config::default() });
         let mut shards = shard::joined(&config, SEED);
@@ -44,7 +46,7 @@ impl Yard {
         Yard { shards, clients: Vec::new(), sent: Vec::new() }
     }
 
-    /// A client connects to this shard.
+    /// Connects a client to a shard.
     pub fn connect(&mut self, shard: usize) -> Client {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 5672));
         let id = self.shards[shard].on_accepted(0, Protocol::Amqp, address, address).expect("there is room for a few connections");
@@ -52,7 +54,7 @@ impl Yard {
         self.clients.len() - 1
     }
 
-    /// A client with channel 1 open that has had its say.
+    /// Connects a client, opens channel 1 and sends the client's methods.
     pub fn open(&mut self, shard: usize, methods: &[Method]) -> Client {
         let tune = [("channel_max", Value::number(2047)), ("frame_max", Value::number(131_072)), ("heartbeat", Value::number(0))];
         let connection = [client::start_ok(client::CAPABILITIES), method("connection.tune-ok", &tune), {
@@ -68,28 +70,28 @@ impl Yard {
         client
     }
 
-    /// One receive buffer's worth of bytes from a client.
+    /// Gives a shard bytes from a client, at most one receive buffer of them.
     pub fn hand_over(&mut self, client: Client, bytes: &[u8]) {
         let client = &self.clients[client];
         self.shards[client.shard].on_bytes(client.id, bytes);
     }
 
-    /// Whether the shard does not want to read from this client for now.
+    /// Whether the shard has paused this client.
     pub fn is_paused(&self, client: Client) -> bool {
         self.clients[client].paused
     }
 
-    /// How many bytes the client was sent.
+    /// Returns the number of bytes that were sent to the client.
     pub fn received(&self, client: Client) -> usize {
         self.clients[client].received
     }
 
-    /// Messages that some shard still holds.
+    /// Returns the number of messages that the shards still have.
     pub fn messages(&self) -> usize {
         self.shards.iter().map(|shard| shard.messages().0).sum()
     }
 
-    /// One turn of every shard; says whether there is more to do.
+    /// Takes one turn of every shard. Returns whether there is more to do.
     pub fn turn(&mut self) -> bool {
         for (client, outgoing) in std::mem::take(&mut self.sent) {
             let client = &self.clients[client];
@@ -103,7 +105,7 @@ impl Yard {
         busy || !self.sent.is_empty() || self.shards.iter_mut().any(Shard::has_mail)
     }
 
-    /// Turns until there is nothing more to do.
+    /// Takes turns until there is nothing more to do.
     pub fn settle(&mut self) {
         let turns = (0..SETTLE_TURNS_MAX).take_while(|_| self.turn()).count();
         assert!(turns < SETTLE_TURNS_MAX, "the shards find no rest");
@@ -139,13 +141,13 @@ impl Yard {
     }
 }
 
-/// A method of the list.
+/// Encodes a method of the list.
 pub fn method(name: &str, fields: &[(&str, Value)]) -> Method {
     Method::new(name, fields).expect("the list knows the methods of the scenarios")
 }
 
-/// Any will do, as long as it stays.
+/// The seed of the shards. Its value does not matter, as long as it does not change.
 const SEED: u64 = 1;
 
-/// More than any preparation takes.
+/// More turns than any preparation takes.
 const SETTLE_TURNS_MAX: usize = 10_000;

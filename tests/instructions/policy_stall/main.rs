@@ -1,11 +1,15 @@
-//! How long a publisher waits for its confirms while policies change: `policy-stall [QUEUES [SHARDS]]`.
+//! Measures how long a publisher waits for its confirms while policies change: `policy-stall
+//! [QUEUES [SHARDS]]`.
 //!
-//! Shards without sockets, so that what is measured is the broker's own part. A publisher has 64 KiB of messages for every turn, which are consumed at
-//! once; meanwhile an operator sets and deletes policies that match all of the other queues, each with some messages, and one with a million of them.
-//! With several shards every message crosses from the first to the last, and the turns of all shards, one behind the other, count.
+//! The shards have no sockets, so that only the broker's own part is measured. A publisher has 64
+//! KiB of messages for every turn, which are consumed at once. Meanwhile an operator sets and
+//! deletes policies that match all other queues: many with a few messages each, and one with a
+//! million of them. With several shards every message crosses from the first shard to the last, and
+//! the turns of all shards, one after the other, count.
 //!
-//! Two times are told of each phase: as the clock has it, and without what the thread waited for a CPU that others had (the kernel's run delay). On a
-//! busy machine only the second says what the broker does; what a hypervisor takes is in both.
+//! The program prints two times for each phase: one by the clock, and one without the time for
+//! which the thread waited for a CPU that others had (the kernel's run delay). On a busy machine
+//! only the second one describes the broker. Time that a hypervisor takes is in both.
 
 #[path = "../../support/mod.rs"]
 mod support;
@@ -45,7 +49,7 @@ fn main() {
     }
 }
 
-/// A broker whose first queue is published to as fast as it can.
+/// A broker whose first queue receives messages as fast as possible.
 struct Load {
     yard: Yard,
     publisher: Client,
@@ -69,7 +73,7 @@ impl Load {
         load
     }
 
-    /// Declares queues on a shard, and publishes some messages to each.
+    /// Declares queues on a shard, and publishes some messages to each of them.
     fn fill(&mut self, shard: usize, names: &[String]) {
         let owner = self.yard.open(shard, &[]);
         for names in names.chunks(100) {
@@ -84,7 +88,7 @@ impl Load {
         self.yard.settle();
     }
 
-    /// Publishes for some time; a bit later an operator does something.
+    /// Publishes for some time; soon after the start an operator's command is carried out.
     fn measure(&mut self, what: &str, line: &str) {
         let ctl = Ctl::parse(line).expect("a command");
         let [command]: [Command; 1] = ctl.commands().expect("a command").try_into().expect("one");
@@ -103,7 +107,8 @@ impl Load {
         println!("{what:30} {};  own {}; {} messages wait then", text(waits), text(own), self.yard.messages());
     }
 
-    /// What a turn brings, until it is confirmed.
+    /// Publishes the messages of one turn. Returns the time until the first confirm, at which the
+    /// publisher is not paused.
     fn publish(&mut self) -> Duration {
         let begin = Instant::now();
         let before = self.yard.received(self.publisher);
@@ -115,7 +120,7 @@ impl Load {
     }
 }
 
-/// How long this thread has waited for a CPU so far.
+/// Returns how long this thread has waited for a CPU so far.
 fn run_delay() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux keeps it");
     Duration::from_nanos(text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).expect("the second of three numbers"))
@@ -132,11 +137,11 @@ fn publish(queue: &str) -> Vec<u8> {
     client::publish(1, &method("basic.publish", &[("routing_key", Value::text(queue))]), &content, usize::MAX)
 }
 
-/// Messages in each queue, and in the deep one.
+/// The number of messages in each queue, and in the deep one.
 const MESSAGES: usize = 20;
 const DEEP: usize = 1_000_000;
-/// Turns of a measurement.
+/// The number of turns of a measurement.
 const ROUNDS: usize = 20_000;
-/// What the publisher has ready for a turn, and a receive buffer, bytes.
+/// Bytes that the publisher has ready for a turn, and bytes of a receive buffer.
 const HAND: usize = 64 << 10;
 const BUFFER: usize = 16 << 10;
