@@ -12,7 +12,6 @@ use ringmq::config::conf::Setting;
 use ringmq::config::flags::{Definitions, Task};
 use ringmq::config::settings::{self, Warnings};
 use ringmq::config::{Config, Surroundings};
-use ringmq::io::Broker;
 use ringmq::io::StartError;
 use ringmq::io::host::affinity;
 use ringmq::io::host::logging;
@@ -20,11 +19,9 @@ use ringmq::io::host::memory::Allocator;
 use ringmq::io::host::monitor;
 use ringmq::io::host::process;
 use ringmq::io::host::signal::EndSignals;
-use ringmq::shard;
+use ringmq::start::app::App;
 use ringmq::start::conf_files;
-use ringmq::start::data_dir::DataDir;
 use ringmq::start::definitions;
-use ringmq::start::storage;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -79,22 +76,11 @@ fn run(config: Arc<Config>, warnings: &Warnings) -> Result<(), StartError> {
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     let signals = EndSignals::block();
     process::raise_descriptor_limit();
-    let data_dir = DataDir::open(&config.data_dir)?;
-    let mut shards = shard::joined(&config, u64::from_ne_bytes(process::random()));
-    shard::keep_secrets(&mut shards, process::random);
-    let mut found = storage::find(&config)?;
-    definitions::load(&config, &mut found)?;
-    let node_id = data_dir.node_id()?;
-    shard::restore(&mut shards, found);
-    let broker = Broker::start(&config, shards)?;
-    announce(&config, &node_id, &broker);
+    let app = App::start(&config)?;
     let signal = signals.wait();
     log::info!("{signal}: closing connections");
     signals.unblock();
-    let shards = broker.stop();
-    if shards.len() == usize::from(config.shards) {
-        storage::note_stop(&config.data_dir, &shards)?;
-    }
+    app.stop()?;
     log::info!("ended");
     Ok(())
 }
@@ -132,15 +118,6 @@ fn report(result: Result<(), StartError>) -> ExitCode {
             eprintln!("ringmq: {}", Escaped(error));
             ExitCode::FAILURE
         }
-    }
-}
-
-fn announce(config: &Config, node_id: &str, broker: &Broker) {
-    let pinned = if config.cpus.is_empty() { "not pinned".into() } else { format!("on CPUs {:?}", config.cpus) };
-    log::info!("RingMQ {} node {} in {}", env!("CARGO_PKG_VERSION"), node_id, config.data_dir.display());
-    log::info!("{} shards, {pinned}", config.shards);
-    for address in broker.addresses() {
-        log::info!("listening for AMQP 0-9-1 on {address}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Start: everything before the shards turn.
 //!
+//! - [`app`]: the broker inside its process, which can stop and start again;
 //! - [`data_dir`]: takes the data directory;
 //! - [`storage`], [`catalog_files`], [`log_files`]: find what the last run left there;
 //! - [`files`]: what all of these do with files;
@@ -7,6 +8,7 @@
 //! - [`conf_files`], [`definitions`]: read what operators wrote, as texts ([`text_file`]) or from a
 //!   web server ([`fetch`]).
 
+pub mod app;
 pub mod catalog_files;
 pub mod conf_files;
 pub mod data_dir;

@@ -1,7 +1,8 @@
-//! The real driver, over loopback: a broker in this process (`broker`), and the program
+//! The real driver, over loopback: a broker in this process (`broker`, `app`), and the program
 //! (`program`).
 
 mod alarms;
+mod app;
 mod broker;
 mod client;
 mod program;

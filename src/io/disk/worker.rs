@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::base::alarms::{Alarm, Alarms};
@@ -58,9 +58,12 @@ pub enum Finished {
     Catalog,
 }
 
-/// A worker thread, as its shard sees it. The thread ends when this is dropped.
+/// A worker thread, as its shard sees it. Dropping it waits for the jobs in hand: afterwards the
+/// thread changes no file any more.
 pub struct Worker {
-    jobs: Sender<Job>,
+    /// None while it is dropped.
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The state of a worker thread.
@@ -109,13 +112,23 @@ impl Worker {
             segments,
             catalog: None,
         };
-        thread::Builder::new().name(name).spawn(move || hand.work())?;
-        Ok(Worker { jobs: sender })
+        let thread = thread::Builder::new().name(name).spawn(move || hand.work())?;
+        Ok(Worker { jobs: Some(sender), thread: Some(thread) })
     }
 
     /// Adds a job. Jobs are done in order, except those that wait.
     pub fn give(&self, job: Job) {
-        self.jobs.send(job).unwrap_or_else(|_| process::fail("the thread for the log's files is gone"));
+        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok());
+        if !sent {
+            process::fail("the thread for the log's files is gone");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.jobs = None; // after the jobs that were given, the thread finds that there are no more
+        self.thread.take().into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 

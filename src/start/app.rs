@@ -1,0 +1,65 @@
+//! The broker inside its process: found on the disk, started, stopped in order, and started again.
+//! RabbitMQ's tools call these `start_app` and `stop_app`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::io::host::process;
+use crate::io::{Broker, StartError};
+use crate::shard;
+use crate::start::data_dir::DataDir;
+use crate::start::{definitions, storage};
+
+/// A broker that runs, and the data directory that it has locked.
+pub struct App {
+    config: Arc<Config>,
+    broker: Broker,
+    _data_dir: DataDir,
+}
+
+impl App {
+    /// Starts a broker with what the data directory has.
+    ///
+    /// # Errors
+    /// One sentence that gives the reason; then nothing runs, and the data directory is free.
+    pub fn start(config: &Arc<Config>) -> Result<App, StartError> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let mut shards = shard::joined(config, u64::from_ne_bytes(process::random()));
+        shard::keep_secrets(&mut shards, process::random);
+        let mut found = storage::find(config)?;
+        definitions::load(config, &mut found)?;
+        let node_id = data_dir.node_id()?;
+        shard::restore(&mut shards, found);
+        let broker = Broker::start(config, shards)?;
+        announce(config, &node_id, &broker);
+        Ok(App { config: config.clone(), broker, _data_dir: data_dir })
+    }
+
+    /// The addresses of its listeners, with the ports that the kernel chose for port 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.broker.addresses()
+    }
+
+    /// Stops the broker. Clients are told and get some seconds. Then the data directory is free.
+    ///
+    /// # Errors
+    /// One sentence: the notes of the stop cannot be written.
+    pub fn stop(self) -> Result<(), StartError> {
+        let App { config, broker, _data_dir } = self;
+        let shards = broker.stop();
+        if shards.len() == usize::from(config.shards) {
+            storage::note_stop(&config.data_dir, &shards)?;
+        }
+        Ok(())
+    }
+}
+
+fn announce(config: &Config, node_id: &str, broker: &Broker) {
+    let pinned = if config.cpus.is_empty() { "not pinned".into() } else { format!("on CPUs {:?}", config.cpus) };
+    log::info!("RingMQ {} node {} in {}", env!("CARGO_PKG_VERSION"), node_id, config.data_dir.display());
+    log::info!("{} shards, {pinned}", config.shards);
+    for address in broker.addresses() {
+        log::info!("listening for AMQP 0-9-1 on {address}");
+    }
+}
