@@ -7,6 +7,7 @@ use super::equivalence::{assert_exchange, assert_queue};
 use super::{ALTERNATE, Catalog, Change, Dest, Resource, Right, Seat, queue_arguments};
 use crate::base::ids::QueueAddr;
 use crate::broker::exchange::{DELAYED, Kind, Matcher, check_arguments, check_binding, check_weight};
+use crate::broker::options::DEAD_LETTER_EXCHANGE;
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, Fault, Owner, QueueSpec, Topology, VhostId, is_reply_name};
 use crate::message::{Table, Value, latin1_text};
 
@@ -149,7 +150,7 @@ impl Catalog {
             return Ok(Verdict::Queue(current.addr));
         }
         let queue_text = self.queue_text(vhost, &spec.name);
-        if let Some(dead_letter) = named_exchange(&spec.arguments, queue_arguments::DEAD_LETTER_EXCHANGE, &queue_text)? {
+        if let Some(dead_letter) = named_exchange(&spec.arguments, DEAD_LETTER_EXCHANGE, &queue_text)? {
             self.allow(vhost, asker, Right::Read, queue)?;
             self.allow(vhost, asker, Right::Write, dead_letter)?;
         }

@@ -2,6 +2,7 @@
 //! with the first difference in RabbitMQ's order.
 
 use super::{ALTERNATE, queue_arguments};
+use crate::broker::options::{self, QueueOption};
 use crate::contract::{Code, ExchangeSpec, Fault, QueueSpec};
 use crate::message::{Table, Value};
 
@@ -20,7 +21,7 @@ pub(super) fn assert_exchange(current: &ExchangeSpec, received: &ExchangeSpec, e
 pub(super) fn assert_queue(current: &QueueSpec, received: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
     assert_same("durable", current.durable, received.durable, queue_text)?;
     assert_same("auto_delete", current.auto_delete, received.auto_delete, queue_text)?;
-    for name in queue_arguments::known(&current.arguments) {
+    for QueueOption { name, .. } in options::arguments(queue_arguments::kind(&current.arguments)) {
         assert_argument(name, queue_argument(&current.arguments, name), queue_argument(&received.arguments, name), queue_text)?;
     }
     Ok(())
@@ -28,7 +29,7 @@ pub(super) fn assert_queue(current: &QueueSpec, received: &QueueSpec, queue_text
 
 /// An argument of a queue. A queue that was declared without a type has the default type.
 fn queue_argument<'a>(arguments: &'a Table, name: &str) -> Option<Value<'a>> {
-    let default = (name == queue_arguments::TYPE).then_some(Value::LongString(b"classic"));
+    let default = (name == options::TYPE).then_some(Value::LongString(b"classic"));
     arguments.find(name).or(default)
 }
 

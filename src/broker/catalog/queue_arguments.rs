@@ -5,62 +5,34 @@
 //! RabbitMQ's order; and last whether an argument belongs to another type. Arguments that no type
 //! knows are ignored, except for deduplication, which RabbitMQ leaves to a plugin.
 
-use crate::base::limits::EXPIRATION_MS_MAX;
 use crate::broker::deduplication;
+use crate::broker::options::{self, TYPE, Types, unacceptable};
 use crate::contract::{Code, Fault, QueueSpec};
 use crate::message::{Table, TableBuilder, TableRef, Value, erlang_text};
 
-/// The argument that names a queue's type.
-pub(super) const TYPE: &str = "x-queue-type";
-/// The argument that names the dead-letter exchange.
-pub(super) const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
-
 /// The prefix of the names that sessions generate.
 const SERVER_NAMED: &str = "amq.gen-";
-
-/// A kind of value that an argument may have.
-#[derive(Clone, Copy)]
-enum Rule {
-    NotNegative,
-    Expires,
-    Milliseconds,
-    Priority,
-    Positive,
-    Bool,
-    Text,
-    /// A text; it needs a dead-letter exchange beside it.
-    DeadLetterKey,
-    /// The number 2, because queue version 1 no longer exists.
-    Version,
-    /// One of these texts; this error otherwise.
-    OneOf(&'static [&'static str], &'static str),
-}
 
 /// Checks the arguments and, for a quorum queue, the flags. `queue_text` is `queue 'NAME' in vhost
 /// 'VHOST'`.
 pub(super) fn check(spec: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
     let arguments = spec.arguments.view();
     check_type(arguments).map_err(|why| invalid(TYPE, queue_text, &why))?;
-    let known = known(&spec.arguments);
-    for (name, rule) in RULES.iter().filter(|(name, _)| known.contains(name)) {
-        if let Some(value) = arguments.find(name) {
-            rule.check(value, arguments).map_err(|why| invalid(name, queue_text, &why))?;
+    let own = kind(&spec.arguments);
+    for option in options::all().filter(|option| option.is_argument_of(own)) {
+        if let Some(value) = arguments.find(option.name) {
+            option.rule.check(value, arguments).map_err(|why| invalid(option.name, queue_text, &why))?;
         }
     }
     deduplication::check_queue(arguments)?;
     let quorum = is_quorum(&spec.arguments);
-    let foreign = |name: &&[u8]| foreign_to(quorum).any(|foreign| foreign.as_bytes() == *name);
+    let foreign = |name: &&[u8]| options::of_argument(name).is_some_and(|option| option.is_foreign_to(own));
     if let Some(name) = arguments.iter().map(|(name, _)| name).find(foreign) {
         let (name, kind) = (erlang_text(name), if quorum { "quorum" } else { "classic" });
         let text = format!("invalid arg '{name}' for {queue_text} of queue type rabbit_{kind}_queue");
         return Err(Fault::new(Code::PreconditionFailed, text));
     }
     if quorum { check_quorum_flags(spec, queue_text) } else { Ok(()) }
-}
-
-/// The arguments that a queue's type knows. They are compared when the queue is declared again.
-pub(super) fn known(arguments: &Table) -> &'static [&'static str] {
-    if is_quorum(arguments) { QUORUM } else { CLASSIC }
 }
 
 /// The arguments of a declared queue: a queue without a type gets the default type of its virtual
@@ -81,9 +53,9 @@ pub fn is_quorum(arguments: &Table) -> bool {
     arguments.find(TYPE) == Some(Value::LongString(b"quorum"))
 }
 
-fn foreign_to(quorum: bool) -> impl Iterator<Item = &'static str> {
-    let own = if quorum { QUORUM } else { CLASSIC };
-    [CLASSIC, QUORUM, STREAM].into_iter().flatten().copied().filter(move |name| !own.contains(name))
+/// The type of a queue with these arguments.
+pub(super) fn kind(arguments: &Table) -> Types {
+    if is_quorum(arguments) { Types::QUORUM } else { Types::CLASSIC }
 }
 
 /// Checks the type. Classic and quorum queues exist; an empty type and "undefined" mean the
@@ -109,147 +81,9 @@ fn check_quorum_flags(spec: &QueueSpec, queue_text: &str) -> Result<(), Fault> {
     Err(Fault::new(Code::PreconditionFailed, format!("invalid property '{property}' for {queue_text}")))
 }
 
-impl Rule {
-    fn check(self, value: Value<'_>, arguments: TableRef<'_>) -> Result<(), String> {
-        match self {
-            Rule::NotNegative => not_negative(value).map(drop),
-            Rule::Expires => match integer(value)? {
-                0 => Err("{value_zero,0}".to_owned()),
-                number => expiry(number),
-            },
-            Rule::Milliseconds => expiry(integer(value)?),
-            Rule::Priority => match not_negative(value)? {
-                0..=255 => Ok(()),
-                number => Err(format!("{{max_value_exceeded,{number}}}")),
-            },
-            Rule::Positive => match not_negative(value)? {
-                0 => Err("{value_zero,0}".to_owned()),
-                _ => Ok(()),
-            },
-            Rule::Bool => value.as_bool().map(drop).ok_or_else(|| unacceptable(value)),
-            Rule::Text => text(value).map(drop),
-            Rule::DeadLetterKey => match (text(value)?, arguments.find(DEAD_LETTER_EXCHANGE)) {
-                (_, Some(_)) => Ok(()),
-                (_, None) => Err("routing_key_but_no_dlx_defined".to_owned()),
-            },
-            Rule::Version => match not_negative(value)? {
-                2 => Ok(()),
-                number => Err(format!("\"unsupported queue version '{number}'\"")),
-            },
-            Rule::OneOf(texts, why) => {
-                let text = text(value)?;
-                texts.iter().any(|known| known.as_bytes() == text).then_some(()).ok_or_else(|| why.to_owned())
-            }
-        }
-    }
-}
-
-fn integer(value: Value<'_>) -> Result<i64, String> {
-    value.as_int().ok_or_else(|| format!("\"expected integer, got {}\"", value.type_name()))
-}
-
-fn not_negative(value: Value<'_>) -> Result<i64, String> {
-    match integer(value)? {
-        number if number < 0 => Err(format!("{{value_negative,{number}}}")),
-        number => Ok(number),
-    }
-}
-
-fn expiry(number: i64) -> Result<(), String> {
-    match u64::try_from(number) {
-        Err(_) => Err(format!("{{value_negative,{number}}}")),
-        Ok(0..=EXPIRATION_MS_MAX) => Ok(()),
-        Ok(_) => Err(format!("{{value_too_large,{number}}}")),
-    }
-}
-
-fn text(value: Value<'_>) -> Result<&[u8], String> {
-    value.as_text().ok_or_else(|| unacceptable(value))
-}
-
-fn unacceptable(value: Value<'_>) -> String {
-    format!("{{unacceptable_type,{}}}", value.type_name())
-}
-
 fn invalid(name: &str, queue_text: &str, why: &str) -> Fault {
     Fault::new(Code::PreconditionFailed, format!("invalid arg '{name}' for {queue_text}: {why}"))
 }
-
-const RULES: &[(&str, Rule)] = &[
-    ("x-expires", Rule::Expires),
-    ("x-message-ttl", Rule::Milliseconds),
-    (DEAD_LETTER_EXCHANGE, Rule::Text),
-    ("x-dead-letter-routing-key", Rule::DeadLetterKey),
-    ("x-dead-letter-strategy", Rule::OneOf(&["at-most-once", "at-least-once"], "invalid_dlx_strategy")),
-    ("x-max-length", Rule::NotNegative),
-    ("x-max-length-bytes", Rule::NotNegative),
-    ("x-max-in-memory-length", Rule::NotNegative),
-    ("x-max-in-memory-bytes", Rule::NotNegative),
-    ("x-max-priority", Rule::Priority),
-    ("x-overflow", Rule::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx"], "invalid_overflow")),
-    ("x-queue-version", Rule::Version),
-    ("x-single-active-consumer", Rule::Bool),
-    ("x-consumer-timeout", Rule::NotNegative),
-    ("x-consumer-disconnected-timeout", Rule::NotNegative),
-    ("x-quorum-initial-group-size", Rule::Positive),
-    ("x-queue-leader-locator", Rule::OneOf(&["client-local", "balanced", "random", "least-leaders"], "invalid_queue_locator_arg")),
-];
-
-const CLASSIC: &[&str] = &[
-    "x-expires",
-    "x-message-ttl",
-    DEAD_LETTER_EXCHANGE,
-    "x-dead-letter-routing-key",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-priority",
-    "x-overflow",
-    "x-queue-mode",
-    "x-queue-version",
-    "x-single-active-consumer",
-    TYPE,
-    "x-queue-master-locator",
-    "x-queue-leader-locator",
-    // RabbitMQ knows these for quorum queues only.
-    "x-delivery-limit",
-    "x-delayed-retry-type",
-    "x-delayed-retry-min",
-    "x-delayed-retry-max",
-];
-
-const QUORUM: &[&str] = &[
-    DEAD_LETTER_EXCHANGE,
-    "x-dead-letter-routing-key",
-    "x-dead-letter-strategy",
-    "x-expires",
-    "x-max-length",
-    "x-max-length-bytes",
-    "x-max-in-memory-length",
-    "x-max-in-memory-bytes",
-    "x-overflow",
-    "x-single-active-consumer",
-    TYPE,
-    "x-quorum-initial-group-size",
-    "x-member-placement-tag",
-    "x-delivery-limit",
-    "x-message-ttl",
-    "x-queue-leader-locator",
-    "x-consumer-disconnected-timeout",
-    "x-consumer-timeout",
-    "x-delayed-retry-type",
-    "x-delayed-retry-min",
-    "x-delayed-retry-max",
-];
-
-const STREAM: &[&str] = &[
-    "x-max-length-bytes",
-    TYPE,
-    "x-max-age",
-    "x-stream-max-segment-size-bytes",
-    "x-stream-filter-size-bytes",
-    "x-initial-cluster-size",
-    "x-queue-leader-locator",
-];
 
 #[cfg(test)]
 mod tests {

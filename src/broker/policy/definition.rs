@@ -6,23 +6,9 @@
 //! and sharding.
 
 use super::Target;
+use crate::broker::options::{self, Types};
 use crate::contract::PolicyKind;
 use crate::message::{ErlangBinary, TableRef, Value};
-
-/// A kind of value.
-#[derive(Clone, Copy)]
-enum Rule {
-    /// An integer within these bounds.
-    Number(i64, i64),
-    Text,
-    OneOf(&'static [&'static str]),
-    /// A text with a number of years, months, …
-    Age,
-    Anything,
-}
-
-/// A key, the kind of its value, and the refusal of a wrong value.
-type Key = (&'static str, Rule, &'static str);
 
 /// Checks a definition: first the values of known keys, in the order of their names, then whether
 /// all keys are known.
@@ -31,12 +17,12 @@ pub(super) fn check(kind: PolicyKind, definition: TableRef<'_>) -> Result<(), St
         return Err("no policy provided".into());
     }
     let definition = definition.canonical();
-    let is_allowed = |name: &[u8]| kind == PolicyKind::User || OPERATOR_KEYS.iter().any(|key| key.as_bytes() == name);
     let (mut unknown, mut delays) = (Vec::new(), Vec::new());
     for (name, value) in definition.iter() {
-        match KEYS.iter().find(|(key, ..)| key.as_bytes() == name).filter(|_| is_allowed(name)) {
-            Some((_, rule, why)) if !rule.allows(value) => return Err(format!("{} is not a valid {why}", term(value))),
-            Some((key, ..)) if key.starts_with("delayed-retry") => delays.push((*key, value)),
+        let option = options::of_key(name);
+        match option.zip(option.and_then(|option| option.in_policies(kind == PolicyKind::Operator))) {
+            Some((_, (rule, why))) if !rule.allows(value) => return Err(format!("{} is not a valid {why}", term(value))),
+            Some((option, _)) if option.key().starts_with("delayed-retry") => delays.push((option.key(), value)),
             Some(_) => {}
             None => unknown.push(format!("{{{},{}}}", ErlangBinary(name), term(value))),
         }
@@ -62,30 +48,12 @@ fn check_delays(delays: &[(&str, Value<'_>)]) -> Result<(), String> {
 
 /// Whether a target supports all keys of a definition.
 pub(super) fn is_known_to(target: Target, definition: TableRef<'_>) -> bool {
-    let unknown = match target {
+    let queues = match target {
         Target::Exchange => return true,
-        Target::ClassicQueue => UNKNOWN_TO_CLASSIC,
-        Target::QuorumQueue => UNKNOWN_TO_QUORUM,
+        Target::ClassicQueue => Types::CLASSIC,
+        Target::QuorumQueue => Types::QUORUM,
     };
-    !definition.iter().any(|(name, _)| unknown.iter().any(|key| key.as_bytes() == name))
-}
-
-impl Rule {
-    fn allows(self, value: Value<'_>) -> bool {
-        match self {
-            Rule::Number(least, most) => value.as_int().is_some_and(|number| (least..=most).contains(&number)),
-            Rule::Text => value.as_text().is_some(),
-            Rule::OneOf(texts) => value.as_text().is_some_and(|text| texts.iter().any(|known| known.as_bytes() == text)),
-            Rule::Age => value.as_text().is_some_and(is_age),
-            Rule::Anything => true,
-        }
-    }
-}
-
-fn is_age(text: &[u8]) -> bool {
-    let Some((unit, number)) = text.split_last() else { return false };
-    let is_number = number.iter().all(u8::is_ascii_digit) && number.iter().any(|digit| *digit != b'0');
-    b"YMDhms".contains(unit) && is_number
+    !definition.iter().any(|(name, _)| options::of_key(name).is_some_and(|option| option.is_unknown_to(queues)))
 }
 
 /// Returns Erlang's term for a value that came as JSON.
@@ -100,99 +68,6 @@ fn term(value: Value<'_>) -> String {
         other => other.to_string(),
     }
 }
-
-const NOT_NEGATIVE: Rule = Rule::Number(0, i64::MAX);
-const POSITIVE: Rule = Rule::Number(1, i64::MAX);
-
-const KEYS: &[Key] = &[
-    ("alternate-exchange", Rule::Text, "alternate exchange name"),
-    ("consumer-disconnected-timeout", NOT_NEGATIVE, "consumer disconnected timeout"),
-    ("consumer-timeout", NOT_NEGATIVE, "consumer timeout"),
-    ("dead-letter-exchange", Rule::Text, "dead letter exchange name"),
-    ("dead-letter-routing-key", Rule::Text, "dead letter routing key"),
-    ("dead-letter-strategy", Rule::OneOf(&["at-most-once", "at-least-once"]), "dead letter strategy"),
-    ("delayed-retry-max", POSITIVE, "delayed retry maximum delay. Must be a positive integer"),
-    ("delayed-retry-min", POSITIVE, "delayed retry minimum delay. Must be a positive integer"),
-    (
-        "delayed-retry-type",
-        Rule::OneOf(&["all", "failed", "returned", "disabled"]),
-        "delayed retry type. Must be one of: all, failed, returned, disabled",
-    ),
-    ("delivery-limit", Rule::Number(i64::MIN, i64::MAX), "delivery limit"),
-    ("expires", POSITIVE, "queue expiry"),
-    ("federation-upstream", Rule::Text, "federation upstream name"),
-    ("federation-upstream-pattern", Rule::Text, "federation upstream pattern"),
-    ("federation-upstream-set", Rule::Text, "federation upstream set name"),
-    ("ha-mode", Rule::Anything, ""),
-    ("ha-params", Rule::Anything, ""),
-    ("ha-promote-on-failure", Rule::Anything, ""),
-    ("ha-promote-on-shutdown", Rule::Anything, ""),
-    ("ha-sync-batch-size", Rule::Anything, ""),
-    ("ha-sync-mode", Rule::Anything, ""),
-    ("initial-cluster-size", NOT_NEGATIVE, "cluster size"),
-    ("max-age", Rule::Age, "max age"),
-    ("max-in-memory-bytes", NOT_NEGATIVE, "maximum memory in bytes"),
-    ("max-in-memory-length", NOT_NEGATIVE, "maximum memory in bytes"),
-    ("max-length", NOT_NEGATIVE, "maximum length"),
-    ("max-length-bytes", NOT_NEGATIVE, "maximum length in bytes"),
-    ("message-ttl", NOT_NEGATIVE, "message TTL"),
-    ("overflow", Rule::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx"]), "overflow value"),
-    ("queue-leader-locator", Rule::OneOf(&["client-local", "balanced", "random", "least-leaders"]), "queue leader locator value"),
-    ("queue-master-locator", Rule::Anything, ""),
-    ("queue-mode", Rule::OneOf(&["default", "lazy"]), "queue-mode value"),
-    ("queue-version", Rule::Number(1, 2), "queue-version value"),
-    ("routing-key", Rule::Text, "routing key"),
-    ("shards-per-node", NOT_NEGATIVE, "number of shards per node"),
-    ("stream-filter-size-bytes", Rule::Number(16, 255), "filter size. Valid range is 16-255"),
-    ("stream-max-segment-size-bytes", Rule::Number(0, 3_000_000_000), "segment size"),
-    ("target-group-size", POSITIVE, "qq target count value"),
-];
-
-/// The keys that an operator policy may have.
-const OPERATOR_KEYS: &[&str] = &[
-    "delayed-retry-max",
-    "delayed-retry-min",
-    "delayed-retry-type",
-    "delivery-limit",
-    "expires",
-    "ha-mode",
-    "ha-params",
-    "ha-promote-on-failure",
-    "ha-promote-on-shutdown",
-    "ha-sync-mode",
-    "max-in-memory-bytes",
-    "max-in-memory-length",
-    "max-length",
-    "max-length-bytes",
-    "message-ttl",
-    "overflow",
-    "queue-version",
-    "target-group-size",
-];
-
-const UNKNOWN_TO_CLASSIC: &[&str] = &[
-    "max-age",
-    "stream-max-segment-size-bytes",
-    "initial-cluster-size",
-    "delivery-limit",
-    "dead-letter-strategy",
-    "max-in-memory-length",
-    "max-in-memory-bytes",
-    "target-group-size",
-];
-
-const UNKNOWN_TO_QUORUM: &[&str] = &[
-    "queue-mode",
-    "ha-mode",
-    "ha-params",
-    "ha-sync-mode",
-    "ha-promote-on-shutdown",
-    "ha-promote-on-failure",
-    "queue-master-locator",
-    "max-age",
-    "stream-max-segment-size-bytes",
-    "initial-cluster-size",
-];
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! The terms of one queue: its arguments and the policies that apply to it, and which of them takes
 //! precedence (rows PO4, PO5).
 
+use crate::broker::options;
 use crate::message::{TableRef, Value};
 
 /// The terms of one queue.
@@ -68,8 +69,10 @@ pub struct Key {
     policy: &'static str,
 }
 
-/// Makes the key of an argument; in policies, its name has no `x-`.
+/// Makes the key of an argument, which must be an option of queues; in policies, its name has no
+/// `x-`.
 pub const fn key(argument: &'static str) -> Key {
+    let argument = options::known(argument);
     Key { argument, policy: argument.split_at(2).1 }
 }
 
