@@ -21,6 +21,7 @@ use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
 use crate::shard::peers::mail::Hold;
+use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::Wanted;
 use crate::shard::queues::Queues;
 use crate::shard::queues::delay::take_up;
@@ -129,17 +130,17 @@ impl Shard {
     }
 
     /// Logs a batch as its queues have taken it, and lets them remove messages that may not stay.
-    /// Returns whether the publisher's confirm must wait for the disk.
     #[inline]
-    pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
-        let must_last = !self.durability.logging.placed.is_empty() && self.log(route, stamp, contents);
+    pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> Effect {
+        let is_logged = !self.durability.logging.placed.is_empty();
+        let effect = if is_logged { self.log(route, stamp, contents) } else { Effect::NONE };
         if !self.durability.logging.fresh.is_empty() {
             self.shed_fresh();
         }
-        must_last
+        effect
     }
 
-    fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> bool {
+    fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> Effect {
         let Logging { placed, gone, must_last, origin, .. } = &mut self.durability.logging;
         self.durability.store.append(placed, route, stamp, contents, !*must_last);
         if let Some(origin) = origin.take().filter(|_| *must_last) {
@@ -147,8 +148,8 @@ impl Shard {
         }
         gone.drain(..).for_each(|(slot, first, last)| self.durability.store.settle(slot, first, last));
         placed.clear();
-        self.publishing.log_full |= self.durability.store.is_congested();
-        std::mem::take(must_last)
+        let must_last = std::mem::take(must_last);
+        Effect::MUST_LAST.when(must_last) | Effect::LOG_FULL.when(self.durability.store.is_congested())
     }
 
     /// Lets messages of a publisher of this shard wait for the disk.

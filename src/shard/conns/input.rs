@@ -127,8 +127,9 @@ impl Shard {
             at += used;
             match event {
                 Event::Publish(Publish { channel, mandatory, confirm, route }) => {
-                    self.publish(id, Published { channel, mandatory, wanted: Wanted::confirm(confirm), route, contents: &contents });
-                    self.park_if_congested(id);
+                    let wanted = Wanted::confirm(confirm);
+                    let effect = self.publish(id, Published { channel, mandatory, wanted, route, contents: &contents });
+                    self.park_if_congested(id, effect);
                 }
                 Event::Settle { channel, tags, outcome } => self.on_settle(id, channel, tags, outcome),
                 Event::Starved => break,
@@ -174,8 +175,8 @@ impl Shard {
         let assembled = conn.session.take_assembled();
         let (channel, mandatory, wanted) = (assembled.channel, assembled.mandatory, Wanted::confirm(assembled.confirm));
         let message = assembled.view();
-        self.publish(id, Published { channel, mandatory, wanted, route: message.route, contents: &[message.content()] });
-        self.park_if_congested(id);
+        let effect = self.publish(id, Published { channel, mandatory, wanted, route: message.route, contents: &[message.content()] });
+        self.park_if_congested(id, effect);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.recycle(assembled);
         }

@@ -158,14 +158,9 @@ impl Shard {
     #[inline]
     fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
         self.work.spend(count as usize);
-        let messages = records(block, at, count, false, body.as_ref()).map(|(_, message)| message);
-        let must_last = self.on_posted(queue, messages);
+        let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
+        let must_last = self.on_posted(from, hold, queue, messages);
         self.note_flood_from(from);
-        for at in std::mem::take(&mut self.publishing.refusals) {
-            if let Some(hold) = hold {
-                self.link(from).stage(Mail::Refused(hold.behind(at)));
-            }
-        }
         match hold {
             Some(hold) if must_last => self.await_durable(from, hold, count),
             Some(hold) => self.link(from).accept(hold, count),

@@ -21,6 +21,7 @@ use crate::contract::{Outcome, Receipt};
 use crate::shard::Shard;
 use crate::shard::jobs::Job;
 use crate::shard::publish::dispatch::Published;
+use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::Wanted;
 
 /// A transaction that is being committed.
@@ -62,7 +63,8 @@ impl Shard {
         conn.commit_pending += 1; // the commit itself
         conn.is_busy = true;
         if commit.is_small() {
-            self.commit_some(&mut commit, usize::MAX);
+            let (_, effect) = self.commit_some(&mut commit, usize::MAX);
+            self.park_if_congested(id, effect);
             return self.end_part(commit);
         }
         self.jobs.push_back(Job::Commit(commit));
@@ -71,7 +73,8 @@ impl Shard {
     /// Goes on with a commit, for one share.
     pub(in crate::shard) fn go_on_committing(&mut self, mut commit: Commit) {
         let before = self.work.share();
-        let done = self.commit_some(&mut commit, before.min(COMMIT_SHARE));
+        let (done, effect) = self.commit_some(&mut commit, before.min(COMMIT_SHARE));
+        self.park_if_congested(commit.conn, effect);
         let counted = before - self.work.share(); // copies
         self.work.spend(done - counted.min(done));
         self.end_part(commit);
@@ -97,15 +100,15 @@ impl Shard {
     }
 
     /// Publishes and settles a part of a transaction, about `most` copies and settlements. Returns
-    /// how many, at most `most`.
-    fn commit_some(&mut self, commit: &mut Commit, most: usize) -> usize {
-        let mut done = 0;
+    /// how many, at most `most`, and the effect.
+    fn commit_some(&mut self, commit: &mut Commit, most: usize) -> (usize, Effect) {
+        let (mut done, mut effect) = (0, Effect::NONE);
         while done < most
             && let Some(message) = commit.publishes.as_slice().first()
         {
             let end = message.routes.len().min(commit.at.saturating_add(most - done));
             done += 1 + end - commit.at;
-            self.commit_publish(commit.conn, commit.channel, message, (commit.at, end));
+            effect |= self.commit_publish(commit.conn, commit.channel, message, (commit.at, end));
             commit.at = end;
             if end == message.routes.len() {
                 commit.publishes.next();
@@ -113,24 +116,24 @@ impl Shard {
             }
         }
         if self.relays_for(commit.conn) {
-            return done.min(most);
+            return (done.min(most), effect);
         }
         for (_, Receipt { queue, consumer, entry }, outcome) in commit.settles.by_ref().take(most.saturating_sub(done)) {
             self.settle(queue, consumer, &[entry], outcome);
             done += 1;
         }
-        done.min(most)
+        (done.min(most), effect)
     }
 
     /// Gives a message to its queues number `from` to `to`.
-    fn commit_publish(&mut self, id: ConnId, channel: u16, message: &Assembled, (from, to): (usize, usize)) {
+    fn commit_publish(&mut self, id: ConnId, channel: u16, message: &Assembled, (from, to): (usize, usize)) -> Effect {
         let (mandatory, view) = (message.mandatory, message.view());
         let published = Published { channel, mandatory, wanted: Wanted::Commit, route: view.route, contents: &[view.content()] };
         if message.is_remembered {
             return self.publish_remembered(id, &published);
         }
         let reply_names = if from == 0 { &message.reply_names[..] } else { &[] };
-        self.spread_routed(id, &published, reply_names, &message.routes[from..to]);
+        self.spread_routed(id, &published, reply_names, &message.routes[from..to])
     }
 
     /// Ends a commit: this shard has done its part.

@@ -25,7 +25,8 @@ use crate::contract::{Fault, ReplyName, copy_routes};
 use crate::message::{Content, MessageView, Properties, Route, Stamp};
 use crate::shard::Shard;
 use crate::shard::local_queue;
-use crate::shard::peers::mail::Hold;
+use crate::shard::peers::mail::{Hold, Mail};
+use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::Wanted;
 use crate::shard::queues::delivery::Batch;
 use crate::shard::queues::lifetime::has_expiration;
@@ -56,11 +57,14 @@ pub struct Found {
     pub is_done: bool,
     /// Somebody other than a queue has received the first message.
     pub is_received: bool,
+    /// The effect of what was done with the first message already.
+    pub effect: Effect,
 }
 
 impl Shard {
     /// Publishes a run of a client's messages.
-    pub(in crate::shard) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) {
+    pub(in crate::shard) fn publish(&mut self, id: ConnId, mut published: Published<'_, '_>) -> Effect {
+        let mut effect = Effect::NONE;
         while !published.contents.is_empty() {
             let plain = count_plain(published.contents);
             let found = match self.remembers(id, &published, plain) {
@@ -69,33 +73,39 @@ impl Shard {
             };
             match found {
                 Ok(found) if self.publishing.routes.len() > 1 && found.count * self.publishing.routes.len() > SHARE_STEPS_MAX => {
-                    return self.keep_spread(id, &published, &found);
+                    self.keep_spread(id, &published, &found);
+                    return effect | found.effect;
                 }
                 Ok(found) => {
-                    self.spread_found(id, &published, &found);
+                    effect |= self.spread_found(id, &published, &found);
                     published = published.behind(found.count);
                 }
                 // The fault closes the channel, which ignores the rest of the run.
-                Err(fault) => return self.fault(id, published.channel, fault),
+                Err(fault) => {
+                    self.fault(id, published.channel, fault);
+                    break;
+                }
             }
         }
+        effect
     }
 
     /// Gives messages to the queues that were found for them.
     #[inline]
-    pub(in crate::shard) fn spread_found(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) {
+    pub(in crate::shard) fn spread_found(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) -> Effect {
         if found.is_done {
-            return;
+            return found.effect;
         }
         let routes = std::mem::take(&mut self.publishing.routes);
-        match &found.properties {
+        let effect = match &found.properties {
             None => self.spread(id, &published.first(found.count).received(found.is_received), &routes),
             Some(properties) => {
                 let contents = &[Content { properties, ..published.contents[0] }];
-                self.spread(id, &Published { contents, ..*published }.received(found.is_received), &routes);
+                self.spread(id, &Published { contents, ..*published }.received(found.is_received), &routes)
             }
-        }
+        };
         self.publishing.routes = routes;
+        effect | found.effect
     }
 
     /// Looks the run up among the remembered routes; puts the queues into `routes`. Returns how
@@ -156,14 +166,15 @@ impl Shard {
             self.publishing.known_routes.by_headers.remember(version, publisher, route, headers.wire(), &self.publishing.routes);
         }
         let contents = [Content { properties: routed.properties.as_deref().unwrap_or(message.properties), ..published.contents[0] }];
-        self.reply_all(id, &Published { contents: &contents, ..*published }, &routed.reply_names);
-        Ok(Found { count: 1, properties: routed.properties, is_done: false, is_received: !routed.reply_names.is_empty() })
+        let effect = self.reply_all(id, &Published { contents: &contents, ..*published }, &routed.reply_names);
+        Ok(Found { count: 1, properties: routed.properties, is_done: false, is_received: !routed.reply_names.is_empty(), effect })
     }
 
     /// Gives a message to the channels that wait for replies under these names.
-    fn reply_all(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>]) {
+    fn reply_all(&mut self, id: ConnId, published: &Published<'_, '_>, reply_names: &[Vec<u8>]) -> Effect {
         let published = published.received(!reply_names.is_empty());
-        reply_names.iter().filter_map(|name| ReplyName::parse(name)).for_each(|name| self.reply(id, &published, name));
+        let names = reply_names.iter().filter_map(|name| ReplyName::parse(name));
+        names.fold(Effect::NONE, |effect, name| effect | self.reply(id, &published, name))
     }
 
     /// Gives a message to the channels that wait under these names, and to its queues.
@@ -173,49 +184,54 @@ impl Shard {
         published: &Published<'_, '_>,
         reply_names: &[Vec<u8>],
         routes: &[QueueAddr],
-    ) {
-        self.reply_all(id, published, reply_names);
-        self.spread(id, &published.received(!reply_names.is_empty()), routes);
+    ) -> Effect {
+        let effect = self.reply_all(id, published, reply_names);
+        effect | self.spread(id, &published.received(!reply_names.is_empty()), routes)
     }
 
     /// Gives messages to their queues, in runs that every queue treats alike.
-    pub(in crate::shard) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
+    pub(in crate::shard) fn spread(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) -> Effect {
         if published.contents.len() == 1 || self.queues.special + self.queues.levelled == 0 {
             return self.spread_alike(id, published, routes);
         }
         let (selects, have_levels, mut rest) = (self.any_selects(routes), self.have_levels(routes), *published);
+        let mut effect = Effect::NONE;
         while !rest.contents.is_empty() {
             let count = match (selects, have_levels) {
                 (true, _) => 1,
                 (_, true) => count_same_level(rest.contents),
                 _ => rest.contents.len(),
             };
-            self.spread_alike(id, &rest.first(count), routes);
+            effect |= self.spread_alike(id, &rest.first(count), routes);
             rest = rest.behind(count);
         }
+        effect
     }
 
-    fn spread_alike(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) {
+    fn spread_alike(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) -> Effect {
         let &Published { channel, wanted, route, contents, .. } = published;
         let stamp = self.stamp(contents[0].properties);
-        match routes {
+        let mut effect = match routes {
             [] => return self.unroutable(id, published),
             [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, stamp, contents)),
             _ => {
                 self.work.spend(contents.len() * (routes.len() - 1));
-                self.enqueue_here(route, stamp, contents, routes, |_, _| {});
+                let effect = self.enqueue_here(route, stamp, contents, routes, |_, _, _| {});
                 let generation = || self.conns.get(id).expect("a publisher is connected").session.generation(channel);
                 let hold = (wanted != Wanted::Nothing).then(|| wanted.hold(id, channel, generation()));
-                let queues = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
+                let (queues, posted) = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
                 self.hold_published(id, channel, wanted, contents.len(), queues);
+                effect | posted
             }
-        }
-        if self.log_taken(route, stamp, contents) && wanted != Wanted::Nothing {
+        };
+        effect |= self.log_taken(route, stamp, contents);
+        if effect.has(Effect::MUST_LAST) && wanted != Wanted::Nothing {
             self.await_log(id, channel, wanted, contents.len());
         }
-        if std::mem::take(&mut self.publishing.refused) {
+        if effect.has(Effect::REFUSED) {
             self.tell_refused(id, published);
         }
+        effect
     }
 
     /// Whether a queue here has levels: it gets messages of one priority at a time.
@@ -236,77 +252,90 @@ impl Shard {
         own.any(|queue| local_queue(&mut self.queues.slots, queue.queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects))
     }
 
-    /// Gives a message that no session here publishes, such as a dead letter, to its queues.
-    /// Returns how many times `hold` will hear that some of them have it.
-    pub(in crate::shard) fn forward(&mut self, hold: Option<Hold>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+    /// Gives a message that no session here publishes, such as a dead letter, to its queues. Nobody
+    /// hears whether they have it.
+    pub(in crate::shard) fn forward(&mut self, message: &MessageView<'_>, routes: &[QueueAddr]) -> Effect {
         self.work.spend(routes.len());
         let (route, contents) = (message.route, [message.content()]);
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
-        self.enqueue_here(route, stamp, &contents, routes, |_, _| {});
+        let effect = self.enqueue_here(route, stamp, &contents, routes, |_, _, _| {});
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
-        let remote = self.post(hold, route, posted, &contents, routes);
-        let must_last = self.log_taken(route, stamp, &contents);
-        if let Some(hold) = hold.filter(|_| must_last) {
-            self.await_durable(self.id, hold, 1);
-        }
-        remote + usize::from(must_last)
+        let (_, posted) = self.post(None, route, posted, &contents, routes);
+        effect | posted | self.log_taken(route, stamp, &contents)
     }
 
-    /// Gives messages to their queues on this shard; calls `then` with each one's place in
-    /// `routes`.
+    /// Gives messages to their queues on this shard; calls `then` with each one's place in `routes`
+    /// and its effect.
     pub(in crate::shard) fn enqueue_here(
         &mut self,
         route: Route<'_>,
         stamp: Stamp,
         contents: &[Content<'_>],
         routes: &[QueueAddr],
-        mut then: impl FnMut(&mut Shard, usize),
-    ) {
+        mut then: impl FnMut(&mut Shard, usize, Effect),
+    ) -> Effect {
         let mut stored = std::mem::take(&mut self.publishing.stored);
         stored.resize(contents.len(), None);
-        let here = self.id;
+        let (here, mut effect) = (self.id, Effect::NONE);
         for (part, queue) in routes.iter().enumerate().filter(|(_, queue)| queue.home == here) {
-            self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
-            then(self, part);
+            let of_part = self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
+            then(self, part, of_part);
+            effect |= of_part;
         }
         stored.clear();
         self.publishing.stored = stored;
+        effect
     }
 
     /// Mails messages to their queues on other shards, one record per shard and message. Returns
     /// the number of these queues.
-    fn post(&mut self, hold: Option<Hold>, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>], routes: &[QueueAddr]) -> usize {
+    fn post(
+        &mut self,
+        hold: Option<Hold>,
+        route: Route<'_>,
+        stamp: Stamp,
+        contents: &[Content<'_>],
+        routes: &[QueueAddr],
+    ) -> (usize, Effect) {
         let remote = routes.iter().filter(|queue| queue.home != self.id).count();
+        let mut effect = Effect::NONE;
         if remote == 0 {
-            return 0;
+            return (0, effect);
         }
         for peer in (0..self.config.shards).map(ShardId).filter(|&peer| peer != self.id) {
             let queues = routes.iter().filter(|queue| queue.home == peer).map(|queue| queue.queue);
             if queues.clone().next().is_some() {
                 let link = self.peers.links[peer.0 as usize].as_mut().expect("every other shard has a link");
                 link.publish(queues, route, stamp, contents, hold);
-                self.publishing.link_full |= !link.has_room();
+                effect |= Effect::LINK_FULL.when(!link.has_room());
                 routes.iter().filter(|queue| queue.home == peer).for_each(|&queue| self.publishing.flow.press_remote(queue));
             }
         }
-        remote
+        (remote, effect)
     }
 
     /// Parks the input of `id` if a publish has filled a link or the log, or used up the memory.
-    pub(in crate::shard) fn park_if_congested(&mut self, id: ConnId) {
-        if std::mem::take(&mut self.publishing.memory_short)
+    #[inline]
+    pub(in crate::shard) fn park_if_congested(&mut self, id: ConnId, effect: Effect) {
+        if effect.is_congestion() {
+            self.park_congested(id, effect);
+        }
+    }
+
+    fn park_congested(&mut self, id: ConnId, effect: Effect) {
+        if effect.has(Effect::MEMORY_SHORT)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_memory)
         {
             conn.waits_for_memory = true;
             self.publishing.memory_waiters.push(id);
         }
-        if std::mem::take(&mut self.publishing.log_full)
+        if effect.has(Effect::LOG_FULL)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_log)
         {
             conn.waits_for_log = true;
             self.durability.log_waiters.push(id);
         }
-        if std::mem::take(&mut self.publishing.link_full)
+        if effect.has(Effect::LINK_FULL)
             && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_link)
         {
             conn.waits_for_link = true;
@@ -315,12 +344,13 @@ impl Shard {
     }
 
     /// Messages for no queue are replies to a waiting channel, or unroutable.
-    fn unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
+    fn unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) -> Effect {
         let route = published.route;
-        match ReplyName::parse(route.key()).filter(|_| route.exchange().is_empty()) {
-            Some(name) => self.reply(id, published, name),
-            None => self.return_unroutable(id, published),
-        }
+        let Some(name) = ReplyName::parse(route.key()).filter(|_| route.exchange().is_empty()) else {
+            self.return_unroutable(id, published);
+            return Effect::NONE;
+        };
+        self.reply(id, published, name)
     }
 
     pub(in crate::shard) fn return_unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
@@ -332,39 +362,46 @@ impl Shard {
         }
     }
 
-    /// Enqueues messages from another shard. Returns whether their confirms must wait for the disk.
-    pub(in crate::shard) fn on_posted<'a>(&mut self, queue: QueueId, messages: impl Iterator<Item = MessageView<'a>>) -> bool {
+    /// Enqueues messages from shard `from`, whose `hold` hears of those that their queue refuses.
+    /// Returns whether their confirms must wait for the disk.
+    pub(in crate::shard) fn on_posted<'a>(
+        &mut self,
+        from: ShardId,
+        hold: Option<Hold>,
+        queue: QueueId,
+        messages: impl Iterator<Item = MessageView<'a>>,
+    ) -> bool {
         let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
         let selects = local_queue(&mut self.queues.slots, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
         let most = if selects { 1 } else { PUBLISH_RUN_MAX };
         let mut before = 0;
         for message in messages {
             if contents.len() == most || message.route != route || message.stamp != stamp {
-                must_last |= self.enqueue_posted(queue, route, stamp, &contents);
-                self.note_refusal(before);
+                let effect = self.enqueue_posted(queue, route, stamp, &contents);
+                self.tell_refused_there(from, hold, before, effect);
+                must_last |= effect.has(Effect::MUST_LAST);
                 before += contents.len() as u32;
                 contents.clear();
                 (route, stamp) = (message.route, message.stamp);
             }
             contents.push(message.content());
         }
-        must_last |= self.enqueue_posted(queue, route, stamp, &contents);
-        self.note_refusal(before);
-        must_last
+        let effect = self.enqueue_posted(queue, route, stamp, &contents);
+        self.tell_refused_there(from, hold, before, effect);
+        must_last || effect.has(Effect::MUST_LAST)
     }
 
-    /// The message from another shard behind the first `before` ones may have been refused.
-    fn note_refusal(&mut self, before: u32) {
-        if std::mem::take(&mut self.publishing.refused) {
-            self.publishing.refusals.push(before);
+    /// Tells another shard if the message behind the first `before` ones was refused.
+    fn tell_refused_there(&mut self, from: ShardId, hold: Option<Hold>, before: u32, effect: Effect) {
+        if let Some(hold) = hold.filter(|_| effect.has(Effect::REFUSED)) {
+            self.link(from).stage(Mail::Refused(hold.behind(before)));
         }
     }
 
     /// Enqueues messages that may differ in whether they survive a restart, and in priority.
-    /// Returns whether the log must keep some of them.
-    fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) -> bool {
+    fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) -> Effect {
         let has_levels = self.has_levels(queue);
-        let mut must_last = false;
+        let mut effect = Effect::NONE;
         while !contents.is_empty() {
             let first = contents[0].properties;
             let (first_lasts, first_expires) = (lasts(first), has_expiration(first));
@@ -375,11 +412,11 @@ impl Shard {
             let alike = contents.iter().take_while(is_alike).count();
             let (alike, rest) = contents.split_at(if has_levels { count_same_level(&contents[..alike]) } else { alike });
             let stamp = self.stamp_posted(stamp, first);
-            self.enqueue(queue, Batch::new(route, stamp, alike));
-            must_last |= self.log_taken(route, stamp, alike);
+            effect |= self.enqueue(queue, Batch::new(route, stamp, alike));
+            effect |= self.log_taken(route, stamp, alike);
             contents = rest;
         }
-        must_last
+        effect
     }
 }
 

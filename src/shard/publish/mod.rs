@@ -6,11 +6,13 @@
 //! - [`reply`]: goes straight to a waiting channel;
 //! - [`relay`]: goes through exchanges that remember messages, on shard 0;
 //! - [`transfer`]: takes messages from one queue to others;
-//! - [`wanted`]: answers publishers, once the queues have or refuse their messages;
+//! - [`effect`]: what a publisher feels of it; [`wanted`]: answers publishers, once the queues have
+//!   or refuse their messages;
 //! - [`flow`]: keeps publishers from flooding a queue.
 
 pub mod commit;
 pub mod dispatch;
+pub mod effect;
 pub mod flow;
 pub mod last_routes;
 pub mod relay;
@@ -36,16 +38,6 @@ pub struct Publishing {
     pub routes: RouteSet,
     /// Where the arena has the messages in hand.
     pub stored: Vec<Option<MessageRef>>,
-    /// Whether a queue has refused the message that is being published.
-    pub refused: bool,
-    /// The messages of the mail in hand that their queue has refused.
-    pub refusals: Vec<u32>,
-    /// Whether a publish staged more than its link should hold.
-    pub link_full: bool,
-    /// Whether a publish stored messages while memory for more is not prepared.
-    pub memory_short: bool,
-    /// Whether a publish gave the log more than it should hold back.
-    pub log_full: bool,
     /// Shard 0 only: messages that it routes for the others.
     pub relays: Relays,
     /// Messages on their way from a queue here to others.
@@ -65,11 +57,6 @@ impl Publishing {
             known_routes: RouteMemory::default(),
             routes: RouteSet::new(),
             stored: Vec::new(),
-            refused: false,
-            refusals: Vec::new(),
-            link_full: false,
-            memory_short: false,
-            log_full: false,
             relays: Relays::default(),
             transfers: Transfers::default(),
             reply_key,
@@ -80,7 +67,6 @@ impl Publishing {
 
     /// Asserts that nothing of a message stays behind when it has been published.
     pub fn check(&self) {
-        assert!(!self.refused && self.refusals.is_empty(), "a refusal is told to its publisher");
         assert!(self.stored.is_empty(), "the arena's references belong to queues");
     }
 }

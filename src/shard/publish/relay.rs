@@ -36,6 +36,7 @@ use crate::shard::jobs::Job;
 use crate::shard::peers::mail::{Hold, Mail, Relay, Relayed};
 use crate::shard::publish::Publishing;
 use crate::shard::publish::dispatch::{Found, Published};
+use crate::shard::publish::effect::Effect;
 use crate::shard::queues::dead_letter::Left;
 use crate::store::arrivals::Origin;
 
@@ -80,8 +81,8 @@ impl Shard {
     pub(in crate::shard) fn find_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) -> Found {
         self.publishing.routes.clear();
         if self.id != ShardId::ORDERER {
-            self.relay(id, published);
-            return Found { count: 1, is_done: true, ..Found::default() };
+            let effect = self.relay(id, published);
+            return Found { count: 1, is_done: true, effect, ..Found::default() };
         }
         let mut routes = std::mem::take(&mut self.publishing.routes);
         let vhost = self.conns.get(id).expect("a publisher is connected").session.vhost();
@@ -90,17 +91,17 @@ impl Shard {
         self.publishing.routes = routes;
         let properties = passed.properties.unwrap_or_else(|| message.properties.to_vec());
         let is_done = passed.is_duplicate && self.publishing.routes.is_empty();
-        Found { count: 1, properties: Some(properties), is_done, is_received: false }
+        Found { count: 1, properties: Some(properties), is_done, ..Found::default() }
     }
 
     /// Does the same for a message of a transaction, and gives it to its queues at once.
-    pub(in crate::shard) fn publish_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) {
+    pub(in crate::shard) fn publish_remembered(&mut self, id: ConnId, published: &Published<'_, '_>) -> Effect {
         let found = self.find_remembered(id, published);
-        self.spread_found(id, published, &found);
+        self.spread_found(id, published, &found)
     }
 
     /// Sends a message to shard 0, which routes it.
-    fn relay(&mut self, id: ConnId, published: &Published<'_, '_>) {
+    fn relay(&mut self, id: ConnId, published: &Published<'_, '_>) -> Effect {
         let &Published { channel, mandatory, wanted, .. } = published;
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
         conn.relayed += 1;
@@ -110,8 +111,7 @@ impl Shard {
         let link = self.link(ShardId::ORDERER);
         let relay = Relay { publisher, vhost, mandatory, copies: true, is_dead: false, passed: None, at: 0 };
         link.relay(&published.contents[0].sent_to(published.route), relay);
-        let has_room = link.has_room();
-        self.publishing.link_full |= !has_room;
+        Effect::LINK_FULL.when(!link.has_room())
     }
 
     /// Relays a message that died here. `copies`: CC and BCC are keys, too. `hold` hears when
@@ -154,22 +154,22 @@ impl Shard {
         {
             self.link(from).give_back(&message, way_back);
         }
-        match publisher {
+        let effect = match publisher {
             Some(hold) => {
                 let relayed = Relayed { hold, is_refused: false, is_taken: false, refused: Box::default() };
                 let waiting = Waiting { from, relayed, routes: routes.clone(), refused: Vec::new(), waits: None, heard: 0 };
                 let at = self.publishing.relays.waiting.insert(waiting);
                 let is_here = from == self.id && matches!(hold, Hold::Transfer { .. } | Hold::Delayed { .. });
                 let origin = relay.passed.and_then(|exchange| self.origin(exchange, hold, routes.len()));
-                let waits = self.hand_over(Hold::relay(at), origin, is_here, &message, &routes);
+                let (waits, effect) = self.hand_over(Hold::relay(at), origin, is_here, &message, &routes);
                 self.publishing.relays.waiting[at].waits = Some(waits);
                 self.end_if_done(at);
+                effect
             }
-            None => _ = self.forward(None, &message, &routes),
-        }
+            None => self.forward(&message, &routes),
+        };
         self.publishing.routes = routes;
-        self.publishing.refused = false;
-        self.publishing.relays.is_congested |= std::mem::take(&mut self.publishing.link_full);
+        self.publishing.relays.is_congested |= effect.has(Effect::LINK_FULL);
     }
 
     /// Returns the origin of a message that an exchange has delayed, if it survives a restart
@@ -269,9 +269,8 @@ impl Shard {
             Dest::Exchange(id) => _ = self.keeper(self.id, true).route_from(id, message, &mut routes),
         }
         let stamp = if message.stamp == Stamp::NONE { Stamp::NONE } else { message.stamp.renewed(self.span_start_time()) };
-        self.forward(None, &MessageView { stamp, ..*message }, &routes);
-        self.publishing.relays.is_congested |= std::mem::take(&mut self.publishing.link_full);
-        self.publishing.refused = false;
+        let effect = self.forward(&MessageView { stamp, ..*message }, &routes);
+        self.publishing.relays.is_congested |= effect.has(Effect::LINK_FULL);
     }
 
     fn keeper(&mut self, publisher: ShardId, copies: bool) -> Keeper<'_> {

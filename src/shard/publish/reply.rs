@@ -19,6 +19,7 @@ use crate::message::MessageView;
 use crate::shard::Shard;
 use crate::shard::peers::mail::{Answer, Hold, Mail, Reply, Returned};
 use crate::shard::publish::dispatch::Published;
+use crate::shard::publish::effect::Effect;
 
 impl Shard {
     /// Answers a request to use a reply name as a queue. Returns false for any other request.
@@ -89,22 +90,25 @@ impl Shard {
     }
 
     /// Delivers messages of a publisher here that are replies to `name`.
-    pub(in crate::shard) fn reply(&mut self, id: ConnId, published: &Published<'_, '_>, name: ReplyName) {
+    pub(in crate::shard) fn reply(&mut self, id: ConnId, published: &Published<'_, '_>, name: ReplyName) -> Effect {
         let ReplyName { shard, consumer } = name;
         let session = &self.conns.get(id).expect("a publisher is connected").session;
         let (vhost, generation) = (session.vhost(), session.generation(published.channel));
         if shard == self.id && self.awaits_reply(vhost, &consumer) {
             let messages = published.contents.iter().map(|content| content.sent_to(published.route));
             messages.for_each(|message| self.deliver_reply(&consumer, &message));
+            Effect::NONE
         } else if shard == self.id || !self.is_peer(shard) {
             self.return_unroutable(id, published);
+            Effect::NONE
         } else {
             let &Published { channel, mandatory, wanted, route, contents } = published;
             let hold = wanted.hold(id, channel, generation);
             let link = self.link(shard);
             link.reply(Reply { consumer, hold, mandatory, vhost, at: 0, count: 0 }, route, contents);
-            self.publishing.link_full |= !link.has_room();
+            let effect = Effect::LINK_FULL.when(!link.has_room());
             self.hold_published(id, channel, wanted, contents.len(), 1);
+            effect
         }
     }
 

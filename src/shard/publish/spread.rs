@@ -71,16 +71,16 @@ impl Shard {
         let &Spread { channel, mandatory, count, at, .. } = &*spread;
         let published = Published { channel, mandatory, wanted, route: Route::new(&spread.route), contents: &contents };
         let end = spread.queues.len().min(at + (SHARE_STEPS_MAX / count).max(SPREAD_QUEUES_MIN));
-        self.spread(id, &published.first(count), &spread.queues[at..end]);
+        let mut effect = self.spread(id, &published.first(count), &spread.queues[at..end]);
         if end == spread.queues.len() {
-            self.publish(id, published.behind(count));
+            effect |= self.publish(id, published.behind(count));
             self.end_spread(id, &published, spread.generation);
         } else {
             drop(contents);
             spread.at = end;
             self.conns.get_mut(id).expect("a connection stays while it spreads").spread = Some(spread);
         }
-        self.park_if_congested(id);
+        self.park_if_congested(id, effect);
     }
 
     /// Accepts the messages on behalf of the spread. (Messages behind that are spread, too, are

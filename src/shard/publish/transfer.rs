@@ -24,6 +24,7 @@ use crate::contract::{Entry, RouteSet};
 use crate::message::{MessageView, Stamp};
 use crate::shard::Shard;
 use crate::shard::peers::mail::{Hold, Mail};
+use crate::shard::publish::effect::Effect;
 use crate::shard::queues::dead_letter::{Corpse, Left};
 use crate::shard::queues::unburied::Awaited;
 use crate::store::arrivals::Origin;
@@ -103,7 +104,8 @@ impl Shard {
     }
 
     /// Gives a message on its way to its queues; each queue is a part of it. Returns how many times
-    /// `hold` will be told that some have it; its parts hear of refusals at once, or before that.
+    /// `hold` will be told that some have it, and the effect; its parts hear of refusals at once, or
+    /// before that.
     ///
     /// If the original `is_here` and all its queues are, nothing needs to wait: the next record of
     /// the log, the end of the original, comes to the disk together with the copy. Otherwise the
@@ -115,29 +117,31 @@ impl Shard {
         is_here: bool,
         message: &MessageView<'_>,
         routes: &[QueueAddr],
-    ) -> usize {
+    ) -> (usize, Effect) {
         self.work.spend(routes.len());
         let contents = [message.content()];
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
-        self.enqueue_here(message.route, stamp, &contents, routes, |shard, part| {
-            if std::mem::take(&mut shard.publishing.refused) {
+        let enqueued = self.enqueue_here(message.route, stamp, &contents, routes, |shard, part, effect| {
+            if effect.has(Effect::REFUSED) {
                 shard.on_refused(hold.part(part));
             }
         });
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
-        let remote = self.hand_on(hold, origin, &MessageView { stamp: posted, ..*message }, routes);
+        let (remote, posted) = self.hand_on(hold, origin, &MessageView { stamp: posted, ..*message }, routes);
         let is_at_once = is_here && remote == 0;
         self.durability.logging.origin = origin.filter(|_| !is_at_once);
-        let must_wait = self.log_taken(message.route, stamp, &contents) && !is_at_once;
+        let logged = self.log_taken(message.route, stamp, &contents);
+        let must_wait = logged.has(Effect::MUST_LAST) && !is_at_once;
         self.durability.logging.origin = None;
         if must_wait {
             self.await_durable(self.id, hold, 1);
         }
-        remote + usize::from(must_wait)
+        (remote + usize::from(must_wait), enqueued | posted | logged)
     }
 
     /// Gives a message to those of its queues that live on other shards. Returns how many they are.
-    fn hand_on(&mut self, hold: Hold, origin: Option<Origin>, message: &MessageView<'_>, routes: &[QueueAddr]) -> usize {
+    fn hand_on(&mut self, hold: Hold, origin: Option<Origin>, message: &MessageView<'_>, routes: &[QueueAddr]) -> (usize, Effect) {
+        let mut effect = Effect::NONE;
         let here = self.id;
         let remote = routes.iter().filter(|queue| queue.home != here).count();
         let peers = if remote == 0 { 0 } else { self.config.shards };
@@ -147,11 +151,10 @@ impl Shard {
             if own.peek().is_some() {
                 let link = self.link(peer);
                 link.transfer(own, origin, message);
-                let has_room = link.has_room();
-                self.publishing.link_full |= !has_room;
+                effect |= Effect::LINK_FULL.when(!link.has_room());
             }
         }
-        remote
+        (remote, effect)
     }
 
     /// A queue, or the disk, has a message on its way.

@@ -222,12 +222,11 @@ impl Shard {
             self.relay_dead(letter.vhost, &message, letter.copies, hold);
             return 1;
         }
-        let waits = match hold {
-            Some(hold) => self.hand_over(hold, None, true, &message, routes),
-            None => self.forward(None, &message, routes),
+        let Some(hold) = hold else {
+            _ = self.forward(&message, routes); // has_room_to_forward looks at links and log
+            return 0;
         };
-        (self.publishing.refused, self.publishing.link_full) = (false, false);
-        waits
+        self.hand_over(hold, None, true, &message, routes).0
     }
 
     /// Makes the letter of a dead message: content and destinations. None: it goes nowhere.

@@ -231,9 +231,7 @@ impl Shard {
             );
             return 1;
         }
-        let waits = self.hand_over(hold, origin, true, &message, routes);
-        self.publishing.link_full = false;
-        waits
+        self.hand_over(hold, origin, true, &message, routes).0
     }
 }
 

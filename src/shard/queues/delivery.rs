@@ -34,6 +34,7 @@ use crate::shard::conns::credit::grant_or_wait;
 use crate::shard::local_queue;
 use crate::shard::peers::link::Link;
 use crate::shard::peers::mail::{Deliver, Mail};
+use crate::shard::publish::effect::Effect;
 use crate::shard::queues::lifetime::has_expiration;
 use crate::shard::session::Delivery;
 
@@ -97,25 +98,32 @@ pub struct Batch<'b, 'm> {
 impl Shard {
     /// Gives messages to the queue `id`, which lives here: to waiting consumers at once, else into
     /// the arena or, if memory is short, to the log alone.
-    pub(in crate::shard) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) {
+    pub(in crate::shard) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) -> Effect {
         if self.queues.levelled > 0 {
             batch.level = self.level_for(id, batch.contents[0].properties);
         }
         let (count, mut kept) = (batch.contents.len(), 0);
         let is_special = self.is_special(id, &batch);
         if is_special && self.is_delayed(id) {
-            return self.hold_back(id, &mut batch);
+            self.hold_back(id, &mut batch);
+            return Effect::NONE;
         }
-        if is_special && !(self.admits(id, &batch.message(0)) && self.is_first_of_its_kind(id, &batch)) {
-            return;
+        if is_special && !self.admits(id, &batch.message(0)) {
+            return Effect::REFUSED;
         }
+        if is_special && !self.is_first_of_its_kind(id, &batch) {
+            return Effect::NONE;
+        }
+        let mut effect = Effect::NONE;
         while kept < count {
             let done = self.deliver_at_once(id, &mut batch, kept);
             if done == 0 {
                 let delivered = kept;
-                kept += self.append(id, &mut batch, kept);
+                let in_memory;
+                (in_memory, effect) = self.append(id, &mut batch, kept);
+                kept += in_memory;
                 if is_special {
-                    self.note_waiting(id, &batch, delivered, kept - delivered);
+                    self.note_waiting(id, &batch, delivered, in_memory);
                 }
                 break;
             }
@@ -127,6 +135,7 @@ impl Shard {
         if is_special && self.durability.logging.fresh.last() != Some(&id) {
             self.durability.logging.fresh.push(id);
         }
+        effect
     }
 
     /// Whether the queue has extras or the messages expire. (Then they are stamped.)
@@ -195,16 +204,17 @@ impl Shard {
 
     /// Lets messages from index `from` on wait in the queue. Returns how many of them do so in
     /// memory.
-    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) -> usize {
+    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) -> (usize, Effect) {
         let persistent = self.config.queue_memory;
         let transient = self.config.transient_memory.unwrap_or(persistent);
         let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return 0 };
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return (0, Effect::NONE) };
         batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
         let bytes = batch.contents[from..].iter().map(|content| content.body.bytes().len() as u64).sum();
         let level = queue.level(batch.level);
         let (count, was_spilling) = (batch.contents.len() - from, level.spilled() > 0);
         let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && level.loaded() >= SPILL_MIN;
+        let mut effect = Effect::NONE;
         if spills {
             if !was_spilling {
                 self.durability.store.spill_from(level.slot(), split_place(level.next()).1);
@@ -219,7 +229,7 @@ impl Shard {
                     level.push(if was_delivered { entry.returned() } else { entry });
                 }
             });
-            self.publishing.memory_short |= self.arena.is_short();
+            effect = Effect::MEMORY_SHORT.when(self.arena.is_short());
         }
         if !queue.consumers.is_empty() {
             self.publishing.flow.press(QueueAddr { home: self.id, queue: id });
@@ -227,7 +237,7 @@ impl Shard {
         if queue.consumers.any_ready() {
             self.mark_queue(id);
         }
-        if spills { 0 } else { count }
+        (if spills { 0 } else { count }, effect)
     }
 
     /// Serves the consumers of a queue, within a budget. Returns whether there is more to do.

@@ -101,14 +101,12 @@ impl Shard {
         }
     }
 
-    /// Whether a queue here takes a published message; if not, notes that its publisher is to be
-    /// told.
+    /// Whether a queue here takes a published message.
     pub(in crate::shard) fn admits(&mut self, id: QueueId, message: &MessageView<'_>) -> bool {
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return true };
         if !queue.refuses(message.body.bytes().len()) {
             return true;
         }
-        self.publishing.refused = true;
         if queue.settings().is_some_and(|settings| settings.overflow == Overflow::RejectPublishDlx) {
             self.die_refused(id, message);
         }
