@@ -34,7 +34,7 @@
 //!   frames → a run of publishes to one place; nothing is copied        protocol::amqp::session
 //!   the channel's last route, or the router over this shard's catalog  shard::publish::dispatch
 //!     queue here, a consumer is ready: straight into its output        shard::queues::delivery
-//!     queue here, nobody is ready: one copy into the arena             broker::{arena, queue}
+//!     queue here, nobody is ready: one copy into the arena             shard::queues::enqueue
 //!     queue on another shard: into a block, one mail per run           shard::peers
 //!   persistent messages, once more into the log's batch                shard::durability
 //! end of the turn: the log's write, one send per connection, mail      shard::turn
@@ -54,7 +54,7 @@
 //! shard::publish::dispatch::publish         the last route, a known one, or the router
 //! broker::routing::router::route            permissions, bindings, the queues
 //! shard::publish::dispatch::spread          to queues here and by mail to those elsewhere
-//! shard::queues::delivery::enqueue          to a consumer that is ready, or into the arena
+//! shard::queues::enqueue::enqueue           to a consumer that is ready, or into the arena
 //! shard::durability::seal_log               the turn's messages become one write
 //! shard::conns::outbox::flush_output        deliveries and confirms leave in one send
 //! io::driver::carry_out                     the send is handed to the kernel

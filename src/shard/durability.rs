@@ -22,9 +22,10 @@ use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
 use crate::shard::peers::mail::Hold;
 use crate::shard::publish::effect::Effect;
-use crate::shard::publish::wanted::Wanted;
+use crate::shard::publish::wanted::{Sender, Wanted};
 use crate::shard::queues::Queues;
 use crate::shard::queues::delay::take_up;
+use crate::shard::queues::enqueue::Admission;
 use crate::store::arrivals::Origin;
 use crate::store::catalog_log::CatalogLog;
 use crate::store::compact::Compacted;
@@ -50,8 +51,8 @@ pub struct Logging {
     placed: Vec<Placed>,
     /// Slot in the log, first and last sequence number of messages that need not stay there.
     gone: Vec<(u32, u64, u64)>,
-    /// Whether a confirm depends on the batch.
-    must_last: bool,
+    /// The sender whose acceptance depends on the batch, if a queue must keep it.
+    must_last: Option<Sender>,
     /// The origin of the message, if it comes from a queue of another shard, which keeps it until
     /// it hears that it is here.
     pub origin: Option<Origin>,
@@ -65,9 +66,11 @@ impl Logging {
         self.gone.push((slot, first, first + count as u64 - 1));
     }
 
-    /// Notes that a queue has taken a batch of `count` messages, from number `first` on, and has
-    /// `kept` of them in memory or delivered them.
-    fn taken(&mut self, slot: u32, first: u64, count: usize, kept: usize, is_logged: bool) {
+    /// Notes that a queue has taken a batch of `count` messages from `sender`, and has `kept` of
+    /// them in memory or delivered them.
+    pub fn taken(&mut self, sender: Sender, admission: &Admission, count: usize, kept: usize) {
+        let &Admission { slot, first, is_logged, .. } = admission;
+        let first = split_place(first).1;
         if is_logged {
             let own = self.gone.iter().rev().take_while(|gone| gone.0 == slot);
             let gone: u64 = own.map(|(_, first, last)| last - first + 1).sum();
@@ -78,7 +81,9 @@ impl Logging {
         } else if kept > 0 {
             self.gone(slot, first, kept);
         }
-        self.must_last |= is_logged;
+        if is_logged {
+            self.must_last = Some(sender);
+        }
         self.placed.push(Placed { slot, first });
     }
 }
@@ -120,16 +125,8 @@ impl Durability {
 }
 
 impl Shard {
-    /// Notes that a queue has taken a batch that survives a restart there, or has left a part of it
-    /// to the log alone.
-    pub(super) fn note_taken(&mut self, id: QueueId, level: u8, count: usize, kept: usize, is_logged: bool) {
-        if let Some(queue) = local_queue(&mut self.queues.slots, id) {
-            let level = queue.level(level);
-            self.durability.logging.taken(level.slot(), split_place(level.next()).1 - count as u64, count, kept, is_logged);
-        }
-    }
-
-    /// Logs a batch as its queues have taken it, and lets them remove messages that may not stay.
+    /// Logs a batch as its queues have taken it, and lets them remove messages that may not stay. If
+    /// it must last, its sender waits for the disk.
     #[inline]
     pub(super) fn log_taken(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> Effect {
         let is_logged = !self.durability.logging.placed.is_empty();
@@ -142,31 +139,36 @@ impl Shard {
 
     fn log(&mut self, route: Route<'_>, stamp: Stamp, contents: &[Content<'_>]) -> Effect {
         let Logging { placed, gone, must_last, origin, .. } = &mut self.durability.logging;
-        self.durability.store.append(placed, route, stamp, contents, !*must_last);
-        if let Some(origin) = origin.take().filter(|_| *must_last) {
+        let must_last = must_last.take();
+        self.durability.store.append(placed, route, stamp, contents, must_last.is_none());
+        if let Some(origin) = origin.take().filter(|_| must_last.is_some()) {
             self.durability.store.note_arrivals(placed, origin);
         }
         gone.drain(..).for_each(|(slot, first, last)| self.durability.store.settle(slot, first, last));
         placed.clear();
-        let must_last = std::mem::take(must_last);
-        Effect::MUST_LAST.when(must_last) | Effect::LOG_FULL.when(self.durability.store.is_congested())
-    }
-
-    /// Lets messages of a publisher of this shard wait for the disk.
-    pub(super) fn await_log(&mut self, id: ConnId, channel: u16, wanted: Wanted, count: usize) {
-        let conn = self.conns.get_mut(id).expect("a publisher is connected");
-        let hold = wanted.hold(id, channel, conn.session.generation(channel));
-        match wanted {
-            Wanted::Nothing => return,
-            Wanted::Confirm(sequence) => conn.session.hold(channel, sequence, count as u64, 1),
-            Wanted::Commit => conn.commit_pending += count,
+        if let Some(sender) = must_last {
+            self.await_log(sender, contents.len());
         }
-        self.await_durable(self.id, hold, count as u32);
+        Effect::MUST_LAST.when(must_last.is_some()) | Effect::LOG_FULL.when(self.durability.store.is_congested())
     }
 
-    /// Lets `hold` and the `count` behind it, of a publisher on shard `from`, wait until everything
-    /// logged so far is on the disk.
-    pub(super) fn await_durable(&mut self, from: ShardId, hold: Hold, count: u32) {
+    /// Lets the sender of `count` messages wait until everything logged so far is on the disk, if it
+    /// wants an answer.
+    pub(super) fn await_log(&mut self, sender: Sender, count: usize) {
+        match sender {
+            Sender::Nobody | Sender::Client { wanted: Wanted::Nothing, .. } => {}
+            Sender::Shard(from, hold) => self.await_durable(from, hold, count as u32),
+            Sender::Client { conn: id, channel, wanted } => {
+                self.hold_published(id, channel, wanted, count, 1);
+                let conn = self.conns.get(id).expect("a publisher is connected");
+                let hold = wanted.hold(id, channel, conn.session.generation(channel));
+                self.await_durable(self.id, hold, count as u32);
+            }
+        }
+    }
+
+    /// Lets `hold` and the `count` behind it, of a sender on shard `from`, wait.
+    fn await_durable(&mut self, from: ShardId, hold: Hold, count: u32) {
         let (batch, catalog) = (self.durability.store.position(), self.durability.catalog_log.made());
         if let Some(last) = self.durability.log_waits.back_mut()
             && (last.batch, last.catalog, last.from) == (batch, catalog, from)

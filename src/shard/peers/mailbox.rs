@@ -8,6 +8,7 @@ use crate::shard::Deed;
 use crate::shard::Shard;
 use crate::shard::peers::block::{Records, check_entries, settled_entries};
 use crate::shard::peers::mail::{Mail, Publish, Settled};
+use crate::shard::publish::wanted::Sender;
 use crate::shard::queues::settling::SETTLED_PER_STEP;
 
 /// Mail for a queue that is not declared here yet, with the block and the shared body that it
@@ -159,13 +160,8 @@ impl Shard {
     fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
         self.work.spend(count as usize);
         let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
-        let must_last = self.on_posted(from, hold, queue, messages);
+        self.on_posted(queue, hold.map_or(Sender::Nobody, |hold| Sender::Shard(from, hold)), messages);
         self.note_flood_from(from);
-        match hold {
-            Some(hold) if must_last => self.await_durable(from, hold, count),
-            Some(hold) => self.link(from).accept(hold, count),
-            None => {}
-        }
     }
 }
 

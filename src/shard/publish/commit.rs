@@ -22,7 +22,7 @@ use crate::shard::Shard;
 use crate::shard::jobs::Job;
 use crate::shard::publish::dispatch::Published;
 use crate::shard::publish::effect::Effect;
-use crate::shard::publish::wanted::Wanted;
+use crate::shard::publish::wanted::{Sender, Wanted};
 
 /// A transaction that is being committed.
 pub struct Commit {
@@ -140,7 +140,7 @@ impl Shard {
     fn finish_commit(&mut self, commit: &Commit) {
         let id = commit.conn;
         if self.durability.store.is_dirty() {
-            self.await_log(id, commit.channel, Wanted::Commit, 1); // for the settlements, too
+            self.await_log(Sender::Client { conn: id, channel: commit.channel, wanted: Wanted::Commit }, 1); // for the settlements, too
         }
         let conn = self.conns.get_mut(id).expect("a connection stays until its commit ends");
         conn.commit_pending -= 1;

@@ -3,7 +3,7 @@
 //! ```text
 //! run ─▶ find its queues   the channel's last route, a route that the shard knows, or the router
 //!     ▼
-//!   spread ─┬ queue here       to a consumer, or into the arena              queues::delivery
+//!   spread ─┬ queue here       to a consumer, or into the arena              queues::enqueue
 //!           ├ queues elsewhere one mail per shard and message                peers::link
 //!           ├ no queue         to a waiting reply-to channel, back to its publisher, or dropped
 //!           └ the log          once, if a queue here must keep it            durability
@@ -27,8 +27,8 @@ use crate::shard::Shard;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::{Hold, Mail};
 use crate::shard::publish::effect::Effect;
-use crate::shard::publish::wanted::Wanted;
-use crate::shard::queues::delivery::Batch;
+use crate::shard::publish::wanted::{Sender, Wanted};
+use crate::shard::queues::enqueue::Batch;
 use crate::shard::queues::lifetime::has_expiration;
 
 /// A run of messages to the same place, and the answer that their publisher waits for.
@@ -211,12 +211,13 @@ impl Shard {
     fn spread_alike(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &[QueueAddr]) -> Effect {
         let &Published { channel, wanted, route, contents, .. } = published;
         let stamp = self.stamp(contents[0].properties);
+        let sender = Sender::Client { conn: id, channel, wanted };
         let mut effect = match routes {
             [] => return self.unroutable(id, published),
-            [queue] if queue.home == self.id => self.enqueue(queue.queue, Batch::new(route, stamp, contents)),
+            [queue] if queue.home == self.id => self.enqueue(queue.queue, sender, Batch::new(route, stamp, contents)),
             _ => {
                 self.work.spend(contents.len() * (routes.len() - 1));
-                let effect = self.enqueue_here(route, stamp, contents, routes, |_, _, _| {});
+                let effect = self.enqueue_here(sender, route, stamp, contents, routes, |_, _, _| {});
                 let generation = || self.conns.get(id).expect("a publisher is connected").session.generation(channel);
                 let hold = (wanted != Wanted::Nothing).then(|| wanted.hold(id, channel, generation()));
                 let (queues, posted) = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
@@ -225,9 +226,6 @@ impl Shard {
             }
         };
         effect |= self.log_taken(route, stamp, contents);
-        if effect.has(Effect::MUST_LAST) && wanted != Wanted::Nothing {
-            self.await_log(id, channel, wanted, contents.len());
-        }
         if effect.has(Effect::REFUSED) {
             self.tell_refused(id, published);
         }
@@ -258,7 +256,7 @@ impl Shard {
         self.work.spend(routes.len());
         let (route, contents) = (message.route, [message.content()]);
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
-        let effect = self.enqueue_here(route, stamp, &contents, routes, |_, _, _| {});
+        let effect = self.enqueue_here(Sender::Nobody, route, stamp, &contents, routes, |_, _, _| {});
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
         let (_, posted) = self.post(None, route, posted, &contents, routes);
         effect | posted | self.log_taken(route, stamp, &contents)
@@ -268,6 +266,7 @@ impl Shard {
     /// and its effect.
     pub(in crate::shard) fn enqueue_here(
         &mut self,
+        sender: Sender,
         route: Route<'_>,
         stamp: Stamp,
         contents: &[Content<'_>],
@@ -278,7 +277,7 @@ impl Shard {
         stored.resize(contents.len(), None);
         let (here, mut effect) = (self.id, Effect::NONE);
         for (part, queue) in routes.iter().enumerate().filter(|(_, queue)| queue.home == here) {
-            let of_part = self.enqueue(queue.queue, Batch::shared(route, stamp, contents, &mut stored));
+            let of_part = self.enqueue(queue.queue, sender, Batch::shared(route, stamp, contents, &mut stored));
             then(self, part, of_part);
             effect |= of_part;
         }
@@ -362,46 +361,26 @@ impl Shard {
         }
     }
 
-    /// Enqueues messages from shard `from`, whose `hold` hears of those that their queue refuses.
-    /// Returns whether their confirms must wait for the disk.
-    pub(in crate::shard) fn on_posted<'a>(
-        &mut self,
-        from: ShardId,
-        hold: Option<Hold>,
-        queue: QueueId,
-        messages: impl Iterator<Item = MessageView<'a>>,
-    ) -> bool {
-        let (mut route, mut stamp, mut contents, mut must_last) = (Route::EMPTY, Stamp::NONE, Contents::new(), false);
+    /// Enqueues messages of another shard.
+    pub(in crate::shard) fn on_posted<'a>(&mut self, queue: QueueId, mut sender: Sender, messages: impl Iterator<Item = MessageView<'a>>) {
+        let (mut route, mut stamp, mut contents) = (Route::EMPTY, Stamp::NONE, Contents::new());
         let selects = local_queue(&mut self.queues.slots, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
         let most = if selects { 1 } else { PUBLISH_RUN_MAX };
-        let mut before = 0;
         for message in messages {
             if contents.len() == most || message.route != route || message.stamp != stamp {
-                let effect = self.enqueue_posted(queue, route, stamp, &contents);
-                self.tell_refused_there(from, hold, before, effect);
-                must_last |= effect.has(Effect::MUST_LAST);
-                before += contents.len() as u32;
+                self.enqueue_posted(queue, sender, route, stamp, &contents);
+                sender = sender.behind(contents.len());
                 contents.clear();
                 (route, stamp) = (message.route, message.stamp);
             }
             contents.push(message.content());
         }
-        let effect = self.enqueue_posted(queue, route, stamp, &contents);
-        self.tell_refused_there(from, hold, before, effect);
-        must_last || effect.has(Effect::MUST_LAST)
-    }
-
-    /// Tells another shard if the message behind the first `before` ones was refused.
-    fn tell_refused_there(&mut self, from: ShardId, hold: Option<Hold>, before: u32, effect: Effect) {
-        if let Some(hold) = hold.filter(|_| effect.has(Effect::REFUSED)) {
-            self.link(from).stage(Mail::Refused(hold.behind(before)));
-        }
+        self.enqueue_posted(queue, sender, route, stamp, &contents);
     }
 
     /// Enqueues messages that may differ in whether they survive a restart, and in priority.
-    fn enqueue_posted(&mut self, queue: QueueId, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) -> Effect {
+    fn enqueue_posted(&mut self, queue: QueueId, mut sender: Sender, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) {
         let has_levels = self.has_levels(queue);
-        let mut effect = Effect::NONE;
         while !contents.is_empty() {
             let first = contents[0].properties;
             let (first_lasts, first_expires) = (lasts(first), has_expiration(first));
@@ -412,11 +391,23 @@ impl Shard {
             let alike = contents.iter().take_while(is_alike).count();
             let (alike, rest) = contents.split_at(if has_levels { count_same_level(&contents[..alike]) } else { alike });
             let stamp = self.stamp_posted(stamp, first);
-            effect |= self.enqueue(queue, Batch::new(route, stamp, alike));
-            effect |= self.log_taken(route, stamp, alike);
-            contents = rest;
+            let enqueued = self.enqueue(queue, sender, Batch::new(route, stamp, alike));
+            let effect = enqueued | self.log_taken(route, stamp, alike);
+            self.answer_posted(sender, alike.len(), effect);
+            (sender, contents) = (sender.behind(alike.len()), rest);
         }
-        effect
+    }
+
+    /// Tells another shard that its queue here has messages, unless the log answers for the queue,
+    /// and whether it has refused them.
+    fn answer_posted(&mut self, sender: Sender, count: usize, effect: Effect) {
+        let Sender::Shard(from, hold) = sender else { return };
+        if effect.has(Effect::REFUSED) {
+            self.link(from).stage(Mail::Refused(hold));
+        }
+        if !effect.has(Effect::MUST_LAST) {
+            self.link(from).accept(hold, count as u32);
+        }
     }
 }
 

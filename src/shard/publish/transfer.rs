@@ -25,6 +25,7 @@ use crate::message::{MessageView, Stamp};
 use crate::shard::Shard;
 use crate::shard::peers::mail::{Hold, Mail};
 use crate::shard::publish::effect::Effect;
+use crate::shard::publish::wanted::Sender;
 use crate::shard::queues::dead_letter::{Corpse, Left};
 use crate::shard::queues::unburied::Awaited;
 use crate::store::arrivals::Origin;
@@ -121,21 +122,19 @@ impl Shard {
         self.work.spend(routes.len());
         let contents = [message.content()];
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
-        let enqueued = self.enqueue_here(message.route, stamp, &contents, routes, |shard, part, effect| {
+        let is_at_once = is_here && routes.iter().all(|queue| queue.home == self.id);
+        let sender = if is_at_once { Sender::Nobody } else { Sender::Shard(self.id, hold) };
+        let enqueued = self.enqueue_here(sender, message.route, stamp, &contents, routes, |shard, part, effect| {
             if effect.has(Effect::REFUSED) {
                 shard.on_refused(hold.part(part));
             }
         });
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
         let (remote, posted) = self.hand_on(hold, origin, &MessageView { stamp: posted, ..*message }, routes);
-        let is_at_once = is_here && remote == 0;
         self.durability.logging.origin = origin.filter(|_| !is_at_once);
         let logged = self.log_taken(message.route, stamp, &contents);
-        let must_wait = logged.has(Effect::MUST_LAST) && !is_at_once;
         self.durability.logging.origin = None;
-        if must_wait {
-            self.await_durable(self.id, hold, 1);
-        }
+        let must_wait = logged.has(Effect::MUST_LAST) && !is_at_once;
         (remote + usize::from(must_wait), enqueued | posted | logged)
     }
 

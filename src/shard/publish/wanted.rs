@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! publish ─▶ hold_published: so many queues must answer ─┬ a queue elsewhere ─▶ Accepted, Refused
-//!                                                        └ await_log: the disk ─▶ on_durable
+//!                                                        └ a queue here, for the disk ─▶ on_durable
 //! the last answer ─▶ the session confirms, or the commit ends
 //! ```
 //!
 //! A shard waits in the same way for messages of its own: relayed ones and transfers.
 
-use crate::base::ids::ConnId;
+use crate::base::ids::{ConnId, ShardId};
 use crate::contract::{Code, Fault, Notice};
 use crate::shard::Shard;
 use crate::shard::peers::mail::Hold;
@@ -23,6 +23,34 @@ pub enum Wanted {
     Confirm(u64),
     /// The answer to tx.commit.
     Commit,
+}
+
+/// The sender of messages, as their queues see it: it hears later what they cannot answer at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// Nobody waits for an answer.
+    Nobody,
+    /// A client of this shard.
+    Client {
+        /// Its connection.
+        conn: ConnId,
+        /// Its channel.
+        channel: u16,
+        /// The answer that it waits for.
+        wanted: Wanted,
+    },
+    /// A shard, this one or another, by its hold of the first message.
+    Shard(ShardId, Hold),
+}
+
+impl Sender {
+    /// Returns the sender of the messages behind the first `count`, if it is a shard.
+    pub fn behind(self, count: usize) -> Sender {
+        match self {
+            Sender::Shard(from, hold) => Sender::Shard(from, hold.behind(count as u32)),
+            sender => sender,
+        }
+    }
 }
 
 impl Wanted {

@@ -25,7 +25,7 @@ use crate::shard::Shard;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::{Hold, Relay};
 use crate::shard::publish::transfer::{Homes, Leaving};
-use crate::shard::queues::delivery::Batch;
+use crate::shard::queues::enqueue::{Admission, Batch};
 use crate::store::arrivals::Origin;
 use crate::store::format::{Placement, is_fleeting};
 
@@ -41,29 +41,25 @@ impl Shard {
         }
     }
 
-    /// Takes messages into a queue that holds delayed messages.
-    pub(in crate::shard) fn hold_back(&mut self, id: QueueId, batch: &mut Batch<'_, '_>) {
+    /// Takes messages into a queue that holds delayed messages. Returns how many are in memory.
+    pub(in crate::shard) fn hold_back(&mut self, id: QueueId, admission: &Admission, batch: &mut Batch<'_, '_>) -> usize {
         let horizon = self.horizon();
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return 0 };
         let dues: SmallVec<[u64; PUBLISH_RUN_MAX]> = (0..batch.contents.len()).map(|at| due(&batch.message(at))).collect();
         let (count, is_near) = (dues.len(), dues.iter().all(|&due| due <= horizon));
         let mut run = self.arena.run(batch.holders());
         for (at, due) in dues.into_iter().enumerate() {
-            let place = queue.level(batch.level).next();
-            queue.change(batch.level, |level| level.pass(1));
-            let held = is_near.then(|| Entry::at(place, batch.hold(at, &mut run)));
+            let place = admission.first + at as u64;
+            queue.change(admission.level, |level| level.pass(1));
+            let held = is_near.then(|| Entry::at(place, batch.hold(at, admission.is_logged, &mut run)));
             let delays = queue.extras().delays.as_mut().expect("a queue of delayed messages has delays");
             match held {
                 Some(entry) => delays.keep(due, entry),
                 None => delays.put_off(due, place, place),
             }
         }
-        let kept = if is_near { count } else { 0 };
-        if batch.is_logged || !is_near {
-            self.note_taken(id, batch.level, count, kept, batch.is_logged);
-        }
         self.set_queue_timer(id);
+        if is_near { count } else { 0 }
     }
 
     /// Returns the due time up to which messages are kept in memory; 0 while there is little

@@ -1,19 +1,20 @@
 //! Delivery: from a queue to its consumers, on this shard or another.
 //!
 //! ```text
-//! a batch ─▶ enqueue ─┬ queue empty, a consumer has room: deliver at once ─▶ Sink ─┬ here: output
-//!                     ├ otherwise: into memory, queue dirty, later in the turn     └ away: mail
-//!                     └ memory short: into the log alone                           ▲
-//! dirty queue ─▶ deliver_queue ─▶ next consumer in rotation with room ─ serve ─────┘
+//! enqueue ─▶ pass_on: queue empty ─┐                                               ┌ here: output
+//! dirty queue ─▶ deliver_queue ────┴─▶ next consumer in rotation with room ─▶ Sink ┴ away: mail
 //!                     ├ nobody has room: the consumer is parked and unparked when it has
 //!                     ├ its link is full: the queue waits for the link
 //!                     └ QUEUE_BUDGET spent: back to the tail of the dirty queues
 //! ```
 //!
 //! The first way is the hot path: a message that a consumer waits for never enters the queue. It
-//! only takes the queue's next number, so that it finds its place if it is requeued. A consumer
-//! here has room by its prefetch and its connection's output. One on another shard has room by the
-//! link and by credit in bytes, which its shard grants in advance
+//! only takes the queue's next number, so that it finds its place if it is requeued. Both ways ask
+//! [`next`] whose turn it is before anything is given out. Whether a message comes this far has been
+//! decided in [`enqueue`](super::enqueue).
+//!
+//! A consumer here has room by its prefetch and its connection's output. One on another shard has
+//! room by the link and by credit in bytes, which its shard grants in advance
 //! ([`credit`](crate::shard::conns::credit)); only if its channel counts messages does the queue
 //! ask first ([`Mail::Want`]).
 //!
@@ -21,12 +22,11 @@
 //! acknowledgement are settled at once, in memory and in the log.
 
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr, QueueId, ShardId};
-use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET, SPILL_MIN};
-use crate::broker::arena::{Holders, Run};
+use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET};
 use crate::broker::queue::Queue;
 use crate::contract::session::Room;
 use crate::contract::{Entry, Outcome, Target, cost, split_place};
-use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
+use crate::message::{MessageRef, MessageView, Route};
 use crate::shard::Shard;
 use crate::shard::conns::Conns;
 use crate::shard::conns::conn::WaitingConsumer;
@@ -34,8 +34,7 @@ use crate::shard::conns::credit::grant_or_wait;
 use crate::shard::local_queue;
 use crate::shard::peers::link::Link;
 use crate::shard::peers::mail::{Deliver, Mail};
-use crate::shard::publish::effect::Effect;
-use crate::shard::queues::lifetime::has_expiration;
+use crate::shard::queues::enqueue::{Admission, Batch};
 use crate::shard::session::Delivery;
 
 /// The consumer that a queue serves next.
@@ -77,121 +76,49 @@ struct Away<'s, 'm> {
     last: Option<(Route<'m>, &'m [u8])>,
 }
 
-/// A run of messages to the same place on their way into a queue, and their places in the arena.
-/// For a queue with levels they are all of one level.
-pub struct Batch<'b, 'm> {
-    /// Exchange and routing key.
-    route: Route<'m>,
-    /// When they were published, and what has happened to them.
-    stamp: Stamp,
-    /// The messages.
-    pub(in crate::shard) contents: &'b [Content<'m>],
-    /// For each message, if several queues get it: its place in the arena, once a queue has put it
-    /// there.
-    stored: Option<&'b mut [Option<MessageRef>]>,
-    /// The level of the queue that they go to.
-    pub(in crate::shard) level: u8,
-    /// They survive a restart in that queue.
-    pub(in crate::shard) is_logged: bool,
-}
-
 impl Shard {
-    /// Gives messages to the queue `id`, which lives here: to waiting consumers at once, else into
-    /// the arena or, if memory is short, to the log alone.
-    pub(in crate::shard) fn enqueue(&mut self, id: QueueId, mut batch: Batch<'_, '_>) -> Effect {
-        if self.queues.levelled > 0 {
-            batch.level = self.level_for(id, batch.contents[0].properties);
-        }
-        let (count, mut kept) = (batch.contents.len(), 0);
-        let is_special = self.is_special(id, &batch);
-        if is_special && self.is_delayed(id) {
-            self.hold_back(id, &mut batch);
-            return Effect::NONE;
-        }
-        if is_special && !self.admits(id, &batch.message(0)) {
-            return Effect::REFUSED;
-        }
-        if is_special && !self.is_first_of_its_kind(id, &batch) {
-            return Effect::NONE;
-        }
-        let mut effect = Effect::NONE;
-        while kept < count {
-            let done = self.deliver_at_once(id, &mut batch, kept);
-            if done == 0 {
-                let delivered = kept;
-                let in_memory;
-                (in_memory, effect) = self.append(id, &mut batch, kept);
-                kept += in_memory;
-                if is_special {
-                    self.note_waiting(id, &batch, delivered, in_memory);
-                }
-                break;
-            }
-            kept += done;
-        }
-        if batch.is_logged || kept < count {
-            self.note_taken(id, batch.level, count, kept, batch.is_logged);
-        }
-        if is_special && self.durability.logging.fresh.last() != Some(&id) {
-            self.durability.logging.fresh.push(id);
-        }
-        effect
-    }
-
-    /// Whether the queue has extras or the messages expire. (Then they are stamped.)
-    #[inline]
-    fn is_special(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
-        batch.stamp != Stamp::NONE && (has_expiration(batch.contents[0].properties) || self.has_extras(id))
-    }
-
-    /// Whether the next message is no duplicate in this queue (row D30).
-    fn is_first_of_its_kind(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> bool {
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return true };
-        queue.is_first_of_its_kind(batch.level, batch.contents[0].properties, self.now)
-    }
-
-    fn has_extras(&mut self, id: QueueId) -> bool {
-        local_queue(&mut self.queues.slots, id).is_some_and(|queue| queue.extras.is_some())
-    }
-
-    /// Notes that messages from index `from` on wait in the queue, `in_memory` of them in memory.
-    fn note_waiting(&mut self, id: QueueId, batch: &Batch<'_, '_>, from: usize, in_memory: usize) {
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        if in_memory > 0 {
-            let next = queue.level(batch.level).next();
-            self.note_deadlines(id, next - in_memory as u64, next - 1, &batch.message(from));
-        }
-    }
-
-    /// Delivers messages from index `from` on straight to a consumer that is ready, if the queue is
+    /// Delivers the first messages of a batch straight to consumers that are ready, if the queue is
     /// empty. Returns how many went.
-    fn deliver_at_once<'m>(&mut self, id: QueueId, batch: &mut Batch<'_, 'm>, from: usize) -> usize {
+    #[inline]
+    pub(in crate::shard) fn pass_on(&mut self, id: QueueId, admission: &Admission, batch: &mut Batch<'_, '_>) -> usize {
+        let mut passed = 0;
+        while passed < batch.contents.len() {
+            match self.deliver_at_once(id, admission, batch, passed) {
+                0 => break,
+                done => passed += done,
+            }
+        }
+        passed
+    }
+
+    /// Delivers messages from index `from` on straight to the next consumer, if the queue is empty.
+    /// Returns how many went.
+    fn deliver_at_once(&mut self, id: QueueId, admission: &Admission, batch: &mut Batch<'_, '_>, from: usize) -> usize {
         let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.is_empty()) else { return 0 };
         let Next::Serve(served) = next(queue, &mut self.conns, &mut self.peers.links, self.id) else { return 0 };
-        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
+        let &Admission { level, is_logged, slot, .. } = admission;
+        let first = admission.first + from as u64;
         let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
         let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
         let mut run = self.arena.run(batch.holders());
         let was_delivered = batch.stamp.was_delivered();
-        let level = queue.level(batch.level);
-        let (slot, first) = (level.slot(), level.next());
         let mut done = 0;
         while done < many && sink.has_room() {
-            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, &mut run) };
+            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, is_logged, &mut run) };
             let entry = Entry::at(first + done as u64, held);
             sink.deliver(if was_delivered { entry.returned() } else { entry }, &batch.message(from + done));
             done += 1;
         }
         let (spent, is_tight) = (sink.spent(), sink.is_tight());
-        queue.change(batch.level, |level| level.pass(done));
+        queue.change(level, |level| level.pass(done));
         queue.on_delivered(served.consumer, done, spent);
         if is_tight {
             self.publishing.flow.press(QueueAddr { home: self.id, queue: id });
         }
         let sequence = split_place(first).1;
-        if served.no_ack && batch.is_logged {
+        if served.no_ack && is_logged {
             self.durability.logging.gone(slot, sequence, done);
-        } else if batch.is_logged && queue.rules.counts {
+        } else if is_logged && queue.rules.counts {
             self.durability.store.count(slot, sequence, sequence + done as u64 - 1, (1, 1));
         }
         if served.no_ack
@@ -200,44 +127,6 @@ impl Shard {
             (first..first + done as u64).for_each(|place| deduplication.forget(place));
         }
         done
-    }
-
-    /// Lets messages from index `from` on wait in the queue. Returns how many of them do so in
-    /// memory.
-    fn append(&mut self, id: QueueId, batch: &mut Batch<'_, '_>, from: usize) -> (usize, Effect) {
-        let persistent = self.config.queue_memory;
-        let transient = self.config.transient_memory.unwrap_or(persistent);
-        let is_short = [persistent, transient].map(|memory| self.uses_more_than(memory));
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return (0, Effect::NONE) };
-        batch.is_logged = queue.rules.keeps(batch.contents[0].properties);
-        let bytes = batch.contents[from..].iter().map(|content| content.body.bytes().len() as u64).sum();
-        let level = queue.level(batch.level);
-        let (count, was_spilling) = (batch.contents.len() - from, level.spilled() > 0);
-        let spills = was_spilling || is_short[usize::from(!batch.is_logged)] && level.loaded() >= SPILL_MIN;
-        let mut effect = Effect::NONE;
-        if spills {
-            if !was_spilling {
-                self.durability.store.spill_from(level.slot(), split_place(level.next()).1);
-            }
-            queue.append(batch.level, bytes, |level| level.spill(count));
-        } else {
-            let mut run = self.arena.run(batch.holders());
-            let was_delivered = batch.stamp.was_delivered();
-            queue.append(batch.level, bytes, |level| {
-                for at in from..batch.contents.len() {
-                    let entry = Entry::at(level.next(), batch.hold(at, &mut run));
-                    level.push(if was_delivered { entry.returned() } else { entry });
-                }
-            });
-            effect = Effect::MEMORY_SHORT.when(self.arena.is_short());
-        }
-        if !queue.consumers.is_empty() {
-            self.publishing.flow.press(QueueAddr { home: self.id, queue: id });
-        }
-        if queue.consumers.any_ready() {
-            self.mark_queue(id);
-        }
-        (if spills { 0 } else { count }, effect)
     }
 
     /// Serves the consumers of a queue, within a budget. Returns whether there is more to do.
@@ -438,46 +327,6 @@ impl<'m> Sink<'_, 'm> {
                 away.link.deliver(message, repeats, entry, away.deliver);
             }
         }
-    }
-}
-
-impl<'b, 'm> Batch<'b, 'm> {
-    /// Makes a batch for one queue.
-    pub fn new(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>]) -> Self {
-        Batch { route, stamp, contents, stored: None, level: 0, is_logged: false }
-    }
-
-    /// Makes a batch for several queues, which share its places.
-    pub fn shared(route: Route<'m>, stamp: Stamp, contents: &'b [Content<'m>], stored: &'b mut [Option<MessageRef>]) -> Self {
-        Batch { route, stamp, contents, stored: Some(stored), level: 0, is_logged: false }
-    }
-
-    pub(in crate::shard) fn message(&self, at: usize) -> MessageView<'m> {
-        MessageView { stamp: self.stamp, ..self.contents[at].sent_to(self.route) }
-    }
-
-    pub(in crate::shard) fn holders(&self) -> Holders {
-        if self.stored.is_some() { Holders::Several } else { Holders::One }
-    }
-
-    /// Returns the place of a message in the arena, held once more.
-    #[inline]
-    pub(in crate::shard) fn hold(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
-        let place = self.place(at, run);
-        if self.is_logged { place.logged() } else { place }
-    }
-
-    #[inline]
-    fn place(&mut self, at: usize, run: &mut Run<'_, 'm>) -> MessageRef {
-        if let Some(place) = self.stored.as_ref().and_then(|stored| stored[at]) {
-            run.hold(place);
-            return place;
-        }
-        let place = run.insert(&self.message(at));
-        if let Some(stored) = &mut self.stored {
-            stored[at] = Some(place);
-        }
-        place
     }
 }
 

@@ -15,7 +15,7 @@
 use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use crate::broker::dead_letter::Reason;
-use crate::broker::queue::{AT_ONCE, Extras, Overflow, Queue, Retry, Settings};
+use crate::broker::queue::{AT_ONCE, Extras, Queue, Retry, Settings};
 use crate::contract::{Entry, Outcome};
 use crate::message::{MessageView, Properties, Stamp};
 use crate::shard::Shard;
@@ -99,18 +99,6 @@ impl Shard {
             self.queues.special -= 1;
             extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
         }
-    }
-
-    /// Whether a queue here takes a published message.
-    pub(in crate::shard) fn admits(&mut self, id: QueueId, message: &MessageView<'_>) -> bool {
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return true };
-        if !queue.refuses(message.body.bytes().len()) {
-            return true;
-        }
-        if queue.settings().is_some_and(|settings| settings.overflow == Overflow::RejectPublishDlx) {
-            self.die_refused(id, message);
-        }
-        false
     }
 
     /// Notes that messages at the places `first` to `last` began to wait in memory, all with the

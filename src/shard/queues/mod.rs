@@ -1,6 +1,6 @@
 //! The queues that live here.
 //!
-//! - [`delivery`]: the way to consumers;
+//! - [`enqueue`]: the way into a queue; [`delivery`]: the way to consumers;
 //! - [`settle`], [`settling`]: acknowledgements and rejections, of few and of very many messages;
 //! - [`lifetime`]: TTL and limits; [`policies`]: how queues follow policies; [`delay`]: delayed
 //!   messages;
@@ -12,6 +12,7 @@ pub mod cycles;
 pub mod dead_letter;
 pub mod delay;
 pub mod delivery;
+pub mod enqueue;
 pub mod gone_queues;
 pub mod lifetime;
 pub mod policies;
