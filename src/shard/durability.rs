@@ -14,12 +14,13 @@
 
 use super::{Deed, Shard, Stop, local_queue};
 use crate::base::aligned::Aligned;
-use crate::base::ids::{ChannelAddr, ConnId, LevelAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, LevelAddr, QueueId, ShardId};
 use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
 use crate::broker::arena::Holders;
 use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
+use crate::shard::conns::parking::Reason;
 use crate::shard::peers::mail::Hold;
 use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::{Sender, Wanted};
@@ -98,8 +99,6 @@ pub struct Durability {
     pub log_due: Option<u64>,
     /// Publishes and changes that wait for the disk, in the order of the log.
     pub log_waits: VecDeque<LogWait>,
-    /// Connections parked because too much waits for the disk.
-    pub log_waiters: Vec<ConnId>,
     /// The state of the log's part in the publish in hand.
     pub logging: Logging,
 }
@@ -112,7 +111,6 @@ impl Durability {
             catalog_log: CatalogLog::new(1, 0, 0),
             log_due: None,
             log_waits: VecDeque::new(),
-            log_waiters: Vec::new(),
             logging: Logging::default(),
         }
     }
@@ -403,13 +401,8 @@ impl Shard {
         while let Some(op) = self.durability.store.next_op() {
             self.deeds.push_back(Deed::Log(op));
         }
-        if !self.durability.log_waiters.is_empty() && !self.durability.store.is_congested() {
-            for id in std::mem::take(&mut self.durability.log_waiters) {
-                if let Some(conn) = self.conns.get_mut(id) {
-                    conn.waits_for_log = false;
-                    self.conns.resumed.push_back(id);
-                }
-            }
+        if self.conns.any_parked(Reason::Log) && !self.durability.store.is_congested() {
+            self.conns.resume_all(Reason::Log);
         }
     }
 

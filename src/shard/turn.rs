@@ -35,6 +35,7 @@ use super::{Deed, Shard};
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::ARENA_TRIM_MS;
 use crate::contract::Receipts;
+use crate::shard::conns::parking::Reason;
 use crate::shard::queues::lifetime::Timer;
 
 /// What the driver needs to know after a turn.
@@ -189,13 +190,8 @@ impl Shard {
     /// Tries requests again that wait for the catalog, and resumes connections whose answer came or
     /// for which there is memory again.
     fn resume_parked(&mut self) {
-        if !self.publishing.memory_waiters.is_empty() && !self.arena.is_short() {
-            for id in std::mem::take(&mut self.publishing.memory_waiters) {
-                if let Some(conn) = self.conns.get_mut(id) {
-                    conn.waits_for_memory = false;
-                    self.conns.resumed.push_back(id);
-                }
-            }
+        if self.conns.any_parked(Reason::Memory) && !self.arena.is_short() {
+            self.conns.resume_all(Reason::Memory);
         }
         for from in std::mem::take(&mut self.control.retries) {
             if let Some(request) = self.conns.get_mut(from.conn.conn).and_then(|conn| conn.asked.take()) {
@@ -234,18 +230,13 @@ impl Shard {
                 self.deeds.push_back(Deed::Wake(ShardId(peer as u16)));
             }
         }
-        let waits = !self.peers.mail_waiters.is_empty() || !self.queues.blocked.is_empty() || self.publishing.relays.is_congested();
+        let waits = self.conns.any_parked(Reason::Link) || !self.queues.blocked.is_empty() || self.publishing.relays.is_congested();
         if waits && self.peers.links.iter().flatten().all(|link| link.has_room()) {
             self.publishing.relays.go_on();
             for id in std::mem::take(&mut self.queues.blocked) {
                 self.mark_queue(id);
             }
-            for id in std::mem::take(&mut self.peers.mail_waiters) {
-                if let Some(conn) = self.conns.get_mut(id) {
-                    conn.waits_for_link = false;
-                    self.conns.resumed.push_back(id);
-                }
-            }
+            self.conns.resume_all(Reason::Link);
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::config::{Config, Protocol};
 use crate::contract::Request;
 use crate::contract::session::Room;
 use crate::shard::conns::lifecycle::Last;
-use crate::shard::publish::commit::Commit;
+use crate::shard::conns::parking::{Reason, Reasons};
+use crate::shard::publish::commit::Committing;
 use crate::shard::publish::last_routes::LastRoutes;
 use crate::shard::publish::spread::Spread;
 use crate::shard::session::Session;
@@ -37,14 +38,8 @@ pub struct Conn {
     /// The answer at the end of the connection or of a channel, and how many other shards must
     /// first have read all mail about that end.
     pub last_word: Option<(usize, Last)>,
-    /// Whether a link has no room for more publishes; ended by the link's next flush with room.
-    pub waits_for_link: bool,
-    /// Whether stored messages need memory that is being prepared; ended when it is.
-    pub waits_for_memory: bool,
-    /// Whether the disk must take what waits for it before more comes.
-    pub waits_for_log: bool,
-    /// Whether it has spent its share of this turn and goes on in a later one.
-    pub waits_for_turn: bool,
+    /// Why its input waits.
+    reasons: Reasons,
     /// Messages that it has published to more queues than a share could serve.
     pub spread: Option<Box<Spread>>,
     /// The request for which a queue was asked. It is run again if the queue is gone.
@@ -62,25 +57,17 @@ pub struct Conn {
     pub in_flight: usize,
     /// Output under way and waiting, as a part of the budget for all output.
     pub output: Held,
-    /// Whether so much output waits that nothing more is read; ended when the socket takes some.
-    pub stalled: bool,
     /// Whether its output has ended: the rest is sent, then the socket is closed.
     pub ending: bool,
-    /// Whether a job for it (a tx.commit, or a settlement of very many messages) is under way.
-    pub is_busy: bool,
     /// Whether its peer went while it was busy or waited for its turn: it ends when all that had
     /// arrived is carried out.
     pub is_lost: bool,
-    /// Acceptances that a tx.commit still waits for.
-    pub commit_pending: usize,
-    /// Whether a queue has refused a message of the tx.commit.
-    pub commit_failed: bool,
+    /// The tx.commit that is under way.
+    pub commit: Option<Committing>,
     /// Messages that shard 0 routes and whose queues do not have them yet.
     pub relayed: usize,
     /// The request that waits for these messages.
     pub delayed: Option<(u16, Request)>,
-    /// The tx.commit whose settlements wait for these messages.
-    pub relayed_commit: Option<Box<Commit>>,
     /// Consumers that found no room in the connection or in their channel.
     pub waiting: Vec<WaitingConsumer>,
     /// The session's timer.
@@ -120,10 +107,7 @@ impl Conn {
             local,
             input: Vec::new(),
             last_word: None,
-            waits_for_link: false,
-            waits_for_memory: false,
-            waits_for_log: false,
-            waits_for_turn: false,
+            reasons: Reasons::default(),
             spread: None,
             asked: None,
             is_held: false,
@@ -132,15 +116,11 @@ impl Conn {
             sending: false,
             in_flight: 0,
             output: budgets.output.hold(),
-            stalled: false,
             ending: false,
-            is_busy: false,
             is_lost: false,
-            commit_pending: 0,
-            commit_failed: false,
+            commit: None,
             relayed: 0,
             delayed: None,
-            relayed_commit: None,
             waiting: Vec::new(),
             timer: None,
         }
@@ -163,13 +143,31 @@ impl Conn {
         Asker { home: addr.shard, conn: Some(addr), user: Some(self.user().id) }
     }
 
-    /// Whether input waits: for an answer, for other shards, for room in a link, for memory, for
-    /// the disk, for its turn, for a job, for the end of an alarm, or for the client to read. One
-    /// event ends each of these.
+    /// Parks its input for a reason that [`unpark`](Self::unpark) ends. Returns whether it was not
+    /// parked for it before.
+    pub fn park(&mut self, reason: Reason) -> bool {
+        self.reasons.add(reason)
+    }
+
+    /// Ends a reason to wait. Returns whether there was this reason.
+    pub fn unpark(&mut self, reason: Reason) -> bool {
+        self.reasons.remove(reason)
+    }
+
+    /// Whether its input waits for this reason.
+    pub fn waits_for(&self, reason: Reason) -> bool {
+        self.reasons.has(reason)
+    }
+
+    /// Whether input waits: for one of the [reasons](Reason), for an answer, for other shards, or
+    /// for the end of an alarm.
     pub fn is_parked(&self) -> bool {
-        let waits =
-            self.waits_for_link || self.waits_for_memory || self.waits_for_log || self.waits_for_turn || self.stalled || self.is_busy;
-        waits || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked()
+        !self.reasons.is_empty() || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked()
+    }
+
+    /// Returns the tx.commit that is under way.
+    pub fn committing(&mut self) -> &mut Committing {
+        self.commit.as_mut().expect("a tx.commit is under way until all its messages are answered")
     }
 
     /// Counts the output that waits, or is under way, against the budget.

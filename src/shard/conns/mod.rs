@@ -1,6 +1,6 @@
 //! The connections of a shard, and the list of those that have something to send.
 //!
-//! - [`conn`]: one connection; [`input`]: from its bytes to events;
+//! - [`conn`]: one connection; [`input`]: from its bytes to events; [`parking`]: why input waits;
 //! - [`credit`]: the room of its consumers;
 //! - [`outbox`]: from its output to its socket;
 //! - [`lifecycle`]: how connections, channels, consumers and queues end.
@@ -10,6 +10,7 @@ pub mod credit;
 pub mod input;
 pub mod lifecycle;
 pub mod outbox;
+pub mod parking;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::base::slots::Slots;
 use crate::config::Config;
 
 use conn::Conn;
+use parking::{REASONS, Reason};
 
 /// Limits of the whole broker: connections that have opened a virtual host, and channels.
 #[derive(Clone, Default)]
@@ -49,6 +51,8 @@ pub struct Conns {
     pub known_alarms: AlarmSet,
     /// Connections whose parked input may go on.
     pub resumed: VecDeque<ConnId>,
+    /// Connections that are parked for a reason which ends for all of them at once, by reason.
+    parked: [Vec<ConnId>; REASONS],
     table: Slots<ConnId, Conn>,
     dirty: ReadyList,
     spare: Vec<Outgoing>,
@@ -63,6 +67,7 @@ impl Conns {
             quotas,
             known_alarms: AlarmSet::default(),
             resumed: VecDeque::new(),
+            parked: [const { Vec::new() }; REASONS],
             table: Slots::default(),
             dirty: ReadyList::default(),
             spare: Vec::new(),
@@ -97,6 +102,27 @@ impl Conns {
             *conn.session.output_mut() = self.spare.pop().unwrap_or_default();
         }
         Some(conn)
+    }
+
+    /// Parks the input of a connection until [`resume_all`](Self::resume_all).
+    pub fn park(&mut self, id: ConnId, reason: Reason) {
+        if self.table.get_mut(id).is_some_and(|conn| conn.park(reason)) {
+            self.parked[reason as usize].push(id);
+        }
+    }
+
+    /// Whether a connection was parked for this reason.
+    pub fn any_parked(&self, reason: Reason) -> bool {
+        !self.parked[reason as usize].is_empty()
+    }
+
+    /// Lets all connections that were parked for this reason go on.
+    pub fn resume_all(&mut self, reason: Reason) {
+        for id in std::mem::take(&mut self.parked[reason as usize]) {
+            if self.table.get_mut(id).is_some_and(|conn| conn.unpark(reason)) {
+                self.resumed.push_back(id);
+            }
+        }
     }
 
     /// Takes the next connection that was written to.

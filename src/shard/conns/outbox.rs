@@ -10,6 +10,7 @@ use crate::shard::Deed;
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
+use crate::shard::conns::parking::Reason;
 
 impl Shard {
     /// Returns the budgets of the connections here.
@@ -44,7 +45,7 @@ impl Shard {
                 let batch = conn.session.take_output();
                 (conn.sending, conn.in_flight) = (true, batch.len());
                 self.deeds.push_back(Deed::Send(id, batch));
-                if std::mem::take(&mut conn.stalled) {
+                if conn.unpark(Reason::Output) {
                     self.conns.resumed.push_back(id);
                 }
                 recheck_waiting(self, id);

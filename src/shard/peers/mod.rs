@@ -11,7 +11,7 @@ pub mod mailbox;
 
 use std::sync::Arc;
 
-use crate::base::ids::{ConnId, ShardId};
+use crate::base::ids::ShardId;
 use crate::base::spsc::Doorbell;
 
 use link::Link;
@@ -27,8 +27,6 @@ pub struct Peers {
     pub first_peer: u16,
     /// Mail for queues whose declaration has not arrived here yet.
     pub early: Vec<Early>,
-    /// Connections parked because a link has no room.
-    pub mail_waiters: Vec<ConnId>,
 }
 
 impl Peers {
@@ -39,7 +37,6 @@ impl Peers {
             links: (0..shards).map(|_| None).collect(),
             first_peer: 0,
             early: Vec::new(),
-            mail_waiters: Vec::new(),
         }
     }
 

@@ -19,10 +19,22 @@ use crate::base::limits::COMMIT_SHARE;
 use crate::contract::session::{Assembled, Uncommitted};
 use crate::contract::{Outcome, Receipt};
 use crate::shard::Shard;
+use crate::shard::conns::parking::Reason;
 use crate::shard::jobs::Job;
 use crate::shard::publish::dispatch::Published;
 use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::{Sender, Wanted};
+
+/// A tx.commit that is under way, as its connection sees it.
+#[derive(Default)]
+pub struct Committing {
+    /// Acceptances that it still waits for.
+    pub pending: usize,
+    /// Whether a queue has refused a message.
+    pub has_failed: bool,
+    /// The rest of the transaction, whose settlements wait for messages that shard 0 routes.
+    pub rest: Option<Box<Commit>>,
+}
 
 /// A transaction that is being committed.
 pub struct Commit {
@@ -60,8 +72,8 @@ impl Shard {
     pub(in crate::shard) fn on_commit(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.touch(id) else { return };
         let mut commit = Commit::new(id, channel, conn.session.take_transaction(channel));
-        conn.commit_pending += 1; // the commit itself
-        conn.is_busy = true;
+        conn.commit = Some(Committing { pending: 1, ..Committing::default() }); // the commit itself
+        conn.park(Reason::Job);
         if commit.is_small() {
             let (_, effect) = self.commit_some(&mut commit, usize::MAX);
             self.park_if_congested(id, effect);
@@ -87,7 +99,7 @@ impl Shard {
         }
         if commit.publishes.len() == 0 && self.relays_for(commit.conn) {
             let conn = self.conns.get_mut(commit.conn).expect("a connection stays until its commit ends");
-            conn.relayed_commit = Some(Box::new(commit));
+            conn.committing().rest = Some(Box::new(commit));
         } else {
             self.jobs.push_back(Job::Commit(commit));
         }
@@ -143,8 +155,8 @@ impl Shard {
             self.await_log(Sender::Client { conn: id, channel: commit.channel, wanted: Wanted::Commit }, 1); // for the settlements, too
         }
         let conn = self.conns.get_mut(id).expect("a connection stays until its commit ends");
-        conn.commit_pending -= 1;
-        conn.is_busy = false;
+        conn.committing().pending -= 1;
+        conn.unpark(Reason::Job);
         if conn.is_lost {
             return self.on_closed(id);
         }

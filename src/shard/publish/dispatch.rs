@@ -24,6 +24,7 @@ use crate::contract::session::Contents;
 use crate::contract::{Fault, ReplyName, copy_routes};
 use crate::message::{Content, MessageView, Properties, Route, Stamp};
 use crate::shard::Shard;
+use crate::shard::conns::parking::Reason;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::{Hold, Mail};
 use crate::shard::publish::effect::Effect;
@@ -321,24 +322,16 @@ impl Shard {
         }
     }
 
+    #[cold]
     fn park_congested(&mut self, id: ConnId, effect: Effect) {
-        if effect.has(Effect::MEMORY_SHORT)
-            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_memory)
-        {
-            conn.waits_for_memory = true;
-            self.publishing.memory_waiters.push(id);
-        }
-        if effect.has(Effect::LOG_FULL)
-            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_log)
-        {
-            conn.waits_for_log = true;
-            self.durability.log_waiters.push(id);
-        }
-        if effect.has(Effect::LINK_FULL)
-            && let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.waits_for_link)
-        {
-            conn.waits_for_link = true;
-            self.peers.mail_waiters.push(id);
+        for (fact, reason) in [
+            (Effect::MEMORY_SHORT, Reason::Memory),
+            (Effect::LOG_FULL, Reason::Log),
+            (Effect::LINK_FULL, Reason::Link),
+        ] {
+            if effect.has(fact) {
+                self.conns.park(id, reason);
+            }
         }
     }
 

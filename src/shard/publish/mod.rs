@@ -21,7 +21,6 @@ pub mod spread;
 pub mod transfer;
 pub mod wanted;
 
-use crate::base::ids::ConnId;
 use crate::broker::routing::header_routes::RouteMemory;
 use crate::contract::RouteSet;
 use crate::message::MessageRef;
@@ -46,8 +45,6 @@ pub struct Publishing {
     pub reply_key: [u8; 16],
     /// Publishers that flood queues.
     pub flow: Flow,
-    /// Connections parked because memory is being prepared.
-    pub memory_waiters: Vec<ConnId>,
 }
 
 impl Publishing {
@@ -61,7 +58,6 @@ impl Publishing {
             transfers: Transfers::default(),
             reply_key,
             flow: Flow::default(),
-            memory_waiters: Vec::new(),
         }
     }
 

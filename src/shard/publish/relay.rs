@@ -239,7 +239,7 @@ impl Shard {
         if conn.relayed > 0 {
             return;
         }
-        let (commit, request) = (conn.relayed_commit.take(), conn.delayed.take());
+        let (commit, request) = (conn.commit.as_mut().and_then(|commit| commit.rest.take()), conn.delayed.take());
         self.jobs.extend(commit.map(|commit| Job::Commit(*commit)));
         if let Some((channel, request)) = request {
             self.on_request(id, channel, request);

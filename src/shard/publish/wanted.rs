@@ -12,6 +12,7 @@ use crate::base::ids::{ConnId, ShardId};
 use crate::contract::{Code, Fault, Notice};
 use crate::shard::Shard;
 use crate::shard::peers::mail::Hold;
+use crate::shard::publish::commit::Committing;
 use crate::shard::publish::dispatch::Published;
 
 /// The answer that the publisher of a run of messages waits for.
@@ -81,7 +82,7 @@ impl Shard {
         match wanted {
             Wanted::Nothing => {}
             Wanted::Confirm(sequence) => conn.session.hold(channel, sequence, count as u64, remote as u32),
-            Wanted::Commit => conn.commit_pending += remote * count,
+            Wanted::Commit => conn.committing().pending += remote * count,
         }
     }
 
@@ -90,7 +91,7 @@ impl Shard {
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
         match published.wanted {
             Wanted::Nothing => {}
-            Wanted::Commit => conn.commit_failed = true,
+            Wanted::Commit => conn.committing().has_failed = true,
             Wanted::Confirm(sequence) => {
                 let generation = conn.session.generation(published.channel);
                 conn.session.refused(published.channel, generation, sequence);
@@ -108,7 +109,7 @@ impl Shard {
             }
             Hold::Commit { conn, .. } => {
                 if let Some(conn) = self.live(conn) {
-                    conn.commit_failed = true;
+                    conn.committing().has_failed = true;
                 }
             }
             Hold::Unconfirmed { .. } => {}
@@ -129,7 +130,7 @@ impl Shard {
                 }
                 Hold::Commit { conn: id, .. } => {
                     let Some(conn) = self.live(id) else { continue };
-                    conn.commit_pending -= count as usize;
+                    conn.committing().pending -= count as usize;
                     self.end_commit(id);
                 }
                 Hold::Unconfirmed { .. } => {}
@@ -141,9 +142,9 @@ impl Shard {
 
     /// Answers tx.commit once all queues have accepted or refused their messages (row Q9).
     pub(in crate::shard) fn end_commit(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.commit_pending == 0) else { return };
-        let failed = std::mem::take(&mut conn.commit_failed);
+        let commit = self.conns.get_mut(id).and_then(|conn| conn.commit.take_if(|commit| commit.pending == 0));
+        let Some(Committing { has_failed, .. }) = commit else { return };
         let fault = || Notice::Failed(Fault::new(Code::PreconditionFailed, "partial tx completion"));
-        self.answer(id, if failed { fault() } else { Notice::Done });
+        self.answer(id, if has_failed { fault() } else { Notice::Done });
     }
 }

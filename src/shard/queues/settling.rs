@@ -20,6 +20,7 @@ use crate::contract::session::{Rest, Unsettled};
 use crate::contract::{Outcome, Receipts};
 use crate::shard::Shard;
 use crate::shard::conns::lifecycle::{Homes, Last};
+use crate::shard::conns::parking::Reason;
 use crate::shard::jobs::Job;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::Mail;
@@ -65,7 +66,7 @@ impl Shard {
     pub(in crate::shard) fn settle_rest(&mut self, id: ConnId, rest: Rest, receipts: &Receipts) {
         let mut settling = Settling { what: What::Rest(id, rest), returning: BTreeSet::new() };
         self.hold_returning(&mut settling, receipts);
-        self.conns.get_mut(id).expect("a client that settles is connected").is_busy = true;
+        self.conns.get_mut(id).expect("a client that settles is connected").park(Reason::Job);
         self.jobs.push_back(Job::Settle(settling));
     }
 
@@ -74,7 +75,7 @@ impl Shard {
         let conn = self.conns.touch(id).expect("a client that rolls back is connected");
         conn.session.begin_rollback(channel);
         if conn.session.roll_back() {
-            conn.is_busy = true;
+            conn.park(Reason::Job);
             self.jobs.push_back(Job::Settle(Settling { what: What::Rollback(id), returning: BTreeSet::new() }));
         }
     }
@@ -152,7 +153,7 @@ impl Shard {
         }
         match settling.what {
             What::Rest(id, _) | What::Rollback(id) => {
-                self.conns.get_mut(id).expect("a connection stays until its job is done").is_busy = false;
+                self.conns.get_mut(id).expect("a connection stays until its job is done").unpark(Reason::Job);
                 self.conns.resumed.push_back(id);
             }
             What::Late(_) => {}

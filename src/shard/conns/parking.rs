@@ -1,0 +1,84 @@
+//! Parking: the input of a connection waits, for any number of reasons, and goes on when the last
+//! one has ended.
+//!
+//! ```text
+//! park(id, reason) ─▶ the connection's set of reasons; the list of the reason, if many share its end
+//! the event        ─▶ unpark, or resume_all of the list ─▶ resumed ─ next turn ─▶ input
+//! ```
+//!
+//! One event ends each reason; see [`Reason`]. The session has reasons of its own: an answer that it
+//! waits for, an alarm.
+
+/// A reason for which the input of a connection waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// A link has no room for more publishes. Ended when all links have room again, by
+    /// `turn::send_mail`.
+    Link,
+    /// Stored messages need memory that is being prepared. Ended when it is, by
+    /// `turn::resume_parked`.
+    Memory,
+    /// The log holds back too much. Ended when the disk has taken some, by `durability::seal_log`.
+    Log,
+    /// It has spent its share of this turn. Ended in its turn, by `work::serve_waiting`.
+    Turn,
+    /// Too much output waits. Ended when the socket takes some, by `outbox::flush_output`.
+    Output,
+    /// A job for it is under way: a tx.commit, or a settlement of very many messages. Ended by the
+    /// job.
+    Job,
+}
+
+/// A set of reasons.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reasons(u8);
+
+impl Reasons {
+    /// Adds a reason. Returns whether it is new.
+    pub fn add(&mut self, reason: Reason) -> bool {
+        let is_new = !self.has(reason);
+        self.0 |= bit(reason);
+        is_new
+    }
+
+    /// Removes a reason. Returns whether it was there.
+    pub fn remove(&mut self, reason: Reason) -> bool {
+        let was_there = self.has(reason);
+        self.0 &= !bit(reason);
+        was_there
+    }
+
+    /// Whether this is one of the reasons.
+    #[inline]
+    pub fn has(self, reason: Reason) -> bool {
+        self.0 & bit(reason) != 0
+    }
+
+    /// Whether there is no reason.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[inline]
+fn bit(reason: Reason) -> u8 {
+    1 << reason as u8
+}
+
+/// Number of reasons.
+pub const REASONS: usize = Reason::Job as usize + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_end_one_by_one() {
+        let mut reasons = Reasons::default();
+        assert_eq!([Reason::Link, Reason::Job, Reason::Link].map(|reason| reasons.add(reason)), [true, true, false]);
+        assert!(reasons.has(Reason::Link) && !reasons.has(Reason::Memory));
+        assert_eq!((reasons.remove(Reason::Link), reasons.remove(Reason::Link), reasons.is_empty()), (true, false, false));
+        assert!(reasons.remove(Reason::Job) && reasons.is_empty());
+    }
+}
