@@ -9,8 +9,11 @@
 //!
 //! The log needs persistent messages of durable queues, unless they are settled at once, and
 //! spilled messages of any queue. A record has all messages of a batch; those that a queue does not
-//! leave there are settled at once. A confirm leaves when the disk has the batch, and the record of
-//! the catalog that made the queue; `store::format` says what the bytes are.
+//! leave there are settled at once. A confirm leaves when the disk has the batch, which is never
+//! before it has the record of the catalog that made the queue (see [`waits`]); `store::format` says
+//! what the bytes are.
+
+mod waits;
 
 use super::{Deed, Shard, Stop, local_queue};
 use crate::base::aligned::Aligned;
@@ -33,18 +36,8 @@ use crate::store::compact::Compacted;
 use crate::store::format::{Counted, level_number, split_number};
 use crate::store::index::Indexed;
 use crate::store::{Damage, Loaded, Opened, Past, Placed, Reader, Store, Write};
-use std::collections::VecDeque;
 
-/// A publisher that waits until the disk has the log up to a batch, and the catalog's log up to a
-/// record.
-pub struct LogWait {
-    batch: u64,
-    catalog: u64,
-    /// The publisher's shard.
-    from: ShardId,
-    hold: Hold,
-    count: u32,
-}
+use waits::Waits;
 
 /// The facts about the batch in hand for the log, gathered while the batch is given to its queues.
 #[derive(Default)]
@@ -97,8 +90,8 @@ pub struct Durability {
     pub catalog_log: CatalogLog,
     /// The latest time at which the log writes what has gathered.
     pub log_due: Option<u64>,
-    /// Publishes and changes that wait for the disk, in the order of the log.
-    pub log_waits: VecDeque<LogWait>,
+    /// The senders that wait for the log of messages.
+    pub waits: Waits,
     /// The state of the log's part in the publish in hand.
     pub logging: Logging,
 }
@@ -110,14 +103,14 @@ impl Durability {
             store: Store::new(1),
             catalog_log: CatalogLog::new(1, 0, 0),
             log_due: None,
-            log_waits: VecDeque::new(),
+            waits: Waits::default(),
             logging: Logging::default(),
         }
     }
 
     /// Asserts that publishers hear of the disk in the order of the log.
     pub fn check(&self) {
-        assert!(self.log_waits.iter().is_sorted_by_key(|wait| wait.batch), "the disk takes batches in their order");
+        self.waits.check();
         assert!(self.logging.fresh.is_empty(), "what a queue may not keep has left it");
     }
 }
@@ -167,28 +160,20 @@ impl Shard {
 
     /// Lets `hold` and the `count` behind it, of a sender on shard `from`, wait.
     fn await_durable(&mut self, from: ShardId, hold: Hold, count: u32) {
-        let (batch, catalog) = (self.durability.store.position(), self.durability.catalog_log.made());
-        if let Some(last) = self.durability.log_waits.back_mut()
-            && (last.batch, last.catalog, last.from) == (batch, catalog, from)
-            && last.hold.is_followed_by(hold, last.count)
-        {
-            last.count += count;
-            return;
-        }
-        self.durability.log_waits.push_back(LogWait { batch, catalog, from, hold, count });
+        let position = self.durability.store.position();
+        self.durability.waits.push(position, from, hold, count);
     }
 
-    /// Tells the publishers whose messages are on the disk now.
+    /// Tells the senders whose messages are on the disk now.
     fn on_durable(&mut self) {
-        let (batch, catalog) = (self.durability.store.durable(), self.durability.catalog_log.durable());
-        while let Some(wait) = self.durability.log_waits.pop_front_if(|wait| wait.batch <= batch && wait.catalog <= catalog) {
-            if wait.from == self.id {
-                self.on_accepted_by_queue(&[(wait.hold, wait.count)]);
+        let durable = self.durability.store.durable();
+        while let Some((from, hold, count)) = self.durability.waits.pop(durable) {
+            if from == self.id {
+                self.on_accepted_by_queue(&[(hold, count)]);
             } else {
-                self.link(wait.from).accept(wait.hold, wait.count);
+                self.link(from).accept(hold, count);
             }
         }
-        self.tell_gone();
     }
 
     /// Logs the settlement of messages of a queue here; the queue forgets what it remembers of
@@ -265,6 +250,7 @@ impl Shard {
     pub fn on_log_written(&mut self, write: Write) {
         self.durability.store.on_written(write);
         self.on_durable();
+        self.tell_gone();
     }
 
     /// A read of the log is done.
@@ -340,7 +326,7 @@ impl Shard {
     /// A write of the catalog's log is on the disk.
     pub fn on_catalog_written(&mut self) {
         self.durability.catalog_log.on_written();
-        self.on_durable();
+        self.tell_gone();
         self.on_catalog_durable();
     }
 
@@ -409,7 +395,7 @@ impl Shard {
     /// Whether somebody waits for the disk, or nothing was written for some time. (Until then,
     /// later records share the write.)
     fn should_write(&mut self) -> bool {
-        let is_urgent = !self.durability.log_waits.is_empty()
+        let is_urgent = !self.durability.waits.is_empty()
             || self.stopping
             || self.durability.store.is_pressing()
             || !self.durability.store.wants_write();

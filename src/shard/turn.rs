@@ -115,7 +115,7 @@ impl Shard {
         self.durability.store.give_back();
         (self.queues.over, self.publishing.stored, self.queues.receipts) = (Vec::new(), Vec::new(), Receipts::default());
         self.queues.due.shrink_to(0);
-        self.durability.log_waits.shrink_to(0);
+        self.durability.waits.give_back();
         self.deeds.shrink_to(0);
     }
 

@@ -40,6 +40,7 @@ mod routing;
 mod support;
 mod topology;
 mod turns;
+mod waits;
 
 use std::env;
 use std::fmt::Display;
