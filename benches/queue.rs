@@ -32,7 +32,7 @@ fn push_pop(c: &mut Criterion) {
 }
 
 fn append(queue: &mut Queue, message: MessageRef, bytes: u64) {
-    queue.append(0, bytes, |level| level.push(Entry::at(level.next(), message)));
+    queue.push(0, 1, bytes, |_, place| Entry::at(place, message));
 }
 
 /// Puts a message back at its place among others.

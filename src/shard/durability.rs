@@ -287,7 +287,7 @@ impl Shard {
                 if lost > 0 {
                     log::error!("{lost} messages are lost in a damaged record of the log");
                     let queue = self.queue_mut(id).expect("messages are read for a queue that is here");
-                    queue.change(level, |level| level.lose(lost.min(level.spilled())));
+                    queue.lose(level, lost);
                 }
                 if self.is_delayed(id) {
                     self.on_delayed_read(id, is_served);

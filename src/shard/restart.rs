@@ -56,7 +56,7 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
         shard.durability.store.close_unknown();
     }
     for (room, Arrival { origin: Origin { place: (_, sequence), copies }, queue }) in &copies {
-        let delays = shards[usize::from(room.home.0)].queue_mut(room.queue).and_then(|queue| queue.extras().delays.as_mut());
+        let delays = shards[usize::from(room.home.0)].queue_mut(room.queue).and_then(|queue| queue.delays());
         delays.expect("match_arrivals returns queues of delayed messages").note_copy(*sequence, *queue, *copies);
     }
     copies.iter().for_each(|(room, _)| shards[usize::from(room.home.0)].end_doubts(room.queue));

@@ -14,6 +14,9 @@ use std::collections::VecDeque;
 use dary_heap::OctonaryHeap;
 
 use super::Queue;
+use super::extras::Extras;
+use crate::broker::arena::Arena;
+use crate::contract::{Entry, split_place};
 use crate::message::{MessageView, Properties};
 
 impl Queue {
@@ -23,6 +26,63 @@ impl Queue {
         let time = message.stamp.time_ms()?;
         let own = Properties::trusted(message.properties).expiration().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
         own.into_iter().chain(self.ttl(place)).min().map(|wait: u64| if wait == 0 { AT_ONCE } else { time.saturating_add(wait) })
+    }
+
+    /// Notes that messages at the places `first` to `last` began to wait in memory, all with the
+    /// time and the properties of `message`. Returns whether they expire.
+    pub fn note_waiting(&mut self, first: u64, last: u64, message: &MessageView<'_>) -> bool {
+        let Some(deadline) = self.deadline(last, message) else { return false };
+        self.extras().deadlines.push(deadline, first, last);
+        self.sweep_deadlines();
+        true
+    }
+
+    /// Notes when a message expires that is in memory again, and in the queue. Returns whether it
+    /// was taken out, because its time is over at `now`.
+    pub fn has_expired(&mut self, entry: Entry, arena: &Arena, now: u64) -> bool {
+        let place = entry.place();
+        let Some(deadline) = self.deadline(place, &arena.view(entry.message)) else { return false };
+        if deadline <= now {
+            self.take(place, arena).expect("a loaded message is in the queue");
+            return true;
+        }
+        self.extras().deadlines.push(deadline, place, place);
+        false
+    }
+
+    /// Takes a message back, unless its time is over at `now`. Returns whether it was taken.
+    pub fn take_back(&mut self, entry: Entry, arena: &Arena, now: u64) -> bool {
+        let (place, message) = (entry.place(), arena.view(entry.message));
+        let deadline = self.deadline(place, &message);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return false;
+        }
+        self.requeue(entry, &message);
+        deadline.into_iter().for_each(|deadline| self.extras().deadlines.push(deadline, place, place));
+        true
+    }
+
+    /// Takes out the message that expires first, if it does by `time`. None inside: it has left the
+    /// queue before.
+    pub fn expire(&mut self, time: u64, arena: &Arena) -> Option<Option<Entry>> {
+        let place = self.extras.as_mut()?.deadlines.pop(time)?;
+        Some(self.take(place, arena))
+    }
+
+    /// Whether messages may not wait at all.
+    pub fn expires_at_once(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.deadlines.next() == Some(AT_ONCE))
+    }
+
+    /// Forgets the deadlines of messages that no longer wait in memory, if there are many.
+    fn sweep_deadlines(&mut self) {
+        let loaded = self.len() - self.spilled() as usize;
+        let Queue { extras, levels, returns, .. } = self;
+        let Some(Extras { deadlines, held, .. }) = extras.as_deref_mut() else { return };
+        if deadlines.is_littered(loaded) {
+            let is_back = |place| returns.as_ref().is_some_and(|returns| returns.contains(place));
+            deadlines.sweep(|place| is_back(place) || held.contains(place) || levels.get(split_place(place).0).has(place));
+        }
     }
 
     /// How long the message at this place may wait, if the queue limits it (row D12).
@@ -128,7 +188,10 @@ pub const AT_ONCE: u64 = 0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::QueueId;
     use crate::base::rng::Rng;
+    use crate::broker::queue::Rules;
+    use crate::message::MessageRef;
 
     fn due(deadlines: &mut Deadlines, now: u64) -> Vec<u64> {
         std::iter::from_fn(|| deadlines.pop(now)).collect()
@@ -144,6 +207,16 @@ mod tests {
         assert!(due(&mut deadlines, 99).is_empty());
         assert_eq!(due(&mut deadlines, 100), (0..10).collect::<Vec<_>>());
         assert_eq!((due(&mut deadlines, 500), deadlines.next()), (vec![10], None));
+    }
+
+    #[test]
+    fn a_held_message_keeps_its_deadline() {
+        let mut queue = Queue::new(QueueId::default(), Rules::default());
+        let extras = queue.extras();
+        extras.held.hold(10, Entry::new(0, 7, MessageRef::default()));
+        extras.deadlines.push(50, 0, LITTER_MIN);
+        queue.sweep_deadlines();
+        assert_eq!(due(&mut queue.extras().deadlines, 50), [7]);
     }
 
     #[test]

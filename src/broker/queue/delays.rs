@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use dary_heap::OctonaryHeap;
 
-use super::Deadlines;
+use super::deadlines::Deadlines;
 use crate::base::ascending::Ascending;
 use crate::base::ids::ExchangeId;
 use crate::base::limits::{DELAY_AHEAD_MS, DELAY_GATHER_BUDGET};

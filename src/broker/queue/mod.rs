@@ -8,12 +8,12 @@
 //!              consumers  (c2 c5 c1) ─────┘    rotation among those with room, by priority
 //! ```
 //!
-//! The parts: [`Levels`] and [`Level`] keep messages in order, `returns` and `retry` those that
-//! came back, `delays` those that an exchange delays; [`Consumers`] and `rotations` decide which
-//! consumer is next, `single_active` if only one is served; `pace` measures how fast the queue
-//! delivers. [`Rules`] are what the queue was declared as and never change, except for two values
-//! that policies may change; [`Settings`] are what arguments and policies say now. `deadlines` and
-//! `earlier_ttls` decide when a message expires.
+//! The parts: [`Levels`] and [`Level`] keep messages in order, `returns` and `retry` those that came
+//! back, `delays` those that an exchange delays; [`Consumers`] and `rotations` decide whose turn it
+//! is, `single_active` when only one has it; `pace` measures how fast it delivers. [`Rules`] is what
+//! the queue was declared as and keeps for good, but for two values that policies may change;
+//! [`Settings`] is what arguments and policies promise now. `extras` has what only special queues
+//! have, and `deadlines` decides, with `earlier_ttls`, when a message expires.
 //!
 //! Invariant: a popped entry belongs to its taker (a session's unacked window) until it is settled
 //! or requeued; the queue keeps only the count of such entries.
@@ -22,6 +22,7 @@ mod consumers;
 mod deadlines;
 mod delays;
 mod earlier_ttls;
+mod extras;
 mod level;
 mod levels;
 mod pace;
@@ -33,25 +34,23 @@ mod settings;
 mod single_active;
 
 pub use consumers::{Consumer, Consumers};
-pub use deadlines::{AT_ONCE, Deadlines};
+pub use deadlines::AT_ONCE;
 pub use delays::{Copies, Delays};
 pub use level::{Level, Purged};
 pub use levels::{Priorities, priority};
 pub use pace::Pace;
-pub use retry::{Held, Retry};
+pub use retry::Retry;
 pub use returns::Counts;
 pub use rules::{Rules, lasts};
 pub use settings::{DeadLetter, Overflow, Settings};
 
-use crate::base::ids::{ConsumerId, QueueId, TimerId};
+use crate::base::ids::{ConsumerId, QueueId};
 use crate::broker::arena::Arena;
-use crate::broker::deduplication::{Deduplication, Forgotten, Wanted};
 use crate::contract::{Entry, Outcome, split_place};
-use crate::message::{MessageView, Properties};
+use crate::message::MessageView;
 
-use earlier_ttls::EarlierTtls;
+use extras::Extras;
 use levels::Levels;
-
 use returns::Returns;
 
 /// One queue on its home shard.
@@ -69,37 +68,13 @@ pub struct Queue {
     pub pace: Pace,
     /// Settlements under way whose messages come back in several parts. Until the last part, the
     /// queue delivers nothing.
-    pub returning: u32,
+    returning: u32,
     levels: Levels,
     /// Messages that came back, if returns are counted; they are delivered before all ready
     /// messages.
     returns: Option<Box<Returns>>,
     /// The parts that a plain queue does without.
-    pub extras: Option<Box<Extras>>,
-}
-
-/// The parts that only queues with settings have, or queues with a message that expires.
-#[derive(Default)]
-pub struct Extras {
-    /// The settings.
-    pub settings: Settings,
-    /// The TTLs that messages got before a change.
-    earlier: EarlierTtls,
-    /// The times when messages in memory expire.
-    pub deadlines: Deadlines,
-    /// The delayed messages, if the queue is that of an exchange that delays.
-    pub delays: Option<Delays>,
-    /// Number of dead messages that the queue must keep because no other queue has them yet; they
-    /// count towards its limits.
-    pub unburied: u64,
-    /// Messages that came back and are not ready again yet.
-    pub held: Held,
-    /// The values by which the queue recognizes duplicates.
-    deduplication: Option<Deduplication>,
-    /// The time since when the queue is unused, milliseconds of the shard's time.
-    pub unused_since: u64,
-    /// The timer that is set, and its time.
-    pub timer: Option<(TimerId, u64)>,
+    extras: Option<Box<Extras>>,
 }
 
 impl Queue {
@@ -120,21 +95,6 @@ impl Queue {
         }
     }
 
-    /// The queue's settings, if it has any.
-    pub fn settings(&self) -> Option<&Settings> {
-        self.extras.as_ref().map(|extras| &extras.settings)
-    }
-
-    /// The queue's extras, which are made if it has none.
-    pub fn extras(&mut self) -> &mut Extras {
-        self.extras.get_or_insert_default()
-    }
-
-    /// Whether the queue is for the delayed messages of an exchange.
-    pub fn is_delayed(&self) -> bool {
-        self.extras.as_ref().is_some_and(|extras| extras.delays.is_some())
-    }
-
     /// Sets the queue's rules.
     pub fn follow(&mut self, rules: Rules) {
         if let Some(returns) = self.returns.as_mut().filter(|_| rules != self.rules) {
@@ -143,73 +103,7 @@ impl Queue {
         self.rules = rules;
     }
 
-    /// Changes the queue's settings; its messages keep the TTL that they were given. Returns
-    /// whether anything changed.
-    pub fn promise(&mut self, settings: Settings, now: u64) -> bool {
-        let places: Vec<u64> = self.levels.iter().map(Level::next).filter(|&next| split_place(next).1 > 0).collect();
-        let extras = self.extras();
-        if extras.settings == settings {
-            return false;
-        }
-        let earlier = std::mem::replace(&mut extras.settings, settings);
-        if earlier.message_ttl != extras.settings.message_ttl && !places.is_empty() {
-            extras.earlier.push(places, earlier.message_ttl);
-        }
-        if earlier.deduplication != extras.settings.deduplication {
-            extras.deduplication = extras.settings.deduplication.clone().map(Deduplication::new);
-        }
-        extras.unused_since = now;
-        true
-    }
-
-    /// Whether the queue needs no extras.
-    pub fn is_plain(&self) -> bool {
-        self.extras.as_ref().is_none_or(|extras| {
-            let Extras { settings, earlier, deadlines, delays, held, unburied, .. } = &**extras;
-            let keeps_none = deadlines.next().is_none() && delays.is_none() && held.next().is_none() && *unburied == 0;
-            *settings == Settings::default() && earlier.is_empty() && keeps_none
-        })
-    }
-
-    /// Whether another message of `bytes` bytes would be refused.
-    pub fn refuses(&self, bytes: usize) -> bool {
-        let unburied = self.extras.as_ref().map_or(0, |extras| extras.unburied);
-        let (length, bytes) = (self.len() as u64 + unburied + 1, self.ready_bytes + bytes as u64);
-        self.settings().is_some_and(|settings| settings.rejects() && settings.is_exceeded(length, bytes))
-    }
-
-    /// Whether the next message of a level, which has these properties, is no duplicate of an
-    /// earlier message. The queue remembers it.
-    pub fn is_first_of_its_kind(&mut self, level: u8, properties: &[u8], now: u64) -> bool {
-        let place = self.level(level).next();
-        let Some(deduplication) = self.deduplication() else { return true };
-        deduplication.passes_into(place, Properties::trusted(properties).headers().unwrap_or_default(), now)
-    }
-
-    /// The queue's deduplication, if it drops duplicates.
-    pub fn deduplication(&mut self) -> Option<&mut Deduplication> {
-        self.extras.as_mut()?.deduplication.as_mut()
-    }
-
-    /// Whether there are too many messages, so that the oldest must be dropped.
-    pub fn is_over_limit(&self) -> bool {
-        let length = self.len() as u64;
-        let drops = |settings: &Settings| settings.overflow == Overflow::DropHead && settings.is_exceeded(length, self.ready_bytes);
-        length > 0 && self.settings().is_some_and(drops)
-    }
-
-    /// Whether messages that a restart has found are read though no consumer asks for them: they
-    /// may expire, their bytes count, or they may have duplicates.
-    pub fn reads_ahead(&self) -> bool {
-        let matters = |settings: &Settings| {
-            let Settings { message_ttl, dead_letter, max_length_bytes, deduplication, .. } = settings;
-            let is_by_content = deduplication.as_ref().is_some_and(Wanted::is_by_content);
-            message_ttl.is_some() || dead_letter.is_some() || max_length_bytes.is_some() || is_by_content
-        };
-        self.settings().is_some_and(matters)
-    }
-
-    /// Removes the message at a place, if it waits there in memory.
+    /// Takes out the message at a place in memory, if it waits there.
     pub fn take(&mut self, place: u64, arena: &Arena) -> Option<Entry> {
         if let Some(entry) = self.extras.as_mut().and_then(|extras| extras.held.take(place)) {
             return Some(entry); // it is not ready, and its bytes do not count
@@ -229,18 +123,7 @@ impl Queue {
         assert!(bytes <= self.ready_bytes && (bytes == self.ready_bytes || self.spilled() > 0), "{bytes} of {}", self.ready_bytes);
     }
 
-    /// Removes the deadlines of messages that no longer wait in memory, if there are many.
-    pub fn sweep_deadlines(&mut self) {
-        let loaded = self.len() - self.spilled() as usize;
-        let Queue { extras, levels, returns, .. } = self;
-        let Some(extras) = extras else { return };
-        if extras.deadlines.is_littered(loaded) {
-            let is_back = |place| returns.as_ref().is_some_and(|returns| returns.contains(place));
-            extras.deadlines.sweep(|place| is_back(place) || levels.get(split_place(place).0).has(place));
-        }
-    }
-
-    /// Begins a level, or goes on with one from the log.
+    /// Begins a level, or lets it go on where the log has it.
     pub fn open(&mut self, level: Level) {
         self.levels.open(level);
     }
@@ -267,13 +150,7 @@ impl Queue {
         self.levels.first()
     }
 
-    /// Changes a level, which must have begun.
-    #[inline]
-    pub fn change<T>(&mut self, level: u8, deed: impl FnOnce(&mut Level) -> T) -> T {
-        self.levels.change(level, deed)
-    }
-
-    /// Messages in memory that are not with a consumer, in any order.
+    /// Messages in memory that no consumer has, in any order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         let returns = self.returns.iter().flat_map(|returns| returns.iter()).copied();
         let held = self.extras.iter().flat_map(|extras| extras.held.iter());
@@ -307,11 +184,30 @@ impl Queue {
         count
     }
 
-    /// Adds messages to a level with `push`; their bodies have `bytes` bytes in total.
+    /// Adds `count` messages to a level, whose bodies have `bytes` bytes together; `entry` makes the
+    /// entry of each, from its index and its place.
     #[inline]
-    pub fn append(&mut self, level: u8, bytes: u64, push: impl FnOnce(&mut Level)) {
+    pub fn push(&mut self, level: u8, count: usize, bytes: u64, mut entry: impl FnMut(usize, u64) -> Entry) {
         self.ready_bytes += bytes;
-        self.levels.change(level, push);
+        self.levels.change(level, |level| (0..count).for_each(|at| level.push(entry(at, level.next()))));
+    }
+
+    /// Leaves `count` messages to the log alone, whose bodies have `bytes` bytes together.
+    pub fn spill(&mut self, level: u8, count: usize, bytes: u64) {
+        self.ready_bytes += bytes;
+        self.levels.change(level, |level| level.spill(count));
+    }
+
+    /// Gives the next places of a level to `count` messages that do not wait in the queue.
+    #[inline]
+    pub fn pass(&mut self, level: u8, count: usize) {
+        self.levels.change(level, |level| level.pass(count));
+    }
+
+    /// Forgets at most `count` messages of a level that only the log had, and that do not come into
+    /// the queue.
+    pub fn lose(&mut self, level: u8, count: u64) {
+        self.levels.change(level, |level| level.lose(count.min(level.spilled())));
     }
 
     #[inline]
@@ -335,8 +231,25 @@ impl Queue {
         }
     }
 
-    /// Puts a message back at its place, or among the returned ones if returns are counted and it
-    /// was delivered.
+    /// Begins a settlement whose messages come back in several parts.
+    pub fn begin_returning(&mut self) {
+        self.returning += 1;
+    }
+
+    /// Ends such a settlement. Returns whether it was the last one.
+    pub fn end_returning(&mut self) -> bool {
+        self.returning -= 1;
+        self.returning == 0
+    }
+
+    /// Whether messages are on their way back in several parts, so that none may be delivered.
+    #[inline]
+    pub fn is_returning(&self) -> bool {
+        self.returning > 0
+    }
+
+    /// Puts an entry back at its place: among the returned ones, if returns are counted and it was
+    /// delivered.
     pub fn requeue(&mut self, entry: Entry, message: &MessageView<'_>) {
         self.ready_bytes += body_size(message);
         match &mut self.returns {
@@ -395,14 +308,7 @@ impl Queue {
         }
     }
 
-    /// Removes the values by which the queue recognizes duplicates: those that end with its
-    /// messages, or all if the queue is deleted.
-    pub fn forget_duplicates(&mut self, is_over: bool) -> Option<Forgotten> {
-        let deduplication = self.deduplication()?;
-        if is_over { Some(deduplication.forget_all()) } else { deduplication.purge() }
-    }
-
-    /// Removes all messages that are ready for delivery, level by level. The queue must
+    /// Takes out all messages that are ready for delivery, level by level. The queue must
     /// [`forget`](Self::forget) each of them, if it [`remembers`](Self::remembers) any.
     pub fn purge(&mut self) -> Vec<Purged> {
         let returned = self.returns.as_mut().map(|returns| self.levels.first().purge_others(returns.purge()));

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Queue;
+use crate::broker::arena::Arena;
 use crate::broker::policy::{Key, Terms, key};
 use crate::contract::{Entry, Outcome};
 use crate::message::Value;
@@ -44,6 +46,32 @@ impl Retry {
             _ => false,
         };
         waits.then(|| self.min.saturating_mul(u64::from(failures).max(1)).min(self.max))
+    }
+}
+
+impl Queue {
+    /// Whether messages that come back may wait.
+    pub fn delays_returns(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.retry.is_some())
+    }
+
+    /// Holds a message back that came back, if the settings delay it; its delay counts from `start`,
+    /// and its TTL goes on. Returns whether it is held; not if its time is over at `now`.
+    pub fn hold_back(&mut self, entry: Entry, outcome: Outcome, arena: &Arena, [now, start]: [u64; 2]) -> bool {
+        let Some(retry) = self.settings().and_then(|settings| settings.retry) else { return false };
+        let failures = self.counts(entry).map_or(0, |counts| counts.delivered);
+        let deadline = self.deadline(entry.place(), &arena.view(entry.message));
+        let is_over = deadline.is_some_and(|deadline| deadline <= now);
+        let Some(delay) = retry.delay(outcome, failures).filter(|_| !is_over) else { return false };
+        let extras = self.extras();
+        extras.held.hold(start.saturating_add(delay), entry);
+        deadline.into_iter().for_each(|deadline| extras.deadlines.push(deadline, entry.place(), entry.place()));
+        true
+    }
+
+    /// Takes the next held message that is ready again at this time.
+    pub fn take_held(&mut self, time: u64) -> Option<Entry> {
+        self.extras.as_mut()?.held.take_due(time)
     }
 }
 
@@ -107,8 +135,8 @@ const MAX: Key = key("x-delayed-retry-max");
 mod tests {
     use super::*;
     use crate::base::ids::QueueId;
-    use crate::broker::arena::{Arena, Holders};
-    use crate::broker::queue::{Queue, Rules};
+    use crate::broker::arena::Holders;
+    use crate::broker::queue::Rules;
     use crate::message::{Body, MessageRef, MessageView, Route, Stamp, TableBuilder, TableRef};
 
     fn retry(kind: &str, min: i32, max: Option<i32>) -> Option<Retry> {
@@ -137,7 +165,7 @@ mod tests {
         let (mut arena, mut queue) = (Arena::default(), Queue::new(QueueId::default(), Rules::default()));
         for sequence in 0..2 {
             let entry = Entry::new(0, sequence, arena.insert(&message, Holders::One));
-            queue.append(0, 5, |level| level.push(entry));
+            queue.push(0, 1, 5, |_, _| entry);
         }
         let (first, _) = queue.pop(&arena).expect("it waits");
         queue.extras().held.hold(10, first.returned());

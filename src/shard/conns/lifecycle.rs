@@ -215,7 +215,7 @@ impl Shard {
         let mut queue = self.queues.slots.get_mut(slot as usize)?.take_if(|queue| queue.id == id)?;
         self.queues.rubbish.forgotten.extend(queue.forget_duplicates(true));
         self.end_delays(&mut queue);
-        self.forget_timer(&queue);
+        self.forget_timer(&mut queue);
         self.queues.levelled -= usize::from(queue.rules.priorities.has_levels());
         self.queues.dirty.remove(slot);
         self.queues.overfull.remove(slot);

@@ -92,7 +92,7 @@ impl Shard {
         let home = self.id;
         let Shard { queues: Queues { slots, .. }, arena, config, .. } = self;
         let Some(queue) = local_queue(slots, id) else { return self.tell(from, Answer::Retry) };
-        if queue.returning > 0 {
+        if queue.is_returning() {
             return self.queues.getters.push((from, id, no_ack));
         }
         let Some((entry, _)) = queue.pop(arena) else {

@@ -32,11 +32,8 @@ use crate::store::format::{Placement, is_fleeting};
 impl Shard {
     /// Makes a queue hold the messages that this exchange delays.
     pub(in crate::shard) fn delay_for(&mut self, id: QueueId, exchange: ExchangeId) {
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        queue.extras().delays = Some(Delays::new(exchange));
-        let has_found = queue.spilled() > 0;
-        self.queues.special += 1;
-        if has_found {
+        self.change_queue(id, |queue, _| queue.delay_for(exchange));
+        if self.queue_mut(id).is_some_and(|queue| queue.spilled() > 0) {
             self.mark_queue(id);
         }
     }
@@ -50,9 +47,9 @@ impl Shard {
         let mut run = self.arena.run(batch.holders());
         for (at, due) in dues.into_iter().enumerate() {
             let place = admission.first + at as u64;
-            queue.change(admission.level, |level| level.pass(1));
+            queue.pass(admission.level, 1);
             let held = is_near.then(|| Entry::at(place, batch.hold(at, admission.is_logged, &mut run)));
-            let delays = queue.extras().delays.as_mut().expect("a queue of delayed messages has delays");
+            let delays = queue.delays().expect("a queue of delayed messages has delays");
             match held {
                 Some(entry) => delays.keep(due, entry),
                 None => delays.put_off(due, place, place),
@@ -89,7 +86,7 @@ impl Shard {
         let (has_room, is_held_up) = (self.may_read_ahead(), !self.queues.due.is_empty());
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         let (slot, is_scanning) = (queue.first().slot(), queue.spilled() > 0);
-        let Some(delays) = queue.extras().delays.as_mut().filter(|_| !is_scanning) else { return };
+        let Some(delays) = queue.delays().filter(|_| !is_scanning) else { return };
         let is_fetching = self.durability.store.is_fetching(slot);
         // Messages that are due and cannot leave keep others out.
         if !has_room && (is_held_up || !delays.is_urgent(now, is_fetching)) {
@@ -181,14 +178,14 @@ impl Shard {
     pub(in crate::shard) fn end_doubts(&mut self, id: QueueId) {
         let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.spilled() == 0) else { return };
         let slot = queue.first().slot();
-        let doubtful = queue.extras().delays.as_mut().map(|delays| std::mem::take(&mut delays.doubtful));
+        let doubtful = queue.delays().map(|delays| std::mem::take(&mut delays.doubtful));
         self.forget_copies(slot, doubtful.into_iter().flatten());
     }
 
     /// Ends the delays of a queue that is about to go.
     pub(in crate::shard) fn end_delays(&mut self, queue: &mut Queue) {
         let slot = queue.first().slot();
-        let Some(delays) = queue.extras.as_mut().and_then(|extras| extras.delays.as_mut()) else { return };
+        let Some(delays) = queue.delays() else { return };
         let (doubtful, copied) = (std::mem::take(&mut delays.doubtful), std::mem::take(&mut delays.copied));
         self.forget_copies(slot, doubtful.into_iter().chain(copied));
     }
@@ -238,9 +235,9 @@ pub fn take_up(queue: &mut Queue, arena: &mut Arena, sequence: u64, message: &Me
     let level = queue.first().number();
     let is_found = queue.spilled() > 0;
     if is_found {
-        queue.change(level, |level| level.lose(1));
+        queue.lose(level, 1);
     }
-    let Some(delays) = &mut queue.extras().delays else { return };
+    let Some(delays) = queue.delays() else { return };
     if is_found {
         delays.found(sequence);
     }
@@ -261,5 +258,5 @@ fn due(message: &MessageView<'_>) -> u64 {
 }
 
 fn delays(queues: &mut [Option<Box<Queue>>], id: QueueId) -> Option<&mut Delays> {
-    local_queue(queues, id)?.extras.as_mut()?.delays.as_mut()
+    local_queue(queues, id)?.delays()
 }

@@ -110,7 +110,7 @@ impl Shard {
             done += 1;
         }
         let (spent, is_tight) = (sink.spent(), sink.is_tight());
-        queue.change(level, |level| level.pass(done));
+        queue.pass(level, done);
         queue.on_delivered(served.consumer, done, spent);
         if is_tight {
             self.publishing.flow.press(QueueAddr { home: self.id, queue: id });
@@ -139,7 +139,7 @@ impl Shard {
 
     fn deliver_some(&mut self, id: QueueId, budget: &mut usize) -> bool {
         while *budget > 0 {
-            let Some(mut queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.returning == 0) else { return false };
+            let Some(mut queue) = local_queue(&mut self.queues.slots, id).filter(|queue| !queue.is_returning()) else { return false };
             let at_hand = queue.at_hand();
             if queue.spilled() > 0 {
                 self.load_spilled(id);

@@ -108,7 +108,7 @@ impl Shard {
         let properties = batch.contents[0].properties;
         let level = if self.queues.levelled > 0 { self.level_for(id, properties) } else { 0 };
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return Decision::Drop };
-        let is_special = batch.stamp != Stamp::NONE && (has_expiration(properties) || queue.extras.is_some());
+        let is_special = batch.stamp != Stamp::NONE && (has_expiration(properties) || queue.is_special());
         let (is_logged, at) = (queue.rules.keeps(properties), queue.level(level));
         let admission = Admission { level, is_logged, is_special, slot: at.slot(), first: at.next() };
         if is_special { decide_specially(queue, admission, batch, self.now) } else { Decision::Admit(admission) }
@@ -159,7 +159,7 @@ impl Shard {
             if !was_spilling {
                 self.durability.store.spill_from(admission.slot, split_place(admission.first).1 + from as u64);
             }
-            queue.append(admission.level, bytes, |level| level.spill(count));
+            queue.spill(admission.level, count, bytes);
         } else {
             store(queue, &mut self.arena, admission, batch, from, bytes);
             effect = Effect::MEMORY_SHORT.when(self.arena.is_short());
@@ -189,11 +189,9 @@ fn decide_specially(queue: &mut Queue, admission: Admission, batch: &Batch<'_, '
 fn store(queue: &mut Queue, arena: &mut Arena, admission: &Admission, batch: &mut Batch<'_, '_>, from: usize, bytes: u64) {
     let mut run = arena.run(batch.holders());
     let was_delivered = batch.stamp.was_delivered();
-    queue.append(admission.level, bytes, |level| {
-        for at in from..batch.contents.len() {
-            let entry = Entry::at(level.next(), batch.hold(at, admission.is_logged, &mut run));
-            level.push(if was_delivered { entry.returned() } else { entry });
-        }
+    queue.push(admission.level, batch.contents.len() - from, bytes, |at, place| {
+        let entry = Entry::at(place, batch.hold(from + at, admission.is_logged, &mut run));
+        if was_delivered { entry.returned() } else { entry }
     });
 }
 

@@ -9,13 +9,15 @@
 //! duration counts from the next millisecond on ([`Shard::span_start`]). A message with a TTL of 0
 //! is gone before anybody else can ask for it, but not before the log has it.
 //!
-//! The queue decides when a message expires (`broker::queue::deadlines`), from the message's own TTL
-//! and the one that its settings give it (`settings`, `earlier_ttls`); here is what follows.
+//! The queue decides when a message expires or is ready again (`broker::queue::{deadlines, retry}`),
+//! from the message's own TTL and its settings (`settings`, `earlier_ttls`), and when it has to be
+//! looked at next; here is what follows: timers, the log, dead letters.
 
 use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use crate::broker::dead_letter::Reason;
-use crate::broker::queue::{AT_ONCE, Extras, Queue, Retry, Settings};
+use crate::broker::arena::Arena;
+use crate::broker::queue::{AT_ONCE, Queue, Settings};
 use crate::contract::{Entry, Outcome};
 use crate::message::{MessageView, Properties, Stamp};
 use crate::shard::Shard;
@@ -70,7 +72,7 @@ impl Shard {
     pub(in crate::shard) fn promise(&mut self, id: QueueId, settings: Settings) {
         let now = self.span_start();
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        let was_special = queue.extras.is_some();
+        let was_special = queue.is_special();
         if queue.settings().is_some_and(|before| before.deduplication != settings.deduplication) {
             self.queues.rubbish.forgotten.extend(queue.forget_duplicates(true));
         }
@@ -94,37 +96,39 @@ impl Shard {
 
     /// Makes a queue without special settings plain again.
     fn shed_extras(&mut self, id: QueueId) {
-        let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.is_plain()) else { return };
-        if let Some(extras) = queue.extras.take() {
-            self.queues.special -= 1;
-            extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
-        }
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
+        let (is_shed, timer) = queue.shed_extras();
+        self.queues.special -= usize::from(is_shed);
+        timer.inspect(|timer| _ = self.timers.cancel(*timer));
+    }
+
+    /// Changes a queue here by something that may make it special.
+    pub(in crate::shard) fn change_queue<T>(&mut self, id: QueueId, change: impl FnOnce(&mut Queue, &Arena) -> T) -> Option<T> {
+        let queue = local_queue(&mut self.queues.slots, id)?;
+        let was_special = queue.is_special();
+        let changed = change(queue, &self.arena);
+        self.queues.special += usize::from(!was_special && queue.is_special());
+        Some(changed)
     }
 
     /// Notes that messages at the places `first` to `last` began to wait in memory, all with the
     /// time and the properties of `message`.
     pub(in crate::shard) fn note_deadlines(&mut self, id: QueueId, first: u64, last: u64, message: &MessageView<'_>) {
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        let Some(deadline) = queue.deadline(last, message) else { return };
-        extras(&mut self.queues.special, queue).deadlines.push(deadline, first, last);
-        queue.sweep_deadlines();
-        self.set_queue_timer(id);
+        if self.change_queue(id, |queue, _| queue.note_waiting(first, last, message)) == Some(true) {
+            self.set_queue_timer(id);
+        }
     }
 
     /// Notes the deadlines of messages that are in memory again; those whose time is over die
     /// before anybody gets them.
     pub(in crate::shard) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
         let now = self.time_of_day();
-        for entry in entries {
-            let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-            let message = self.arena.view(entry.message);
-            let Some(deadline) = queue.deadline(entry.place(), &message) else { continue };
-            if deadline <= now {
-                queue.take(entry.place(), &self.arena).expect("a loaded message is in the queue");
-                self.die(id, *entry, Reason::Expired);
-                continue;
+        for &entry in entries {
+            match self.change_queue(id, |queue, arena| queue.has_expired(entry, arena, now)) {
+                Some(true) => self.die(id, entry, Reason::Expired),
+                Some(false) => {}
+                None => return,
             }
-            extras(&mut self.queues.special, queue).deadlines.push(deadline, entry.place(), entry.place());
         }
         self.set_queue_timer(id);
         self.trim(id);
@@ -134,16 +138,10 @@ impl Shard {
     pub(in crate::shard) fn take_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
         let now = self.time_of_day();
         for entry in entries {
-            let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-            let message = self.arena.view(entry.message);
-            let deadline = queue.deadline(entry.place(), &message);
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                self.die(id, entry, Reason::Expired);
-                continue;
-            }
-            queue.requeue(entry, &message);
-            if let Some(deadline) = deadline {
-                extras(&mut self.queues.special, queue).deadlines.push(deadline, entry.place(), entry.place());
+            match self.change_queue(id, |queue, arena| queue.take_back(entry, arena, now)) {
+                Some(true) => {}
+                Some(false) => self.die(id, entry, Reason::Expired),
+                None => return,
             }
         }
         self.set_queue_timer(id);
@@ -151,26 +149,19 @@ impl Shard {
     }
 
     /// Takes back a message that waits before it is ready again, if the queue delays it (row D24).
-    /// Its TTL goes on.
-    pub(in crate::shard) fn retry_later(&mut self, id: QueueId, entry: Entry, retry: Retry, outcome: Outcome) {
-        let (now, start) = (self.time_of_day(), self.span_start_time());
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        let failures = queue.counts(entry).map_or(0, |counts| counts.delivered);
-        let deadline = queue.deadline(entry.place(), &self.arena.view(entry.message));
-        match retry.delay(outcome, failures) {
-            Some(delay) if deadline.is_none_or(|deadline| deadline > now) => {
-                queue.extras().held.hold(start.saturating_add(delay), entry);
-                deadline.into_iter().for_each(|deadline| queue.extras().deadlines.push(deadline, entry.place(), entry.place()));
-                self.set_queue_timer(id);
-            }
-            _ => self.take_back(id, std::iter::once(entry)),
+    pub(in crate::shard) fn retry_later(&mut self, id: QueueId, entry: Entry, outcome: Outcome) {
+        let times = [self.time_of_day(), self.span_start_time()];
+        match self.change_queue(id, |queue, arena| queue.hold_back(entry, outcome, arena, times)) {
+            Some(true) => self.set_queue_timer(id),
+            Some(false) => self.take_back(id, std::iter::once(entry)),
+            None => {}
         }
     }
 
     /// Makes messages ready again that have waited long enough.
     fn retry_held(&mut self, id: QueueId, time: u64) {
-        let Some(extras) = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_mut()) else { return };
-        let ready: Vec<Entry> = std::iter::from_fn(|| extras.held.take_due(time)).take(EXPIRE_BUDGET).collect();
+        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
+        let ready: Vec<Entry> = std::iter::from_fn(|| queue.take_held(time)).take(EXPIRE_BUDGET).collect();
         if !ready.is_empty() {
             self.take_back(id, ready.into_iter());
             self.mark_queue(id);
@@ -201,8 +192,7 @@ impl Shard {
     /// Notes that a queue is used (row D11).
     pub(in crate::shard) fn touch_queue(&mut self, id: QueueId) {
         let start = self.span_start();
-        if let Some(extras) = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_mut()) {
-            extras.unused_since = start;
+        if self.queue_mut(id).is_some_and(|queue| queue.touch(start)) {
             self.set_queue_timer(id);
         }
     }
@@ -210,13 +200,10 @@ impl Shard {
     /// Lets messages die whose deadline is at `time` or before, some at a time.
     fn expire(&mut self, id: QueueId, time: u64) {
         for _ in 0..EXPIRE_BUDGET {
-            let extras = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_mut());
-            let Some(place) = extras.and_then(|extras| extras.deadlines.pop(time)) else { return };
+            let queue = local_queue(&mut self.queues.slots, id);
+            let Some(expired) = queue.and_then(|queue| queue.expire(time, &self.arena)) else { return };
             self.work.spend(1);
-            let queue = local_queue(&mut self.queues.slots, id).expect("a queue with deadlines exists");
-            if let Some(entry) = queue.take(place, &self.arena) {
-                self.die(id, entry, Reason::Expired);
-            }
+            expired.into_iter().for_each(|entry| self.die(id, entry, Reason::Expired));
         }
     }
 
@@ -227,7 +214,7 @@ impl Shard {
         let mut fresh = std::mem::take(&mut self.durability.logging.fresh);
         for id in fresh.drain(..) {
             let Some(queue) = local_queue(&mut self.queues.slots, id) else { continue };
-            if queue.extras.as_ref().is_some_and(|extras| extras.deadlines.next() == Some(AT_ONCE)) {
+            if queue.expires_at_once() {
                 if queue.can_deliver() {
                     self.deliver_queue(id); // others are before it
                 }
@@ -245,8 +232,8 @@ impl Shard {
         self.on_delays_timer(id);
         self.retry_held(id, time);
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        queue.extras().timer = None;
-        if unused_until(queue).is_some_and(|until| until <= now) {
+        queue.take_timer(); // it has fired
+        if queue.unused_until().is_some_and(|until| until <= now) {
             return self.delete_queue(id, None);
         }
         if queue.spilled() > 0 {
@@ -259,28 +246,19 @@ impl Shard {
     pub(in crate::shard) fn set_queue_timer(&mut self, id: QueueId) {
         let (now, epoch) = (self.now, self.epoch_ms);
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        let until = unused_until(queue);
-        let slot = queue.first().slot();
-        let Some(extras) = &mut queue.extras else { return };
-        let release = extras.delays.as_ref().and_then(|delays| delays.next(self.durability.store.is_fetching(slot)));
-        let times = release.into_iter().chain(extras.deadlines.next()).chain(extras.held.next());
-        let time = times.min().map(|time| time.saturating_sub(epoch));
-        let Some(due) = until.into_iter().chain(time).min().map(|due| due.max(now)) else { return };
-        if extras.timer.is_some_and(|(_, set_for)| set_for <= due) {
+        let is_fetching = queue.is_delayed() && self.durability.store.is_fetching(queue.first().slot());
+        let Some(due) = queue.next_event(epoch, is_fetching).map(|due| due.max(now)) else { return };
+        if queue.timer_due().is_some_and(|set_for| set_for <= due) {
             return;
         }
-        let old = extras.timer.replace((self.timers.set(due, Timer::Queue(id)), due));
-        if let Some((old, _)) = old {
-            self.timers.cancel(old);
-        }
+        let old = queue.set_timer(self.timers.set(due, Timer::Queue(id)), due);
+        old.inspect(|old| _ = self.timers.cancel(*old));
     }
 
     /// Removes the timer of a queue that is gone.
-    pub(in crate::shard) fn forget_timer(&mut self, queue: &Queue) {
-        if let Some(extras) = &queue.extras {
-            self.queues.special -= 1;
-            extras.timer.inspect(|(timer, _)| _ = self.timers.cancel(*timer));
-        }
+    pub(in crate::shard) fn forget_timer(&mut self, queue: &mut Queue) {
+        self.queues.special -= usize::from(queue.is_special());
+        queue.take_timer().inspect(|timer| _ = self.timers.cancel(*timer));
     }
 
     /// Whether there is room to read messages that nobody asks for, because they may expire.
@@ -295,14 +273,3 @@ pub fn has_expiration(properties: &[u8]) -> bool {
     Properties::trusted(properties).has_any(crate::message::flag::EXPIRATION)
 }
 
-/// Returns the extras of a queue; it counts as special from now on.
-fn extras<'q>(special_queues: &mut usize, queue: &'q mut Queue) -> &'q mut Extras {
-    *special_queues += usize::from(queue.extras.is_none());
-    queue.extras()
-}
-
-/// Returns when a queue goes if nobody uses it until then, in the shard's time.
-fn unused_until(queue: &Queue) -> Option<u64> {
-    let extras = queue.extras.as_deref().filter(|_| queue.consumers.is_empty())?;
-    extras.settings.expires.map(|expires| extras.unused_since.saturating_add(expires))
-}

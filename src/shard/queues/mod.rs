@@ -90,7 +90,7 @@ impl Queues {
     /// Asserts that the counts of queues are right, and each queue's own.
     pub fn check(&self, arena: &Arena) {
         let queues = || self.slots.iter().flatten();
-        assert_eq!(queues().filter(|queue| queue.extras.is_some()).count(), self.special, "queues with extras");
+        assert_eq!(queues().filter(|queue| queue.is_special()).count(), self.special, "queues with extras");
         assert_eq!(queues().filter(|queue| queue.rules.priorities.has_levels()).count(), self.levelled, "queues with levels");
         assert!(self.over.is_empty(), "deliveries without acknowledgement are settled at once");
         queues().for_each(|queue| queue.check(arena));

@@ -62,7 +62,7 @@ impl Shard {
         let Some(queue) = local_queue(&mut self.queues.slots, id) else {
             return entries.for_each(|entry| self.arena.release(entry.message)); // the queue was deleted before
         };
-        let is_special = queue.extras.is_some();
+        let is_special = queue.is_special();
         match outcome {
             Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),
             Outcome::Acked | Outcome::Discarded => {
@@ -90,7 +90,7 @@ impl Shard {
     /// Gives messages back to their queue. Those that have failed too often die (row D23).
     fn give_back(&mut self, id: QueueId, entries: impl ExactSizeIterator<Item = Entry>, outcome: Outcome) {
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
-        let is_plain = queue.extras.is_none() && !queue.rules.counts;
+        let is_plain = !queue.is_special() && !queue.rules.counts;
         self.work.spend(entries.len() * if is_plain { 1 } else { SPECIAL_STEPS });
         if is_plain {
             return self.take_back_plainly(id, entries.map(Entry::returned));
@@ -100,10 +100,11 @@ impl Shard {
             [&dead, &back].into_iter().for_each(|entries| Shard::note_returned(&mut self.durability.store, queue, entries));
         }
         dead.into_iter().for_each(|entry| self.die(id, entry, Reason::DeliveryLimit));
-        let Some(retry) = local_queue(&mut self.queues.slots, id).and_then(|queue| queue.settings()?.retry) else {
-            return self.take_back(id, back.into_iter());
-        };
-        back.into_iter().for_each(|entry| self.retry_later(id, entry, retry, outcome));
+        if self.queue_mut(id).is_some_and(|queue| queue.delays_returns()) {
+            back.into_iter().for_each(|entry| self.retry_later(id, entry, outcome));
+        } else {
+            self.take_back(id, back.into_iter());
+        }
     }
 
     /// Lets a message die that the log was read for: it had failed too often when the broker died

@@ -191,11 +191,10 @@ impl Shard {
     pub(in crate::shard) fn on_returning(&mut self, id: QueueId, is_more: bool) {
         let Some(queue) = local_queue(&mut self.queues.slots, id) else { return };
         if is_more {
-            queue.returning += 1;
+            queue.begin_returning();
             return;
         }
-        queue.returning -= 1;
-        if queue.returning == 0 {
+        if queue.end_returning() {
             self.mark_queue(id);
             self.retry_getters();
         }

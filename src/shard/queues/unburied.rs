@@ -161,12 +161,12 @@ impl Shard {
     /// queue is gone, or has no extras any more, the message is dropped.
     pub(in crate::shard) fn bury_later(&mut self, mut corpse: Corpse, refused: Vec<Awaited>) {
         let (now, version) = (self.now, self.settled_version());
-        let Some(extras) = local_queue(&mut self.queues.slots, corpse.queue).and_then(|queue| queue.extras.as_mut()) else {
+        let Some(queue) = local_queue(&mut self.queues.slots, corpse.queue).filter(|queue| queue.is_special()) else {
             return self.buried(corpse);
         };
         let dead = &mut self.queues.dead;
         if corpse.number == 0 {
-            extras.unburied += 1;
+            queue.keep_unburied();
             dead.last_number += 1;
             corpse.number = dead.last_number;
         }
@@ -189,7 +189,7 @@ impl Shard {
     pub(in crate::shard) fn buried(&mut self, corpse: Corpse) {
         if corpse.number > 0 {
             self.queues.dead.waiting.remove(&corpse.number);
-            local_queue(&mut self.queues.slots, corpse.queue).into_iter().for_each(|queue| queue.extras().unburied -= 1);
+            local_queue(&mut self.queues.slots, corpse.queue).into_iter().for_each(|queue| queue.end_unburied());
         }
         self.let_go(corpse.queue, corpse.entry);
         self.end_attempt(corpse.tried, &corpse.awaited);
@@ -286,7 +286,7 @@ impl Shard {
 
     /// Drops the dead messages of a queue that is about to go.
     pub(in crate::shard) fn forget_unburied(&mut self, id: QueueId) {
-        if local_queue(&mut self.queues.slots, id).and_then(|queue| queue.extras.as_ref()).is_none_or(|extras| extras.unburied == 0) {
+        if !self.queue_mut(id).is_some_and(|queue| queue.has_unburied()) {
             return;
         }
         let of_queue =
