@@ -37,9 +37,9 @@ impl Queue {
         true
     }
 
-    /// Notes when a message expires that is in memory again, and in the queue. Returns whether it
-    /// was taken out, because its time is over at `now`.
-    pub fn has_expired(&mut self, entry: Entry, arena: &Arena, now: u64) -> bool {
+    /// Takes out a message that is in memory again if its time is over at `now`, else notes when it
+    /// will be. Returns whether it was taken out.
+    pub fn take_if_expired(&mut self, entry: Entry, arena: &Arena, now: u64) -> bool {
         let place = entry.place();
         let Some(deadline) = self.deadline(place, &arena.view(entry.message)) else { return false };
         if deadline <= now {

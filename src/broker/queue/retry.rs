@@ -55,9 +55,9 @@ impl Queue {
         self.settings().is_some_and(|settings| settings.retry.is_some())
     }
 
-    /// Holds a message back that came back, if the settings delay it; its delay counts from `start`,
-    /// and its TTL goes on. Returns whether it is held; not if its time is over at `now`.
-    pub fn hold_back(&mut self, entry: Entry, outcome: Outcome, arena: &Arena, [now, start]: [u64; 2]) -> bool {
+    /// Holds a message that came back, if the settings delay it; its delay counts from `start`, and
+    /// its TTL goes on. Returns whether it is held; not if its time is over at `now`.
+    pub fn hold_returned(&mut self, entry: Entry, outcome: Outcome, arena: &Arena, [now, start]: [u64; 2]) -> bool {
         let Some(retry) = self.settings().and_then(|settings| settings.retry) else { return false };
         let failures = self.counts(entry).map_or(0, |counts| counts.delivered);
         let deadline = self.deadline(entry.place(), &arena.view(entry.message));

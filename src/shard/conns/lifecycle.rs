@@ -14,7 +14,8 @@ use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
 use crate::shard::conns::parking::Reason;
-use crate::shard::control::order::{Remover, Waiter, Wish};
+use crate::shard::control::order::{Remover, Waiter};
+use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::Mail;
 use crate::shard::queues::settling::Left;
 

@@ -32,12 +32,7 @@ pub struct Peers {
 impl Peers {
     /// Makes the owner for a shard of a broker of so many; its links are joined afterwards.
     pub fn new(shards: u16) -> Peers {
-        Peers {
-            bell: Arc::default(),
-            links: (0..shards).map(|_| None).collect(),
-            first_peer: 0,
-            early: Vec::new(),
-        }
+        Peers { bell: Arc::default(), links: (0..shards).map(|_| None).collect(), first_peer: 0, early: Vec::new() }
     }
 
     /// Asserts that shard `id` has a link to every other shard, and none to itself.

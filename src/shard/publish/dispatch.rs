@@ -324,11 +324,7 @@ impl Shard {
 
     #[cold]
     fn park_congested(&mut self, id: ConnId, effect: Effect) {
-        for (fact, reason) in [
-            (Effect::MEMORY_SHORT, Reason::Memory),
-            (Effect::LOG_FULL, Reason::Log),
-            (Effect::LINK_FULL, Reason::Link),
-        ] {
+        for (fact, reason) in [(Effect::MEMORY_SHORT, Reason::Memory), (Effect::LOG_FULL, Reason::Log), (Effect::LINK_FULL, Reason::Link)] {
             if effect.has(fact) {
                 self.conns.park(id, reason);
             }

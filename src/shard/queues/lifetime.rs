@@ -15,8 +15,8 @@
 
 use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
-use crate::broker::dead_letter::Reason;
 use crate::broker::arena::Arena;
+use crate::broker::dead_letter::Reason;
 use crate::broker::queue::{AT_ONCE, Queue, Settings};
 use crate::contract::{Entry, Outcome};
 use crate::message::{MessageView, Properties, Stamp};
@@ -124,7 +124,7 @@ impl Shard {
     pub(in crate::shard) fn note_loaded(&mut self, id: QueueId, entries: &[Entry]) {
         let now = self.time_of_day();
         for &entry in entries {
-            match self.change_queue(id, |queue, arena| queue.has_expired(entry, arena, now)) {
+            match self.change_queue(id, |queue, arena| queue.take_if_expired(entry, arena, now)) {
                 Some(true) => self.die(id, entry, Reason::Expired),
                 Some(false) => {}
                 None => return,
@@ -151,7 +151,7 @@ impl Shard {
     /// Takes back a message that waits before it is ready again, if the queue delays it (row D24).
     pub(in crate::shard) fn retry_later(&mut self, id: QueueId, entry: Entry, outcome: Outcome) {
         let times = [self.time_of_day(), self.span_start_time()];
-        match self.change_queue(id, |queue, arena| queue.hold_back(entry, outcome, arena, times)) {
+        match self.change_queue(id, |queue, arena| queue.hold_returned(entry, outcome, arena, times)) {
             Some(true) => self.set_queue_timer(id),
             Some(false) => self.take_back(id, std::iter::once(entry)),
             None => {}
@@ -272,4 +272,3 @@ impl Shard {
 pub fn has_expiration(properties: &[u8]) -> bool {
     Properties::trusted(properties).has_any(crate::message::flag::EXPIRATION)
 }
-
