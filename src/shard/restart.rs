@@ -55,11 +55,11 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
         found.stopped.iter().for_each(|stop| shard.go_on_counting(&stop.counts));
         shard.durability.store.close_unknown();
     }
-    for (room, Arrival { origin: Origin { place: (_, sequence), copies }, queue }) in &copies {
-        let delays = shards[usize::from(room.home.0)].queue_mut(room.queue).and_then(|queue| queue.delays());
+    for (addr, Arrival { origin: Origin { place: (_, sequence), copies }, queue }) in &copies {
+        let delays = shards[usize::from(addr.home.0)].queue_mut(addr.queue).and_then(|queue| queue.delays());
         delays.expect("match_arrivals returns queues of delayed messages").note_copy(*sequence, *queue, *copies);
     }
-    copies.iter().for_each(|(room, _)| shards[usize::from(room.home.0)].end_doubts(room.queue));
+    copies.iter().for_each(|(addr, _)| shards[usize::from(addr.home.0)].end_doubts(addr.queue));
     share_quotas(shards);
     shards[0].durability.catalog_log = found.catalog_log;
     (shards[0].control.next_queue_number, shards[0].control.reserved_below) = (next_number, next_number);
@@ -78,15 +78,15 @@ pub(super) fn share_quotas(shards: &mut [Shard]) {
 fn match_arrivals(found: &mut Found) -> Vec<(QueueAddr, Arrival)> {
     let has_any = found.stores.iter().any(|store| store.arrivals().next().is_some());
     let catalog = if has_any { Catalog::restored(&found.catalog) } else { return Vec::new() };
-    let rooms: Map<u64, QueueAddr> =
+    let delay_queues: Map<u64, QueueAddr> =
         catalog.queues().filter(|queue| queue.delays.is_some()).map(|queue| (queue.number, queue.addr)).collect();
     let mut copies = Vec::new();
     for at in 0..found.stores.len() {
         let arrivals: Vec<Arrival> = found.stores[at].arrivals().collect();
         for arrival in arrivals {
             let place = arrival.origin.place;
-            match rooms.get(&split_number(place.0).0) {
-                Some(room) if found.stores[usize::from(room.home.0)].expects(place) => copies.push((*room, arrival)),
+            match delay_queues.get(&split_number(place.0).0) {
+                Some(addr) if found.stores[usize::from(addr.home.0)].expects(place) => copies.push((*addr, arrival)),
                 _ => found.stores[at].forget_arrivals(place),
             }
         }

@@ -95,7 +95,7 @@ impl Catalog {
         let name = spec.name.clone();
         let spec = QueueSpec { name, durable: spec.durable, exclusive: false, auto_delete: false, arguments: Table::empty() };
         let addr = self.add_queue(vhost, spec, seat, None, Some(exchange));
-        self.exchanges[exchange].room = Some(addr);
+        self.exchanges[exchange].delay_queue = Some(addr);
         Some(Applied::Queue(addr))
     }
 
@@ -109,7 +109,7 @@ impl Catalog {
             matcher: Matcher::new(kind, &spec.arguments),
             remembers: remembered::remembers(&spec),
             spec,
-            room: None,
+            delay_queue: None,
             outgoing: Default::default(),
             incoming: Default::default(),
             visited: Cell::new(0),
@@ -201,9 +201,9 @@ impl Catalog {
                 doomed.extend(self.remove_binding(binding));
             }
             let exchange = self.exchanges.remove(id).expect("exchanges were collected from the catalog");
-            if let Some(room) = exchange.room {
-                self.queues.remove(room.queue);
-                self.closed_rooms.push(room);
+            if let Some(addr) = exchange.delay_queue {
+                self.queues.remove(addr.queue);
+                self.closed_delay_queues.push(addr);
             }
             if exchange.spec.durable {
                 self.fallen.push((exchange.vhost, exchange.spec.name.clone()));

@@ -67,8 +67,8 @@ pub struct Catalog {
     owned: Map<ConnAddr, BTreeSet<QueueId>>,
     /// Durable exchanges that were deleted since the last [`Catalog::save_fallen`].
     fallen: Vec<(VhostId, Box<str>)>,
-    /// The queues of deleted delaying exchanges, since the last [`Catalog::closed_rooms`].
-    closed_rooms: Vec<QueueAddr>,
+    /// The queues of deleted delaying exchanges, since the last [`Catalog::closed_delay_queues`].
+    closed_delay_queues: Vec<QueueAddr>,
     /// Number of the latest walk through exchanges, see [`ExchangeInfo::visit`].
     walks: Cell<u64>,
 }
@@ -105,7 +105,7 @@ pub struct ExchangeInfo {
     /// The bindings that it is the source of, ready for matching.
     pub matcher: Matcher,
     /// The queue in which its delayed messages wait, if it delays messages.
-    pub room: Option<QueueAddr>,
+    pub delay_queue: Option<QueueAddr>,
     /// Whether routing depends on earlier messages: then all messages are routed on the shard where
     /// the [memories](super::exchange::remembered) are.
     pub remembers: bool,
@@ -153,7 +153,7 @@ impl Catalog {
             bindings: Bindings::default(),
             owned: Map::default(),
             fallen: Vec::new(),
-            closed_rooms: Vec::new(),
+            closed_delay_queues: Vec::new(),
             walks: Cell::new(0),
         };
         changes.iter().for_each(|change| _ = catalog.apply(change));
@@ -207,8 +207,8 @@ impl Catalog {
 
     /// Takes the queues of delaying exchanges that the last changes have deleted: their home shards
     /// delete them, too.
-    pub fn closed_rooms(&mut self) -> Vec<QueueAddr> {
-        std::mem::take(&mut self.closed_rooms)
+    pub fn closed_delay_queues(&mut self) -> Vec<QueueAddr> {
+        std::mem::take(&mut self.closed_delay_queues)
     }
 
     /// The exclusive queues of a connection, by id: they are deleted with it.

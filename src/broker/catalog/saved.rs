@@ -99,7 +99,7 @@ impl Catalog {
 
     fn declaration(&self, exchange: &ExchangeInfo) -> Change {
         let vhost = self.vhost_name(exchange.vhost).into();
-        let seat = exchange.room.and_then(|room| self.queue(room.queue)).map(QueueInfo::seat);
+        let seat = exchange.delay_queue.and_then(|addr| self.queue(addr.queue)).map(QueueInfo::seat);
         Change::Topology { vhost, topology: Topology::DeclareExchange(exchange.spec.clone()), seat, owner: None }
     }
 

@@ -124,8 +124,8 @@ pub fn route(catalog: &Catalog, publisher: &mut Publisher<'_>, message: &Message
     } else {
         let way = Way { catalog, keys, features: Features { headers, properties } };
         let visit = |exchange: &ExchangeInfo| {
-            is_by_key &= exchange.matcher.is_by_key() && exchange.room.is_none();
-            is_by_headers &= exchange.matcher.is_by_headers() && exchange.room.is_none();
+            is_by_key &= exchange.matcher.is_by_key() && exchange.delay_queue.is_none();
+            is_by_headers &= exchange.matcher.is_by_headers() && exchange.delay_queue.is_none();
             is_remembered |= exchange.remembers;
             true
         };
@@ -232,8 +232,8 @@ impl Way<'_> {
             if !visit(exchange) {
                 continue;
             }
-            if let Some(room) = exchange.room.filter(|_| delay(self.features.headers).is_some()) {
-                out.push(room);
+            if let Some(addr) = exchange.delay_queue.filter(|_| delay(self.features.headers).is_some()) {
+                out.push(addr);
                 continue;
             }
             let mut matched = false;

@@ -285,8 +285,8 @@ impl Shard {
             self.remember_change(change);
         }
         let here = self.id;
-        for room in self.catalog.closed_rooms().into_iter().filter(|room| room.home == here) {
-            self.take_queue(room.queue);
+        for addr in self.catalog.closed_delay_queues().into_iter().filter(|addr| addr.home == here) {
+            self.take_queue(addr.queue);
         }
         match applied {
             Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),

@@ -176,8 +176,8 @@ impl Shard {
     /// there.
     fn origin(&self, exchange: ExchangeId, hold: Hold, copies: usize) -> Option<Origin> {
         let Hold::Delayed { sequence, .. } = hold else { return None };
-        let room = self.catalog.exchange(exchange)?.room?;
-        let queue = self.catalog.queue(room.queue).filter(|queue| queue.spec.durable)?;
+        let delay_queue = self.catalog.exchange(exchange)?.delay_queue?;
+        let queue = self.catalog.queue(delay_queue.queue).filter(|queue| queue.spec.durable)?;
         Some(Origin { place: (queue.number, sequence), copies: copies as u32 })
     }
 
