@@ -62,7 +62,7 @@ impl Logging {
 
     /// Notes that a queue has taken a batch of `count` messages from `sender`, and has `kept` of
     /// them in memory or delivered them.
-    pub fn taken(&mut self, sender: Sender, admission: &Admission, count: usize, kept: usize) {
+    pub fn taken(&mut self, sender: &Sender, admission: &Admission, count: usize, kept: usize) {
         let &Admission { slot, first, is_logged, .. } = admission;
         let first = split_place(first).1;
         if is_logged {
@@ -76,7 +76,7 @@ impl Logging {
             self.gone(slot, first, kept);
         }
         if is_logged {
-            self.must_last = Some(sender);
+            self.must_last = Some(*sender);
         }
         self.placed.push(Placed { slot, first });
     }
@@ -412,19 +412,9 @@ impl Shard {
         }
     }
 
-    /// Returns the level that a queue here has for messages with these properties; opens it for its
-    /// first message.
-    pub(super) fn level_for(&mut self, id: QueueId, properties: &[u8]) -> u8 {
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return 0 };
-        let level = queue.rules.priorities.level(properties);
-        if !queue.is_open(level) {
-            self.begin_level(id, level);
-        }
-        level
-    }
-
+    /// Opens a level of a queue here for its first message.
     #[cold]
-    fn begin_level(&mut self, id: QueueId, level: u8) {
+    pub(super) fn begin_level(&mut self, id: QueueId, level: u8) {
         let queue = local_queue(&mut self.queues.slots, id).expect("a queue that gets a message is here");
         let number = self.durability.store.number(queue.level(queue.rules.priorities.usual).slot()).expect("every level has one");
         self.open_level(id, level, split_number(number).0);

@@ -215,10 +215,10 @@ impl Shard {
         let sender = Sender::Client { conn: id, channel, wanted };
         let mut effect = match routes {
             [] => return self.unroutable(id, published),
-            [queue] if queue.home == self.id => self.enqueue(queue.queue, sender, Batch::new(route, stamp, contents)),
+            [queue] if queue.home == self.id => self.enqueue(queue.queue, &sender, Batch::new(route, stamp, contents)),
             _ => {
                 self.work.spend(contents.len() * (routes.len() - 1));
-                let effect = self.enqueue_here(sender, route, stamp, contents, routes, |_, _, _| {});
+                let effect = self.enqueue_here(&sender, route, stamp, contents, routes, |_, _, _| {});
                 let generation = || self.conns.get(id).expect("a publisher is connected").session.generation(channel);
                 let hold = (wanted != Wanted::Nothing).then(|| wanted.hold(id, channel, generation()));
                 let (queues, posted) = self.post(hold, route, Stamp::at(self.span_start_time()), contents, routes);
@@ -257,7 +257,7 @@ impl Shard {
         self.work.spend(routes.len());
         let (route, contents) = (message.route, [message.content()]);
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
-        let effect = self.enqueue_here(Sender::Nobody, route, stamp, &contents, routes, |_, _, _| {});
+        let effect = self.enqueue_here(&Sender::Nobody, route, stamp, &contents, routes, |_, _, _| {});
         let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
         let (_, posted) = self.post(None, route, posted, &contents, routes);
         effect | posted | self.log_taken(route, stamp, &contents)
@@ -267,7 +267,7 @@ impl Shard {
     /// and its effect.
     pub(in crate::shard) fn enqueue_here(
         &mut self,
-        sender: Sender,
+        sender: &Sender,
         route: Route<'_>,
         stamp: Stamp,
         contents: &[Content<'_>],
@@ -380,7 +380,7 @@ impl Shard {
             let alike = contents.iter().take_while(is_alike).count();
             let (alike, rest) = contents.split_at(if has_levels { count_same_level(&contents[..alike]) } else { alike });
             let stamp = self.stamp_posted(stamp, first);
-            let enqueued = self.enqueue(queue, sender, Batch::new(route, stamp, alike));
+            let enqueued = self.enqueue(queue, &sender, Batch::new(route, stamp, alike));
             let effect = enqueued | self.log_taken(route, stamp, alike);
             self.answer_posted(sender, alike.len(), effect);
             (sender, contents) = (sender.behind(alike.len()), rest);

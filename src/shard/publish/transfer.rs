@@ -124,7 +124,7 @@ impl Shard {
         let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
         let is_at_once = is_here && routes.iter().all(|queue| queue.home == self.id);
         let sender = if is_at_once { Sender::Nobody } else { Sender::Shard(self.id, hold) };
-        let enqueued = self.enqueue_here(sender, message.route, stamp, &contents, routes, |shard, part, effect| {
+        let enqueued = self.enqueue_here(&sender, message.route, stamp, &contents, routes, |shard, part, effect| {
             if effect.has(Effect::REFUSED) {
                 shard.on_refused(hold.part(part));
             }

@@ -23,6 +23,7 @@
 
 use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET};
+use crate::broker::arena::Arena;
 use crate::broker::queue::Queue;
 use crate::contract::session::Room;
 use crate::contract::{Entry, Outcome, Target, cost, split_place};
@@ -31,9 +32,11 @@ use crate::shard::Shard;
 use crate::shard::conns::Conns;
 use crate::shard::conns::conn::WaitingConsumer;
 use crate::shard::conns::credit::grant_or_wait;
+use crate::shard::durability::Durability;
 use crate::shard::local_queue;
 use crate::shard::peers::link::Link;
 use crate::shard::peers::mail::{Deliver, Mail};
+use crate::shard::publish::flow::Flow;
 use crate::shard::queues::enqueue::{Admission, Batch};
 use crate::shard::session::Delivery;
 
@@ -76,59 +79,23 @@ struct Away<'s, 'm> {
     last: Option<(Route<'m>, &'m [u8])>,
 }
 
+/// The parts of the shard that a delivery at once needs beside the queue.
+pub struct Around<'s> {
+    /// The connections.
+    pub conns: &'s mut Conns,
+    /// The links to the other shards.
+    pub links: &'s mut [Option<Link>],
+    /// This shard.
+    pub here: ShardId,
+    /// The memory of messages.
+    pub arena: &'s mut Arena,
+    /// The log.
+    pub durability: &'s mut Durability,
+    /// The floods.
+    pub flow: &'s mut Flow,
+}
+
 impl Shard {
-    /// Delivers the first messages of a batch straight to consumers that are ready, if the queue is
-    /// empty. Returns how many went.
-    #[inline]
-    pub(in crate::shard) fn pass_on(&mut self, id: QueueId, admission: &Admission, batch: &mut Batch<'_, '_>) -> usize {
-        let mut passed = 0;
-        while passed < batch.contents.len() {
-            match self.deliver_at_once(id, admission, batch, passed) {
-                0 => break,
-                done => passed += done,
-            }
-        }
-        passed
-    }
-
-    /// Delivers messages from index `from` on straight to the next consumer, if the queue is empty.
-    /// Returns how many went.
-    fn deliver_at_once(&mut self, id: QueueId, admission: &Admission, batch: &mut Batch<'_, '_>, from: usize) -> usize {
-        let Some(queue) = local_queue(&mut self.queues.slots, id).filter(|queue| queue.is_empty()) else { return 0 };
-        let Next::Serve(served) = next(queue, &mut self.conns, &mut self.peers.links, self.id) else { return 0 };
-        let &Admission { level, is_logged, slot, .. } = admission;
-        let first = admission.first + from as u64;
-        let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
-        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
-        let mut run = self.arena.run(batch.holders());
-        let was_delivered = batch.stamp.was_delivered();
-        let mut done = 0;
-        while done < many && sink.has_room() {
-            let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, is_logged, &mut run) };
-            let entry = Entry::at(first + done as u64, held);
-            sink.deliver(if was_delivered { entry.returned() } else { entry }, &batch.message(from + done));
-            done += 1;
-        }
-        let (spent, is_tight) = (sink.spent(), sink.is_tight());
-        queue.pass(level, done);
-        queue.on_delivered(served.consumer, done, spent);
-        if is_tight {
-            self.publishing.flow.press(QueueAddr { home: self.id, queue: id });
-        }
-        let sequence = split_place(first).1;
-        if served.no_ack && is_logged {
-            self.durability.logging.gone(slot, sequence, done);
-        } else if is_logged && queue.rules.counts {
-            self.durability.store.count(slot, sequence, sequence + done as u64 - 1, (1, 1));
-        }
-        if served.no_ack
-            && let Some(deduplication) = queue.deduplication()
-        {
-            (first..first + done as u64).for_each(|place| deduplication.forget(place));
-        }
-        done
-    }
-
     /// Serves the consumers of a queue, within a budget. Returns whether there is more to do.
     pub(in crate::shard) fn deliver_queue(&mut self, id: QueueId) -> bool {
         let mut budget = QUEUE_BUDGET;
@@ -244,6 +211,67 @@ impl Shard {
             grant_or_wait(conn, self.peers.links[home.0 as usize].as_mut().expect("every other shard has a link"), waiting);
         }
     }
+}
+
+/// Delivers the first messages of a batch straight to consumers that are ready, if the queue is
+/// empty. Returns how many went.
+#[inline]
+pub fn pass_on(queue: &mut Queue, admission: &Admission, batch: &mut Batch<'_, '_>, mut around: Around<'_>) -> usize {
+    let (mut passed, mut place) = (0, admission.first);
+    while passed < batch.contents.len()
+        && queue.is_empty()
+        && let Next::Serve(served) = next(queue, around.conns, around.links, around.here)
+    {
+        let done = deliver_at_once(queue, served, admission, batch, (passed, place), &mut around);
+        if done == 0 {
+            break;
+        }
+        (passed, place) = (passed + done, place + done as u64);
+    }
+    passed
+}
+
+/// Delivers messages from index `from` on, which get the places from `first` on, straight to a
+/// consumer. Returns how many went.
+#[inline]
+fn deliver_at_once(
+    queue: &mut Queue,
+    served: Served,
+    admission: &Admission,
+    batch: &mut Batch<'_, '_>,
+    (from, first): (usize, u64),
+    around: &mut Around<'_>,
+) -> usize {
+    let &Admission { level, is_logged, slot, .. } = admission;
+    let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
+    let mut sink = open_sink(around.conns, around.links, around.here, served);
+    let mut run = around.arena.run(batch.holders());
+    let was_delivered = batch.stamp.was_delivered();
+    let mut done = 0;
+    while done < many && sink.has_room() {
+        let held = if served.no_ack { MessageRef::default() } else { batch.hold(from + done, is_logged, &mut run) };
+        let entry = Entry::at(first + done as u64, held);
+        sink.deliver(if was_delivered { entry.returned() } else { entry }, &batch.message(from + done));
+        done += 1;
+    }
+    let (spent, is_tight) = (sink.spent(), sink.is_tight());
+    queue.pass(level, done);
+    queue.on_delivered(served.consumer, done, spent);
+    if is_tight {
+        around.flow.press(QueueAddr { home: around.here, queue: queue.id });
+    }
+    let sequence = split_place(first).1;
+    if served.no_ack && is_logged {
+        around.durability.logging.gone(slot, sequence, done);
+    } else if is_logged && queue.rules.counts {
+        around.durability.store.count(slot, sequence, sequence + done as u64 - 1, (1, 1));
+    }
+    if served.no_ack
+        && let Some(deduplication) = queue.deduplication()
+    {
+        (first..first + done as u64).for_each(|place| deduplication.forget(place));
+    }
+    done
 }
 
 /// Finds the next consumer with room, and parks those without on the way.

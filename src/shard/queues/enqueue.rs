@@ -32,6 +32,7 @@ use crate::shard::Shard;
 use crate::shard::local_queue;
 use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::Sender;
+use crate::shard::queues::delivery::{Around, pass_on};
 use crate::shard::queues::lifetime::has_expiration;
 
 /// A run of messages to the same place on their way into a queue, and their places in the arena.
@@ -78,8 +79,17 @@ pub struct Admission {
 impl Shard {
     /// Gives messages of `sender` to the queue `id`, which lives here: to waiting consumers at
     /// once, else into the arena or, if memory is short, to the log alone.
-    pub(in crate::shard) fn enqueue(&mut self, id: QueueId, sender: Sender, mut batch: Batch<'_, '_>) -> Effect {
-        let admission = match self.decide_on(id, &batch) {
+    pub(in crate::shard) fn enqueue(&mut self, id: QueueId, sender: &Sender, mut batch: Batch<'_, '_>) -> Effect {
+        let Some(mut queue) = local_queue(&mut self.queues.slots, id) else { return Effect::NONE };
+        let mut level = 0;
+        if self.queues.levelled > 0 {
+            level = queue.rules.priorities.level(batch.contents[0].properties);
+            if !queue.is_open(level) {
+                self.begin_level(id, level);
+                queue = local_queue(&mut self.queues.slots, id).expect("a new level does not remove a queue");
+            }
+        }
+        let admission = match decide(queue, level, &batch, self.now) {
             Decision::Admit(admission) => admission,
             Decision::HoldBack(admission) => {
                 let kept = self.hold_back(id, &admission, &mut batch);
@@ -93,7 +103,15 @@ impl Shard {
             Decision::Drop => return Effect::NONE,
         };
         let count = batch.contents.len();
-        let passed = self.pass_on(id, &admission, &mut batch);
+        let around = Around {
+            conns: &mut self.conns,
+            links: &mut self.peers.links,
+            here: self.id,
+            arena: &mut self.arena,
+            durability: &mut self.durability,
+            flow: &mut self.publishing.flow,
+        };
+        let passed = pass_on(queue, &admission, &mut batch, around);
         let (stored, effect) = if passed < count { self.append(id, &admission, &mut batch, passed) } else { (0, Effect::NONE) };
         self.note_taken(sender, &admission, count, passed + stored);
         if admission.is_special {
@@ -102,22 +120,10 @@ impl Shard {
         effect
     }
 
-    /// Decides on a batch. Nothing has been done with it, but that a queue which drops duplicates
-    /// remembers it, and that its level is open.
-    fn decide_on(&mut self, id: QueueId, batch: &Batch<'_, '_>) -> Decision {
-        let properties = batch.contents[0].properties;
-        let level = if self.queues.levelled > 0 { self.level_for(id, properties) } else { 0 };
-        let Some(queue) = local_queue(&mut self.queues.slots, id) else { return Decision::Drop };
-        let is_special = batch.stamp != Stamp::NONE && (has_expiration(properties) || queue.is_special());
-        let (is_logged, at) = (queue.rules.keeps(properties), queue.level(level));
-        let admission = Admission { level, is_logged, is_special, slot: at.slot(), first: at.next() };
-        if is_special { decide_specially(queue, admission, batch, self.now) } else { Decision::Admit(admission) }
-    }
-
     /// Notes for the log what a queue has taken: a batch that survives a restart, or one of which a
     /// part is left to the log alone. `kept` messages are in memory or delivered.
-    #[inline]
-    fn note_taken(&mut self, sender: Sender, admission: &Admission, count: usize, kept: usize) {
+    #[inline(always)]
+    fn note_taken(&mut self, sender: &Sender, admission: &Admission, count: usize, kept: usize) {
         if admission.is_logged || kept < count {
             self.durability.logging.taken(sender, admission, count, kept);
         }
@@ -172,6 +178,17 @@ impl Shard {
         }
         (if spills { 0 } else { count }, effect)
     }
+}
+
+/// Decides on a batch, which is for this level of a queue. Nothing is done with it, but that a
+/// queue which drops duplicates remembers it.
+#[inline]
+fn decide(queue: &mut Queue, level: u8, batch: &Batch<'_, '_>, now: u64) -> Decision {
+    let properties = batch.contents[0].properties;
+    let is_special = batch.stamp != Stamp::NONE && (has_expiration(properties) || queue.is_special());
+    let (is_logged, at) = (queue.rules.keeps(properties), queue.level(level));
+    let admission = Admission { level, is_logged, is_special, slot: at.slot(), first: at.next() };
+    if is_special { decide_specially(queue, admission, batch, now) } else { Decision::Admit(admission) }
 }
 
 /// Decides on a batch whose messages expire, or for a queue with extras.
