@@ -40,6 +40,16 @@ mod publish;
 mod queues;
 mod restart;
 mod session;
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests of the whole broker use the rest")]
+#[path = "../../tests/support"]
+mod support {
+    pub mod broker;
+    pub mod cluster;
+    pub mod ctl;
+    pub mod disk;
+    pub mod storage;
+}
 mod turn;
 mod work;
 

@@ -278,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_s_end_is_about_that_queue_and_no_later_one_of_its_name() {
+        let mut catalog = Catalog::new();
+        catalog.apply(&declare("q"));
+        let end = catalog.end_of(id(0, 0)).expect("it is there");
+        catalog.apply(&end);
+        let seat = Some(Seat { home: ShardId(1), number: 8 });
+        catalog.apply(&Change::Topology { vhost: "/".into(), topology: Topology::DeclareQueue(queue("q")), seat, owner: None });
+        assert_eq!(catalog.apply(&end), Applied::Stale);
+        assert!(catalog.queue_by_name(VHOST, "q").is_some());
+    }
+
+    #[test]
     fn ids_tell_what_is_gone_from_what_is_to_come() {
         let mut catalog = Catalog::new();
         assert!(catalog.is_newer(id(0, 0)));

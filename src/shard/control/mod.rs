@@ -8,6 +8,8 @@ pub mod ask;
 pub mod command;
 pub mod order;
 pub mod request;
+#[cfg(test)]
+mod tests;
 pub mod wish;
 
 use std::collections::VecDeque;

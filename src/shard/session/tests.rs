@@ -1,19 +1,9 @@
 //! Clients of a second protocol on the shards of the simulator.
 
-#[allow(dead_code, reason = "the tests of the whole broker use the rest")]
-#[path = "../../../tests/support"]
-mod support {
-    pub mod broker;
-    pub mod cluster;
-    pub mod ctl;
-    pub mod disk;
-    pub mod storage;
-}
-
 use crate::config::{Config, Protocol};
 use crate::contract::{Administration, VhostLimits};
-use support::broker::{Broker, Conn};
-use support::cluster::Cluster;
+use crate::shard::support::broker::{Broker, Conn};
+use crate::shard::support::cluster::Cluster;
 
 /// A broker of two shards.
 fn broker() -> Cluster {
