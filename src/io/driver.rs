@@ -4,7 +4,7 @@
 //! ```text
 //!  ┌▶ 1 completions   on_accepted, on_bytes, on_sent, on_closed   as many as TURN_COMPLETIONS_MAX
 //!  │  2 turn(now)     mail, timers, deliveries                    the clock is read before 1 and 2
-//!  │  3 deeds         sends, pauses, closes, wakes                staged in the ring
+//!  │  3 actions       sends, pauses, closes, wakes                staged in the ring
 //!  │  4 receives      buffers that were read go back to the kernel; bulk receives begin
 //!  └─ 5 enter         one system call submits everything and collects what is complete;
 //!                     it sleeps if there is nothing to do
@@ -41,7 +41,7 @@ use crate::io::net::listener::{Accepted, Listener, Listeners};
 use crate::io::net::owner::{self, Owner};
 use crate::io::net::receive::{Pace, Pools, Way};
 use crate::io::net::socket::{Event, SocketId, Sockets};
-use crate::shard::{Deed, Shard, Turn};
+use crate::shard::{Action, Shard, Turn};
 
 /// The resources of a driver besides its shard and its ring.
 pub struct Surroundings<'r> {
@@ -288,14 +288,14 @@ impl<'r> Driver<'r> {
     }
 
     fn carry_out(&mut self) {
-        while let Some(deed) = self.shard.next_deed() {
-            match deed {
-                Deed::Wake(shard) => self.peers.wake(shard, &mut self.ring),
-                Deed::Prepare(address, len) => memory::prepare(address, len, &mut self.ring),
-                Deed::Log(op) => self.disk.start(op, self.now, &mut self.ring),
-                Deed::Catalog(op) => self.disk.start_catalog(op),
-                Deed::Fail(sentence) => process::fail(&sentence),
-                deed => owner::carry_out(deed, &mut self.sockets, self.now, &mut self.ring),
+        while let Some(action) = self.shard.next_action() {
+            match action {
+                Action::Wake(shard) => self.peers.wake(shard, &mut self.ring),
+                Action::Prepare(address, len) => memory::prepare(address, len, &mut self.ring),
+                Action::Log(op) => self.disk.start(op, self.now, &mut self.ring),
+                Action::Catalog(op) => self.disk.start_catalog(op),
+                Action::Fail(sentence) => process::fail(&sentence),
+                action => owner::carry_out(action, &mut self.sockets, self.now, &mut self.ring),
             }
         }
     }

@@ -15,7 +15,7 @@
 
 mod waits;
 
-use super::{Deed, Shard, Stop, local_queue};
+use super::{Action, Shard, Stop, local_queue};
 use crate::base::aligned::Aligned;
 use crate::base::ids::{ChannelAddr, LevelAddr, QueueId, ShardId};
 use crate::base::limits::{LOG_LAZY_MS, LOG_READ_SIZE, LOG_READ_SIZE_SHORT};
@@ -303,7 +303,7 @@ impl Shard {
                      --accept-log-loss, which goes on without what is damaged",
                     self.id.0
                 );
-                self.deeds.push_back(Deed::Fail(text));
+                self.actions.push_back(Action::Fail(text));
             }
         }
     }
@@ -385,7 +385,7 @@ impl Shard {
             self.durability.store.seal();
         }
         while let Some(op) = self.durability.store.next_op() {
-            self.deeds.push_back(Deed::Log(op));
+            self.actions.push_back(Action::Log(op));
         }
         if self.conns.any_parked(Reason::Log) && !self.durability.store.is_congested() {
             self.conns.resume_all(Reason::Log);

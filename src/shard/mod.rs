@@ -2,11 +2,11 @@
 //! other shards.
 //!
 //! A shard performs nothing. Its driver (`io::driver`, or the simulator) tells it what happened by
-//! the `on_*` methods, lets it work with [`turn`](Shard::turn), and carries out the [`Deed`]s that
-//! it asks for. Everything that crosses to another shard is mail.
+//! the `on_*` methods, lets it work with [`turn`](Shard::turn), and carries out the [`Action`]s
+//! that it asks for. Everything that crosses to another shard is mail.
 //!
 //! ```text
-//!           on_accepted on_bytes on_sent on_closed             Deed::{Send, Pause, Close, Log, …}
+//!           on_accepted on_bytes on_sent on_closed           Action::{Send, Pause, Close, Log, …}
 //! driver ─────────────────────────────────────────▶ shard ────────────────────────────────▶ driver
 //!              input ─▶ dispatch ─▶ router ─▶ queue ─▶ delivery ─▶ outbox
 //!                │                              ▲
@@ -27,7 +27,7 @@
 //! - [`turn`]: the order of it all.
 //!
 //! [`Shard`] is a list of owners, one for each folder, and of the few things that all of them use:
-//! the catalog, the arena, timers, the turn's budget, deeds. An owner keeps its own state and
+//! the catalog, the arena, timers, the turn's budget, actions. An owner keeps its own state and
 //! asserts its invariants in `check()`; what needs two owners is a method of the shard, in the
 //! folder of the owner whose state it changes most.
 
@@ -111,13 +111,13 @@ pub struct Shard {
     /// When the next part of the arena's excess memory is given back.
     trim_due: u64,
     work: Work,
-    deeds: VecDeque<Deed>,
+    actions: VecDeque<Action>,
     stopping: bool,
 }
 
 /// A task for the driver.
 #[derive(Debug)]
-pub enum Deed {
+pub enum Action {
     /// Send all of it, then give the buffer back with [`Shard::on_sent`]. A connection has at most
     /// one send under way.
     Send(ConnId, Outgoing),
@@ -200,7 +200,7 @@ impl Shard {
             jobs: VecDeque::new(),
             trim_due: 0,
             work: Work::default(),
-            deeds: VecDeque::new(),
+            actions: VecDeque::new(),
             stopping: false,
             config: config.clone(),
         }
@@ -246,14 +246,14 @@ impl Shard {
         Some(conn)
     }
 
-    /// The memory of the last [`Deed::Prepare`] is prepared.
+    /// The memory of the last [`Action::Prepare`] is prepared.
     pub fn on_prepared(&mut self) {
         self.arena.on_prepared();
     }
 
     /// Returns the next task for the driver. Called after each turn until there is none.
-    pub fn next_deed(&mut self) -> Option<Deed> {
-        self.deeds.pop_front()
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
     }
 
     /// Number of connections of this shard.

@@ -12,7 +12,7 @@
 //!         7 output        one send per connection
 //!         8 flow          publishers that flood a queue are held
 //!         9 mail          one release store and at most one wake per peer
-//! after   the driver      carries out the deeds, sleeps until `Turn::due` unless `Turn::again`
+//! after   the driver      carries out the actions, sleeps until `Turn::due` unless `Turn::again`
 //! ```
 //!
 //! **Why this order.** Everything that can bring a message, a consumer or credit comes before the
@@ -31,7 +31,7 @@
 //! [`work`](super::work)), so none starves another. What the budget leaves over makes the answer
 //! `again`.
 
-use super::{Deed, Shard};
+use super::{Action, Shard};
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::ARENA_TRIM_MS;
 use crate::contract::Receipts;
@@ -48,7 +48,7 @@ pub struct Turn {
 }
 
 impl Shard {
-    /// Takes one turn, at `now` milliseconds. Afterwards the driver carries out the deeds.
+    /// Takes one turn, at `now` milliseconds. Afterwards the driver carries out the actions.
     pub fn turn(&mut self, now: u64) -> Turn {
         self.now = now;
         self.work.renew();
@@ -75,7 +75,7 @@ impl Shard {
         self.flush_output();
         self.follow_flow();
         self.send_mail();
-        self.deeds.extend(self.arena.wish().map(|(address, len)| Deed::Prepare(address, len)));
+        self.actions.extend(self.arena.wish().map(|(address, len)| Action::Prepare(address, len)));
         let queues_wait =
             !self.queues.dirty.is_empty() || !self.queues.rubbish.is_empty() || !self.queues.overfull.is_empty() || self.is_sweeping();
         self.work.renew();
@@ -116,7 +116,7 @@ impl Shard {
         (self.queues.over, self.publishing.stored, self.queues.receipts) = (Vec::new(), Vec::new(), Receipts::default());
         self.queues.due.shrink_to(0);
         self.durability.waits.give_back();
-        self.deeds.shrink_to(0);
+        self.actions.shrink_to(0);
     }
 
     /// Tells the connections which alarms are on, if that has changed. Blocked connections go on
@@ -135,7 +135,7 @@ impl Shard {
             if goes_on {
                 self.conns.resumed.push_back(id);
             } else if paused && !alarms.is_empty() {
-                self.deeds.push_back(Deed::Watch(id));
+                self.actions.push_back(Action::Watch(id));
             }
         }
     }
@@ -227,7 +227,7 @@ impl Shard {
     fn send_mail(&mut self) {
         for (peer, link) in self.peers.links.iter_mut().enumerate() {
             if link.as_mut().is_some_and(|link| link.flush()) {
-                self.deeds.push_back(Deed::Wake(ShardId(peer as u16)));
+                self.actions.push_back(Action::Wake(ShardId(peer as u16)));
             }
         }
         let waits = self.conns.any_parked(Reason::Link) || !self.queues.blocked.is_empty() || self.publishing.relays.is_congested();

@@ -10,7 +10,7 @@ use crate::choice::{Dice, letter_binding};
 use crate::history::History;
 use crate::model::{Mode, Model};
 use crate::op::{DELAY_MAX, DELAYING, EXCHANGES, MEMORY, MessageId, Name, Op, Place, Publish, Saw, Settle};
-use crate::policies::Deed;
+use crate::policies::PolicyCommand;
 use crate::queues::{BURYING, LANES, LETTERS, PLAIN, QUEUES, UNIQUE};
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{self, Incoming};
@@ -95,7 +95,7 @@ impl<'b> Exact<'b> {
             }
         }
         if self.quiet_steps == 0 {
-            Deed::last().for_each(|deed| self.carry_out(&deed));
+            PolicyCommand::last().for_each(|command| self.carry_out(&command));
         }
         self.hang_up(at.0);
     }
@@ -113,16 +113,16 @@ impl<'b> Exact<'b> {
 
     /// Sets or clears a policy. (A run is no operator of a broker behind an address.)
     fn operate(&mut self) {
-        let deed = Deed::random(&mut self.dice);
+        let command = PolicyCommand::random(&mut self.dice);
         if self.quiet_steps == 0 {
-            self.carry_out(&deed);
+            self.carry_out(&command);
         }
     }
 
-    fn carry_out(&mut self, deed: &Deed) {
-        self.history.note(format_args!("{deed:?}"));
-        self.broker.operate(&deed.ctl()).expect("it is in order");
-        self.model.operate(deed);
+    fn carry_out(&mut self, command: &PolicyCommand) {
+        self.history.note(format_args!("{command:?}"));
+        self.broker.operate(&command.ctl()).expect("it is in order");
+        self.model.operate(command);
         self.compare();
     }
 

@@ -10,7 +10,7 @@ mod returns;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::op::{Binding, Name, Op, Place, Publish, Saw, Settle, consumer_name};
-use crate::policies::{Deed, Policies};
+use crate::policies::{Policies, PolicyCommand};
 use crate::queues::{is_quorum, is_single_active};
 use crate::routing;
 use letters::Dead;
@@ -299,8 +299,8 @@ impl Model {
     }
 
     /// Carries out an operator's command: queues that have too many messages then drop some.
-    pub fn operate(&mut self, deed: &Deed) {
-        self.policies.apply(deed);
+    pub fn operate(&mut self, command: &PolicyCommand) {
+        self.policies.apply(command);
         let names: Vec<Name> = self.queues.keys().copied().collect();
         names.into_iter().for_each(|name| self.trim(name));
     }

@@ -41,7 +41,7 @@ enum Says {
 
 /// A command of an operator.
 #[derive(Clone, Debug)]
-pub struct Deed {
+pub struct PolicyCommand {
     change: Change,
 }
 
@@ -53,9 +53,9 @@ enum Change {
     ClearOperator,
 }
 
-impl Deed {
+impl PolicyCommand {
     /// Chooses one at random.
-    pub fn random(dice: &mut Dice) -> Deed {
+    pub fn random(dice: &mut Dice) -> PolicyCommand {
         let begins = dice.pick(BEGINNINGS);
         let length = 1 + dice.index(3);
         let change = match dice.below(8) {
@@ -71,12 +71,12 @@ impl Deed {
             6 => Change::SetOperator(begins, length),
             _ => Change::ClearOperator,
         };
-        Deed { change }
+        PolicyCommand { change }
     }
 
     /// Returns the commands that remove all policies.
-    pub fn last() -> impl Iterator<Item = Deed> {
-        NAMES.iter().map(|name| Change::Clear(name)).chain([Change::ClearOperator]).map(|change| Deed { change })
+    pub fn last() -> impl Iterator<Item = PolicyCommand> {
+        NAMES.iter().map(|name| Change::Clear(name)).chain([Change::ClearOperator]).map(|change| PolicyCommand { change })
     }
 
     /// Returns the command as an operator writes it.
@@ -100,8 +100,8 @@ impl Deed {
 
 impl Policies {
     /// Applies an operator's command.
-    pub fn apply(&mut self, deed: &Deed) {
-        match &deed.change {
+    pub fn apply(&mut self, command: &PolicyCommand) {
+        match &command.change {
             Change::Set(policy) => {
                 self.own.retain(|other| other.name != policy.name);
                 self.own.push(policy.clone());

@@ -6,11 +6,11 @@
 //! work until all of them sleep; an orderly test needs nothing else.
 //!
 //! ```text
-//! write ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ outgoing ──read──▶ client
+//! write ──▶ on_bytes ──▶ shard ──▶ Action::Send ──▶ outgoing ──read──▶ client
 //!                                 ◀── on_sent, once all of it is read ──┘
 //! ```
 //!
-//! The cluster enforces the shard's contract: one send per connection at a time, no `Deed` for a
+//! The cluster enforces the shard's contract: one send per connection at a time, no action for a
 //! connection that is over, no sleep with mail.
 //!
 //! [`Cluster::crash`] ends it at any moment, [`Cluster::stop`] in an orderly way;
@@ -28,7 +28,7 @@ use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
 use ringmq::config::{Config, Protocol};
 use ringmq::contract::{Command, Fault};
-use ringmq::shard::{self, Deed, Shard, Stop};
+use ringmq::shard::{self, Action, Shard, Stop};
 
 use super::broker::Conn;
 use super::disk::{Disk, Done};
@@ -377,21 +377,21 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, shard: usize) {
-        while let Some(deed) = self.shards[shard].shard.next_deed() {
-            match deed {
-                Deed::Send(id, outgoing) => self.on_send(shard, id, outgoing),
-                Deed::Pause(id) => self.set_paused(shard, id, true),
-                Deed::Watch(id) => self.watch(shard, id),
-                Deed::Resume(id) => self.set_paused(shard, id, false),
-                Deed::Close(id) => {
+        while let Some(action) = self.shards[shard].shard.next_action() {
+            match action {
+                Action::Send(id, outgoing) => self.on_send(shard, id, outgoing),
+                Action::Pause(id) => self.set_paused(shard, id, true),
+                Action::Watch(id) => self.watch(shard, id),
+                Action::Resume(id) => self.set_paused(shard, id, false),
+                Action::Close(id) => {
                     let conn = self.by_id.remove(&(shard, id)).expect("only a connection that is there is closed");
                     self.connections[conn].over = true;
                 }
-                Deed::Wake(peer) => self.touch(usize::from(peer.0)),
-                Deed::Prepare(..) => self.shards[shard].preparing = Some(PREPARE_TURNS),
-                Deed::Log(op) => self.disks[shard].submit(op),
-                Deed::Catalog(op) => self.catalog.submit(op),
-                Deed::Fail(sentence) => panic!("{sentence}"),
+                Action::Wake(peer) => self.touch(usize::from(peer.0)),
+                Action::Prepare(..) => self.shards[shard].preparing = Some(PREPARE_TURNS),
+                Action::Log(op) => self.disks[shard].submit(op),
+                Action::Catalog(op) => self.catalog.submit(op),
+                Action::Fail(sentence) => panic!("{sentence}"),
             }
         }
     }

@@ -86,14 +86,14 @@ pub enum What {
     /// `restart`.
     Restart,
     /// The client `conn` does something.
-    Do(String, Deed),
+    Do(String, ClientAction),
     /// The broker answers `conn` on a channel; the text after `<`, in canonical form.
     Answer(String, u16, String),
 }
 
-/// A client's step.
+/// A client's action.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Deed {
+pub enum ClientAction {
     /// The whole handshake, with options.
     Connect(Vec<(String, Value)>),
     /// Opens channels.
@@ -153,11 +153,11 @@ fn what(said: &str) -> Result<What, String> {
     if conn == "alarm" {
         return alarm(next, scanner.word());
     }
-    let deed = match next {
-        "connect" => Deed::Connect(fields(&mut scanner)?),
-        "channel" => Deed::Channels(scanner.rest().split_whitespace().map(number).collect::<Result<_, _>>()?),
-        "socket" => Deed::Socket,
-        "hangup" => Deed::HangUp,
+    let action = match next {
+        "connect" => ClientAction::Connect(fields(&mut scanner)?),
+        "channel" => ClientAction::Channels(scanner.rest().split_whitespace().map(number).collect::<Result<_, _>>()?),
+        "socket" => ClientAction::Socket,
+        "hangup" => ClientAction::HangUp,
         "<" => return Ok(What::Answer(conn, 0, scanner.rest().to_owned())),
         ">" | ">>" => send(0, next, &mut scanner)?,
         channel => {
@@ -169,7 +169,7 @@ fn what(said: &str) -> Result<What, String> {
             }
         }
     };
-    Ok(What::Do(conn, deed))
+    Ok(What::Do(conn, action))
 }
 
 fn alarm(name: &str, state: &str) -> Result<What, String> {
@@ -185,7 +185,7 @@ fn alarm(name: &str, state: &str) -> Result<What, String> {
     }
 }
 
-fn send(channel: u16, arrow: &str, scanner: &mut Scanner<'_>) -> Result<Deed, String> {
+fn send(channel: u16, arrow: &str, scanner: &mut Scanner<'_>) -> Result<ClientAction, String> {
     let name = scanner.word().to_owned();
     let fields = match name.as_str() {
         "bytes" | "body" => {
@@ -194,7 +194,7 @@ fn send(channel: u16, arrow: &str, scanner: &mut Scanner<'_>) -> Result<Deed, St
         }
         _ => fields(scanner)?,
     };
-    Ok(Deed::Send { channel, held: arrow == ">>", name, fields })
+    Ok(ClientAction::Send { channel, held: arrow == ">>", name, fields })
 }
 
 fn fields(scanner: &mut Scanner<'_>) -> Result<Vec<(String, Value)>, String> {
@@ -264,8 +264,8 @@ mod tests {
     fn a_script_is_read() {
         let text = "# D1\na connect heartbeat=0\na 1 >> basic.publish body=\"x\" props={priority=3}\nringmq: a < closed\npass 20\n";
         let lines = parse(text).expect("a good script");
-        assert!(matches!(&lines[1].what, What::Do(conn, Deed::Connect(options)) if conn == "a" && options.len() == 1));
-        assert!(matches!(&lines[2].what, What::Do(_, Deed::Send { channel: 1, held: true, fields, .. }) if fields.len() == 2));
+        assert!(matches!(&lines[1].what, What::Do(conn, ClientAction::Connect(options)) if conn == "a" && options.len() == 1));
+        assert!(matches!(&lines[2].what, What::Do(_, ClientAction::Send { channel: 1, held: true, fields, .. }) if fields.len() == 2));
         assert_eq!((lines[3].side, &lines[3].what), (Side::RingMq, &What::Answer("a".into(), 0, "closed".into())));
         assert_eq!(lines[4].what, What::Pass(20));
         assert_eq!(parse("alarm disk off").expect("an alarm")[0].what, What::Alarm(Alarm::DiskFree, false));

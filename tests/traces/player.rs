@@ -8,7 +8,7 @@ use ringmq::base::alarms::Alarm;
 use crate::support::broker::{Broker, Conn};
 use crate::support::client::{self, Content, Event, Incoming};
 use crate::support::ctl::Ctl;
-use crate::support::script::Deed;
+use crate::support::script::ClientAction;
 use crate::support::value::Value;
 use crate::support::wire::{self, Fields, Header, Method};
 
@@ -59,20 +59,20 @@ impl<'b> Player<'b> {
 
     /// Carries out a client line. Returns `Err` if the broker does not do what the line takes for
     /// granted, or if the line is wrong.
-    pub fn act(&mut self, name: &str, deed: &Deed) -> Result<(), String> {
-        match deed {
-            Deed::Connect(options) => self.handshake(name, options),
-            Deed::Channels(channels) => channels.iter().try_for_each(|&channel| self.open_channel(name, channel)),
-            Deed::Socket => {
+    pub fn act(&mut self, name: &str, action: &ClientAction) -> Result<(), String> {
+        match action {
+            ClientAction::Connect(options) => self.handshake(name, options),
+            ClientAction::Channels(channels) => channels.iter().try_for_each(|&channel| self.open_channel(name, channel)),
+            ClientAction::Socket => {
                 self.socket(name);
                 Ok(())
             }
-            Deed::HangUp => {
+            ClientAction::HangUp => {
                 let client = self.clients.remove(name).ok_or("no such connection")?;
                 self.broker.hang_up(client.conn);
                 Ok(())
             }
-            Deed::Send { channel, held, name: what, fields } => {
+            ClientAction::Send { channel, held, name: what, fields } => {
                 let client = self.clients.get_mut(name).ok_or("no such connection")?;
                 client.held.extend(encode(*channel, what, fields, client.piece, &self.names)?);
                 if !held {

@@ -33,7 +33,7 @@ use std::{env, fs, process};
 use answers::HEARTBEAT;
 use player::{PATIENCE, Player};
 use support::methods;
-use support::script::{self, Deed, Line, Side, What};
+use support::script::{self, ClientAction, Line, Side, What};
 use support::socket::SocketBroker;
 use support::value::Value;
 
@@ -85,9 +85,9 @@ fn record(lines: &[Line], connect: &dyn Fn() -> SocketBroker, quiet_ms: usize) -
     Ok(tape.text)
 }
 
-/// Whether a client's step asks for an answer on its channel.
-fn asks(deed: &Deed) -> Option<u16> {
-    let Deed::Send { channel, held: false, name, fields } = deed else { return None };
+/// Whether a client's action asks for an answer on its channel.
+fn asks(action: &ClientAction) -> Option<u16> {
+    let ClientAction::Send { channel, held: false, name, fields } = action else { return None };
     let nowait = fields.iter().any(|(field, value)| field == "nowait" && *value == Value::Bool(true));
     let has_reply = name == "basic.get" || methods::by_name(&format!("{name}-ok")).is_some();
     (has_reply && !nowait).then_some(*channel)
@@ -117,9 +117,9 @@ impl Tape {
             return Ok(());
         }
         let conn = match &line.what {
-            What::Do(conn, deed) => {
-                player.act(conn, deed).map_err(|error| format!("line {}: {error}", line.number))?;
-                if let Some(channel) = asks(deed) {
+            What::Do(conn, action) => {
+                player.act(conn, action).map_err(|error| format!("line {}: {error}", line.number))?;
+                if let Some(channel) = asks(action) {
                     player.wait_for(&[(conn.clone(), channel), (conn.clone(), 0)], PATIENCE);
                 }
                 conn.as_str()
@@ -143,7 +143,7 @@ impl Tape {
             _ => return Ok(()),
         };
         self.differs = line.side == Side::RabbitMq;
-        let held = matches!(&line.what, What::Do(_, Deed::Send { held: true, .. }));
+        let held = matches!(&line.what, What::Do(_, ClientAction::Send { held: true, .. }));
         if !held {
             player.wait_for_quiet(quiet);
             self.take_answers(player, conn);

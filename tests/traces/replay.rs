@@ -24,33 +24,33 @@ fn play(player: &mut Player<'_>, line: &Line) -> Result<(), String> {
         What::Comment | What::Differs => Ok(()),
         What::Answer(conn, channel, text) => expect(player, &(conn.clone(), *channel), text),
         What::Pass(ms) => {
-            before_deed(player)?;
+            before_action(player)?;
             player.pass(*ms);
             Ok(())
         }
         What::Alarm(alarm, on) => {
-            before_deed(player)?;
+            before_action(player)?;
             player.set_alarm(*alarm, *on);
             Ok(())
         }
         What::Operate(ctl) => {
-            before_deed(player)?;
+            before_action(player)?;
             player.operate(ctl);
             Ok(())
         }
         What::Restart => {
-            before_deed(player)?;
+            before_action(player)?;
             player.restart();
             Ok(())
         }
-        What::Do(conn, deed) => {
-            before_deed(player)?;
-            player.act(conn, deed)
+        What::Do(conn, action) => {
+            before_action(player)?;
+            player.act(conn, action)
         }
     }
 }
 
-fn before_deed(player: &mut Player<'_>) -> Result<(), String> {
+fn before_action(player: &mut Player<'_>) -> Result<(), String> {
     if player.wait_for_quiet(1) { nothing_left(player) } else { Ok(()) }
 }
 

@@ -107,10 +107,10 @@ impl Levels {
 
     /// Changes a level, which must be open.
     #[inline]
-    pub fn change<T>(&mut self, level: u8, deed: impl FnOnce(&mut Level) -> T) -> T {
+    pub fn change<T>(&mut self, level: u8, edit: impl FnOnce(&mut Level) -> T) -> T {
         let is_usual = level == self.usual.number();
         let changed = if is_usual { &mut self.usual } else { self.others().uncount(level) };
-        let done = deed(changed);
+        let done = edit(changed);
         if !is_usual {
             self.others().count(level);
         }

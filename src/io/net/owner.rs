@@ -1,13 +1,13 @@
 //! The owners of sockets, by kind. Only this file knows the kinds: it passes the events of a socket
-//! to the shard's method for its kind of owner, and carries out the deeds that are about sockets.
+//! to the shard's method for its kind of owner, and carries out the shard's actions on sockets.
 //!
 //! ```text
 //! kernel ─ completion ─▶ Sockets ─ owner, event ─▶ Owner::on_* ─ id ─▶ Shard
-//! kernel ◀─ operation ── Sockets ◀─ owner ──────── carry_out ◀─ Deed ─ Shard
+//! kernel ◀─ operation ── Sockets ◀─ owner ──────── carry_out ◀─ Action ─ Shard
 //! ```
 //!
-//! An owner has at most one socket, from accept until the deed that closes it. After that the socket
-//! ends by itself, and its events are not reported.
+//! An owner has at most one socket, from accept until the action that closes it. After that the
+//! socket ends by itself, and its events are not reported.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ use crate::config::Protocol;
 use crate::contract::session::BodyLoan;
 use crate::io::net::socket::{SocketId, Sockets};
 use crate::io::ring::Ring;
-use crate::shard::{Deed, Shard};
+use crate::shard::{Action, Shard};
 
 /// The owner of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,15 +71,15 @@ impl Owner {
     }
 }
 
-/// Carries out a deed that is about a socket.
-pub fn carry_out(deed: Deed, sockets: &mut Sockets, now: u64, ring: &mut Ring<'_>) {
-    match deed {
-        Deed::Send(conn, batch) => sockets.send(Owner::Conn(conn), batch, now, ring),
-        Deed::Pause(conn) => sockets.pause(Owner::Conn(conn), true, now, ring),
-        Deed::Watch(conn) => sockets.watch(Owner::Conn(conn), now, ring),
-        Deed::Resume(conn) => sockets.pause(Owner::Conn(conn), false, now, ring),
-        Deed::Close(conn) => sockets.close(Owner::Conn(conn), now, ring),
-        Deed::Wake(_) | Deed::Prepare(..) | Deed::Log(_) | Deed::Catalog(_) | Deed::Fail(_) => {
+/// Carries out an action on a socket.
+pub fn carry_out(action: Action, sockets: &mut Sockets, now: u64, ring: &mut Ring<'_>) {
+    match action {
+        Action::Send(conn, batch) => sockets.send(Owner::Conn(conn), batch, now, ring),
+        Action::Pause(conn) => sockets.pause(Owner::Conn(conn), true, now, ring),
+        Action::Watch(conn) => sockets.watch(Owner::Conn(conn), now, ring),
+        Action::Resume(conn) => sockets.pause(Owner::Conn(conn), false, now, ring),
+        Action::Close(conn) => sockets.close(Owner::Conn(conn), now, ring),
+        Action::Wake(_) | Action::Prepare(..) | Action::Log(_) | Action::Catalog(_) | Action::Fail(_) => {
             unreachable!("it is about no socket")
         }
     }

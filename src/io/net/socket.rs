@@ -1,7 +1,7 @@
 //! The sockets of a shard, from accept until the kernel has given everything back.
 //!
 //! ```text
-//!         Deed::Close         last send done          EOF, error, 1 s        nothing in flight
+//!        Action::Close        last send done          EOF, error, 1 s        nothing in flight
 //!   Open ────────────▶ Flushing ────────────▶ Lingering ────────────▶ Ending ─────────────▶ closed
 //!                        │      shutdown(WR)                            ▲
 //!                        └──── error, 5 s, or the peer had finished ────┘
@@ -18,8 +18,8 @@
 //! [`Sockets::receive_bulk`] begins bulk receives.
 //!
 //! A socket has an [`Owner`], which alone says what it sends and hears what it has received. The
-//! shard forgets a connection with [`Deed::Close`](crate::shard::Deed), and its id may name the next
-//! one while the socket still closes; so sockets have ids of their own.
+//! shard forgets a connection with [`Action::Close`](crate::shard::Action), and its id may name the
+//! next one while the socket still closes; so sockets have ids of their own.
 
 use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};

@@ -33,7 +33,7 @@ impl Shard {
                 conn.session.heard();
                 conn.input.extend_from_slice(bytes);
                 if conn.input.len() > PARKED_INPUT_MAX {
-                    set_paused(&mut self.deeds, conn, id, true);
+                    set_paused(&mut self.actions, conn, id, true);
                 }
                 return;
             }
@@ -90,7 +90,7 @@ impl Shard {
             return self.end_gone(id);
         }
         if !conn.is_parked() && !conn.is_held {
-            set_paused(&mut self.deeds, conn, id, false);
+            set_paused(&mut self.actions, conn, id, false);
         }
     }
 
@@ -98,7 +98,7 @@ impl Shard {
     /// because memory may be short.
     fn pause(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id) {
-            set_paused(&mut self.deeds, conn, id, true);
+            set_paused(&mut self.actions, conn, id, true);
         }
     }
 
@@ -121,7 +121,7 @@ impl Shard {
             }
             if conn.session.is_stalled() {
                 conn.park(Reason::Output);
-                set_paused(&mut self.deeds, conn, id, true);
+                set_paused(&mut self.actions, conn, id, true);
                 break;
             }
             let (used, event) = conn.session.poll(&input[at..], &mut contents);

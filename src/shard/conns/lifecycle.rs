@@ -9,7 +9,7 @@ use crate::base::limits::LINGER_MS;
 use crate::broker::queue::Queue;
 use crate::contract::Target;
 use crate::contract::session::{Ended, GivenUp, Late};
-use crate::shard::Deed;
+use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
@@ -102,7 +102,7 @@ impl Shard {
         self.set_timer(id, None);
         if self.conns.remove(id).is_some() {
             self.conns.of_broker.fetch_sub(1, Ordering::Relaxed);
-            self.deeds.push_back(Deed::Close(id));
+            self.actions.push_back(Action::Close(id));
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::base::budget::Budgets;
 use crate::base::ids::ConnId;
 use crate::base::outgoing::Outgoing;
-use crate::shard::Deed;
+use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
@@ -44,7 +44,7 @@ impl Shard {
             if !output.is_empty() {
                 let batch = conn.session.take_output();
                 (conn.sending, conn.in_flight) = (true, batch.len());
-                self.deeds.push_back(Deed::Send(id, batch));
+                self.actions.push_back(Action::Send(id, batch));
                 if conn.unpark(Reason::Output) {
                     self.conns.resumed.push_back(id);
                 }
@@ -70,12 +70,12 @@ impl Shard {
 /// Asks the driver to stop or resume reading a connection's socket, unless it does so already. A
 /// pause during an alarm may last for hours, so the peer's end must be noticed all the same: the
 /// connection may hold exclusive queues.
-pub(in crate::shard) fn set_paused(deeds: &mut VecDeque<Deed>, conn: &mut Conn, id: ConnId, paused: bool) {
+pub(in crate::shard) fn set_paused(actions: &mut VecDeque<Action>, conn: &mut Conn, id: ConnId, paused: bool) {
     if conn.paused != paused {
         conn.paused = paused;
-        deeds.push_back(if paused { Deed::Pause(id) } else { Deed::Resume(id) });
+        actions.push_back(if paused { Action::Pause(id) } else { Action::Resume(id) });
         if paused && conn.session.is_alarmed() {
-            deeds.push_back(Deed::Watch(id));
+            actions.push_back(Action::Watch(id));
         }
     }
 }

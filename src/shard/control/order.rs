@@ -19,7 +19,7 @@ use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
 use crate::broker::catalog::{Applied, Change, Quotas, Saved, Verdict};
 use crate::broker::queue::{Queue, Rules, Settings};
 use crate::contract::{Command, Fault, Notice, Request, Target, Topology};
-use crate::shard::Deed;
+use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::control::request::catalog_done;
 use crate::shard::control::wish::Wish;
@@ -221,7 +221,7 @@ impl Shard {
         } else {
             self.durability.catalog_log.next_op()
         };
-        self.deeds.extend(op.map(Deed::Catalog));
+        self.actions.extend(op.map(Action::Catalog));
     }
 
     /// Applies a change from shard 0.

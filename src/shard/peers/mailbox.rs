@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::base::ids::{QueueAddr, QueueId, ShardId};
-use crate::shard::Deed;
+use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::peers::block::{Records, check_entries, settled_entries};
 use crate::shard::peers::mail::{Mail, Publish, Settled};
@@ -49,7 +49,7 @@ impl Shard {
         link.in_block = block;
         link.in_body = body;
         if link.release() {
-            self.deeds.push_back(Deed::Wake(peer));
+            self.actions.push_back(Action::Wake(peer));
         }
     }
 

@@ -163,7 +163,7 @@ impl Shard {
         if let Source::Conn(id) = source {
             let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.is_held && !conn.session.has_consumers()) else { return };
             conn.is_held = true;
-            set_paused(&mut self.deeds, conn, id, true);
+            set_paused(&mut self.actions, conn, id, true);
         }
         if self.publishing.flow.find(queue).is_none() {
             let (due, until) = (self.now + FLOW_WINDOW_MS, self.now + FLOW_HOLD_MS);
@@ -221,7 +221,7 @@ impl Shard {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.is_held = false;
                     if !conn.is_parked() {
-                        set_paused(&mut self.deeds, conn, id, false);
+                        set_paused(&mut self.actions, conn, id, false);
                     }
                 }
             }

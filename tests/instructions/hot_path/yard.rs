@@ -2,7 +2,7 @@
 //! are counted.
 //!
 //! ```text
-//! hand_over ──▶ on_bytes ──▶ shard ──▶ Deed::Send ──▶ counted, not read
+//! hand_over ──▶ on_bytes ──▶ shard ──▶ Action::Send ──▶ counted, not read
 //!                              ◀── on_sent before the next turn ──┘
 //! ```
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
 use ringmq::config::{Config, Protocol};
-use ringmq::shard::{self, Deed, Shard};
+use ringmq::shard::{self, Action, Shard};
 
 use crate::support::client;
 use crate::support::value::Value;
@@ -112,21 +112,21 @@ impl Yard {
     }
 
     fn carry_out(&mut self, shard: usize) {
-        while let Some(deed) = self.shards[shard].next_deed() {
-            match deed {
-                Deed::Send(id, outgoing) => {
+        while let Some(action) = self.shards[shard].next_action() {
+            match action {
+                Action::Send(id, outgoing) => {
                     let client = self.client(shard, id);
                     self.clients[client].received += outgoing.len();
                     self.sent.push((client, outgoing));
                 }
-                Deed::Pause(id) => self.set_paused(shard, id, true),
-                Deed::Resume(id) => self.set_paused(shard, id, false),
-                Deed::Wake(_) | Deed::Watch(_) => {}
-                Deed::Prepare(..) => self.shards[shard].on_prepared(),
-                Deed::Log(_) => {} // nothing durable is measured here
-                Deed::Catalog(_) => self.shards[shard].on_catalog_written(),
-                Deed::Fail(sentence) => panic!("{sentence}"),
-                Deed::Close(_) => panic!("the broker closed a connection: a scenario does what it may not"),
+                Action::Pause(id) => self.set_paused(shard, id, true),
+                Action::Resume(id) => self.set_paused(shard, id, false),
+                Action::Wake(_) | Action::Watch(_) => {}
+                Action::Prepare(..) => self.shards[shard].on_prepared(),
+                Action::Log(_) => {} // nothing durable is measured here
+                Action::Catalog(_) => self.shards[shard].on_catalog_written(),
+                Action::Fail(sentence) => panic!("{sentence}"),
+                Action::Close(_) => panic!("the broker closed a connection: a scenario does what it may not"),
             }
         }
     }
@@ -137,7 +137,7 @@ impl Yard {
     }
 
     fn client(&self, shard: usize, id: ConnId) -> Client {
-        self.clients.iter().position(|client| client.shard == shard && client.id == id).expect("deeds are for clients that are there")
+        self.clients.iter().position(|client| client.shard == shard && client.id == id).expect("actions are for clients that are there")
     }
 }
 
