@@ -15,7 +15,8 @@
 //! The parts: [`format`] of the files; [`writer`] of batches; [`segment`] files and their live
 //! messages; [`queue_log`], the part of a queue; [`loader`], which reads messages back;
 //! [`returns`], how often they came back; [`arrivals`] from other shards; [`compact`], which
-//! reclaims space; [`recover`], which restores a log.
+//! reclaims space; [`recover`], which restores a log by a [`scan`] or the [`index`] of a segment;
+//! [`catalog_log`], the log of the catalog, on shard 0.
 
 pub mod arrivals;
 pub mod catalog_log;

@@ -7,6 +7,14 @@
 //!                         └ Fault
 //! ```
 //!
+//! - [`check`], for an [`asker`]: is a request in order; [`equivalence`] with what is there;
+//!   [`queue_arguments`], [`consumer_arguments`];
+//! - [`change`]s and how they are [applied](apply); [`administration`]: operators' part of both;
+//! - [`saved`]: the records in the catalog's log, by kind in [`saved_topology`] and
+//!   [`saved_administration`];
+//! - [`users`], [`vhosts`], [`bindings`], [`policies`]: the tables; [`defaults`] of new virtual
+//!   hosts.
+//!
 //! Invariant: the catalog is a function of the changes applied to it. Ids are indices of slots, and
 //! cascades go in the order of binding ids, never in that of a hash map. So shards that applied the
 //! same changes agree on every id.

@@ -2,7 +2,7 @@
 //!
 //! A record is a field table, so that it can be extended: `op` names the operation, the other
 //! entries its object. Everything is named, or has a number that is never given twice, because ids
-//! change with each restart.
+//! change with each restart. The fields stand in [`saved_topology`] and [`saved_administration`].
 //!
 //! The records of a log come on top of what a new broker has. A log that was written anew begins
 //! with `all`: then its records are the whole catalog.

@@ -5,7 +5,12 @@
 //! have a few keys that are for exchanges or plugins, so no queue has them as an argument.
 //!
 //! The table stands in RabbitMQ's order: in this order the arguments of a declaration are checked,
-//! and those of a classic queue compared when it is declared again.
+//! and those of a classic queue compared when it is declared again. Those of a quorum queue are
+//! compared in the order of [`QUORUM_ORDER`].
+//!
+//! What an option does stands in `broker/queue` (`settings`, `rules`, `retry`). The arguments of
+//! deduplication, which RabbitMQ leaves to a plugin, are in
+//! [`deduplication`](super::deduplication).
 
 mod argument;
 mod policy;

@@ -6,8 +6,10 @@
 //! the event        ─▶ unpark, or resume_all of the list ─▶ resumed ─ next turn ─▶ input
 //! ```
 //!
-//! One event ends each reason; see [`Reason`]. The session has reasons of its own: an answer that it
-//! waits for, an alarm.
+//! The lists and these functions are in [`conns`](super). One event ends each reason; see
+//! [`Reason`]. The session has reasons of its own: an answer that it waits for
+//! (ended by `control::request::end_request`), an alarm (by `turn::follow_alarms`). A publisher that
+//! floods a queue is not parked: its socket is not read ([`flow`](crate::shard::publish::flow)).
 
 /// A reason for which the input of a connection waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

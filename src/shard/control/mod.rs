@@ -2,7 +2,8 @@
 //!
 //! - [`request`]: requests of clients; [`ask`]: the answers of queues;
 //! - [`command`]: commands of operators;
-//! - [`order`]: changes of the catalog.
+//! - [`order`]: how the changes that requests and commands ask for reach all shards; [`wish`]: what
+//!   is asked.
 
 pub mod ask;
 pub mod command;
