@@ -10,17 +10,18 @@
 
 mod assembled;
 mod loan;
+mod transaction;
 
 pub use assembled::{Assembled, Payload};
 pub use loan::BodyLoan;
+pub use transaction::Transaction;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
 
 use smallvec::SmallVec;
 
-use super::{Fault, Origin, Outcome, Receipt, Receipts, Request, Tags};
-use crate::base::budget::Held;
+use super::{Fault, Origin, Outcome, Receipts, Request, Tags};
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::PUBLISH_RUN_MAX;
 use crate::base::quota::Quota;
@@ -238,15 +239,4 @@ impl Unsettled {
             self.0.pop_front();
         }
     }
-}
-
-/// The content of a transaction.
-#[derive(Debug, Default)]
-pub struct Uncommitted {
-    /// Messages in the order of their publishes.
-    pub publishes: Vec<Assembled>,
-    /// Settled deliveries with their tags, in the order in which the client settled them.
-    pub settles: Vec<(u64, Receipt, Outcome)>,
-    /// The memory of all of it, as a part of the budget of all transactions.
-    pub held: Option<Held>,
 }

@@ -16,7 +16,7 @@ use std::vec;
 use crate::base::budget::Held;
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::COMMIT_SHARE;
-use crate::contract::session::{Assembled, Uncommitted};
+use crate::contract::session::{Assembled, Transaction};
 use crate::contract::{Outcome, Receipt};
 use crate::shard::Shard;
 use crate::shard::conns::parking::Reason;
@@ -49,8 +49,8 @@ pub struct Commit {
 }
 
 impl Commit {
-    fn new(conn: ConnId, channel: u16, transaction: Uncommitted) -> Commit {
-        let Uncommitted { publishes, settles, held } = transaction;
+    fn new(conn: ConnId, channel: u16, transaction: Transaction) -> Commit {
+        let Transaction { publishes, settles, held, .. } = transaction;
         Commit { conn, channel, publishes: publishes.into_iter(), at: 0, settles: settles.into_iter(), _held: held }
     }
 

@@ -24,7 +24,7 @@ use crate::base::budget::Budgets;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::outgoing::Outgoing;
 use crate::config::{Config, Protocol};
-use crate::contract::session::{Assembled, BodyLoan, ChannelQuotas, Contents, Ended, Event, GivenUp, Late, Rest, Room, Uncommitted};
+use crate::contract::session::{Assembled, BodyLoan, ChannelQuotas, Contents, Ended, Event, GivenUp, Late, Rest, Room, Transaction};
 use crate::contract::{Entry, Fault, Grant, Notice, Outcome, Receipts, ReplyConsumer, Tags, VhostId};
 use crate::message::MessageView;
 use crate::protocol::amqp;
@@ -236,7 +236,7 @@ impl Session {
 
     /// Takes the transaction of [`Event::Commit`]: publishes come first, then settlements.
     #[inline]
-    pub fn take_transaction(&mut self, channel: u16) -> Uncommitted {
+    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
         each!(self, session => session.take_transaction(channel))
     }
 

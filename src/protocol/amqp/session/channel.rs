@@ -3,10 +3,9 @@
 use super::assembly::Assembly;
 use super::confirms::Confirms;
 use super::consumers::{Consumer, Consumers};
-use super::transaction::Transaction;
 use super::unacked::Unacked;
 use crate::base::quota::Place;
-use crate::contract::session::ChannelQuotas;
+use crate::contract::session::{ChannelQuotas, Transaction};
 use crate::contract::{Code, Fault, Origin};
 
 /// One channel.

@@ -2,7 +2,7 @@
 //! become events.
 
 use super::channel::take_places;
-use super::transaction::Transaction;
+use super::taker::settling;
 use super::unacked::UnknownTag;
 use super::*;
 use crate::base::budget::Budget;
@@ -134,7 +134,7 @@ impl Session {
         let channel = self.open_channel(number)?;
         let known = match &mut channel.mode {
             Mode::Tx(tx) => {
-                let known = channel.unacked.settle(tags, &mut tx.settling(outcome));
+                let known = channel.unacked.settle(tags, &mut settling(tx, outcome));
                 tx.count();
                 known
             }
@@ -157,7 +157,7 @@ impl Session {
         let Some(channel) = self.open_channel(rest.channel) else { return false };
         let is_more = match &mut channel.mode {
             Mode::Tx(tx) if !rest.is_recovery => {
-                let is_more = channel.unacked.settle_rest(rest.up_to, &mut tx.settling(rest.outcome));
+                let is_more = channel.unacked.settle_rest(rest.up_to, &mut settling(tx, rest.outcome));
                 tx.count();
                 is_more
             }
@@ -198,14 +198,13 @@ impl Session {
     }
 
     /// Takes out the transaction of [`Event::Commit`]: publishes come first, then settlements.
-    pub fn take_transaction(&mut self, channel: u16) -> Uncommitted {
+    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
         let transaction = self.take_uncommitted(channel);
         if let Some(found) = self.open_channel(channel) {
             let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
             self.announce_relief(channel, relieved);
         }
-        let Transaction { publishes, settles, held, .. } = transaction;
-        Uncommitted { publishes, settles, held }
+        transaction
     }
 
     pub(super) fn take_uncommitted(&mut self, channel: u16) -> Transaction {

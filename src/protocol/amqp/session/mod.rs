@@ -38,7 +38,6 @@ mod rollback;
 mod sasl;
 mod taker;
 mod throttle;
-mod transaction;
 mod unacked;
 
 #[cfg(test)]
@@ -54,7 +53,7 @@ use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::outgoing::Outgoing;
 use crate::base::rng::Rng;
 use crate::config::Config;
-use crate::contract::session::{Assembled, ChannelQuotas, Contents, Event, Late, Publish, Rest, Room, Uncommitted};
+use crate::contract::session::{Assembled, ChannelQuotas, Contents, Event, Late, Publish, Rest, Room, Transaction};
 use crate::contract::{Fault, VhostId};
 use answers::Parked;
 use assembly::Spare;

@@ -1,7 +1,8 @@
 //! The receivers of settled messages: the shard, or a transaction.
 
 use crate::base::ids::{ConsumerId, QueueAddr};
-use crate::contract::{Entry, Receipts};
+use crate::contract::session::Transaction;
+use crate::contract::{Entry, Outcome, Receipt, Receipts};
 
 /// A receiver of the messages that [`Unacked::settle`](super::unacked::Unacked::settle) takes out.
 pub trait Taker {
@@ -16,5 +17,25 @@ impl Taker for Receipts {
         let before = self.len();
         self.extend(queue, consumer, entries);
         self.len() - before
+    }
+}
+
+/// Returns a receiver of settled messages, which then wait for the commit of the transaction.
+pub fn settling(transaction: &mut Transaction, outcome: Outcome) -> impl Taker {
+    Settling { settles: &mut transaction.settles, outcome }
+}
+
+/// A receiver that keeps messages settled with one outcome.
+struct Settling<'t> {
+    settles: &'t mut Vec<(u64, Receipt, Outcome)>,
+    outcome: Outcome,
+}
+
+impl Taker for Settling<'_> {
+    fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
+        let before = self.settles.len();
+        let receipts = entries.map(|entry| Receipt { queue, consumer, entry });
+        self.settles.extend((tag..).zip(receipts).map(|(tag, receipt)| (tag, receipt, self.outcome)));
+        self.settles.len() - before
     }
 }

@@ -4,7 +4,7 @@
 use super::Session;
 use crate::base::alarms::AlarmSet;
 use crate::base::ids::QueueAddr;
-use crate::contract::session::{Assembled, BodyLoan, Ended, GivenUp, Late, Rest, Uncommitted, Unsettled};
+use crate::contract::session::{Assembled, BodyLoan, Ended, GivenUp, Late, Rest, Transaction, Unsettled};
 use crate::contract::{Entry, Outcome, Receipts, ReplyConsumer};
 use crate::message::MessageView;
 
@@ -45,8 +45,8 @@ impl Session {
 
     pub fn count_staged(&mut self, _: u16) {}
 
-    pub fn take_transaction(&mut self, _: u16) -> Uncommitted {
-        Uncommitted::default()
+    pub fn take_transaction(&mut self, _: u16) -> Transaction {
+        Transaction::default()
     }
 
     pub fn begin_rollback(&mut self, _: u16) {}

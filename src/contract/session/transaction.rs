@@ -1,13 +1,11 @@
-//! A transaction: the publishes and settlements of a transactional channel since its last commit,
-//! which take effect with the next one.
+//! A transaction: the publishes and settlements of a client since its last commit, which take effect
+//! with the next one. Its session gathers them, and the shard carries them out.
 
-use super::taker::Taker;
+use super::Assembled;
 use crate::base::budget::{Budget, Held};
-use crate::base::ids::{ConsumerId, QueueAddr};
-use crate::contract::session::Assembled;
-use crate::contract::{Entry, Origin, Outcome, Receipt};
+use crate::contract::{Origin, Outcome, Receipt};
 
-/// The publishes and settlements of a channel that wait for the next tx.commit.
+/// The publishes and settlements of a channel that wait for the commit.
 #[derive(Debug, Default)]
 pub struct Transaction {
     /// Messages in the order of their publishes.
@@ -57,11 +55,6 @@ impl Transaction {
         self.publishes.capacity() * size_of::<Assembled>() + self.messages_size + last + self.settles.capacity() * SETTLED_SIZE
     }
 
-    /// Returns a receiver of settled messages, which then wait for the commit.
-    pub fn settling(&mut self, outcome: Outcome) -> impl Taker {
-        Settling { settles: &mut self.settles, outcome }
-    }
-
     /// The lowest tag of a settled delivery of this origin.
     pub fn oldest(&self, origin: Origin) -> Option<u64> {
         self.settles.iter().filter(|(_, receipt, _)| receipt.origin() == origin).map(|(tag, ..)| *tag).min()
@@ -83,18 +76,3 @@ impl Transaction {
 
 /// Size of a settled delivery, bytes.
 const SETTLED_SIZE: usize = size_of::<(u64, Receipt, Outcome)>();
-
-/// A receiver that keeps messages settled with one outcome.
-struct Settling<'t> {
-    settles: &'t mut Vec<(u64, Receipt, Outcome)>,
-    outcome: Outcome,
-}
-
-impl Taker for Settling<'_> {
-    fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
-        let before = self.settles.len();
-        let receipts = entries.map(|entry| Receipt { queue, consumer, entry });
-        self.settles.extend((tag..).zip(receipts).map(|(tag, receipt)| (tag, receipt, self.outcome)));
-        self.settles.len() - before
-    }
-}
