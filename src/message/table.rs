@@ -75,6 +75,13 @@ impl<'a> TableRef<'a> {
         Ok(TableRef(wire))
     }
 
+    /// Checks a table of the broker's own, which has tables of clients as values: it nests one level
+    /// deeper than theirs.
+    pub fn parse_record(wire: &'a [u8]) -> Result<TableRef<'a>, TableError> {
+        check_table(wire, TABLE_DEPTH_MAX + 1)?;
+        Ok(TableRef(wire))
+    }
+
     /// Makes a view of bytes that were checked before. With other bytes it is safe, too: values
     /// that cannot be read are missing.
     pub fn trusted(wire: &'a [u8]) -> TableRef<'a> {

@@ -4,7 +4,7 @@
 use super::Shard;
 use crate::base::hash::Map;
 use crate::base::ids::QueueAddr;
-use crate::broker::catalog::{Catalog, Saved};
+use crate::broker::catalog::{Catalog, Numbers, Saved};
 use crate::store::Store;
 use crate::store::arrivals::{Arrival, Origin};
 use crate::store::catalog_log::CatalogLog;
@@ -33,17 +33,17 @@ pub struct Stop {
 }
 
 impl Found {
-    /// Returns the first number that no queue has had. A log may know a queue that the catalog's
-    /// log does not know yet, or not any more: its number must not come to mean another queue.
-    pub fn next_number(&self) -> u64 {
+    /// Returns the numbers of queues. A log may know a queue that the catalog's log does not know
+    /// any more: its number must not come to mean another queue.
+    pub fn numbers(&self) -> Numbers {
         let in_logs = self.stores.iter().flat_map(Store::found).filter(|&number| !is_fleeting(number));
-        self.catalog.iter().map(Saved::next_number).chain(in_logs.map(|number| split_number(number).0 + 1)).max().unwrap_or(1)
+        in_logs.fold(Numbers::of(&self.catalog), |numbers, number| numbers.above(split_number(number).0 + 1))
     }
 }
 
 /// Lets shards that [`joined`](super::joined) has just made go on from what a restart has found.
 pub fn restore(shards: &mut [Shard], mut found: Found) {
-    let next_number = found.next_number();
+    let next = found.numbers().next;
     let copies = match_arrivals(&mut found);
     for (shard, store) in shards.iter_mut().zip(found.stores) {
         shard.durability.store = store;
@@ -62,8 +62,8 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
     copies.iter().for_each(|(addr, _)| shards[usize::from(addr.home.0)].end_doubts(addr.queue));
     share_quotas(shards);
     shards[0].durability.catalog_log = found.catalog_log;
-    (shards[0].control.next_queue_number, shards[0].control.reserved_below) = (next_number, next_number);
-    shards[0].durability.store.know_below(next_number);
+    (shards[0].control.next_queue_number, shards[0].control.reserved_below) = (next, next);
+    shards[0].durability.store.know_below(next);
 }
 
 /// Lets all shards count connections and channels together.

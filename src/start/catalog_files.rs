@@ -16,7 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::broker::catalog::{Catalog, Saved};
+use crate::broker::catalog::{Catalog, Numbers, Saved};
 use crate::io::StartError;
 use crate::io::disk::worker::{ACCEPT, catalog_paths, write_whole};
 use crate::shard::Found;
@@ -118,11 +118,7 @@ impl FoundCatalog {
     /// The facts that the logs need.
     pub fn known(&self) -> Known {
         let homes = Catalog::restored(&self.records).queues().map(|queue| queue.addr.home).collect();
-        Known { next_number: self.next_number(), is_unlisted: self.is_unlisted, homes }
-    }
-
-    fn next_number(&self) -> u64 {
-        self.records.iter().map(Saved::next_number).max().unwrap_or(1)
+        Known { declared_below: Numbers::of(&self.records).declared_below, is_unlisted: self.is_unlisted, homes }
     }
 
     /// Leaves the catalog in two whole copies, and deletes older ones.
@@ -135,8 +131,7 @@ impl FoundCatalog {
         drafts.iter().try_for_each(|(_, draft)| remove(draft))?;
         let old = files(data_dir)?;
         if found.is_faulty {
-            let next_number = found.next_number();
-            put(data_dir, &found.records, next_number, &mut found.log)?;
+            put(data_dir, &found.records, Numbers::of(&found.records), &mut found.log)?;
         }
         for (generation, path) in &old {
             match old.last().is_some_and(|(newest, _)| generation == newest) {
@@ -154,24 +149,24 @@ impl FoundCatalog {
 /// # Errors
 /// One sentence: it cannot be written.
 pub fn rewrite(data_dir: &Path, found: &mut Found) -> Result<(), StartError> {
-    let next_number = found.next_number();
-    write(data_dir, &found.catalog, next_number, &mut found.catalog_log)
+    let numbers = found.numbers();
+    write(data_dir, &found.catalog, numbers, &mut found.catalog_log)
 }
 
 /// Writes records as new files, in one piece, and deletes the old ones.
 ///
 /// # Errors
 /// One sentence: they cannot be written.
-pub fn write(data_dir: &Path, records: &[Saved], next_number: u64, log: &mut CatalogLog) -> Result<(), StartError> {
+pub fn write(data_dir: &Path, records: &[Saved], numbers: Numbers, log: &mut CatalogLog) -> Result<(), StartError> {
     let old = files(data_dir)?;
-    put(data_dir, records, next_number, log)?;
+    put(data_dir, records, numbers, log)?;
     old.iter().try_for_each(|(_, path)| remove(path))
 }
 
-fn put(data_dir: &Path, records: &[Saved], next_number: u64, log: &mut CatalogLog) -> Result<(), StartError> {
+fn put(data_dir: &Path, records: &[Saved], numbers: Numbers, log: &mut CatalogLog) -> Result<(), StartError> {
     let catalog = Catalog::restored(records);
-    let next_number = Saved::NextNumber(next_number).encode();
-    let records: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain([next_number]).collect();
+    let numbers = numbers.records().map(|record| record.encode());
+    let records: Vec<Vec<u8>> = catalog.snapshot().into_iter().chain(numbers).collect();
     let CatalogOp::Replace(generation, bytes) = log.replace(&records) else { unreachable!("a new log replaces the old one") };
     let write = |path: &PathBuf| write_whole(path, &bytes).map_err(|error| unusable(path, &error));
     catalog_paths(data_dir, generation).iter().try_for_each(write)?;

@@ -140,7 +140,7 @@ fn load_file(config: &Config, found: &mut Found, file: &str, text: &str) -> Resu
     let steps = Definitions::read(text).and_then(|definitions| definitions.steps());
     let steps = steps.map_err(|why| StartError(format!("{file}: {why}")))?;
     let mut catalog = Catalog::restored(&found.catalog);
-    let homes = Homes { shards: config.shards, next_number: found.next_number() };
+    let homes = Homes { shards: config.shards, next_number: found.numbers().next };
     let Imported { changes, present, left_out } = definitions::import(&mut catalog, steps, homes, &config.defaults, process::random);
     log::info!("{file}: objects new or changed: {}, already there: {present}", changes.len());
     left_out.iter().for_each(|why| log::warn!("{file}: {why}"));

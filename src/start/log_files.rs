@@ -30,8 +30,8 @@ use crate::store::recover::{Files, Recovered, Trouble, first_batch, recover};
 
 /// The facts of the catalog that concern the logs.
 pub struct Known {
-    /// It has given queues numbers below this.
-    pub next_number: u64,
+    /// All queues that it has declared have numbers below this.
+    pub declared_below: u64,
     /// Whether it is of a version without lists, as the logs may be, too.
     pub is_unlisted: bool,
     /// Shards that have durable queues, and so must have a list.
@@ -215,7 +215,7 @@ impl Finding<'_> {
 
     /// Refuses messages of queues that the catalog never declared: it has lost these queues.
     fn refuse_unknown(&self, store: &Store, known: &Known) -> Result<(), StartError> {
-        for (queue, segment, count) in store.found_from(known.next_number) {
+        for (queue, segment, count) in store.found_from(known.declared_below) {
             let path = segment_path(&self.directory, segment);
             let what = format!("{} has {count} messages of a queue (number {queue}) that the catalog has lost", path.display());
             if !self.config.accept_log_loss {

@@ -63,7 +63,7 @@ pub fn rehome(config: &Config, found: &mut Found, gone: Vec<(ShardId, Store)>) -
     }
     let failed = |error| unusable(&config.data_dir, &error);
     let catalog = Catalog::restored(&found.catalog);
-    let first = found.next_number();
+    let first = found.numbers().next;
     let queues = catalog.queues().filter(|queue| queue.addr.home.0 >= config.shards);
     let moves: Vec<(ShardId, Move)> = (first..)
         .zip(queues)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ringmq::base::rng::Rng;
-use ringmq::broker::catalog::{Catalog, Saved};
+use ringmq::broker::catalog::{Catalog, Numbers, Saved};
 use ringmq::shard::{Found, Stop};
 use ringmq::store::Store;
 use ringmq::store::catalog_log::{self, CatalogLog, CatalogOp};
@@ -110,9 +110,9 @@ fn torn(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
 /// and the catalog's. The shards' logs have no messages of queues that the catalog does not know.
 pub fn find<'d>(disks: impl Iterator<Item = &'d mut Disk>, catalog: &mut CatalogDisk, stopped: Option<Stop>) -> Found {
     let (catalog, catalog_log) = catalog.find();
-    let next_number = catalog.iter().map(Saved::next_number).max().unwrap_or(1);
+    let declared_below = Numbers::of(&catalog).declared_below;
     let stores: Vec<Store> = disks.map(find_store).collect();
-    let unknown: Vec<_> = stores.iter().flat_map(|store| store.found_from(next_number)).collect();
+    let unknown: Vec<_> = stores.iter().flat_map(|store| store.found_from(declared_below)).collect();
     assert!(unknown.is_empty(), "queue, segment, messages of what the catalog has lost: {unknown:?}");
     Found { catalog, catalog_log, stores, stopped }
 }

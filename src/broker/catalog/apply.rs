@@ -32,7 +32,7 @@ pub enum Applied {
     UserGone(UserId),
     /// Policies changed: queues may have other terms now.
     Policies,
-    /// Exchanges or bindings changed.
+    /// Anything else changed.
     Done,
     /// The change no longer fits and changed nothing: check the request again.
     Stale,

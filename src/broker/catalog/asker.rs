@@ -56,13 +56,11 @@ impl Catalog {
     }
 
     /// Finds the ids of a client's names, which came from another shard.
-    pub fn find_asker(&self, home: ShardId, conn: Owner, user: Option<&str>, vhost: &str) -> Result<(VhostId, Asker), Fault> {
-        let find = |name: &str| {
-            let is_deleted = || Fault::new(Code::ConnectionForced, format!("user '{name}' is deleted")); // meanwhile
-            self.user_by_name(name).map(|user| user.id).ok_or_else(is_deleted)
-        };
+    pub fn find_asker(&self, home: ShardId, conn: Owner, user: &str, vhost: &str) -> Result<(VhostId, Asker), Fault> {
+        let is_deleted = || Fault::new(Code::ConnectionForced, format!("user '{user}' is deleted")); // meanwhile
+        let user = self.user_by_name(user).map(|user| user.id).ok_or_else(is_deleted)?;
         let vhost = self.vhost_by_name(vhost).ok_or_else(vhost_is_deleted)?;
-        Ok((vhost, Asker { home, conn, user: user.map(find).transpose()? }))
+        Ok((vhost, Asker { home, conn, user: Some(user) }))
     }
 
     pub(super) fn usable_queue(&self, vhost: VhostId, asker: Asker, name: &str) -> Result<QueueAddr, Fault> {

@@ -47,7 +47,7 @@ pub use check::Verdict;
 pub use consumer_arguments::ConsumerArguments;
 pub use policies::Policies;
 pub use queue_arguments::is_quorum;
-pub use saved::Saved;
+pub use saved::{Numbers, Saved};
 pub use users::{Access, Resource, Right, UserInfo};
 pub use vhosts::VhostInfo;
 

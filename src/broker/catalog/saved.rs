@@ -18,8 +18,10 @@ use crate::message::{TableBuilder, TableRef, Value};
 pub enum Saved {
     /// A change.
     Change(Change),
-    /// No queue of a lower number will be declared.
+    /// All queues that were declared so far have lower numbers.
     NextNumber(u64),
+    /// Lower numbers may have been given to queues that do not survive a restart.
+    ReservedBelow(u64),
     /// The records after this one are complete: what a new broker has does not exist unless they
     /// say so.
     All,
@@ -37,7 +39,7 @@ impl Change {
 
     /// Reads a record; none if this version does not know it.
     pub fn decode(record: &[u8]) -> Option<Change> {
-        let table = TableRef::parse(record).ok()?;
+        let table = TableRef::parse_record(record).ok()?;
         let op = saved_topology::text(table, "op")?;
         let administration = saved_administration::decode(&op, table).map(Change::Administration);
         administration.or_else(|| saved_topology::decode(&op, table))
@@ -173,7 +175,7 @@ impl Saved {
     pub fn change(&self) -> Option<&Change> {
         match self {
             Saved::Change(change) => Some(change),
-            Saved::NextNumber(_) | Saved::All => None,
+            Saved::NextNumber(_) | Saved::ReservedBelow(_) | Saved::All => None,
         }
     }
 
@@ -183,26 +185,59 @@ impl Saved {
         match self {
             Saved::Change(change) => change.encode(),
             Saved::NextNumber(number) => begin("next-number").long("number", *number as i64).build().wire().to_vec(),
+            Saved::ReservedBelow(number) => {
+                begin("next-number").long("number", *number as i64).bool("reserved", true).build().wire().to_vec()
+            }
             Saved::All => begin("all").build().wire().to_vec(),
         }
     }
 
     fn decode(record: &[u8]) -> Option<Saved> {
-        let table = TableRef::parse(record).ok()?;
+        let table = TableRef::parse_record(record).ok()?;
         match &*saved_topology::text(table, "op")? {
-            "next-number" => table.find("number").and_then(Value::as_int).map(|number| Saved::NextNumber(number as u64)),
+            "next-number" => {
+                let number = table.find("number")?.as_int()? as u64;
+                let is_reserved = table.find("reserved").and_then(Value::as_bool).unwrap_or(false);
+                Some(if is_reserved { Saved::ReservedBelow(number) } else { Saved::NextNumber(number) })
+            }
             "all" => Some(Saved::All),
+            "queue" => Change::decode(record).filter(|queue| queue.new_seat().is_some()).map(Saved::Change),
             _ => Change::decode(record).map(Saved::Change),
         }
     }
+}
 
-    /// The first number that is free after this record. Numbers begin at 1.
-    pub fn next_number(&self) -> u64 {
-        match self {
-            Saved::Change(change) => change.new_seat().map_or(1, |seat| seat.number + 1),
-            Saved::NextNumber(number) => *number,
-            Saved::All => 1,
-        }
+/// The numbers of queues, as a catalog's records have them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// All declared queues have lower numbers. A log has no message of a queue from here on.
+    pub declared_below: u64,
+    /// The first number that no queue has ever had, not even one that did not survive a restart.
+    pub next: u64,
+}
+
+impl Numbers {
+    /// Reads records. Numbers begin at 1.
+    pub fn of(records: &[Saved]) -> Numbers {
+        let declared = |record: &Saved| match record {
+            Saved::Change(change) => change.new_seat().map(|seat| seat.number + 1),
+            Saved::NextNumber(number) => Some(*number),
+            Saved::ReservedBelow(_) | Saved::All => None,
+        };
+        let reserved = |record: &Saved| if let Saved::ReservedBelow(number) = record { Some(*number) } else { None };
+        let declared_below = records.iter().filter_map(declared).max().unwrap_or(1);
+        Numbers { declared_below, next: records.iter().filter_map(reserved).fold(declared_below, u64::max) }
+    }
+
+    /// Takes it into account that queues with lower numbers were found.
+    #[must_use]
+    pub fn above(self, number: u64) -> Numbers {
+        Numbers { declared_below: self.declared_below.max(number), next: self.next.max(number) }
+    }
+
+    /// Returns the records that say so in a log that is written anew.
+    pub fn records(self) -> [Saved; 2] {
+        [Saved::NextNumber(self.declared_below), Saved::ReservedBelow(self.next)]
     }
 }
 
@@ -291,11 +326,12 @@ mod tests {
 
     #[test]
     fn numbers_are_remembered_and_what_is_unknown_is_refused() {
-        let saved = Saved::NextNumber(1 << 40);
-        assert_eq!(Saved::decode(&saved.encode()), Some(saved.clone()));
-        assert_eq!(saved.next_number(), 1 << 40);
+        let saved = Numbers { declared_below: 1 << 40, next: 1 << 41 }.records();
+        saved.iter().for_each(|saved| assert_eq!(Saved::decode(&saved.encode()).as_ref(), Some(saved)));
+        assert_eq!(Numbers::of(&saved), Numbers { declared_below: 1 << 40, next: 1 << 41 });
+        assert_eq!(Numbers::of(&saved[1..]), Numbers { declared_below: 1, next: 1 << 41 });
         let founding = Saved::read(std::iter::empty()).expect("a new broker");
-        assert_eq!(founding.iter().map(Saved::next_number).max(), Some(1), "no queue has the number 0");
+        assert_eq!(Numbers::of(&founding), Numbers { declared_below: 1, next: 1 }, "no queue has the number 0");
         let unknown = TableBuilder::new().text("op", "sing").text("vhost", "/").build();
         assert_eq!(Saved::decode(unknown.wire()), None);
         assert_eq!(Saved::decode(b"\x01"), None);

@@ -115,6 +115,7 @@ fn arguments(table: TableRef<'_>) -> Option<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits::TABLE_DEPTH_MAX;
     use crate::broker::fixture::{binding, conn, exchange, queue};
     use crate::message::TableBuilder;
 
@@ -140,6 +141,19 @@ mod tests {
         ];
         for (topology, seat, owner) in changes {
             let change = Change::Topology { vhost: "v".into(), topology, seat, owner };
+            assert_eq!(Change::decode(&change.encode()), Some(change));
+        }
+    }
+
+    #[test]
+    fn arguments_may_nest_as_deep_as_a_client_s() {
+        let nest = |table: Table| TableBuilder::new().table("t", &table).build();
+        let arguments = (1..TABLE_DEPTH_MAX).fold(Table::empty(), |table, _| nest(table));
+        assert!(TableRef::parse(arguments.wire()).is_ok() && TableRef::parse(nest(arguments.clone()).wire()).is_err());
+        let bind = Topology::Bind(BindingSpec { arguments: arguments.clone(), ..binding("x", "", "q") });
+        let seat = Some(Seat { home: ShardId(0), number: 1 });
+        for topology in [Topology::DeclareQueue(QueueSpec { arguments, ..queue("q") }), bind] {
+            let change = Change::Topology { vhost: "v".into(), topology, seat, owner: None };
             assert_eq!(Change::decode(&change.encode()), Some(change));
         }
     }

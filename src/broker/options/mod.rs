@@ -47,7 +47,7 @@ impl Types {
 /// One option.
 #[derive(Debug)]
 pub struct QueueOption {
-    /// The name as an argument.
+    /// The name as an argument. A key that is no argument has the prefix here, too.
     pub name: &'static str,
     arguments: Types,
     /// The values of the argument.
@@ -118,16 +118,16 @@ pub fn arguments(one: Types) -> Vec<&'static QueueOption> {
     own
 }
 
-/// Returns the name, which must be in the table; otherwise the program does not compile.
+/// Returns the name, which must be an argument of the table; otherwise the program does not compile.
 pub const fn known(name: &'static str) -> &'static str {
     let mut at = 0;
     while at < OPTIONS.len() {
-        if is_same(OPTIONS[at].name.as_bytes(), name.as_bytes()) {
+        if OPTIONS[at].arguments.0 != Types::NONE.0 && is_same(OPTIONS[at].name.as_bytes(), name.as_bytes()) {
             return name;
         }
         at += 1;
     }
-    panic!("the table has no such option")
+    panic!("the table has no such argument")
 }
 
 const fn is_same(one: &[u8], other: &[u8]) -> bool {

@@ -38,7 +38,7 @@ pub struct Control {
     pub retries: Vec<ChannelAddr>,
     /// Shard 0 only: the number of the next queue.
     pub next_queue_number: u64,
-    /// Shard 0 only: the catalog's log has noted that all lower numbers are given.
+    /// Shard 0 only: the catalog's log has noted that all lower numbers may be given.
     pub reserved_below: u64,
     /// Shard 0 only: changes, and the record of the catalog's log that the disk must have before
     /// the other shards hear of them.

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
-use crate::broker::catalog::{Applied, Change, Quotas, Saved, Verdict};
+use crate::broker::catalog::{Applied, Change, Numbers, Quotas, Saved, Verdict};
 use crate::broker::queue::{Queue, Rules, Settings};
 use crate::contract::{Command, Fault, Notice, Request, Target, Topology};
 use crate::shard::Action;
@@ -116,7 +116,7 @@ impl Shard {
         let verdict = match wish {
             Wish::Decided(change) => Ok(Verdict::Change(change)),
             Wish::Request { home, owner, user, vhost, topology } => {
-                let found = self.catalog.find_asker(home, owner, user.as_deref(), &vhost);
+                let found = self.catalog.find_asker(home, owner, &user, &vhost);
                 found.and_then(|(vhost, asker)| self.catalog.check(vhost, asker, &topology))
             }
             Wish::Command(command) => match (self.catalog.check_command(&command, self.next_home()), command) {
@@ -139,13 +139,8 @@ impl Shard {
         let new_vhost = self.catalog.new_vhost(&change);
         self.make(change);
         new_vhost.inspect(|vhost| self.make_defaults(vhost));
-        self.control.pending.push_back(Pending {
-            number: self.control.ledger.made,
-            record: self.durability.catalog_log.made(),
-            shard,
-            ticket,
-        });
-        self.on_catalog_durable();
+        self.tell_durable();
+        self.await_pending(shard, ticket);
     }
 
     /// Shard 0: makes a change that was checked, in the log and on all shards.
@@ -168,12 +163,12 @@ impl Shard {
     fn reserve_numbers(&mut self) {
         if self.control.next_queue_number > self.control.reserved_below {
             self.control.reserved_below = self.control.next_queue_number + NUMBERS_RESERVED;
-            self.durability.catalog_log.append(&Saved::NextNumber(self.control.reserved_below).encode());
+            self.durability.catalog_log.append(&Saved::ReservedBelow(self.control.reserved_below).encode());
         }
     }
 
-    /// Shard 0: answers an order whose effect the catalog has already, once the disk and all shards
-    /// have the changes so far.
+    /// Shard 0: answers an order whose effect the catalog has, once the disk and all shards have the
+    /// changes so far.
     fn await_pending(&mut self, shard: ShardId, ticket: u32) {
         self.control.pending.push_back(Pending {
             number: self.control.ledger.made,
@@ -199,6 +194,11 @@ impl Shard {
     /// must not know of a queue before the disk does; and until then, other shards must promise
     /// their publishers nothing because of it.
     pub(in crate::shard) fn on_catalog_durable(&mut self) {
+        self.tell_durable();
+        self.decide_applied();
+    }
+
+    fn tell_durable(&mut self) {
         let durable = self.durability.catalog_log.durable();
         while let Some((_, made)) = self.control.unheard.pop_front_if(|(record, _)| *record <= durable) {
             made.change.new_seat().inspect(|seat| self.durability.store.know_below(seat.number + 1));
@@ -206,7 +206,6 @@ impl Shard {
                 link.stage(Mail::Apply(made.clone()));
             }
         }
-        self.decide_applied();
     }
 
     /// Shard 0: writes what the catalog's log has gathered.
@@ -215,8 +214,9 @@ impl Shard {
             return;
         }
         let op = if self.durability.catalog_log.is_long() {
-            let next_number = Saved::NextNumber(self.control.next_queue_number.max(self.control.reserved_below)).encode();
-            let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain([next_number]).collect();
+            let numbers = Numbers { declared_below: self.control.next_queue_number, next: self.control.reserved_below };
+            let numbers = numbers.records().map(|record| record.encode());
+            let records: Vec<Vec<u8>> = self.catalog.snapshot().into_iter().chain(numbers).collect();
             Some(self.durability.catalog_log.replace(&records))
         } else {
             self.durability.catalog_log.next_op()

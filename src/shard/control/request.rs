@@ -83,7 +83,7 @@ impl Shard {
     /// Carries out a request to change the topology.
     fn run_topology(&mut self, from: ChannelAddr, vhost: VhostId, topology: Topology, waits: bool) {
         let Some(conn) = self.conns.get(from.conn.conn) else { return };
-        let asker = conn.asker();
+        let (asker, user) = (conn.asker(), conn.user().name.clone());
         let verdict = match self.catalog.check(vhost, asker, &topology) {
             Ok(verdict) => verdict,
             Err(fault) => return self.answer(from.conn.conn, Notice::Failed(fault)),
@@ -97,7 +97,13 @@ impl Shard {
             _ => {}
         }
         let wanted = topology.clone();
-        let wish = |shard: &Shard| Wish::of_client(&shard.catalog, asker, shard.catalog.vhost_name(vhost), wanted);
+        let wish = |shard: &Shard| Wish::Request {
+            home: asker.home,
+            owner: asker.conn,
+            user,
+            vhost: shard.catalog.vhost_name(vhost).into(),
+            topology: wanted,
+        };
         self.order_checked(verdict, wish, Waiter::Request { from, topology });
     }
 
