@@ -61,12 +61,13 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// A running broker: the threads of its shards, and the monitor of memory and disk.
+/// A running broker: the threads of its shards, and the monitor of memory and disk. Dropping it
+/// stops it.
 pub struct Broker {
     addresses: Vec<SocketAddr>,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<Option<Shard>>>,
-    monitor: Monitor,
+    _monitor: Monitor,
 }
 
 impl Broker {
@@ -81,24 +82,34 @@ impl Broker {
         let stop = Arc::new(Stop::new(shards.len()).map_err(no_eventfd)?);
         let alarm = Arc::new(Broadcast::new().map_err(no_eventfd)?);
         let monitor = Monitor::start(config, shards[0].alarms().clone(), alarm.clone())?;
-        let (clock, mut seats, mut threads) = (Clock::start(), Vec::new(), Vec::new());
-        let epoch_ms = clock.epoch_ms();
-        for (mut shard, listeners) in shards.into_iter().zip(bound.by_shard) {
-            shard.start_clock(epoch_ms);
+        let mut broker = Broker { addresses: bound.addresses, stop, threads: Vec::new(), _monitor: monitor };
+        // If one of these fails, it drops the seats first, so that no shard waits any more, and then
+        // the broker is dropped, which waits for its threads.
+        let seats = broker.spawn(config, shards.into_iter().zip(bound.by_shard), &alarm, &descriptors)?;
+        introduce(seats)?;
+        Ok(broker)
+    }
+
+    /// Starts the threads of these shards. Returns the seats, which the shards wait for.
+    fn spawn(
+        &mut self,
+        config: &Arc<Config>,
+        shards: impl Iterator<Item = (Shard, Vec<Listener>)>,
+        alarm: &Arc<Broadcast>,
+        descriptors: &Descriptors,
+    ) -> Result<Vec<Seat>, StartError> {
+        let (clock, mut seats) = (Clock::start(), Vec::new());
+        for (mut shard, listeners) in shards {
+            shard.start_clock(clock.epoch_ms());
             let (seat, place) = seat(alarm.clone(), descriptors.clone());
-            let (config, stop) = (config.clone(), stop.clone());
+            let (config, stop) = (config.clone(), self.stop.clone());
             let name = format!("ringmq-{}", shard.id().0);
             let serve = move || serve(shard, &config, clock, stop, listeners, &place);
-            threads.push(
-                thread::Builder::new()
-                    .name(name)
-                    .spawn(serve)
-                    .map_err(|error| StartError(format!("a thread cannot be started: {error}")))?,
-            );
+            let thread = thread::Builder::new().name(name).spawn(serve);
+            self.threads.push(thread.map_err(|error| StartError(format!("a thread cannot be started: {error}")))?);
             seats.push(seat);
         }
-        introduce(&seats)?;
-        Ok(Broker { addresses: bound.addresses, stop, threads, monitor })
+        Ok(seats)
     }
 
     /// The addresses of its listeners, with the ports that the kernel chose for port 0.
@@ -108,12 +119,20 @@ impl Broker {
 
     /// Ends the broker. Clients are told and get some seconds. Returns, when all shards have ended,
     /// those whose logs are completely on the disk.
-    pub fn stop(self) -> Vec<Shard> {
+    pub fn stop(mut self) -> Vec<Shard> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Vec<Shard> {
         self.stop.raise();
         let join = |thread: JoinHandle<Option<Shard>>| thread.join().expect("a shard that panics takes the process with it");
-        let shards = self.threads.into_iter().filter_map(join).collect();
-        self.monitor.stop();
-        shards
+        std::mem::take(&mut self.threads).into_iter().filter_map(join).collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -150,7 +169,7 @@ fn share_out_descriptors(config: &Config, bound: &Bound) -> Result<Descriptors, 
 
 /// Waits for the rings of all shards and sends all of them to each shard. If one shard fails, none
 /// gets them, and all end.
-fn introduce(seats: &[Seat]) -> Result<(), StartError> {
+fn introduce(seats: Vec<Seat>) -> Result<(), StartError> {
     let rings = seats.iter().map(|seat| seat.ring.recv().expect("a shard reports before it ends")).collect::<Result<Vec<_>, _>>()?;
     let peers = Peers::new(rings);
     seats.iter().for_each(|seat| seat.peers.send(peers.clone()).expect("a shard waits for its peers"));
@@ -160,7 +179,8 @@ fn introduce(seats: &[Seat]) -> Result<(), StartError> {
 /// Runs a shard's thread.
 fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<Listener>, place: &Place) -> Option<Shard> {
     try_serve(shard, config, clock, stop, listeners, place).unwrap_or_else(|error| {
-        place.ring.send(Err(error)).expect("the starting thread waits");
+        // If another shard has failed before, the starting thread does not wait any more.
+        let _ = place.ring.send(Err(error));
         None
     })
 }
@@ -191,7 +211,8 @@ fn try_serve(
     let unusable = |error| StartError(format!("the log in {} failed: {error}", config.data_dir.display()));
     let Descriptors { sockets, files } = place.descriptors.clone();
     let disk = Disk::open(shard.id(), config, files, shard.alarms()).map_err(unusable)?;
-    place.ring.send(Ok(fd)).expect("the starting thread waits");
+    // If another shard has failed, the starting thread does not wait any more and sends no peers.
+    let _ = place.ring.send(Ok(fd));
     let Ok(peers) = place.peers.recv() else { return Ok(None) };
     let spin = Duration::from_micros(config.spin_us.into());
     let alarm = place.alarm.clone();

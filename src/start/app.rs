@@ -11,10 +11,12 @@ use crate::shard;
 use crate::start::data_dir::DataDir;
 use crate::start::{definitions, storage};
 
-/// A broker that runs, and the data directory that it has locked.
+/// A broker that runs, and the data directory that it has locked. Dropping it stops it, but without
+/// the notes of a stop: the next start finds what a crash would have left.
 pub struct App {
     config: Arc<Config>,
     broker: Broker,
+    /// Dropped after the broker, which uses it until its end.
     _data_dir: DataDir,
 }
 

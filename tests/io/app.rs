@@ -1,6 +1,7 @@
 //! The broker inside its process: it stops and starts again, and takes up the data directory of an
 //! earlier release.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringmq::config::Config;
-use ringmq::io::StartError;
 use ringmq::start::app::App;
 use ringmq::start::definitions;
 
+use crate::alone::{alone, threads};
 use crate::client::Client;
 use crate::scratch::Scratch;
 use crate::support::client::Event;
@@ -21,36 +22,13 @@ fn config(data: &Scratch, listen: SocketAddr) -> Arc<Config> {
     Arc::new(Config { listen: vec![listen], data_dir: data.0.clone(), shards: 2, ..Config::default() })
 }
 
-/// A broker that is stopped at the end of its test.
-struct Running(Option<App>);
-
-impl Running {
-    fn start(config: &Arc<Config>) -> Result<Running, StartError> {
-        App::start(config).map(|app| Running(Some(app)))
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.0.as_ref().expect("it runs").addresses()[0]
-    }
-
-    fn stop(mut self) {
-        self.0.take().expect("it runs").stop().expect("it notes its stop");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.take().into_iter().for_each(|app| _ = app.stop());
-    }
-}
-
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
 /// Returns the number of messages of a queue, or nothing if there is no such queue.
-fn messages(app: &Running, queue: &str) -> Option<u64> {
-    let mut client = Client::open(app.address());
+fn messages(app: &App, queue: &str) -> Option<u64> {
+    let mut client = Client::open(app.addresses()[0]);
     client.call(1, "queue.declare", &[("queue", Value::text(queue)), ("passive", Value::Bool(true))]);
     match client.next() {
         Some(Event::Method(declared, _)) if declared.name == "queue.declare-ok" => match declared.field("message_count") {
@@ -64,20 +42,60 @@ fn messages(app: &Running, queue: &str) -> Option<u64> {
 #[test]
 fn a_broker_stops_and_starts_again_in_its_process() {
     let data = Scratch::new();
-    let mut app = Running::start(&config(&data, any_port())).expect("a broker");
-    let config = config(&data, app.address());
+    let mut app = App::start(&config(&data, any_port())).expect("a broker");
+    let config = config(&data, app.addresses()[0]);
     for round in 1..=3 {
-        assert!(Running::start(&config).is_err(), "the data directory is in use");
-        let mut client = Client::open(app.address());
+        assert!(App::start(&config).is_err(), "the data directory is in use");
+        let mut client = Client::open(app.addresses()[0]);
         client.confirm_durable("q");
         client.publish_persistent("q", b"kept");
         client.await_confirms(1);
         drop(client);
-        app.stop();
-        app = Running::start(&config).expect("the addresses and the data directory are free again");
+        app.stop().expect("it notes its stop");
+        app = App::start(&config).expect("the addresses and the data directory are free again");
         assert_eq!(messages(&app, "q"), Some(round));
     }
-    app.stop();
+    app.stop().expect("it notes its stop");
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_behind() {
+    alone("app::a_start_that_fails_leaves_nothing_behind", || {
+        let data = Scratch::new();
+        let config = config(&data, stopped_once(&data));
+        for shard in 0..config.shards {
+            // The shard writes a file of this name when it starts.
+            let obstacle = data.0.join(format!("shard-{shard}/probe"));
+            fs::create_dir(&obstacle).expect("the test's own");
+            let error = App::start(&config).err().expect("a shard cannot start");
+            assert!(error.0.contains("the log in"), "{error}");
+            assert_eq!(threads(), NONE);
+            fs::remove_dir(&obstacle).expect("the test's own");
+            App::start(&config).expect("all is free again").stop().expect("it notes its stop");
+        }
+    });
+}
+
+#[test]
+fn a_broker_that_is_dropped_stops() {
+    alone("app::a_broker_that_is_dropped_stops", || {
+        let data = Scratch::new();
+        let config = config(&data, stopped_once(&data));
+        for _ in 0..2 {
+            drop(App::start(&config).expect("all is free"));
+            assert_eq!(threads(), NONE);
+        }
+    });
+}
+
+/// Starts and stops a broker with this data directory. Returns its address, which is free then.
+fn stopped_once(data: &Scratch) -> SocketAddr {
+    let app = App::start(&config(data, any_port())).expect("a broker");
+    assert!(!threads().is_empty());
+    let address = app.addresses()[0];
+    app.stop().expect("it notes its stop");
+    assert_eq!(threads(), NONE);
+    address
 }
 
 /// The directory was left by a kill -9 of release 0.1.0: four queues with ten messages each, of
@@ -92,20 +110,22 @@ fn a_data_directory_of_an_earlier_release_is_taken_up() {
     }
     let config = config(&data, any_port());
     for _ in 0..2 {
-        let app = Running::start(&config).expect("it is known");
+        let app = App::start(&config).expect("it is known");
         let begin = Instant::now();
         while messages(&app, "q3") != Some(8) {
             assert!(begin.elapsed() < Duration::from_secs(5), "the delayed message does not come");
         }
         assert_eq!(["q0", "q1", "q2", "gone", "passing"].map(|queue| messages(&app, queue)), [Some(7), Some(7), Some(7), None, None]);
-        app.stop();
+        app.stop().expect("it notes its stop");
         assert_eq!(definitions::export(&data.0).expect("it can be read"), before);
     }
 }
 
 fn unpack(name: &str, to: &Path) {
     let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/io/data").join(name);
-    std::fs::create_dir_all(to).expect("the test's own");
+    fs::create_dir_all(to).expect("the test's own");
     let status = Command::new("tar").arg("-xzf").arg(packed).arg("-C").arg(to).status().expect("tar is installed");
     assert!(status.success());
 }
+
+const NONE: [&str; 0] = [];

@@ -17,9 +17,9 @@ use crate::scratch::Scratch;
 use crate::support::client::{Event, PROTOCOL_HEADER};
 use crate::support::value::Value;
 
-/// A running broker, stopped at the end of its test; then its data is removed.
+/// A running broker. At the end of its test it stops; then its data is removed.
 struct Running {
-    broker: Option<Broker>,
+    broker: Broker,
     _data: Scratch,
 }
 
@@ -29,23 +29,17 @@ impl Running {
         let data = Scratch::new();
         let config = Arc::new(Config { listen: vec![free], data_dir: data.0.clone(), ..config });
         let broker = Broker::start(&config, shard::joined(&config, 7)).expect("a broker");
-        Running { broker: Some(broker), _data: data }
+        Running { broker, _data: data }
     }
 
     fn address(&self) -> SocketAddr {
-        self.broker.as_ref().expect("it runs").addresses()[0]
+        self.broker.addresses()[0]
     }
 
-    fn stop(mut self) -> Duration {
+    fn stop(self) -> Duration {
         let begin = Instant::now();
-        self.broker.take().expect("it runs").stop();
+        self.broker.stop();
         begin.elapsed()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.broker.take().into_iter().map(Broker::stop).for_each(drop);
     }
 }
 

@@ -2,6 +2,7 @@
 //! (`program`).
 
 mod alarms;
+mod alone;
 mod app;
 mod broker;
 mod client;

@@ -18,11 +18,11 @@ use crate::io::host::cgroup;
 use crate::io::host::process;
 use crate::io::wake::Broadcast;
 
-/// The running monitor.
+/// The running monitor. Dropping it ends it.
 pub struct Monitor {
-    /// The monitor ends when this is dropped.
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
+    /// The thread ends when this is dropped. None while the monitor is dropped.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The state of the monitor.
@@ -61,13 +61,14 @@ impl Monitor {
         };
         let thread = thread::Builder::new().name("ringmq-monitor".into()).spawn(work);
         let thread = thread.map_err(|error| StartError(format!("a thread cannot be started: {error}")))?;
-        Ok(Monitor { stop, thread })
+        Ok(Monitor { stop: Some(stop), thread: Some(thread) })
     }
+}
 
-    /// Ends the monitor.
-    pub fn stop(self) {
-        drop(self.stop);
-        self.thread.join().expect("a monitor that panics takes the process with it");
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.stop = None;
+        self.thread.take().into_iter().for_each(|thread| thread.join().expect("a monitor that panics takes the process with it"));
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
         };
         let alarms = |config: &Config| {
             let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Broadcast::new().expect("an eventfd")));
-            Monitor::start(config, alarms.clone(), shards).expect("a monitor").stop();
+            drop(Monitor::start(config, alarms.clone(), shards).expect("a monitor"));
             (alarms.get().low_on_memory(), alarms.get().low_on_disk())
         };
         assert_eq!(alarms(&config(u64::MAX, 0)), (false, false));
@@ -173,6 +174,6 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
         }
         assert!(shards.was_called() && alarms.get().has(Alarm::DiskFull));
-        monitor.stop();
+        drop(monitor);
     }
 }
