@@ -16,7 +16,8 @@
 //! wake it, looks once more, and only then waits in the kernel.
 //!
 //! When the broker is to end, the listeners close, the shard tells its clients, and the loop goes
-//! on until no shard has a connection, or until SHUTDOWN_MS have passed.
+//! on until no shard has a connection, or until SHUTDOWN_MS have passed. Then the connections that
+//! are left are cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -150,11 +151,20 @@ impl<'r> Driver<'r> {
             self.enter(&turn);
         }
         self.statistics.log();
-        if !self.sockets.is_empty() || self.disk.is_busy() {
-            // The kernel may still use the memory of their operations; the process ends anyway.
-            std::mem::forget((self.sockets, self.disk));
-        }
+        self.let_go();
         self.shard.is_log_at_rest().then_some(self.shard)
+    }
+
+    /// Ends what is still under way at the deadline, and waits for that: until an operation is over,
+    /// the kernel may use its memory. Sends and receives are cancelled; the disk's operations end by
+    /// themselves.
+    fn let_go(&mut self) {
+        self.sockets.end(self.now, &mut self.ring);
+        while !self.sockets.is_empty() || self.disk.is_busy() {
+            self.ring.wait(None);
+            let completions = self.ring.refresh();
+            self.complete(completions);
+        }
     }
 
     /// Begins a turn and reads the clock. It also tells how long the last turn took, including the

@@ -67,7 +67,8 @@ impl Bell {
     pub fn watch(&self, ring: &mut Ring<'_>) {
         let read = opcode::Read::new(types::Fd(self.event.as_raw_fd()), self.count.as_ptr().cast(), 8).build();
         // SAFETY: the kernel writes 8 bytes into a box of their own, which lives as long as the
-        // bell; nothing else reads or writes them.
+        // bell; nothing else reads or writes them. It writes only while the ring's thread enters
+        // the ring, and that thread drops the bell after it has entered for the last time.
         unsafe { ring.push(&read.user_data(Token::Bell.encode())) };
     }
 }

@@ -2,6 +2,7 @@
 //! earlier release.
 
 use std::fs;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -77,6 +78,24 @@ fn a_start_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_stop_that_waits_in_vain_for_a_client_leaves_nothing_behind() {
+    alone("app::a_stop_that_waits_in_vain_for_a_client_leaves_nothing_behind", || {
+        let data = Scratch::new();
+        let config = config(&data, stopped_once(&data));
+        let app = App::start(&config).expect("a broker");
+        let mut silent = Client::open(app.addresses()[0]);
+        silent.consume("much");
+        let mut publisher = Client::open(app.addresses()[0]);
+        (0..12).for_each(|_| publisher.publish("much", &[7; 1 << 20]));
+        app.stop().expect("it notes its stop");
+        assert_eq!(threads(), NONE);
+        assert!(read_to_end(&silent) < 12 << 20, "the deliveries are cut off");
+        read_to_end(&publisher);
+        App::start(&config).expect("all is free again").stop().expect("it notes its stop");
+    });
+}
+
+#[test]
 fn a_broker_that_is_dropped_stops() {
     alone("app::a_broker_that_is_dropped_stops", || {
         let data = Scratch::new();
@@ -86,6 +105,14 @@ fn a_broker_that_is_dropped_stops() {
             assert_eq!(threads(), NONE);
         }
     });
+}
+
+/// Reads until the broker's socket is closed. Returns the number of bytes.
+fn read_to_end(client: &Client) -> usize {
+    let mut bytes = Vec::new();
+    let result = client.stream().read_to_end(&mut bytes);
+    assert!(!result.is_err_and(|error| error.kind() != ErrorKind::ConnectionReset), "it is still open");
+    bytes.len()
 }
 
 /// Starts and stops a broker with this data directory. Returns its address, which is free then.

@@ -316,6 +316,14 @@ impl Sockets {
         }
     }
 
+    /// Ends all sockets, whatever is left to send. Each is closed when its operations are over.
+    pub fn end(&mut self, now: u64, ring: &mut Ring<'_>) {
+        for id in self.table.iter().map(|(id, _)| id).collect::<Vec<_>>() {
+            self.table[id].phase = Phase::Lingering;
+            self.give_up(id, Phase::Lingering, now, ring);
+        }
+    }
+
     /// When [`Sockets::expire`] or [`Sockets::next_stuck`] has something to do next.
     pub fn due(&self) -> Option<u64> {
         let fronts = [self.flushing.front(), self.lingering.front()];
@@ -484,10 +492,5 @@ pub(in crate::io) fn cancel(token: Token, ring: &mut Ring<'_>) {
 }
 
 fn pop_due(queue: &mut VecDeque<(u64, SocketId)>, now: u64) -> Option<SocketId> {
-    let &(due, id) = queue.front()?;
-    if due > now {
-        return None;
-    }
-    queue.pop_front();
-    Some(id)
+    queue.pop_front_if(|(due, _)| *due <= now).map(|(_, id)| id)
 }
