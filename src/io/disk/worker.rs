@@ -58,8 +58,9 @@ pub enum Finished {
     Catalog,
 }
 
-/// A worker thread, as its shard sees it. Dropping it waits for the jobs in hand: afterwards the
-/// thread changes no file any more.
+/// A worker thread, as its shard sees it. Dropping it waits until the jobs in hand are done, except
+/// those that wait for disk space or a descriptor, which are thrown away: afterwards the thread
+/// changes no file any more.
 pub struct Worker {
     /// None while it is dropped.
     jobs: Option<Sender<Job>>,
