@@ -344,17 +344,25 @@ impl<'m> Sink<'_, 'm> {
         }
     }
 
-    #[inline]
+    /// Delivers a message. Inlined as far as the bytes are written, and by value beyond that: so the
+    /// loop over the messages keeps their views in registers.
+    #[inline(always)]
     fn deliver(&mut self, entry: Entry, message: &MessageView<'m>) {
         match self {
             Sink::Here(delivery) => delivery.deliver(entry, message),
-            Sink::There(away) => {
-                let repeats = away.last.is_some_and(|(route, properties)| message.shares_head(route, properties));
-                away.last = Some((message.route, message.properties));
-                away.spent += cost(message);
-                away.link.deliver(message, repeats, entry, away.deliver);
-            }
+            Sink::There(away) => away.deliver(entry, *message),
         }
+    }
+}
+
+impl<'m> Away<'_, 'm> {
+    /// Adds a message to the mail.
+    #[inline(never)]
+    fn deliver(&mut self, entry: Entry, message: MessageView<'m>) {
+        let repeats = self.last.is_some_and(|(route, properties)| message.shares_head(route, properties));
+        self.last = Some((message.route, message.properties));
+        self.spent += cost(&message);
+        self.link.deliver(&message, repeats, entry, self.deliver);
     }
 }
 

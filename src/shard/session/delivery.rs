@@ -45,7 +45,7 @@ impl<'m> Delivery<'_, 'm> {
     }
 
     /// Delivers a message.
-    #[inline]
+    #[inline(always)]
     pub fn deliver(&mut self, entry: Entry, message: &MessageView<'m>) {
         each!(self, delivery => delivery.deliver(entry, message))
     }

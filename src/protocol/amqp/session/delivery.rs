@@ -72,7 +72,7 @@ impl<'m> Delivery<'_, 'm> {
     }
 
     /// Delivers a message.
-    #[inline]
+    #[inline(always)]
     pub fn deliver(&mut self, entry: Entry, message: &MessageView<'m>) {
         let tag = if self.consumer.no_ack {
             self.unacked.skip()
@@ -84,17 +84,19 @@ impl<'m> Delivery<'_, 'm> {
             (Some(head), Body::Slice(body)) if head.fits(message, body.len(), self.frame_max) => {
                 head.repeat(tag, entry.redelivered(), body, self.output.bytes_mut());
             }
-            _ => self.deliver_first(tag, entry.redelivered(), message),
+            _ => self.deliver_first(tag, entry.redelivered(), *message),
         }
     }
 
-    fn deliver_first(&mut self, tag: u64, redelivered: bool, message: &MessageView<'m>) {
+    /// Delivers a message whose head is not that of the message before.
+    #[inline(never)]
+    fn deliver_first(&mut self, tag: u64, redelivered: bool, message: MessageView<'m>) {
         let start = self.output.bytes_mut().len();
         write_deliver(self.consumer.prefix.bytes(), tag, redelivered, message.route.wire(), self.output.bytes_mut());
         write_content(self.channel, self.frame_max, message.properties, message.body, self.output);
         self.last = match message.body {
             Body::Slice(body) if !body.is_empty() && body.len() <= payload_max(self.frame_max) => {
-                Some(Head::at(start, self.consumer.prefix.bytes().len(), message, body.len()))
+                Some(Head::at(start, self.consumer.prefix.bytes().len(), &message, body.len()))
             }
             _ => None,
         };
@@ -120,15 +122,15 @@ impl<'m> Head<'m> {
 
     /// Writes the head again, followed by a body. The next repetition is made from this copy,
     /// because it is in the cache.
-    #[inline]
+    #[inline(always)]
     fn repeat(&mut self, tag: u64, redelivered: bool, body: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        out.reserve(self.len + body.len() + 1);
         out.extend_from_within(self.start..self.start + self.len);
         self.start = start;
         let head = &mut out[start..];
-        head[self.tag_at..self.tag_at + 8].copy_from_slice(&tag.to_be_bytes());
-        head[self.tag_at + 8] = u8::from(redelivered);
+        let patch: &mut [u8; TAG_AND_FLAG] = head[self.tag_at..].first_chunk_mut().expect("every head has a tag");
+        patch[..8].copy_from_slice(&tag.to_be_bytes());
+        patch[8] = u8::from(redelivered);
         if body.len() != self.body_size {
             self.body_size = body.len();
             head[self.size_at..self.size_at + 8].copy_from_slice(&(body.len() as u64).to_be_bytes());
