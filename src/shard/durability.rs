@@ -23,7 +23,7 @@ use crate::broker::arena::Holders;
 use crate::broker::queue::{Counts, Level, Priorities, Queue};
 use crate::contract::{Entry, place, split_place};
 use crate::message::{Content, Properties, Route, Stamp};
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::SharedReason;
 use crate::shard::peers::mail::Hold;
 use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::{Sender, Wanted};
@@ -387,8 +387,8 @@ impl Shard {
         while let Some(op) = self.durability.store.next_op() {
             self.actions.push_back(Action::Log(op));
         }
-        if self.conns.any_parked(Reason::Log) && !self.durability.store.is_congested() {
-            self.conns.resume_all(Reason::Log);
+        if self.conns.any_parked(SharedReason::Log) && !self.durability.store.is_congested() {
+            self.conns.resume_all(SharedReason::Log);
         }
     }
 

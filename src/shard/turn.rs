@@ -35,7 +35,7 @@ use super::{Action, Shard};
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::ARENA_TRIM_MS;
 use crate::contract::Receipts;
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::SharedReason;
 use crate::shard::queues::lifetime::Timer;
 
 /// What the driver needs to know after a turn.
@@ -190,8 +190,8 @@ impl Shard {
     /// Tries requests again that wait for the catalog, and resumes connections whose answer came or
     /// for which there is memory again.
     fn resume_parked(&mut self) {
-        if self.conns.any_parked(Reason::Memory) && !self.arena.is_short() {
-            self.conns.resume_all(Reason::Memory);
+        if self.conns.any_parked(SharedReason::Memory) && !self.arena.is_short() {
+            self.conns.resume_all(SharedReason::Memory);
         }
         for from in std::mem::take(&mut self.control.retries) {
             if let Some(request) = self.conns.get_mut(from.conn.conn).and_then(|conn| conn.asked.take()) {
@@ -230,13 +230,13 @@ impl Shard {
                 self.actions.push_back(Action::Wake(ShardId(peer as u16)));
             }
         }
-        let waits = self.conns.any_parked(Reason::Link) || !self.queues.blocked.is_empty() || self.publishing.relays.is_congested();
+        let waits = self.conns.any_parked(SharedReason::Link) || !self.queues.blocked.is_empty() || self.publishing.relays.is_congested();
         if waits && self.peers.links.iter().flatten().all(|link| link.has_room()) {
             self.publishing.relays.go_on();
             for id in std::mem::take(&mut self.queues.blocked) {
                 self.mark_queue(id);
             }
-            self.conns.resume_all(Reason::Link);
+            self.conns.resume_all(SharedReason::Link);
         }
     }
 }

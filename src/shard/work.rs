@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use super::Shard;
 use crate::base::ids::{ConnId, QueueId};
 use crate::base::limits::{SHARE_STEPS_MAX, TURN_STEPS_MAX};
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::OwnReason;
 
 /// The rest of the budget, and the connections that wait for more.
 pub struct Work {
@@ -82,7 +82,7 @@ impl Work {
 impl Shard {
     /// Lets a connection that has spent its share wait; its input goes on in its turn.
     pub(super) fn wait_for_turn(&mut self, id: ConnId) {
-        if self.conns.get_mut(id).is_some_and(|conn| conn.park(Reason::Turn)) {
+        if self.conns.get_mut(id).is_some_and(|conn| conn.park(OwnReason::Turn)) {
             self.work.waiting.push_back(id);
         }
     }
@@ -93,7 +93,7 @@ impl Shard {
             && let Some(id) = self.work.waiting.pop_front()
         {
             if let Some(conn) = self.conns.get_mut(id) {
-                conn.unpark(Reason::Turn);
+                conn.unpark(OwnReason::Turn);
                 self.resume_input(id);
             }
         }

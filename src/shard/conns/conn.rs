@@ -13,7 +13,7 @@ use crate::config::{Config, Protocol};
 use crate::contract::Request;
 use crate::contract::session::Room;
 use crate::shard::conns::lifecycle::Last;
-use crate::shard::conns::parking::{Reason, Reasons};
+use crate::shard::conns::parking::{OwnReason, Reason, Reasons};
 use crate::shard::publish::commit::Committing;
 use crate::shard::publish::last_routes::LastRoutes;
 use crate::shard::publish::spread::Spread;
@@ -38,8 +38,8 @@ pub struct Conn {
     /// The answer at the end of the connection or of a channel, and how many other shards must
     /// first have read all mail about that end.
     pub last_word: Option<(usize, Last)>,
-    /// Why its input waits.
-    reasons: Reasons,
+    /// The reasons for which its input waits.
+    pub(super) reasons: Reasons,
     /// Messages that it has published to more queues than a share could serve.
     pub spread: Option<Box<Spread>>,
     /// The request for which a queue was asked. It is run again if the queue is gone.
@@ -145,18 +145,18 @@ impl Conn {
 
     /// Parks its input for a reason that [`unpark`](Self::unpark) ends. Returns whether it was not
     /// parked for it before.
-    pub fn park(&mut self, reason: Reason) -> bool {
-        self.reasons.add(reason)
+    pub fn park(&mut self, reason: OwnReason) -> bool {
+        self.reasons.add(Reason::Own(reason))
     }
 
     /// Ends a reason to wait. Returns whether there was this reason.
-    pub fn unpark(&mut self, reason: Reason) -> bool {
-        self.reasons.remove(reason)
+    pub fn unpark(&mut self, reason: OwnReason) -> bool {
+        self.reasons.remove(Reason::Own(reason))
     }
 
     /// Whether its input waits for this reason.
-    pub fn waits_for(&self, reason: Reason) -> bool {
-        self.reasons.has(reason)
+    pub fn waits_for(&self, reason: OwnReason) -> bool {
+        self.reasons.has(Reason::Own(reason))
     }
 
     /// Whether input waits: for one of the [reasons](Reason), for an answer, for other shards, or

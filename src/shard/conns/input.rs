@@ -21,7 +21,7 @@ use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
 use crate::shard::conns::lifecycle::Last;
 use crate::shard::conns::outbox::set_paused;
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::OwnReason;
 use crate::shard::publish::dispatch::{LOOKS_PER_STEP, Published};
 use crate::shard::publish::wanted::Wanted;
 
@@ -120,7 +120,7 @@ impl Shard {
                 break;
             }
             if conn.session.is_stalled() {
-                conn.park(Reason::Output);
+                conn.park(OwnReason::Output);
                 set_paused(&mut self.actions, conn, id, true);
                 break;
             }

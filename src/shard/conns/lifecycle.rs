@@ -13,7 +13,7 @@ use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::OwnReason;
 use crate::shard::control::order::{Remover, Waiter};
 use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::Mail;
@@ -35,7 +35,7 @@ impl Shard {
     /// The peer is gone: nothing can be sent any more. Its input is still carried out to the end,
     /// if the connection waited only for its turn or for a job.
     pub fn on_closed(&mut self, id: ConnId) {
-        let waits = |conn: &Conn| conn.waits_for(Reason::Job) || conn.waits_for(Reason::Turn) || conn.spread.is_some();
+        let waits = |conn: &Conn| conn.waits_for(OwnReason::Job) || conn.waits_for(OwnReason::Turn) || conn.spread.is_some();
         if let Some(conn) = self.conns.get_mut(id).filter(|conn| waits(conn) && !conn.ending) {
             conn.is_lost = true;
             return;
@@ -47,9 +47,9 @@ impl Shard {
     /// Ends a resumed connection whose peer is gone, unless something other than the peer still
     /// holds up its input.
     pub(in crate::shard) fn end_gone(&mut self, id: ConnId) {
-        let waits_for_peer = |conn: &Conn| conn.session.is_blocked() || conn.waits_for(Reason::Output);
+        let waits_for_peer = |conn: &Conn| conn.session.is_blocked() || conn.waits_for(OwnReason::Output);
         let goes_on = |conn: &Conn| conn.is_parked() && !conn.ending && !waits_for_peer(conn);
-        if self.conns.get(id).is_some_and(|conn| !conn.waits_for(Reason::Job) && !goes_on(conn)) {
+        if self.conns.get(id).is_some_and(|conn| !conn.waits_for(OwnReason::Job) && !goes_on(conn)) {
             self.end_session(id);
             self.close(id);
         }

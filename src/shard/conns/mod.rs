@@ -27,7 +27,7 @@ use crate::base::slots::Slots;
 use crate::config::Config;
 
 use conn::Conn;
-use parking::{REASONS, Reason};
+use parking::{Reason, SharedReason};
 
 /// Limits of the whole broker: connections that have opened a virtual host, and channels.
 #[derive(Clone, Default)]
@@ -52,7 +52,7 @@ pub struct Conns {
     /// Connections whose parked input may go on.
     pub resumed: VecDeque<ConnId>,
     /// Connections that are parked for a reason which ends for all of them at once, by reason.
-    parked: [Vec<ConnId>; REASONS],
+    parked: [Vec<ConnId>; SharedReason::ALL.len()],
     table: Slots<ConnId, Conn>,
     dirty: ReadyList,
     spare: Vec<Outgoing>,
@@ -67,7 +67,7 @@ impl Conns {
             quotas,
             known_alarms: AlarmSet::default(),
             resumed: VecDeque::new(),
-            parked: [const { Vec::new() }; REASONS],
+            parked: Default::default(),
             table: Slots::default(),
             dirty: ReadyList::default(),
             spare: Vec::new(),
@@ -105,21 +105,21 @@ impl Conns {
     }
 
     /// Parks the input of a connection until [`resume_all`](Self::resume_all).
-    pub fn park(&mut self, id: ConnId, reason: Reason) {
-        if self.table.get_mut(id).is_some_and(|conn| conn.park(reason)) {
+    pub fn park(&mut self, id: ConnId, reason: SharedReason) {
+        if self.table.get_mut(id).is_some_and(|conn| conn.reasons.add(Reason::Shared(reason))) {
             self.parked[reason as usize].push(id);
         }
     }
 
     /// Whether a connection was parked for this reason.
-    pub fn any_parked(&self, reason: Reason) -> bool {
+    pub fn any_parked(&self, reason: SharedReason) -> bool {
         !self.parked[reason as usize].is_empty()
     }
 
     /// Lets all connections that were parked for this reason go on.
-    pub fn resume_all(&mut self, reason: Reason) {
+    pub fn resume_all(&mut self, reason: SharedReason) {
         for id in std::mem::take(&mut self.parked[reason as usize]) {
-            if self.table.get_mut(id).is_some_and(|conn| conn.unpark(reason)) {
+            if self.table.get_mut(id).is_some_and(|conn| conn.reasons.remove(Reason::Shared(reason))) {
                 self.resumed.push_back(id);
             }
         }
@@ -160,9 +160,17 @@ impl Conns {
         self.table.len()
     }
 
-    /// Asserts that every connection that was written to exists.
+    /// Asserts that every connection that was written to exists, and that the connections with a
+    /// shared reason to wait are those in its list.
     pub fn check(&self) {
         assert!(self.dirty.iter().all(|slot| self.table.key_at(slot).is_some()), "a closed connection has nothing to send");
+        for reason in SharedReason::ALL {
+            let waits = |conn: &&Conn| conn.reasons.has(Reason::Shared(reason));
+            let waiting = self.table.iter().map(|(_, conn)| conn).filter(waits).count();
+            let listed = self.parked[reason as usize].iter().filter_map(|&id| self.table.get(id));
+            assert!(listed.clone().all(|conn| waits(&conn)), "a connection in the list of {reason:?} waits for it");
+            assert_eq!(listed.count(), waiting, "a connection that waits for {reason:?} is in its list");
+        }
     }
 }
 

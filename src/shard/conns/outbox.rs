@@ -10,7 +10,7 @@ use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::conns::credit::recheck_waiting;
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::OwnReason;
 
 impl Shard {
     /// Returns the budgets of the connections here.
@@ -45,7 +45,7 @@ impl Shard {
                 let batch = conn.session.take_output();
                 (conn.sending, conn.in_flight) = (true, batch.len());
                 self.actions.push_back(Action::Send(id, batch));
-                if conn.unpark(Reason::Output) {
+                if conn.unpark(OwnReason::Output) {
                     self.conns.resumed.push_back(id);
                 }
                 recheck_waiting(self, id);

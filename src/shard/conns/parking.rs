@@ -2,18 +2,29 @@
 //! one has ended.
 //!
 //! ```text
-//! park(id, reason) ─▶ the connection's set of reasons; the list of the reason, if many share its end
-//! the event        ─▶ unpark, or resume_all of the list ─▶ resumed ─ next turn ─▶ input
+//! Conns::park, a shared reason       ─▶ the connection's set of reasons, and the reason's list
+//! its end, resume_all                ─▶ all in the list: resumed ─ next turn ─▶ input
+//! Conn::park, a reason of one's own  ─▶ the connection's set of reasons
+//! its end, unpark                    ─▶ input
 //! ```
 //!
-//! The lists and these functions are in [`conns`](super). One event ends each reason; see
-//! [`Reason`]. The session has reasons of its own: an answer that it waits for
-//! (ended by `control::request::end_request`), an alarm (by `turn::follow_alarms`). A publisher that
-//! floods a queue is not parked: its socket is not read ([`flow`](crate::shard::publish::flow)).
+//! The lists are in [`Conns`](super::Conns). One event ends each reason. The session has reasons of
+//! its own: an answer that it waits for (ended by `control::request::end_request`), an alarm (by
+//! `turn::follow_alarms`). A publisher that floods a queue is not parked: its socket is not read
+//! ([`flow`](crate::shard::publish::flow)).
 
 /// A reason for which the input of a connection waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reason {
+    /// One that ends for all connections at once.
+    Shared(SharedReason),
+    /// One that ends for this connection alone.
+    Own(OwnReason),
+}
+
+/// A reason that ends for all connections at once. Each has a list of the connections that wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SharedReason {
     /// A link has no room for more publishes. Ended when all links have room again, by
     /// `turn::send_mail`.
     Link,
@@ -22,6 +33,11 @@ pub enum Reason {
     Memory,
     /// The log holds back too much. Ended when the disk has taken some, by `durability::seal_log`.
     Log,
+}
+
+/// A reason that ends for one connection alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OwnReason {
     /// It has spent its share of this turn. Ended in its turn, by `work::serve_waiting`.
     Turn,
     /// Too much output waits. Ended when the socket takes some, by `outbox::flush_output`.
@@ -29,6 +45,11 @@ pub enum Reason {
     /// A job for it is under way: a tx.commit, or a settlement of very many messages. Ended by the
     /// job.
     Job,
+}
+
+impl SharedReason {
+    /// All of them.
+    pub const ALL: [SharedReason; 3] = [SharedReason::Link, SharedReason::Memory, SharedReason::Log];
 }
 
 /// A set of reasons.
@@ -65,11 +86,11 @@ impl Reasons {
 
 #[inline]
 fn bit(reason: Reason) -> u8 {
-    1 << reason as u8
+    match reason {
+        Reason::Shared(reason) => 1 << reason as usize,
+        Reason::Own(reason) => 1 << (SharedReason::ALL.len() + reason as usize),
+    }
 }
-
-/// Number of reasons.
-pub const REASONS: usize = Reason::Job as usize + 1;
 
 #[cfg(test)]
 mod tests {
@@ -77,10 +98,11 @@ mod tests {
 
     #[test]
     fn reasons_end_one_by_one() {
+        let (link, log, turn) = (Reason::Shared(SharedReason::Link), Reason::Shared(SharedReason::Log), Reason::Own(OwnReason::Turn));
         let mut reasons = Reasons::default();
-        assert_eq!([Reason::Link, Reason::Job, Reason::Link].map(|reason| reasons.add(reason)), [true, true, false]);
-        assert!(reasons.has(Reason::Link) && !reasons.has(Reason::Memory));
-        assert_eq!((reasons.remove(Reason::Link), reasons.remove(Reason::Link), reasons.is_empty()), (true, false, false));
-        assert!(reasons.remove(Reason::Job) && reasons.is_empty());
+        assert_eq!([link, turn, link].map(|reason| reasons.add(reason)), [true, true, false]);
+        assert!(reasons.has(link) && !reasons.has(log));
+        assert_eq!((reasons.remove(link), reasons.remove(link), reasons.is_empty()), (true, false, false));
+        assert!(reasons.remove(turn) && reasons.is_empty());
     }
 }

@@ -13,8 +13,8 @@
 //! an answer) is always staged; its number is bounded by the work that was admitted. Room is
 //! counted in mails that stay staged, and in bytes of messages that the peer has not taken yet.
 //! Without room, or while the ring is full, `starved` asks the peer to wake this shard once it has
-//! read. Until then publishers are parked (`Reason::Link`) and queues wait in `Queues::blocked`; all
-//! of them go on in `turn::send_mail`, once every link has room.
+//! read. Until then publishers are parked (`SharedReason::Link`) and queues wait in
+//! `Queues::blocked`; all of them go on in `turn::send_mail`, once every link has room.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use crate::base::limits::COMMIT_SHARE;
 use crate::contract::session::{Assembled, Transaction};
 use crate::contract::{Outcome, Receipt};
 use crate::shard::Shard;
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::OwnReason;
 use crate::shard::jobs::Job;
 use crate::shard::publish::dispatch::Published;
 use crate::shard::publish::effect::Effect;
@@ -73,7 +73,7 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         let mut commit = Commit::new(id, channel, conn.session.take_transaction(channel));
         conn.commit = Some(Committing { pending: 1, ..Committing::default() }); // the commit itself
-        conn.park(Reason::Job);
+        conn.park(OwnReason::Job);
         if commit.is_small() {
             let (_, effect) = self.commit_some(&mut commit, usize::MAX);
             self.park_if_congested(id, effect);
@@ -156,7 +156,7 @@ impl Shard {
         }
         let conn = self.conns.get_mut(id).expect("a connection stays until its commit ends");
         conn.committing().pending -= 1;
-        conn.unpark(Reason::Job);
+        conn.unpark(OwnReason::Job);
         if conn.is_lost {
             return self.on_closed(id);
         }

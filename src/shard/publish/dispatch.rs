@@ -24,7 +24,7 @@ use crate::contract::session::Contents;
 use crate::contract::{Fault, ReplyName, copy_routes};
 use crate::message::{Content, MessageView, Properties, Route, Stamp};
 use crate::shard::Shard;
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::SharedReason;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::{Hold, Mail};
 use crate::shard::publish::effect::Effect;
@@ -324,7 +324,9 @@ impl Shard {
 
     #[cold]
     fn park_congested(&mut self, id: ConnId, effect: Effect) {
-        for (fact, reason) in [(Effect::MEMORY_SHORT, Reason::Memory), (Effect::LOG_FULL, Reason::Log), (Effect::LINK_FULL, Reason::Link)] {
+        for (fact, reason) in
+            [(Effect::MEMORY_SHORT, SharedReason::Memory), (Effect::LOG_FULL, SharedReason::Log), (Effect::LINK_FULL, SharedReason::Link)]
+        {
             if effect.has(fact) {
                 self.conns.park(id, reason);
             }

@@ -20,7 +20,7 @@ use crate::contract::session::{Rest, Unsettled};
 use crate::contract::{Outcome, Receipts};
 use crate::shard::Shard;
 use crate::shard::conns::lifecycle::{Homes, Last};
-use crate::shard::conns::parking::Reason;
+use crate::shard::conns::parking::OwnReason;
 use crate::shard::jobs::Job;
 use crate::shard::local_queue;
 use crate::shard::peers::mail::Mail;
@@ -66,7 +66,7 @@ impl Shard {
     pub(in crate::shard) fn settle_rest(&mut self, id: ConnId, rest: Rest, receipts: &Receipts) {
         let mut settling = Settling { what: What::Rest(id, rest), returning: BTreeSet::new() };
         self.hold_returning(&mut settling, receipts);
-        self.conns.get_mut(id).expect("a client that settles is connected").park(Reason::Job);
+        self.conns.get_mut(id).expect("a client that settles is connected").park(OwnReason::Job);
         self.jobs.push_back(Job::Settle(settling));
     }
 
@@ -75,7 +75,7 @@ impl Shard {
         let conn = self.conns.touch(id).expect("a client that rolls back is connected");
         conn.session.begin_rollback(channel);
         if conn.session.roll_back() {
-            conn.park(Reason::Job);
+            conn.park(OwnReason::Job);
             self.jobs.push_back(Job::Settle(Settling { what: What::Rollback(id), returning: BTreeSet::new() }));
         }
     }
@@ -153,7 +153,7 @@ impl Shard {
         }
         match settling.what {
             What::Rest(id, _) | What::Rollback(id) => {
-                self.conns.get_mut(id).expect("a connection stays until its job is done").unpark(Reason::Job);
+                self.conns.get_mut(id).expect("a connection stays until its job is done").unpark(OwnReason::Job);
                 self.conns.resumed.push_back(id);
             }
             What::Late(_) => {}
