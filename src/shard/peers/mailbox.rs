@@ -159,7 +159,7 @@ impl Shard {
     #[inline]
     fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
         self.work.spend(count as usize);
-        let messages = Records::new(block, at, count, false, body.as_ref()).map(|(_, message)| message);
+        let messages = records(block, at, count, false, body.as_ref()).map(|(_, message)| message);
         self.on_posted(queue, hold.map_or(Sender::Nobody, |hold| Sender::Shard(from, hold)), messages);
         self.note_flood_from(from);
     }
