@@ -8,7 +8,6 @@ use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::peers::block::{Records, check_entries, settled_entries};
 use crate::shard::peers::mail::{Mail, Publish, Settled};
-use crate::shard::publish::wanted::Sender;
 use crate::shard::queues::settling::SETTLED_PER_STEP;
 
 /// Mail for a queue that is not declared here yet, with the block and the shared body that it
@@ -160,7 +159,7 @@ impl Shard {
     fn on_publish(&mut self, from: ShardId, block: &Bytes, body: Option<Bytes>, Publish { queue, hold, at, count }: Publish) {
         self.work.spend(count as usize);
         let messages = records(block, at, count, false, body.as_ref()).map(|(_, message)| message);
-        self.on_posted(queue, hold.map_or(Sender::Nobody, |hold| Sender::Shard(from, hold)), messages);
+        self.on_posted(queue, hold.map(|hold| (from, hold)), messages);
         self.note_flood_from(from);
     }
 }

@@ -352,25 +352,30 @@ impl Shard {
         }
     }
 
-    /// Enqueues messages of another shard.
-    pub(in crate::shard) fn on_posted<'a>(&mut self, queue: QueueId, mut sender: Sender, messages: impl Iterator<Item = MessageView<'a>>) {
+    /// Enqueues messages of another shard. `holder` waits for the first one, if any shard does.
+    pub(in crate::shard) fn on_posted<'a>(
+        &mut self,
+        queue: QueueId,
+        mut holder: Option<Holder>,
+        messages: impl Iterator<Item = MessageView<'a>>,
+    ) {
         let (mut route, mut stamp, mut contents) = (Route::EMPTY, Stamp::NONE, Contents::new());
         let selects = local_queue(&mut self.queues.slots, queue).and_then(|queue| queue.settings()).is_some_and(Settings::selects);
         let most = if selects { 1 } else { PUBLISH_RUN_MAX };
         for message in messages {
             if contents.len() == most || message.route != route || message.stamp != stamp {
-                self.enqueue_posted(queue, sender, route, stamp, &contents);
-                sender = sender.behind(contents.len());
+                self.enqueue_posted(queue, holder, route, stamp, &contents);
+                holder = behind(holder, contents.len());
                 contents.clear();
                 (route, stamp) = (message.route, message.stamp);
             }
             contents.push(message.content());
         }
-        self.enqueue_posted(queue, sender, route, stamp, &contents);
+        self.enqueue_posted(queue, holder, route, stamp, &contents);
     }
 
     /// Enqueues messages that may differ in whether they survive a restart, and in priority.
-    fn enqueue_posted(&mut self, queue: QueueId, mut sender: Sender, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) {
+    fn enqueue_posted(&mut self, queue: QueueId, mut holder: Option<Holder>, route: Route<'_>, stamp: Stamp, mut contents: &[Content<'_>]) {
         let has_levels = self.has_levels(queue);
         while !contents.is_empty() {
             let first = contents[0].properties;
@@ -382,17 +387,18 @@ impl Shard {
             let alike = contents.iter().take_while(is_alike).count();
             let (alike, rest) = contents.split_at(if has_levels { count_same_level(&contents[..alike]) } else { alike });
             let stamp = self.stamp_posted(stamp, first);
+            let sender = holder.map_or(Sender::Nobody, |(from, hold)| Sender::Shard(from, hold));
             let enqueued = self.enqueue(queue, &sender, Batch::new(route, stamp, alike));
             let effect = enqueued | self.log_taken(route, stamp, alike);
-            self.answer_posted(sender, alike.len(), effect);
-            (sender, contents) = (sender.behind(alike.len()), rest);
+            self.answer_posted(holder, alike.len(), effect);
+            (holder, contents) = (behind(holder, alike.len()), rest);
         }
     }
 
     /// Tells another shard that its queue here has messages, unless the log answers for the queue,
     /// and whether it has refused them.
-    fn answer_posted(&mut self, sender: Sender, count: usize, effect: Effect) {
-        let Sender::Shard(from, hold) = sender else { return };
+    fn answer_posted(&mut self, holder: Option<Holder>, count: usize, effect: Effect) {
+        let Some((from, hold)) = holder else { return };
         if effect.has(Effect::REFUSED) {
             self.link(from).stage(Mail::Refused(hold));
         }
@@ -421,6 +427,14 @@ impl Published<'_, '_> {
     fn received(self, is_received: bool) -> Self {
         Published { mandatory: self.mandatory && !is_received, ..self }
     }
+}
+
+/// The shard that sent a message and waits for its acceptance, with its hold.
+type Holder = (ShardId, Hold);
+
+/// Returns the holder of the message `count` behind.
+fn behind(holder: Option<Holder>, count: usize) -> Option<Holder> {
+    holder.map(|(from, hold)| (from, hold.behind(count as u32)))
 }
 
 /// Nodes, keys or headers that routing looks at in about a step.

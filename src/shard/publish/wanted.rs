@@ -44,16 +44,6 @@ pub enum Sender {
     Shard(ShardId, Hold),
 }
 
-impl Sender {
-    /// Returns the sender of the messages behind the first `count`, if it is a shard.
-    pub fn behind(self, count: usize) -> Sender {
-        match self {
-            Sender::Shard(from, hold) => Sender::Shard(from, hold.behind(count as u32)),
-            sender => sender,
-        }
-    }
-}
-
 impl Wanted {
     /// Makes the answer for messages from this sequence number on; none: no confirm is wanted.
     #[inline]
