@@ -271,7 +271,9 @@ impl Link {
         self.staged.push_back(mail);
     }
 
-    /// Stages the acceptance of `count` messages; the acceptances of one turn travel together.
+    /// Gathers the acceptance of `count` messages for the next [`flush`](Self::flush). A refusal is
+    /// staged at once, so it is never behind the acceptance of its message, with which the party
+    /// that waits may end.
     pub fn accept(&mut self, hold: Hold, count: u32) {
         match self.accepts.last_mut() {
             Some((last, so_far)) if last.is_followed_by(hold, *so_far) => *so_far += count,

@@ -89,7 +89,8 @@ impl Shard {
         }
     }
 
-    /// A queue has refused a message, or a part of one, that somebody here waits for.
+    /// A queue has refused a message, or a part of one, that somebody here waits for. (Its acceptance
+    /// follows; see `Link::accept`.)
     pub(in crate::shard) fn on_refused(&mut self, hold: Hold) {
         match hold {
             Hold::Confirm { conn, channel, generation, sequence } => {
@@ -98,8 +99,8 @@ impl Shard {
                 }
             }
             Hold::Commit { conn, .. } => {
-                if let Some(conn) = self.live(conn) {
-                    conn.committing().has_failed = true;
+                if let Some(commit) = self.live(conn).and_then(|conn| conn.commit.as_mut()) {
+                    commit.has_failed = true;
                 }
             }
             Hold::Unconfirmed { .. } => {}
