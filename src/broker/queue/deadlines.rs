@@ -51,7 +51,7 @@ impl Queue {
     }
 
     /// Takes a message back, unless its time is over at `now`. Returns whether it was taken.
-    pub fn take_back(&mut self, entry: Entry, arena: &Arena, now: u64) -> bool {
+    pub fn requeue_unless_expired(&mut self, entry: Entry, arena: &Arena, now: u64) -> bool {
         let (place, message) = (entry.place(), arena.view(entry.message));
         let deadline = self.deadline(place, &message);
         if deadline.is_some_and(|deadline| deadline <= now) {
@@ -62,11 +62,10 @@ impl Queue {
         true
     }
 
-    /// Takes out the message that expires first, if it does by `time`. None inside: it has left the
-    /// queue before.
-    pub fn expire(&mut self, time: u64, arena: &Arena) -> Option<Option<Entry>> {
+    /// Takes the earliest deadline that passes by `time`, and its message out of the queue.
+    pub fn expire(&mut self, time: u64, arena: &Arena) -> Option<Passed> {
         let place = self.extras.as_mut()?.deadlines.pop(time)?;
-        Some(self.take(place, arena))
+        Some(self.take(place, arena).map_or(Passed::Unneeded, Passed::Expired))
     }
 
     /// Whether messages may not wait at all.
@@ -90,6 +89,14 @@ impl Queue {
         let extras = self.extras.as_deref()?;
         extras.earlier.find(place).unwrap_or(extras.settings.message_ttl)
     }
+}
+
+/// A deadline that has passed.
+pub enum Passed {
+    /// Its message waited until then, and expires.
+    Expired(Entry),
+    /// Its message left the queue before.
+    Unneeded,
 }
 
 /// The deadlines of one queue's messages, milliseconds since 1970.

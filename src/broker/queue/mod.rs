@@ -34,7 +34,7 @@ mod settings;
 mod single_active;
 
 pub use consumers::{Consumer, Consumers};
-pub use deadlines::AT_ONCE;
+pub use deadlines::{AT_ONCE, Passed};
 pub use delays::{Copies, Delays};
 pub use level::{Level, Purged};
 pub use levels::{Priorities, priority};

@@ -25,7 +25,7 @@
 use crate::base::ids::{QueueAddr, QueueId};
 use crate::base::limits::SPILL_MIN;
 use crate::broker::arena::{Arena, Holders, Run};
-use crate::broker::queue::{Overflow, Queue};
+use crate::broker::queue::{Overflow, Queue, Settings};
 use crate::contract::{Entry, split_place};
 use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
 use crate::shard::Shard;
@@ -191,9 +191,12 @@ fn decide(queue: &mut Queue, level: u8, batch: &Batch<'_, '_>, now: u64) -> Deci
     if is_special { decide_specially(queue, admission, batch, now) } else { Decision::Admit(admission) }
 }
 
-/// Decides on a batch whose messages expire, or for a queue with extras.
+/// Decides on a batch whose messages expire, or for a queue with extras. A queue that may refuse or
+/// drop messages gets them one by one (see `Settings::selects`).
 fn decide_specially(queue: &mut Queue, admission: Admission, batch: &Batch<'_, '_>, now: u64) -> Decision {
     let Content { properties, body } = batch.contents[0];
+    let selects = || queue.settings().is_some_and(Settings::selects);
+    debug_assert!(batch.contents.len() == 1 || !selects(), "a queue that selects gets messages one by one");
     match () {
         () if queue.is_delayed() => Decision::HoldBack(admission),
         () if queue.refuses(body.bytes().len()) => Decision::Refuse,

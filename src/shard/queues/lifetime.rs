@@ -17,7 +17,7 @@ use crate::base::ids::{Key, QueueId};
 use crate::base::limits::{EXPIRE_BUDGET, TRIM_BUDGET, TRIMS_MAX};
 use crate::broker::arena::Arena;
 use crate::broker::dead_letter::Reason;
-use crate::broker::queue::{AT_ONCE, Queue, Settings};
+use crate::broker::queue::{AT_ONCE, Passed, Queue, Settings};
 use crate::contract::{Entry, Outcome};
 use crate::message::{MessageView, Properties, Stamp};
 use crate::shard::Shard;
@@ -138,7 +138,7 @@ impl Shard {
     pub(in crate::shard) fn take_back(&mut self, id: QueueId, entries: impl Iterator<Item = Entry>) {
         let now = self.time_of_day();
         for entry in entries {
-            match self.change_queue(id, |queue, arena| queue.take_back(entry, arena, now)) {
+            match self.change_queue(id, |queue, arena| queue.requeue_unless_expired(entry, arena, now)) {
                 Some(true) => {}
                 Some(false) => self.die(id, entry, Reason::Expired),
                 None => return,
@@ -201,9 +201,11 @@ impl Shard {
     fn expire(&mut self, id: QueueId, time: u64) {
         for _ in 0..EXPIRE_BUDGET {
             let queue = local_queue(&mut self.queues.slots, id);
-            let Some(expired) = queue.and_then(|queue| queue.expire(time, &self.arena)) else { return };
+            let Some(passed) = queue.and_then(|queue| queue.expire(time, &self.arena)) else { return };
             self.work.spend(1);
-            expired.into_iter().for_each(|entry| self.die(id, entry, Reason::Expired));
+            if let Passed::Expired(entry) = passed {
+                self.die(id, entry, Reason::Expired);
+            }
         }
     }
 
