@@ -256,10 +256,9 @@ impl Shard {
     pub(in crate::shard) fn forward(&mut self, message: &MessageView<'_>, routes: &[QueueAddr]) -> Effect {
         self.work.spend(routes.len());
         let (route, contents) = (message.route, [message.content()]);
-        let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
+        let (stamp, for_others) = self.stamps(message);
         let effect = self.enqueue_here(&Sender::Nobody, route, stamp, &contents, routes, |_, _, _| {});
-        let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
-        let (_, posted) = self.post(None, route, posted, &contents, routes);
+        let (_, posted) = self.post(None, route, for_others, &contents, routes);
         effect | posted | self.log_taken(route, stamp, &contents)
     }
 

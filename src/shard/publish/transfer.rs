@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use crate::base::ids::{QueueAddr, QueueId, ShardId};
 use crate::base::limits::TRANSFERS_MAX;
 use crate::contract::{Entry, RouteSet};
-use crate::message::{MessageView, Stamp};
+use crate::message::MessageView;
 use crate::shard::Shard;
 use crate::shard::peers::mail::{Hold, Mail};
 use crate::shard::publish::effect::Effect;
@@ -121,7 +121,7 @@ impl Shard {
     ) -> (usize, Effect) {
         self.work.spend(routes.len());
         let contents = [message.content()];
-        let stamp = if message.stamp == Stamp::NONE { self.stamp(message.properties) } else { message.stamp };
+        let (stamp, for_others) = self.stamps(message);
         let is_at_once = is_here && routes.iter().all(|queue| queue.home == self.id);
         let sender = if is_at_once { Sender::Nobody } else { Sender::Shard(self.id, hold) };
         let enqueued = self.enqueue_here(&sender, message.route, stamp, &contents, routes, |shard, part, effect| {
@@ -129,8 +129,7 @@ impl Shard {
                 shard.on_refused(hold.part(part));
             }
         });
-        let posted = if message.stamp == Stamp::NONE { Stamp::at(self.span_start_time()) } else { message.stamp };
-        let (remote, posted) = self.hand_on(hold, origin, &MessageView { stamp: posted, ..*message }, routes);
+        let (remote, posted) = self.hand_on(hold, origin, &MessageView { stamp: for_others, ..*message }, routes);
         self.durability.logging.origin = origin.filter(|_| !is_at_once);
         let logged = self.log_taken(message.route, stamp, &contents);
         self.durability.logging.origin = None;

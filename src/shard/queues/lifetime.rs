@@ -68,6 +68,15 @@ impl Shard {
         if self.queues.special > 0 || stamp.is_more_than_time() || has_expiration(properties) { stamp } else { Stamp::NONE }
     }
 
+    /// Returns the stamps with which a message that may have one already goes to queues here and to
+    /// other shards, which know themselves whether they need it.
+    pub(in crate::shard) fn stamps(&self, message: &MessageView<'_>) -> (Stamp, Stamp) {
+        if message.stamp != Stamp::NONE {
+            return (message.stamp, message.stamp);
+        }
+        (self.stamp(message.properties), Stamp::at(self.span_start_time()))
+    }
+
     /// Gives a queue these settings.
     pub(in crate::shard) fn promise(&mut self, id: QueueId, settings: Settings) {
         let now = self.span_start();
