@@ -91,7 +91,7 @@ impl Catalog {
         let free = self.exchange_by_name(vhost, spec.name.as_bytes()).is_none();
         let exchange = free.then(|| self.add_exchange(vhost, spec.clone()))?;
         let Some(seat) = seat else { return Some(Applied::Done) };
-        // An internal queue, not among the names of queues: nobody consumes from it or deletes it.
+        // An internal queue, not among the names of queues: no client consumes from it or deletes it.
         let name = spec.name.clone();
         let spec = QueueSpec { name, durable: spec.durable, exclusive: false, auto_delete: false, arguments: Table::empty() };
         let addr = self.add_queue(vhost, spec, seat, None, Some(exchange));

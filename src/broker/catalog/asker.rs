@@ -106,7 +106,7 @@ fn vhost_is_deleted() -> Fault {
     Fault::new(Code::ConnectionForced, "the virtual host is deleted")
 }
 
-/// Refuses the exchange without a name, which is nobody's to change.
+/// Refuses the default exchange, which cannot be declared, checked or deleted.
 pub(super) fn check_not_default(exchange: &str) -> Result<(), Fault> {
     if exchange.is_empty() {
         return Err(Fault::new(Code::AccessRefused, "operation not permitted on the default exchange"));

@@ -34,7 +34,8 @@ pub struct Seat {
 }
 
 impl Change {
-    /// Makes a change of the topology that makes and deletes no queue.
+    /// Makes a change of the topology without a seat: one that makes no queue, or deletes the queue
+    /// of a name whatever its number.
     pub fn topology(vhost: &str, topology: Topology) -> Change {
         Change::Topology { vhost: vhost.into(), topology, seat: None, owner: None }
     }

@@ -94,8 +94,8 @@ impl Shard {
         self.send(ShardId::ORDERER, Mail::Order(Box::new(Order { shard: self.id, ticket, wish })));
     }
 
-    /// Asks for what a check against the catalog here has found. On shard 0 that check is the one
-    /// that counts.
+    /// Asks for a change that was checked against the catalog here. On shard 0 this check is final;
+    /// for another shard, shard 0 checks `wish` again.
     pub(in crate::shard) fn order_checked(&mut self, verdict: Verdict, wish: impl FnOnce(&Shard) -> Wish, waiter: Waiter) {
         if self.id == ShardId::ORDERER {
             let ticket = self.await_decision(waiter);
@@ -158,8 +158,8 @@ impl Shard {
         self.catalog.save_fallen().iter().for_each(|record| self.durability.catalog_log.append(record));
     }
 
-    /// Shard 0: notes in the catalog's log that numbers up to some way ahead are given, before they
-    /// are: the log has no record of a queue that does not survive a restart.
+    /// Shard 0: reserves numbers in the catalog's log before queues get them, because the log has no
+    /// record of a queue that does not survive a restart.
     fn reserve_numbers(&mut self) {
         if self.control.next_queue_number > self.control.reserved_below {
             self.control.reserved_below = self.control.next_queue_number + NUMBERS_RESERVED;
@@ -190,14 +190,15 @@ impl Shard {
         ShardId((self.control.ledger.made % u64::from(self.config.shards)) as u16)
     }
 
-    /// Shard 0: tells the other shards and the log here of the changes that the disk has. The log
-    /// must not know of a queue before the disk does; and until then, other shards must promise
-    /// their publishers nothing because of it.
+    /// Shard 0: the disk has more of the catalog's log.
     pub(in crate::shard) fn on_catalog_durable(&mut self) {
         self.tell_durable();
         self.decide_applied();
     }
 
+    /// Shard 0: tells the other shards and the log here of the changes that the disk has. The log
+    /// must not know of a queue before the disk has it, and other shards must not confirm messages
+    /// to it.
     fn tell_durable(&mut self) {
         let durable = self.durability.catalog_log.durable();
         while let Some((_, made)) = self.control.unheard.pop_front_if(|(record, _)| *record <= durable) {
@@ -330,5 +331,5 @@ impl Shard {
     }
 }
 
-/// How far ahead of the last queue's number the catalog's log notes that numbers are given.
+/// How many numbers are reserved at a time.
 const NUMBERS_RESERVED: u64 = 1 << 16;
