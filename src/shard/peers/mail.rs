@@ -296,7 +296,8 @@ pub struct Returned {
     pub at: u32,
 }
 
-/// Deliveries under way. In the block, each record follows the message's [`Entry`].
+/// Deliveries under way. In the block, each record follows the message's
+/// [`Entry`](crate::contract::Entry).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deliver {
     /// The consumer's connection.
@@ -317,7 +318,8 @@ pub struct Deliver {
     pub no_ack: bool,
 }
 
-/// The end of deliveries of one queue to one consumer. Their [`Entry`]s are in the block.
+/// The end of deliveries of one queue to one consumer. Each one's [`Entry`](crate::contract::Entry)
+/// is in the block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settled {
     /// The queue.

@@ -47,7 +47,8 @@ pub struct Published<'b, 'm> {
     pub contents: &'b [Content<'m>],
 }
 
-/// The answer of routing; the queues are in [`Shard::routes`].
+/// The answer of routing; the queues are in
+/// [`Publishing::routes`](crate::shard::publish::Publishing::routes).
 #[derive(Default)]
 pub struct Found {
     /// How many messages of the run, from its start, go there.
