@@ -110,6 +110,7 @@ pub mod config;
 pub mod contract;
 pub mod definitions;
 pub mod io;
+pub mod management;
 pub mod message;
 pub mod protocol;
 pub mod shard;

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod escaped;
 pub mod hash;
 pub mod ids;
+pub mod inbox;
 pub mod intervals;
 pub mod limits;
 pub mod long_queue;

@@ -3,15 +3,20 @@
 //!
 //! A session machine (`protocol/*`) turns bytes into [`Request`]s, the shard carries them out on
 //! the broker's machines, and the answer comes back as a [`Notice`] or a [`Fault`]. An operator's
-//! [`Command`] takes the same way without a session. Publishing, delivering and settling do not
+//! [`Command`] takes the same way without a session; with [`Query`] and [`Intervention`] it is one of
+//! an operator's [`Demand`]s. Publishing, delivering and settling do not
 //! pass through these enums: inside one turn on one shard they are plain calls over slices. This
 //! room has only the small values that such calls share.
 
 mod administration;
 mod command;
+mod counts;
 mod credit;
+mod demand;
 mod fault;
+mod intervention;
 mod policy;
+mod query;
 mod receipts;
 mod reply;
 mod request;
@@ -23,9 +28,16 @@ pub use administration::{
     Administration, Hashing, Limit, Password, PasswordHash, Permissions, TopicPermissions, UserLimits, UserSpec, VhostLimits, VhostSpec,
 };
 pub use command::Command;
+pub use counts::{Count, Counts};
 pub use credit::{Credit, Grant, Window, cost};
+pub use demand::{Demand, Reply, Report};
 pub use fault::{Code, Fault, Scope};
+pub use intervention::{Intervened, Intervention, Publication};
 pub use policy::{PolicyKind, PolicySpec};
+pub use query::{
+    ChannelFigures, Churn, ConnectionFigures, ConnectionState, ConsumerFigures, ExchangeFigures, Figures, PART, Part, Query, QueueFigures,
+    Totals,
+};
 pub use receipts::{Receipts, Tags};
 pub use reply::{REPLY_TO, ReplyConsumer, ReplyName, is_reply_name};
 pub use request::{Notice, Owner, Request};

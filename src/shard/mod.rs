@@ -83,6 +83,7 @@ use queues::Queues;
 use queues::lifetime::Timer;
 use work::Work;
 
+pub use control::order::Made;
 pub use peers::block;
 pub use restart::{Found, Stop, restore};
 pub use turn::Turn;
