@@ -90,14 +90,15 @@
 //! *An operator's command*, to set a policy:
 //!
 //! ```walk
-//! shard::control::command::command          the command gets a ticket
+//! management::broker::command               the management thread gives it a ticket
+//! shard::control::door::demand              it comes through the inbox of shard 0
 //! shard::control::order::order              ordered like any change
 //! broker::catalog::administration::check_command
 //! broker::catalog::administration::administer  on every shard
 //! shard::queues::policies::begin_sweep      every queue looks its policy up again
 //! shard::queues::policies::go_on_sweeping   some in each turn
 //! shard::queues::policies::follow_policies
-//! shard::control::command::next_decision    the operator's answer
+//! shard::control::door::report_reply        the answer, by ticket
 //! ```
 
 // The simulator, which unit tests share with tests/sim, names the library from outside.

@@ -113,6 +113,11 @@ impl<K: From<Key> + Into<Key> + Copy, T> Slots<K, T> {
         Some(key(slot as usize, live.generation))
     }
 
+    /// Number of slots that were ever used.
+    pub fn slots(&self) -> u32 {
+        self.generations.len() as u32
+    }
+
     /// All values with their ids, by slot.
     pub fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.live.iter().map(|(slot, live)| (key(slot, live.generation), &live.value))

@@ -79,7 +79,8 @@ impl Catalog {
         User { id: self.user_by_name("guest").expect("a new broker has one").id, name: "guest".into() }
     }
 
-    fn perform_well(&mut self, topology: Topology) {
+    /// Carries out an operation that is in order.
+    pub fn perform_well(&mut self, topology: Topology) {
         self.perform(conn(0), &topology).expect("an operation in order");
     }
 }

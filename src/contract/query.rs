@@ -84,10 +84,8 @@ pub struct Totals {
     pub connections: usize,
     /// Channels now.
     pub channels: usize,
-    /// Consumers now.
+    /// Consumers of queues that live here now.
     pub consumers: usize,
-    /// Queues that live here now.
-    pub queues: usize,
     /// Connections that were opened and closed, channels that were opened and closed, queues that
     /// were declared, created and deleted.
     pub churn: Churn,
@@ -97,14 +95,12 @@ pub struct Totals {
     pub message_memory: usize,
     /// Bytes of logs on the disk.
     pub log_bytes: u64,
-    /// Writes to the log, and bytes written.
-    pub writes: (u64, u64),
-    /// Bytes that came from clients, and bytes sent to them.
+    /// Bytes that came from clients, and bytes sent to them, by connections that are gone.
     pub octets: (u64, u64),
+    /// Receives and sends of connections that are gone.
+    pub packets: (u64, u64),
     /// Logins that were accepted and that failed.
     pub logins: (u64, u64),
-    /// Turns, and microseconds spent in them.
-    pub turns: (u64, u64),
 }
 
 /// How often connections, channels and queues came and went.
@@ -168,7 +164,9 @@ pub struct ExchangeFigures {
     /// The exchange.
     pub id: ExchangeId,
     /// Messages that came to it on this shard.
-    pub counts: Counts,
+    pub published_in: u64,
+    /// Messages that it gave to queues, once for each queue.
+    pub published_out: u64,
 }
 
 /// The state of a connection, in RabbitMQ's words.

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  ┌▶ 1 completions   on_accepted, on_bytes, on_sent, on_closed   as many as TURN_COMPLETIONS_MAX
+//!  │                  then operators' demands
 //!  │  2 turn(now)     mail, timers, deliveries                    the clock is read before 1 and 2
 //!  │  3 actions       sends, pauses, closes, wakes                staged in the ring
 //!  │  4 receives      buffers that were read go back to the kernel; bulk receives begin
@@ -26,11 +27,12 @@ use std::time::Duration;
 use io_uring::cqueue;
 
 use super::disk::{Disk, Done};
+use super::door::Door;
 use super::ring::Ring;
 use super::spin::Spin;
 use super::statistics::Statistics;
 use super::token::Token;
-use super::wake::{Broadcast, Peers, Stop};
+use super::wake::{Peers, Signal, Stop};
 use crate::base::limits;
 use crate::base::quota::Quota;
 use crate::io::disk::worker::Finished;
@@ -53,7 +55,9 @@ pub struct Surroundings<'r> {
     /// Tells when the broker is to end.
     pub stop: Arc<Stop>,
     /// Tells when an alarm was raised or cleared.
-    pub alarm: Arc<Broadcast>,
+    pub alarm: Arc<Signal>,
+    /// The door for operators.
+    pub door: Door,
     /// Receive buffers, registered with the ring.
     pub pools: &'r mut Pools,
     /// The listening sockets of the shard.
@@ -78,7 +82,8 @@ pub struct Driver<'r> {
     disk: Disk,
     peers: Peers,
     stop: Arc<Stop>,
-    alarm: Arc<Broadcast>,
+    alarm: Arc<Signal>,
+    door: Door,
     stopping: Option<Stopping>,
     clock: Clock,
     now: u64,
@@ -107,7 +112,8 @@ impl<'r> Driver<'r> {
         let listeners = Listeners::open(around.listeners, around.places, &mut ring);
         around.stop.watch(&mut ring);
         around.disk.watch(&mut ring);
-        around.alarm.watch(&mut ring);
+        around.alarm.watch(Token::Alarm, &mut ring);
+        around.door.watch(&mut ring);
         Driver {
             statistics: Statistics::new(shard.id()),
             pace: Pace::new(around.pools.bulk.buffer_size()),
@@ -120,6 +126,7 @@ impl<'r> Driver<'r> {
             peers: around.peers,
             stop: around.stop,
             alarm: around.alarm,
+            door: around.door,
             stopping: None,
             now: around.clock.now_ms(),
             clock: around.clock,
@@ -142,6 +149,9 @@ impl<'r> Driver<'r> {
             self.expire();
             if completions > 0 {
                 self.now = self.clock.now_ms(); // mail may be newer than the turn
+            }
+            for (ticket, demand) in self.door.demands() {
+                self.shard.demand(ticket, demand);
             }
             let turn = self.shard.turn(self.now);
             self.carry_out();
@@ -207,7 +217,10 @@ impl<'r> Driver<'r> {
             Token::Stop => self.begin_to_stop(),
             // The shard's turn looks at the alarms.
             Token::Alarm if more => {}
-            Token::Alarm => self.alarm.watch(&mut self.ring),
+            Token::Alarm => self.alarm.watch(Token::Alarm, &mut self.ring),
+            // The loop looks into the inbox.
+            Token::Door if more => {}
+            Token::Door => self.door.watch(&mut self.ring),
             // If memory could not be prepared, it is mapped when it is used.
             Token::Prepare => self.shard.on_prepared(),
             Token::Disk(number) => match self.disk.on_completion(number, result) {
@@ -304,6 +317,7 @@ impl<'r> Driver<'r> {
                 Action::Prepare(address, len) => memory::prepare(address, len, &mut self.ring),
                 Action::Log(op) => self.disk.start(op, self.now, &mut self.ring),
                 Action::Catalog(op) => self.disk.start_catalog(op),
+                Action::Report(report) => self.door.report(*report),
                 Action::Fail(sentence) => process::fail(&sentence),
                 action => owner::carry_out(action, &mut self.sockets, self.now, &mut self.ring),
             }

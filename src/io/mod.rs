@@ -3,7 +3,7 @@
 //!
 //! - [`driver`]: the loop of one shard, over its [`ring`];
 //! - [`net`]: the sockets;
-//! - [`disk`]: the log's files;
+//! - [`disk`]: the log's files; [`door`]: the way of operators' demands;
 //! - [`host`]: what the machine and the process offer: memory, descriptors, CPUs, clock, signals;
 //! - [`token`]: the purpose of a completion;
 //! - [`wake`] and [`spin`]: how an idle shard waits; [`statistics`]: how long turns take.
@@ -16,6 +16,7 @@
 //! enters, and one for the [`monitor`](host::monitor).
 
 pub mod disk;
+pub mod door;
 pub mod driver;
 pub mod host;
 pub mod net;
@@ -39,6 +40,7 @@ use crate::base::limits::HANDSHAKES_MAX;
 use crate::config::Config;
 use crate::shard::Shard;
 use disk::Disk;
+use door::Door;
 use driver::{Driver, Surroundings};
 use host::clock::Clock;
 use host::descriptors::Descriptors;
@@ -47,7 +49,7 @@ use host::{affinity, process};
 use net::listener::{self, Bound, Listener};
 use net::receive::Pools;
 use ring::Ring;
-use wake::{Broadcast, Peers, Stop};
+use wake::{Peers, Signal, Stop};
 
 /// The reason why the broker cannot start: one sentence for the operator.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,17 +73,17 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Binds the addresses and starts these shards.
+    /// Binds the addresses and starts these shards, each with its door.
     ///
     /// # Errors
     /// One sentence that gives the reason; then nothing runs.
-    pub fn start(config: &Arc<Config>, shards: Vec<Shard>) -> Result<Broker, StartError> {
+    pub fn start(config: &Arc<Config>, shards: Vec<(Shard, Door)>) -> Result<Broker, StartError> {
         let bound = listener::bind(config, shards.len())?;
         let descriptors = share_out_descriptors(config, &bound)?;
         let no_eventfd = |error| StartError(format!("an eventfd cannot be created: {error}"));
         let stop = Arc::new(Stop::new(shards.len()).map_err(no_eventfd)?);
-        let alarm = Arc::new(Broadcast::new().map_err(no_eventfd)?);
-        let monitor = Monitor::start(config, shards[0].alarms().clone(), alarm.clone())?;
+        let alarm = Arc::new(Signal::new().map_err(no_eventfd)?);
+        let monitor = Monitor::start(config, shards[0].0.alarms().clone(), alarm.clone())?;
         let mut broker = Broker { addresses: bound.addresses, stop, threads: Vec::new(), _monitor: monitor };
         // If one of these fails, it drops the seats first, so that no shard waits any more, and then
         // the broker is dropped, which waits for its threads.
@@ -94,17 +96,17 @@ impl Broker {
     fn spawn(
         &mut self,
         config: &Arc<Config>,
-        shards: impl Iterator<Item = (Shard, Vec<Listener>)>,
-        alarm: &Arc<Broadcast>,
+        shards: impl Iterator<Item = ((Shard, Door), Vec<Listener>)>,
+        alarm: &Arc<Signal>,
         descriptors: &Descriptors,
     ) -> Result<Vec<Seat>, StartError> {
         let (clock, mut seats) = (Clock::start(), Vec::new());
-        for (mut shard, listeners) in shards {
+        for ((mut shard, door), listeners) in shards {
             shard.start_clock(clock.epoch_ms());
             let (seat, place) = seat(alarm.clone(), descriptors.clone());
             let (config, stop) = (config.clone(), self.stop.clone());
             let name = format!("ringmq-{}", shard.id().0);
-            let serve = move || serve(shard, &config, clock, stop, listeners, &place);
+            let serve = move || serve(shard, door, &config, clock, stop, listeners, &place);
             let thread = thread::Builder::new().name(name).spawn(serve);
             self.threads.push(thread.map_err(|error| StartError(format!("a thread cannot be started: {error}")))?);
             seats.push(seat);
@@ -146,11 +148,11 @@ struct Seat {
 struct Place {
     ring: Sender<Result<RawFd, StartError>>,
     peers: Receiver<Peers>,
-    alarm: Arc<Broadcast>,
+    alarm: Arc<Signal>,
     descriptors: Descriptors,
 }
 
-fn seat(alarm: Arc<Broadcast>, descriptors: Descriptors) -> (Seat, Place) {
+fn seat(alarm: Arc<Signal>, descriptors: Descriptors) -> (Seat, Place) {
     let ((ring_in, ring_out), (peers_in, peers_out)) = (channel(), channel());
     (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out, alarm, descriptors })
 }
@@ -177,8 +179,16 @@ fn introduce(seats: Vec<Seat>) -> Result<(), StartError> {
 }
 
 /// Runs a shard's thread.
-fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners: Vec<Listener>, place: &Place) -> Option<Shard> {
-    try_serve(shard, config, clock, stop, listeners, place).unwrap_or_else(|error| {
+fn serve(
+    shard: Shard,
+    door: Door,
+    config: &Config,
+    clock: Clock,
+    stop: Arc<Stop>,
+    listeners: Vec<Listener>,
+    place: &Place,
+) -> Option<Shard> {
+    try_serve(shard, door, config, clock, stop, listeners, place).unwrap_or_else(|error| {
         // If another shard has failed before, the starting thread does not wait any more.
         let _ = place.ring.send(Err(error));
         None
@@ -188,6 +198,7 @@ fn serve(shard: Shard, config: &Config, clock: Clock, stop: Arc<Stop>, listeners
 /// Prepares a shard's thread and serves. All errors come before serving.
 fn try_serve(
     shard: Shard,
+    door: Door,
     config: &Config,
     clock: Clock,
     stop: Arc<Stop>,
@@ -221,6 +232,7 @@ fn try_serve(
         peers,
         stop,
         alarm,
+        door,
         pools: &mut pools,
         listeners,
         places: sockets,

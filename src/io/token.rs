@@ -26,6 +26,8 @@ pub enum Token {
     Stop,
     /// An alarm was raised or cleared.
     Alarm,
+    /// An operator has left a demand.
+    Door,
     /// Memory is prepared.
     Prepare,
     /// An operation of the disk, with this number, is complete.
@@ -50,6 +52,7 @@ impl Token {
             Token::Wake => pack(WAKE, Key::default()),
             Token::Stop => pack(STOP, Key::default()),
             Token::Alarm => pack(ALARM, Key::default()),
+            Token::Door => pack(DOOR, Key::default()),
             Token::Prepare => pack(PREPARE, Key::default()),
             Token::Disk(number) => pack(DISK, Key { slot: number, generation: 0 }),
             Token::Bell => pack(BELL, Key::default()),
@@ -70,6 +73,7 @@ impl Token {
             WAKE => Token::Wake,
             STOP => Token::Stop,
             ALARM => Token::Alarm,
+            DOOR => Token::Door,
             PREPARE => Token::Prepare,
             DISK => Token::Disk(key.slot),
             BELL => Token::Bell,
@@ -99,6 +103,7 @@ const DISK: u64 = 10;
 const BELL: u64 = 11;
 const ALARM: u64 = 12;
 const HANG_UP: u64 = 13;
+const DOOR: u64 = 14;
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +118,17 @@ mod tests {
                 .into_iter()
                 .chain([Token::Send(key), Token::HangUp(key)])
         });
-        let others = [Token::Accept(3), Token::Wake, Token::Stop, Token::Alarm, Token::Prepare, Token::Disk(5), Token::Bell, Token::Ignore];
+        let others = [
+            Token::Accept(3),
+            Token::Wake,
+            Token::Stop,
+            Token::Alarm,
+            Token::Prepare,
+            Token::Disk(5),
+            Token::Bell,
+            Token::Door,
+            Token::Ignore,
+        ];
         for token in with_keys.chain(others) {
             assert_eq!(Token::decode(token.encode()), token);
         }

@@ -5,7 +5,8 @@
 //! (MSG_RING), with its normal submit at the end of the turn. The main thread has no ring: to end
 //! the broker, it writes once into an eventfd that every ring polls and none reads, so that it
 //! stays readable. The monitor writes into another eventfd each time that an alarm was raised or
-//! cleared: a multishot poll completes at every write.
+//! cleared, and operators' threads into that of a shard's [door](super::door): a multishot poll
+//! completes at every write.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -114,20 +115,20 @@ impl Stop {
     }
 }
 
-/// A signal on which every shard takes a turn, because something has changed that all of them look
-/// at.
+/// A signal on which the shards that watch it take a turn, because something has changed that they
+/// look at.
 #[derive(Debug)]
-pub struct Broadcast {
+pub struct Signal {
     event: OwnedFd,
 }
 
-impl Broadcast {
+impl Signal {
     /// Makes a signal that was not given.
     ///
     /// # Errors
     /// The kernel's error, if there is no descriptor left.
-    pub fn new() -> io::Result<Broadcast> {
-        Ok(Broadcast { event: eventfd(libc::EFD_NONBLOCK)? })
+    pub fn new() -> io::Result<Signal> {
+        Ok(Signal { event: eventfd(libc::EFD_NONBLOCK)? })
     }
 
     /// Gives the signal.
@@ -143,12 +144,12 @@ impl Broadcast {
         unsafe { libc::poll(&mut poll, 1, 0) > 0 }
     }
 
-    /// Stages the operation that completes at every [`Broadcast::wake`], until a completion says
+    /// Stages the operation that completes, with this token, at every [`Signal::wake`], until a completion says
     /// that it is the last.
-    pub fn watch(&self, ring: &mut Ring<'_>) {
+    pub fn watch(&self, token: Token, ring: &mut Ring<'_>) {
         let poll = opcode::PollAdd::new(types::Fd(self.event.as_raw_fd()), libc::POLLIN as u32).multi(true).build();
         // SAFETY: the operation points to nothing.
-        unsafe { ring.push(&poll.user_data(Token::Alarm.encode())) };
+        unsafe { ring.push(&poll.user_data(token.encode())) };
     }
 }
 

@@ -23,6 +23,7 @@
 //! - [`peers`]: the other shards, and the mail;
 //! - [`durability`]: the part that the log has in all this, and [`restart`], how a shard goes on
 //!   after a stop;
+//! - [`tally`]: what is counted for operators;
 //! - [`work`] and [`jobs`]: how much one turn may do;
 //! - [`turn`]: the order of it all.
 //!
@@ -40,6 +41,7 @@ mod publish;
 mod queues;
 mod restart;
 mod session;
+mod tally;
 #[cfg(test)]
 #[allow(dead_code, reason = "the tests of the whole broker use the rest")]
 #[path = "../../tests/support"]
@@ -68,6 +70,7 @@ use crate::broker::arena::Arena;
 use crate::broker::catalog::Catalog;
 use crate::broker::queue::Queue;
 use crate::config::{Config, Protocol};
+use crate::contract::Report;
 use crate::store::Op;
 use crate::store::catalog_log::CatalogOp;
 
@@ -81,6 +84,7 @@ use peers::link::Link;
 use publish::Publishing;
 use queues::Queues;
 use queues::lifetime::Timer;
+use tally::Tally;
 use work::Work;
 
 pub use control::order::Made;
@@ -103,6 +107,7 @@ pub struct Shard {
     control: Control,
     peers: Peers,
     durability: Durability,
+    tally: Tally,
     arena: Arena,
     timers: TimerWheel<Timer>,
     /// The time of day at which the shard's time is 0, milliseconds since 1970.
@@ -141,6 +146,8 @@ pub enum Action {
     Log(Op),
     /// Write to the catalog's log; [`Shard::on_catalog_written`] follows.
     Catalog(CatalogOp),
+    /// Pass this on to the operators' thread, if there is one.
+    Report(Box<Report<Arc<Made>>>),
     /// End the process, with this sentence as the reason.
     Fail(String),
 }
@@ -195,6 +202,7 @@ impl Shard {
             control: Control::new(),
             peers: Peers::new(config.shards),
             durability: Durability::new(),
+            tally: Tally::default(),
             arena: Arena::default(),
             timers: TimerWheel::new(0),
             epoch_ms: 0,
@@ -241,6 +249,7 @@ impl Shard {
         let conn = self.conns.insert_with(make);
         let timer = self.timers.set(now + self.config.handshake_ms, Timer::Conn(conn));
         let known_alarms = self.conns.known_alarms;
+        self.tally.churn.connection_created += 1;
         let accepted = self.conns.get_mut(conn)?;
         accepted.timer = Some(timer);
         accepted.session.on_alarms(known_alarms);

@@ -7,7 +7,8 @@
 //!         2 timers        heartbeats, time-outs, expiry of messages and queues
 //!         3 input         connections whose wait is over, jobs, connections owed a share
 //!         4 republishing  surplus messages leave; dead and delayed messages go to their queues
-//! serve   5 queues        each queue with messages and a consumer that is ready, once
+//! serve   5 queues        each queue with messages and a consumer that is ready, once; then
+//!                         operators' queries
 //! out     6 the log       all that gathered becomes one write
 //!         7 output        one send per connection
 //!         8 flow          publishers that flood a queue are held
@@ -71,6 +72,8 @@ impl Shard {
         self.work.renew();
         self.serve_queues();
         self.free_rubbish();
+        self.work.renew();
+        self.answer_queries();
         self.seal_log();
         self.flush_output();
         self.follow_flow();
@@ -83,6 +86,7 @@ impl Shard {
             || self.work.is_wanted()
             || queues_wait
             || !self.control.retries.is_empty()
+            || !self.control.queries.is_empty()
             || self.conns.any_dirty()
             || self.can_go_on()
             || self.can_bury()

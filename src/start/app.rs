@@ -4,17 +4,21 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::broker::catalog::Catalog;
 use crate::config::Config;
 use crate::io::host::process;
 use crate::io::{Broker, StartError};
 use crate::shard;
 use crate::start::data_dir::DataDir;
+use crate::start::management::{Doors, Management};
 use crate::start::{definitions, storage};
 
 /// A broker that runs, and the data directory that it has locked. Dropping it stops it, but without
 /// the notes of a stop: the next start finds what a crash would have left.
 pub struct App {
     config: Arc<Config>,
+    /// Dropped before the broker, which it asks.
+    management: Management,
     broker: Broker,
     /// Dropped after the broker, which uses it until its end.
     _data_dir: DataDir,
@@ -32,10 +36,13 @@ impl App {
         let mut found = storage::find(config)?;
         definitions::load(config, &mut found)?;
         let node_id = data_dir.node_id()?;
+        let catalog = Catalog::restored(&found.catalog);
         shard::restore(&mut shards, found);
-        let broker = Broker::start(config, shards)?;
+        let (handle, doors, reports) = Doors::open(config)?.into_parts(config, catalog);
+        let broker = Broker::start(config, shards.into_iter().zip(doors).collect())?;
+        let management = Management::start(handle, reports)?;
         announce(config, &node_id, &broker);
-        Ok(App { config: config.clone(), broker, _data_dir: data_dir })
+        Ok(App { config: config.clone(), management, broker, _data_dir: data_dir })
     }
 
     /// The addresses of its listeners, with the ports that the kernel chose for port 0.
@@ -48,7 +55,8 @@ impl App {
     /// # Errors
     /// One sentence: the notes of the stop cannot be written.
     pub fn stop(self) -> Result<(), StartError> {
-        let App { config, broker, _data_dir } = self;
+        let App { config, management, broker, _data_dir } = self;
+        drop(management);
         let shards = broker.stop();
         if shards.len() == usize::from(config.shards) {
             storage::note_stop(&config.data_dir, &shards)?;

@@ -16,6 +16,7 @@ pub mod definitions;
 pub mod fetch;
 pub mod files;
 pub mod log_files;
+pub mod management;
 pub mod rehome;
 pub mod storage;
 pub mod text_file;

@@ -12,6 +12,7 @@ use ringmq::config::watermark::Watermark;
 use ringmq::io::Broker;
 use ringmq::shard;
 
+use crate::broker::with_doors;
 use crate::client::Client;
 use crate::scratch::Scratch;
 use crate::support::value::Value;
@@ -31,7 +32,7 @@ fn start() -> (Broker, Arc<Alarms>, Scratch) {
     });
     let shards = shard::joined(&config, 7);
     let alarms = shards[0].alarms().clone();
-    (Broker::start(&config, shards).expect("a broker"), alarms, data)
+    (Broker::start(&config, with_doors(shards)).expect("a broker"), alarms, data)
 }
 
 /// Opens so many clients that every shard has some, and blocks them all.

@@ -10,12 +10,18 @@ use ringmq::base::limits::HANDSHAKES_MAX;
 use ringmq::base::rng::Rng;
 use ringmq::config::Config;
 use ringmq::io::Broker;
-use ringmq::shard;
+use ringmq::io::door::Door;
+use ringmq::shard::{self, Shard};
 
 use crate::client::Client;
 use crate::scratch::Scratch;
 use crate::support::client::{Event, PROTOCOL_HEADER};
 use crate::support::value::Value;
+
+/// Gives each shard a door that nobody uses.
+pub fn with_doors(shards: Vec<Shard>) -> Vec<(Shard, Door)> {
+    shards.into_iter().map(|shard| (shard, Door::new(Arc::new(drop)).expect("there are descriptors"))).collect()
+}
 
 /// A running broker. At the end of its test it stops; then its data is removed.
 struct Running {
@@ -28,7 +34,7 @@ impl Running {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let data = Scratch::new();
         let config = Arc::new(Config { listen: vec![free], data_dir: data.0.clone(), ..config });
-        let broker = Broker::start(&config, shard::joined(&config, 7)).expect("a broker");
+        let broker = Broker::start(&config, with_doors(shard::joined(&config, 7))).expect("a broker");
         Running { broker, _data: data }
     }
 

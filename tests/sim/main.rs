@@ -20,6 +20,7 @@ mod choice;
 mod counts;
 mod credit;
 mod delays;
+mod door;
 mod durations;
 mod exact;
 mod flow;

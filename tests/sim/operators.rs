@@ -183,7 +183,7 @@ fn a_virtual_host_goes_in_the_middle_of_everything() {
                 _ => cluster.turn(rng.below(3) as usize),
             }
             if u64::from(step) == end {
-                cluster.command(rng.below(3) as usize, Administration::DeleteVhost { name: "v".into() }.into());
+                cluster.demand(rng.below(3) as usize, Command::from(Administration::DeleteVhost { name: "v".into() }));
             }
         }
         cluster.settle();
@@ -217,7 +217,7 @@ fn random_op(rng: &mut Rng, id: u32) -> Op {
 
 /// Has a shard carry out a command.
 fn decide(cluster: &mut Cluster, command: Command) -> Result<(), ringmq::contract::Fault> {
-    let ticket = cluster.command(cluster.shard_count() - 1, command);
+    let ticket = cluster.demand(cluster.shard_count() - 1, command);
     cluster.settle();
     let (decided, answer) = cluster.next_decision(cluster.shard_count() - 1).expect("every command is answered");
     assert_eq!(decided, ticket);
@@ -235,7 +235,7 @@ fn login(cluster: &mut Cluster, user: &str, password: &str, vhost: &str) -> Stri
     last
 }
 
-fn join(cluster: &mut Cluster, shard: usize, user: &str, password: &str, vhost: &str) -> Conn {
+pub fn join(cluster: &mut Cluster, shard: usize, user: &str, password: &str, vhost: &str) -> Conn {
     let conn = cluster.connect_to(shard).expect("there are few");
     cluster.write(conn, &handshake(user, password, vhost));
     cluster.settle();
@@ -244,7 +244,7 @@ fn join(cluster: &mut Cluster, shard: usize, user: &str, password: &str, vhost: 
     conn
 }
 
-fn say(cluster: &mut Cluster, conn: Conn, ops: &[(u16, Op)]) -> Vec<Saw> {
+pub fn say(cluster: &mut Cluster, conn: Conn, ops: &[(u16, Op)]) -> Vec<Saw> {
     ops.iter().for_each(|(channel, op)| cluster.write(conn, &op.encode(*channel, FRAME_MAX - 8)));
     cluster.settle();
     read_all(cluster, conn)

@@ -188,7 +188,7 @@ fn filled(shards: u16, queues: usize, messages: usize) -> Cluster {
 /// messages that were dropped in one turn of a shard.
 fn messages_that_go_in_a_turn(cluster: &mut Cluster, line: &str, left: usize) -> usize {
     let commands = Ctl::parse(line).and_then(|ctl| ctl.commands()).expect("a command");
-    commands.into_iter().for_each(|command| _ = cluster.command(0, command));
+    commands.into_iter().for_each(|command| _ = cluster.demand(0, command));
     let (mut most, mut before) = (0, messages_in(cluster));
     for turn in 0..100 * cluster.shard_count() {
         cluster.turn(turn % cluster.shard_count());

@@ -18,7 +18,7 @@
 
 mod orderly;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
 use ringmq::config::{Config, Protocol};
-use ringmq::contract::{Command, Fault};
+use ringmq::contract::{Command, Demand, Fault, Reply, Report};
 use ringmq::shard::{self, Action, Shard, Stop};
 
 use super::broker::Conn;
@@ -55,6 +55,8 @@ pub struct Cluster {
     next_shard: usize,
     /// Whether the disks have raised the alarm that they are full.
     is_starved: bool,
+    /// Number of operators' demands, which is the ticket of the last one.
+    demands: u64,
 }
 
 struct Node {
@@ -64,6 +66,8 @@ struct Node {
     asleep: bool,
     /// Turns until the memory that the shard asked for is prepared.
     preparing: Option<u32>,
+    /// Answers to operators' demands that were not fetched yet.
+    replies: VecDeque<(u64, Reply)>,
 }
 
 struct Connection {
@@ -102,6 +106,7 @@ impl Cluster {
             rng: Rng::seeded(seed),
             next_shard,
             is_starved: false,
+            demands: 0,
         };
         cluster.start();
         cluster
@@ -145,7 +150,7 @@ impl Cluster {
         shard::restore(&mut shards, storage::find(self.disks.iter_mut(), &mut self.catalog, self.stopped.take()));
         self.epoch += self.now + 1; // a start takes some time
         shards.iter_mut().for_each(|shard| shard.start_clock(self.epoch));
-        let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None };
+        let node = |shard| Node { shard, due: None, again: true, asleep: false, preparing: None, replies: VecDeque::new() };
         self.shards = shards.into_iter().map(node).collect();
         (self.now, self.is_starved) = (0, false);
     }
@@ -337,17 +342,27 @@ impl Cluster {
         (0..self.shards.len()).for_each(|shard| self.touch(shard));
     }
 
-    /// Gives a shard an operator's command.
-    pub fn command(&mut self, shard: usize, command: Command) -> u64 {
+    /// Gives a shard an operator's demand. Returns its ticket.
+    pub fn demand(&mut self, shard: usize, demand: impl Into<Demand>) -> u64 {
         self.touch(shard);
-        let ticket = self.shards[shard].shard.command(command);
+        self.demands += 1;
+        let ticket = self.demands;
+        self.shards[shard].shard.demand(ticket, demand.into());
         self.carry_out(shard);
         ticket
     }
 
+    /// Returns the next answer to a demand that this shard was given.
+    pub fn next_reply(&mut self, shard: usize) -> Option<(u64, Reply)> {
+        self.shards[shard].replies.pop_front()
+    }
+
     /// Returns the next answer to an operator's command that this shard was given.
     pub fn next_decision(&mut self, shard: usize) -> Option<(u64, Result<(), Fault>)> {
-        self.shards[shard].shard.next_decision()
+        self.next_reply(shard).map(|(ticket, reply)| match reply {
+            Reply::Decided(decision) => (ticket, decision),
+            other => panic!("{other:?} decides nothing"),
+        })
     }
 
     /// Tells every shard to stop.
@@ -391,6 +406,10 @@ impl Cluster {
                 Action::Prepare(..) => self.shards[shard].preparing = Some(PREPARE_TURNS),
                 Action::Log(op) => self.disks[shard].submit(op),
                 Action::Catalog(op) => self.catalog.submit(op),
+                Action::Report(report) => match *report {
+                    Report::Reply(ticket, reply) => self.shards[shard].replies.push_back((ticket, reply)),
+                    Report::Changed(_) => {}
+                },
                 Action::Fail(sentence) => panic!("{sentence}"),
             }
         }

@@ -245,6 +245,16 @@ impl Consumers {
         self.table.get(id)
     }
 
+    /// The consumer that is served, if a single one is active.
+    pub fn active(&self) -> Option<Target> {
+        self.get(self.single.as_ref()?.active()?).map(|consumer| consumer.target)
+    }
+
+    /// Whether one consumer has the queue for itself.
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive
+    }
+
     /// All consumers.
     pub fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Consumer)> {
         self.table.iter()

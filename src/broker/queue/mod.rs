@@ -13,7 +13,8 @@
 //! is, `single_active` when only one has it; `pace` measures how fast it delivers. [`Rules`] is what
 //! the queue was declared as and keeps for good, but for two values that policies may change;
 //! [`Settings`] is what arguments and policies promise now. `extras` has what only special queues
-//! have, and `deadlines` decides, with `earlier_ttls`, when a message expires.
+//! have, and `deadlines` decides, with `earlier_ttls`, when a message expires; `tally` counts for
+//! operators.
 //!
 //! Invariant: a popped entry belongs to its taker (a session's unacked window) until it is settled
 //! or requeued; the queue keeps only the count of such entries.
@@ -32,6 +33,7 @@ mod rotations;
 mod rules;
 mod settings;
 mod single_active;
+mod tally;
 
 pub use consumers::{Consumer, Consumers};
 pub use deadlines::{AT_ONCE, Passed};
@@ -46,12 +48,13 @@ pub use settings::{DeadLetter, Overflow, Settings};
 
 use crate::base::ids::{ConsumerId, QueueId};
 use crate::broker::arena::Arena;
-use crate::contract::{Entry, Outcome, split_place};
+use crate::contract::{Count, Entry, Outcome, split_place};
 use crate::message::MessageView;
 
 use extras::Extras;
 use levels::Levels;
 use returns::Returns;
+use tally::Tally;
 
 /// One queue on its home shard.
 pub struct Queue {
@@ -75,6 +78,7 @@ pub struct Queue {
     returns: Option<Box<Returns>>,
     /// The parts that a plain queue does without.
     extras: Option<Box<Extras>>,
+    tally: Tally,
 }
 
 impl Queue {
@@ -92,6 +96,7 @@ impl Queue {
             levels,
             returns,
             extras: None,
+            tally: Tally::default(),
         }
     }
 
@@ -324,9 +329,10 @@ impl Queue {
         purged
     }
 
-    /// Notes that a consumer got this many messages and bytes.
+    /// Notes that a consumer got this many messages and bytes; `no_ack`: it need not settle them.
     #[inline]
-    pub fn on_delivered(&mut self, consumer: ConsumerId, messages: usize, bytes: usize) {
+    pub fn on_delivered(&mut self, consumer: ConsumerId, no_ack: bool, messages: usize, bytes: usize) {
+        self.count_given_out(if no_ack { Count::DeliverNoAck } else { Count::Deliver }, messages, bytes);
         self.pace.on_delivered(bytes);
         self.consumers.on_delivered(consumer, messages, bytes);
     }

@@ -9,10 +9,12 @@
 //! can end by itself; a protocol without channels has one.
 
 mod assembled;
+mod figures;
 mod loan;
 mod transaction;
 
 pub use assembled::{Assembled, Payload};
+pub use figures::{ChannelState, ConsumerState, ConsumerTerms, SessionFigures};
 pub use loan::BodyLoan;
 pub use transaction::Transaction;
 

@@ -18,7 +18,15 @@ pub fn available() -> Vec<usize> {
 /// # Errors
 /// The kernel's error, if the process may not use that CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
-    let set = set_of([cpu]);
+    confine([cpu])
+}
+
+/// Confines the calling thread to these CPUs.
+///
+/// # Errors
+/// The kernel's error, if the process may use none of them.
+pub fn confine(cpus: impl IntoIterator<Item = usize>) -> io::Result<()> {
+    let set = set_of(cpus);
     // SAFETY: the kernel reads at most the size given, from a set that lives through the call.
     match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) } {
         0 => Ok(()),

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::io::StartError;
 use crate::io::host::cgroup;
 use crate::io::host::process;
-use crate::io::wake::Broadcast;
+use crate::io::wake::Signal;
 
 /// The running monitor. Dropping it ends it.
 pub struct Monitor {
@@ -33,7 +33,7 @@ struct Watch {
     alarms: Arc<Alarms>,
     /// The alarms that were on when the shards were last told.
     told: AlarmSet,
-    shards: Arc<Broadcast>,
+    shards: Arc<Signal>,
 }
 
 impl Monitor {
@@ -41,7 +41,7 @@ impl Monitor {
     ///
     /// # Errors
     /// One sentence if there is no thread for it.
-    pub fn start(config: &Config, alarms: Arc<Alarms>, shards: Arc<Broadcast>) -> Result<Monitor, StartError> {
+    pub fn start(config: &Config, alarms: Arc<Alarms>, shards: Arc<Signal>) -> Result<Monitor, StartError> {
         let mut watch = Watch {
             data_dir: config.data_dir.clone(),
             memory_max: config.memory_high_watermark.of(cgroup::memory_limit()),
@@ -150,7 +150,7 @@ mod tests {
             ..Config::default()
         };
         let alarms = |config: &Config| {
-            let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Broadcast::new().expect("an eventfd")));
+            let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Signal::new().expect("an eventfd")));
             drop(Monitor::start(config, alarms.clone(), shards).expect("a monitor"));
             (alarms.get().low_on_memory(), alarms.get().low_on_disk())
         };
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_alarm_of_somebody_else_stays_and_is_told() {
-        let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Broadcast::new().expect("an eventfd")));
+        let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Signal::new().expect("an eventfd")));
         let config =
             Config { memory_high_watermark: Watermark::Bytes(u64::MAX), disk_free_limit: Watermark::Bytes(0), ..Config::default() };
         let monitor = Monitor::start(&config, alarms.clone(), shards.clone()).expect("a monitor");

@@ -79,7 +79,7 @@ pub fn carry_out(action: Action, sockets: &mut Sockets, now: u64, ring: &mut Rin
         Action::Watch(conn) => sockets.watch(Owner::Conn(conn), now, ring),
         Action::Resume(conn) => sockets.pause(Owner::Conn(conn), false, now, ring),
         Action::Close(conn) => sockets.close(Owner::Conn(conn), now, ring),
-        Action::Wake(_) | Action::Prepare(..) | Action::Log(_) | Action::Catalog(_) | Action::Fail(_) => {
+        Action::Wake(_) | Action::Prepare(..) | Action::Log(_) | Action::Catalog(_) | Action::Report(_) | Action::Fail(_) => {
             unreachable!("it is about no socket")
         }
     }

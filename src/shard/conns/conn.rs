@@ -18,6 +18,7 @@ use crate::shard::publish::commit::Committing;
 use crate::shard::publish::last_routes::LastRoutes;
 use crate::shard::publish::spread::Spread;
 use crate::shard::session::Session;
+use crate::shard::tally::Traffic;
 
 /// One connection.
 pub struct Conn {
@@ -33,6 +34,10 @@ pub struct Conn {
     pub peer: SocketAddr,
     /// The local address.
     pub local: SocketAddr,
+    /// When it was accepted, milliseconds of the shard's time.
+    pub accepted_at: u64,
+    /// Bytes received and sent.
+    pub traffic: Traffic,
     /// Bytes that are not parsed yet: the beginning of a frame, or all that came while parked.
     pub input: Vec<u8>,
     /// The answer at the end of the connection or of a channel, and how many other shards must
@@ -105,6 +110,8 @@ impl Conn {
             stay: None,
             peer,
             local,
+            accepted_at: now,
+            traffic: Traffic::default(),
             input: Vec::new(),
             last_word: None,
             reasons: Reasons::default(),

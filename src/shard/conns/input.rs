@@ -14,7 +14,7 @@ use crate::broker::access;
 use crate::broker::exchange::Chance;
 use crate::broker::routing::router::{self, Publisher};
 use crate::contract::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
-use crate::contract::{Code, Fault, RouteSet};
+use crate::contract::{Code, Count, Fault, RouteSet};
 use crate::shard::Shard;
 use crate::shard::conns::BrokerQuotas;
 use crate::shard::conns::conn::Conn;
@@ -27,7 +27,14 @@ use crate::shard::publish::wanted::Wanted;
 
 impl Shard {
     /// Takes bytes from the socket. The shard copies those that it must keep.
-    pub fn on_bytes(&mut self, id: ConnId, mut bytes: &[u8]) {
+    pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8]) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.traffic.receive(bytes.len());
+        }
+        self.read(id, bytes);
+    }
+
+    fn read(&mut self, id: ConnId, mut bytes: &[u8]) {
         while let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending) {
             if conn.is_parked() {
                 conn.session.heard();
@@ -63,9 +70,11 @@ impl Shard {
     /// pieces, and the bytes behind.
     pub fn return_body(&mut self, id: ConnId, loan: BodyLoan, gaps: &[u8], tail: &[u8]) {
         if let Some(conn) = self.conns.get_mut(id) {
+            let lent = loan.arrived();
             let stream = conn.session.return_body(loan, gaps);
-            self.on_bytes(id, &stream);
-            self.on_bytes(id, tail);
+            conn.traffic.receive(lent + gaps.len() + tail.len());
+            self.read(id, &stream);
+            self.read(id, tail);
         }
     }
 
@@ -129,6 +138,7 @@ impl Shard {
             match event {
                 Event::Publish(Publish { channel, mandatory, confirm, route }) => {
                     let wanted = Wanted::confirm(confirm);
+                    self.tally.counts.add(Count::Publish, contents.len());
                     let effect = self.publish(id, Published { channel, mandatory, wanted, route, contents: &contents });
                     self.park_if_congested(id, effect);
                 }
@@ -176,6 +186,7 @@ impl Shard {
         let assembled = conn.session.take_assembled();
         let (channel, mandatory, wanted) = (assembled.channel, assembled.mandatory, Wanted::confirm(assembled.confirm));
         let message = assembled.view();
+        self.tally.counts.add(Count::Publish, 1);
         let effect = self.publish(id, Published { channel, mandatory, wanted, route: message.route, contents: &[message.content()] });
         self.park_if_congested(id, effect);
         if let Some(conn) = self.conns.get_mut(id) {
@@ -237,6 +248,10 @@ impl Shard {
                 None
             }
         };
+        match conn.user {
+            Some(_) => self.tally.logins += 1,
+            None => self.tally.refused_logins += 1,
+        }
         conn.session.logged_in(conn.user.is_some());
     }
 

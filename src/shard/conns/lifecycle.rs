@@ -70,6 +70,7 @@ impl Shard {
     /// Ends a channel: its consumers leave, and its unsettled messages are requeued.
     pub(in crate::shard) fn end_channel(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.touch(id) else { return };
+        self.tally.churn.channel_closed += 1;
         conn.waiting.retain(|one| one.channel != channel);
         let ended = conn.session.end_channel(channel);
         let is_relayed = conn.relayed > 0 && self.id != ShardId::ORDERER;
@@ -93,6 +94,7 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.clear();
         conn.stay = None;
+        self.tally.churn.channel_closed += conn.session.channel_count() as u64;
         let ended = conn.session.end();
         self.clean_up(id, ended, Homes::new(), last);
     }
@@ -100,7 +102,9 @@ impl Shard {
     /// Forgets the connection and has its socket closed.
     pub(in crate::shard) fn close(&mut self, id: ConnId) {
         self.set_timer(id, None);
-        if self.conns.remove(id).is_some() {
+        if let Some(conn) = self.conns.remove(id) {
+            self.tally.churn.connection_closed += 1;
+            self.tally.traffic.add(conn.traffic);
             self.conns.of_broker.fetch_sub(1, Ordering::Relaxed);
             self.actions.push_back(Action::Close(id));
         }
@@ -174,6 +178,7 @@ impl Shard {
     /// Removes a consumer of a queue here.
     pub(in crate::shard) fn on_leave(&mut self, id: QueueId, consumer: ConsumerId) {
         let left = self.queue_mut(id).and_then(|queue| queue.consumers.leave(consumer)).is_some();
+        self.tally.consumers -= usize::from(left);
         if left {
             self.touch_queue(id);
             self.serve_next(id);
@@ -218,6 +223,8 @@ impl Shard {
         self.end_delays(&mut queue);
         self.forget_timer(&mut queue);
         self.queues.levelled -= usize::from(queue.rules.priorities.has_levels());
+        self.tally.consumers -= queue.consumers.len();
+        self.tally.churn.queue_deleted += 1;
         self.queues.dirty.remove(slot);
         self.queues.overfull.remove(slot);
         queue.levels().for_each(|level| self.durability.store.close_queue(level.slot()));

@@ -155,6 +155,22 @@ impl Conns {
         self.table.iter().map(|(id, _)| id).collect()
     }
 
+    /// All connections.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.table.iter()
+    }
+
+    /// The connection in a slot, if there is one.
+    pub fn at_slot(&self, slot: u32) -> Option<(ConnId, &Conn)> {
+        let id = self.table.key_at(slot)?;
+        Some((id, self.table.get(id)?))
+    }
+
+    /// Slots that connections have, or had.
+    pub fn slots(&self) -> u32 {
+        self.table.slots()
+    }
+
     /// Number of connections.
     pub fn len(&self) -> usize {
         self.table.len()

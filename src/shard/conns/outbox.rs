@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crate::base::budget::Budgets;
 use crate::base::ids::ConnId;
 use crate::base::outgoing::Outgoing;
+use crate::contract::Count;
 use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
@@ -35,7 +36,8 @@ impl Shard {
         while let Some(id) = self.conns.next_dirty() {
             self.follow_timer(id);
             let Some(conn) = self.conns.get_mut(id) else { continue };
-            conn.session.flush_confirms();
+            let confirmed = conn.session.flush_confirms();
+            self.tally.counts.add(Count::Confirm, confirmed as usize);
             conn.count_output();
             if conn.sending {
                 continue; // its completion leads back here
@@ -44,6 +46,7 @@ impl Shard {
             if !output.is_empty() {
                 let batch = conn.session.take_output();
                 (conn.sending, conn.in_flight) = (true, batch.len());
+                conn.traffic.send(batch.len());
                 self.actions.push_back(Action::Send(id, batch));
                 if conn.unpark(OwnReason::Output) {
                     self.conns.resumed.push_back(id);

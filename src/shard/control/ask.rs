@@ -3,7 +3,7 @@
 use crate::base::ids::{ChannelAddr, QueueAddr, QueueId};
 use crate::broker::queue::{Consumer, Purged, Queue};
 use crate::config::Config;
-use crate::contract::{Code, Credit, Fault, Notice, Outcome, Receipt, Target};
+use crate::contract::{Code, Count, Credit, Fault, Notice, Outcome, Receipt, Target};
 use crate::message::MessageView;
 use crate::shard::Shard;
 use crate::shard::control::order::Remover;
@@ -42,7 +42,8 @@ impl Shard {
                 self.on_consume(from, id, consumer, exclusive, timeout_ms);
             }
             Question::Cancel(consumer) => {
-                queue.consumers.cancel(consumer);
+                let gone = queue.consumers.cancel(consumer).is_some();
+                self.tally.consumers -= usize::from(gone);
                 self.touch_queue(id);
                 self.tell(from, Answer::Notice(Notice::Done));
                 self.serve_next(id);
@@ -84,21 +85,30 @@ impl Shard {
         let Some(consumer) = queue.consumers.add(consumer, exclusive) else {
             return self.refuse(from, id, Code::AccessRefused, "in exclusive use");
         };
+        self.tally.consumers += 1;
         self.tell(from, Answer::Notice(Notice::Consuming { queue: QueueAddr { home, queue: id }, consumer, timeout_ms }));
         self.mark_queue(id);
     }
 
     pub(in crate::shard) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Shard { queues: Queues { slots, .. }, arena, config, .. } = self;
+        let Shard { queues: Queues { slots, .. }, arena, config, tally, .. } = self;
         let Some(queue) = local_queue(slots, id) else { return self.tell(from, Answer::Retry) };
         if queue.is_returning() {
             return self.queues.getters.push((from, id, no_ack));
         }
-        let Some((entry, _)) = queue.pop(arena) else {
+        let Some((entry, message)) = queue.pop(arena) else {
             let is_empty = queue.is_empty();
+            let n = usize::from(is_empty);
+            queue.count(Count::GetEmpty, n);
+            tally.counts.add(Count::GetEmpty, n);
             return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };
         };
+        let (kind, again) = (if no_ack { Count::GetNoAck } else { Count::Get }, entry.redelivered().into());
+        queue.count_given_out(kind, 1, message.body.bytes().len());
+        queue.count(Count::Redeliver, again);
+        tally.counts.add(kind, 1);
+        tally.counts.add(Count::Redeliver, again);
         let remaining = count(queue.len());
         let receipt = Receipt { queue: QueueAddr { home, queue: id }, consumer: None, entry };
         let timeout_ms = timeout_ms(queue, no_ack, None, config);

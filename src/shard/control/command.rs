@@ -1,40 +1,18 @@
-//! Commands of operators. Each takes the way of all catalog
+//! What commands of operators do, beyond the catalog. Each takes the way of all catalog
 //! [changes](crate::shard::control::order). Deleting a virtual host or a user also ends, on every
 //! shard, the connections and queues that depend on it.
-
-use std::collections::VecDeque;
 
 use crate::base::ids::{QueueAddr, ShardId, UserId};
 use crate::broker::access::SALT;
 use crate::broker::catalog::Verdict;
-use crate::broker::catalog::defaults::completed;
-use crate::contract::{Command, Fault, Topology, VhostId};
+use crate::contract::{Command, Topology, VhostId};
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
-use crate::shard::control::order::Waiter;
 use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::{Mail, Order, Removal};
 
-/// The operators' commands that were given here.
-#[derive(Default)]
-pub struct Commands {
-    given: u64,
-    /// Decided commands whose answer was not fetched yet.
-    pub decisions: VecDeque<(u64, Result<(), Fault>)>,
-}
-
 impl Shard {
-    /// Takes an operator's command. [`next_decision`](Self::next_decision) answers it under the
-    /// number returned here. A turn must follow.
-    pub fn command(&mut self, command: Command) -> u64 {
-        let command = completed(command.hashed(|| self.salt()), &self.config.defaults);
-        let ticket = self.control.commands.given;
-        self.control.commands.given += 1;
-        self.order(Wish::Command(command), Waiter::Command(ticket));
-        ticket
-    }
-
-    fn salt(&mut self) -> [u8; SALT] {
+    pub(in crate::shard) fn salt(&mut self) -> [u8; SALT] {
         std::array::from_fn(|_| self.rng.next_u64() as u8)
     }
 
@@ -59,12 +37,6 @@ impl Shard {
         let command = Command::Topology { vhost, topology: Topology::DeleteQueue { name, if_unused, if_empty } };
         let order = Order { shard, ticket, wish: Wish::Command(command) };
         self.link(ShardId::ORDERER).stage(Mail::Order(Box::new(order)));
-    }
-
-    /// Returns the next decision on a command that was given here: it is carried out on all shards
-    /// and durable, or was refused.
-    pub fn next_decision(&mut self) -> Option<(u64, Result<(), Fault>)> {
-        self.control.commands.decisions.pop_front()
     }
 
     /// Ends the connections here of a virtual host that is gone from the catalog, and its queues

@@ -1,12 +1,15 @@
 //! Control: everything that is not a message.
 //!
 //! - [`request`]: requests of clients; [`ask`]: the answers of queues;
-//! - [`command`]: commands of operators;
+//! - [`door`]: demands of operators; [`command`]: what their commands do, [`figures`]: the answers
+//!   to their queries;
 //! - [`order`]: how the changes that requests and commands ask for reach all shards; [`wish`]: what
 //!   is asked.
 
 pub mod ask;
 pub mod command;
+pub mod door;
+pub mod figures;
 pub mod order;
 pub mod request;
 #[cfg(test)]
@@ -19,8 +22,8 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::base::ids::ChannelAddr;
+use crate::contract::Query;
 
-use command::Commands;
 use order::{Ledger, Made, Pending, Waiter};
 
 /// Requests, commands and changes of the catalog that are under way.
@@ -31,9 +34,8 @@ pub struct Control {
     pub pending: VecDeque<Pending>,
     /// The catalog changes that were ordered and applied.
     pub ledger: Ledger,
-    /// Operators' commands that were given here and are undecided, or whose answer was not fetched
-    /// yet.
-    pub commands: Commands,
+    /// Operators' queries that wait for the turn's budget, with their tickets.
+    pub queries: VecDeque<(u64, Query)>,
     /// Requests to try again in the next turn.
     pub retries: Vec<ChannelAddr>,
     /// Shard 0 only: the number of the next queue.
@@ -52,7 +54,7 @@ impl Control {
             waiters: Slab::new(),
             pending: VecDeque::new(),
             ledger: Ledger::default(),
-            commands: Commands::default(),
+            queries: VecDeque::new(),
             retries: Vec::new(),
             next_queue_number: 1,
             reserved_below: 1,

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
 use crate::broker::catalog::{Applied, Change, Numbers, Quotas, Saved, Verdict};
 use crate::broker::queue::{Queue, Rules, Settings};
-use crate::contract::{Command, Fault, Notice, Request, Target, Topology};
+use crate::contract::{Command, Fault, Notice, Reply, Report, Request, Target, Topology};
 use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::control::request::catalog_done;
@@ -35,8 +35,8 @@ pub enum Waiter {
         /// The operation.
         topology: Topology,
     },
-    /// An operator's command, by its ticket.
-    Command(u64),
+    /// An operator, by the ticket of the command.
+    Operator(u64),
     /// Those who hear of a queue's end, in this order.
     QueueGone {
         /// The party that asked for it, and how many messages went.
@@ -72,6 +72,7 @@ impl Pending {
 }
 
 /// A change on its way to all shards.
+#[derive(Debug)]
 pub struct Made {
     /// The change.
     pub change: Change,
@@ -155,6 +156,7 @@ impl Shard {
         self.control.ledger.made += 1;
         self.control.unheard.push_back((self.durability.catalog_log.made(), made.clone()));
         self.apply(&made);
+        self.actions.push_back(Action::Report(Box::new(Report::Changed(made))));
         self.catalog.save_fallen().iter().for_each(|record| self.durability.catalog_log.append(record));
     }
 
@@ -268,7 +270,7 @@ impl Shard {
             }
             (Waiter::Request { from, topology }, Ok(())) => self.answer(from.conn.conn, catalog_done(&topology)),
             (Waiter::Request { from, .. }, Err(fault)) => self.answer(from.conn.conn, Notice::Failed(fault)),
-            (Waiter::Command(ticket), verdict) => self.control.commands.decisions.push_back((ticket, verdict)),
+            (Waiter::Operator(ticket), verdict) => self.report_reply(ticket, Reply::Decided(verdict)),
             (Waiter::QueueGone { remover, consumers }, _) => {
                 match remover {
                     Some((Remover::Session(to), messages)) => self.tell(to, Answer::Notice(Notice::MessagesGone { messages })),

@@ -6,7 +6,7 @@ use crate::message::Table;
 use crate::shard::support::cluster::Cluster;
 
 fn decide(cluster: &mut Cluster, topology: Topology) {
-    cluster.command(0, Command::topology("/", topology));
+    cluster.demand(0, Command::topology("/", topology));
     cluster.settle();
     let (_, decision) = cluster.next_decision(0).expect("it is decided");
     decision.expect("it is in order");

@@ -21,7 +21,7 @@ use crate::broker::exchange::Chance;
 use crate::broker::queue::{Settings, lasts, priority};
 use crate::broker::routing::router::{self, Publisher};
 use crate::contract::session::Contents;
-use crate::contract::{Fault, ReplyName, copy_routes};
+use crate::contract::{Count, Fault, ReplyName, copy_routes};
 use crate::message::{Content, MessageView, Properties, Route, Stamp};
 use crate::shard::Shard;
 use crate::shard::conns::parking::SharedReason;
@@ -73,6 +73,7 @@ impl Shard {
                 Ok(0) => self.route_one(id, &published),
                 known => known.map(|count| Found { count, ..Found::default() }),
             };
+            let found = found.inspect(|found| self.count_routed(id, &published, found));
             match found {
                 Ok(found) if self.publishing.routes.len() > 1 && found.count * self.publishing.routes.len() > SHARE_STEPS_MAX => {
                     self.keep_spread(id, &published, &found);
@@ -90,6 +91,14 @@ impl Shard {
             }
         }
         effect
+    }
+
+    /// Counts messages for their exchange, now that their queues are found.
+    #[inline]
+    fn count_routed(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) {
+        let vhost = self.conns.get(id).expect("a publisher is connected").session.vhost();
+        let (exchange, queues) = (published.route.exchange(), self.publishing.routes.len());
+        self.publishing.exchanges.count(&self.catalog, vhost, exchange, found.count, queues);
     }
 
     /// Gives messages to the queues that were found for them.
@@ -344,11 +353,16 @@ impl Shard {
     }
 
     pub(in crate::shard) fn return_unroutable(&mut self, id: ConnId, published: &Published<'_, '_>) {
+        let (count, messages) =
+            (if published.mandatory { Count::ReturnUnroutable } else { Count::DropUnroutable }, published.contents.len());
+        self.tally.counts.add(count, messages);
         if published.mandatory {
             let conn = self.conns.touch(id).expect("a publisher is connected");
             for content in published.contents {
                 conn.session.return_message(published.channel, &content.sent_to(published.route));
             }
+        } else if let Some(conn) = self.conns.get_mut(id) {
+            conn.session.count_dropped(published.channel, messages);
         }
     }
 

@@ -4,17 +4,21 @@
 //!   the routes that a connection remembers; [`spread`]: to very many queues, some at a time;
 //! - [`commit`]: publishes the messages that a transaction held back;
 //! - [`reply`]: goes straight to a waiting channel;
+//! - [`own`]: messages of the broker itself;
 //! - [`relay`]: goes through exchanges that remember messages, on shard 0;
 //! - [`transfer`]: takes messages from one queue to others;
 //! - [`effect`]: what a publisher feels of it; [`wanted`]: answers publishers, once the queues have
 //!   or refuse their messages;
+//! - [`exchange_counts`]: what came to each exchange;
 //! - [`flow`]: keeps publishers from flooding a queue.
 
 pub mod commit;
 pub mod dispatch;
 pub mod effect;
+pub mod exchange_counts;
 pub mod flow;
 pub mod last_routes;
+pub mod own;
 pub mod relay;
 pub mod reply;
 pub mod spread;
@@ -25,6 +29,7 @@ use crate::broker::routing::header_routes::RouteMemory;
 use crate::contract::RouteSet;
 use crate::message::MessageRef;
 
+use exchange_counts::ExchangeCounts;
 use flow::Flow;
 use relay::Relays;
 use transfer::Transfers;
@@ -45,6 +50,8 @@ pub struct Publishing {
     pub reply_key: [u8; 16],
     /// Publishers that flood queues.
     pub flow: Flow,
+    /// What came to each exchange.
+    pub exchanges: ExchangeCounts,
 }
 
 impl Publishing {
@@ -58,6 +65,7 @@ impl Publishing {
             transfers: Transfers::default(),
             reply_key,
             flow: Flow::default(),
+            exchanges: ExchangeCounts::default(),
         }
     }
 

@@ -26,7 +26,7 @@ use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET};
 use crate::broker::arena::Arena;
 use crate::broker::queue::Queue;
 use crate::contract::session::Room;
-use crate::contract::{Entry, Outcome, Target, cost, split_place};
+use crate::contract::{Count, Entry, Outcome, Target, cost, split_place};
 use crate::message::{MessageRef, MessageView, Route};
 use crate::shard::Shard;
 use crate::shard::conns::Conns;
@@ -39,6 +39,7 @@ use crate::shard::peers::mail::{Deliver, Mail};
 use crate::shard::publish::flow::Flow;
 use crate::shard::queues::enqueue::{Admission, Batch};
 use crate::shard::session::Delivery;
+use crate::shard::tally::Tally;
 
 /// The consumer that a queue serves next.
 #[derive(Clone, Copy)]
@@ -93,6 +94,8 @@ pub struct Around<'s> {
     pub durability: &'s mut Durability,
     /// The floods.
     pub flow: &'s mut Flow,
+    /// The shard's counts.
+    pub tally: &'s mut Tally,
 }
 
 impl Shard {
@@ -142,9 +145,10 @@ impl Shard {
         let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
         let mut over = std::mem::take(&mut self.queues.over);
         let notes = served.no_ack || queue.rules.counts;
-        let mut left = many;
+        let (mut left, mut again) = (many, 0);
         let done = queue.pop_while(&self.arena, |entry, message| {
             sink.deliver(entry, &message);
+            again += usize::from(entry.redelivered());
             if notes {
                 over.push(entry);
             }
@@ -152,7 +156,9 @@ impl Shard {
             left > 0 && sink.has_room()
         });
         let spent = sink.spent();
-        queue.on_delivered(served.consumer, done, spent);
+        queue.on_delivered(served.consumer, served.no_ack, done, spent);
+        queue.count(Count::Redeliver, again);
+        self.tally.give_out(served.no_ack, done, again);
         if served.no_ack {
             let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
             Shard::log_settled(&mut self.durability.store, queue, released);
@@ -173,7 +179,10 @@ impl Shard {
         let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
         let spent = sink.spent();
-        queue.on_delivered(served.consumer, 1, spent);
+        let again = entry.redelivered().into();
+        queue.on_delivered(served.consumer, served.no_ack, 1, spent);
+        queue.count(Count::Redeliver, again);
+        self.tally.give_out(served.no_ack, 1, again);
         if served.no_ack {
             self.drop_settled(id, &[entry]);
         } else {
@@ -256,7 +265,10 @@ fn deliver_at_once(
     }
     let (spent, is_tight) = (sink.spent(), sink.is_tight());
     queue.pass(level, done);
-    queue.on_delivered(served.consumer, done, spent);
+    let again = if was_delivered { done } else { 0 };
+    queue.on_delivered(served.consumer, served.no_ack, done, spent);
+    queue.count(Count::Redeliver, again);
+    around.tally.give_out(served.no_ack, done, again);
     if is_tight {
         around.flow.press(QueueAddr { home: around.here, queue: queue.id });
     }

@@ -26,7 +26,7 @@ use crate::base::ids::{QueueAddr, QueueId};
 use crate::base::limits::SPILL_MIN;
 use crate::broker::arena::{Arena, Holders, Run};
 use crate::broker::queue::{Overflow, Queue, Settings};
-use crate::contract::{Entry, split_place};
+use crate::contract::{Count, Entry, split_place};
 use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
 use crate::shard::Shard;
 use crate::shard::local_queue;
@@ -103,6 +103,7 @@ impl Shard {
             Decision::Drop => return Effect::NONE,
         };
         let count = batch.contents.len();
+        queue.count(Count::Publish, count);
         let around = Around {
             conns: &mut self.conns,
             links: &mut self.peers.links,
@@ -110,6 +111,7 @@ impl Shard {
             arena: &mut self.arena,
             durability: &mut self.durability,
             flow: &mut self.publishing.flow,
+            tally: &mut self.tally,
         };
         let passed = pass_on(queue, &admission, &mut batch, around);
         let (stored, effect) = if passed < count { self.append(id, &admission, &mut batch, passed) } else { (0, Effect::NONE) };

@@ -3,7 +3,7 @@
 
 use crate::base::ids::{ConnId, ConsumerId, QueueAddr, QueueId};
 use crate::broker::dead_letter::Reason;
-use crate::contract::{Entry, Outcome, Receipts, Tags};
+use crate::contract::{Count, Entry, Outcome, Receipts, Tags};
 use crate::message::Stamp;
 use crate::shard::queues::lifetime::has_expiration;
 use crate::shard::{Shard, local_queue};
@@ -62,6 +62,10 @@ impl Shard {
         let Some(queue) = local_queue(&mut self.queues.slots, id) else {
             return entries.for_each(|entry| self.arena.release(entry.message)); // the queue was deleted before
         };
+        queue.count_settled(outcome, count);
+        if outcome == Outcome::Acked {
+            self.tally.counts.add(Count::Ack, count);
+        }
         let is_special = queue.is_special();
         match outcome {
             Outcome::Discarded if is_special => entries.for_each(|entry| self.die(id, entry, Reason::Rejected)),

@@ -24,7 +24,10 @@ use crate::base::budget::Budgets;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::outgoing::Outgoing;
 use crate::config::{Config, Protocol};
-use crate::contract::session::{Assembled, BodyLoan, ChannelQuotas, Contents, Ended, Event, GivenUp, Late, Rest, Room, Transaction};
+use crate::contract::session::{
+    Assembled, BodyLoan, ChannelQuotas, ChannelState, ConsumerState, Contents, Ended, Event, GivenUp, Late, Rest, Room, SessionFigures,
+    Transaction,
+};
 use crate::contract::{Entry, Fault, Grant, Notice, Outcome, Receipts, ReplyConsumer, Tags, VhostId};
 use crate::message::MessageView;
 use crate::protocol::amqp;
@@ -305,9 +308,35 @@ impl Session {
         each!(self, session => session.refused(channel, generation, sequence))
     }
 
-    /// Writes the confirms since the last flush, at the end of a turn.
+    /// Tells of the session.
+    pub fn figures(&self) -> SessionFigures {
+        each!(self, session => session.figures())
+    }
+
+    /// Number of open channels.
+    pub fn channel_count(&self) -> usize {
+        each!(self, session => session.channel_count())
+    }
+
+    /// Tells of each channel.
+    pub fn channel_states(&self) -> Vec<ChannelState> {
+        each!(self, session => session.channel_states())
+    }
+
+    /// Tells of each consumer of a queue.
+    pub fn consumer_states(&self) -> Vec<ConsumerState> {
+        each!(self, session => session.consumer_states())
+    }
+
+    /// Counts messages of a channel that found no queue and were dropped.
     #[inline]
-    pub fn flush_confirms(&mut self) {
+    pub fn count_dropped(&mut self, channel: u16, messages: usize) {
+        each!(self, session => session.count_dropped(channel, messages))
+    }
+
+    /// Writes the confirms since the last flush, at the end of a turn. Returns of how many messages.
+    #[inline]
+    pub fn flush_confirms(&mut self) -> u64 {
         each!(self, session => session.flush_confirms())
     }
 

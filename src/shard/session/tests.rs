@@ -105,7 +105,7 @@ fn refusals_of_the_broker_are_passed_on() {
     let mut broker = broker();
     let client = connect(&mut broker, 0);
     let limits = VhostLimits { max_connections: Some(1), max_queues: Some(1) };
-    broker.command(1, Administration::SetVhostLimits { vhost: "/".into(), limits }.into());
+    broker.demand(1, Command::from(Administration::SetVhostLimits { vhost: "/".into(), limits }));
     broker.settle();
     assert_eq!(say(&mut broker, client, "SUB q\n"), "OK\n");
     let came = say(&mut broker, client, "SUB r\nPUB q x\n");

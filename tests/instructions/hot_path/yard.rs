@@ -125,6 +125,7 @@ impl Yard {
                 Action::Prepare(..) => self.shards[shard].on_prepared(),
                 Action::Log(_) => {} // nothing durable is measured here
                 Action::Catalog(_) => self.shards[shard].on_catalog_written(),
+                Action::Report(_) => {} // no operator listens
                 Action::Fail(sentence) => panic!("{sentence}"),
                 Action::Close(_) => panic!("the broker closed a connection: a scenario does what it may not"),
             }

@@ -96,7 +96,7 @@ impl Load {
         let mut command = Some(command);
         for round in 0..ROUNDS {
             if round == ROUNDS / 10 {
-                command.take().into_iter().for_each(|command| _ = self.yard.shards[0].command(command));
+                command.take().into_iter().for_each(|command| self.yard.shards[0].demand(0, command.into()));
             }
             let before = run_delay();
             let wait = self.publish();

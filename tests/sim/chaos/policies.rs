@@ -15,7 +15,7 @@ impl Chaos<'_> {
     fn operate(&mut self, line: &str) {
         let shard = self.dice.index(self.cluster.shard_count());
         let commands = Ctl::parse(line).and_then(|ctl| ctl.commands()).expect("a command");
-        commands.into_iter().for_each(|command| _ = self.cluster.command(shard, command));
+        commands.into_iter().for_each(|command| _ = self.cluster.demand(shard, command));
     }
 
     /// Clears all policies, and checks that every command since the last crash was carried out.

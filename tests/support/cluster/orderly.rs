@@ -47,7 +47,7 @@ impl Broker for Cluster {
     fn operate(&mut self, ctl: &Ctl) -> Result<(), String> {
         let operator = self.shards.len() - 1;
         for command in ctl.commands()? {
-            self.command(operator, command);
+            self.demand(operator, command);
             self.settle();
             let decided = self.next_decision(operator).ok_or("there is no answer")?;
             decided.1.map_err(|fault| fault.text)?;

@@ -1,7 +1,7 @@
 //! The answers that a parked session waits for, and the replies that it then writes.
 
 use super::*;
-use crate::contract::{Entry, Notice, Receipt};
+use crate::contract::{Count, Entry, Notice, Receipt};
 use crate::message::MessageView;
 use crate::protocol::amqp::content::write_content;
 use crate::protocol::amqp::deliver::write_get_ok;
@@ -81,6 +81,7 @@ impl Session {
             (Notice::Consuming { queue, consumer, timeout_ms }, Reply::Consuming { index }) => {
                 let added = channel.consumers.find_mut(index).expect("a consumer stays until it is answered");
                 added.place = Some((queue, consumer));
+                added.terms.timeout_ms = timeout_ms;
                 let tag = added.tag.clone();
                 self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
                 if let Some(timeout_ms) = timeout_ms {
@@ -103,7 +104,10 @@ impl Session {
                 self.reply(number, nowait, queue::DeclareOk { queue: &name, message_count, consumer_count });
                 self.channels.find_mut(number).expect("it was just found").last_queue = name;
             }
-            (notice, reply) => self.reply(number, nowait, plain_reply(reply, &notice)),
+            (notice, reply) => {
+                channel.counts.add(Count::GetEmpty, usize::from(notice == Notice::Empty));
+                self.reply(number, nowait, plain_reply(reply, &notice));
+            }
         }
     }
 
@@ -114,10 +118,12 @@ impl Session {
         let Some(channel) = self.channels.find_mut(number) else {
             return;
         };
-        let tag = match reply {
-            Reply::Got { no_ack: true } => channel.unacked.skip(),
-            _ => channel.unacked.push(Receipt { queue, consumer: None, entry }),
+        let (count, tag) = match reply {
+            Reply::Got { no_ack: true } => (Count::GetNoAck, channel.unacked.skip()),
+            _ => (Count::Get, channel.unacked.push(Receipt { queue, consumer: None, entry })),
         };
+        channel.counts.add(count, 1);
+        channel.counts.add(Count::Redeliver, entry.redelivered().into());
         if let Some(timeout_ms) = timeout_ms {
             self.time_fetched(number, queue, timeout_ms);
         }

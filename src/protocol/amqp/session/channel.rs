@@ -6,7 +6,7 @@ use super::consumers::{Consumer, Consumers};
 use super::unacked::Unacked;
 use crate::base::quota::Place;
 use crate::contract::session::{ChannelQuotas, Transaction};
-use crate::contract::{Code, Fault, Origin};
+use crate::contract::{Code, Counts, Fault, Origin};
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub struct Channel {
     pub mode: Mode,
     /// The queue that an empty name stands for; empty if none was declared.
     pub last_queue: Box<str>,
+    /// Its messages, as far as nothing else counts them (see [`super::figures`]).
+    pub counts: Counts,
     /// Its units of the channel quotas of its user and of the broker, while it is in the table.
     pub _places: Option<Places>,
 }

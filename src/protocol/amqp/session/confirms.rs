@@ -62,6 +62,16 @@ impl Confirms {
         self.next - count
     }
 
+    /// Number of messages that were published.
+    pub fn published(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Number of messages that are held.
+    pub fn unconfirmed(&self) -> usize {
+        self.slots.iter().filter(|slot| !matches!(**slot, 0 | TOLD)).count()
+    }
+
     /// Holds `sequence` until `count` (at least 1) more queues have accepted it. It was published
     /// since the last flush.
     pub fn hold(&mut self, sequence: u64, count: u32) {
@@ -112,8 +122,9 @@ impl Confirms {
     }
 
     /// Tells of refused messages, then of confirmed ones: all up to the oldest held message at
-    /// once, those after it one by one.
-    pub fn flush(&mut self, mut tell: impl FnMut(Told)) {
+    /// once, those after it one by one. Returns of how many.
+    pub fn flush(&mut self, mut tell: impl FnMut(Told)) -> u64 {
+        let refused = self.refusals.len() as u64;
         self.refusals.sort_unstable();
         self.refusals.drain(..).for_each(|sequence| tell(Told::Nack { sequence }));
         let (last, count) = self.advance();
@@ -126,6 +137,7 @@ impl Confirms {
         }
         self.fresh.sort_unstable();
         self.fresh.extend(tail);
+        let told = refused + count + self.fresh.len() as u64;
         for sequence in self.fresh.drain(..) {
             tell(Told::Ack { sequence, multiple: false });
             let at = (sequence - base) as usize;
@@ -135,6 +147,7 @@ impl Confirms {
         if self.slots.is_empty() && self.slots.capacity() > KEEP_MAX {
             self.slots = VecDeque::new();
         }
+        told
     }
 
     /// Moves `base` to the oldest held message. Returns the last passed message that the publisher
@@ -247,15 +260,21 @@ mod tests {
                     let at = usize::try_from(rng.below(held.len() as u64)).expect("small");
                     window.accepted(held.swap_remove(at), 1);
                 }
-                _ => window.flush(|told| match told {
-                    Told::Ack { sequence, multiple } => {
-                        let first = if multiple { 0 } else { sequence };
-                        let told: Vec<u64> = waiting.range(first..=sequence).copied().collect();
-                        assert!(!told.is_empty() && told.iter().all(|sequence| !held.contains(sequence) && !refused.contains(sequence)));
-                        told.iter().for_each(|sequence| assert!(waiting.remove(sequence)));
-                    }
-                    Told::Nack { sequence } => assert!(refused.remove(&sequence) && waiting.remove(&sequence) && !held.contains(&sequence)),
-                }),
+                _ => {
+                    _ = window.flush(|told| match told {
+                        Told::Ack { sequence, multiple } => {
+                            let first = if multiple { 0 } else { sequence };
+                            let told: Vec<u64> = waiting.range(first..=sequence).copied().collect();
+                            assert!(
+                                !told.is_empty() && told.iter().all(|sequence| !held.contains(sequence) && !refused.contains(sequence))
+                            );
+                            told.iter().for_each(|sequence| assert!(waiting.remove(sequence)));
+                        }
+                        Told::Nack { sequence } => {
+                            assert!(refused.remove(&sequence) && waiting.remove(&sequence) && !held.contains(&sequence))
+                        }
+                    })
+                }
             }
         }
         assert!(held.drain(..).all(|sequence| window.accepted(sequence, 1)));

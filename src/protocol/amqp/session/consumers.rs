@@ -11,6 +11,7 @@ use crate::base::hash::Map;
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::CHANNEL_CONSUMERS_MAX;
 use crate::contract::Window;
+use crate::contract::session::ConsumerTerms;
 use crate::protocol::amqp::deliver::DeliverPrefix;
 
 /// The consumers of one channel.
@@ -29,6 +30,8 @@ pub struct Consumer {
     pub prefix: DeliverPrefix,
     /// Whether its deliveries need no acknowledgement.
     pub no_ack: bool,
+    /// The rest of what the client asked for, to be shown to operators.
+    pub terms: Box<ConsumerTerms>,
     /// Its queue and its id there; `None` while it is being started.
     pub place: Option<(QueueAddr, ConsumerId)>,
     /// The credit window of its queue, used if the queue is on another shard.
@@ -47,7 +50,8 @@ impl Consumers {
     pub fn insert(&mut self, channel: u16, tag: &str, no_ack: bool, generation: u16) -> u32 {
         assert!(self.slots.len() < CHANNEL_CONSUMERS_MAX, "the caller has checked the limit");
         let (prefix, window) = (DeliverPrefix::new(channel, tag), Window::new(self.slots.len() + 1));
-        let consumer = Consumer { tag: tag.into(), prefix, no_ack, place: None, window, generation };
+        let terms = Box::default();
+        let consumer = Consumer { tag: tag.into(), prefix, no_ack, terms, place: None, window, generation };
         let slot = u32::try_from(self.slots.insert(consumer)).expect("a table of limited size");
         let index = u32::from(generation) << 16 | slot;
         self.tags.insert(tag.into(), index);
@@ -78,6 +82,11 @@ impl Consumers {
         let consumer = self.slots.remove(split(index).0);
         self.tags.remove(&consumer.tag);
         Some(consumer)
+    }
+
+    /// All consumers, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = &Consumer> {
+        self.slots.iter().map(|(_, consumer)| consumer)
     }
 
     /// Queues and ids of all consumers, in the order of their slots.

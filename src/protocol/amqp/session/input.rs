@@ -6,7 +6,7 @@ use super::assembly::{Assembly, Draft};
 use super::negotiation::GREETING_SIZE;
 use super::*;
 use crate::base::limits::{FRAME_SIZE_SLACK, MESSAGE_SIZE_CAP, PUBLISH_RUN_MAX};
-use crate::contract::{Code, Outcome};
+use crate::contract::{Code, Count, Outcome};
 use crate::message::{Body, Content, Properties, PropertiesError, Route, TableError};
 use crate::protocol::amqp::acks::peek_acks;
 use crate::protocol::amqp::content::{self, ContentHeader};
@@ -126,6 +126,7 @@ impl Session {
             return None;
         }
         let size = take_run(input, size, &publish, self.client.frame_max, size_max, contents);
+        channel.counts.add(Count::Publish, contents.len());
         let confirm = match &mut channel.mode {
             Mode::Confirm(confirms) => Some(confirms.publish(contents.len() as u64)),
             _ => None,
@@ -353,7 +354,9 @@ impl Session {
     }
 
     fn accept<'a>(&mut self, number: u16, mut message: Assembled) -> Option<Event<'a>> {
-        match &mut self.channels.find_mut(number)?.mode {
+        let channel = self.channels.find_mut(number)?;
+        channel.counts.add(Count::Publish, 1);
+        match &mut channel.mode {
             Mode::Plain => {}
             Mode::Confirm(confirms) => {
                 message.confirm = Some(confirms.publish(1));

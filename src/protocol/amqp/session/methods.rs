@@ -140,6 +140,7 @@ impl Session {
             }
             _ => channel.unacked.settle(tags, out),
         };
+        channel.count_acks(outcome, out);
         let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
         self.announce_relief(number, relieved);
         match known {
@@ -163,6 +164,7 @@ impl Session {
             }
             _ => channel.unacked.settle_rest(rest.up_to, out),
         };
+        channel.count_acks(rest.outcome, out);
         let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
         self.announce_relief(rest.channel, relieved);
         is_more

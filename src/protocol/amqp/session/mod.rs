@@ -27,6 +27,7 @@ mod credit;
 mod deadlines;
 mod delivery;
 mod ended;
+mod figures;
 mod input;
 mod keepalive;
 mod loan;

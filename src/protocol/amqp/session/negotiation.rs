@@ -28,7 +28,10 @@ pub struct Client {
     pub blocked: bool,
     /// Whether it wants to be told why its login failed.
     pub failure_close: bool,
-    mechanism: &'static str,
+    /// Its properties, as it sent them.
+    pub properties: Table,
+    /// The SASL mechanism that it uses.
+    pub mechanism: &'static str,
     /// The largest frame in both directions, bytes; 0 is no limit.
     pub frame_max: u32,
     /// The largest number of channels; 0 is no limit.
@@ -45,6 +48,7 @@ impl Default for Client {
             cancel_notify: false,
             blocked: false,
             failure_close: false,
+            properties: Table::empty(),
             mechanism: "",
             frame_max: FRAME_SIZE_INITIAL as u32,
             channel_max: 0,
@@ -209,6 +213,7 @@ impl Client {
         self.cancel_notify = can("consumer_cancel_notify");
         self.blocked = can("connection.blocked");
         self.failure_close = can("authentication_failure_close");
+        self.properties = properties.to_owned();
         self.name = properties.find("connection_name").and_then(Value::as_text).unwrap_or_default().into();
     }
 }

@@ -6,7 +6,7 @@ use super::delivery::Delivery;
 use super::keepalive::Tick;
 use super::*;
 use crate::base::limits::OUTPUT_SIZE_MAX;
-use crate::contract::{Code, Entry, ReplyConsumer};
+use crate::contract::{Code, Count, Entry, ReplyConsumer};
 use crate::message::{MessageRef, MessageView};
 use crate::protocol::amqp::content::write_content;
 use crate::protocol::amqp::deliver::write_return;
@@ -85,11 +85,21 @@ impl Session {
     /// Returns a mandatory message that found no queue, before its confirm, and before the close-ok
     /// of a channel that its client closes.
     pub fn return_message(&mut self, channel: u16, message: &MessageView<'_>) {
-        let may_hear = |found: &Channel| matches!(found.life, Life::Open | Life::Leaving);
-        if self.stage == Stage::Running && self.channels.find(channel).is_some_and(may_hear) {
+        let may_hear = |found: &&mut Channel| matches!(found.life, Life::Open | Life::Leaving);
+        if self.stage == Stage::Running
+            && let Some(found) = self.channels.find_mut(channel).filter(may_hear)
+        {
+            found.counts.add(Count::ReturnUnroutable, 1);
             let code = Code::NoRoute;
             write_return(channel, code as u16, code.name(), message.route.wire(), self.output.bytes_mut());
             write_content(channel, self.client.frame_max, message.properties, message.body, &mut self.output);
+        }
+    }
+
+    /// Counts messages of a channel that found no queue and were dropped.
+    pub fn count_dropped(&mut self, channel: u16, messages: usize) {
+        if let Some(found) = self.channels.find_mut(channel) {
+            found.counts.add(Count::DropUnroutable, messages);
         }
     }
 
@@ -133,19 +143,21 @@ impl Session {
         !self.unflushed.is_empty()
     }
 
-    /// Writes the confirms since the last flush, at the end of a turn.
-    pub fn flush_confirms(&mut self) {
+    /// Writes the confirms since the last flush, at the end of a turn. Returns of how many messages.
+    pub fn flush_confirms(&mut self) -> u64 {
+        let mut flushed = 0;
         let mut unflushed = std::mem::take(&mut self.unflushed);
         for number in unflushed.drain(..).filter(|_| self.stage == Stage::Running) {
             if let Some(Channel { life: Life::Open, mode: Mode::Confirm(confirms), .. }) = self.channels.find_mut(number) {
                 let out = self.output.bytes_mut();
-                confirms.flush(|told| match told {
+                flushed += confirms.flush(|told| match told {
                     Told::Ack { sequence: delivery_tag, multiple } => basic::Ack { delivery_tag, multiple }.write(number, out),
                     Told::Nack { sequence: delivery_tag } => basic::Nack { delivery_tag, ..basic::Nack::default() }.write(number, out),
                 });
             }
         }
         self.unflushed = unflushed;
+        flushed
     }
 
     /// Ends a consumer whose queue is gone. The client is told if it supports that.

@@ -4,6 +4,7 @@
 use super::answers::Reply;
 use super::*;
 use crate::base::limits::CHANNEL_CONSUMERS_MAX;
+use crate::contract::session::ConsumerTerms;
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, REPLY_TO, Request, Topology, is_reply_name};
 use crate::message::{TableRef, Value};
 use crate::protocol::amqp::method::{Method, basic, exchange, queue};
@@ -119,7 +120,9 @@ impl Session {
         }
         let prefetch = if no_ack { 0 } else { channel.prefetch.into() };
         let (limited, arguments) = (channel.volume_max > 0, arguments.to_owned());
-        let window = channel.consumers.find(index).expect("it was just added").window.size();
+        let consumer = channel.consumers.find_mut(index).expect("it was just added");
+        *consumer.terms = ConsumerTerms { exclusive, prefetch, timeout_ms: None, arguments: arguments.clone() };
+        let window = consumer.window.size();
         Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, window, arguments }, Reply::Consuming { index }, nowait))
     }
 

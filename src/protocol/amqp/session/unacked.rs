@@ -246,7 +246,7 @@ impl Unacked {
 
     /// The position after the last one.
     #[inline]
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 

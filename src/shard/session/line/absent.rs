@@ -4,9 +4,11 @@
 use super::Session;
 use crate::base::alarms::AlarmSet;
 use crate::base::ids::QueueAddr;
-use crate::contract::session::{Assembled, BodyLoan, Ended, GivenUp, Late, Rest, Transaction, Unsettled};
+use crate::contract::session::{
+    Assembled, BodyLoan, ChannelState, ConsumerState, Ended, GivenUp, Late, Rest, SessionFigures, Transaction, Unsettled,
+};
 use crate::contract::{Entry, Outcome, Receipts, ReplyConsumer};
-use crate::message::MessageView;
+use crate::message::{MessageView, Table};
 
 impl Session {
     pub fn heard(&mut self) {}
@@ -18,6 +20,33 @@ impl Session {
     pub fn return_body(&mut self, _: BodyLoan, _: &[u8]) -> Vec<u8> {
         Vec::new()
     }
+
+    pub fn figures(&self) -> SessionFigures {
+        SessionFigures {
+            protocol: "line",
+            mechanism: "",
+            client_properties: Table::empty(),
+            channels: self.channel_count(),
+            channel_max: 1,
+            frame_max: 0,
+            heartbeat: 0,
+            is_running: true,
+        }
+    }
+
+    pub fn channel_count(&self) -> usize {
+        1
+    }
+
+    pub fn channel_states(&self) -> Vec<ChannelState> {
+        Vec::new()
+    }
+
+    pub fn consumer_states(&self) -> Vec<ConsumerState> {
+        Vec::new()
+    }
+
+    pub fn count_dropped(&mut self, _: u16, _: usize) {}
 
     pub fn generation(&self, _: u16) -> u32 {
         0

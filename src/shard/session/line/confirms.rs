@@ -52,7 +52,8 @@ impl Session {
         published.failure = Some(fault.reply_text());
     }
 
-    pub fn flush_confirms(&mut self) {
+    pub fn flush_confirms(&mut self) -> u64 {
+        let before = self.confirms.answered;
         while let Some(done) = self.confirms.waiting.pop_front_if(|waiting| waiting.queues == 0) {
             self.confirms.answered += 1;
             match done.failure {
@@ -60,5 +61,6 @@ impl Session {
                 Some(why) => self.refuse(&why),
             }
         }
+        self.confirms.answered - before
     }
 }

@@ -36,7 +36,7 @@ fn step(peer: &mut Peer, rng: &mut Rng) {
         }
         2..5 => peer.feed(&publish(number, rng.below(2) == 0, &vec![1; pick(rng, 700)])),
         5 => peer.pass(rng.below(20_000)),
-        6 => peer.session.flush_confirms(),
+        6 => _ = peer.session.flush_confirms(),
         7..10 => deliver(peer, number, rng),
         _ => {
             let bytes = methods(rng, number.max(1));
