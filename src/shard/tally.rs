@@ -29,7 +29,9 @@ impl Tally {
     #[inline]
     pub fn give_out(&mut self, no_ack: bool, messages: usize, again: usize) {
         self.counts.add(if no_ack { Count::DeliverNoAck } else { Count::Deliver }, messages);
-        self.counts.add(Count::Redeliver, again);
+        if again > 0 {
+            self.counts.add(Count::Redeliver, again);
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use ringmq::base::ids::ConnId;
 use ringmq::base::outgoing::Outgoing;
 use ringmq::base::rng::Rng;
 use ringmq::config::{Config, Protocol};
-use ringmq::contract::{Command, Demand, Fault, Reply, Report};
+use ringmq::contract::{Demand, Fault, Reply, Report};
 use ringmq::shard::{self, Action, Shard, Stop};
 
 use super::broker::Conn;

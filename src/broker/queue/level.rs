@@ -62,6 +62,11 @@ impl Level {
         place < self.first_new
     }
 
+    /// Number of messages that have come since the last restart.
+    pub fn arrived(&self) -> u64 {
+        self.next - self.first_new
+    }
+
     /// Skips the places of `count` messages that are delivered at once and do not wait.
     #[inline]
     pub fn pass(&mut self, count: usize) {

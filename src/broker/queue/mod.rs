@@ -329,10 +329,11 @@ impl Queue {
         purged
     }
 
-    /// Notes that a consumer got this many messages and bytes; `no_ack`: it need not settle them.
+    /// Notes that a consumer got this many messages, `again` of which had been delivered before, and
+    /// bytes. `no_ack`: it need not settle them.
     #[inline]
-    pub fn on_delivered(&mut self, consumer: ConsumerId, no_ack: bool, messages: usize, bytes: usize) {
-        self.count_given_out(if no_ack { Count::DeliverNoAck } else { Count::Deliver }, messages, bytes);
+    pub fn on_delivered(&mut self, consumer: ConsumerId, no_ack: bool, (messages, again): (usize, usize), bytes: usize) {
+        self.count_given_out(if no_ack { Count::DeliverNoAck } else { Count::Deliver }, messages, again, bytes);
         self.pace.on_delivered(bytes);
         self.consumers.on_delivered(consumer, messages, bytes);
     }

@@ -1,7 +1,7 @@
 //! What a queue counts for operators: messages that came, went out and were settled. Whoever gives
 //! messages out in a run counts the run.
 
-use super::Queue;
+use super::{Level, Queue};
 use crate::broker::arena::Arena;
 use crate::contract::{Count, Counts, Outcome};
 use crate::message::Properties;
@@ -9,53 +9,55 @@ use crate::message::Properties;
 /// A queue's counts.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    pub counts: Counts,
-    /// Deliveries that are not settled.
-    unsettled: u64,
-    /// Bytes that the deliveries to be settled took.
+    counts: Counts,
+    /// Deliveries that were settled.
+    settled: u64,
+    /// Bytes that all deliveries took.
     bytes: u64,
 }
 
 impl Queue {
-    /// The queue's counts.
-    pub fn counts_so_far(&self) -> &Counts {
-        &self.tally.counts
+    /// The queue's counts. Places count the messages that came.
+    pub fn counted(&self) -> Counts {
+        let mut counts = self.tally.counts;
+        counts[Count::Publish] = self.levels().map(Level::arrived).sum();
+        counts
     }
 
-    /// Counts events.
-    #[inline]
-    pub fn count(&mut self, count: Count, n: usize) {
-        self.tally.counts.add(count, n);
+    /// Counts a fetch that found nothing.
+    pub fn count_empty(&mut self) {
+        self.tally.counts.add(Count::GetEmpty, 1);
     }
 
-    /// Counts messages that were given out, `count` says how, and that took `bytes` together.
+    /// Counts messages that were given out, which took `bytes` together. `count` says how; `again`
+    /// of them had been delivered before.
     #[inline]
-    pub fn count_given_out(&mut self, count: Count, messages: usize, bytes: usize) {
-        self.count(count, messages);
-        if matches!(count, Count::Deliver | Count::Get) {
-            self.tally.unsettled += messages as u64;
-            self.tally.bytes += bytes as u64;
+    pub fn count_given_out(&mut self, count: Count, messages: usize, again: usize, bytes: usize) {
+        self.tally.counts.add(count, messages);
+        self.tally.bytes += bytes as u64;
+        if again > 0 {
+            self.tally.counts.add(Count::Redeliver, again);
         }
     }
 
     /// Counts deliveries that were settled.
     #[inline]
     pub fn count_settled(&mut self, outcome: Outcome, messages: usize) {
-        self.tally.unsettled = self.tally.unsettled.saturating_sub(messages as u64);
+        self.tally.settled += messages as u64;
         if outcome == Outcome::Acked {
-            self.count(Count::Ack, messages);
+            self.tally.counts.add(Count::Ack, messages);
         }
     }
 
     /// Number of deliveries that are not settled.
     pub fn unsettled(&self) -> u64 {
-        self.tally.unsettled
+        (self.tally.counts[Count::Deliver] + self.tally.counts[Count::Get]).saturating_sub(self.tally.settled)
     }
 
-    /// Bytes of the deliveries that are not settled: an estimate, by the mean size of those so far.
+    /// Bytes of the deliveries that are not settled: an estimate, by the mean size of all so far.
     pub fn unsettled_bytes(&self) -> u64 {
-        let given = self.tally.counts[Count::Deliver] + self.tally.counts[Count::Get];
-        (self.tally.bytes as f64 / given.max(1) as f64 * self.tally.unsettled as f64) as u64
+        let given = self.tally.counts.deliver_get().max(1);
+        (self.tally.bytes as f64 / given as f64 * self.unsettled() as f64) as u64
     }
 
     /// Bytes of the bodies of ready messages, except those that a restart has found and that have

@@ -28,9 +28,9 @@ pub struct HeaderRoutes {
 }
 
 impl HeaderRoutes {
-    /// Returns the queues of messages with this `route` and these headers (in wire form), if they
-    /// are remembered.
-    pub fn find(&mut self, version: u64, publisher: Publisher, route: &[u8], headers: &[u8]) -> Option<&RouteSet> {
+    /// Returns the queues of messages with this `route` and these headers (in wire form), and the
+    /// slot of the exchange, if they are remembered.
+    pub fn find(&mut self, version: u64, publisher: Publisher, route: &[u8], headers: &[u8]) -> Option<(&RouteSet, u32)> {
         self.unknown = if self.unknown == UNKNOWN_MAX + PASSED { 0 } else { self.unknown + 1 };
         if self.is_resting() || headers.len() > HEADERS_SIZE_MAX {
             return None;
@@ -42,11 +42,11 @@ impl HeaderRoutes {
     }
 
     /// Remembers a route that [`find`](Self::find) has not found.
-    pub fn remember(&mut self, version: u64, publisher: Publisher, route: &[u8], headers: &[u8], queues: &RouteSet) {
+    pub fn remember(&mut self, version: u64, publisher: Publisher, (route, exchange): (&[u8], u32), headers: &[u8], queues: &RouteSet) {
         if !self.is_resting() && headers.len() <= HEADERS_SIZE_MAX {
             self.put_key(route, headers);
             if self.routes.find(version, publisher, &self.key).is_none() {
-                self.routes.remember(version, publisher, &self.key, queues);
+                self.routes.remember(version, publisher, &self.key, queues, exchange);
             }
         }
     }
@@ -84,10 +84,10 @@ mod tests {
     #[test]
     fn an_answer_holds_for_its_headers_and_version() {
         let mut routes = HeaderRoutes::default();
-        routes.remember(1, GUEST, b"\x00\x01a", b"x", &queues(1));
-        routes.remember(1, GUEST, b"\x00\x01a", b"y", &queues(2));
-        assert_eq!(routes.find(1, GUEST, b"\x00\x01a", b"x"), Some(&queues(1)));
-        assert_eq!(routes.find(1, GUEST, b"\x00\x01a", b"y"), Some(&queues(2)));
+        routes.remember(1, GUEST, (b"\x00\x01a", 7), b"x", &queues(1));
+        routes.remember(1, GUEST, (b"\x00\x01a", 7), b"y", &queues(2));
+        assert_eq!(routes.find(1, GUEST, b"\x00\x01a", b"x"), Some((&queues(1), 7)));
+        assert_eq!(routes.find(1, GUEST, b"\x00\x01a", b"y"), Some((&queues(2), 7)));
         assert_eq!(routes.find(1, GUEST, b"\x00\x01a", b""), None);
         assert_eq!(routes.find(1, GUEST, b"\x00\x02ax", b""), None);
         assert_eq!(routes.find(2, GUEST, b"\x00\x01a", b"x"), None);
@@ -99,7 +99,7 @@ mod tests {
         let mut remembered = 0;
         for n in 0..100_000u32 {
             assert_eq!(routes.find(1, GUEST, b"\x00\x01a", &n.to_be_bytes()), None);
-            routes.remember(1, GUEST, b"\x00\x01a", &n.to_be_bytes(), &queues(n));
+            routes.remember(1, GUEST, (b"\x00\x01a", 7), &n.to_be_bytes(), &queues(n));
             remembered += u32::from(!routes.is_resting());
         }
         assert!(remembered < 100_000 / 25, "{remembered}");
@@ -112,7 +112,7 @@ mod tests {
         for n in (0..1_000u32).cycle().take(100_000) {
             match routes.find(1, GUEST, b"\x00\x01a", &n.to_be_bytes()) {
                 Some(_) => known += 1,
-                None => routes.remember(1, GUEST, b"\x00\x01a", &n.to_be_bytes(), &queues(n)),
+                None => routes.remember(1, GUEST, (b"\x00\x01a", 7), &n.to_be_bytes(), &queues(n)),
             }
         }
         assert!(known > 60_000, "{known}");

@@ -35,21 +35,22 @@ struct Known {
     publisher: Publisher,
     route: SmallVec<[u8; 48]>,
     queues: RouteSet,
+    exchange: u32,
 }
 
 impl KnownRoutes {
-    /// Returns the queues of messages with this `route` (exchange and routing key in wire form), if
-    /// they are remembered for the catalog's `version`.
+    /// Returns the queues of messages with this `route` (exchange and routing key in wire form), and
+    /// the exchange's slot, if they are remembered for the catalog's `version`.
     #[inline]
-    pub fn find(&self, version: u64, publisher: Publisher, route: &[u8]) -> Option<&RouteSet> {
+    pub fn find(&self, version: u64, publisher: Publisher, route: &[u8]) -> Option<(&RouteSet, u32)> {
         if self.version != version {
             return None;
         }
-        self.table.find(self.hash(publisher, route), |known| known.is(publisher, route)).map(|known| &known.queues)
+        self.table.find(self.hash(publisher, route), |known| known.is(publisher, route)).map(|known| (&known.queues, known.exchange))
     }
 
-    /// Remembers a route that [`find`](Self::find) has not found.
-    pub fn remember(&mut self, version: u64, publisher: Publisher, route: &[u8], queues: &RouteSet) {
+    /// Remembers a route that [`find`](Self::find) has not found, with the slot of its exchange.
+    pub fn remember(&mut self, version: u64, publisher: Publisher, route: &[u8], queues: &RouteSet, exchange: u32) {
         let size = size(route, queues);
         if size > KNOWN_ROUTE_SIZE_MAX {
             return;
@@ -59,7 +60,7 @@ impl KnownRoutes {
             (self.version, self.bytes) = (version, 0);
         }
         self.bytes += size;
-        let known = Known { publisher, route: route.into(), queues: RouteSet::from_slice(queues) };
+        let known = Known { publisher, route: route.into(), queues: RouteSet::from_slice(queues), exchange };
         let KnownRoutes { table, hasher, .. } = self;
         table.insert_unique(hash(hasher, publisher, route), known, |known| hash(hasher, known.publisher, &known.route));
     }
@@ -103,17 +104,17 @@ mod tests {
     #[test]
     fn answers_hold_for_their_version_vhost_and_user() {
         let mut routes = KnownRoutes::default();
-        routes.remember(1, publisher(0, 0), b"\x00\x01a", &queues(1));
-        routes.remember(1, publisher(1, 0), b"\x00\x01a", &queues(2));
-        assert_eq!(routes.find(1, publisher(0, 0), b"\x00\x01a"), Some(&queues(1)));
-        assert_eq!(routes.find(1, publisher(1, 0), b"\x00\x01a"), Some(&queues(2)));
+        routes.remember(1, publisher(0, 0), b"\x00\x01a", &queues(1), 7);
+        routes.remember(1, publisher(1, 0), b"\x00\x01a", &queues(2), 7);
+        assert_eq!(routes.find(1, publisher(0, 0), b"\x00\x01a"), Some((&queues(1), 7)));
+        assert_eq!(routes.find(1, publisher(1, 0), b"\x00\x01a"), Some((&queues(2), 7)));
         assert_eq!(routes.find(1, publisher(0, 0), b"\x00\x01b"), None);
         assert_eq!(routes.find(1, publisher(0, 1), b"\x00\x01a"), None);
         assert_eq!(routes.find(2, publisher(0, 0), b"\x00\x01a"), None);
-        routes.remember(2, publisher(0, 0), b"\x00\x01b", &queues(3));
+        routes.remember(2, publisher(0, 0), b"\x00\x01b", &queues(3), 7);
         assert_eq!(
             (routes.find(2, publisher(0, 0), b"\x00\x01a"), routes.find(2, publisher(0, 0), b"\x00\x01b")),
-            (None, Some(&queues(3)))
+            (None, Some((&queues(3), 7)))
         );
     }
 
@@ -123,13 +124,13 @@ mod tests {
         let addr = |slot| QueueAddr { home: ShardId(0), queue: QueueId(Key { slot, generation: 0 }) };
         let many: RouteSet = (0..2_000).map(addr).collect();
         for key in 0..4_000u32 {
-            routes.remember(1, publisher(0, 0), &key.to_be_bytes(), &many);
-            assert_eq!(routes.find(1, publisher(0, 0), &key.to_be_bytes()), Some(&many));
+            routes.remember(1, publisher(0, 0), &key.to_be_bytes(), &many, 7);
+            assert_eq!(routes.find(1, publisher(0, 0), &key.to_be_bytes()), Some((&many, 7)));
             let bytes: usize = routes.table.iter().map(|known| known.queues.capacity() * size_of::<QueueAddr>()).sum();
             assert!(bytes <= KNOWN_ROUTES_SIZE_MAX, "{key}: {bytes}");
         }
         let very_many: RouteSet = (0..200_000).map(addr).collect();
-        routes.remember(1, publisher(0, 0), b"", &very_many);
+        routes.remember(1, publisher(0, 0), b"", &very_many, 7);
         assert_eq!(routes.find(1, publisher(0, 0), b""), None, "it would take the place of all others");
     }
 
@@ -137,8 +138,8 @@ mod tests {
     fn a_flood_of_keys_does_not_fill_the_memory() {
         let mut routes = KnownRoutes::default();
         for key in 0..3 * KNOWN_ROUTES_MAX as u32 {
-            routes.remember(1, publisher(0, 0), &key.to_be_bytes(), &queues(key));
-            assert_eq!(routes.find(1, publisher(0, 0), &key.to_be_bytes()), Some(&queues(key)));
+            routes.remember(1, publisher(0, 0), &key.to_be_bytes(), &queues(key), 7);
+            assert_eq!(routes.find(1, publisher(0, 0), &key.to_be_bytes()), Some((&queues(key), 7)));
         }
         assert!(routes.table.len() <= KNOWN_ROUTES_MAX);
     }

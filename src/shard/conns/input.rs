@@ -14,7 +14,7 @@ use crate::broker::access;
 use crate::broker::exchange::Chance;
 use crate::broker::routing::router::{self, Publisher};
 use crate::contract::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
-use crate::contract::{Code, Count, Fault, RouteSet};
+use crate::contract::{Code, Fault, RouteSet};
 use crate::shard::Shard;
 use crate::shard::conns::BrokerQuotas;
 use crate::shard::conns::conn::Conn;
@@ -138,7 +138,6 @@ impl Shard {
             match event {
                 Event::Publish(Publish { channel, mandatory, confirm, route }) => {
                     let wanted = Wanted::confirm(confirm);
-                    self.tally.counts.add(Count::Publish, contents.len());
                     let effect = self.publish(id, Published { channel, mandatory, wanted, route, contents: &contents });
                     self.park_if_congested(id, effect);
                 }
@@ -186,7 +185,6 @@ impl Shard {
         let assembled = conn.session.take_assembled();
         let (channel, mandatory, wanted) = (assembled.channel, assembled.mandatory, Wanted::confirm(assembled.confirm));
         let message = assembled.view();
-        self.tally.counts.add(Count::Publish, 1);
         let effect = self.publish(id, Published { channel, mandatory, wanted, route: message.route, contents: &[message.content()] });
         self.park_if_congested(id, effect);
         if let Some(conn) = self.conns.get_mut(id) {

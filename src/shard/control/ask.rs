@@ -99,14 +99,14 @@ impl Shard {
         }
         let Some((entry, message)) = queue.pop(arena) else {
             let is_empty = queue.is_empty();
-            let n = usize::from(is_empty);
-            queue.count(Count::GetEmpty, n);
-            tally.counts.add(Count::GetEmpty, n);
+            if is_empty {
+                queue.count_empty();
+                tally.counts.add(Count::GetEmpty, 1);
+            }
             return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };
         };
         let (kind, again) = (if no_ack { Count::GetNoAck } else { Count::Get }, entry.redelivered().into());
-        queue.count_given_out(kind, 1, message.body.bytes().len());
-        queue.count(Count::Redeliver, again);
+        queue.count_given_out(kind, 1, again, message.body.bytes().len());
         tally.counts.add(kind, 1);
         tally.counts.add(Count::Redeliver, again);
         let remaining = count(queue.len());

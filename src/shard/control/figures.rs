@@ -5,7 +5,7 @@ use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueId};
 use crate::broker::queue::Queue;
 use crate::contract::session::{ChannelState, ConsumerState, SessionFigures};
 use crate::contract::{
-    ChannelFigures, ConnectionFigures, ConnectionState, ConsumerFigures, ExchangeFigures, Figures, PART, Part, Query, QueueFigures, Totals,
+    ChannelFigures, ConnectionFigures, ConnectionState, ConsumerFigures, Count, ExchangeFigures, Figures, PART, Part, Query, QueueFigures, Totals,
 };
 use crate::shard::conns::conn::Conn;
 use crate::shard::publish::exchange_counts::ExchangeCount;
@@ -30,9 +30,11 @@ impl Shard {
 
     fn totals(&self) -> Totals {
         let (messages, message_memory) = self.messages();
+        let mut counts = self.tally.counts;
+        counts[Count::Publish] = self.publishing.exchanges.published();
         let (live, log_bytes) = self.durability.store.size();
         Totals {
-            counts: self.tally.counts,
+            counts,
             connections: self.conns.len(),
             consumers: self.tally.consumers,
             channels: self.conns.iter().map(|(_, conn)| conn.session.channel_count()).sum(),
@@ -68,7 +70,7 @@ impl Shard {
     fn queue(&self, queue: &Queue) -> QueueFigures {
         QueueFigures {
             id: queue.id,
-            counts: *queue.counts_so_far(),
+            counts: queue.counted(),
             ready: queue.len() as u64,
             unacked: queue.unsettled(),
             delayed: queue.delayed() as u64,

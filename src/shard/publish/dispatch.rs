@@ -73,7 +73,6 @@ impl Shard {
                 Ok(0) => self.route_one(id, &published),
                 known => known.map(|count| Found { count, ..Found::default() }),
             };
-            let found = found.inspect(|found| self.count_routed(id, &published, found));
             match found {
                 Ok(found) if self.publishing.routes.len() > 1 && found.count * self.publishing.routes.len() > SHARE_STEPS_MAX => {
                     self.keep_spread(id, &published, &found);
@@ -91,14 +90,6 @@ impl Shard {
             }
         }
         effect
-    }
-
-    /// Counts messages for their exchange, now that their queues are found.
-    #[inline]
-    fn count_routed(&mut self, id: ConnId, published: &Published<'_, '_>, found: &Found) {
-        let vhost = self.conns.get(id).expect("a publisher is connected").session.vhost();
-        let (exchange, queues) = (published.route.exchange(), self.publishing.routes.len());
-        self.publishing.exchanges.count(&self.catalog, vhost, exchange, found.count, queues);
     }
 
     /// Gives messages to the queues that were found for them.
@@ -126,20 +117,24 @@ impl Shard {
         let conn = self.conns.get_mut(id).expect("a publisher is connected");
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
         let cache = conn.last_routes.of(published.channel);
-        if let Some(found) = cache.find(version, route) {
+        let exchange = if let Some((found, exchange)) = cache.find(version, route) {
             copy_routes(found, &mut self.publishing.routes);
-        } else if let Some(found) = self.publishing.known_routes.by_key.find(version, publisher, route) {
+            exchange
+        } else if let Some((found, exchange)) = self.publishing.known_routes.by_key.find(version, publisher, route) {
             copy_routes(found, &mut self.publishing.routes);
             if published.contents.len() > 1 {
-                cache.remember(version, route, found);
+                cache.remember(version, route, (found, exchange));
             }
+            exchange
         } else {
             return self.remembers_headers(id, published).map(usize::from);
-        }
-        if plain > 0 {
-            return Ok(plain);
-        }
-        router::check_known(&self.catalog, conn.user(), published.contents[0].properties).map(usize::from)
+        };
+        let count = match plain {
+            0 => router::check_known(&self.catalog, conn.user(), published.contents[0].properties).map(usize::from)?,
+            plain => plain,
+        };
+        self.publishing.exchanges.count(exchange, count, self.publishing.routes.len());
+        Ok(count)
     }
 
     /// Looks the first message up by its headers; puts the queues into `routes`.
@@ -148,9 +143,12 @@ impl Shard {
         let properties = Properties::trusted(published.contents[0].properties);
         let Some(headers) = properties.headers() else { return Ok(false) };
         let (version, publisher, route) = (self.catalog.version(), conn.publisher(), published.route.wire());
-        let Some(found) = self.publishing.known_routes.by_headers.find(version, publisher, route, headers.wire()) else { return Ok(false) };
+        let found = self.publishing.known_routes.by_headers.find(version, publisher, route, headers.wire());
+        let Some((found, exchange)) = found else { return Ok(false) };
         copy_routes(found, &mut self.publishing.routes);
-        router::check_known_headers(&self.catalog, conn.user(), properties)
+        let may = router::check_known_headers(&self.catalog, conn.user(), properties)?;
+        self.publishing.exchanges.count(exchange, may.into(), self.publishing.routes.len());
+        Ok(may)
     }
 
     /// Routes one message, whose properties the router may rewrite. The route is remembered if it
@@ -164,6 +162,8 @@ impl Shard {
         let mut asking = Publisher { vhost: publisher.0, user: conn.user(), reply_name, chance };
         let routed = router::route(&self.catalog, &mut asking, &message, &mut self.publishing.routes)?;
         self.work.spend(routed.looked_at / LOOKS_PER_STEP);
+        let exchange = self.publishing.exchanges.slot_of(&self.catalog, publisher.0, published.route.exchange());
+        self.publishing.exchanges.count(exchange, 1, self.publishing.routes.len());
         if routed.is_remembered {
             let properties = routed.properties.as_deref().unwrap_or(message.properties);
             let contents = &[Content { properties, ..published.contents[0] }];
@@ -171,10 +171,11 @@ impl Shard {
         }
         let (version, route) = (self.catalog.version(), published.route.wire());
         if routed.cacheable && self.publishing.known_routes.by_key.find(version, publisher, route).is_none() {
-            self.publishing.known_routes.by_key.remember(version, publisher, route, &self.publishing.routes);
+            self.publishing.known_routes.by_key.remember(version, publisher, route, &self.publishing.routes, exchange);
         } else if routed.cacheable_by_headers {
             let headers = Properties::trusted(message.properties).headers().unwrap_or_default();
-            self.publishing.known_routes.by_headers.remember(version, publisher, route, headers.wire(), &self.publishing.routes);
+            let memory = &mut self.publishing.known_routes.by_headers;
+            memory.remember(version, publisher, (route, exchange), headers.wire(), &self.publishing.routes);
         }
         let contents = [Content { properties: routed.properties.as_deref().unwrap_or(message.properties), ..published.contents[0] }];
         let effect = self.reply_all(id, &Published { contents: &contents, ..*published }, &routed.reply_names);

@@ -1,7 +1,5 @@
 //! What came to each exchange and went from it to queues, by the exchange's slot in the catalog.
-//!
-//! Runs in a row mostly come to the same exchange, so the last one is remembered: comparing a name
-//! saves looking it up.
+//! A remembered route knows the slot.
 
 use crate::base::ids::{ExchangeId, Key};
 use crate::broker::catalog::Catalog;
@@ -11,7 +9,8 @@ use crate::contract::VhostId;
 #[derive(Default)]
 pub struct ExchangeCounts {
     by_slot: Vec<ExchangeCount>,
-    last: Last,
+    /// Messages that came to exchanges whose slots others have now.
+    earlier: u64,
 }
 
 /// The counts of an exchange on one shard.
@@ -25,43 +24,35 @@ pub struct ExchangeCount {
     pub published_out: u64,
 }
 
-/// The exchange that was counted last.
-#[derive(Default)]
-struct Last {
-    version: u64,
-    vhost: VhostId,
-    name: Vec<u8>,
-    slot: usize,
-}
-
 impl ExchangeCounts {
-    /// Counts messages that were published to an exchange and went to this many queues each.
-    #[inline]
-    pub fn count(&mut self, catalog: &Catalog, vhost: VhostId, name: &[u8], messages: usize, queues: usize) {
-        let Last { version, vhost: last_vhost, name: last_name, .. } = &self.last;
-        if (*version, *last_vhost) != (catalog.version(), vhost) || **last_name != *name {
-            self.find(catalog, vhost, name);
+    /// Returns the slot of an exchange, for which [`count`](Self::count) is to be called. An
+    /// exchange that does not exist has one for which nothing is counted.
+    pub fn slot_of(&mut self, catalog: &Catalog, vhost: VhostId, name: &[u8]) -> u32 {
+        let Some(exchange) = catalog.exchange_by_name(vhost, name) else { return u32::MAX };
+        let (id, slot) = (exchange.id, Key::from(exchange.id).slot);
+        if slot as usize >= self.by_slot.len() {
+            self.by_slot.resize(slot as usize + 1, ExchangeCount::default());
         }
-        if let Some(count) = self.by_slot.get_mut(self.last.slot) {
+        let count = &mut self.by_slot[slot as usize];
+        if count.id != id {
+            self.earlier += count.published_in;
+            *count = ExchangeCount { id, ..ExchangeCount::default() };
+        }
+        slot
+    }
+
+    /// Counts messages that came to the exchange in a slot and went to this many queues each.
+    #[inline]
+    pub fn count(&mut self, slot: u32, messages: usize, queues: usize) {
+        if let Some(count) = self.by_slot.get_mut(slot as usize) {
             count.published_in += messages as u64;
             count.published_out += (messages * queues) as u64;
         }
     }
 
-    /// Remembers the exchange. If it is gone, its counts go nowhere.
-    #[cold]
-    fn find(&mut self, catalog: &Catalog, vhost: VhostId, name: &[u8]) {
-        let found = catalog.exchange_by_name(vhost, name).map(|exchange| exchange.id);
-        let slot = found.map_or(usize::MAX, |id| Key::from(id).slot as usize);
-        if let Some(id) = found {
-            if slot >= self.by_slot.len() {
-                self.by_slot.resize(slot + 1, ExchangeCount::default());
-            }
-            if self.by_slot[slot].id != id {
-                self.by_slot[slot] = ExchangeCount { id, ..ExchangeCount::default() };
-            }
-        }
-        self.last = Last { version: catalog.version(), vhost, name: name.into(), slot };
+    /// Number of messages that came to any exchange.
+    pub fn published(&self) -> u64 {
+        self.earlier + self.by_slot.iter().map(|count| count.published_in).sum::<u64>()
     }
 
     /// The counts from a slot on, with the slots of exchanges for which nothing was counted.
@@ -89,15 +80,20 @@ mod tests {
                 .map(|count| (count.published_in, count.published_out))
                 .next()
         };
-        counts.count(&catalog, VhostId(0), b"x", 2, 3);
-        counts.count(&catalog, VhostId(0), b"", 1, 1);
-        counts.count(&catalog, VhostId(0), b"x", 1, 0);
-        counts.count(&catalog, VhostId(0), b"absent", 1, 0);
+        let mut count = |catalog: &Catalog, name: &[u8], messages, queues| {
+            let slot = counts.slot_of(catalog, VhostId(0), name);
+            counts.count(slot, messages, queues);
+        };
+        count(&catalog, b"x", 2, 3);
+        count(&catalog, b"", 1, 1);
+        count(&catalog, b"x", 1, 0);
+        count(&catalog, b"absent", 1, 0);
         assert_eq!((total(&counts, &catalog, "x"), total(&counts, &catalog, "")), (Some((3, 6)), Some((1, 1))));
         catalog.perform_well(crate::contract::Topology::DeleteExchange { name: "x".into(), if_unused: false });
         catalog.with_exchange("y", "fanout");
         assert_eq!(total(&counts, &catalog, "y"), None);
-        counts.count(&catalog, VhostId(0), b"y", 1, 1);
+        let slot = counts.slot_of(&catalog, VhostId(0), b"y");
+        counts.count(slot, 1, 1);
         assert_eq!(total(&counts, &catalog, "y"), Some((1, 1)));
     }
 }

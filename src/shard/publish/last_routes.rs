@@ -32,22 +32,24 @@ pub struct RouteCache {
     version: u64,
     route: SmallVec<[u8; 64]>,
     queues: RouteSet,
+    /// The exchange's slot.
+    exchange: u32,
 }
 
 impl RouteCache {
-    /// Returns the remembered queues, if `route` (exchange and routing key in wire form) and the
-    /// catalog's `version` are the same as then.
-    pub fn find(&self, version: u64, route: &[u8]) -> Option<&RouteSet> {
-        (self.version == version && self.route[..] == *route).then_some(&self.queues)
+    /// Returns the remembered queues and the exchange's slot, if `route` (exchange and routing key in
+    /// wire form) and the catalog's `version` are the same as then.
+    pub fn find(&self, version: u64, route: &[u8]) -> Option<(&RouteSet, u32)> {
+        (self.version == version && self.route[..] == *route).then_some((&self.queues, self.exchange))
     }
 
-    /// Remembers the queues of `route` under catalog `version` (from 1; 0 means that nothing is
+    /// Remembers the queues and the exchange's slot of `route` under catalog `version` (from 1; 0 means that nothing is
     /// remembered), unless they are many.
-    pub fn remember(&mut self, version: u64, route: &[u8], queues: &RouteSet) {
+    pub fn remember(&mut self, version: u64, route: &[u8], (queues, exchange): (&RouteSet, u32)) {
         if queues.len() > ROUTE_CACHE_QUEUES_MAX {
             return;
         }
-        self.version = version;
+        (self.version, self.exchange) = (version, exchange);
         self.route.clear();
         self.route.extend_from_slice(route);
         copy_routes(queues, &mut self.queues);
@@ -64,9 +66,9 @@ mod tests {
         let queues = |slot| RouteSet::from_slice(&[QueueAddr { home: ShardId(0), queue: QueueId(Key { slot, generation: 0 }) }]);
         let mut routes = LastRoutes::default();
         for channel in 1..=2 {
-            routes.of(channel).remember(1, b"\x00\x01q", &queues(channel.into()));
+            routes.of(channel).remember(1, b"\x00\x01q", (&queues(channel.into()), 7));
         }
-        assert_eq!(routes.of(1).find(1, b"\x00\x01q"), Some(&queues(1)));
+        assert_eq!(routes.of(1).find(1, b"\x00\x01q"), Some((&queues(1), 7)));
         assert_eq!(routes.of(2).find(2, b"\x00\x01q"), None);
         for channel in 0..=u16::MAX {
             routes.of(channel);

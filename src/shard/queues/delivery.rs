@@ -26,7 +26,7 @@ use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET};
 use crate::broker::arena::Arena;
 use crate::broker::queue::Queue;
 use crate::contract::session::Room;
-use crate::contract::{Count, Entry, Outcome, Target, cost, split_place};
+use crate::contract::{Entry, Outcome, Target, cost, split_place};
 use crate::message::{MessageRef, MessageView, Route};
 use crate::shard::Shard;
 use crate::shard::conns::Conns;
@@ -156,8 +156,7 @@ impl Shard {
             left > 0 && sink.has_room()
         });
         let spent = sink.spent();
-        queue.on_delivered(served.consumer, served.no_ack, done, spent);
-        queue.count(Count::Redeliver, again);
+        queue.on_delivered(served.consumer, served.no_ack, (done, again), spent);
         self.tally.give_out(served.no_ack, done, again);
         if served.no_ack {
             let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
@@ -180,8 +179,7 @@ impl Shard {
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
         let spent = sink.spent();
         let again = entry.redelivered().into();
-        queue.on_delivered(served.consumer, served.no_ack, 1, spent);
-        queue.count(Count::Redeliver, again);
+        queue.on_delivered(served.consumer, served.no_ack, (1, again), spent);
         self.tally.give_out(served.no_ack, 1, again);
         if served.no_ack {
             self.drop_settled(id, &[entry]);
@@ -266,8 +264,7 @@ fn deliver_at_once(
     let (spent, is_tight) = (sink.spent(), sink.is_tight());
     queue.pass(level, done);
     let again = if was_delivered { done } else { 0 };
-    queue.on_delivered(served.consumer, served.no_ack, done, spent);
-    queue.count(Count::Redeliver, again);
+    queue.on_delivered(served.consumer, served.no_ack, (done, again), spent);
     around.tally.give_out(served.no_ack, done, again);
     if is_tight {
         around.flow.press(QueueAddr { home: around.here, queue: queue.id });

@@ -26,7 +26,7 @@ use crate::base::ids::{QueueAddr, QueueId};
 use crate::base::limits::SPILL_MIN;
 use crate::broker::arena::{Arena, Holders, Run};
 use crate::broker::queue::{Overflow, Queue, Settings};
-use crate::contract::{Count, Entry, split_place};
+use crate::contract::{Entry, split_place};
 use crate::message::{Content, MessageRef, MessageView, Route, Stamp};
 use crate::shard::Shard;
 use crate::shard::local_queue;
@@ -103,7 +103,6 @@ impl Shard {
             Decision::Drop => return Effect::NONE,
         };
         let count = batch.contents.len();
-        queue.count(Count::Publish, count);
         let around = Around {
             conns: &mut self.conns,
             links: &mut self.peers.links,

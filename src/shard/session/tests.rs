@@ -1,7 +1,7 @@
 //! Clients of a second protocol on the shards of the simulator.
 
 use crate::config::{Config, Protocol};
-use crate::contract::{Administration, VhostLimits};
+use crate::contract::{Administration, Command, VhostLimits};
 use crate::shard::support::broker::{Broker, Conn};
 use crate::shard::support::cluster::Cluster;
 

@@ -84,6 +84,7 @@ impl Channel {
         counts[Count::Deliver] = kept.saturating_sub(counts[Count::Get]);
         counts[Count::DeliverNoAck] = (tagged - kept).saturating_sub(counts[Count::GetNoAck]);
         if let Mode::Confirm(confirms) = &self.mode {
+            counts[Count::Publish] += confirms.published();
             counts[Count::Confirm] = confirms.published().saturating_sub(unconfirmed as u64);
         }
         counts

@@ -126,10 +126,12 @@ impl Session {
             return None;
         }
         let size = take_run(input, size, &publish, self.client.frame_max, size_max, contents);
-        channel.counts.add(Count::Publish, contents.len());
         let confirm = match &mut channel.mode {
             Mode::Confirm(confirms) => Some(confirms.publish(contents.len() as u64)),
-            _ => None,
+            _ => {
+                channel.counts.add(Count::Publish, contents.len());
+                None
+            }
         };
         if confirm.is_some() {
             self.must_flush(number);
@@ -355,9 +357,8 @@ impl Session {
 
     fn accept<'a>(&mut self, number: u16, mut message: Assembled) -> Option<Event<'a>> {
         let channel = self.channels.find_mut(number)?;
-        channel.counts.add(Count::Publish, 1);
         match &mut channel.mode {
-            Mode::Plain => {}
+            Mode::Plain => channel.counts.add(Count::Publish, 1),
             Mode::Confirm(confirms) => {
                 message.confirm = Some(confirms.publish(1));
                 self.must_flush(number);
@@ -369,6 +370,7 @@ impl Session {
                     return None;
                 }
                 transaction.publish(message);
+                channel.counts.add(Count::Publish, 1);
                 return Some(Event::Staged { channel: number });
             }
         }
