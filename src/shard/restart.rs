@@ -54,6 +54,7 @@ pub fn restore(shards: &mut [Shard], mut found: Found) {
         queues.into_iter().for_each(|queue| shard.create_queue(queue));
         found.stopped.iter().for_each(|stop| shard.go_on_counting(&stop.counts));
         shard.durability.store.close_unknown();
+        shard.follow_tracing();
     }
     for (addr, Arrival { origin: Origin { place: (_, sequence), copies }, queue }) in &copies {
         let delays = shards[usize::from(addr.home.0)].queue_mut(addr.queue).and_then(|queue| queue.delays());

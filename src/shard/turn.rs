@@ -8,7 +8,7 @@
 //!         3 input         connections whose wait is over, jobs, connections owed a share
 //!         4 republishing  surplus messages leave; dead and delayed messages go to their queues
 //! serve   5 queues        each queue with messages and a consumer that is ready, once; then
-//!                         operators' queries
+//!                         operators' queries and traces
 //! out     6 the log       all that gathered becomes one write
 //!         7 output        one send per connection
 //!         8 flow          publishers that flood a queue are held
@@ -74,6 +74,7 @@ impl Shard {
         self.free_rubbish();
         self.work.renew();
         self.answer_queries();
+        self.trace_deliveries();
         self.seal_log();
         self.flush_output();
         self.follow_flow();

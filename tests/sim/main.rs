@@ -40,6 +40,7 @@ mod routing;
 #[path = "../support/mod.rs"]
 mod support;
 mod topology;
+mod trace;
 mod turns;
 mod waits;
 

@@ -255,7 +255,7 @@ fn read_all(cluster: &mut Cluster, conn: Conn) -> Vec<Saw> {
     Incoming::default().feed(&bytes).into_iter().map(|(_, event)| saw(event)).collect()
 }
 
-fn read_bytes(cluster: &mut Cluster, conn: Conn) -> Vec<u8> {
+pub fn read_bytes(cluster: &mut Cluster, conn: Conn) -> Vec<u8> {
     let mut bytes = Vec::new();
     while cluster.unread(conn) > 0 {
         bytes.extend(cluster.read(conn, usize::MAX));

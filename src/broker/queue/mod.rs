@@ -333,7 +333,7 @@ impl Queue {
     /// bytes. `no_ack`: it need not settle them.
     #[inline]
     pub fn on_delivered(&mut self, consumer: ConsumerId, no_ack: bool, (messages, again): (usize, usize), bytes: usize) {
-        self.count_given_out(if no_ack { Count::DeliverNoAck } else { Count::Deliver }, messages, again, bytes);
+        self.count_given_out(if no_ack { Count::DeliverNoAck } else { Count::Deliver }, messages, again);
         self.pace.on_delivered(bytes);
         self.consumers.on_delivered(consumer, messages, bytes);
     }

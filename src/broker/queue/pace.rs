@@ -36,6 +36,11 @@ impl Pace {
         self.delivered += bytes as u64;
     }
 
+    /// Bytes delivered so far.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
     /// Whether the queue delivers fast, by the windows that have ended at `now`, milliseconds.
     pub fn is_fast(&mut self, now: u64) -> bool {
         let passed = now - self.began;

@@ -12,8 +12,6 @@ pub(super) struct Tally {
     counts: Counts,
     /// Deliveries that were settled.
     settled: u64,
-    /// Bytes that all deliveries took.
-    bytes: u64,
 }
 
 impl Queue {
@@ -29,12 +27,11 @@ impl Queue {
         self.tally.counts.add(Count::GetEmpty, 1);
     }
 
-    /// Counts messages that were given out, which took `bytes` together. `count` says how; `again`
-    /// of them had been delivered before.
+    /// Counts messages that were given out. `count` says how; `again` of them had been delivered
+    /// before.
     #[inline]
-    pub fn count_given_out(&mut self, count: Count, messages: usize, again: usize, bytes: usize) {
+    pub fn count_given_out(&mut self, count: Count, messages: usize, again: usize) {
         self.tally.counts.add(count, messages);
-        self.tally.bytes += bytes as u64;
         if again > 0 {
             self.tally.counts.add(Count::Redeliver, again);
         }
@@ -56,8 +53,8 @@ impl Queue {
 
     /// Bytes of the deliveries that are not settled: an estimate, by the mean size of all so far.
     pub fn unsettled_bytes(&self) -> u64 {
-        let given = self.tally.counts.deliver_get().max(1);
-        (self.tally.bytes as f64 / given as f64 * self.unsettled() as f64) as u64
+        let given = (self.tally.counts[Count::Deliver] + self.tally.counts[Count::DeliverNoAck]).max(1);
+        (self.pace.delivered() as f64 / given as f64 * self.unsettled() as f64) as u64
     }
 
     /// Bytes of the bodies of ready messages, except those that a restart has found and that have

@@ -36,6 +36,8 @@ pub struct Conn {
     pub local: SocketAddr,
     /// When it was accepted, milliseconds of the shard's time.
     pub accepted_at: u64,
+    /// Whether its virtual host is traced.
+    pub is_traced: bool,
     /// Bytes received and sent.
     pub traffic: Traffic,
     /// Bytes that are not parsed yet: the beginning of a frame, or all that came while parked.
@@ -111,6 +113,7 @@ impl Conn {
             peer,
             local,
             accepted_at: now,
+            is_traced: false,
             traffic: Traffic::default(),
             input: Vec::new(),
             last_word: None,

@@ -261,6 +261,7 @@ impl Shard {
         let opened = access::open_vhost(&self.catalog, &opened_connections, conn.user(), name);
         conn.session.opened(opened.map(|(vhost, channels, stay)| {
             conn.stay = Some(stay);
+            conn.is_traced = self.catalog.find_vhost(vhost).is_some_and(|vhost| vhost.spec.tracing);
             (vhost, ChannelQuotas { of_user: channels, in_broker })
         }));
     }

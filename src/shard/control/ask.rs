@@ -97,7 +97,7 @@ impl Shard {
         if queue.is_returning() {
             return self.queues.getters.push((from, id, no_ack));
         }
-        let Some((entry, message)) = queue.pop(arena) else {
+        let Some((entry, _)) = queue.pop(arena) else {
             let is_empty = queue.is_empty();
             if is_empty {
                 queue.count_empty();
@@ -106,7 +106,7 @@ impl Shard {
             return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };
         };
         let (kind, again) = (if no_ack { Count::GetNoAck } else { Count::Get }, entry.redelivered().into());
-        queue.count_given_out(kind, 1, again, message.body.bytes().len());
+        queue.count_given_out(kind, 1, again);
         tally.counts.add(kind, 1);
         tally.counts.add(Count::Redeliver, again);
         let remaining = count(queue.len());
@@ -118,7 +118,12 @@ impl Shard {
         let message = MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message };
         if from.conn.shard == home {
             match self.conns.touch(from.conn.conn).filter(|conn| !conn.ending) {
-                Some(conn) => conn.session.deliver_get(receipt.queue, entry, remaining, timeout_ms, &message),
+                Some(conn) => {
+                    if conn.is_traced {
+                        self.publishing.traces.note((from.conn.conn, from.channel), id, entry.redelivered(), &message);
+                    }
+                    conn.session.deliver_get(receipt.queue, entry, remaining, timeout_ms, &message);
+                }
                 None => return self.settle_here(id, None, std::iter::once(entry), Outcome::Failed), // the client went while the log was read
             }
             self.end_request(from.conn.conn);
@@ -135,9 +140,13 @@ impl Shard {
 
     /// Delivers a message that a session here asked for with basic.get.
     pub(in crate::shard) fn on_got(&mut self, to: ChannelAddr, got: &Got, message: &MessageView<'_>) {
-        match self.live(to.conn.conn) {
+        match self.conns.touch(to.conn.conn).filter(|conn| !conn.ending) {
             Some(conn) => {
                 let &Got { receipt, remaining, timeout_ms, .. } = got;
+                if conn.is_traced {
+                    let from = (to.conn.conn, to.channel);
+                    self.publishing.traces.note(from, receipt.queue.queue, receipt.entry.redelivered(), message);
+                }
                 conn.session.deliver_get(receipt.queue, receipt.entry, remaining, timeout_ms, message);
                 self.end_request(to.conn.conn);
             }
@@ -190,7 +199,7 @@ impl Shard {
         messages
     }
 
-    fn queue_name(&self, id: QueueId) -> Box<str> {
+    pub(in crate::shard) fn queue_name(&self, id: QueueId) -> Box<str> {
         self.catalog.queue(id).map(|info| info.spec.name.clone()).unwrap_or_default()
     }
 

@@ -5,7 +5,8 @@ use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueId};
 use crate::broker::queue::Queue;
 use crate::contract::session::{ChannelState, ConsumerState, SessionFigures};
 use crate::contract::{
-    ChannelFigures, ConnectionFigures, ConnectionState, ConsumerFigures, Count, ExchangeFigures, Figures, PART, Part, Query, QueueFigures, Totals,
+    ChannelFigures, ConnectionFigures, ConnectionState, ConsumerFigures, Count, ExchangeFigures, Figures, PART, Part, Query, QueueFigures,
+    Totals,
 };
 use crate::shard::conns::conn::Conn;
 use crate::shard::publish::exchange_counts::ExchangeCount;

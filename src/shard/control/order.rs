@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::base::ids::{ChannelAddr, Key, QueueAddr, ShardId};
 use crate::broker::catalog::{Applied, Change, Numbers, Quotas, Saved, Verdict};
 use crate::broker::queue::{Queue, Rules, Settings};
-use crate::contract::{Command, Fault, Notice, Reply, Report, Request, Target, Topology};
+use crate::contract::{Administration, Command, Fault, Notice, Reply, Report, Request, Target, Topology};
 use crate::shard::Action;
 use crate::shard::Shard;
 use crate::shard::control::request::catalog_done;
@@ -290,6 +290,9 @@ impl Shard {
         let here = self.id;
         for addr in self.catalog.closed_delay_queues().into_iter().filter(|addr| addr.home == here) {
             self.take_queue(addr.queue);
+        }
+        if let Change::Administration(Administration::PutVhost(_)) = change {
+            self.follow_tracing();
         }
         match applied {
             Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),

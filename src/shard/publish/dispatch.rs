@@ -73,6 +73,11 @@ impl Shard {
                 Ok(0) => self.route_one(id, &published),
                 known => known.map(|count| Found { count, ..Found::default() }),
             };
+            if self.publishing.is_traced
+                && let Ok(found) = &found
+            {
+                self.trace_published(id, &published, found.count);
+            }
             match found {
                 Ok(found) if self.publishing.routes.len() > 1 && found.count * self.publishing.routes.len() > SHARE_STEPS_MAX => {
                     self.keep_spread(id, &published, &found);

@@ -10,6 +10,7 @@
 //! - [`effect`]: what a publisher feels of it; [`wanted`]: answers publishers, once the queues have
 //!   or refuse their messages;
 //! - [`exchange_counts`]: what came to each exchange;
+//! - [`trace`]: copies what comes and goes to an exchange, if an operator wants that;
 //! - [`flow`]: keeps publishers from flooding a queue.
 
 pub mod commit;
@@ -22,6 +23,7 @@ pub mod own;
 pub mod relay;
 pub mod reply;
 pub mod spread;
+pub mod trace;
 pub mod transfer;
 pub mod wanted;
 
@@ -32,6 +34,7 @@ use crate::message::MessageRef;
 use exchange_counts::ExchangeCounts;
 use flow::Flow;
 use relay::Relays;
+use trace::Traces;
 use transfer::Transfers;
 
 /// The routes that were found before, what publishing needs at hand, and messages on their way.
@@ -50,6 +53,10 @@ pub struct Publishing {
     pub reply_key: [u8; 16],
     /// Publishers that flood queues.
     pub flow: Flow,
+    /// Whether any virtual host is traced.
+    pub is_traced: bool,
+    /// Deliveries that wait to be traced.
+    pub traces: Traces,
     /// What came to each exchange.
     pub exchanges: ExchangeCounts,
 }
@@ -65,6 +72,8 @@ impl Publishing {
             transfers: Transfers::default(),
             reply_key,
             flow: Flow::default(),
+            is_traced: false,
+            traces: Traces::default(),
             exchanges: ExchangeCounts::default(),
         }
     }
@@ -72,5 +81,6 @@ impl Publishing {
     /// Asserts that nothing of a message stays behind when it has been published.
     pub fn check(&self) {
         assert!(self.stored.is_empty(), "the arena's references belong to queues");
+        assert!(self.traces.is_empty(), "a turn traces its deliveries");
     }
 }

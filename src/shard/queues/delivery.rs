@@ -21,7 +21,7 @@
 //! A consumer keeps its turn for as many messages as the rotation gives it. Messages that need no
 //! acknowledgement are settled at once, in memory and in the log.
 
-use crate::base::ids::{ChannelAddr, ConsumerId, QueueAddr, QueueId, ShardId};
+use crate::base::ids::{ChannelAddr, ConnId, ConsumerId, QueueAddr, QueueId, ShardId};
 use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET};
 use crate::broker::arena::Arena;
 use crate::broker::queue::Queue;
@@ -37,6 +37,7 @@ use crate::shard::local_queue;
 use crate::shard::peers::link::Link;
 use crate::shard::peers::mail::{Deliver, Mail};
 use crate::shard::publish::flow::Flow;
+use crate::shard::publish::trace::Traces;
 use crate::shard::queues::enqueue::{Admission, Batch};
 use crate::shard::session::Delivery;
 use crate::shard::tally::Tally;
@@ -65,8 +66,18 @@ enum Next {
 enum Sink<'s, 'm> {
     /// Into its connection's output.
     Here(Delivery<'s, 'm>),
+    /// The same, with a note of each message, because the virtual host is traced.
+    Traced(Traced<'s, 'm>),
     /// By mail to its connection's shard.
     There(Away<'s, 'm>),
+}
+
+/// A delivery that is traced.
+struct Traced<'s, 'm> {
+    delivery: Delivery<'s, 'm>,
+    traces: &'s mut Traces,
+    queue: QueueId,
+    channel: (ConnId, u16),
 }
 
 /// Messages for a consumer on another shard.
@@ -96,6 +107,8 @@ pub struct Around<'s> {
     pub flow: &'s mut Flow,
     /// The shard's counts.
     pub tally: &'s mut Tally,
+    /// Deliveries to be traced.
+    pub traces: &'s mut Traces,
 }
 
 impl Shard {
@@ -142,7 +155,7 @@ impl Shard {
             return self.serve_counted(id, served);
         }
         let many = queue.consumers.turns(served.consumer, budget.min(queue.at_hand()));
-        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
+        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served, &mut self.publishing.traces);
         let mut over = std::mem::take(&mut self.queues.over);
         let notes = served.no_ack || queue.rules.counts;
         let (mut left, mut again) = (many, 0);
@@ -175,7 +188,7 @@ impl Shard {
         let queue = local_queue(&mut self.queues.slots, id).expect("a queue that is served exists");
         let (entry, message) = queue.pop(&self.arena).expect("a counted message is at the head");
         let counted = queue.counts(entry).map(|counts| counts.write(message.properties));
-        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served);
+        let mut sink = open_sink(&mut self.conns, &mut self.peers.links, self.id, served, &mut self.publishing.traces);
         sink.deliver(entry, &MessageView { properties: counted.as_deref().unwrap_or(message.properties), ..message });
         let spent = sink.spent();
         let again = entry.redelivered().into();
@@ -207,11 +220,15 @@ impl Shard {
             return;
         }
         let conn = self.conns.touch(id).expect("its consumer has room");
+        let is_traced = conn.is_traced;
         let mut delivery = conn.session.delivery(channel, index);
         let mut bytes = 0;
         for (entry, message) in messages {
             bytes += cost(&message);
             delivery.deliver(entry, &message);
+            if is_traced {
+                self.publishing.traces.note((id, channel), queue, entry.redelivered(), &message);
+            }
         }
         if conn.session.on_arrived(channel, index, count, bytes) {
             let waiting = WaitingConsumer { channel, index, queue: QueueAddr { home, queue }, consumer };
@@ -251,7 +268,7 @@ fn deliver_at_once(
 ) -> usize {
     let &Admission { level, is_logged, slot, .. } = admission;
     let many = queue.consumers.turns(served.consumer, batch.contents.len() - from);
-    let mut sink = open_sink(around.conns, around.links, around.here, served);
+    let mut sink = open_sink(around.conns, around.links, around.here, served, around.traces);
     let mut run = around.arena.run(batch.holders());
     let was_delivered = batch.stamp.was_delivered();
     let mut done = 0;
@@ -316,12 +333,23 @@ fn next(queue: &mut Queue, conns: &mut Conns, links: &mut [Option<Link>], here: 
 }
 
 /// Opens the way to a consumer that has room.
-fn open_sink<'s, 'm>(conns: &'s mut Conns, links: &'s mut [Option<Link>], here: ShardId, served: Served) -> Sink<'s, 'm> {
+fn open_sink<'s, 'm>(
+    conns: &'s mut Conns,
+    links: &'s mut [Option<Link>],
+    here: ShardId,
+    served: Served,
+    traces: &'s mut Traces,
+) -> Sink<'s, 'm> {
     let Served { queue, consumer, target, credit, no_ack } = served;
     let Target { channel: ChannelAddr { conn, channel }, index } = target;
     if conn.shard == here {
-        let conn = conns.touch(conn.conn).expect("a consumer with room is connected");
-        return Sink::Here(conn.session.delivery(channel, index));
+        let id = conn.conn;
+        let conn = conns.touch(id).expect("a consumer with room is connected");
+        let delivery = conn.session.delivery(channel, index);
+        if conn.is_traced {
+            return Sink::Traced(Traced { delivery, traces, queue, channel: (id, channel) });
+        }
+        return Sink::Here(delivery);
     }
     let link = links[conn.shard.0 as usize].as_mut().expect("every other shard has a link");
     let deliver = Deliver { conn: conn.conn, queue, consumer, index, at: 0, count: 1, channel, no_ack };
@@ -332,7 +360,7 @@ impl<'m> Sink<'_, 'm> {
     #[inline]
     fn has_room(&self) -> bool {
         match self {
-            Sink::Here(delivery) => delivery.has_room(),
+            Sink::Here(delivery) | Sink::Traced(Traced { delivery, .. }) => delivery.has_room(),
             Sink::There(away) => away.spent < away.credit && away.link.has_room(),
         }
     }
@@ -340,7 +368,7 @@ impl<'m> Sink<'_, 'm> {
     /// Bytes that were sent; to a consumer on another shard as its credit counts them.
     fn spent(&self) -> usize {
         match self {
-            Sink::Here(delivery) => delivery.written(),
+            Sink::Here(delivery) | Sink::Traced(Traced { delivery, .. }) => delivery.written(),
             Sink::There(away) => away.spent,
         }
     }
@@ -348,7 +376,7 @@ impl<'m> Sink<'_, 'm> {
     /// Whether little room is left.
     fn is_tight(&self) -> bool {
         match self {
-            Sink::Here(delivery) => delivery.is_tight(),
+            Sink::Here(delivery) | Sink::Traced(Traced { delivery, .. }) => delivery.is_tight(),
             Sink::There(away) => away.spent > away.credit / 2,
         }
     }
@@ -359,8 +387,18 @@ impl<'m> Sink<'_, 'm> {
     fn deliver(&mut self, entry: Entry, message: &MessageView<'m>) {
         match self {
             Sink::Here(delivery) => delivery.deliver(entry, message),
+            Sink::Traced(traced) => traced.deliver(entry, *message),
             Sink::There(away) => away.deliver(entry, *message),
         }
+    }
+}
+
+impl<'m> Traced<'_, 'm> {
+    /// Delivers a message and notes it.
+    #[inline(never)]
+    fn deliver(&mut self, entry: Entry, message: MessageView<'m>) {
+        self.traces.note(self.channel, self.queue, entry.redelivered(), &message);
+        self.delivery.deliver(entry, &message);
     }
 }
 

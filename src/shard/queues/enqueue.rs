@@ -111,6 +111,7 @@ impl Shard {
             durability: &mut self.durability,
             flow: &mut self.publishing.flow,
             tally: &mut self.tally,
+            traces: &mut self.publishing.traces,
         };
         let passed = pass_on(queue, &admission, &mut batch, around);
         let (stored, effect) = if passed < count { self.append(id, &admission, &mut batch, passed) } else { (0, Effect::NONE) };
