@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::auth::Auth;
 use super::defaults::Defaults;
 use super::flags::Flags;
+use super::management::Management;
 use super::source::ClientTls;
 use super::values::{CpuList, node_name};
 use super::{Config, Congestion, Founding, Surroundings};
@@ -76,6 +77,7 @@ pub fn check(args: Flags, around: Surroundings<'_>) -> Result<Config, String> {
             is_trusted: args.definitions_no_verify,
         },
         skip_unchanged_definitions: args.skip_unchanged_definitions,
+        management: Management::default(),
         log: args.log,
         product: args.product,
         product_version: args.product_version,

@@ -6,6 +6,7 @@ mod check;
 pub mod conf;
 pub mod defaults;
 pub mod flags;
+pub mod management;
 mod protocol;
 #[cfg(test)]
 mod readme;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use auth::Auth;
 use defaults::Defaults;
+use management::Management;
 pub use protocol::Protocol;
 use source::{ClientTls, Source};
 pub use surroundings::Surroundings;
@@ -112,6 +114,8 @@ pub struct Config {
     pub definitions_tls: ClientTls,
     /// Whether to skip definitions that are the same as at the last import.
     pub skip_unchanged_definitions: bool,
+    /// The management API.
+    pub management: Management,
     /// The least severe level that is logged.
     pub log: log::LevelFilter,
     /// `product` of the server-properties.
@@ -219,6 +223,7 @@ impl Default for Config {
             definitions: Vec::new(),
             definitions_tls: ClientTls::default(),
             skip_unchanged_definitions: false,
+            management: Management::default(),
             log: log::LevelFilter::Info,
             product: "RingMQ".into(),
             product_version: "4.3.6".into(),

@@ -48,7 +48,7 @@ impl Count {
     ];
 
     /// The name in RabbitMQ's management API.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Count::Publish => "publish",
             Count::Confirm => "confirm",

@@ -10,5 +10,28 @@
 //! No shard waits for this thread, and no lock is shared with one: a demand goes into the shard's
 //! [inbox](crate::base::inbox), and what shards report comes through a channel. A listing of names
 //! costs the shards nothing.
+//!
+//! - [`server`]: connections; [`gate`]: from a request to its response; [`api`]: routes and handlers;
+//! - [`http`]: what requests and answers are made of, whatever they are about; [`login`]: who asks;
+//! - [`broker`]: the way to the shards; [`names`] of queues in order; [`properties_key`] of bindings;
+//! - [`sampler`], [`rates`], [`measures`]: numbers over time, and their names;
+//! - [`site`]: what requests share; [`host`]: what only the process knows; [`patience`] with clients.
 
+pub mod api;
 pub mod broker;
+#[cfg(test)]
+mod fixture;
+pub mod gate;
+pub mod host;
+pub mod http;
+pub mod login;
+pub mod measures;
+pub mod names;
+pub mod patience;
+pub mod properties_key;
+pub mod rates;
+pub mod sampler;
+pub mod server;
+pub mod site;
+#[cfg(test)]
+mod tests;

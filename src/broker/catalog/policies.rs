@@ -60,10 +60,9 @@ impl Policies {
         self.list_mut(kind).retain(|policy| *policy.spec.name != *name);
     }
 
-    /// The definition of the policy that applies to a target.
-    fn definition(&self, kind: PolicyKind, target: Target, name: &[u8]) -> TableRef<'_> {
-        let policy = self.list(kind).iter().find(|policy| policy.is_for(target, name));
-        policy.map_or(TableRef::EMPTY, |policy| policy.spec.definition.view())
+    /// The policy that applies to a target.
+    fn best(&self, kind: PolicyKind, target: Target, name: &[u8]) -> Option<&PolicySpec> {
+        self.list(kind).iter().find(|policy| policy.is_for(target, name)).map(|policy| &policy.spec)
     }
 }
 
@@ -85,13 +84,22 @@ impl Catalog {
     /// The terms of a queue: its arguments and its policies. The queue of an exchange's delayed
     /// messages has no policies.
     pub fn terms<'a>(&'a self, queue: &'a QueueInfo) -> Terms<'a> {
-        if queue.delays.is_some() {
-            return Terms::of(queue.spec.arguments.view());
-        }
-        let policies = &self.vhost(queue.vhost).policies;
-        let target = if is_quorum(&queue.spec.arguments) { Target::QuorumQueue } else { Target::ClassicQueue };
-        let definition = |kind| policies.definition(kind, target, queue.spec.name.as_bytes());
+        let definition = |kind| self.policy(kind, queue).map_or(TableRef::EMPTY, |policy| policy.definition.view());
         Terms { arguments: queue.spec.arguments.view(), policy: definition(PolicyKind::User), operator: definition(PolicyKind::Operator) }
+    }
+
+    /// The policy of this kind that a queue follows.
+    pub fn policy(&self, kind: PolicyKind, queue: &QueueInfo) -> Option<&PolicySpec> {
+        if queue.delays.is_some() {
+            return None;
+        }
+        let target = if is_quorum(&queue.spec.arguments) { Target::QuorumQueue } else { Target::ClassicQueue };
+        self.vhost(queue.vhost).policies.best(kind, target, queue.spec.name.as_bytes())
+    }
+
+    /// The policy that an exchange follows; operators' policies are for queues.
+    pub fn policy_of_exchange(&self, exchange: &ExchangeInfo) -> Option<&PolicySpec> {
+        self.vhost(exchange.vhost).policies.best(PolicyKind::User, Target::Exchange, exchange.spec.name.as_bytes())
     }
 
     /// The alternate exchange of an exchange, if it exists. Its argument names it, or else its

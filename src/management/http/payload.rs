@@ -1,0 +1,169 @@
+//! The bytes of an answer. A long list is written piece by piece while it is sent, so that it is
+//! never in memory as a whole.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::vec::IntoIter;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::{Body, Frame, SizeHint};
+use serde_json::Value;
+
+/// The body of an answer.
+pub struct Payload {
+    rest: Rest,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+}
+
+enum Rest {
+    Bytes(Vec<u8>),
+    /// The items of a list that were not written yet; whether none was.
+    List(IntoIter<Value>, bool),
+    /// Nothing but the end of the compressed stream.
+    End,
+}
+
+impl Payload {
+    /// Makes the body of these bytes.
+    pub fn bytes(bytes: Vec<u8>) -> Payload {
+        Payload { rest: Rest::Bytes(bytes), encoder: None }
+    }
+
+    /// Makes the body of a list.
+    pub fn list(items: Vec<Value>) -> Payload {
+        let len = items.len();
+        let mut payload = Payload { rest: Rest::List(items.into_iter(), true), encoder: None };
+        if len <= SHORT {
+            payload.rest = Rest::Bytes(payload.piece(usize::MAX));
+        }
+        payload
+    }
+
+    /// The length, if it is known.
+    pub fn len(&self) -> Option<usize> {
+        match &self.rest {
+            Rest::Bytes(bytes) if self.encoder.is_none() => Some(bytes.len()),
+            _ => None,
+        }
+    }
+
+    /// Compresses the body, if it is worth it. Returns whether it is.
+    pub fn compress(&mut self) -> bool {
+        let is_long = self.len().is_none_or(|len| len >= COMPRESSED_MIN);
+        if is_long {
+            self.encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+        }
+        is_long
+    }
+
+    /// Drops the body, as an answer to HEAD.
+    pub fn clear(&mut self) {
+        *self = Payload::bytes(Vec::new());
+    }
+
+    /// Writes some items of the list.
+    fn piece(&mut self, len_max: usize) -> Vec<u8> {
+        let Rest::List(items, is_first) = &mut self.rest else { return Vec::new() };
+        let mut piece = Vec::new();
+        while piece.len() < len_max {
+            let Some(item) = items.next() else {
+                piece.extend_from_slice(if *is_first { b"[]" } else { b"]" });
+                self.rest = Rest::End;
+                break;
+            };
+            piece.push(if *is_first { b'[' } else { b',' });
+            *is_first = false;
+            serde_json::to_writer(&mut piece, &item).expect("a value in memory can be written");
+        }
+        piece
+    }
+
+    /// The next bytes of the body.
+    fn next_piece(&mut self) -> Option<Vec<u8>> {
+        let piece = match &mut self.rest {
+            Rest::Bytes(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.rest = Rest::End;
+                bytes
+            }
+            Rest::List(..) => self.piece(PIECE),
+            Rest::End => {
+                let encoder = self.encoder.take()?;
+                return Some(encoder.finish().expect("a vector takes all"));
+            }
+        };
+        let Some(encoder) = &mut self.encoder else { return Some(piece) };
+        encoder.write_all(&piece).expect("a vector takes all");
+        Some(std::mem::take(encoder.get_mut()))
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        loop {
+            match self.next_piece() {
+                None => return Poll::Ready(None),
+                Some(piece) if piece.is_empty() => {}
+                Some(piece) => return Poll::Ready(Some(Ok(Frame::data(piece.into())))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.encoder.is_none() && matches!(&self.rest, Rest::End) || self.len() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.len().map_or_else(SizeHint::default, |len| SizeHint::with_exact(len as u64))
+    }
+}
+
+/// Bytes that are written at once.
+const PIECE: usize = 64 << 10;
+/// Items of a list that is written as a whole, with its length.
+const SHORT: usize = 100;
+/// Bytes from which on compression is worth it.
+const COMPRESSED_MIN: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::io::Read;
+
+    fn written(mut payload: Payload) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| payload.next_piece()).collect()
+    }
+
+    #[test]
+    fn a_list_is_written_in_pieces() {
+        let items: Vec<Value> = (0..5000).map(|n| json!({ "name": format!("queue number {n}") })).collect();
+        let pieces = written(Payload::list(items.clone()));
+        assert!(pieces.len() > 2 && pieces.iter().all(|piece| piece.len() < PIECE + 100));
+        assert_eq!(serde_json::from_slice::<Vec<Value>>(&pieces.concat()).expect("JSON"), items);
+        for few in [0, 1, 2] {
+            let payload = Payload::list(items[..few].to_vec());
+            assert!(payload.len().is_some());
+            assert_eq!(serde_json::from_slice::<Vec<Value>>(&written(payload).concat()).expect("JSON"), items[..few]);
+        }
+    }
+
+    #[test]
+    fn a_compressed_list_is_the_same() {
+        let items: Vec<Value> = (0..5000).map(|n| json!({ "name": n })).collect();
+        let mut payload = Payload::list(items.clone());
+        assert!(payload.compress() && payload.len().is_none());
+        let bytes = written(payload).concat();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip");
+        assert_eq!(serde_json::from_str::<Vec<Value>>(&text).expect("JSON"), items);
+        assert!(!Payload::bytes(vec![0; 10]).compress());
+    }
+}

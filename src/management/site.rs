@@ -1,0 +1,49 @@
+//! The site: all that requests share. One thread serves them, so nothing here is locked but the
+//! broker's own handle.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+
+use super::broker::Broker;
+use super::host::Host;
+use super::login::Attempts;
+use super::names::Names;
+use super::rates::Rates;
+
+/// All that requests share.
+pub struct Site {
+    /// The broker.
+    pub broker: Broker,
+    /// The process and the machine.
+    pub host: Box<dyn Host>,
+    /// The addresses of the listeners.
+    pub listeners: Listeners,
+    /// The samples of numbers.
+    pub rates: RefCell<Rates>,
+    /// The sorted names.
+    pub names: RefCell<Names>,
+    /// The logins over HTTP.
+    pub attempts: Attempts,
+}
+
+/// The addresses of the broker's listeners.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Listeners {
+    /// Of AMQP.
+    pub amqp: Vec<SocketAddr>,
+    /// Of this API.
+    pub http: Vec<SocketAddr>,
+}
+
+impl Site {
+    /// Makes a site.
+    pub fn new(broker: Broker, host: impl Host + 'static, listeners: Listeners) -> Site {
+        let (rates, names) = Default::default();
+        Site { broker, host: Box::new(host), listeners, rates, names, attempts: Attempts::default() }
+    }
+
+    /// The name of the node.
+    pub fn node(&self) -> &str {
+        &self.broker.config().node_name
+    }
+}
