@@ -4,6 +4,7 @@
 //! path, method ─ table ─▶ route, action ─ login, tags, virtual host ─▶ handler ─▶ Answer or Refusal
 //! ```
 
+mod amqp_json;
 mod bindings;
 mod call;
 mod channels;
@@ -14,6 +15,7 @@ mod exchanges;
 mod features;
 mod health;
 mod limits;
+mod messages;
 mod names;
 mod nodes;
 mod object;

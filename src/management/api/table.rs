@@ -5,7 +5,7 @@
 
 use super::route::{Action, Route, Verb};
 use super::{bindings, channels, connections, consumers, exchanges, limits, nodes, overview, parameters, permissions, policies, queues};
-use super::{definitions, features, health, others, users, vhosts};
+use super::{definitions, features, health, messages, others, users, vhosts};
 use crate::management::login::Needs;
 
 macro_rules! routes {
@@ -28,6 +28,7 @@ const QUEUES: &[Route] = routes! {
     "queues/{vhost}/{queue}" { Get Management queues::get, Put Management queues::put, Delete Management queues::delete }
     "queues/{vhost}/{queue}/bindings" { Get Management bindings::of_queue }
     "queues/{vhost}/{queue}/contents" { Delete Management queues::purge }
+    "queues/{vhost}/{queue}/get" { Post Management messages::get }
     "queues/{vhost}/{queue}/actions" { Post Management queues::act }
 };
 
@@ -35,6 +36,7 @@ const EXCHANGES: &[Route] = routes! {
     "exchanges" { Get Management exchanges::list }
     "exchanges/{vhost}" { Get Management exchanges::list }
     "exchanges/{vhost}/{exchange}" { Get Management exchanges::get, Put Management exchanges::put, Delete Management exchanges::delete }
+    "exchanges/{vhost}/{exchange}/publish" { Post Management messages::publish }
     "exchanges/{vhost}/{exchange}/bindings/source" { Get Management bindings::of_source }
     "exchanges/{vhost}/{exchange}/bindings/destination" { Get Management bindings::of_destination }
     "bindings" { Get Management bindings::list }
