@@ -1,5 +1,5 @@
-//! Counts of messages: what RabbitMQ calls `message_stats`. Queues, channels, virtual hosts and shards
-//! count in the same words, so sums, rates and names need no code of their own.
+//! Counts of messages: what RabbitMQ calls `message_stats`. Queues, exchanges, channels, virtual
+//! hosts and shards count in the same words, so sums, rates and names need no code of their own.
 
 use std::ops::{AddAssign, Index, IndexMut};
 
@@ -9,6 +9,10 @@ use std::ops::{AddAssign, Index, IndexMut};
 pub enum Count {
     /// Messages that clients published; for a queue, those that it took.
     Publish,
+    /// Messages that came to an exchange.
+    PublishIn,
+    /// Messages that an exchange gave to queues, once for each queue.
+    PublishOut,
     /// Publishes that were confirmed, or refused.
     Confirm,
     /// Messages for no queue that went back to their publisher.
@@ -33,8 +37,10 @@ pub enum Count {
 
 impl Count {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Count; 11] = [
+    pub const ALL: [Count; 13] = [
         Count::Publish,
+        Count::PublishIn,
+        Count::PublishOut,
         Count::Confirm,
         Count::ReturnUnroutable,
         Count::DropUnroutable,
@@ -51,6 +57,8 @@ impl Count {
     pub const fn name(self) -> &'static str {
         match self {
             Count::Publish => "publish",
+            Count::PublishIn => "publish_in",
+            Count::PublishOut => "publish_out",
             Count::Confirm => "confirm",
             Count::ReturnUnroutable => "return_unroutable",
             Count::DropUnroutable => "drop_unroutable",
@@ -122,7 +130,7 @@ mod tests {
             assert_eq!(count as usize, at, "{}", count.name());
             counts.add(count, at + 1);
         }
-        assert_eq!(counts.deliver_get(), 5 + 6 + 7 + 8);
+        assert_eq!(counts.deliver_get(), 7 + 8 + 9 + 10);
         let before = counts;
         counts += &before;
         assert_eq!(counts.since(&before), before);

@@ -95,6 +95,8 @@ pub struct Totals {
     pub message_memory: usize,
     /// Bytes of logs on the disk.
     pub log_bytes: u64,
+    /// Writes to the log, and bytes of them.
+    pub writes: (u64, u64),
     /// Bytes that came from clients, and bytes sent to them, by connections that are gone.
     pub octets: (u64, u64),
     /// Receives and sends of connections that are gone.
@@ -163,10 +165,8 @@ pub struct QueueFigures {
 pub struct ExchangeFigures {
     /// The exchange.
     pub id: ExchangeId,
-    /// Messages that came to it on this shard.
-    pub published_in: u64,
-    /// Messages that it gave to queues, once for each queue.
-    pub published_out: u64,
+    /// Messages that came to it on this shard, and that it gave to queues.
+    pub counts: Counts,
 }
 
 /// The state of a connection, in RabbitMQ's words.

@@ -35,7 +35,7 @@ use crate::store::catalog_log::CatalogLog;
 use crate::store::compact::Compacted;
 use crate::store::format::{Counted, level_number, split_number};
 use crate::store::index::Indexed;
-use crate::store::{Damage, Loaded, Opened, Past, Placed, Reader, Store, Write};
+use crate::store::{Damage, Loaded, Op, Opened, Past, Placed, Reader, Store, Write};
 
 use waits::Waits;
 
@@ -385,6 +385,9 @@ impl Shard {
             self.durability.store.seal();
         }
         while let Some(op) = self.durability.store.next_op() {
+            if let Op::Write(write) = &op {
+                self.tally.writes = (self.tally.writes.0 + 1, self.tally.writes.1 + write.buffer.len() as u64);
+            }
             self.actions.push_back(Action::Log(op));
         }
         if self.conns.any_parked(SharedReason::Log) && !self.durability.store.is_congested() {

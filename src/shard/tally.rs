@@ -18,6 +18,8 @@ pub struct Tally {
     pub consumers: usize,
     /// Bytes and packets of connections that are gone.
     pub traffic: Traffic,
+    /// Writes to the log, and bytes of them.
+    pub writes: (u64, u64),
     /// Logins that were accepted.
     pub logins: u64,
     /// Logins that failed.

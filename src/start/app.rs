@@ -10,7 +10,8 @@ use crate::io::host::process;
 use crate::io::{Broker, StartError};
 use crate::shard;
 use crate::start::data_dir::DataDir;
-use crate::start::management::{Doors, Management};
+use crate::start::host::ThisHost;
+use crate::start::management::{Bound, Doors, Management};
 use crate::start::{definitions, storage};
 
 /// A broker that runs, and the data directory that it has locked. Dropping it stops it, but without
@@ -20,6 +21,7 @@ pub struct App {
     /// Dropped before the broker, which it asks.
     management: Management,
     broker: Broker,
+    api: Vec<SocketAddr>,
     /// Dropped after the broker, which uses it until its end.
     _data_dir: DataDir,
 }
@@ -38,11 +40,15 @@ impl App {
         let node_id = data_dir.node_id()?;
         let catalog = Catalog::restored(&found.catalog);
         shard::restore(&mut shards, found);
+        let bound = Bound::bind(config)?;
+        let host = ThisHost::new(config, shards[0].alarms().clone());
         let (handle, doors, reports) = Doors::open(config)?.into_parts(config, catalog);
+        let api = bound.addresses.clone();
         let broker = Broker::start(config, shards.into_iter().zip(doors).collect())?;
-        let management = Management::start(handle, reports)?;
+        let management = Management::start(handle, reports, bound, host, broker.addresses().to_vec())?;
         announce(config, &node_id, &broker);
-        Ok(App { config: config.clone(), management, broker, _data_dir: data_dir })
+        api.iter().for_each(|address| log::info!("listening for the management API on {address}"));
+        Ok(App { config: config.clone(), management, broker, api, _data_dir: data_dir })
     }
 
     /// The addresses of its listeners, with the ports that the kernel chose for port 0.
@@ -50,12 +56,17 @@ impl App {
         self.broker.addresses()
     }
 
+    /// The addresses of the management API.
+    pub fn api_addresses(&self) -> &[SocketAddr] {
+        &self.api
+    }
+
     /// Stops the broker. Clients are told and get some seconds. Then the data directory is free.
     ///
     /// # Errors
     /// One sentence: the notes of the stop cannot be written.
     pub fn stop(self) -> Result<(), StartError> {
-        let App { config, management, broker, _data_dir } = self;
+        let App { config, management, broker, _data_dir, .. } = self;
         drop(management);
         let shards = broker.stop();
         if shards.len() == usize::from(config.shards) {

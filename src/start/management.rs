@@ -1,5 +1,14 @@
-//! The management thread: the broker's handle follows the shards, and serves operators.
+//! The management thread: it follows the shards' reports and serves operators.
+//!
+//! It listens on the addresses of the management API, and on a socket in the data directory for the
+//! command line tool: whoever may write to that file is an administrator.
 
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -12,11 +21,22 @@ use crate::io::StartError;
 use crate::io::door::Door;
 use crate::io::host::affinity;
 use crate::management::broker::{Broker, Reported};
+use crate::management::server::{self, Sockets};
+use crate::management::site::{Listeners, Site};
+use crate::start::host::ThisHost;
 
 /// The shards' doors, and what comes out of them.
 pub struct Doors {
     doors: Vec<Door>,
     reports: mpsc::UnboundedReceiver<Reported>,
+}
+
+/// The listening sockets of the management thread.
+pub struct Bound {
+    http: Vec<TcpListener>,
+    local: UnixListener,
+    /// The addresses of the API, with the ports that the kernel chose for port 0.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// The thread. Dropping it ends it.
@@ -50,20 +70,86 @@ impl Doors {
     }
 }
 
+impl Bound {
+    /// Binds the addresses, and the socket in the data directory.
+    ///
+    /// # Errors
+    /// One sentence: an address is taken, or the socket cannot be made.
+    pub fn bind(config: &Config) -> Result<Bound, StartError> {
+        let local = bind_local(&config.data_dir.join(SOCKET))?;
+        let mut http = Vec::new();
+        if config.management.enabled && config.management.listen.is_empty() {
+            let [v4, v6] = DEFAULT;
+            http.push(bind_http(v4)?);
+            http.extend(bind_http(v6).ok()); // there may be no IPv6
+        } else if config.management.enabled {
+            http = config.management.listen.iter().map(|&address| bind_http(address)).collect::<Result<_, _>>()?;
+        }
+        let addresses = http.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        Ok(Bound { http, local, addresses })
+    }
+
+    /// Hands the sockets to the runtime of the calling thread.
+    fn into_sockets(self) -> io::Result<Sockets> {
+        let http = self.http.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
+        Ok(Sockets { http, local: Some(tokio::net::UnixListener::from_std(self.local)?) })
+    }
+}
+
+fn bind_http(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|error: io::Error| {
+        StartError(format!("the management API cannot listen on {address}: {error}; choose another address with --management-listen"))
+    })
+}
+
+/// Binds the socket of the command line tool. The data directory is locked, so a socket that is
+/// there is left over from a crash.
+fn bind_local(path: &Path) -> Result<UnixListener, StartError> {
+    let bind = || {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, Permissions::from_mode(0o660))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().map_err(|error| StartError(format!("the socket {} cannot be made: {error}", path.display())))
+}
+
 impl Management {
-    /// Starts the thread.
+    /// Starts the thread for a broker whose AMQP listeners have the addresses `amqp`.
     ///
     /// # Errors
     /// One sentence: it cannot be started.
-    pub fn start(broker: Broker, reports: mpsc::UnboundedReceiver<Reported>) -> Result<Management, StartError> {
+    pub fn start(
+        broker: Broker,
+        reports: mpsc::UnboundedReceiver<Reported>,
+        bound: Bound,
+        host: ThisHost,
+        amqp: Vec<SocketAddr>,
+    ) -> Result<Management, StartError> {
         let unstarted = |error| StartError(format!("the management thread cannot be started: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unstarted)?;
         let (stop, stopped) = oneshot::channel();
+        let listeners = Listeners { amqp, http: bound.addresses.clone() };
+        let sockets = {
+            let _in_runtime = runtime.enter();
+            bound.into_sockets().map_err(unstarted)?
+        };
         let run = move || {
             leave_shards_alone(broker.config());
+            let site = Site::new(broker.clone(), host, listeners);
             runtime.block_on(async {
                 tokio::select! {
                     () = broker.follow(reports) => {}
+                    () = server::serve(site, sockets) => {}
                     _ = stopped => {}
                 }
             });
@@ -88,3 +174,9 @@ fn leave_shards_alone(config: &Config) {
         affinity::confine(others).unwrap_or_else(|error| log::warn!("the management thread cannot be confined: {error}"));
     }
 }
+
+/// The name of the command line tool's socket in the data directory.
+const SOCKET: &str = "management.sock";
+/// The addresses of the API, unless others are configured.
+const DEFAULT: [SocketAddr; 2] =
+    [SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15672), SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 15672)];

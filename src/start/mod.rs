@@ -15,6 +15,7 @@ pub mod data_dir;
 pub mod definitions;
 pub mod fetch;
 pub mod files;
+pub mod host;
 pub mod log_files;
 pub mod management;
 pub mod rehome;

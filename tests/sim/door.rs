@@ -115,7 +115,7 @@ fn figures_tell_what_clients_did() {
         };
         assert_eq!(by_id(&mut cluster, queue.id), [queue]);
         let [exchange]: [ExchangeFigures; 1] = exchanges(&mut cluster).try_into().expect("one exchange was used");
-        assert_eq!((exchange.published_in, exchange.published_out), (5, 3));
+        assert_eq!((exchange.counts[Count::PublishIn], exchange.counts[Count::PublishOut]), (5, 3));
         let all = channels(&mut cluster);
         let find = |confirm| all.iter().find(|channel| channel.confirm == confirm && channel.addr.channel == 1).expect("it is open");
         let of_publisher = [(Count::Publish, 5), (Count::Confirm, 5), (Count::ReturnUnroutable, 1), (Count::DropUnroutable, 1)];

@@ -9,10 +9,7 @@ use std::path::Path;
 /// Raises the number of descriptors that the process may open as far as it may, and returns that
 /// number.
 pub fn raise_descriptor_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes one rlimit, which lives through the call.
-    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    assert_eq!(result, 0, "a process may ask for its own limits: {}", io::Error::last_os_error());
+    let limit = descriptor_limits();
     let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
     // SAFETY: the kernel reads one rlimit, which lives through the call.
     match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) } {
@@ -50,6 +47,28 @@ pub fn resident_memory() -> io::Result<u64> {
     let pages = fs::read_to_string("/proc/self/statm")?;
     let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
     resident.map(|pages| pages * system(libc::_SC_PAGESIZE)).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// How many descriptors the process may open.
+pub fn descriptor_limit() -> u64 {
+    descriptor_limits().rlim_cur
+}
+
+fn descriptor_limits() -> libc::rlimit {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, which lives through the call.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    assert_eq!(result, 0, "a process may ask for its own limits: {}", io::Error::last_os_error());
+    limit
+}
+
+/// How often the threads of the process were switched.
+pub fn context_switches() -> u64 {
+    // SAFETY: the structure is plain numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one rusage, which lives through the call.
+    let failed = unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) } != 0;
+    if failed { 0 } else { u64::try_from(usage.ru_nvcsw + usage.ru_nivcsw).unwrap_or_default() }
 }
 
 /// The memory of the machine, bytes.

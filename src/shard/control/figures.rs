@@ -9,7 +9,6 @@ use crate::contract::{
     Totals,
 };
 use crate::shard::conns::conn::Conn;
-use crate::shard::publish::exchange_counts::ExchangeCount;
 use crate::shard::{Shard, local_queue};
 
 impl Shard {
@@ -43,6 +42,7 @@ impl Shard {
             messages,
             message_memory,
             log_bytes: live.max(log_bytes),
+            writes: self.tally.writes,
             octets: self.tally.traffic.octets,
             packets: self.tally.traffic.packets,
             logins: (self.tally.logins, self.tally.refused_logins),
@@ -91,7 +91,7 @@ impl Shard {
     fn exchanges_from(&self, from: u32) -> Part<ExchangeFigures> {
         let counts = self.publishing.exchanges.from(from, PART);
         let figures = counts.iter().filter(|count| count.published_in > 0 && self.catalog.exchange(count.id).is_some());
-        let figures = figures.map(|&ExchangeCount { id, published_in, published_out }| ExchangeFigures { id, published_in, published_out });
+        let figures = figures.map(|count| ExchangeFigures { id: count.id, counts: count.counts() });
         Part { items: figures.collect(), next: (counts.len() == PART).then_some(from + PART as u32) }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::base::ids::{ExchangeId, Key};
 use crate::broker::catalog::Catalog;
-use crate::contract::VhostId;
+use crate::contract::{Count, Counts, VhostId};
 
 /// The counts of all exchanges.
 #[derive(Default)]
@@ -22,6 +22,15 @@ pub struct ExchangeCount {
     pub published_in: u64,
     /// Messages that went to queues, once for each queue.
     pub published_out: u64,
+}
+
+impl ExchangeCount {
+    /// The counts in the words of operators.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        (counts[Count::PublishIn], counts[Count::PublishOut]) = (self.published_in, self.published_out);
+        counts
+    }
 }
 
 impl ExchangeCounts {
