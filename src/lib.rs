@@ -42,7 +42,7 @@
 //! the consumer's ack: to the queue, by mail if it lives elsewhere      shard::queues::settle
 //! ```
 //!
-//! Four walks through the code, each as the list of functions that it passes (`tests/tidy` proves
+//! Five walks through the code, each as the list of functions that it passes (`tests/tidy` proves
 //! that they exist).
 //!
 //! *A publish*, to a queue of the same shard:
@@ -70,6 +70,19 @@
 //! shard::queues::settle::settle_here        the messages are released
 //! shard::durability::log_settled            the log notes that they are gone
 //! shard::queues::delivery::deliver_queue    the consumer has room: it is served again
+//! ```
+//!
+//! *A transaction*. Its messages and settlements are the broker's until the commit, so any protocol
+//! may have transactions:
+//!
+//! ```walk
+//! protocol::amqp::session::input::poll      a publish or an ack on a channel with tx.select
+//! shard::publish::commit::publish_at_commit routed; the channel's transaction keeps it
+//! shard::publish::commit::settle_at_commit  the window says which; the transaction keeps them
+//! shard::publish::commit::on_commit         the connection is parked until the answer
+//! shard::publish::commit::commit_some       messages to their queues, then the settlements
+//! shard::publish::wanted::end_commit        queues and disk have everything
+//! protocol::amqp::session::answers::answer  tx.commit-ok
 //! ```
 //!
 //! *A declare*, of a durable queue:

@@ -177,7 +177,7 @@ impl Shard {
         if conn.paused {
             conn.session.heard(); // its heartbeats are not read, so their absence means nothing
         }
-        let due = conn.session.on_timer(self.now);
+        let due = conn.on_timer(self.now);
         self.set_timer(id, due);
         self.feed_kept(id);
     }

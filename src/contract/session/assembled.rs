@@ -16,8 +16,7 @@ pub struct Assembled {
     pub mandatory: bool,
     /// Its sequence number, if the channel confirms.
     pub confirm: Option<u64>,
-    /// The queues of a message that waits for its transaction's commit: RabbitMQ routes it when it
-    /// is published.
+    /// The queues of a message that waits for a commit: RabbitMQ routes it when it is published.
     pub routes: RouteSet,
     /// Reply names among its keys, which lead to channels that wait for replies.
     pub reply_names: Vec<Vec<u8>>,

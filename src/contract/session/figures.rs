@@ -40,14 +40,10 @@ pub struct ChannelState {
     pub global_prefetch: u32,
     /// Its consumers.
     pub consumers: usize,
-    /// Deliveries that it has not settled.
+    /// Deliveries that it has not settled, also not in an open transaction.
     pub unacked: usize,
     /// Publishes that were not confirmed yet.
     pub unconfirmed: usize,
-    /// Messages of its open transaction.
-    pub uncommitted: usize,
-    /// Settlements of its open transaction.
-    pub acks_uncommitted: usize,
     /// Its messages.
     pub counts: Counts,
 }

@@ -11,12 +11,12 @@
 mod assembled;
 mod figures;
 mod loan;
-mod transaction;
+mod settled;
 
 pub use assembled::{Assembled, Payload};
 pub use figures::{ChannelState, ConsumerState, ConsumerTerms, SessionFigures};
 pub use loan::BodyLoan;
-pub use transaction::Transaction;
+pub use settled::{Settled, Settling, Taker};
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -35,9 +35,9 @@ pub enum Event<'a> {
     /// Nothing more can be done with the input: the session wants at least `needed` bytes from
     /// where it stopped.
     Starved,
-    /// The client wants to log in. The session is parked until `logged_in`.
+    /// The client wants to log in: `logged_in`, before the next poll.
     Login(Login),
-    /// The client wants to open this virtual host. The session is parked until `opened`.
+    /// The client wants to open this virtual host: `opened`, before the next poll.
     OpenVhost(Box<str>),
     /// One message, or several in a row to the same place, complete in the input; poll's argument
     /// holds their contents.
@@ -47,10 +47,10 @@ pub enum Event<'a> {
         /// Its channel.
         channel: u16,
     },
-    /// A message of a transaction, which keeps it for the commit; `staged` lends it. RabbitMQ
-    /// checks and routes it now (exchange, permissions, properties), so its faults come now and not
-    /// with the commit.
-    Staged {
+    /// A message like that of `Assembled`, which the shard keeps until `Commit`. RabbitMQ checks and
+    /// routes it now (exchange, permissions, properties), so its faults come now and not with the
+    /// commit.
+    PublishAtCommit {
         /// Its channel.
         channel: u16,
     },
@@ -63,12 +63,22 @@ pub enum Event<'a> {
         /// The fate of the deliveries.
         outcome: Outcome,
     },
+    /// Deliveries are settled at the next commit: `settle` takes them out, and the shard keeps them
+    /// until `Commit`.
+    SettleAtCommit {
+        /// The channel.
+        channel: u16,
+        /// The delivery tags.
+        tags: Tags,
+        /// The fate of the deliveries.
+        outcome: Outcome,
+    },
     /// All unsettled deliveries of the channel go back to their queues: `recovery`.
     Recover {
         /// The channel.
         channel: u16,
     },
-    /// A request to the broker. The session is parked until `answer` (or `deliver_get`, if a
+    /// A request to the broker. The connection is parked until `answer` (or `deliver_get`, if a
     /// message was fetched).
     Request {
         /// The channel that asks.
@@ -76,13 +86,13 @@ pub enum Event<'a> {
         /// The request.
         request: Request,
     },
-    /// A transaction is committed: `take_transaction`. The session is parked until `answer` with
-    /// `Done` or `Failed`.
+    /// What the shard keeps for the channel's commit takes effect: `committed`. The connection is
+    /// parked until `answer` with `Done` or `Failed`.
     Commit {
         /// The channel.
         channel: u16,
     },
-    /// A transaction is rolled back: `begin_rollback`.
+    /// The shard forgets what it keeps for the channel's commit: `begin_rollback`.
     Rollback {
         /// The channel.
         channel: u16,
@@ -110,8 +120,8 @@ pub enum Event<'a> {
     /// The client publishes while an alarm is on: its socket is not to be read, nor the session
     /// polled, until `on_alarms` says so.
     Blocked,
-    /// The connection is over: `end`, then, when everything is cleaned up, `released`; the session
-    /// is parked until then. The reason is `None` if the client closed it.
+    /// The connection is over: `end`, then, when everything is cleaned up, `released`, before the
+    /// next poll. The reason is `None` if the client closed it.
     Closing(Option<Fault>),
     /// The peer does not speak the protocol; the protocol that it speaks, for the log.
     /// [`Event::Finished`] follows.
@@ -179,8 +189,6 @@ pub struct Rest {
     pub up_to: u64,
     /// The fate of the deliveries.
     pub outcome: Outcome,
-    /// Whether it recovers deliveries, which a transaction does not hold back.
-    pub is_recovery: bool,
 }
 
 /// A consumer, or a channel, that has kept a delivery for too long.

@@ -12,6 +12,7 @@ use crate::broker::routing::known_routes::Publisher;
 use crate::config::{Config, Protocol};
 use crate::contract::Request;
 use crate::contract::session::Room;
+use crate::shard::conns::channels::Channels;
 use crate::shard::conns::lifecycle::Last;
 use crate::shard::conns::parking::{OwnReason, Reason, Reasons};
 use crate::shard::publish::commit::Committing;
@@ -24,6 +25,8 @@ use crate::shard::tally::Traffic;
 pub struct Conn {
     /// The protocol.
     pub session: Session,
+    /// The broker's part of its channels.
+    pub channels: Channels,
     /// The routes of its last messages.
     pub last_routes: LastRoutes,
     /// The user who has logged in, if any.
@@ -107,6 +110,7 @@ impl Conn {
     ) -> Conn {
         Conn {
             session: Session::new(protocol, config.clone(), budgets.clone(), addr, seed, now),
+            channels: Channels::new(&budgets.uncommitted),
             last_routes: LastRoutes::default(),
             user: None,
             stay: None,
@@ -169,10 +173,16 @@ impl Conn {
         self.reasons.has(Reason::Own(reason))
     }
 
-    /// Whether input waits: for one of the [reasons](Reason), for an answer, for other shards, or
-    /// for the end of an alarm.
+    /// Whether input waits: for one of the [reasons](Reason), for other shards, or for the end of an
+    /// alarm.
     pub fn is_parked(&self) -> bool {
-        !self.reasons.is_empty() || self.last_word.is_some() || self.session.is_parked() || self.session.is_blocked()
+        !self.reasons.is_empty() || self.last_word.is_some() || self.session.is_blocked()
+    }
+
+    /// Lets the session look at the clock. Returns when to do so again.
+    pub fn on_timer(&mut self, now: u64) -> Option<u64> {
+        let channels = &self.channels;
+        self.session.on_timer(now, |channel, origin| channels.oldest_settled(channel, origin))
     }
 
     /// Returns the tx.commit that is under way.

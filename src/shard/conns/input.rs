@@ -11,10 +11,8 @@
 use crate::base::ids::ConnId;
 use crate::base::limits::PARKED_INPUT_MAX;
 use crate::broker::access;
-use crate::broker::exchange::Chance;
-use crate::broker::routing::router::{self, Publisher};
 use crate::contract::session::{BodyLoan, ChannelQuotas, Contents, Event, Login, Publish};
-use crate::contract::{Code, Fault, RouteSet};
+use crate::contract::{Code, Fault};
 use crate::shard::Shard;
 use crate::shard::conns::BrokerQuotas;
 use crate::shard::conns::conn::Conn;
@@ -22,7 +20,7 @@ use crate::shard::conns::credit::recheck_waiting;
 use crate::shard::conns::lifecycle::Last;
 use crate::shard::conns::outbox::set_paused;
 use crate::shard::conns::parking::OwnReason;
-use crate::shard::publish::dispatch::{LOOKS_PER_STEP, Published};
+use crate::shard::publish::dispatch::Published;
 use crate::shard::publish::wanted::Wanted;
 
 impl Shard {
@@ -168,7 +166,8 @@ impl Shard {
             Event::Request { channel, request } => self.on_request(id, channel, request),
             Event::Rollback { channel } => self.on_rollback(id, channel),
             Event::Commit { channel } => self.on_commit(id, channel),
-            Event::Staged { channel } => self.on_staged(id, channel),
+            Event::PublishAtCommit { channel } => self.publish_at_commit(id, channel),
+            Event::SettleAtCommit { channel, tags, outcome } => self.settle_at_commit(id, channel, tags, outcome),
             Event::Relieved { .. } => recheck_waiting(self, id),
             Event::Metered { channel } => self.on_metered(id, channel),
             Event::Late(late) => self.on_late(id, &late),
@@ -189,28 +188,6 @@ impl Shard {
         self.park_if_congested(id, effect);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.session.recycle(assembled);
-        }
-    }
-
-    /// Routes a message of a transaction, and reports its faults, now; the rest waits for the
-    /// commit (row Q9).
-    fn on_staged(&mut self, id: ConnId, channel: u16) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let (vhost, user) = (conn.session.vhost(), conn.user().clone());
-        let reply_name = conn.session.reply_name(channel).map(str::to_owned);
-        let staged = conn.session.staged(channel);
-        let mut routes = RouteSet::new();
-        let chance = Chance { rng: &mut self.rng, here: self.id };
-        let mut publisher = Publisher { vhost, user: &user, reply_name: reply_name.as_deref(), chance };
-        match router::route(&self.catalog, &mut publisher, &staged.view(), &mut routes) {
-            Ok(routed) => {
-                self.work.spend(routed.looked_at / LOOKS_PER_STEP);
-                staged.routes = routes;
-                (staged.reply_names, staged.is_remembered) = (routed.reply_names, routed.is_remembered);
-                routed.properties.inspect(|properties| staged.set_properties(properties));
-                conn.session.count_staged(channel);
-            }
-            Err(fault) => self.fault(id, channel, fault),
         }
     }
 

@@ -72,7 +72,8 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         self.tally.churn.channel_closed += 1;
         conn.waiting.retain(|one| one.channel != channel);
-        let ended = conn.session.end_channel(channel);
+        let mut ended = conn.session.end_channel(channel);
+        conn.channels.end(channel, &mut ended.unsettled);
         let is_relayed = conn.relayed > 0 && self.id != ShardId::ORDERER;
         // Messages that shard 0 returns come before close-ok.
         let homes = is_relayed.then_some(ShardId::ORDERER).into_iter().collect();
@@ -95,7 +96,8 @@ impl Shard {
         conn.waiting.clear();
         conn.stay = None;
         self.tally.churn.channel_closed += conn.session.channel_count() as u64;
-        let ended = conn.session.end();
+        let mut ended = conn.session.end();
+        conn.channels.end_all(&mut ended.unsettled);
         self.clean_up(id, ended, Homes::new(), last);
     }
 
@@ -163,7 +165,8 @@ impl Shard {
     pub(in crate::shard) fn on_late(&mut self, id: ConnId, late: &Late) {
         let Some(conn) = self.live(id) else { return };
         log::warn!(peer:% = conn.peer.ip(); "{}: channel {}: deliveries were not acknowledged in time", conn.peer, late.channel);
-        let GivenUp { unsettled, cancelled } = conn.session.give_up(late);
+        let settled = conn.channels.unsettle(late.channel, late.origin);
+        let GivenUp { unsettled, cancelled } = conn.session.give_up(late, settled);
         self.settle_late(unsettled);
         if let Some(consumer) = cancelled {
             self.leave(late.origin.0, consumer);

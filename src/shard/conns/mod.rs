@@ -1,16 +1,19 @@
 //! The connections of a shard, and the list of those that have something to send.
 //!
-//! - [`conn`]: one connection; [`input`]: from its bytes to events; [`parking`]: why input waits;
+//! - [`conn`]: one connection; [`channels`]: what the broker keeps of its channels, and their open
+//!   [`transaction`]s; [`input`]: from its bytes to events; [`parking`]: why input waits;
 //! - [`credit`]: the room of its consumers;
 //! - [`outbox`]: from its output to its socket;
 //! - [`lifecycle`]: how connections, channels, consumers and queues end.
 
+pub mod channels;
 pub mod conn;
 pub mod credit;
 pub mod input;
 pub mod lifecycle;
 pub mod outbox;
 pub mod parking;
+pub mod transaction;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

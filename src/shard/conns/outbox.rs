@@ -64,7 +64,7 @@ impl Shard {
     /// Replaces the connection's timer if a new state of its session has another time limit.
     fn follow_timer(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.ending && conn.session.wants_timer()) {
-            let due = conn.session.on_timer(self.now);
+            let due = conn.on_timer(self.now);
             self.set_timer(id, due);
         }
     }

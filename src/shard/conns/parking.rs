@@ -8,10 +8,10 @@
 //! its end, unpark                    ─▶ input
 //! ```
 //!
-//! The lists are in [`Conns`](super::Conns). One event ends each reason. The session has reasons of
-//! its own: an answer that it waits for (ended by `control::request::end_request`), an alarm (by
-//! `turn::follow_alarms`). A publisher that floods a queue is not parked: its socket is not read
-//! ([`flow`](crate::shard::publish::flow)).
+//! The lists are in [`Conns`](super::Conns). One event ends each reason. Two more are not in the
+//! set: the end of a channel or connection, until its last word (`lifecycle::say_last`), and an alarm
+//! during which the session wants to publish (`turn::follow_alarms`). A publisher that floods a queue
+//! is not parked: its socket is not read ([`flow`](crate::shard::publish::flow)).
 
 /// A reason for which the input of a connection waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +40,9 @@ pub enum SharedReason {
 pub enum OwnReason {
     /// It has spent its share of this turn. Ended in its turn, by `work::serve_waiting`.
     Turn,
+    /// A request or a commit is not answered yet. Ended by the answer, in
+    /// `control::request::end_request`.
+    Answer,
     /// Too much output waits. Ended when the socket takes some, by `outbox::flush_output`.
     Output,
     /// A job for it is under way: a tx.commit, or a settlement of very many messages. Ended by the

@@ -137,22 +137,25 @@ impl Shard {
     fn channels_of(&self, id: ConnId, conn: &Conn) -> Vec<ChannelFigures> {
         let Some(user) = &conn.user else { return Vec::new() };
         let addr = |channel| ChannelAddr { conn: ConnAddr { shard: self.id, conn: id }, channel };
-        let figures = |of: ChannelState| ChannelFigures {
-            addr: addr(of.channel),
-            ends: (conn.peer, conn.local),
-            user: user.name.clone(),
-            vhost: conn.session.vhost(),
-            state: state(conn),
-            confirm: of.confirm,
-            transactional: of.transactional,
-            prefetch: of.prefetch,
-            global_prefetch: of.global_prefetch,
-            consumers: of.consumers,
-            unacked: of.unacked,
-            unconfirmed: of.unconfirmed,
-            uncommitted: of.uncommitted,
-            acks_uncommitted: of.acks_uncommitted,
-            counts: of.counts,
+        let figures = |of: ChannelState| {
+            let (uncommitted, acks_uncommitted) = conn.channels.uncommitted(of.channel);
+            ChannelFigures {
+                addr: addr(of.channel),
+                ends: (conn.peer, conn.local),
+                user: user.name.clone(),
+                vhost: conn.session.vhost(),
+                state: state(conn),
+                confirm: of.confirm,
+                transactional: of.transactional,
+                prefetch: of.prefetch,
+                global_prefetch: of.global_prefetch,
+                consumers: of.consumers,
+                unacked: of.unacked + acks_uncommitted,
+                unconfirmed: of.unconfirmed,
+                uncommitted,
+                acks_uncommitted,
+                counts: of.counts,
+            }
         };
         conn.session.channel_states().into_iter().map(figures).collect()
     }

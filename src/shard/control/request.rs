@@ -8,15 +8,18 @@ use crate::base::ids::{ChannelAddr, ConnId, QueueAddr, ShardId};
 use crate::broker::catalog::{ConsumerArguments, Verdict};
 use crate::contract::{Fault, Notice, Request, Topology, VhostId};
 use crate::shard::Shard;
+use crate::shard::conns::parking::OwnReason;
 use crate::shard::control::order::Waiter;
 use crate::shard::control::wish::Wish;
 use crate::shard::peers::mail::{Answer, Ask, Mail, Question};
 
 impl Shard {
-    /// Takes a request of a session, which is parked until [`answer`](Self::answer). It runs once
-    /// the queues have the messages that were published before.
+    /// Takes a request of a session. It runs once the queues have the messages that were published
+    /// before. The connection is parked until the answer.
     pub(in crate::shard) fn on_request(&mut self, id: ConnId, channel: u16, request: Request) {
-        if let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.relayed > 0) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.park(OwnReason::Answer);
+        if conn.relayed > 0 {
             conn.delayed = Some((channel, request));
             return;
         }
@@ -107,10 +110,11 @@ impl Shard {
         self.order_checked(verdict, wish, Waiter::Request { from, topology });
     }
 
-    /// Ends a consumer, at its queue if that has it.
+    /// Ends a consumer, at its queue if that has it. A consumer of replies has no queue.
     fn cancel(&mut self, from: ChannelAddr, index: u32) {
-        let found = self.conns.get(from.conn.conn).and_then(|conn| conn.session.consumer(from.channel, index));
-        match found {
+        let Some(conn) = self.conns.get_mut(from.conn.conn) else { return };
+        conn.channels.cancel_replies(from.channel, index);
+        match conn.session.consumer(from.channel, index) {
             Some((queue, consumer)) => self.ask(queue.home, Ask { from, queue: queue.queue, question: Question::Cancel(consumer) }),
             None => self.answer(from.conn.conn, Notice::Done),
         }
@@ -143,7 +147,9 @@ impl Shard {
 
     /// Resumes the input of a connection whose request is answered.
     pub(in crate::shard) fn end_request(&mut self, id: ConnId) {
-        if self.conns.get(id).is_some_and(|conn| !conn.feeding) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.unpark(OwnReason::Answer);
+        if !conn.feeding {
             self.conns.resumed.push_back(id);
         }
     }

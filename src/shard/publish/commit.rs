@@ -1,9 +1,12 @@
-//! tx.commit: publishes and then settles the messages that a transaction held back, a part in each
-//! turn.
+//! Transactions (row Q9): what a client publishes and settles waits for its commit in a
+//! [`Transaction`]; then its messages are published and after them its deliveries settled, a part
+//! in each turn.
 //!
 //! ```text
-//! tx.commit ─┬ fits into a share ─▶ all at once ─────────────┬▶ commit-ok, once queues and disk
-//!            └ larger ─▶ a job (see `jobs`) ─ part by part ──┘  have everything
+//! publish ─▶ routed; faults are told now ─┐
+//! settle ─▶ taken out of the session ─────┴▶ the channel's transaction
+//! commit ─┬ fits into a share ─▶ all at once ─────────────┬▶ the answer, once queues and disk
+//!         └ larger ─▶ a job (see `jobs`) ─ part by part ──┘  have everything
 //! ```
 //!
 //! A transaction that fits into a share is never torn apart: no other client sees a part of it. Of
@@ -16,12 +19,15 @@ use std::vec;
 use crate::base::budget::Held;
 use crate::base::ids::{ConnId, ShardId};
 use crate::base::limits::COMMIT_SHARE;
-use crate::contract::session::{Assembled, Transaction};
-use crate::contract::{Outcome, Receipt};
+use crate::broker::exchange::Chance;
+use crate::broker::routing::router::{self, Publisher};
+use crate::contract::session::{Assembled, Rest, Settled};
+use crate::contract::{Code, Fault, Outcome, Receipt, Tags};
 use crate::shard::Shard;
 use crate::shard::conns::parking::OwnReason;
+use crate::shard::conns::transaction::Transaction;
 use crate::shard::jobs::Job;
-use crate::shard::publish::dispatch::Published;
+use crate::shard::publish::dispatch::{LOOKS_PER_STEP, Published};
 use crate::shard::publish::effect::Effect;
 use crate::shard::publish::wanted::{Sender, Wanted};
 
@@ -43,9 +49,9 @@ pub struct Commit {
     publishes: vec::IntoIter<Assembled>,
     /// How many queues have the first of `publishes`.
     at: usize,
-    settles: vec::IntoIter<(u64, Receipt, Outcome)>,
+    settles: vec::IntoIter<Settled>,
     /// Its part of the memory of all transactions, until the commit ends.
-    _held: Option<Held>,
+    _held: Held,
 }
 
 impl Commit {
@@ -67,12 +73,60 @@ impl Commit {
 }
 
 impl Shard {
-    /// Carries out tx.commit. The answer waits until queues elsewhere, and the disk, have their
-    /// part.
+    /// Checks and routes a message of a transaction, and keeps it for the commit.
+    pub(in crate::shard) fn publish_at_commit(&mut self, id: ConnId, channel: u16) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let message = conn.session.take_assembled();
+        let too_large = |max| Fault::new(Code::ResourceError, format!("transaction is larger than {max} bytes"));
+        let refusal = conn.channels.transaction(channel).exceeds(&message).map(too_large);
+        match refusal.map_or_else(|| self.route_for_commit(id, message), Err) {
+            Ok(message) => {
+                let conn = self.conns.get_mut(id).expect("a publisher is connected");
+                conn.channels.transaction(channel).publish(message);
+            }
+            Err(fault) => self.fault(id, channel, fault),
+        }
+    }
+
+    /// Finds the queues of a message that is published later.
+    fn route_for_commit(&mut self, id: ConnId, mut message: Assembled) -> Result<Assembled, Fault> {
+        let conn = self.conns.get(id).expect("a publisher is connected");
+        let reply_name = conn.channels.reply_name(message.channel);
+        let chance = Chance { rng: &mut self.rng, here: self.id };
+        let mut publisher = Publisher { vhost: conn.session.vhost(), user: conn.user(), reply_name, chance };
+        let mut routes = std::mem::take(&mut message.routes);
+        let routed = router::route(&self.catalog, &mut publisher, &message.view(), &mut routes)?;
+        self.work.spend(routed.looked_at / LOOKS_PER_STEP);
+        (message.routes, message.reply_names, message.is_remembered) = (routes, routed.reply_names, routed.is_remembered);
+        routed.properties.inspect(|properties| message.set_properties(properties));
+        Ok(message)
+    }
+
+    /// Keeps settlements of a transaction for the commit.
+    pub(in crate::shard) fn settle_at_commit(&mut self, id: ConnId, channel: u16, tags: Tags, outcome: Outcome) {
+        let conn = self.conns.get_mut(id).expect("a client that settles is connected");
+        let transaction = conn.channels.transaction(channel);
+        let rest = transaction.settle(outcome, |out| conn.session.settle(channel, tags, outcome, out));
+        if let Some(rest) = rest {
+            self.settle_rest_at_commit(id, rest);
+        }
+    }
+
+    /// Goes on keeping very many settlements. Returns whether others are left.
+    pub(in crate::shard) fn settle_more_at_commit(&mut self, id: ConnId, rest: &Rest) -> bool {
+        let conn = self.conns.get_mut(id).expect("a connection stays until its job is done");
+        let transaction = conn.channels.transaction(rest.channel);
+        transaction.settle(rest.outcome, |out| conn.session.settle_rest(rest, out))
+    }
+
+    /// Carries out a commit. The answer waits until queues elsewhere, and the disk, have their part.
     pub(in crate::shard) fn on_commit(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.touch(id) else { return };
-        let mut commit = Commit::new(id, channel, conn.session.take_transaction(channel));
+        let transaction = conn.channels.take_transaction(channel);
+        conn.session.committed(channel, transaction.consumed());
+        let mut commit = Commit::new(id, channel, transaction);
         conn.commit = Some(Committing { pending: 1, ..Committing::default() }); // the commit itself
+        conn.park(OwnReason::Answer);
         conn.park(OwnReason::Job);
         if commit.is_small() {
             let (_, effect) = self.commit_some(&mut commit, usize::MAX);
@@ -130,7 +184,8 @@ impl Shard {
         if self.relays_for(commit.conn) {
             return (done.min(most), effect);
         }
-        for (_, Receipt { queue, consumer, entry }, outcome) in commit.settles.by_ref().take(most.saturating_sub(done)) {
+        for Settled { receipt: Receipt { queue, consumer, entry }, outcome, .. } in commit.settles.by_ref().take(most.saturating_sub(done))
+        {
             self.settle(queue, consumer, &[entry], outcome);
             done += 1;
         }

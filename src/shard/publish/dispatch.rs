@@ -163,7 +163,7 @@ impl Shard {
         let conn = self.conns.get(id).expect("a publisher is connected");
         let publisher = conn.publisher();
         let chance = Chance { rng: &mut self.rng, here: self.id };
-        let reply_name = conn.session.reply_name(published.channel);
+        let reply_name = conn.channels.reply_name(published.channel);
         let mut asking = Publisher { vhost: publisher.0, user: conn.user(), reply_name, chance };
         let routed = router::route(&self.catalog, &mut asking, &message, &mut self.publishing.routes)?;
         self.work.spend(routed.looked_at / LOOKS_PER_STEP);

@@ -2,7 +2,7 @@
 //!
 //! - [`dispatch`]: finds the queues of messages and gives the messages to them; [`last_routes`]:
 //!   the routes that a connection remembers; [`spread`]: to very many queues, some at a time;
-//! - [`commit`]: publishes the messages that a transaction held back;
+//! - [`commit`]: keeps the messages of a transaction, and publishes them with its commit;
 //! - [`reply`]: goes straight to a waiting channel;
 //! - [`own`]: messages of the broker itself;
 //! - [`relay`]: goes through exchanges that remember messages, on shard 0;

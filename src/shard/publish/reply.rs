@@ -2,7 +2,8 @@
 //! shard it is. It needs no queue, no log and no change of the catalog.
 //!
 //! ```text
-//! requester's channel: consume amq.rabbitmq.reply-to ─▶ a name of its own, [`ReplyName`]
+//! requester's channel: consume amq.rabbitmq.reply-to ─▶ a name of its own, [`ReplyName`], which
+//!   the shard keeps                                                        conns::channels
 //!   its publishes with that reply-to carry the name                        broker::routing
 //!   a publish to "" with the name as key ─▶ the name's shard ─▶ the channel's output,
 //!                                           or back to its publisher if the channel is gone
@@ -14,9 +15,13 @@
 use sha2::{Digest, Sha256};
 
 use crate::base::ids::{ChannelAddr, ConnId, ShardId};
-use crate::contract::{Code, Fault, Notice, QueueSpec, REPLY_TO, ReplyConsumer, ReplyName, Request, Topology, VhostId, is_reply_name};
-use crate::message::MessageView;
+use crate::contract::session::Room;
+use crate::contract::{
+    Code, Entry, Fault, Notice, QueueSpec, REPLY_TO, ReplyConsumer, ReplyName, Request, Topology, VhostId, is_reply_name,
+};
+use crate::message::{MessageRef, MessageView};
 use crate::shard::Shard;
+use crate::shard::conns::conn::Conn;
 use crate::shard::peers::mail::{Answer, Hold, Mail, Reply, Returned};
 use crate::shard::publish::dispatch::Published;
 use crate::shard::publish::effect::Effect;
@@ -50,10 +55,12 @@ impl Shard {
         true
     }
 
-    /// Names the channel for replies.
+    /// Lets a channel consume replies, and names it for them.
     pub(in crate::shard) fn consume_replies(&mut self, from: ChannelAddr, index: u32) {
         let name = self.name_replies(from, index);
-        self.answer(from.conn.conn, Notice::Replying(name));
+        let Some(conn) = self.conns.get_mut(from.conn.conn) else { return };
+        let notice = conn.channels.consume_replies(&name).map_or_else(Notice::Failed, |()| Notice::Replying(name));
+        self.answer(from.conn.conn, notice);
     }
 
     fn name_replies(&self, from: ChannelAddr, index: u32) -> ReplyName {
@@ -86,7 +93,8 @@ impl Shard {
 
     fn awaits_reply(&self, vhost: VhostId, consumer: &ReplyConsumer) -> bool {
         let conn = self.conns.get(consumer.conn).filter(|conn| !conn.ending && conn.session.vhost() == vhost);
-        conn.is_some_and(|conn| conn.session.awaits_reply(consumer))
+        let is_there = |conn: &Conn| conn.session.can_take(consumer.channel, consumer.index) != Room::Gone;
+        conn.is_some_and(|conn| conn.channels.awaits_reply(consumer) && is_there(conn))
     }
 
     /// Delivers messages of a publisher here that are replies to `name`.
@@ -129,9 +137,12 @@ impl Shard {
         }
     }
 
+    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply back: a client that does
+    /// not read loses it.
     fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
-        if let Some(conn) = self.conns.touch(consumer.conn) {
-            conn.session.deliver_reply(consumer, message);
+        let in_no_queue = Entry::new(0, 0, MessageRef::default());
+        if let Some(conn) = self.conns.touch(consumer.conn).filter(|conn| !conn.session.is_stalled()) {
+            conn.session.delivery(consumer.channel, consumer.index).deliver(in_no_queue, message);
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Settling {
 enum What {
     /// Messages of a connection that an acknowledgement covers.
     Rest(ConnId, Rest),
+    /// The same within a transaction, which keeps them for its commit.
+    AtCommit(ConnId, Rest),
     /// Unsettled messages of a channel or connection that ended.
     Left(Left),
     /// Messages that a consumer has kept for too long.
@@ -70,14 +72,25 @@ impl Shard {
         self.jobs.push_back(Job::Settle(settling));
     }
 
-    /// Carries out tx.rollback.
+    /// Makes a job of the rest of a settlement within a transaction.
+    pub(in crate::shard) fn settle_rest_at_commit(&mut self, id: ConnId, rest: Rest) {
+        self.settle_later(id, What::AtCommit(id, rest));
+    }
+
+    /// Rolls a transaction back: its messages are dropped, and the deliveries that it had settled
+    /// are unsettled again.
     pub(in crate::shard) fn on_rollback(&mut self, id: ConnId, channel: u16) {
         let conn = self.conns.touch(id).expect("a client that rolls back is connected");
-        conn.session.begin_rollback(channel);
+        conn.session.begin_rollback(channel, conn.channels.take_transaction(channel).settles);
         if conn.session.roll_back() {
-            conn.park(OwnReason::Job);
-            self.jobs.push_back(Job::Settle(Settling { what: What::Rollback(id), returning: BTreeSet::new() }));
+            self.settle_later(id, What::Rollback(id));
         }
+    }
+
+    /// Parks a connection until a job for it is done, which returns nothing to queues.
+    fn settle_later(&mut self, id: ConnId, what: What) {
+        self.conns.get_mut(id).expect("a client that settles is connected").park(OwnReason::Job);
+        self.jobs.push_back(Job::Settle(Settling { what, returning: BTreeSet::new() }));
     }
 
     /// Gives the unsettled messages of a channel or connection that ended back to their queues.
@@ -120,6 +133,7 @@ impl Shard {
                 let conn = self.conns.touch(*id).expect("a connection stays until its job is done");
                 (conn.session.settle_rest(rest, &mut receipts), rest.outcome)
             }
+            What::AtCommit(id, rest) => (self.settle_more_at_commit(*id, rest), Outcome::Acked),
             What::Rollback(id) => {
                 let conn = self.conns.touch(*id).expect("a connection stays until its job is done");
                 (conn.session.roll_back(), Outcome::Acked)
@@ -152,7 +166,7 @@ impl Shard {
             self.tell_returning(queue, false);
         }
         match settling.what {
-            What::Rest(id, _) | What::Rollback(id) => {
+            What::Rest(id, _) | What::AtCommit(id, _) | What::Rollback(id) => {
                 self.conns.get_mut(id).expect("a connection stays until its job is done").unpark(OwnReason::Job);
                 self.conns.resumed.push_back(id);
             }
@@ -170,7 +184,7 @@ impl Shard {
             What::Rest(_, rest) => rest.outcome,
             What::Left(_) => Outcome::Failed,
             What::Late(_) => Outcome::Requeued,
-            What::Rollback(_) => return,
+            What::AtCommit(..) | What::Rollback(_) => return,
         };
         if matches!(outcome, Outcome::Acked | Outcome::Discarded) {
             return;

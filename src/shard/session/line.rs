@@ -1,11 +1,14 @@
-//! A second protocol, for tests: three verbs, a line each. It proves that the shard talks to a
+//! A second protocol, for tests: some verbs, a line each. It proves that the shard talks to a
 //! session through [`contract::session`](crate::contract::session) alone.
 //!
 //! ```text
 //! PUB queue body    publishes to a queue through the default exchange      OK, once it is accepted
 //! SUB queue         declares a durable queue and consumes from it          OK
 //! ACK tag           acknowledges one delivery                              OK
-//! MSG tag queue body    a delivery                    ERR text    the verb before has failed
+//! NAME              takes a name to which others may publish replies         OK name
+//! BEGIN             from now on, PUB and ACK wait for a COMMIT             OK
+//! COMMIT, ABORT     carries them out, or forgets them                      OK, once they are safe
+//! MSG tag queue body    a delivery; tag 0: a reply                    ERR text    the verb before has failed
 //! ```
 //!
 //! Every client is `guest` in the virtual host `/`. Publishes are answered in their order and at
@@ -26,7 +29,7 @@ use crate::base::budget::Budgets;
 use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::limits::SETTLE_SHARE;
 use crate::base::outgoing::Outgoing;
-use crate::contract::session::{Assembled, ChannelQuotas, Deliveries, Ended, Rest, Room};
+use crate::contract::session::{Assembled, ChannelQuotas, Deliveries, Ended, Rest, Room, Settled, Taker};
 use crate::contract::{Fault, Grant, Notice, Outcome, Receipt, Receipts, Tags, VhostId, Window};
 use confirms::Confirms;
 
@@ -36,9 +39,9 @@ pub struct Session {
     addr: ConnAddr,
     budgets: Budgets,
     stage: Stage,
-    /// Whether an answer must come before the next poll.
-    parked: bool,
     vhost: VhostId,
+    /// Whether a transaction has begun.
+    is_transactional: bool,
     /// The message of the last `PUB`.
     assembled: Assembled,
     confirms: Confirms,
@@ -69,8 +72,9 @@ enum Stage {
 /// One consumer.
 #[derive(Debug)]
 struct Consumer {
-    /// Its queue and its id there; `None` while it is being set up.
+    /// Its queue and its id there; `None` while it is being set up, and if it consumes replies.
     place: Option<(QueueAddr, ConsumerId)>,
+    consumes_replies: bool,
     window: Window,
 }
 
@@ -92,8 +96,8 @@ impl Session {
             addr,
             budgets,
             stage: Stage::Arrived,
-            parked: false,
             vhost: VhostId::default(),
+            is_transactional: false,
             assembled: Assembled::default(),
             confirms: Confirms::default(),
             consumers: BTreeMap::new(),
@@ -102,10 +106,6 @@ impl Session {
             last_tag: 0,
             output: Outgoing::default(),
         }
-    }
-
-    pub fn is_parked(&self) -> bool {
-        self.parked
     }
 
     pub fn is_stalled(&self) -> bool {
@@ -133,7 +133,6 @@ impl Session {
     }
 
     pub fn logged_in(&mut self, accepted: bool) {
-        self.parked = false;
         match accepted {
             true => self.stage = Stage::LoggedIn,
             false => self.force_close("the login is refused"),
@@ -141,42 +140,60 @@ impl Session {
     }
 
     pub fn opened(&mut self, opened: Result<(VhostId, ChannelQuotas), Fault>) {
-        self.parked = false;
         match opened {
             Ok((vhost, _)) => (self.vhost, self.stage) = (vhost, Stage::Running),
             Err(fault) => self.force_close(&fault.reply_text()),
         }
     }
 
-    /// Takes the answer to one of the two requests of a `SUB`.
+    /// Takes the answer to one of the two requests of a `SUB`, to a `NAME` or to a `COMMIT`.
     pub fn answer(&mut self, notice: Notice) {
-        self.parked = false;
         match notice {
             Notice::QueueDeclared { name, .. } => self.stage = Stage::Subscribing(name),
             Notice::Consuming { queue, consumer, .. } => {
-                let mut added = self.consumers.last_entry().expect("a consumer stays until it is answered");
-                added.get_mut().place = Some((queue, consumer));
+                self.added().place = Some((queue, consumer));
                 self.say("OK");
             }
+            Notice::Replying(name) => {
+                self.added().consumes_replies = true;
+                self.say(&format!("OK {}", name.encode()));
+            }
+            Notice::Done => self.say("OK"),
             Notice::Failed(fault) => {
-                self.consumers.retain(|_, consumer| consumer.place.is_some());
+                self.consumers.retain(|_, consumer| consumer.place.is_some() || consumer.consumes_replies);
                 self.refuse(&fault.reply_text());
             }
             other => panic!("{other:?} answers no request of ours"),
         }
     }
 
+    /// The consumer that is being set up.
+    fn added(&mut self) -> &mut Consumer {
+        let (_, added) = self.consumers.iter_mut().next_back().expect("a consumer stays until it is answered");
+        added
+    }
+
     /// Takes the deliveries of an `ACK` out.
-    pub fn settle(&mut self, _: u16, tags: Tags, _: Outcome, out: &mut Receipts) -> Option<Rest> {
+    pub fn settle(&mut self, _: u16, tags: Tags, _: Outcome, out: &mut impl Taker) -> Option<Rest> {
         let Tags::Each { first: tag, .. } = tags else { panic!("an ACK has one tag") };
         match self.unacked.remove(&tag) {
-            Some(receipt) => {
-                out.push(receipt);
+            Some(Receipt { queue, consumer, entry }) => {
+                out.take(tag, queue, consumer, std::iter::once(entry));
                 self.say("OK");
             }
             None => self.refuse("unknown tag"),
         }
         None
+    }
+
+    /// Takes back what an `ABORT` makes unacknowledged again.
+    pub fn begin_rollback(&mut self, _: u16, settles: Vec<Settled>) {
+        self.unacked.extend(settles.into_iter().map(|settled| (settled.tag, settled.receipt)));
+    }
+
+    pub fn roll_back(&mut self) -> bool {
+        self.say("OK");
+        false
     }
 
     pub fn can_take(&self, _: u16, index: u32) -> Room {

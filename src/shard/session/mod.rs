@@ -7,7 +7,13 @@
 //!
 //! A new protocol needs a session machine in `protocol/NAME` with these methods (those without a
 //! meaning in it answer nothing), a variant in [`Session`], [`Delivery`] and [`Protocol`], and a
-//! listener (`io::net::listener`); the shard and the broker stay as they are. The tests prove it with a protocol of three verbs (`line.rs`).
+//! listener (`io::net::listener`); the shard and the broker stay as they are. The tests prove it with
+//! a protocol of a few verbs (`line.rs`).
+//!
+//! A session keeps what its protocol alone knows: delivery tags, prefetches, how an answer is
+//! written. What belongs to the broker is the shard's, for any protocol: open transactions and reply
+//! names ([`conns::channels`](crate::shard::conns::channels)), and why input waits
+//! ([`conns::parking`](crate::shard::conns::parking)).
 
 mod delivery;
 #[cfg(test)]
@@ -26,9 +32,9 @@ use crate::base::outgoing::Outgoing;
 use crate::config::{Config, Protocol};
 use crate::contract::session::{
     Assembled, BodyLoan, ChannelQuotas, ChannelState, ConsumerState, Contents, Ended, Event, GivenUp, Late, Rest, Room, SessionFigures,
-    Transaction,
+    Settled, Taker,
 };
-use crate::contract::{Entry, Fault, Grant, Notice, Outcome, Receipts, ReplyConsumer, Tags, VhostId};
+use crate::contract::{Entry, Fault, Grant, Notice, Origin, Outcome, Tags, VhostId};
 use crate::message::MessageView;
 use crate::protocol::amqp;
 
@@ -67,7 +73,7 @@ impl Session {
 
     /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not
     /// consumed before. Returns the number of bytes consumed, and the event; `contents` receives
-    /// the messages of an [`Event::Publish`]. A parked session is not polled.
+    /// the messages of an [`Event::Publish`]. The session of a parked connection is not polled.
     #[inline]
     pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
         each!(self, session => session.poll(input, contents))
@@ -84,12 +90,6 @@ impl Session {
     #[inline]
     pub fn heard(&mut self) {
         each!(self, session => session.heard())
-    }
-
-    /// Whether an answer must come before the next poll.
-    #[inline]
-    pub fn is_parked(&self) -> bool {
-        each!(self, session => session.is_parked())
     }
 
     /// Whether more output waits for the client than one connection may have now, because it asks
@@ -161,18 +161,6 @@ impl Session {
         each!(self, session => session.generation(channel))
     }
 
-    /// The name to which replies to a channel's publishes are to be sent, if it waits for them.
-    #[inline]
-    pub fn reply_name(&self, channel: u16) -> Option<&str> {
-        each!(self, session => session.reply_name(channel))
-    }
-
-    /// Whether this consumer of replies is there.
-    #[inline]
-    pub fn awaits_reply(&self, consumer: &ReplyConsumer) -> bool {
-        each!(self, session => session.awaits_reply(consumer))
-    }
-
     /// Answers [`Event::Login`].
     #[inline]
     pub fn logged_in(&mut self, accepted: bool) {
@@ -213,7 +201,7 @@ impl Session {
         each!(self, session => session.fault(channel, fault))
     }
 
-    /// Takes the message of [`Event::Assembled`].
+    /// Takes the message of [`Event::Assembled`] or [`Event::PublishAtCommit`].
     #[inline]
     pub fn take_assembled(&mut self) -> Assembled {
         each!(self, session => session.take_assembled())
@@ -225,29 +213,18 @@ impl Session {
         each!(self, session => session.recycle(message))
     }
 
-    /// The message of [`Event::Staged`], to be given its queues. [`Session::count_staged`] follows.
+    /// Notes that a commit settles this many deliveries to consumers of a channel: they no longer
+    /// count towards a prefetch.
     #[inline]
-    pub fn staged(&mut self, channel: u16) -> &mut Assembled {
-        each!(self, session => session.staged(channel))
+    pub fn committed(&mut self, channel: u16, consumed: u32) {
+        each!(self, session => session.committed(channel, consumed))
     }
 
-    /// Counts the memory of the queues that the message of [`Event::Staged`] was given.
+    /// Takes the deliveries back that a transaction had settled, after [`Event::Rollback`].
+    /// [`Session::roll_back`] follows until everything is done, before the next poll.
     #[inline]
-    pub fn count_staged(&mut self, channel: u16) {
-        each!(self, session => session.count_staged(channel))
-    }
-
-    /// Takes the transaction of [`Event::Commit`]: publishes come first, then settlements.
-    #[inline]
-    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
-        each!(self, session => session.take_transaction(channel))
-    }
-
-    /// Ends the transaction, after [`Event::Rollback`]. [`Session::roll_back`] follows until
-    /// everything is done, before the next poll.
-    #[inline]
-    pub fn begin_rollback(&mut self, channel: u16) {
-        each!(self, session => session.begin_rollback(channel))
+    pub fn begin_rollback(&mut self, channel: u16, settles: Vec<Settled>) {
+        each!(self, session => session.begin_rollback(channel, settles))
     }
 
     /// Goes on with a rollback. Returns whether something is left; if not, the client was told.
@@ -256,34 +233,35 @@ impl Session {
         each!(self, session => session.roll_back())
     }
 
-    /// Takes out the deliveries that [`Event::Settle`] settles; `out` is empty. An unknown tag ends
-    /// it with a fault (406). On a transactional channel nothing is taken out until the commit. If
-    /// there is a rest, [`Session::settle_rest`] follows before the next poll.
+    /// Takes out the deliveries that [`Event::Settle`] or [`Event::SettleAtCommit`] settles; `out`
+    /// has none yet that is consumed. An unknown tag ends it with a fault (406). If there is a rest,
+    /// [`Session::settle_rest`] follows before the next poll.
     #[inline]
-    pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) -> Option<Rest> {
+    pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut impl Taker) -> Option<Rest> {
         each!(self, session => session.settle(channel, tags, outcome, out))
     }
 
-    /// Takes out more deliveries to be settled; `out` is empty. Returns whether others are left.
+    /// Takes out more deliveries to be settled; `out` has none yet that is consumed. Returns whether
+    /// others are left.
     #[inline]
-    pub fn settle_rest(&mut self, rest: &Rest, out: &mut Receipts) -> bool {
+    pub fn settle_rest(&mut self, rest: &Rest, out: &mut impl Taker) -> bool {
         each!(self, session => session.settle_rest(rest, out))
     }
 
-    /// The deliveries that [`Event::Recover`] settles: all, also on a transactional channel.
+    /// The deliveries that [`Event::Recover`] settles: all, also on a channel with a transaction.
     /// [`Session::settle_rest`] takes them out.
     #[inline]
     pub fn recovery(&mut self, channel: u16) -> Rest {
         each!(self, session => session.recovery(channel))
     }
 
-    /// Takes all deliveries of a late consumer back and cancels it, after [`Event::Late`]. The
-    /// channel is closed instead if the client does not understand that, if it has cancelled the
-    /// consumer already, or if the channel itself is late. The tags taken back may still be
-    /// settled, without effect.
+    /// Takes all deliveries of a late consumer back, with those that a transaction had `settled`,
+    /// and cancels it, after [`Event::Late`]. The channel is closed instead if the client does not
+    /// understand that, if it has cancelled the consumer already, or if the channel itself is late.
+    /// The tags taken back may still be settled, without effect.
     #[inline]
-    pub fn give_up(&mut self, late: &Late) -> GivenUp {
-        each!(self, session => session.give_up(late))
+    pub fn give_up(&mut self, late: &Late, settled: Vec<Settled>) -> GivenUp {
+        each!(self, session => session.give_up(late, settled))
     }
 
     /// Holds the `publishes` publishes from sequence number `first` on until `queues` queues have
@@ -364,13 +342,6 @@ impl Session {
         }
     }
 
-    /// Delivers a reply to a consumer that awaits it. Nothing holds a reply back: a client that
-    /// does not read loses it.
-    #[inline]
-    pub fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
-        each!(self, session => session.deliver_reply(consumer, message))
-    }
-
     /// Returns what is to be granted to a queue on another shard for a consumer, as far as there is
     /// room, and whether a grant waits for room. Then this is to be called again when there is
     /// some.
@@ -426,10 +397,11 @@ impl Session {
     }
 
     /// Looks at the clock: heartbeats both ways, limits of handshake and close, late consumers.
-    /// Returns when it is to be called again.
+    /// `oldest_settled` returns the lowest tag of a delivery of a channel and of this origin that a
+    /// transaction has settled. Returns when it is to be called again.
     #[inline]
-    pub fn on_timer(&mut self, now: u64) -> Option<u64> {
-        each!(self, session => session.on_timer(now))
+    pub fn on_timer(&mut self, now: u64, oldest_settled: impl Fn(u16, Origin) -> Option<u64>) -> Option<u64> {
+        each!(self, session => session.on_timer(now, oldest_settled))
     }
 
     /// Whether [`Session::on_timer`] should be called in this turn, because the instant that it

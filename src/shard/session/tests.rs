@@ -81,6 +81,57 @@ fn a_prefetch_is_kept() {
 }
 
 #[test]
+fn a_transaction_waits_for_its_commit() {
+    for (publishing, consuming) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let mut broker = broker();
+        let (publisher, consumer) = (connect(&mut broker, publishing), connect(&mut broker, consuming));
+        assert_eq!(say(&mut broker, consumer, "SUB q\n"), "OK\n");
+        assert_eq!(say(&mut broker, publisher, "BEGIN\nPUB q a\nPUB q b\n"), "OK\nOK\nOK\n");
+        assert_eq!(heard(&mut broker, consumer), "");
+        assert_eq!(say(&mut broker, publisher, "COMMIT\n"), "OK\n");
+        assert_eq!(heard(&mut broker, consumer), "MSG 1 q a\nMSG 2 q b\n");
+        assert_eq!(say(&mut broker, publisher, "BEGIN\nPUB q c\n"), "OK\nOK\n");
+        assert_eq!(say(&mut broker, publisher, "ABORT\nPUB q d\n"), "OK\nOK\n");
+        assert_eq!(heard(&mut broker, consumer), "MSG 3 q d\n");
+    }
+}
+
+#[test]
+fn acknowledgements_of_a_transaction_wait_for_its_commit() {
+    let mut broker = broker();
+    let client = connect(&mut broker, 0);
+    assert_eq!(say(&mut broker, client, "SUB q\n"), "OK\n");
+    assert_eq!(say(&mut broker, client, "PUB q a\nPUB q b\nPUB q c\n"), "MSG 1 q a\nMSG 2 q b\nMSG 3 q c\nOK\nOK\nOK\n");
+    assert_eq!(say(&mut broker, client, "BEGIN\nACK 2\nACK 2\n"), "OK\nOK\nERR unknown tag\n");
+    assert_eq!(say(&mut broker, client, "ABORT\n"), "OK\n");
+    assert_eq!(say(&mut broker, client, "BEGIN\nACK 2\n"), "OK\nOK\n", "it is unsettled again");
+    assert_eq!(say(&mut broker, client, "COMMIT\n"), "OK\n");
+    assert_eq!(say(&mut broker, client, "BEGIN\nACK 1\n"), "OK\nOK\n");
+    assert!(broker.shard(0).budgets().uncommitted.used() > 0);
+    broker.hang_up(client);
+    assert_eq!(broker.shard(0).budgets().uncommitted.used(), 0);
+    let next = connect(&mut broker, 1);
+    assert_eq!(say(&mut broker, next, "SUB q\n"), "OK\nMSG 1 q a\nMSG 2 q c\n", "what was not committed comes back");
+}
+
+#[test]
+fn replies_find_their_name_on_any_shard() {
+    for (asking, replying) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let mut broker = broker();
+        let (requester, replier) = (connect(&mut broker, asking), connect(&mut broker, replying));
+        let said = say(&mut broker, requester, "NAME\n");
+        let name = said.strip_prefix("OK ").and_then(|rest| rest.strip_suffix('\n')).expect("a name").to_owned();
+        assert_eq!(say(&mut broker, requester, "NAME\n"), "ERR PRECONDITION_FAILED - reply consumer already set\n");
+        assert_eq!(say(&mut broker, replier, &format!("PUB {name} yes\n")), "OK\n");
+        assert_eq!(say(&mut broker, replier, &format!("BEGIN\nPUB {name} later\nCOMMIT\n")), "OK\nOK\nOK\n");
+        assert_eq!(heard(&mut broker, requester), format!("MSG 0 {name} yes\nMSG 0 {name} later\n"));
+        assert_eq!(say(&mut broker, requester, "ACK 0\n"), "ERR unknown tag\n", "there is nothing to acknowledge");
+        broker.hang_up(requester);
+        assert_eq!(say(&mut broker, replier, &format!("PUB {name} too late\n")), "OK\n");
+    }
+}
+
+#[test]
 fn lines_may_arrive_in_pieces() {
     let mut broker = broker();
     let client = connect(&mut broker, 0);
@@ -95,6 +146,8 @@ fn mistakes_are_answered() {
     assert_eq!(say(&mut broker, client, "GET q\n\n"), "ERR unknown verb\nERR unknown verb\n");
     assert_eq!(say(&mut broker, client, "SUB \n"), "ERR a name has 1 to 255 bytes\n");
     assert_eq!(say(&mut broker, client, "ACK x\nACK 1\n"), "ERR a tag is a number\nERR unknown tag\n");
+    assert_eq!(say(&mut broker, client, "COMMIT\nABORT\n"), "ERR no transaction has begun\nERR no transaction has begun\n");
+    assert_eq!(say(&mut broker, client, "BEGIN\nBEGIN\n"), "OK\nERR a transaction has begun\n");
     assert_eq!(say(&mut broker, client, "SUB q\n"), "OK\n");
     assert_eq!(say(&mut broker, client, &"x".repeat(5000)), "ERR the line is too long\n");
     assert!(broker.closed(client));

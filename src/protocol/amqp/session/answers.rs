@@ -1,4 +1,5 @@
-//! The answers that a parked session waits for, and the replies that it then writes.
+//! The answers to requests, and the replies that the session then writes. The shard parks the
+//! connection meanwhile; the session only remembers how the client is to be told.
 
 use super::*;
 use crate::contract::{Count, Entry, Notice, Receipt};
@@ -7,20 +8,7 @@ use crate::protocol::amqp::content::write_content;
 use crate::protocol::amqp::deliver::write_get_ok;
 use crate::protocol::amqp::method::{Method, basic, exchange, queue, tx};
 
-/// The answer that a session waits for, one at a time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Parked {
-    /// [`Session::logged_in`]
-    Login,
-    /// [`Session::opened`]
-    Vhost,
-    /// [`Session::answer`]
-    Request(Pending),
-    /// [`Session::released`]
-    Release,
-}
-
-/// A request that is under way.
+/// A request that is under way, one at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pending {
     channel: u16,
@@ -49,23 +37,20 @@ pub enum Reply {
 }
 
 impl Session {
-    /// Parks the session until the answer to the present method.
-    pub(super) fn park(&mut self, channel: u16, reply: Reply, nowait: bool) {
-        self.parked = Some(Parked::Request(Pending { channel, method: self.method, reply, nowait }));
+    /// Notes how to answer the present method.
+    pub(super) fn expect_answer(&mut self, channel: u16, reply: Reply, nowait: bool) {
+        self.pending = Some(Pending { channel, method: self.method, reply, nowait });
     }
 
-    fn unpark(&mut self) -> Pending {
+    fn take_pending(&mut self) -> Pending {
         self.end_wait();
-        match self.parked.take() {
-            Some(Parked::Request(pending)) => pending,
-            other => panic!("an answer fits a request, not {other:?}"),
-        }
+        self.pending.take().expect("only a request is answered")
     }
 
     /// Takes the answer to [`Event::Request`] or [`Event::Commit`]. The answer to a basic.get that
     /// found a message is [`Session::deliver_get`].
     pub fn answer(&mut self, notice: Notice) {
-        let Pending { channel: number, method, reply, nowait } = self.unpark();
+        let Pending { channel: number, method, reply, nowait } = self.take_pending();
         let Some(channel) = self.channels.find_mut(number) else {
             return;
         };
@@ -88,8 +73,7 @@ impl Session {
                     self.time_consumer(number, index, (queue, consumer), timeout_ms);
                 }
             }
-            (Notice::Replying(name), Reply::Consuming { index }) => {
-                channel.replies = Some(Replies { index, name: name.encode(), secret: name.consumer.secret });
+            (Notice::Replying(_), Reply::Consuming { index }) => {
                 let tag = channel.consumers.find(index).expect("a consumer stays until it is answered").tag.clone();
                 self.reply(number, nowait, basic::ConsumeOk { consumer_tag: &tag });
             }
@@ -114,7 +98,7 @@ impl Session {
     /// Takes the answer to a basic.get that found a message. `remaining` other messages are ready
     /// in `queue`; the channel may keep this one for `timeout_ms`.
     pub fn deliver_get(&mut self, queue: QueueAddr, entry: Entry, remaining: u32, timeout_ms: Option<u64>, message: &MessageView<'_>) {
-        let Pending { channel: number, reply, .. } = self.unpark();
+        let Pending { channel: number, reply, .. } = self.take_pending();
         let Some(channel) = self.channels.find_mut(number) else {
             return;
         };
@@ -136,7 +120,7 @@ impl Session {
     /// Whether the client is cancelling this consumer: then the answer tells it of the consumer's
     /// end.
     pub(super) fn is_cancelling(&self, number: u16, index: u32) -> bool {
-        matches!(self.parked, Some(Parked::Request(Pending { channel, reply: Reply::Cancelled { index: i }, .. })) if (channel, i) == (number, index))
+        matches!(self.pending, Some(Pending { channel, reply: Reply::Cancelled { index: i }, .. }) if (channel, i) == (number, index))
     }
 
     fn reply<'m>(&mut self, channel: u16, nowait: bool, method: impl Into<Method<'m>>) {

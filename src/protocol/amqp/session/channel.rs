@@ -5,8 +5,8 @@ use super::confirms::Confirms;
 use super::consumers::{Consumer, Consumers};
 use super::unacked::Unacked;
 use crate::base::quota::Place;
-use crate::contract::session::{ChannelQuotas, Transaction};
-use crate::contract::{Code, Counts, Fault, Origin};
+use crate::contract::session::ChannelQuotas;
+use crate::contract::{Code, Counts, Fault};
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -31,8 +31,6 @@ pub struct Channel {
     pub prefetch: u16,
     /// Its consumers.
     pub consumers: Consumers,
-    /// Its consumer of direct reply-to, if it has one.
-    pub replies: Option<Replies>,
     /// The mode of its publishes.
     pub mode: Mode,
     /// The queue that an empty name stands for; empty if none was declared.
@@ -63,17 +61,6 @@ pub fn take_places(quotas: &ChannelQuotas, user: &[u8], node: &str) -> Result<Pl
     Ok([of_user, in_broker])
 }
 
-/// A channel's consumer of direct reply-to (row S15).
-#[derive(Debug)]
-pub struct Replies {
-    /// Its index among the channel's consumers.
-    pub index: u32,
-    /// The name to which replies are to be sent.
-    pub name: Box<str>,
-    /// The secret that a reply must contain.
-    pub secret: u64,
-}
-
 /// The stage of a channel's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Life {
@@ -98,8 +85,8 @@ pub enum Mode {
     Plain,
     /// Confirmed.
     Confirm(Confirms),
-    /// Kept until the commit.
-    Tx(Transaction),
+    /// Publishes and settlements wait for the commit; the shard keeps them.
+    Tx,
 }
 
 impl Channel {
@@ -128,21 +115,6 @@ impl Channel {
         let was_full = self.is_full();
         change(self);
         was_full && !self.is_full()
-    }
-
-    /// The lowest tag of a delivery of this origin that is unsettled, or settled by a transaction
-    /// that is not committed.
-    pub fn oldest(&self, origin: Origin) -> Option<u64> {
-        let held = if let Mode::Tx(transaction) = &self.mode { transaction.oldest(origin) } else { None };
-        self.unacked.oldest(origin).into_iter().chain(held).min()
-    }
-
-    /// Removes the deliveries of this origin.
-    pub fn give_back(&mut self, origin: Origin) -> Unacked {
-        if let Mode::Tx(transaction) = &mut self.mode {
-            self.unacked.restore(transaction.unsettle(origin));
-        }
-        self.unacked.give_back(origin)
     }
 }
 

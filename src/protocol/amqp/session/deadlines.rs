@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use super::ended::unsettled;
 use super::*;
-use crate::contract::session::{GivenUp, Late, Unsettled};
+use crate::contract::session::{GivenUp, Late, Settled, Unsettled};
 use crate::contract::{Code, Origin};
 use crate::protocol::amqp::method::basic;
 
@@ -56,22 +56,22 @@ impl Session {
         self.deadlines_due = Some(0);
     }
 
-    /// Looks for late deliveries.
-    pub(super) fn check_deadlines(&mut self, now: u64) {
+    /// Looks for late deliveries, also among those that a transaction has settled.
+    pub(super) fn check_deadlines(&mut self, now: u64, oldest_settled: impl Fn(u16, Origin) -> Option<u64>) {
         if self.deadlines_due.is_none_or(|due| due > now) {
             return;
         }
         let mut deadlines = std::mem::take(&mut self.deadlines);
-        deadlines.retain_mut(|deadline| self.check_deadline(deadline, now));
+        deadlines.retain_mut(|deadline| self.check_deadline(deadline, now, &oldest_settled));
         self.deadlines_due = deadlines.iter().filter_map(Deadline::due).min();
         self.deadlines = deadlines;
     }
 
     /// Checks a deadline. Returns whether it is still needed.
-    fn check_deadline(&mut self, deadline: &mut Deadline, now: u64) -> bool {
+    fn check_deadline(&mut self, deadline: &mut Deadline, now: u64, oldest_settled: &impl Fn(u16, Origin) -> Option<u64>) -> bool {
         let (number, generation) = (deadline.channel, deadline.generation);
         let Some(channel) = self.open_channel(number).filter(|channel| channel.generation == generation) else { return false };
-        let oldest = channel.oldest(deadline.origin);
+        let oldest = channel.unacked.oldest(deadline.origin).into_iter().chain(oldest_settled(number, deadline.origin)).min();
         let is_there = |index| channel.consumers.find(index).is_some();
         if oldest.is_none() && !deadline.index.is_some_and(is_there) {
             return false;
@@ -88,16 +88,19 @@ impl Session {
         !is_late
     }
 
-    /// Takes back all deliveries of a late consumer and cancels it, after [`Event::Late`]. Instead,
-    /// the channel is closed if the client does not support such cancels, if the client has
-    /// cancelled the consumer already, or if the channel itself is late. Settling the tags that
-    /// were taken back is still allowed and has no effect.
-    pub fn give_up(&mut self, late: &Late) -> GivenUp {
+    /// Takes back all deliveries of a late consumer, with those that a transaction had `settled`,
+    /// and cancels it, after [`Event::Late`]. Instead, the channel is closed if the client does not
+    /// support such cancels, if the client has cancelled the consumer already, or if the channel
+    /// itself is late. Settling the tags that were taken back is still allowed and has no effect.
+    pub fn give_up(&mut self, late: &Late, settled: Vec<Settled>) -> GivenUp {
         let notify = self.client.cancel_notify;
         let Some(channel) = self.open_channel(late.channel) else {
             return GivenUp { unsettled: Unsettled::default(), cancelled: None };
         };
-        let unacked = channel.give_back(late.origin);
+        if !settled.is_empty() {
+            channel.unacked.restore(settled);
+        }
+        let unacked = channel.unacked.give_back(late.origin);
         let cancelled = late.index.filter(|_| notify).and_then(|index| channel.remove_consumer(index));
         let consumed = if late.origin.1.is_some() { unacked.len() as u32 } else { 0 };
         let relieved = channel.relieve(|channel| channel.volume -= consumed);

@@ -3,9 +3,10 @@
 //! Most of what a channel counts follows from what it keeps anyway: delivery tags and positions of
 //! the unacked window count deliveries, sequence numbers count publishes that are confirmed.
 
+use super::unacked::Unacked;
 use super::*;
 use crate::contract::session::{ChannelState, ConsumerState, SessionFigures};
-use crate::contract::{Count, Counts, Outcome, Receipts};
+use crate::contract::{Count, Counts, Outcome};
 
 impl Session {
     /// Tells of the session.
@@ -48,32 +49,29 @@ impl Session {
 }
 
 impl Channel {
-    /// Counts settled deliveries, if they are acknowledged.
+    /// Settles deliveries, and counts them if they are acknowledged.
     #[inline]
-    pub(super) fn count_acks(&mut self, outcome: Outcome, settled: &Receipts) {
+    pub(super) fn counting_acks<T>(&mut self, outcome: Outcome, settle: impl FnOnce(&mut Unacked) -> T) -> T {
+        let before = self.unacked.len();
+        let settled = settle(&mut self.unacked);
         if outcome == Outcome::Acked {
-            self.counts.add(Count::Ack, settled.len());
+            self.counts.add(Count::Ack, before - self.unacked.len());
         }
+        settled
     }
 
     fn state(&self, channel: u16) -> ChannelState {
-        let (mut confirm, mut unconfirmed, mut uncommitted, mut acks_uncommitted) = (false, 0, 0, 0);
-        match &self.mode {
-            Mode::Plain => {}
-            Mode::Confirm(confirms) => (confirm, unconfirmed) = (true, confirms.unconfirmed()),
-            Mode::Tx(transaction) => (uncommitted, acks_uncommitted) = (transaction.publishes.len(), transaction.settles.len()),
-        }
+        let confirms = if let Mode::Confirm(confirms) = &self.mode { Some(confirms) } else { None };
+        let unconfirmed = confirms.map_or(0, |confirms| confirms.unconfirmed());
         ChannelState {
             channel,
-            confirm,
-            transactional: matches!(self.mode, Mode::Tx(_)),
+            confirm: confirms.is_some(),
+            transactional: matches!(self.mode, Mode::Tx),
             prefetch: self.prefetch.into(),
             global_prefetch: self.volume_max,
             consumers: self.consumers.len(),
-            unacked: self.unacked.len() + acks_uncommitted,
+            unacked: self.unacked.len(),
             unconfirmed,
-            uncommitted,
-            acks_uncommitted,
             counts: self.counted(unconfirmed),
         }
     }

@@ -41,7 +41,7 @@ pub struct BodyFrame {
 impl Session {
     /// Takes the next event out of `input`, the contiguous bytes that have arrived and were not
     /// consumed before. Returns the number of bytes consumed, and the event; `contents` receives
-    /// the messages of an [`Event::Publish`]. A parked session must not be polled.
+    /// the messages of an [`Event::Publish`]. The last event must have been answered.
     pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
         contents.clear();
         self.keepalive.received |= !input.is_empty();
@@ -50,7 +50,7 @@ impl Session {
             if self.stage == Stage::Finished {
                 return (consumed, Event::Finished);
             }
-            assert!(self.parked.is_none(), "a parked session is not polled");
+            assert!(self.pending.is_none(), "a request is answered before the next poll");
             if let Some(event) = self.announce() {
                 return (consumed, event);
             }
@@ -87,10 +87,7 @@ impl Session {
                 self.block();
                 Event::Blocked
             }
-            Announcement::Closing(fault) => {
-                self.parked = Some(Parked::Release);
-                Event::Closing(fault)
-            }
+            Announcement::Closing(fault) => Event::Closing(fault),
         })
     }
 
@@ -122,7 +119,7 @@ impl Session {
         let usual =
             channel.life == Life::Open && matches!(channel.assembly, Assembly::Method) && !immediate && self.throttle.alarms.is_empty();
         let size_max = self.config.max_message_size;
-        if !usual || matches!(channel.mode, Mode::Tx(_)) || !is_usual(publish.content, Properties::NONE, size_max) {
+        if !usual || matches!(channel.mode, Mode::Tx) || !is_usual(publish.content, Properties::NONE, size_max) {
             return None;
         }
         let size = take_run(input, size, &publish, self.client.frame_max, size_max, contents);
@@ -148,7 +145,7 @@ impl Session {
         let usual = channel.life == Life::Open && matches!(channel.assembly, Assembly::Method);
         usual.then(|| {
             self.method = ACK;
-            Step::Event(size, Event::Settle { channel: number, tags, outcome: Outcome::Acked })
+            Step::Event(size, channel.settlement(number, tags, Outcome::Acked))
         })
     }
 
@@ -363,46 +360,24 @@ impl Session {
                 message.confirm = Some(confirms.publish(1));
                 self.must_flush(number);
             }
-            Mode::Tx(transaction) => {
-                if let Some(max) = transaction.exceeds(&message) {
-                    let text = format!("transaction is larger than {max} bytes");
-                    self.fail(number, PUBLISH, Fault::new(Code::ResourceError, text));
-                    return None;
-                }
-                transaction.publish(message);
+            Mode::Tx => {
                 channel.counts.add(Count::Publish, 1);
-                return Some(Event::Staged { channel: number });
+                self.assembled = Some(message);
+                return Some(Event::PublishAtCommit { channel: number });
             }
         }
         self.assembled = Some(message);
         Some(Event::Assembled { channel: number })
     }
 
-    /// Takes out the message of [`Event::Assembled`].
+    /// Takes out the message of [`Event::Assembled`] or [`Event::PublishAtCommit`].
     pub fn take_assembled(&mut self) -> Assembled {
-        self.assembled.take().expect("the last event was Assembled")
+        self.assembled.take().expect("the last event was a message")
     }
 
     /// Takes a message's buffers back, for the next one.
     pub fn recycle(&mut self, message: Assembled) {
         self.spare.give(message);
-    }
-
-    /// Counts the memory of the queues that were added to the message of [`Event::Staged`].
-    pub fn count_staged(&mut self, channel: u16) {
-        if let Some(Mode::Tx(transaction)) = self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
-            transaction.count();
-        }
-    }
-
-    /// The message of [`Event::Staged`], to which its queues are to be added.
-    /// [`Session::count_staged`] follows.
-    pub fn staged(&mut self, channel: u16) -> &mut Assembled {
-        let last = match self.channels.find_mut(channel).map(|channel| &mut channel.mode) {
-            Some(Mode::Tx(transaction)) => transaction.publishes.last_mut(),
-            _ => None,
-        };
-        last.expect("the last event was Staged")
     }
 }
 

@@ -2,11 +2,10 @@
 //! become events.
 
 use super::channel::take_places;
-use super::taker::settling;
 use super::unacked::UnknownTag;
 use super::*;
-use crate::base::budget::Budget;
-use crate::contract::{Code, Outcome, Receipts, Tags};
+use crate::contract::session::Taker;
+use crate::contract::{Code, Outcome, Tags};
 use crate::protocol::amqp::method::{Method, access, basic, channel, confirm, tx};
 
 impl Session {
@@ -22,7 +21,7 @@ impl Session {
         }
         let settle = |tag, multiple, outcome| {
             let tags = if multiple { Tags::UpTo(tag) } else { Tags::Each { first: tag, last: tag } };
-            Some(Event::Settle { channel: number, tags, outcome })
+            Some(channel.settlement(number, tags, outcome))
         };
         match method {
             Method::BasicPublish(publish) => self.on_publish(number, publish),
@@ -105,7 +104,7 @@ impl Session {
                 }
             }
             Method::TxSelect(_) => {
-                channel.select_tx(&self.budgets.uncommitted)?;
+                channel.select_tx()?;
                 tx::SelectOk {}.write(number, out);
             }
             _ => return Ok(false),
@@ -126,25 +125,17 @@ impl Session {
         Some(Event::Recover { channel: number })
     }
 
-    /// Takes out the deliveries that [`Event::Settle`] settles; `out` is empty. An unknown tag is
-    /// an error (406). On a transactional channel nothing is taken out until the commit. If there
-    /// is a rest, [`Session::settle_rest`] follows before the next poll.
-    pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut Receipts) -> Option<Rest> {
+    /// Takes out the deliveries that [`Event::Settle`] or [`Event::SettleAtCommit`] settles; `out`
+    /// has none yet that is consumed. An unknown tag is an error (406). If there is a rest,
+    /// [`Session::settle_rest`] follows before the next poll.
+    pub fn settle(&mut self, channel: u16, tags: Tags, outcome: Outcome, out: &mut impl Taker) -> Option<Rest> {
         let number = channel;
         let channel = self.open_channel(number)?;
-        let known = match &mut channel.mode {
-            Mode::Tx(tx) => {
-                let known = channel.unacked.settle(tags, &mut settling(tx, outcome));
-                tx.count();
-                known
-            }
-            _ => channel.unacked.settle(tags, out),
-        };
-        channel.count_acks(outcome, out);
+        let known = channel.counting_acks(outcome, |unacked| unacked.settle(tags, out));
         let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
         self.announce_relief(number, relieved);
         match known {
-            Ok(rest) => rest.map(|up_to| Rest { channel: number, up_to, outcome, is_recovery: false }),
+            Ok(rest) => rest.map(|up_to| Rest { channel: number, up_to, outcome }),
             Err(UnknownTag(tag)) => {
                 let fault = Fault::new(Code::PreconditionFailed, format!("unknown delivery tag {tag}"));
                 self.fail(number, self.method, fault);
@@ -153,18 +144,11 @@ impl Session {
         }
     }
 
-    /// Takes out more deliveries to be settled; `out` is empty. Returns whether any are left.
-    pub fn settle_rest(&mut self, rest: &Rest, out: &mut Receipts) -> bool {
+    /// Takes out more deliveries to be settled; `out` has none yet that is consumed. Returns whether
+    /// any are left.
+    pub fn settle_rest(&mut self, rest: &Rest, out: &mut impl Taker) -> bool {
         let Some(channel) = self.open_channel(rest.channel) else { return false };
-        let is_more = match &mut channel.mode {
-            Mode::Tx(tx) if !rest.is_recovery => {
-                let is_more = channel.unacked.settle_rest(rest.up_to, &mut settling(tx, rest.outcome));
-                tx.count();
-                is_more
-            }
-            _ => channel.unacked.settle_rest(rest.up_to, out),
-        };
-        channel.count_acks(rest.outcome, out);
+        let is_more = channel.counting_acks(rest.outcome, |unacked| unacked.settle_rest(rest.up_to, out));
         let relieved = channel.relieve(|channel| channel.volume -= out.consumed());
         self.announce_relief(rest.channel, relieved);
         is_more
@@ -174,12 +158,12 @@ impl Session {
     /// channel. [`Session::settle_rest`] takes them out.
     pub fn recovery(&mut self, channel: u16) -> Rest {
         let up_to = self.open_channel(channel).map_or(0, |channel| channel.unacked.next_tag() - 1);
-        Rest { channel, up_to, outcome: Outcome::Requeued, is_recovery: true }
+        Rest { channel, up_to, outcome: Outcome::Requeued }
     }
 
     fn on_commit<'a>(&mut self, number: u16) -> Option<Event<'a>> {
         if self.is_transactional(number) {
-            self.park(number, answers::Reply::Committed, false);
+            self.expect_answer(number, answers::Reply::Committed, false);
             return Some(Event::Commit { channel: number });
         }
         None
@@ -192,28 +176,18 @@ impl Session {
     /// Whether a channel has a transaction; if not, it is closed with an error.
     fn is_transactional(&mut self, number: u16) -> bool {
         let channel = self.channels.find(number).expect("the caller has found the channel");
-        let is_so = matches!(channel.mode, Mode::Tx(_));
+        let is_so = matches!(channel.mode, Mode::Tx);
         if !is_so {
             self.fail(number, self.method, Fault::new(Code::PreconditionFailed, "channel is not transactional"));
         }
         is_so
     }
 
-    /// Takes out the transaction of [`Event::Commit`]: publishes come first, then settlements.
-    pub fn take_transaction(&mut self, channel: u16) -> Transaction {
-        let transaction = self.take_uncommitted(channel);
+    /// Notes that a commit settles this many deliveries to consumers of a channel.
+    pub fn committed(&mut self, channel: u16, consumed: u32) {
         if let Some(found) = self.open_channel(channel) {
-            let relieved = found.relieve(|channel| channel.volume -= transaction.volume());
+            let relieved = found.relieve(|channel| channel.volume -= consumed);
             self.announce_relief(channel, relieved);
-        }
-        transaction
-    }
-
-    pub(super) fn take_uncommitted(&mut self, channel: u16) -> Transaction {
-        let budget = self.budgets.uncommitted.clone();
-        match self.open_channel(channel).map(|channel| &mut channel.mode) {
-            Some(Mode::Tx(transaction)) => transaction.take(&budget),
-            _ => Transaction::default(),
         }
     }
 
@@ -225,6 +199,15 @@ impl Session {
 }
 
 impl Channel {
+    /// Returns the event that settles deliveries, now or at the commit.
+    #[inline]
+    pub fn settlement<'a>(&self, channel: u16, tags: Tags, outcome: Outcome) -> Event<'a> {
+        match self.mode {
+            Mode::Tx => Event::SettleAtCommit { channel, tags, outcome },
+            _ => Event::Settle { channel, tags, outcome },
+        }
+    }
+
     /// Carries out basic.qos. Returns whether the channel was full before and is not now. Without
     /// `global`, it removes the limit of the whole channel (as in RabbitMQ).
     fn set_prefetch(&mut self, qos: &basic::Qos) -> Result<bool, Fault> {
@@ -240,18 +223,18 @@ impl Channel {
 
     fn select_confirm(&mut self) -> Result<(), Fault> {
         match self.mode {
-            Mode::Tx(_) => return Err(Fault::new(Code::PreconditionFailed, "cannot switch from tx to confirm mode")),
+            Mode::Tx => return Err(Fault::new(Code::PreconditionFailed, "cannot switch from tx to confirm mode")),
             Mode::Plain => self.mode = Mode::Confirm(confirms::Confirms::default()),
             Mode::Confirm(_) => {}
         }
         Ok(())
     }
 
-    fn select_tx(&mut self, budget: &Budget) -> Result<(), Fault> {
+    fn select_tx(&mut self) -> Result<(), Fault> {
         match self.mode {
             Mode::Confirm(_) => return Err(Fault::new(Code::PreconditionFailed, "cannot switch from confirm to tx mode")),
-            Mode::Plain => self.mode = Mode::Tx(Transaction::new(budget)),
-            Mode::Tx(_) => {}
+            Mode::Plain => self.mode = Mode::Tx,
+            Mode::Tx => {}
         }
         Ok(())
     }

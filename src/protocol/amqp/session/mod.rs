@@ -9,10 +9,9 @@
 //!
 //! **The contract with the shard.** The shard calls [`Session::poll`] until it is starved, and
 //! again after anything that may cause events: new input, an answer, a fault, a settlement, a tick.
-//! It must not poll a *parked* session (its last event was a request that is not answered yet), nor
-//! a *blocked* one (it publishes while an alarm is on); the input waits. Whatever ends a channel or
-//! the connection, the shard is told in one way: the next poll returns `ChannelEnded`, `Closing` or
-//! `Finished`.
+//! It must not poll a session whose last event is not answered yet, nor a *blocked* one (it publishes
+//! while an alarm is on); the input waits. Whatever ends a channel or the connection, the shard is
+//! told in one way: the next poll returns `ChannelEnded`, `Closing` or `Finished`.
 //!
 //! **Output** is written in the order of the calls, and is empty again when the shard has taken it
 //! ([`Session::take_output`]).
@@ -37,7 +36,6 @@ mod output;
 mod requests;
 mod rollback;
 mod sasl;
-mod taker;
 mod throttle;
 mod unacked;
 
@@ -54,11 +52,11 @@ use crate::base::ids::{ConnAddr, ConsumerId, QueueAddr};
 use crate::base::outgoing::Outgoing;
 use crate::base::rng::Rng;
 use crate::config::Config;
-use crate::contract::session::{Assembled, ChannelQuotas, Contents, Event, Late, Publish, Rest, Room, Transaction};
+use crate::contract::session::{Assembled, ChannelQuotas, Contents, Event, Late, Publish, Rest, Room};
 use crate::contract::{Fault, VhostId};
-use answers::Parked;
+use answers::Pending;
 use assembly::Spare;
-use channel::{Channel, Channels, Life, Mode, Replies};
+use channel::{Channel, Channels, Life, Mode};
 use deadlines::Deadline;
 use input::BodyFrame;
 use keepalive::Keepalive;
@@ -82,8 +80,8 @@ pub struct Session {
     channel_quotas: ChannelQuotas,
     /// The method that is being carried out, which a close frame names.
     method: MethodIds,
-    /// The answer that must come before the next poll, if any.
-    parked: Option<Parked>,
+    /// The request that is under way, if any.
+    pending: Option<Pending>,
     /// Events that the next polls return first.
     announcements: VecDeque<Announcement>,
     /// The body frame of which a part has arrived.
@@ -168,7 +166,7 @@ impl Session {
             channels: Channels::default(),
             channel_quotas: ChannelQuotas::default(),
             method: (0, 0),
-            parked: None,
+            pending: None,
             announcements: VecDeque::new(),
             body_frame: None,
             assembled: None,
@@ -218,11 +216,6 @@ impl Session {
     /// Notes that bytes have come from the client while the session is not polled.
     pub fn heard(&mut self) {
         self.keepalive.received = true;
-    }
-
-    /// Whether an answer must come before the next poll.
-    pub fn is_parked(&self) -> bool {
-        self.parked.is_some()
     }
 
     /// Whether more output waits for the client than one connection may have now, because the

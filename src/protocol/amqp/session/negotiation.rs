@@ -114,7 +114,6 @@ impl Session {
             (Stage::Starting, Method::ConnectionStartOk(start_ok)) => return self.on_start_ok(&start_ok),
             (Stage::Tuning, Method::ConnectionTuneOk(tune_ok)) => self.on_tune_ok(&tune_ok),
             (Stage::Opening, Method::ConnectionOpen(open)) => {
-                self.parked = Some(Parked::Vhost);
                 self.vhost_name = open.virtual_host.into();
                 return Some(Event::OpenVhost(open.virtual_host.into()));
             }
@@ -145,7 +144,6 @@ impl Session {
             Ok(login) => {
                 self.client.mechanism = login.mechanism;
                 self.client.user = login.user.clone();
-                self.parked = Some(Parked::Login);
                 Some(Event::Login(login))
             }
             Err(fault) => {
@@ -157,7 +155,6 @@ impl Session {
 
     /// Answers [`Event::Login`].
     pub fn logged_in(&mut self, accepted: bool) {
-        assert!(matches!(self.parked.take(), Some(Parked::Login)), "a login was asked for");
         if self.stage != Stage::Starting {
             return;
         }
@@ -190,7 +187,6 @@ impl Session {
 
     /// Answers [`Event::OpenVhost`], with the limits of channels if it is accepted.
     pub fn opened(&mut self, opened: Result<(VhostId, ChannelQuotas), Fault>) {
-        assert!(matches!(self.parked.take(), Some(Parked::Vhost)), "a virtual host was asked for");
         if self.stage != Stage::Opening {
             return;
         }

@@ -6,8 +6,8 @@ use super::delivery::Delivery;
 use super::keepalive::Tick;
 use super::*;
 use crate::base::limits::OUTPUT_SIZE_MAX;
-use crate::contract::{Code, Count, Entry, ReplyConsumer};
-use crate::message::{MessageRef, MessageView};
+use crate::contract::{Code, Count, Origin};
+use crate::message::MessageView;
 use crate::protocol::amqp::content::write_content;
 use crate::protocol::amqp::deliver::write_return;
 use crate::protocol::amqp::frame::HEARTBEAT;
@@ -59,27 +59,6 @@ impl Session {
     #[inline]
     pub(super) fn output_max(&self) -> usize {
         OUTPUT_SIZE_MAX.min(self.budgets.output.share())
-    }
-
-    /// The name to which replies to a channel's publishes are to be sent, if the channel waits for
-    /// them.
-    pub fn reply_name(&self, channel: u16) -> Option<&str> {
-        self.channels.find(channel)?.replies.as_ref().map(|replies| &*replies.name)
-    }
-
-    /// Whether this consumer of direct reply-to exists.
-    pub fn awaits_reply(&self, consumer: &ReplyConsumer) -> bool {
-        let open = self.channels.find(consumer.channel).filter(|channel| channel.life == Life::Open && self.stage == Stage::Running);
-        let replies = open.and_then(|channel| channel.replies.as_ref());
-        replies.is_some_and(|replies| (replies.index, replies.secret) == (consumer.index, consumer.secret))
-    }
-
-    /// Delivers a reply to a consumer that awaits it. There is no flow control: a client that does
-    /// not read loses the reply.
-    pub fn deliver_reply(&mut self, consumer: &ReplyConsumer, message: &MessageView<'_>) {
-        if !self.is_stalled() {
-            self.delivery(consumer.channel, consumer.index).deliver(Entry::new(0, 0, MessageRef::default()), message);
-        }
     }
 
     /// Returns a mandatory message that found no queue, before its confirm, and before the close-ok
@@ -179,9 +158,10 @@ impl Session {
         self.keepalive.is_stale() || self.deadlines_due == Some(0)
     }
 
-    /// Checks the time limits: heartbeats both ways, handshake and close, late consumers. Returns
-    /// when to call it again.
-    pub fn on_timer(&mut self, now: u64) -> Option<u64> {
+    /// Checks the time limits: heartbeats both ways, handshake and close, late consumers.
+    /// `oldest_settled` returns the lowest tag of a delivery of a channel and of this origin that a
+    /// transaction has settled. Returns when to call it again.
+    pub fn on_timer(&mut self, now: u64, oldest_settled: impl Fn(u16, Origin) -> Option<u64>) -> Option<u64> {
         // While a client is not read, its silence means nothing.
         self.keepalive.received |= self.is_blocked() || self.is_stalled();
         self.keepalive.look_at_output(self.output.len());
@@ -190,7 +170,7 @@ impl Session {
             Tick::Heartbeat => self.send_heartbeat(),
             Tick::Expired => self.on_expired(),
         }
-        self.check_deadlines(now);
+        self.check_deadlines(now, oldest_settled);
         [self.keepalive.due(), self.deadlines_due].into_iter().flatten().min()
     }
 

@@ -17,7 +17,7 @@ impl Session {
     pub(super) fn on_broker_method<'a>(&mut self, number: u16, method: &Method<'_>) -> Option<Event<'a>> {
         match self.ask(number, method) {
             Ok(Some((request, reply, nowait))) => {
-                self.park(number, reply, nowait);
+                self.expect_answer(number, reply, nowait);
                 Some(Event::Request { channel: number, request })
             }
             Ok(None) => None,
@@ -103,8 +103,8 @@ impl Session {
             return Err(Fault::new(Code::NotAllowed, format!("attempt to reuse consumer tag '{consumer_tag}'")));
         }
         let wants_replies = *queue == *REPLY_TO;
-        if wants_replies {
-            channel.check_reply_consumer(no_ack)?;
+        if wants_replies && !no_ack {
+            return Err(Fault::new(Code::PreconditionFailed, "reply consumer cannot acknowledge"));
         }
         let given;
         let tag = if consumer_tag.is_empty() {
@@ -126,14 +126,9 @@ impl Session {
         Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, window, arguments }, Reply::Consuming { index }, nowait))
     }
 
-    /// Cancels a consumer. The cancel succeeds at once if the consumer does not exist, or if it is
-    /// that of direct reply-to, which has no queue.
+    /// Cancels a consumer. The cancel succeeds at once if the consumer does not exist.
     fn cancel(&mut self, number: u16, cancel: &basic::Cancel<'_>) -> Option<Asked> {
-        let channel = self.channels.find_mut(number).expect("the caller has found the channel");
-        let found = channel.consumers.index_of(cancel.consumer_tag);
-        if let Some(replies) = channel.replies.take_if(|replies| Some(replies.index) == found) {
-            channel.consumers.remove(replies.index);
-        }
+        let channel = self.channels.find(number).expect("the caller has found the channel");
         let Some(index) = channel.consumers.index_of(cancel.consumer_tag) else {
             if !cancel.nowait {
                 basic::CancelOk { consumer_tag: cancel.consumer_tag }.write(number, self.output.bytes_mut());
@@ -152,17 +147,6 @@ impl Channel {
             ("", last) => Ok(last),
             (name, _) => Ok(name),
         }
-    }
-
-    /// Checks the consumer of direct reply-to: a channel has at most one, and it acknowledges
-    /// nothing.
-    fn check_reply_consumer(&self, no_ack: bool) -> Result<(), Fault> {
-        let why = match &self.replies {
-            _ if !no_ack => "reply consumer cannot acknowledge",
-            Some(_) => "reply consumer already set",
-            None => return Ok(()),
-        };
-        Err(Fault::new(Code::PreconditionFailed, why))
     }
 
     /// The queue and the key of a binding: if both are empty, the queue's name is the key.

@@ -1,11 +1,14 @@
-//! tx.rollback: publishes are discarded, and settled deliveries become unsettled again; if there
-//! are very many, in parts.
+//! tx.rollback: deliveries that the transaction had settled become unsettled again; if there are
+//! very many, in parts.
 //!
 //! ```text
 //! settled by the transaction  [3 4 5 9] ─┐
 //! unsettled                   [7 8 …]   ─┴─▶ merged by their tags ─▶ [3 4 5 7 8 9 …]
 //!                             deliveries that come in the meantime join the unsettled ones
 //! ```
+//!
+//! A rollback is completed even if the connection begins to close meanwhile: its end finds all
+//! deliveries unsettled.
 
 use std::iter::Peekable;
 use std::vec;
@@ -13,7 +16,7 @@ use std::vec;
 use super::unacked::Unacked;
 use super::*;
 use crate::base::limits::SETTLE_SHARE;
-use crate::contract::{Outcome, Receipt};
+use crate::contract::session::Settled;
 use crate::protocol::amqp::method::tx;
 
 /// A rollback under way; its session does nothing else until it is done.
@@ -21,16 +24,15 @@ use crate::protocol::amqp::method::tx;
 pub struct Rollback {
     channel: u16,
     /// Settled deliveries, by their tags.
-    settles: Peekable<vec::IntoIter<(u64, Receipt, Outcome)>>,
+    settles: Peekable<vec::IntoIter<Settled>>,
     merged: Unacked,
 }
 
 impl Session {
-    /// Ends the transaction, after [`Event::Rollback`]. [`Session::roll_back`] follows until it is
-    /// done, before the next poll.
-    pub fn begin_rollback(&mut self, channel: u16) {
-        let mut settles = self.take_uncommitted(channel).settles;
-        settles.sort_by_key(|&(tag, ..)| tag); // fast if they are in order already
+    /// Takes back the deliveries that the transaction had settled, after [`Event::Rollback`].
+    /// [`Session::roll_back`] follows until it is done, before the next poll.
+    pub fn begin_rollback(&mut self, channel: u16, mut settles: Vec<Settled>) {
+        settles.sort_by_key(|settled| settled.tag); // fast if they are in order already
         self.rollback = Some(Rollback { channel, settles: settles.into_iter().peekable(), merged: Unacked::default() });
     }
 
@@ -44,10 +46,10 @@ impl Session {
 
     fn go_on(&mut self, rollback: &mut Rollback) -> bool {
         let Rollback { channel: number, settles, merged } = rollback;
-        let Some(channel) = self.open_channel(*number) else { return false };
+        let Some(channel) = self.channels.find_mut(*number) else { return false };
         let mut left = SETTLE_SHARE;
         while left > 0
-            && let Some(&(tag, receipt, _)) = settles.peek()
+            && let Some(&Settled { tag, receipt, .. }) = settles.peek()
         {
             left -= 1;
             match channel.unacked.pop_before(tag) {
@@ -62,7 +64,9 @@ impl Session {
             return true;
         }
         channel.unacked.put_in_front(std::mem::take(merged));
-        tx::RollbackOk {}.write(*number, self.output.bytes_mut());
+        if self.open_channel(*number).is_some() {
+            tx::RollbackOk {}.write(*number, self.output.bytes_mut());
+        }
         false
     }
 }

@@ -9,11 +9,13 @@ mod noise;
 mod publishing;
 mod throttle;
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::base::budget::Budgets;
 use crate::base::ids::{ConnId, Key, QueueId, ShardId};
 use crate::base::limits::{OUTPUT_SIZE_MAX, PUBLISH_RUN_MAX, SHARED_BODY_MIN};
-use crate::contract::session::{Login, Unsettled};
+use crate::contract::session::{Login, Settled, Settling, Unsettled};
 use crate::contract::{Code, Entry, Notice, Outcome, Receipts, Request, Tags, Topology};
 use crate::message::{Body, MessageRef, MessageView, Properties, Route, Stamp, TableBuilder};
 use crate::protocol::amqp::content::{ContentHeader, write_content};
@@ -32,6 +34,8 @@ struct Peer {
     /// The request of the last Event::Request.
     request: Option<Request>,
     receipts: Receipts,
+    /// What transactions have settled, by channel.
+    settles: BTreeMap<u16, Vec<Settled>>,
     now: u64,
 }
 
@@ -39,7 +43,8 @@ impl Peer {
     fn with(config: Config, piece: usize) -> Peer {
         let addr = ConnAddr { shard: ShardId(0), conn: ConnId(Key::default()) };
         let session = Session::new(Arc::new(config), Budgets::of_shard(1, None), addr, 1, 0);
-        Peer { session, input: Vec::new(), piece, events: Vec::new(), request: None, receipts: Receipts::default(), now: 0 }
+        let (input, events, receipts, settles) = (Vec::new(), Vec::new(), Receipts::default(), BTreeMap::new());
+        Peer { session, input, piece, events, request: None, receipts, settles, now: 0 }
     }
 
     /// Makes a peer with channel 1 open.
@@ -78,7 +83,7 @@ impl Peer {
     }
 
     fn run(&mut self) {
-        while !self.session.is_parked() && !self.session.is_blocked() && !self.session.is_stalled() {
+        while self.session.pending.is_none() && !self.session.is_blocked() && !self.session.is_stalled() {
             let input = std::mem::take(&mut self.input);
             let mut contents = Contents::new();
             let (consumed, event) = self.session.poll(&input, &mut contents);
@@ -108,20 +113,30 @@ impl Peer {
                 self.session.opened(if &*name == "/" { Ok((VhostId(0), ChannelQuotas::default())) } else { Err(missing) });
                 self.events.push(format!("vhost {name}"));
             }
-            Happened::Assembled => {
+            Happened::Assembled(when) => {
                 let message = self.session.take_assembled();
                 let words = publish_words(message.channel, message.mandatory, message.confirm, &message.view());
                 self.session.recycle(message);
-                self.events.push(words);
-            }
-            Happened::Staged(channel) => {
-                let words = publish_words(channel, false, None, &self.session.staged(channel).view());
-                self.events.push(format!("staged {words}"));
+                self.events.push(format!("{words}{when}"));
             }
             Happened::Settle(channel, tags, outcome) => {
                 self.receipts.clear();
                 self.session.settle(channel, tags, outcome, &mut self.receipts);
                 self.events.push(format!("{outcome:?} {}", self.receipts.len()));
+            }
+            Happened::SettleAtCommit(channel, tags, outcome) => {
+                let settles = self.settles.entry(channel).or_default();
+                let rest = self.session.settle(channel, tags, outcome, &mut Settling { settles, outcome });
+                if let Some(rest) = rest {
+                    while self.session.settle_rest(&rest, &mut Settling { settles, outcome }) {}
+                }
+                self.events.push(format!("{outcome:?} {} at commit", settles.len()));
+            }
+            Happened::Commit(channel) => {
+                let settles = self.settles.remove(&channel).unwrap_or_default();
+                let consumed = settles.iter().filter(|settled| settled.receipt.consumer.is_some()).count();
+                self.session.committed(channel, u32::try_from(consumed).expect("few"));
+                self.events.push(format!("commit {channel}: {:?}", settles.iter().map(|settled| settled.outcome).collect::<Vec<_>>()));
             }
             Happened::Recover(channel) => {
                 self.receipts.clear();
@@ -130,13 +145,14 @@ impl Peer {
                 self.events.push(format!("recover {}", self.receipts.len()));
             }
             Happened::Rollback(channel) => {
-                self.session.begin_rollback(channel);
+                self.session.begin_rollback(channel, self.settles.remove(&channel).unwrap_or_default());
                 while self.session.roll_back() {}
             }
             Happened::Request(request) => self.request = Some(request),
             Happened::Said(words) => self.events.push(words),
             Happened::Published(words) => self.events.extend(words),
             Happened::ChannelEnded(channel) => {
+                self.settles.remove(&channel);
                 let ended = self.session.end_channel(channel);
                 self.session.release_channel(channel);
                 self.events.push(format!(
@@ -201,13 +217,13 @@ impl Peer {
     fn pass(&mut self, ms: u64) {
         let end = self.now + ms;
         loop {
-            match self.session.on_timer(self.now) {
+            match self.session.on_timer(self.now, |_, _| None) {
                 Some(due) if due <= end => self.now = due.max(self.now + 1),
                 _ => break,
             }
         }
         self.now = end;
-        self.session.on_timer(end);
+        self.session.on_timer(end, |_, _| None);
         self.run();
     }
 }
@@ -217,9 +233,11 @@ enum Happened {
     Starved,
     Login(Login),
     Vhost(Box<str>),
-    Assembled,
-    Staged(u16),
+    /// A message, and when it is published.
+    Assembled(&'static str),
     Settle(u16, Tags, Outcome),
+    SettleAtCommit(u16, Tags, Outcome),
+    Commit(u16),
     Recover(u16),
     Rollback(u16),
     Request(Request),
@@ -243,13 +261,14 @@ impl Happened {
                 });
                 Happened::Published(words.collect())
             }
-            Event::Assembled { .. } => Happened::Assembled,
-            Event::Staged { channel } => Happened::Staged(channel),
+            Event::Assembled { .. } => Happened::Assembled(""),
+            Event::PublishAtCommit { .. } => Happened::Assembled(" at commit"),
+            Event::SettleAtCommit { channel, tags, outcome } => Happened::SettleAtCommit(channel, tags, outcome),
             Event::Settle { channel, tags, outcome } => Happened::Settle(channel, tags, outcome),
             Event::Recover { channel } => Happened::Recover(channel),
             Event::Rollback { channel } => Happened::Rollback(channel),
             Event::Request { request, .. } => Happened::Request(request),
-            Event::Commit { channel } => Happened::Said(format!("commit {channel}")),
+            Event::Commit { channel } => Happened::Commit(channel),
             Event::ChannelEnded { channel } => Happened::ChannelEnded(channel),
             Event::Relieved { channel } => Happened::Said(format!("relieved {channel}")),
             Event::Metered { channel } => Happened::Said(format!("metered {channel}")),

@@ -44,7 +44,7 @@ impl Session {
     /// Notes that the answer that the client waits for, if any, must be on the disk first. If the
     /// disk is full, the client is told.
     pub fn await_disk(&mut self) {
-        if self.throttle.alarms.has(Alarm::DiskFull) && matches!(self.parked, Some(Parked::Request(_))) {
+        if self.throttle.alarms.has(Alarm::DiskFull) && self.pending.is_some() {
             self.tell_blocked();
         }
     }

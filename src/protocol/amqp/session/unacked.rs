@@ -19,9 +19,9 @@ mod restore;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::taker::Taker;
 use crate::base::ids::{ConsumerId, QueueAddr};
 use crate::base::limits::{GIVEN_BACK_MAX, SETTLE_SHARE};
+use crate::contract::session::Taker;
 use crate::contract::{Entry, Origin, Receipt, Tags};
 
 /// The window.
@@ -303,7 +303,8 @@ mod tests {
     use super::*;
     use crate::base::ids::{Key, QueueAddr, QueueId, ShardId};
     use crate::base::rng::Rng;
-    use crate::contract::Entry;
+    use crate::contract::session::{Settled, Settling};
+    use crate::contract::{Entry, Outcome};
     use crate::message::MessageRef;
 
     fn receipt(sequence: u64) -> Receipt {
@@ -317,16 +318,8 @@ mod tests {
         window
     }
 
-    /// The messages that were taken out, with tags.
-    #[derive(Default)]
-    struct Taken(Vec<(u64, Receipt)>);
-
-    impl Taker for Taken {
-        fn take(&mut self, tag: u64, queue: QueueAddr, consumer: Option<ConsumerId>, entries: impl Iterator<Item = Entry>) -> usize {
-            let before = self.0.len();
-            self.0.extend((tag..).zip(entries.map(|entry| Receipt { queue, consumer, entry })));
-            self.0.len() - before
-        }
+    fn keeping(settles: &mut Vec<Settled>) -> Settling<'_> {
+        Settling { settles, outcome: Outcome::Acked }
     }
 
     fn tags(tag: u64, multiple: bool) -> Tags {
@@ -334,14 +327,15 @@ mod tests {
     }
 
     fn take(window: &mut Unacked, tags: Tags) -> (Vec<u64>, Result<(), UnknownTag>) {
-        let mut taken = Taken::default();
+        let mut settles = Vec::new();
+        let mut taken = keeping(&mut settles);
         let result = window.settle(tags, &mut taken).map(|rest| {
             if let Some(up_to) = rest {
                 while window.settle_rest(up_to, &mut taken) {}
             }
         });
-        let checked = taken.0.iter().inspect(|(tag, receipt)| assert_eq!(*tag, receipt.entry.sequence()));
-        (checked.map(|&(tag, _)| tag).collect(), result)
+        let checked = settles.iter().inspect(|one| assert_eq!(one.tag, one.receipt.entry.sequence()));
+        (checked.map(|one| one.tag).collect(), result)
     }
 
     fn settle(window: &mut Unacked, tag: u64, multiple: bool) -> Option<Vec<u64>> {
@@ -397,13 +391,14 @@ mod tests {
         for tag in [0, LEN, LEN - 10] {
             let mut window = window(LEN);
             settle(&mut window, 5, false);
-            let mut taken = Taken::default();
+            let mut settles = Vec::new();
+            let mut taken = keeping(&mut settles);
             let up_to = window.settle(Tags::UpTo(tag), &mut taken).expect("it is unsettled").expect("a share cannot hold all");
             assert_eq!(window.push(receipt(LEN + 1)), LEN + 1);
-            assert_eq!(taken.0.len(), SETTLE_SHARE - 1, "and one place that was settled");
+            assert_eq!(taken.settles.len(), SETTLE_SHARE - 1, "and one place that was settled");
             assert!(window.settle_rest(up_to, &mut taken) && !window.settle_rest(up_to, &mut taken));
             let last = if tag == 0 { LEN } else { tag };
-            assert!(taken.0.iter().map(|&(tag, _)| tag).eq((1..=last).filter(|&tag| tag != 5)));
+            assert!(settles.iter().map(|one| one.tag).eq((1..=last).filter(|&tag| tag != 5)));
             assert_eq!(window.len() as u64, LEN + 1 - last, "what was delivered meanwhile stays");
         }
     }
@@ -411,12 +406,13 @@ mod tests {
     #[test]
     fn others_are_put_in_front_by_their_tags() {
         let mut window = window(9);
-        let mut taken = Taken::default();
+        let mut settles = Vec::new();
+        let mut taken = keeping(&mut settles);
         for (tag, multiple) in [(2, true), (4, false), (5, false), (8, false)] {
             window.settle(tags(tag, multiple), &mut taken).expect("unsettled");
         }
         let mut merged = Unacked::default();
-        for (tag, receipt) in taken.0 {
+        for Settled { tag, receipt, .. } in settles {
             while let Some((tag, receipt)) = window.pop_before(tag) {
                 merged.put(tag, receipt);
             }
@@ -432,11 +428,12 @@ mod tests {
     #[test]
     fn what_is_restored_can_be_settled_again() {
         let mut window = window(4);
-        let mut taken = Taken::default();
+        let mut settles = Vec::new();
+        let mut taken = keeping(&mut settles);
         for (tag, multiple) in [(2, true), (4, false)] {
             window.settle(tags(tag, multiple), &mut taken).expect("unsettled");
         }
-        window.restore(taken.0);
+        window.restore(settles);
         assert_eq!(window.push(receipt(5)), 5);
         assert_eq!(settle(&mut window, 5, true), Some(vec![1, 2, 3, 4, 5]));
     }

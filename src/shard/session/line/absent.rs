@@ -1,13 +1,13 @@
-//! The parts of the waist that mean nothing in this protocol: transactions, fetches, replies,
-//! returned messages, large bodies, counted grants, several channels, alarms and timers.
+//! The parts of the waist that mean nothing in this protocol: fetches, returned messages, large
+//! bodies, counted grants, prefetches of channels, several channels, alarms and timers.
 
 use super::Session;
 use crate::base::alarms::AlarmSet;
 use crate::base::ids::QueueAddr;
 use crate::contract::session::{
-    Assembled, BodyLoan, ChannelState, ConsumerState, Ended, GivenUp, Late, Rest, SessionFigures, Transaction, Unsettled,
+    Assembled, BodyLoan, ChannelState, ConsumerState, Ended, GivenUp, Late, Rest, SessionFigures, Settled, Taker, Unsettled,
 };
-use crate::contract::{Entry, Outcome, Receipts, ReplyConsumer};
+use crate::contract::{Entry, Origin, Outcome};
 use crate::message::{MessageView, Table};
 
 impl Session {
@@ -52,47 +52,23 @@ impl Session {
         0
     }
 
-    pub fn reply_name(&self, _: u16) -> Option<&str> {
-        None
-    }
-
-    pub fn awaits_reply(&self, _: &ReplyConsumer) -> bool {
-        false
-    }
-
-    pub fn deliver_reply(&mut self, _: &ReplyConsumer, _: &MessageView<'_>) {}
-
     pub fn deliver_get(&mut self, _: QueueAddr, _: Entry, _: u32, _: Option<u64>, _: &MessageView<'_>) {}
 
     pub fn await_disk(&mut self) {}
 
     pub fn recycle(&mut self, _: Assembled) {}
 
-    pub fn staged(&mut self, _: u16) -> &mut Assembled {
-        &mut self.assembled
-    }
+    pub fn committed(&mut self, _: u16, _: u32) {}
 
-    pub fn count_staged(&mut self, _: u16) {}
-
-    pub fn take_transaction(&mut self, _: u16) -> Transaction {
-        Transaction::default()
-    }
-
-    pub fn begin_rollback(&mut self, _: u16) {}
-
-    pub fn roll_back(&mut self) -> bool {
-        false
-    }
-
-    pub fn settle_rest(&mut self, _: &Rest, _: &mut Receipts) -> bool {
+    pub fn settle_rest(&mut self, _: &Rest, _: &mut impl Taker) -> bool {
         false
     }
 
     pub fn recovery(&mut self, channel: u16) -> Rest {
-        Rest { channel, up_to: 0, outcome: Outcome::Requeued, is_recovery: true }
+        Rest { channel, up_to: 0, outcome: Outcome::Requeued }
     }
 
-    pub fn give_up(&mut self, _: &Late) -> GivenUp {
+    pub fn give_up(&mut self, _: &Late, _: Vec<Settled>) -> GivenUp {
         GivenUp { unsettled: Unsettled::default(), cancelled: None }
     }
 
@@ -116,7 +92,7 @@ impl Session {
         false
     }
 
-    pub fn on_timer(&mut self, _: u64) -> Option<u64> {
+    pub fn on_timer(&mut self, _: u64, _: impl Fn(u16, Origin) -> Option<u64>) -> Option<u64> {
         None
     }
 

@@ -12,8 +12,8 @@ use crate::message::MessageView;
 /// A consumer being served.
 #[derive(Debug)]
 pub struct Delivery<'s> {
-    queue: QueueAddr,
-    consumer: ConsumerId,
+    /// The consumer's queue and its id there; `None` if it consumes replies.
+    place: Option<(QueueAddr, ConsumerId)>,
     unacked: &'s mut BTreeMap<u64, Receipt>,
     last_tag: &'s mut u64,
     output: &'s mut Outgoing,
@@ -24,10 +24,10 @@ pub struct Delivery<'s> {
 
 impl Session {
     pub fn delivery(&mut self, channel: u16, index: u32) -> Delivery<'_> {
-        let (queue, consumer) = self.consumer(channel, index).expect("the consumer has room");
+        let place = self.consumer(channel, index);
         let (start, output_max) = (self.output.len(), self.budgets.output.share());
         let Session { unacked, last_tag, output, .. } = self;
-        Delivery { queue, consumer, unacked, last_tag, output, start, output_max }
+        Delivery { place, unacked, last_tag, output, start, output_max }
     }
 }
 
@@ -45,10 +45,13 @@ impl Delivery<'_> {
     }
 
     pub fn deliver(&mut self, entry: Entry, message: &MessageView<'_>) {
-        *self.last_tag += 1;
-        self.unacked.insert(*self.last_tag, Receipt { queue: self.queue, consumer: Some(self.consumer), entry });
+        let tag = self.place.map_or(0, |(queue, consumer)| {
+            *self.last_tag += 1;
+            self.unacked.insert(*self.last_tag, Receipt { queue, consumer: Some(consumer), entry });
+            *self.last_tag
+        });
         let out = self.output.bytes_mut();
-        out.extend_from_slice(format!("MSG {} ", self.last_tag).as_bytes());
+        out.extend_from_slice(format!("MSG {tag} ").as_bytes());
         out.extend_from_slice(message.route.key());
         out.push(b' ');
         out.extend(message.body.bytes().iter().map(|&byte| if byte == b'\n' { b' ' } else { byte }));

@@ -8,10 +8,9 @@ use crate::message::{Body, MessageView, Properties, Route, Stamp, Table};
 impl Session {
     pub fn poll<'a>(&mut self, input: &'a [u8], contents: &mut Contents<'a>) -> (usize, Event<'a>) {
         contents.clear();
-        assert!(!self.parked, "a parked session is not polled");
         match std::mem::replace(&mut self.stage, Stage::Running) {
-            Stage::Arrived => (0, self.log_in()),
-            Stage::LoggedIn => (0, self.ask(Event::OpenVhost(VHOST.into()))),
+            Stage::Arrived => (0, log_in()),
+            Stage::LoggedIn => (0, Event::OpenVhost(VHOST.into())),
             Stage::Subscribing(queue) => (0, self.consume(queue)),
             Stage::Running => self.read_lines(input),
             Stage::Finished => {
@@ -35,6 +34,7 @@ impl Session {
             let line = &input[used..used + len];
             used += len + 1;
             match self.on_line(line) {
+                Ok(Event::Starved) => {} // it wants nothing of the shard
                 Ok(event) => return (used, event),
                 Err(why) => self.refuse(why),
             }
@@ -50,8 +50,12 @@ impl Session {
         let (verb, rest) = split(line);
         match verb {
             b"PUB" => self.publish(rest),
-            b"SUB" => self.subscribe(rest),
-            b"ACK" => acknowledge(rest),
+            b"SUB" => subscribe(rest),
+            b"ACK" => self.acknowledge(rest),
+            b"NAME" => Ok(self.consume_replies()),
+            b"BEGIN" => self.begin(),
+            b"COMMIT" => self.end_transaction().map(|()| Event::Commit { channel: CHANNEL }),
+            b"ABORT" => self.end_transaction().map(|()| Event::Rollback { channel: CHANNEL }),
             _ => Err("unknown verb"),
         }
     }
@@ -62,18 +66,35 @@ impl Session {
         let message = MessageView { route: Route::new(&route), properties: Properties::NONE, stamp: Stamp::NONE, body: Body::Slice(body) };
         let confirm = Some(self.confirms.publish());
         self.assembled = Assembled { confirm, ..Assembled::copy(CHANNEL, false, &message) };
-        Ok(Event::Assembled { channel: CHANNEL })
+        Ok(match self.is_transactional {
+            true => Event::PublishAtCommit { channel: CHANNEL },
+            false => Event::Assembled { channel: CHANNEL },
+        })
     }
 
-    fn subscribe<'a>(&mut self, rest: &[u8]) -> Result<Event<'a>, &'static str> {
-        let name = name(rest)?.into();
-        let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete: false, arguments: Table::empty() };
-        Ok(self.ask(Event::Request { channel: CHANNEL, request: Request::Topology(Topology::DeclareQueue(spec)) }))
+    fn acknowledge<'a>(&self, rest: &[u8]) -> Result<Event<'a>, &'static str> {
+        let tag = std::str::from_utf8(rest).ok().and_then(|tag| tag.parse().ok()).ok_or("a tag is a number")?;
+        let (channel, tags, outcome) = (CHANNEL, Tags::Each { first: tag, last: tag }, Outcome::Acked);
+        Ok(match self.is_transactional {
+            true => Event::SettleAtCommit { channel, tags, outcome },
+            false => Event::Settle { channel, tags, outcome },
+        })
+    }
+
+    fn begin<'a>(&mut self) -> Result<Event<'a>, &'static str> {
+        if std::mem::replace(&mut self.is_transactional, true) {
+            return Err("a transaction has begun");
+        }
+        self.say("OK");
+        Ok(Event::Starved)
+    }
+
+    fn end_transaction(&mut self) -> Result<(), &'static str> {
+        if std::mem::take(&mut self.is_transactional) { Ok(()) } else { Err("no transaction has begun") }
     }
 
     fn consume<'a>(&mut self, queue: Box<str>) -> Event<'a> {
-        let (index, window) = (self.next_index, Window::new(self.consumers.len() + 1));
-        self.next_index += 1;
+        let (index, window) = self.add_consumer();
         let request = Request::Consume {
             queue,
             index,
@@ -81,27 +102,35 @@ impl Session {
             exclusive: false,
             prefetch: PREFETCH,
             limited: false,
-            window: window.size(),
+            window,
             arguments: Table::empty(),
         };
-        self.consumers.insert(index, Consumer { place: None, window });
-        self.ask(Event::Request { channel: CHANNEL, request })
+        Event::Request { channel: CHANNEL, request }
     }
 
-    fn log_in<'a>(&mut self) -> Event<'a> {
-        self.ask(Event::Login(Login { mechanism: "LINE", user: (*b"guest").into(), password: (*b"guest").into() }))
+    fn consume_replies<'a>(&mut self) -> Event<'a> {
+        let (index, _) = self.add_consumer();
+        Event::Request { channel: CHANNEL, request: Request::ConsumeReplies { index } }
     }
 
-    /// Parks the session until the answer.
-    fn ask<'a>(&mut self, event: Event<'a>) -> Event<'a> {
-        self.parked = true;
-        event
+    /// Adds a consumer that is being set up. Returns its index and the size of its window.
+    fn add_consumer(&mut self) -> (u32, u32) {
+        let (index, window) = (self.next_index, Window::new(self.consumers.len() + 1));
+        let size = window.size();
+        self.next_index += 1;
+        self.consumers.insert(index, Consumer { place: None, consumes_replies: false, window });
+        (index, size)
     }
 }
 
-fn acknowledge<'a>(rest: &[u8]) -> Result<Event<'a>, &'static str> {
-    let tag = std::str::from_utf8(rest).ok().and_then(|tag| tag.parse().ok()).ok_or("a tag is a number")?;
-    Ok(Event::Settle { channel: CHANNEL, tags: Tags::Each { first: tag, last: tag }, outcome: Outcome::Acked })
+fn log_in<'a>() -> Event<'a> {
+    Event::Login(Login { mechanism: "LINE", user: (*b"guest").into(), password: (*b"guest").into() })
+}
+
+fn subscribe<'a>(rest: &[u8]) -> Result<Event<'a>, &'static str> {
+    let name = name(rest)?.into();
+    let spec = QueueSpec { name, durable: true, exclusive: false, auto_delete: false, arguments: Table::empty() };
+    Ok(Event::Request { channel: CHANNEL, request: Request::Topology(Topology::DeclareQueue(spec)) })
 }
 
 /// A queue's name, if it may be one.

@@ -66,7 +66,7 @@ fn the_broker_is_asked_and_its_answer_is_passed_on() {
     let mut peer = Peer::open();
     peer.send(1, queue::Declare { queue: "a\r\nb", durable: true, ..Default::default() });
     assert!(matches!(&peer.request, Some(Request::Topology(Topology::DeclareQueue(spec))) if &*spec.name == "ab" && spec.durable));
-    assert!(peer.session.is_parked());
+    assert!(peer.session.pending.is_some());
     peer.answer(Notice::QueueDeclared { name: "ab".into(), messages: 3, consumers: 1 });
     assert_eq!(peer.said(), ["1 queue.declare-ok ab 3 1"]);
     peer.send(1, queue::Purge { nowait: true, ..Default::default() });

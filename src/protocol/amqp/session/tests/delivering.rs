@@ -158,7 +158,7 @@ fn who_asks_and_never_reads_is_stalled() {
     let body = vec![0; 1 << 20];
     for _ in 0..40 {
         peer.send(1, basic::Get { queue: "q", no_ack: true, ..Default::default() });
-        if peer.session.is_parked() {
+        if peer.session.pending.is_some() {
             peer.session.deliver_get(queue_addr(), Entry::new(0, 1, MessageRef::default()), 1, None, &message(&body));
         }
     }

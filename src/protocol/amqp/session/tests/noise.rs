@@ -22,7 +22,7 @@ fn noise_does_no_harm() {
 }
 
 fn step(peer: &mut Peer, rng: &mut Rng) {
-    if peer.session.is_parked() {
+    if peer.session.pending.is_some() {
         return answer(peer, rng);
     }
     let number = u16::try_from(rng.below(3)).expect("small");
@@ -94,10 +94,7 @@ fn answer(peer: &mut Peer, rng: &mut Rng) {
             return peer.run();
         }
         Some(Request::Cancel { .. }) => Notice::Done,
-        None => {
-            peer.session.take_transaction(1);
-            Notice::Done
-        }
+        None => Notice::Done,
         Some(_) => refused,
     };
     peer.answer(notice);

@@ -1,6 +1,7 @@
 //! Publishing: whole and in pieces, refused, confirmed, returned, in transactions.
 
 use super::*;
+use crate::base::limits::SETTLE_SHARE;
 
 #[test]
 fn a_message_arrives_the_same_however_it_is_split() {
@@ -173,17 +174,34 @@ fn a_transaction_holds_everything_back() {
     peer.said();
     peer.feed(&publish(1, false, b"one"));
     peer.send(1, basic::Ack { delivery_tag: 2, multiple: true });
-    assert_eq!(peer.happened(), ["staged publish 1 x/k one", "Acked 0"]);
+    assert_eq!(peer.happened(), ["publish 1 x/k one at commit", "Acked 2 at commit"]);
     peer.send(1, tx::Rollback {});
     peer.feed(&publish(1, false, b"two"));
     peer.send(1, basic::Ack { delivery_tag: 2, multiple: true });
     peer.send(1, basic::Nack { delivery_tag: 3, requeue: true, ..Default::default() });
     peer.send(1, tx::Commit {});
-    assert_eq!(peer.happened(), ["staged publish 1 x/k two", "Acked 0", "Requeued 0", "commit 1"]);
-    let transaction = peer.session.take_transaction(1);
-    assert_eq!(transaction.publishes.len(), 1);
-    let outcomes: Vec<Outcome> = transaction.settles.iter().map(|settle| settle.2).collect();
-    assert_eq!(outcomes, [Outcome::Acked, Outcome::Acked, Outcome::Requeued]);
+    let happened = ["publish 1 x/k two at commit", "Acked 2 at commit", "Requeued 3 at commit", "commit 1: [Acked, Acked, Requeued]"];
+    assert_eq!(peer.happened(), happened);
     peer.answer(Notice::Done);
     assert_eq!(peer.said(), ["1 tx.rollback-ok", "1 tx.commit-ok"]);
+}
+
+#[test]
+fn a_rollback_loses_nothing_when_the_connection_is_closed_meanwhile() {
+    const COUNT: usize = 3 * SETTLE_SHARE;
+    let mut peer = Peer::open();
+    peer.send(1, tx::Select {});
+    peer.said();
+    let index = peer.consume("c", false);
+    (0..COUNT).for_each(|_| peer.deliver(index, b"m"));
+    peer.said();
+    peer.send(1, basic::Ack { delivery_tag: 0, multiple: true });
+    let settles = peer.settles.remove(&1).expect("all are settled");
+    peer.session.begin_rollback(1, settles);
+    assert!(peer.session.roll_back(), "all at once");
+    peer.session.force_close("the user is deleted");
+    while peer.session.roll_back() {}
+    peer.run();
+    assert_eq!(peer.happened().last(), Some(&format!("closing ConnectionForced: 1 consumers, {COUNT} receipts")));
+    assert!(!peer.said().iter().any(|said| said.contains("rollback-ok")));
 }

@@ -2,10 +2,12 @@
 
 use super::{Run, Unacked};
 use crate::contract::Receipt;
+use crate::contract::session::Settled;
 
 impl Unacked {
     /// Puts back messages that [`Unacked::settle`] took out. Their tags are valid again.
-    pub fn restore(&mut self, taken: impl IntoIterator<Item = (u64, Receipt)>) {
+    pub fn restore(&mut self, taken: Vec<Settled>) {
+        let taken = taken.into_iter().map(|settled| (settled.tag, settled.receipt));
         let mut all: Vec<(u64, Receipt)> = self.unsettled().chain(taken).collect();
         all.sort_unstable_by_key(|&(tag, _)| tag);
         self.rebuild(all);
