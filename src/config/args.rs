@@ -178,6 +178,8 @@ mod tests {
             ("--consumer-timeout soon", "from 0 to"),
             ("--memory-high-watermark 1.5", "from 0 to 1, such as 0.6, or a size"),
             ("--disk-free-limit much", "such as 50MB"),
+            ("--metrics-listen 15692", "such as 127.0.0.1:15692 or [::1]:15692, or none"),
+            ("--metrics-path metrics", "begins with a slash"),
             ("--handshake-timeout 10", "from 1000 to 3600000"),
             ("--tcp-congestion=", "such as cubic or bbr"),
             ("--definitions-cert a", "belong together"),

@@ -7,6 +7,7 @@ use super::auth::Auth;
 use super::defaults::Defaults;
 use super::flags::Flags;
 use super::management::Management;
+use super::metrics::Metrics;
 use super::source::ClientTls;
 use super::values::{CpuList, node_name};
 use super::{Config, Congestion, Founding, Surroundings};
@@ -60,6 +61,7 @@ pub fn check(args: Flags, around: Surroundings<'_>) -> Result<Config, String> {
         handshake_ms: args.handshake_timeout,
         send_timeout_ms: args.send_timeout,
         backlog: args.backlog,
+        metrics: Metrics { listen: args.metrics_listen.0, path: args.metrics_path, per_object: args.metrics_per_object },
         founding: Founding {
             vhost: args.default_vhost,
             user: args.default_user,

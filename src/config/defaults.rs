@@ -20,7 +20,8 @@
 use std::collections::BTreeMap;
 
 use super::conf::Setting;
-use super::settings::{byte_size, is};
+use super::settings::is;
+use super::units::byte_size;
 
 /// All defaults; groups by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

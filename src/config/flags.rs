@@ -9,9 +9,9 @@ use clap::{Parser, Subcommand};
 
 use super::source::Source;
 use super::values::{
-    CpuList, Mechanisms, Names, address, congestion, cpu_list, durability, frame_max, level, mechanisms, names, node_name,
+    CpuList, Listener, Mechanisms, Names, address, congestion, cpu_list, durability, frame_max, level, listener, mechanisms, names,
+    node_name, number, path, power_of_two, size,
 };
-use super::values::{number, power_of_two, size};
 use super::watermark::Watermark;
 use super::{Congestion, Durability};
 use crate::base::limits;
@@ -242,6 +242,20 @@ pub struct Flags {
     /// 65535
     #[arg(long, value_name = "N", default_value = "4096", value_parser = number::<u16, 1, 65_535>)]
     pub backlog: u16,
+
+    /// Address and port on which to serve metrics for Prometheus; port 0 takes a free one; none:
+    /// nowhere
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:15692", value_parser = listener)]
+    pub metrics_listen: Listener,
+
+    /// Path of the metrics
+    #[arg(long, value_name = "PATH", default_value = "/metrics", value_parser = path)]
+    pub metrics_path: String,
+
+    /// Show the metrics of every queue, channel, connection and exchange at that path instead of
+    /// their sums: with very many, answers are very long
+    #[arg(long)]
+    pub metrics_per_object: bool,
 
     /// Definitions in RabbitMQ's JSON to add to what the broker has: a file, a directory of *.json
     /// files, or the URL of a web server (https://…); may be repeated. A new broker gets only what

@@ -7,12 +7,14 @@ pub mod conf;
 pub mod defaults;
 pub mod flags;
 pub mod management;
+pub mod metrics;
 mod protocol;
 #[cfg(test)]
 mod readme;
 pub mod settings;
 pub mod source;
 mod surroundings;
+mod units;
 mod values;
 pub mod watermark;
 
@@ -22,6 +24,7 @@ use std::path::PathBuf;
 use auth::Auth;
 use defaults::Defaults;
 use management::Management;
+use metrics::Metrics;
 pub use protocol::Protocol;
 use source::{ClientTls, Source};
 pub use surroundings::Surroundings;
@@ -104,6 +107,8 @@ pub struct Config {
     pub send_timeout_ms: u64,
     /// Connections that the kernel completes before a shard accepts them, for each listener.
     pub backlog: u16,
+    /// Metrics for Prometheus.
+    pub metrics: Metrics,
     /// The virtual host and the user of a new broker, unless definitions say otherwise.
     pub founding: Founding,
     /// The defaults of every new virtual host.
@@ -218,6 +223,7 @@ impl Default for Config {
             handshake_ms: 10_000,
             send_timeout_ms: 30_000,
             backlog: 4096,
+            metrics: Metrics::default(),
             founding: Founding::default(),
             defaults: Defaults::default(),
             definitions: Vec::new(),

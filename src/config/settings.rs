@@ -8,9 +8,12 @@
 //! A setting is no second way to configure anything: it is the flag of [`KNOWN`] in RabbitMQ's
 //! notation, whose units differ from ours. Of two settings with one key the later one counts.
 
+use std::net::SocketAddr;
+
 use super::auth::Mechanism;
 use super::conf::Setting;
 use super::defaults::Defaults;
+use super::units::{byte_size, information_unit};
 use super::values;
 
 /// A flag that a setting stands for.
@@ -41,6 +44,9 @@ pub(super) enum Form {
     OrInfinity(&'static str),
     /// A port of every address, or an address and a port.
     Listener,
+    /// A port, or an address: the key beside it, `port` or `ip`, is the other part. Without it
+    /// there is this port of every address.
+    Endpoint(u16),
     /// The flag is given if the value is true.
     If,
     /// The flag is given if the value is false.
@@ -138,6 +144,7 @@ impl Form {
             Form::Multiple => format!("{:?}", real(text).ok_or("give a multiple of the memory, such as 1.5")?),
             Form::OrInfinity(most) => if text == "infinity" { most } else { text }.to_owned(),
             Form::Listener => listener(text)?,
+            Form::Endpoint(port) => endpoint(setting, settings, port)?,
             Form::If => return boolean(text).map(|truth| truth.then(String::new)),
             Form::Unless => return boolean(text).map(|truth| (!truth).then(String::new)),
             Form::Level => level(text)?.to_owned(),
@@ -153,31 +160,6 @@ impl Form {
         };
         Ok(Some(format!("={value}")))
     }
-}
-
-/// Reads a size as in `frame_max`, where a KB is 1024 bytes.
-pub(super) fn byte_size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" => 0,
-        "KB" => 10,
-        "MB" => 20,
-        "GB" => 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
-/// Reads a size as in the memory and disk limits: a unit is a power of 1000 unless it has an `i`,
-/// with or without a `B` at the end.
-fn information_unit(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = text[digits.len()..].to_ascii_lowercase();
-    let unit = unit.strip_suffix('b').unwrap_or(&unit);
-    let (unit, base) = unit.strip_suffix('i').map_or((unit, 1000_u64), |unit| (unit, 1024));
-    let power = ["", "k", "m", "g", "t", "p"].iter().position(|known| *known == unit)?;
-    let is_whole = power > 0 || text.len() == digits.len();
-    digits.parse::<u64>().ok().filter(|_| is_whole)?.checked_mul(base.pow(power as u32))
 }
 
 fn real(text: &str) -> Option<f64> {
@@ -203,6 +185,15 @@ fn listener(text: &str) -> Result<String, String> {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let address = format!("{host}:{port}");
     values::address(&address).map(|_| address).map_err(|_| wrong())
+}
+
+/// Reads the address and the port of a listener, which stand in two keys.
+fn endpoint(setting: &Setting, settings: &[Setting], port: u16) -> Result<String, String> {
+    let beside = values_beside(setting, settings);
+    let value = |name| beside.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let port = value("port").map_or(Ok(port), |port| port.parse().map_err(|_| "give a port, from 0 to 65535".to_owned()))?;
+    let ip = value("ip").unwrap_or("::").parse().map_err(|_| "give an IP address, such as 127.0.0.1 or ::1".to_owned())?;
+    Ok(SocketAddr::new(ip, port).to_string())
 }
 
 /// The names that are set by keys beside this one, each by its last value.
@@ -291,6 +282,10 @@ pub(super) const KNOWN: &[(&str, &str, Form)] = &[
     ("vm_memory_high_watermark.absolute", "memory-high-watermark", Form::InformationUnit),
     ("disk_free_limit.relative", "disk-free-limit", Form::Multiple),
     ("disk_free_limit.absolute", "disk-free-limit", Form::InformationUnit),
+    ("prometheus.tcp.port", "metrics-listen", Form::Endpoint(15692)),
+    ("prometheus.tcp.ip", "metrics-listen", Form::Endpoint(15692)),
+    ("prometheus.path", "metrics-path", Form::Same),
+    ("prometheus.return_per_object_metrics", "metrics-per-object", Form::If),
     ("log.console.level", "log", Form::Level),
     ("product.name", "product", Form::Same),
     ("product.version", "product-version", Form::Same),
@@ -340,36 +335,6 @@ mod tests {
     }
 
     #[test]
-    fn units_are_rabbitmq_s() {
-        for (text, bytes) in [
-            ("1", 1),
-            ("2k", 2_000),
-            ("2kb", 2_000),
-            ("2KB", 2_000),
-            ("2Ki", 2048),
-            ("2KiB", 2048),
-            ("2kib", 2048),
-            ("2M", 2_000_000),
-            ("512MB", 512_000_000),
-            ("512mb", 512_000_000),
-            ("1MiB", 1 << 20),
-            ("2g", 2_000_000_000),
-            ("2GB", 2_000_000_000),
-            ("2Gi", 2 << 30),
-            ("2GiB", 2 << 30),
-            ("1TB", 1_000_000_000_000),
-            ("1TiB", 1 << 40),
-            ("1P", 1_000_000_000_000_000),
-            ("1PiB", 1 << 50),
-        ] {
-            assert_eq!(information_unit(text), Some(bytes), "{text}");
-        }
-        assert_eq!(["", "GB", "1 GB", "1.5GB", "5B", "1i", "1EB", "-1", "99999999PB", "1GBB"].map(information_unit), [None; 10]);
-        assert_eq!(["1", "128KB", "128kb", "1MB", "1GB"].map(byte_size), [1, 128 << 10, 128 << 10, 1 << 20, 1 << 30].map(Some));
-        assert_eq!(["", "1 KB", "12B", "1k", "1KiB", "-1", "99999999999GB"].map(byte_size), [None; 7]);
-    }
-
-    #[test]
     fn every_key_is_a_flag() {
         for (line, flag) in [
             ("listeners.tcp.default = 5672", "--listen=[::]:5672"),
@@ -395,6 +360,8 @@ mod tests {
             ("vm_memory_high_watermark.absolute = 2GiB", "--memory-high-watermark=2147483648"),
             ("disk_free_limit.relative = 2", "--disk-free-limit=2.0"),
             ("disk_free_limit.absolute = 500KB", "--disk-free-limit=500000"),
+            ("prometheus.path = /m", "--metrics-path=/m"),
+            ("prometheus.return_per_object_metrics = true", "--metrics-per-object"),
             ("log.console.level = critical", "--log=error"),
             ("product.name = A B", "--product=A B"),
             ("product.version = 1", "--product-version=1"),
@@ -431,6 +398,14 @@ mod tests {
     }
 
     #[test]
+    fn an_address_and_a_port_may_be_two_keys() {
+        let listen = |text| read(text).map(|flags| flags.rsplit_once('=').map(|(_, address)| address.to_owned()));
+        assert_eq!(listen("prometheus.tcp.port = 15693"), Ok(Some("[::]:15693".into())));
+        assert_eq!(listen("prometheus.tcp.ip = 10.0.0.1"), Ok(Some("10.0.0.1:15692".into())));
+        assert_eq!(listen("prometheus.tcp.ip = ::1\nprometheus.tcp.port = 1"), Ok(Some("[::1]:1".into())));
+    }
+
+    #[test]
     fn the_later_of_two_counts_and_an_absolute_limit_always() {
         assert_eq!(read("listeners.tcp.a = 1\nlisteners.tcp.b = 2\nlisteners.tcp.a = 3"), Ok("--listen=[::]:2 --listen=[::]:3".into()));
         let absolute = Ok("--disk-free-limit=5".to_owned());
@@ -452,6 +427,8 @@ mod tests {
             ("listeners.tcp.1 = unix:/run/r.sock:0", "f:1: listeners.tcp.1: give a port, or an IP address"),
             ("listeners.tcp.1 = 70000", "f:1: listeners.tcp.1: give a port, or an IP address"),
             ("tcp_listen_options.nodelay = on", "f:1: tcp_listen_options.nodelay: give true or false"),
+            ("prometheus.tcp.port = x", "f:1: prometheus.tcp.port: give a port, from 0 to 65535"),
+            ("prometheus.tcp.ip = localhost", "f:1: prometheus.tcp.ip: give an IP address, such as 127.0.0.1 or ::1"),
             ("frame_max = much", "f:1: frame_max: give bytes, or a size in KB, MB or GB"),
             ("vm_memory_high_watermark.relative = 1.5", "f:1: vm_memory_high_watermark.relative: give a share from 0 to 1"),
             ("vm_memory_high_watermark.absolute = 2 GB", "f:1: vm_memory_high_watermark.absolute: give bytes, or a size such as 512MB"),

@@ -21,6 +21,21 @@ pub struct Mechanisms(pub Vec<Mechanism>);
 #[derive(Clone, PartialEq, Debug)]
 pub struct CpuList(pub Vec<usize>);
 
+/// The address of a listener that may be missing.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Listener(pub Option<SocketAddr>);
+
+pub fn listener(text: &str) -> Result<Listener, String> {
+    let listen = (text != "none").then(|| text.parse()).transpose();
+    listen.map(Listener).map_err(|_| "give an IP address and a port, such as 127.0.0.1:15692 or [::1]:15692, or none".to_string())
+}
+
+/// Reads the path of a URL.
+pub fn path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%".contains(&byte));
+    is_path.then(|| text.to_owned()).ok_or_else(|| "give a path that begins with a slash, such as /metrics".to_string())
+}
+
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:5672 or [::1]:5672".to_string())
 }
