@@ -16,6 +16,7 @@
 //! - [`broker`]: the way to the shards; [`names`] of queues in order; [`properties_key`] of bindings;
 //! - [`sampler`], [`rates`], [`measures`]: numbers over time, and their names;
 //! - [`site`]: what requests share; [`host`]: what only the process knows; [`patience`] with clients.
+//! [`metrics`] are for Prometheus.
 
 pub mod api;
 pub mod broker;
@@ -35,3 +36,4 @@ pub mod server;
 pub mod site;
 #[cfg(test)]
 mod tests;
+pub mod metrics;
