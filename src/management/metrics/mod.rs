@@ -29,14 +29,14 @@ mod tests;
 mod text;
 mod value;
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::rc::Rc;
 
 use self::endpoint::{Endpoint, Wanted};
 use self::format::Format;
 use self::process::Process;
 use self::snapshot::Snapshot;
 use self::sums::Keeper;
+pub use self::telemetry::Clock;
 use self::telemetry::Telemetry;
 pub use self::text::Text;
 use super::broker::{Broker, Unanswered};
@@ -46,7 +46,7 @@ use crate::base::alarms::AlarmSet;
 pub struct Metrics {
     broker: Broker,
     keeper: Keeper,
-    telemetry: Arc<Telemetry>,
+    telemetry: Rc<Telemetry>,
 }
 
 /// What an answer tells that no shard knows.
@@ -60,6 +60,8 @@ pub struct Facts {
     pub disk_free: Option<u64>,
     /// The limit of those.
     pub disk_free_min: Option<u64>,
+    /// Switches between threads since the start of the process.
+    pub context_switches: Option<u64>,
     /// The alarms that are on.
     pub alarms: AlarmSet,
     /// Logins at the management server that were accepted and that failed.
@@ -67,14 +69,14 @@ pub struct Facts {
 }
 
 impl Metrics {
-    /// Makes the metrics of this broker.
-    pub fn new(broker: Broker) -> Metrics {
-        Metrics { broker, keeper: Keeper::default(), telemetry: Arc::default() }
+    /// Makes the metrics of this broker. The clock tells the time since 1970.
+    pub fn new(broker: Broker, clock: Clock) -> Metrics {
+        Metrics { broker, keeper: Keeper::default(), telemetry: Rc::new(Telemetry::new(clock)) }
     }
 
     /// Renews sums over very many objects from time to time. Never returns.
     pub async fn keep_sums(&self) {
-        self.keeper.renew_regularly(&self.broker).await;
+        self.keeper.renew_regularly(&self.broker, || self.telemetry.now()).await;
     }
 
     /// Answers a request.
@@ -82,18 +84,18 @@ impl Metrics {
     /// # Errors
     /// A shard does not answer.
     pub async fn render(&self, facts: Facts, endpoint: &Endpoint, format: Format) -> Result<Text, Unanswered> {
-        let started = Instant::now();
-        let plan = families::plan(endpoint);
+        let (now, plan) = (self.telemetry.now(), families::plan(endpoint));
         let mut snapshot = Snapshot::of_node(&self.broker, endpoint, facts).await?;
+        snapshot.now = now;
         snapshot.scrapes = self.telemetry.of(endpoint.registry());
         match endpoint {
             Endpoint::Aggregated | Endpoint::MemoryBreakdown => {
                 let objects = snapshot.queue_count + snapshot.sum(|shard| (shard.connections + shard.channels) as u64) as usize;
-                snapshot.add_sums(self.keeper.sums(&self.broker, objects).await?);
+                snapshot.add_sums(self.keeper.sums(&self.broker, objects, now).await?);
             }
             Endpoint::PerObject => snapshot.add_objects(&self.broker, &plan, &Wanted::default()).await?,
             Endpoint::Detailed(wanted) => snapshot.add_objects(&self.broker, &plan, wanted).await?,
         }
-        Ok(Text::new(snapshot, plan, format, started, self.telemetry.clone()))
+        Ok(Text::new(snapshot, plan, format, self.telemetry.clone()))
     }
 }

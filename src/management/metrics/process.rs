@@ -17,8 +17,6 @@ pub struct Process {
     pub threads: Option<u64>,
     /// Threads that its user may have.
     pub threads_max: Option<u64>,
-    /// How often its threads left a CPU.
-    pub switches: Option<u64>,
     /// Bytes that it had read from disks, and that it had written to them.
     pub disk: (Option<u64>, Option<u64>),
     /// When it was started, seconds since 1970.
@@ -31,7 +29,7 @@ impl Process {
     /// Reads the numbers.
     pub fn read() -> Process {
         let (status, limits, io) = (read("status"), read("limits"), read("io"));
-        let uptime = uptime();
+        let start = start();
         let kilobytes = |name| number(&status, name).map(|kilobytes| kilobytes << 10);
         Process {
             descriptors: fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64),
@@ -40,10 +38,9 @@ impl Process {
             program: kilobytes("VmExe:"),
             threads: number(&status, "Threads:"),
             threads_max: number(&limits, "Max processes"),
-            switches: switches(),
             disk: (number(&io, "read_bytes:"), number(&io, "write_bytes:")),
-            started: uptime.zip(since_1970()).map(|(uptime, now)| now - uptime),
-            uptime,
+            started: machine_start().zip(start).map(|(machine, start)| machine + start),
+            uptime: machine_uptime().zip(start).map(|(machine, start)| machine - start),
         }
     }
 }
@@ -59,29 +56,23 @@ fn number(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// How often threads left a CPU: those that run now, because nobody counts the others any more.
-fn switches() -> Option<u64> {
-    let of_thread = |status: String| {
-        let [own, forced] = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"].map(|name| number(&status, name));
-        own.unwrap_or_default() + forced.unwrap_or_default()
-    };
-    let threads = fs::read_dir("/proc/self/task").ok()?.flatten();
-    Some(threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok()).map(of_thread).sum())
-}
-
-/// Seconds since the process was started.
-fn uptime() -> Option<f64> {
-    let machine = fs::read_to_string("/proc/uptime").ok()?;
-    let machine: f64 = machine.split(' ').next()?.parse().ok()?;
+/// Seconds from the start of the machine to that of the process.
+fn start() -> Option<f64> {
     let stat = read("stat");
     // The name of the program, in parentheses, may contain spaces: fields count from behind it.
     let (_, fields) = stat.rsplit_once(") ")?;
-    let started: f64 = fields.split(' ').nth(START_TIME)?.parse().ok()?;
-    Some(machine - started / TICKS_PER_SECOND)
+    let ticks: f64 = fields.split(' ').nth(START_TIME)?.parse().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
 }
 
-fn since_1970() -> Option<f64> {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
+/// Seconds from the start of the machine to now.
+fn machine_uptime() -> Option<f64> {
+    fs::read_to_string("/proc/uptime").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// When the machine was started, seconds since 1970.
+fn machine_start() -> Option<f64> {
+    fs::read_to_string("/proc/stat").ok().and_then(|stat| number(&stat, "btime")).map(|seconds| seconds as f64)
 }
 
 /// Index of the time of the start among the fields of /proc/PID/stat behind the program's name.
@@ -99,9 +90,9 @@ mod tests {
         let process = Process::read();
         assert!(process.descriptors > Some(2) && process.descriptors < process.descriptors_max, "{process:?}");
         assert!(process.resident > Some(1 << 20) && process.program > Some(1 << 10), "{process:?}");
-        assert!(process.threads > Some(0) && process.switches.is_some(), "{process:?}");
+        assert!(process.threads > Some(0), "{process:?}");
+        assert!(process.uptime.is_some_and(|uptime| (0.0..86_400.0).contains(&uptime)), "{process:?}");
         let year = 31_556_952.0;
-        assert!(process.uptime.is_some_and(|uptime| (0.0..year).contains(&uptime)), "{process:?}");
         assert!(process.started.is_some_and(|started| started > 50.0 * year), "{process:?}");
     }
 

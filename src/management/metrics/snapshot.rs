@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Facts;
 use super::endpoint::{Endpoint, Wanted};
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub cluster_id: String,
     /// The version of RabbitMQ whose behaviour the broker has.
     pub version: String,
+    /// The time since 1970.
+    pub now: Duration,
     /// What the asker knows about the process.
     pub facts: Facts,
     /// The sums of each shard.

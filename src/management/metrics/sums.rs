@@ -10,7 +10,7 @@
 //! exchanges route is added up as it grows.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -41,9 +41,9 @@ pub struct Keeper(Mutex<Kept>);
 struct Kept {
     sums: Sums,
     /// When the sums were taken.
-    taken: Option<Instant>,
+    taken: Option<Duration>,
     /// When somebody asked for them.
-    asked: Option<Instant>,
+    asked: Option<Duration>,
     routed: Routed,
 }
 
@@ -56,34 +56,34 @@ struct Routed {
 }
 
 impl Keeper {
-    /// Returns the sums over `objects` objects.
+    /// Returns the sums over `objects` objects, at the time `now`.
     ///
     /// # Errors
     /// A shard does not answer.
-    pub async fn sums(&self, broker: &Broker, objects: usize) -> Result<Sums, Unanswered> {
+    pub async fn sums(&self, broker: &Broker, objects: usize, now: Duration) -> Result<Sums, Unanswered> {
         let mut kept = self.0.lock().await;
-        kept.asked = Some(Instant::now());
-        let is_old = kept.taken.is_none_or(|taken| taken.elapsed() > 2 * INTERVAL);
+        kept.asked = Some(now);
+        let is_old = kept.taken.is_none_or(|taken| now.saturating_sub(taken) > 2 * INTERVAL);
         if objects <= FEW || is_old {
-            kept.renew(broker).await?;
+            kept.renew(broker, now).await?;
         }
         Ok(kept.sums)
     }
 
     /// Renews the sums for ever, while somebody asks for them.
-    pub async fn renew_regularly(&self, broker: &Broker) {
+    pub async fn renew_regularly(&self, broker: &Broker, clock: impl Fn() -> Duration) {
         loop {
             sleep(INTERVAL).await;
-            let mut kept = self.0.lock().await;
-            if kept.asked.is_some_and(|asked| asked.elapsed() < PATIENCE) {
-                kept.renew(broker).await.unwrap_or_else(|Unanswered(shard)| log::warn!("shard {} does not tell its figures", shard.0));
+            let (mut kept, now) = (self.0.lock().await, clock());
+            if kept.asked.is_some_and(|asked| now.saturating_sub(asked) < PATIENCE) {
+                kept.renew(broker, now).await.unwrap_or_else(|Unanswered(shard)| log::warn!("shard {} does not tell its figures", shard.0));
             }
         }
     }
 }
 
 impl Kept {
-    async fn renew(&mut self, broker: &Broker) -> Result<(), Unanswered> {
+    async fn renew(&mut self, broker: &Broker, now: Duration) -> Result<(), Unanswered> {
         let mut sums = Sums::default();
         for shard in broker.totals().await? {
             sums.connection += &Connection { octets: shard.octets, packets: shard.packets, ..Connection::default() };
@@ -94,7 +94,7 @@ impl Kept {
         broker.connections().await?.iter().for_each(|connection| sums.connection += &connection.into());
         sums.connection.not_below(&self.sums.connection);
         sums.exchange.routed = self.routed.add(exchanges(broker).await?);
-        (self.sums, self.taken) = (sums, Some(Instant::now()));
+        (self.sums, self.taken) = (sums, Some(now));
         Ok(())
     }
 }

@@ -1,14 +1,19 @@
-//! The scrapes so far, by endpoint and format.
+//! The clock, and the scrapes so far, by endpoint and format.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::format::Format;
 
+/// Tells the time since 1970.
+pub type Clock = Box<dyn Fn() -> Duration>;
+
 /// Counts scrapes.
-#[derive(Default)]
-pub struct Telemetry(Mutex<BTreeMap<(&'static str, Format), Scrapes>>);
+pub struct Telemetry {
+    clock: Clock,
+    scrapes: RefCell<BTreeMap<(&'static str, Format), Scrapes>>,
+}
 
 /// The scrapes of an endpoint in a format.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -22,22 +27,28 @@ pub struct Scrapes {
 }
 
 impl Telemetry {
-    /// Counts a scrape of this registry.
-    pub fn add(&self, registry: &'static str, format: Format, bytes: usize, took: Duration) {
-        let mut all = self.all();
-        let scrapes = all.entry((registry, format)).or_default();
+    /// Makes a telemetry without any scrapes.
+    pub fn new(clock: Clock) -> Telemetry {
+        Telemetry { clock, scrapes: RefCell::default() }
+    }
+
+    /// The time since 1970.
+    pub fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    /// Counts a scrape of a registry in a format that ends now.
+    pub fn add(&self, of: (&'static str, Format), bytes: usize, started: Duration) {
+        let mut all = self.scrapes.borrow_mut();
+        let scrapes = all.entry(of).or_default();
         scrapes.count += 1;
         scrapes.bytes += bytes as u64;
-        scrapes.seconds += took.as_secs_f64();
+        scrapes.seconds += self.now().saturating_sub(started).as_secs_f64();
     }
 
     /// The scrapes of this registry.
     pub fn of(&self, registry: &str) -> Vec<(Format, Scrapes)> {
-        let all = self.all();
+        let all = self.scrapes.borrow();
         all.iter().filter(|((of, _), _)| *of == registry).map(|((_, format), scrapes)| (*format, *scrapes)).collect()
-    }
-
-    fn all(&self) -> MutexGuard<'_, BTreeMap<(&'static str, Format), Scrapes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
@@ -76,7 +77,7 @@ fn with_metrics<R>(shard: Shard, catalog: Catalog, test: impl AsyncFnOnce(&Metri
             }
         };
         let broker = Broker::new(Arc::new(Config::default()), catalog, vec![door]);
-        let metrics = Metrics::new(broker.clone());
+        let metrics = Metrics::new(broker.clone(), Box::new(|| Duration::from_secs(2_000_000_000)));
         tokio::select! {
             () = serve => unreachable!("a shard serves for ever"),
             () = broker.follow(reports) => unreachable!("the shard is there"),

@@ -1,8 +1,7 @@
 //! The text of an answer, chunk by chunk, so that an answer about very many objects is never whole
 //! in memory.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::rc::Rc;
 
 use super::families::Planned;
 use super::family::{Samples, Source};
@@ -20,15 +19,14 @@ pub struct Text {
     next: (usize, usize),
     /// Bytes so far.
     written: usize,
-    started: Instant,
     /// Where the scrape is counted at its end.
-    telemetry: Option<Arc<Telemetry>>,
+    telemetry: Option<Rc<Telemetry>>,
 }
 
 impl Text {
-    /// Makes the text of these families. The scrape was `started` then.
-    pub(super) fn new(snapshot: Snapshot, plan: Vec<Planned>, format: Format, started: Instant, telemetry: Arc<Telemetry>) -> Text {
-        Text { snapshot, plan, format, next: (0, 0), written: 0, started, telemetry: Some(telemetry) }
+    /// Makes the text of these families.
+    pub(super) fn new(snapshot: Snapshot, plan: Vec<Planned>, format: Format, telemetry: Rc<Telemetry>) -> Text {
+        Text { snapshot, plan, format, next: (0, 0), written: 0, telemetry: Some(telemetry) }
     }
 
     /// The value of the header `Content-Type`.
@@ -65,7 +63,7 @@ impl Text {
     fn end(&mut self, out: &mut String) {
         self.format.end(out);
         if let Some(telemetry) = self.telemetry.take() {
-            telemetry.add(self.snapshot.registry, self.format, self.written + out.len(), self.started.elapsed());
+            telemetry.add((self.snapshot.registry, self.format), self.written + out.len(), self.snapshot.now);
         }
     }
 }

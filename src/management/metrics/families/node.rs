@@ -44,7 +44,7 @@ const COARSE: &[Family] = &[
     counter(
         "erlang_scheduler_context_switches_total",
         "Total number of Erlang scheduler context switches",
-        Node(|node| node.facts.process.switches.into()),
+        Node(|node| node.facts.context_switches.into()),
     ),
 ];
 
