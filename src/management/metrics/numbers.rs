@@ -183,7 +183,7 @@ pub struct Exchange {
 
 impl From<&ExchangeFigures> for Exchange {
     fn from(figures: &ExchangeFigures) -> Exchange {
-        Exchange { published: figures.published_in, routed: figures.published_out, counts: None }
+        Exchange { published: figures.counts[Count::PublishIn], routed: figures.counts[Count::PublishOut], counts: None }
     }
 }
 
