@@ -16,7 +16,7 @@
 //! - [`broker`]: the way to the shards; [`names`] of queues in order; [`properties_key`] of bindings;
 //! - [`sampler`], [`rates`], [`measures`]: numbers over time, and their names;
 //! - [`site`]: what requests share; [`host`]: what only the process knows; [`patience`] with clients.
-//! [`metrics`] are for Prometheus.
+//! - [`metrics`] for Prometheus, and their listener: [`scrape`].
 
 pub mod api;
 pub mod broker;
@@ -32,6 +32,7 @@ pub mod patience;
 pub mod properties_key;
 pub mod rates;
 pub mod sampler;
+pub mod scrape;
 pub mod server;
 pub mod site;
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub struct Doors {
 /// The listening sockets of the management thread.
 pub struct Bound {
     http: Vec<TcpListener>,
+    metrics: Option<TcpListener>,
     local: UnixListener,
     /// The addresses of the API, with the ports that the kernel chose for port 0.
     pub addresses: Vec<SocketAddr>,
@@ -80,31 +81,32 @@ impl Bound {
         let mut http = Vec::new();
         if config.management.enabled && config.management.listen.is_empty() {
             let [v4, v6] = DEFAULT;
-            http.push(bind_http(v4)?);
-            http.extend(bind_http(v6).ok()); // there may be no IPv6
+            http.push(bind(v4, &API)?);
+            http.extend(bind(v6, &API).ok()); // there may be no IPv6
         } else if config.management.enabled {
-            http = config.management.listen.iter().map(|&address| bind_http(address)).collect::<Result<_, _>>()?;
+            http = config.management.listen.iter().map(|&address| bind(address, &API)).collect::<Result<_, _>>()?;
         }
+        let metrics = config.metrics.listen.map(|address| bind(address, &METRICS)).transpose()?;
         let addresses = http.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        Ok(Bound { http, local, addresses })
+        Ok(Bound { http, metrics, local, addresses })
     }
 
     /// Hands the sockets to the runtime of the calling thread.
     fn into_sockets(self) -> io::Result<Sockets> {
         let http = self.http.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
-        Ok(Sockets { http, local: Some(tokio::net::UnixListener::from_std(self.local)?) })
+        let metrics = self.metrics.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
+        Ok(Sockets { http, metrics, local: Some(tokio::net::UnixListener::from_std(self.local)?) })
     }
 }
 
-fn bind_http(address: SocketAddr) -> Result<TcpListener, StartError> {
+/// Binds a listener; the service and the flag that chooses its address are for the error.
+fn bind(address: SocketAddr, (service, flag): &(&str, &str)) -> Result<TcpListener, StartError> {
     let bind = || {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().map_err(|error: io::Error| {
-        StartError(format!("the management API cannot listen on {address}: {error}; choose another address with --management-listen"))
-    })
+    bind().map_err(|error: io::Error| StartError(format!("{service} cannot listen on {address}: {error}; choose another address with {flag}")))
 }
 
 /// Binds the socket of the command line tool. The data directory is locked, so a socket that is
@@ -175,6 +177,9 @@ fn leave_shards_alone(config: &Config) {
     }
 }
 
+/// Services, and the flags with their addresses.
+const API: (&str, &str) = ("the management API", "--management-listen");
+const METRICS: (&str, &str) = ("the server of metrics", "--metrics-listen");
 /// The name of the command line tool's socket in the data directory.
 const SOCKET: &str = "management.sock";
 /// The addresses of the API, unless others are configured.
