@@ -205,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_served_on_loopback_unless_told_otherwise() {
+        let chosen = |line| run(line).map(|config| config.metrics.listen.map(|listen| listen.to_string()));
+        assert_eq!(chosen(""), Ok(Some("127.0.0.1:15692".into())));
+        assert_eq!(chosen("--metrics-listen [::]:1"), Ok(Some("[::]:1".into())));
+        assert_eq!(chosen("--metrics-listen none"), Ok(None));
+    }
+
+    #[test]
     fn different_ports_and_families_stand_side_by_side() {
         assert!(run("--listen 127.0.0.1:1 --listen [::1]:1 --listen 0.0.0.0:2 --listen [::1]:2").is_ok());
         assert!(run("--listen 127.0.0.1:0 --listen 127.0.0.1:0").is_ok());

@@ -40,7 +40,7 @@ impl Process {
             threads_max: number(&limits, "Max processes"),
             disk: (number(&io, "read_bytes:"), number(&io, "write_bytes:")),
             started: machine_start().zip(start).map(|(machine, start)| machine + start),
-            uptime: machine_uptime().zip(start).map(|(machine, start)| machine - start),
+            uptime: machine_uptime().zip(start).map(|(machine, start)| ((machine - start) * TICKS_PER_SECOND).round() / TICKS_PER_SECOND),
         }
     }
 }
