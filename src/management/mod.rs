@@ -27,6 +27,7 @@ pub mod host;
 pub mod http;
 pub mod login;
 pub mod measures;
+pub mod metrics;
 pub mod names;
 pub mod patience;
 pub mod properties_key;
@@ -37,4 +38,3 @@ pub mod server;
 pub mod site;
 #[cfg(test)]
 mod tests;
-pub mod metrics;

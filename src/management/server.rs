@@ -47,9 +47,7 @@ pub async fn serve(site: Site, sockets: Sockets) {
     let tasks = LocalSet::new();
     for listener in sockets.http {
         let site = site.clone();
-        tasks.spawn_local(serve_tcp(places.clone(), listener, move |stream, peer| {
-            serve_one(site.clone(), Origin::Remote(peer), stream)
-        }));
+        tasks.spawn_local(serve_tcp(places.clone(), listener, move |stream, peer| serve_one(site.clone(), Origin::Remote(peer), stream)));
     }
     let clock = site.clone();
     let metrics = Rc::new(Metrics::new(site.broker.clone(), Box::new(move || Duration::from_millis(clock.host.now_ms()))));
@@ -65,7 +63,11 @@ pub async fn serve(site: Site, sockets: Sockets) {
 }
 
 /// Accepts connections and serves each of them.
-async fn serve_tcp<F: Future<Output = ()> + 'static>(places: Arc<Semaphore>, listener: TcpListener, serve: impl Fn(TcpStream, IpAddr) -> F) {
+async fn serve_tcp<F: Future<Output = ()> + 'static>(
+    places: Arc<Semaphore>,
+    listener: TcpListener,
+    serve: impl Fn(TcpStream, IpAddr) -> F,
+) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {

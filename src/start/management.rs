@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::broker::catalog::Catalog;
 use crate::config::Config;
+use crate::config::metrics::Metrics;
 use crate::io::StartError;
 use crate::io::door::Door;
 use crate::io::host::affinity;
@@ -78,15 +79,16 @@ impl Bound {
     /// One sentence: an address is taken, or the socket cannot be made.
     pub fn bind(config: &Config) -> Result<Bound, StartError> {
         let local = bind_local(&config.data_dir.join(SOCKET))?;
-        let mut http = Vec::new();
-        if config.management.enabled && config.management.listen.is_empty() {
-            let [v4, v6] = DEFAULT;
-            http.push(bind(v4, &API)?);
-            http.extend(bind(v6, &API).ok()); // there may be no IPv6
-        } else if config.management.enabled {
-            http = config.management.listen.iter().map(|&address| bind(address, &API)).collect::<Result<_, _>>()?;
-        }
-        let metrics = config.metrics.listen.map(|address| bind(address, &METRICS)).transpose()?;
+        let listen = &config.management.listen;
+        let http = match config.management.enabled {
+            false => Vec::new(),
+            true if listen.is_empty() => DEFAULT.into_iter().filter_map(|address| bind_default(address, &API)).collect(),
+            true => listen.iter().map(|&address| bind(address, &API)).collect::<Result<_, _>>()?,
+        };
+        let metrics = match config.metrics.listen {
+            address if address == Metrics::default().listen => address.and_then(|address| bind_default(address, &METRICS)),
+            address => address.map(|address| bind(address, &METRICS)).transpose()?,
+        };
         let addresses = http.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         Ok(Bound { http, metrics, local, addresses })
     }
@@ -106,7 +108,16 @@ fn bind(address: SocketAddr, (service, flag): &(&str, &str)) -> Result<TcpListen
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().map_err(|error: io::Error| StartError(format!("{service} cannot listen on {address}: {error}; choose another address with {flag}")))
+    bind().map_err(|error: io::Error| {
+        StartError(format!("{service} cannot listen on {address}: {error}; choose another address with {flag}"))
+    })
+}
+
+/// Binds a listener that nobody has asked for. If it cannot be had, the broker goes without: there
+/// may be another broker on this machine, or no IPv6.
+fn bind_default(address: SocketAddr, service: &(&str, &str)) -> Option<TcpListener> {
+    let bound = bind(address, service);
+    bound.inspect_err(|error| if address.is_ipv4() { log::warn!("{error}") } else { log::debug!("{error}") }).ok()
 }
 
 /// Binds the socket of the command line tool. The data directory is locked, so a socket that is

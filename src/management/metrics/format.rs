@@ -21,14 +21,14 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a request wants by its header `Accept`. Text is for everyone who does not
-    /// prefer OpenMetrics.
+    /// The format that a request wants by its header `Accept`. Text is for everyone who takes it, as
+    /// in RabbitMQ: dashboards were made for it. Only who takes nothing else gets OpenMetrics.
     pub fn accepted(accept: Option<&str>) -> Format {
         let ranges = accept.unwrap_or_default().split(',').map(Range::read);
         let (open, others): (Vec<Range>, Vec<Range>) = ranges.partition(|range| range.kind == "application/openmetrics-text");
         let best = |ranges: &[Range]| ranges.iter().map(|range| range.quality).fold(0.0, f64::max);
         let others: Vec<Range> = others.into_iter().filter(|range| TEXTS.contains(&range.kind.as_str())).collect();
-        let is_wanted = best(&open) > 0.0 && best(&open) >= best(&others);
+        let is_wanted = best(&open) > 0.0 && best(&others) == 0.0;
         if is_wanted { Format::OpenMetrics } else { Format::Text }
     }
 
@@ -93,7 +93,7 @@ mod tests {
             (Some("application/openmetrics-text; q=0"), Format::Text),
             (Some("Application/OpenMetrics-text"), Format::OpenMetrics),
             (Some("application/json, application/openmetrics-text;q=0.1"), Format::OpenMetrics),
-            (Some(prometheus), Format::OpenMetrics),
+            (Some(prometheus), Format::Text),
         ] {
             assert_eq!(Format::accepted(accept), format, "{accept:?}");
         }
