@@ -92,7 +92,7 @@ async fn start(config: Config, numbers: Numbers) -> Client {
     let alarms = Arc::new(Alarms::default());
     let listeners = Listeners { amqp: vec!["127.0.0.1:5672".parse().expect("an address")], http: vec![address] };
     let site = Site::new(broker, Machine(alarms.clone()), listeners);
-    spawn_local(serve(site, Sockets { http: vec![listener], local: None }));
+    spawn_local(serve(site, Sockets { http: vec![listener], ..Sockets::default() }));
     Client { address, alarms }
 }
 

@@ -110,15 +110,18 @@ fn small() -> (Shard, Catalog) {
     let odd = catalog.queue_by_name(VhostId(0), "odd\"\\\n").expect("it was declared").addr.queue;
     catalog.with_binding("logs", "", "plain");
     let logs = catalog.exchange_by_name(VhostId(0), b"logs").expect("it was declared").id;
+    let mut of_exchange = Counts::default();
+    (of_exchange[Count::PublishIn], of_exchange[Count::PublishOut]) = (11, 22);
     let mut counts = Counts::default();
-    Count::ALL.into_iter().enumerate().for_each(|(at, count)| counts.add(count, at + 1));
+    let of_messages = Count::ALL.into_iter().filter(|count| !matches!(count, Count::PublishIn | Count::PublishOut));
+    of_messages.enumerate().for_each(|(at, count)| counts.add(count, at + 1));
     let queue = |id, ready| QueueFigures { id, ready, unacked: 2, ready_bytes: 10, memory: 100, spilled: 1, ..QueueFigures::default() };
     let shard = Shard {
         totals: Totals { counts, octets: (50, 60), logins: (3, 4), consumers: 5, message_memory: 77, ..Totals::default() },
         queues: vec![queue(plain, 3), QueueFigures { head_timestamp_ms: Some(1500), ..queue(odd, 4) }],
         channels: vec![channel(counts)],
         connections: vec![connection()],
-        exchanges: vec![ExchangeFigures { id: logs, published_in: 11, published_out: 22 }],
+        exchanges: vec![ExchangeFigures { id: logs, counts: of_exchange }],
         walks: Arc::default(),
     };
     (shard, catalog)
