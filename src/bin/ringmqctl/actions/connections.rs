@@ -1,0 +1,56 @@
+//! Closing of connections.
+
+use std::thread;
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::Value;
+
+use crate::actions::{Action, Result, done};
+use crate::call::Call;
+use crate::client::{Answer, path};
+use crate::failure::Failure;
+use crate::format::Output;
+
+/// The actions.
+pub const ACTIONS: &[Action] = &[
+    Action::new("close_all_connections", close_all),
+    Action::new("close_all_user_connections", close_of_user),
+    Action::new("close_connection", close_one),
+];
+
+fn close(call: &Call, segments: &[&str], reason: &str) -> std::result::Result<Answer, Failure> {
+    call.client.send(Method::DELETE, &path(segments), None, Some(reason))
+}
+
+fn close_one(call: &Call) -> Result {
+    let name = call.argument(0);
+    let answer = close(call, &["api", "connections", name], call.argument(1))?;
+    if answer.status == 404 { Err(Failure::refused(format!("Connection {name} was not found"))) } else { answer.accepted().and_then(done) }
+}
+
+fn close_of_user(call: &Call) -> Result {
+    let answer = close(call, &["api", "connections", "username", call.argument(0)], call.argument(1))?;
+    if answer.status == 404 { Ok(Output::Done) } else { answer.accepted().and_then(done) }
+}
+
+fn close_all(call: &Call) -> Result {
+    let connections = match call.given.is("global") {
+        true => call.list(&["api", "connections"])?,
+        false => call.list(&["api", "vhosts", call.vhost(), "connections"])?,
+    };
+    let number = |name: &str| call.given.number(name).and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+    let most = match number("limit") {
+        0 => usize::MAX,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX),
+    };
+    let names: Vec<&str> = connections.iter().filter_map(|connection| connection["name"].as_str()).take(most).collect();
+    for name in &names {
+        close(call, &["api", "connections", name], call.argument(0))?;
+        thread::sleep(Duration::from_millis(number("per-connection-delay")));
+    }
+    Ok(Output::Report {
+        text: format!("Closed {} connections", names.len()),
+        json: Value::from(format!("Closed {} connections", names.len())),
+    })
+}

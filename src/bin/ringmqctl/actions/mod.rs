@@ -1,0 +1,142 @@
+//! The commands' actions.
+//!
+//! An action checks the arguments, then the banner is printed, then it does its work, mostly by a
+//! request or two to the API.
+
+mod about;
+mod absent;
+mod cluster_status;
+mod connections;
+mod definitions;
+mod eval;
+mod features;
+mod health;
+mod host;
+mod lifecycle;
+mod limits;
+mod links;
+mod lists;
+mod logs;
+mod node;
+mod parameters;
+mod permissions;
+mod plugins;
+mod policies;
+mod queues;
+mod settings;
+mod statistics;
+mod status;
+mod streams;
+mod users;
+mod vhosts;
+
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::failure::{Failure, UNAVAILABLE};
+use crate::format::Output;
+
+/// The result of an action.
+pub type Result = std::result::Result<Output, Failure>;
+
+/// The work of a command.
+#[derive(Clone, Copy)]
+pub struct Action {
+    /// The command's name.
+    name: &'static str,
+    /// Whether the broker must be serving clients.
+    needs_running: bool,
+    /// Whether `--timeout` limits something else than a request.
+    pub waits: bool,
+    check: fn(&Call) -> std::result::Result<(), Failure>,
+    run: fn(&Call) -> Result,
+}
+
+impl Action {
+    /// Makes the action of a command that needs a broker which serves clients.
+    const fn new(name: &'static str, run: fn(&Call) -> Result) -> Action {
+        Action { name, needs_running: true, waits: false, check: |_| Ok(()), run }
+    }
+
+    /// Makes the action of a command that works in any state of the broker.
+    const fn anytime(name: &'static str, run: fn(&Call) -> Result) -> Action {
+        Action { needs_running: false, ..Action::new(name, run) }
+    }
+
+    /// The same action after a check of its arguments.
+    const fn checked(self, check: fn(&Call) -> std::result::Result<(), Failure>) -> Action {
+        Action { check, ..self }
+    }
+
+    /// The same action, which interprets `--timeout` itself.
+    const fn waiting(self) -> Action {
+        Action { waits: true, ..self }
+    }
+}
+
+/// Finds the action of a command.
+pub fn find(name: &str) -> Option<&'static Action> {
+    ACTIONS.iter().copied().flatten().find(|action| action.name == name)
+}
+
+/// Returns the names of all commands that have an action.
+#[cfg(test)]
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().copied().flatten().map(|action| action.name)
+}
+
+/// Performs an action and prints its output.
+///
+/// # Errors
+/// The reason why it failed.
+pub fn perform(action: &Action, call: &Call) -> std::result::Result<(), Failure> {
+    (action.check)(call)?;
+    if action.needs_running {
+        call.require_running()?;
+    }
+    call.print_banner();
+    if !call.given.is("dry-run") {
+        call.print(&(action.run)(call)?);
+    }
+    Ok(())
+}
+
+/// Returns success for any answer.
+fn done(_: Value) -> Result {
+    Ok(Output::Done)
+}
+
+/// Reads JSON that is given as an argument.
+fn json(text: &str) -> std::result::Result<Value, Failure> {
+    let refuse =
+        |_| Failure::error(UNAVAILABLE, format!("Could not parse JSON document: {{error,{{failed_to_decode_json,<<\"{text}\">>}}}}"));
+    serde_json::from_str(text).map_err(refuse)
+}
+
+const ACTIONS: &[&[Action]] = &[
+    about::ACTIONS,
+    absent::ACTIONS,
+    connections::ACTIONS,
+    definitions::ACTIONS,
+    eval::ACTIONS,
+    features::ACTIONS,
+    health::ACTIONS,
+    host::ACTIONS,
+    lifecycle::ACTIONS,
+    limits::ACTIONS,
+    links::ACTIONS,
+    lists::ACTIONS,
+    logs::ACTIONS,
+    node::ACTIONS,
+    parameters::ACTIONS,
+    permissions::ACTIONS,
+    plugins::ACTIONS,
+    policies::ACTIONS,
+    queues::ACTIONS,
+    settings::ACTIONS,
+    statistics::ACTIONS,
+    status::ACTIONS,
+    streams::ACTIONS,
+    users::ACTIONS,
+    vhosts::ACTIONS,
+];

@@ -1,0 +1,133 @@
+//! Users and their passwords.
+
+use std::io::{self, BufRead, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::actions::{Action, Result};
+use crate::call::Call;
+use crate::failure::{DATA, Failure, NO_USER, SOFTWARE};
+use crate::format::Output;
+use crate::term::Term;
+
+/// The actions.
+pub const ACTIONS: &[Action] = &[
+    Action::new("add_user", add).checked(check_add),
+    Action::new("authenticate_user", authenticate),
+    Action::new("change_password", change_password),
+    Action::new("clear_password", clear_password),
+    Action::new("delete_user", delete),
+    Action::new("list_users", list),
+    Action::new("set_user_tags", set_tags),
+];
+
+fn check_add(call: &Call) -> std::result::Result<(), Failure> {
+    match &call.given.arguments[..] {
+        [name, _] if name.is_empty() => Err(Failure::bad_argument("user cannot be an empty string")),
+        [_, hash] if call.given.is("pre-hashed-password") && STANDARD.decode(hash).is_err() => Err(bad_hash()),
+        _ => Ok(()),
+    }
+}
+
+fn bad_hash() -> Failure {
+    Failure::bad_argument("Could not Base64 decode provided password hash value")
+}
+
+fn add(call: &Call) -> Result {
+    let name = call.argument(0);
+    let is_hash = call.given.is("pre-hashed-password");
+    let password = password(call, if is_hash { "Hashed and salted password: " } else { "Password: " })?;
+    if find(call, name)?.is_some() {
+        return Err(Failure::error(SOFTWARE, format!("User \"{name}\" already exists")));
+    }
+    call.put(&["api", "users", name], &json!({ (if is_hash { "password_hash" } else { "password" }): password, "tags": "" }))?;
+    let text = "Done. Don't forget to grant the user permissions to some virtual hosts! \
+                See 'rabbitmqctl help set_permissions' to learn more.";
+    if call.is_quiet() && !call.format().is_for_programs() {
+        return Ok(Output::Done);
+    }
+    Ok(Output::Report { text: text.into(), json: json!({ "status": "ok", "node": call.node_name(), "message": text }) })
+}
+
+/// Returns the second argument, or a line of the standard input.
+fn password(call: &Call, prompt: &str) -> std::result::Result<String, Failure> {
+    if let Some(password) = call.given.arguments.get(1) {
+        return Ok(password.clone());
+    }
+    ask(prompt).ok_or_else(|| Failure::error(DATA, "Password is not provided via argument or stdin"))
+}
+
+/// Asks for a line.
+pub fn ask(prompt: &str) -> Option<String> {
+    print!("{prompt}");
+    _ = io::stdout().flush();
+    let mut line = String::new();
+    let length = io::stdin().lock().read_line(&mut line).ok()?;
+    println!();
+    (length > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Finds a user.
+pub fn find(call: &Call, name: &str) -> std::result::Result<Option<Value>, Failure> {
+    let answer = call.send(Method::GET, &["api", "users", name], None)?;
+    if answer.status == 404 { Ok(None) } else { answer.accepted().map(Some) }
+}
+
+fn known(call: &Call) -> std::result::Result<Value, Failure> {
+    let name = call.argument(0);
+    find(call, name)?.ok_or_else(|| Failure::error(NO_USER, format!("User \"{name}\" does not exist")))
+}
+
+fn change_password(call: &Call) -> Result {
+    let password = password(call, "Password: ")?;
+    let user = known(call)?;
+    call.put(&["api", "users", call.argument(0)], &json!({ "password": password, "tags": user["tags"] }))?;
+    Ok(Output::Done)
+}
+
+fn clear_password(call: &Call) -> Result {
+    let user = known(call)?;
+    call.put(&["api", "users", call.argument(0)], &json!({ "password_hash": "", "tags": user["tags"] }))?;
+    Ok(Output::Done)
+}
+
+fn delete(call: &Call) -> Result {
+    match call.send(Method::DELETE, &["api", "users", call.argument(0)], None)? {
+        answer if answer.status == 404 => Ok(Output::Done),
+        answer => answer.accepted().map(|_| Output::Done),
+    }
+}
+
+/// Logs a user in. The broker alone can tell whether a password is right.
+pub fn log_in(call: &Call, name: &str, password: &str) -> std::result::Result<std::result::Result<Value, String>, Failure> {
+    let body = json!({ "username": name, "password": password });
+    let answer = call.send(Method::POST, &["ctl", "authentication"], Some(&body))?;
+    if answer.status == 401 { Ok(Err(answer.reason())) } else { answer.accepted().map(Ok) }
+}
+
+fn authenticate(call: &Call) -> Result {
+    let name = call.argument(0);
+    match log_in(call, name, &password(call, "Password: ")?)? {
+        Ok(_) => Ok(Output::Report { text: "Success".into(), json: json!({ "message": "Success" }) }),
+        Err(reason) => Err(Failure::error(DATA, format!("Error: failed to authenticate user \"{name}\"\n{reason}"))),
+    }
+}
+
+fn set_tags(call: &Call) -> Result {
+    let user = known(call)?;
+    let tags: Vec<&str> = call.given.arguments[1..].iter().map(|tag| tag.trim()).collect();
+    let mut body = json!({ "tags": tags, "password_hash": user["password_hash"] });
+    if user["hashing_algorithm"].is_string() {
+        body["hashing_algorithm"] = user["hashing_algorithm"].clone();
+    }
+    call.put(&["api", "users", call.argument(0)], &body)?;
+    Ok(Output::Done)
+}
+
+fn list(call: &Call) -> Result {
+    let row = |user: &Value| vec![("user".to_owned(), Term::from(&user["name"])), ("tags".to_owned(), Term::atoms(&user["tags"]))];
+    Ok(Output::Rows(call.list(&["api", "users"])?.iter().map(row).collect()))
+}
