@@ -59,7 +59,12 @@ impl Call {
         self.given.value("vhost").unwrap_or("/")
     }
 
-    /// Whether only the result may be printed.
+    /// Whether only the result may be printed, because it is asked for or because a program reads it.
+    pub fn is_terse(&self) -> bool {
+        self.is_quiet() || self.given.value("formatter").and_then(Format::named).is_some_and(Format::is_for_programs)
+    }
+
+    /// Whether only the result is asked for.
     pub fn is_quiet(&self) -> bool {
         self.given.is("quiet") || self.given.is("silent")
     }
@@ -80,7 +85,7 @@ impl Call {
         }
         let node = self.ask_node()?;
         match self.given.value("node").filter(|name| !means(name, &node.name)) {
-            Some(_) => Err(Failure::Unreachable(format!("the node that answers is {}", node.name))),
+            Some(_) => Err(Failure::unreachable(format!("the node that answers is {}", node.name))),
             None => Ok(self.node.get_or_init(|| node)),
         }
     }
@@ -142,6 +147,28 @@ impl Call {
         }
     }
 
+    /// Returns a list of the virtual host, which must exist.
+    ///
+    /// # Errors
+    /// The virtual host does not exist, or the broker cannot be reached, or refuses.
+    pub fn list_in_vhost(&self, segments: &[&str]) -> Result<Vec<Value>, Failure> {
+        match self.send(Method::GET, segments, None)? {
+            Answer { status: 404, .. } => Err(Failure::no_vhost(self.vhost())),
+            answer => Ok(answer.accepted()?.as_array().cloned().unwrap_or_default()),
+        }
+    }
+
+    /// Fails unless the virtual host exists.
+    ///
+    /// # Errors
+    /// It does not exist, or the broker cannot be reached.
+    pub fn require_vhost(&self) -> Result<(), Failure> {
+        match self.send(Method::GET, &["api", "vhosts", self.vhost()], None)?.status {
+            404 => Err(Failure::no_vhost(self.vhost())),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts an object.
     ///
     /// # Errors
@@ -166,13 +193,10 @@ impl Call {
         self.client.send(method, &path(segments), body, None)
     }
 
-    /// Prints the banner, unless only the result may be printed.
+    /// Prints the banner, if the command has one.
     pub fn print_banner(&self) {
-        if self.is_quiet() || self.given.value("formatter").and_then(Format::named).is_some_and(Format::is_for_programs) {
-            return;
-        }
         if let Some(banner) = self.command.banner(&self.given) {
-            self.say(&self.filled(&banner));
+            self.tell(&self.filled(&banner));
         }
     }
 
@@ -195,12 +219,20 @@ impl Call {
             "node" => self.node_name(),
             "vhost" => self.vhost().to_owned(),
             "tail" => self.given.arguments.get(1..).unwrap_or_default().join(", "),
+            "all" => self.given.arguments.join(", "),
             "lines" => self.given.arguments.join("\n"),
             "ms" => (seconds() * 1000).to_string(),
             _ => match name.parse::<usize>() {
                 Ok(at) => self.argument(at.saturating_sub(1)).to_owned(),
                 Err(_) => self.given.value(name).unwrap_or_default().to_owned(),
             },
+        }
+    }
+
+    /// Prints a line about what is done, unless only the result may be printed.
+    pub fn tell(&self, line: &str) {
+        if !self.is_terse() {
+            self.say(line);
         }
     }
 

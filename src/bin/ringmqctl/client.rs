@@ -228,13 +228,13 @@ impl Client {
 
     fn wait<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         match self.timeout {
-            Some(timeout) => self.runtime.block_on(async { tokio::time::timeout(timeout, work).await }).unwrap_or(Err(Failure::Timeout)),
+            Some(timeout) => self.runtime.block_on(async { tokio::time::timeout(timeout, work).await }).unwrap_or(Err(Failure::timeout())),
             None => self.runtime.block_on(work),
         }
     }
 
     fn unreachable(&self, error: impl std::fmt::Display) -> Failure {
-        Failure::Unreachable(format!("{}: {error}", self.place.shown()))
+        Failure::unreachable(format!("{}: {error}", self.place.shown()))
     }
 }
 

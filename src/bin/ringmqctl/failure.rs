@@ -25,10 +25,10 @@ pub enum Failure {
     Error { code: u8, text: String },
     /// A text, shown as it is.
     Plain { code: u8, text: String },
-    /// The broker does not answer, for this reason.
-    Unreachable(String),
-    /// It took too long.
-    Timeout,
+    /// The node does not answer, for this reason.
+    Unreachable { node: String, reason: String },
+    /// The node takes too long.
+    Timeout { node: String },
 }
 
 impl Failure {
@@ -91,13 +91,33 @@ impl Failure {
         )
     }
 
+    /// The node does not answer. Its name is told later.
+    pub fn unreachable(reason: impl Into<String>) -> Failure {
+        Failure::Unreachable { node: String::new(), reason: reason.into() }
+    }
+
+    /// The node takes too long. Its name is told later.
+    pub fn timeout() -> Failure {
+        Failure::Timeout { node: String::new() }
+    }
+
+    /// Tells the name of the node, if the failure is about it.
+    #[must_use]
+    pub fn of_node(self, name: impl FnOnce() -> String) -> Failure {
+        match self {
+            Failure::Unreachable { reason, .. } => Failure::Unreachable { node: name(), reason },
+            Failure::Timeout { .. } => Failure::Timeout { node: name() },
+            failure => failure,
+        }
+    }
+
     /// Returns the exit code.
     pub fn code(&self) -> u8 {
         match self {
             Failure::Arguments { code, .. } | Failure::Error { code, .. } | Failure::Plain { code, .. } => *code,
             Failure::State(_) => USAGE,
-            Failure::Unreachable(_) => UNAVAILABLE,
-            Failure::Timeout => TEMPORARY,
+            Failure::Unreachable { .. } => UNAVAILABLE,
+            Failure::Timeout { .. } => TEMPORARY,
         }
     }
 }

@@ -34,6 +34,7 @@ use call::Call;
 use catalog::Command;
 use client::{Client, Place};
 use failure::{Failure, USAGE};
+use format::Format;
 use options::{Given, Switches};
 use tool::Tool;
 
@@ -62,7 +63,7 @@ fn execute(tool: Tool, words: &[String]) -> u8 {
     }
     match perform(&command, given) {
         Ok(()) => 0,
-        Err((failure, node)) => say(failure.code(), &explain(tool, &command, words, &failure, &node)),
+        Err(failure) => say(failure.code(), &explain(tool, &command, words, &failure)),
     }
 }
 
@@ -74,19 +75,15 @@ fn unknown(tool: Tool, name: &str) -> String {
     }
 }
 
-/// Performs a command. A failure comes with the name of the node that was meant.
-fn perform(command: &Command, given: Given) -> Result<(), (Failure, String)> {
-    let nameless = |failure| (failure, String::new());
-    check(command, &given).map_err(nameless)?;
-    let action = actions::find(command.name).ok_or_else(|| nameless(Failure::usage("this command does nothing here.")))?;
+/// Performs a command.
+fn perform(command: &Command, given: Given) -> Result<(), Failure> {
+    check(command, &given)?;
+    let action = actions::find(command.name).ok_or_else(|| Failure::usage("this command does nothing here."))?;
     let timeout = given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-    let client = Client::new(place(&given).map_err(nameless)?, timeout.filter(|_| !action.waits));
-    let client = client.map_err(|error| nameless(Failure::refused(error.to_string())))?;
+    let client = Client::new(place(&given)?, timeout.filter(|_| !action.waits));
+    let client = client.map_err(|error| Failure::refused(error.to_string()))?;
     let call = Call::new(command.clone(), given, Rc::new(client));
-    actions::perform(action, &call).map_err(|failure| {
-        let node = if matches!(failure, Failure::Unreachable(_) | Failure::Timeout) { call.node_name() } else { String::new() };
-        (failure, node)
-    })
+    actions::perform(action, &call).map_err(|failure| failure.of_node(|| call.node_name()))
 }
 
 /// Checks what can be checked of any command.
@@ -94,6 +91,9 @@ fn check(command: &Command, given: &Given) -> Result<(), Failure> {
     if !given.invalid.is_empty() {
         let options = given.invalid.iter().map(|(name, value)| format!("\n{name} : {}", value.as_deref().unwrap_or_default()));
         return Err(Failure::usage(format!("Invalid options for this command:{}", options.collect::<String>())));
+    }
+    if given.value("formatter").is_some_and(|name| Format::named(name).is_none()) {
+        return Err(Failure::usage("the requested formatter is not supported by this command"));
     }
     let (least, most) = command.arity();
     match given.arguments.len() {
@@ -114,18 +114,18 @@ fn place(given: &Given) -> Result<Place, Failure> {
 }
 
 /// Returns what is said about a failure.
-fn explain(tool: Tool, command: &Command, words: &[String], failure: &Failure, node: &str) -> String {
+fn explain(tool: Tool, command: &Command, words: &[String], failure: &Failure) -> String {
     let usage = |text: String| format!("{text}\nArguments given:\n\t{}\n{}", words.join(" "), help::usage(tool, command));
     match failure {
         Failure::Arguments { text, .. } => usage(format!("Error (argument validation): {text}")),
         Failure::State(text) => usage(format!("Error: {text}")),
         Failure::Error { text, .. } => format!("Error:\n{text}"),
         Failure::Plain { text, .. } => text.clone(),
-        Failure::Timeout => {
+        Failure::Timeout { node } => {
             let ms = Switches::common().parse(words).number("timeout").unwrap_or_default() * 1000;
             format!("Error: operation {} on node {node} timed out. Timeout value used: {ms}", command.name)
         }
-        Failure::Unreachable(reason) => unreachable_node(node, reason),
+        Failure::Unreachable { node, reason } => unreachable_node(node, reason),
     }
 }
 

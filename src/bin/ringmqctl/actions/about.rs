@@ -21,9 +21,9 @@ use crate::tool::{TOOLS, Tool};
 /// The actions.
 pub const ACTIONS: &[Action] = &[
     Action::anytime("autocomplete", autocomplete),
-    Action::anytime("completions", completions),
+    Action::anytime("completion", completion),
     Action::anytime("help", show_help),
-    Action::anytime("install_links", install_links),
+    Action::anytime("install-links", install_links),
     Action::anytime("version", version),
 ];
 
@@ -64,7 +64,7 @@ fn autocomplete(call: &Call) -> Result {
     Ok(if found.is_empty() { Output::Nothing } else { Output::Lines(found) })
 }
 
-fn completions(call: &Call) -> Result {
+fn completion(call: &Call) -> Result {
     let names = || TOOLS.iter().map(|tool| tool.name).chain(["ringmqctl"]);
     let script = match call.argument(0) {
         "bash" => BASH.replace("NAMES", &names().collect::<Vec<_>>().join(" ")),

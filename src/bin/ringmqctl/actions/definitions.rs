@@ -41,16 +41,10 @@ fn check_import(call: &Call) -> std::result::Result<(), Failure> {
     }
 }
 
-fn announce(call: &Call, line: &str) {
-    if !call.is_quiet() && !call.given.value("formatter").is_some_and(|name| name.starts_with("json")) {
-        call.say(line);
-    }
-}
-
 fn export(call: &Call) -> Result {
     let file = call.argument(0);
     if file != "-" {
-        announce(call, &format!("Exporting definitions in JSON to a file at \"{file}\" ..."));
+        call.tell(&format!("Exporting definitions in JSON to a file at \"{file}\" ..."));
     }
     let definitions = call.get(&["api", "definitions"])?;
     if file == "-" {
@@ -63,13 +57,10 @@ fn export(call: &Call) -> Result {
 
 fn import(call: &Call) -> Result {
     let file = call.given.arguments.first();
-    announce(
-        call,
-        &match file {
-            Some(file) => format!("Importing definitions in JSON from a file at \"{file}\" ..."),
-            None => "Importing definitions in JSON from standard input ...".to_owned(),
-        },
-    );
+    call.tell(&match file {
+        Some(file) => format!("Importing definitions in JSON from a file at \"{file}\" ..."),
+        None => "Importing definitions in JSON from standard input ...".to_owned(),
+    });
     let text = read(file).map_err(|error| Failure::error(DATA, format!("Could not read definitions: {error}")))?;
     let definitions: Value = serde_json::from_str(&text)
         .map_err(|error| Failure::error(DATA, format!("Failed to deserialise input (format: JSON) (error: {error})")))?;

@@ -1,12 +1,14 @@
 //! The few expressions of Erlang that scripts evaluate. They are recognized by their text, because
 //! there is no Erlang here.
 
+use std::io::{self, Read};
+
 use fancy_regex::{Captures, Regex};
 use hyper::Method;
 
 use crate::actions::{Action, Result, users};
 use crate::call::Call;
-use crate::failure::{Failure, USAGE};
+use crate::failure::{DATA, Failure, USAGE};
 use crate::format::Output;
 
 /// The actions.
@@ -26,9 +28,12 @@ const EXPRESSIONS: &[Expression] = &[
 ];
 
 fn eval(call: &Call) -> Result {
-    let given = call.given.arguments.join(" ");
+    let mut given = call.given.arguments.join(" ");
     if given.is_empty() {
-        return Err(Failure::not_enough());
+        io::stdin().read_to_string(&mut given).map_err(|error| Failure::error(DATA, error.to_string()))?;
+    }
+    if given.is_empty() {
+        return Err(Failure::error(DATA, "Expression to evaluate is not provided via argument or stdin"));
     }
     let expression = without_blanks(&given);
     for (pattern, evaluate) in EXPRESSIONS {

@@ -112,7 +112,7 @@ fn check_local_alarms(call: &Call) -> Result {
 fn check_port_number(call: &Call) -> std::result::Result<(), Failure> {
     match call.argument(0).parse::<u16>() {
         Ok(port) if port > 0 => Ok(()),
-        _ => Err(Failure::usage("Bad argument.")),
+        _ => Err(Failure::bad_argument("Argument must be a positive integer")),
     }
 }
 
@@ -173,11 +173,9 @@ fn check_connectivity(call: &Call) -> Result {
     let listeners = own_listeners(call)?;
     let mut failures = Vec::new();
     for listener in &listeners {
-        if !call.is_quiet() && !call.format().is_for_programs() {
-            call.say(&format!("Will connect to {host}:{}", listener.port));
-        }
+        call.tell(&format!("Will connect to {host}:{}", listener.port));
         if let Err(error) = connect(host, listener) {
-            call.say(&format!("Error connecting to {host}:{}: {error}", listener.port));
+            call.tell(&format!("Error connecting to {host}:{}: {error}", listener.port));
             failures.push(listener.line());
         }
     }
@@ -225,7 +223,7 @@ fn strings(value: &Value) -> Vec<&str> {
 fn check_unit(call: &Call) -> std::result::Result<(), Failure> {
     match call.given.value("unit").unwrap_or_default() {
         "days" | "weeks" | "months" | "years" => Ok(()),
-        unit => Err(Failure::bad_argument(format!("unit {unit} is not supported. Please use one of: days, weeks, months, years"))),
+        unit => Err(Failure::usage(format!("\"unit '{unit}' is not supported. Please use one of: days, weeks, months, years\""))),
     }
 }
 

@@ -14,14 +14,14 @@ use crate::format::Output;
 /// The actions.
 pub const ACTIONS: &[Action] = &[
     Action::new("drain", |call| call.put(&["ctl", "maintenance"], &json!({})).and_then(done)),
-    Action::anytime("force_boot", |_| Ok(Output::Done)),
-    Action::anytime("force_reset", |call| reset(call, true)),
-    Action::anytime("force_standalone_khepri_boot", |_| Ok(Output::Done)),
+    Action::stopped("force_boot", |_| Ok(Output::Done)),
+    Action::stopped("force_reset", |call| reset(call, true)),
+    Action::stopped("force_standalone_khepri_boot", |_| Ok(Output::Done)),
     Action::new("forget_cluster_node", forget),
     Action::anytime("join_cluster", join).checked(check_join),
     Action::new("post_upgrade", |call| call.send(Method::POST, &["api", "rebalance", "queues"], None)?.accepted().and_then(done)),
     Action::anytime("rename_cluster_node", |_| Ok(Output::Done)),
-    Action::anytime("reset", |call| reset(call, false)),
+    Action::stopped("reset", |call| reset(call, false)),
     Action::new("resume_listeners", |call| call.delete(&["ctl", "suspension"]).and_then(done)),
     Action::new("revive", |call| call.delete(&["ctl", "maintenance"]).and_then(done)),
     Action::anytime("shutdown", shut_down),
@@ -29,7 +29,7 @@ pub const ACTIONS: &[Action] = &[
     Action::anytime("stop", stop),
     Action::anytime("stop_app", |call| set_app(call, "stopped")).waiting(),
     Action::new("suspend_listeners", |call| call.put(&["ctl", "suspension"], &json!({})).and_then(done)),
-    Action::anytime("update_cluster_nodes", |_| Ok(Output::Done)),
+    Action::stopped("update_cluster_nodes", |_| Ok(Output::Done)),
 ];
 
 fn set_app(call: &Call, state: &str) -> Result {
@@ -52,7 +52,7 @@ fn stop(call: &Call) -> Result {
     let file = call.given.arguments.first();
     let named = file.map(|file| fs::read_to_string(file).map_err(|error| unreadable(file, &error.to_string()))).transpose()?;
     let pid = match end(call) {
-        Err(Failure::Unreachable(_)) if call.given.is("idempotent") => {
+        Err(Failure::Unreachable { .. }) if call.given.is("idempotent") => {
             return Ok(Output::Text(format!("Node {} is no longer running", call.node_name())));
         }
         ended => ended?,

@@ -1,11 +1,10 @@
 //! Limits of virtual hosts and users.
 
-use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::actions::{self, Action, Result, users};
 use crate::call::Call;
-use crate::failure::{Failure, NO_USER};
+use crate::failure::Failure;
 use crate::format::Output;
 use crate::term::Term;
 
@@ -24,9 +23,7 @@ const USER: &str = "user-limits";
 
 fn set_vhost(call: &Call) -> Result {
     let limits = actions::json(call.argument(0))?;
-    if call.send(Method::GET, &["api", "vhosts", call.vhost()], None)?.status == 404 {
-        return Err(Failure::no_vhost(call.vhost()));
-    }
+    call.require_vhost()?;
     put_all(call, VHOST, call.vhost(), &limits)?;
     // The limits that are not told are lifted.
     clear_all(call, VHOST, call.vhost(), |name| limits.get(name).is_none())
@@ -34,10 +31,12 @@ fn set_vhost(call: &Call) -> Result {
 
 fn set_user(call: &Call) -> Result {
     let (user, limits) = (call.argument(0), actions::json(call.argument(1))?);
-    if users::find(call, user)?.is_none() {
-        return Err(Failure::error(NO_USER, format!("User \"{user}\" does not exist")));
-    }
+    check_user(call, user)?;
     put_all(call, USER, user, &limits)
+}
+
+fn check_user(call: &Call, user: &str) -> std::result::Result<(), Failure> {
+    users::find(call, user)?.map(|_| ()).ok_or_else(|| users::missing(user))
 }
 
 fn put_all(call: &Call, kind: &str, owner: &str, limits: &Value) -> Result {
@@ -53,6 +52,7 @@ fn clear_vhost(call: &Call) -> Result {
 
 fn clear_user(call: &Call) -> Result {
     let (user, limit) = (call.argument(0), call.argument(1));
+    check_user(call, user)?;
     clear_all(call, USER, user, |name| limit == "all" || limit == name)
 }
 
@@ -75,13 +75,11 @@ fn list_vhost(call: &Call) -> Result {
     if call.given.is("global") {
         return list_all(call, VHOST, "vhost");
     }
-    if call.send(Method::GET, &["api", "vhosts", call.vhost()], None)?.status == 404 {
-        return Err(Failure::no_vhost(call.vhost()));
-    }
+    call.require_vhost()?;
     let limits = limits_of(call, VHOST, call.vhost())?;
-    match limits.as_object().is_none_or(serde_json::Map::is_empty) && !call.format().is_for_programs() {
+    match limits.as_object().is_none_or(serde_json::Map::is_empty) {
         true => Ok(Output::List(Vec::new())),
-        false => Ok(Output::Report { text: limits.to_string(), json: limits }),
+        false => Ok(Output::Text(limits.to_string())),
     }
 }
 
@@ -90,11 +88,9 @@ fn list_user(call: &Call) -> Result {
     if call.given.is("global") {
         return list_all(call, USER, "user");
     }
-    if users::find(call, user)?.is_none() {
-        return Err(Failure::refused(format!("{{:no_such_user, \"{user}\"}}")));
-    }
-    let limits = limits_of(call, USER, user)?;
-    Ok(Output::Report { text: limits.to_string(), json: limits })
+    check_user(call, user)?;
+    let text = limits_of(call, USER, user)?.to_string();
+    Ok(Output::Report { json: json!({ "message": text }), text })
 }
 
 fn list_all(call: &Call, kind: &str, owner: &str) -> Result {

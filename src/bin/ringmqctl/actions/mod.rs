@@ -44,23 +44,35 @@ pub type Result = std::result::Result<Output, Failure>;
 pub struct Action {
     /// The command's name.
     name: &'static str,
-    /// Whether the broker must be serving clients.
-    needs_running: bool,
+    needs: Needs,
     /// Whether `--timeout` limits something else than a request.
     pub waits: bool,
     check: fn(&Call) -> std::result::Result<(), Failure>,
     run: fn(&Call) -> Result,
 }
 
+/// The state of the broker in which a command can be performed.
+#[derive(Clone, Copy)]
+enum Needs {
+    Nothing,
+    Running,
+    Stopped,
+}
+
 impl Action {
     /// Makes the action of a command that needs a broker which serves clients.
     const fn new(name: &'static str, run: fn(&Call) -> Result) -> Action {
-        Action { name, needs_running: true, waits: false, check: |_| Ok(()), run }
+        Action { name, needs: Needs::Running, waits: false, check: |_| Ok(()), run }
     }
 
     /// Makes the action of a command that works in any state of the broker.
     const fn anytime(name: &'static str, run: fn(&Call) -> Result) -> Action {
-        Action { needs_running: false, ..Action::new(name, run) }
+        Action { needs: Needs::Nothing, ..Action::new(name, run) }
+    }
+
+    /// Makes the action of a command that needs a broker which serves no clients.
+    const fn stopped(name: &'static str, run: fn(&Call) -> Result) -> Action {
+        Action { needs: Needs::Stopped, ..Action::new(name, run) }
     }
 
     /// The same action after a check of its arguments.
@@ -91,8 +103,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The reason why it failed.
 pub fn perform(action: &Action, call: &Call) -> std::result::Result<(), Failure> {
     (action.check)(call)?;
-    if action.needs_running {
-        call.require_running()?;
+    match action.needs {
+        Needs::Nothing => {}
+        Needs::Running => call.require_running()?,
+        Needs::Stopped if call.node()?.is_running() => return Err(Failure::app_running()),
+        Needs::Stopped => {}
     }
     call.print_banner();
     if !call.given.is("dry-run") {

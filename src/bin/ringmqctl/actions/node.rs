@@ -32,10 +32,8 @@ fn ping(call: &Call) -> Result {
     let name = call.node_name();
     let ms = call.given.number("timeout").unwrap_or_default() * 1000;
     match call.node() {
-        Ok(_) => {
-            Ok(Output::Report { text: "Ping succeeded".into(), json: json!({ "node": name, "result": "ok", "value": "Ping succeeded" }) })
-        }
-        Err(Failure::Unreachable(_)) => Err(Failure::refused(format!("Failed to connect and authenticate to {name} in {ms} ms"))),
+        Ok(_) => Ok(Output::Report { text: "Ping succeeded".into(), json: json!({ "message": "Ping succeeded" }) }),
+        Err(Failure::Unreachable { .. }) => Err(Failure::refused(format!("Failed to connect and authenticate to {name} in {ms} ms"))),
         Err(failure) => Err(failure),
     }
 }
@@ -116,11 +114,7 @@ fn await_online_nodes(call: &Call) -> Result {
 
 /// Waits for a file with the number of the process, if one is named, and for the node to run.
 fn wait(call: &Call) -> Result {
-    let say = |line: String| {
-        if !call.is_quiet() {
-            call.say(&line)
-        }
-    };
+    let say = |line: String| call.tell(&line);
     let pid = match call.given.arguments.first() {
         Some(file) => {
             say(format!("Waiting for pid file '{file}' to appear"));

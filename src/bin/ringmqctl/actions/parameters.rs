@@ -47,6 +47,9 @@ fn remove(call: &Call, path: &[&str]) -> Result {
 fn list(call: &Call) -> Result {
     let mut parameters = call.list(&["api", "parameters"])?;
     parameters.retain(|parameter| parameter["vhost"] == call.vhost() && parameter["component"] != "vhost-limits");
+    if parameters.is_empty() {
+        call.require_vhost()?;
+    }
     Ok(rows(&parameters, &["component", "name", "value"]))
 }
 

@@ -105,7 +105,7 @@ fn of_user(call: &Call, kind: &str, columns: &[&str]) -> Result {
     let user = call.argument(0);
     let answer = call.send(Method::GET, &["api", "users", user, kind], None)?;
     if answer.status == 404 || users::find(call, user)?.is_none() {
-        return Err(Failure::refused(format!("{{:no_such_user, \"{user}\"}}")));
+        return Err(users::missing(user));
     }
     Ok(Output::List(rows(&answer.accepted()?, columns)))
 }

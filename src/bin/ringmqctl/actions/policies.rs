@@ -45,7 +45,7 @@ fn clear(call: &Call, kind: &str) -> Result {
 }
 
 fn list(call: &Call, kind: &str) -> Result {
-    let policies = call.list(&["api", kind, call.vhost()])?;
+    let policies = call.list_in_vhost(&["api", kind, call.vhost()])?;
     Ok(Output::List(policies.iter().map(row).collect()))
 }
 
@@ -70,7 +70,12 @@ fn list_matching(call: &Call) -> Result {
     let policies = call.list(&["api", USER, call.vhost()])?;
     let mut matching: Vec<&Value> = policies.iter().filter(is_for).filter(matches).collect();
     matching.sort_by_key(|policy| std::cmp::Reverse(policy["priority"].as_i64()));
-    Ok(Output::Rows(matching.into_iter().map(row).collect()))
+    let with_pairs = |policy: &Value| {
+        let mut row = row(policy);
+        row.iter_mut().filter(|(name, _)| name == "definition").for_each(|(_, cell)| *cell = Term::pairs(&policy["definition"]));
+        row
+    };
+    Ok(Output::Rows(matching.into_iter().map(with_pairs).collect()))
 }
 
 fn mirroring(call: &Call, kind: &str) -> std::result::Result<Vec<Value>, Failure> {

@@ -44,10 +44,18 @@ fn bad() -> Failure {
     Failure::Arguments { code: DATA, text: "Bad argument.".into() }
 }
 
+fn bad_limit(limit: &str) -> Failure {
+    match (limit.starts_with(|letter: char| letter.is_ascii_digit()), limit.contains('.')) {
+        (true, true) => Failure::bad_argument("The threshold should be an integer."),
+        (true, false) => Failure::bad_argument("Invalid units."),
+        (false, _) => bad(),
+    }
+}
+
 fn memory_high_watermark(call: &Call) -> std::result::Result<Value, Failure> {
     match &call.given.arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["absolute"] => Err(Failure::not_enough()),
-        ["absolute", limit] => bytes(limit).map(|bytes| json!({ "absolute": bytes })).ok_or_else(bad),
+        ["absolute", limit] => bytes(limit).map(|bytes| json!({ "absolute": bytes })).ok_or_else(|| bad_limit(limit)),
         [fraction] => match fraction.parse::<f64>() {
             Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(json!({ "relative": fraction })),
             Ok(_) => Err(Failure::bad_argument("The threshold should be a fraction between 0.0 and 1.0")),

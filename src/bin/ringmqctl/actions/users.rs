@@ -1,6 +1,6 @@
 //! Users and their passwords.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -60,8 +60,11 @@ fn password(call: &Call, prompt: &str) -> std::result::Result<String, Failure> {
     ask(prompt).ok_or_else(|| Failure::error(DATA, "Password is not provided via argument or stdin"))
 }
 
-/// Asks for a line.
+/// Asks for a password, which is not shown if a person types it.
 pub fn ask(prompt: &str) -> Option<String> {
+    if io::stdin().is_terminal() {
+        return rpassword::prompt_password(prompt).ok();
+    }
     print!("{prompt}");
     _ = io::stdout().flush();
     let mut line = String::new();
@@ -74,6 +77,11 @@ pub fn ask(prompt: &str) -> Option<String> {
 pub fn find(call: &Call, name: &str) -> std::result::Result<Option<Value>, Failure> {
     let answer = call.send(Method::GET, &["api", "users", name], None)?;
     if answer.status == 404 { Ok(None) } else { answer.accepted().map(Some) }
+}
+
+/// The failure of commands that show RabbitMQ's own term for a user who does not exist.
+pub fn missing(name: &str) -> Failure {
+    Failure::refused(format!("{{:no_such_user, \"{name}\"}}"))
 }
 
 fn known(call: &Call) -> std::result::Result<Value, Failure> {
@@ -89,7 +97,7 @@ fn change_password(call: &Call) -> Result {
 }
 
 fn clear_password(call: &Call) -> Result {
-    let user = known(call)?;
+    let user = find(call, call.argument(0))?.ok_or_else(|| missing(call.argument(0)))?;
     call.put(&["api", "users", call.argument(0)], &json!({ "password_hash": "", "tags": user["tags"] }))?;
     Ok(Output::Done)
 }

@@ -118,10 +118,7 @@ fn trace(call: &Call, is_on: bool, word: &str) -> Result {
 
 fn restart(call: &Call) -> Result {
     let (vhost, node) = (call.vhost(), call.node_name());
-    let answer = call.send(Method::POST, &["api", "vhosts", vhost, "start", &node], None)?;
-    if answer.status == 404 {
-        return Err(Failure::no_vhost(vhost));
-    }
-    answer.accepted()?;
+    call.require_vhost()?;
+    call.send(Method::POST, &["api", "vhosts", vhost, "start", &node], None)?.accepted()?;
     Ok(Output::Text(format!("Vhost '{vhost}' is already running on node '{node}'")))
 }

@@ -9,6 +9,7 @@ use crate::term::{Row, Term};
 /// Prints an output as one document, or as one document per row.
 pub fn print(format: Format, output: &Output, node: &str) -> String {
     match output {
+        Output::List(rows) if rows.is_empty() => "[]\n".into(),
         Output::Rows(rows) | Output::List(rows) => print_rows(format, rows.iter().map(object)),
         Output::Lines(lines) => print_rows(format, lines.iter().map(|line| Value::from(line.as_str()).to_string())),
         Output::Nothing => String::new(),

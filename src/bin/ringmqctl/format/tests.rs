@@ -43,6 +43,7 @@ fn json_has_one_row_a_line() {
     assert_eq!(Format::JsonStream.print(&Output::Rows(rows()), STYLE), format!("{first}\n\n{second}\n\n"));
     assert_eq!(Format::Json.print(&Output::Done, STYLE), "{\"node\":\"n@h\",\"result\":\"ok\"}\n");
     assert_eq!(Format::Json.print(&Output::Rows(Vec::new()), STYLE), "[\n]\n");
+    assert_eq!(Format::Json.print(&Output::List(Vec::new()), STYLE), "[]\n");
 }
 
 #[test]
