@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! $ rabbitmqctl delete_vhost 'my vhost'        the command
+//! ~ secret                                     a line on stdin
 //! > DELETE /api/vhosts/my%20vhost              a request, with its body after a blank
 //! < 404 {"error":"Object Not Found"}           the answer
 //! + …                                          another line of the answer
@@ -15,6 +16,8 @@
 pub struct Conversation {
     /// The words of the command.
     pub words: Vec<String>,
+    /// What is typed.
+    pub stdin: String,
     /// The requests, in order, with their answers.
     pub exchanges: Vec<Exchange>,
     /// What is printed.
@@ -47,6 +50,7 @@ pub fn parse(text: &str) -> Vec<Conversation> {
         }
         let conversation = conversations.last_mut().expect("a file begins with a command");
         match mark {
+            "~" => conversation.stdin += &format!("{rest}\n"),
             ">" => conversation.exchanges.push(Exchange { request: rest.to_owned(), ..Exchange::default() }),
             "<" => conversation.answer(rest),
             "+" => conversation.answer_on(rest),

@@ -107,10 +107,18 @@ impl Call {
 
     /// Returns the name of the node that is meant, also if it cannot be reached.
     pub fn node_name(&self) -> String {
-        let given = || self.given.value("node").map(str::to_owned);
-        let known = || self.node().ok().map(|node| node.name.clone());
+        if self.given.value("node").is_none() {
+            _ = self.node();
+        }
+        self.known_name()
+    }
+
+    /// Returns the name of the node that is meant, without asking the broker.
+    pub fn known_name(&self) -> String {
+        let given = self.given.value("node").map(str::to_owned);
+        let known = || self.node.get().map(|node| node.name.clone());
         let set = || std::env::var("RABBITMQ_NODENAME").ok();
-        given().or_else(known).or_else(set).unwrap_or_else(|| format!("rabbit@{}", process::host_name()))
+        given.or_else(known).or_else(set).unwrap_or_else(|| format!("rabbit@{}", process::host_name()))
     }
 
     /// Fails unless the broker serves clients.

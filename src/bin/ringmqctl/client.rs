@@ -5,9 +5,11 @@
 //! no thread but the caller's.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -211,7 +213,7 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
         match &self.place {
-            Place::Socket(path) => self.shake_hands(UnixStream::connect(path).await).await,
+            Place::Socket(path) => self.shake_hands(connect(path).await).await,
             Place::Port { address, .. } => self.shake_hands(TcpStream::connect(address).await).await,
         }
     }
@@ -237,6 +239,20 @@ impl Client {
         Failure::unreachable(format!("{}: {error}", self.place.shown()))
     }
 }
+
+/// Connects to a Unix socket. The kernel takes short paths only, so a long one is given by the
+/// descriptor of its directory.
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return UnixStream::connect(path).await };
+    if path.as_os_str().len() <= SOCKET_PATH_MAX {
+        return UnixStream::connect(path).await;
+    }
+    let directory = File::open(directory)?;
+    UnixStream::connect(Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name)).await
+}
+
+/// The longest path of a Unix socket, without the zero at its end.
+const SOCKET_PATH_MAX: usize = 107;
 
 /// Reads a body that is JSON or a text.
 fn read(bytes: &[u8]) -> Value {

@@ -83,7 +83,7 @@ fn perform(command: &Command, given: Given) -> Result<(), Failure> {
     let client = Client::new(place(&given)?, timeout.filter(|_| !action.waits));
     let client = client.map_err(|error| Failure::refused(error.to_string()))?;
     let call = Call::new(command.clone(), given, Rc::new(client));
-    actions::perform(action, &call).map_err(|failure| failure.of_node(|| call.node_name()))
+    actions::perform(action, &call).map_err(|failure| failure.of_node(|| call.known_name()))
 }
 
 /// Checks what can be checked of any command.
