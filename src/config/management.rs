@@ -43,3 +43,22 @@ impl Default for Management {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{conf, settings};
+
+    fn flags(text: &str) -> Vec<String> {
+        let (given, ..) = settings::flags(&conf::settings(text).expect("settings")).expect("in order");
+        given.into_iter().map(|given| given.argument).collect()
+    }
+
+    #[test]
+    fn address_and_port_make_one_listener() {
+        assert_eq!(flags("management.tcp.port = 15673"), ["--management-listen=[::]:15673"]);
+        assert_eq!(flags("management.tcp.ip = 127.0.0.1"), ["--management-listen=127.0.0.1:15672"]);
+        assert_eq!(flags("management.tcp.ip = ::1\nmanagement.tcp.port = 1"), ["--management-listen=[::1]:1"]);
+        let origins = "management.cors.allow_origins.1 = http://a\nmanagement.cors.allow_origins.2 = *";
+        assert_eq!(flags(origins).last().map(String::as_str), Some("--management-cors-origins=http://a,*"));
+    }
+}

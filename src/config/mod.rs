@@ -6,6 +6,7 @@ mod check;
 pub mod conf;
 pub mod defaults;
 pub mod flags;
+mod keys;
 pub mod management;
 pub mod metrics;
 mod protocol;

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use clap::CommandFactory;
 
 use super::flags::CommandLine;
-use super::{defaults, settings};
+use super::{defaults, keys};
 
 #[test]
 fn readme_has_every_flag() {
@@ -43,7 +43,7 @@ fn readme_has_the_defaults_of_flags() {
 
 #[test]
 fn readme_has_every_key() {
-    let known: Vec<&str> = settings::KNOWN.iter().map(|(key, ..)| *key).chain(defaults::KNOWN).filter(|key| *key != REFUSED).collect();
+    let known: Vec<&str> = keys::KNOWN.iter().map(|(key, ..)| *key).chain(defaults::KNOWN).filter(|key| *key != REFUSED).collect();
     let described: Vec<String> = rows("keys").iter().flat_map(|row| keys_of(row)).collect();
     let lacking: Vec<_> = known.iter().filter(|key| !described.iter().any(|described| describes(described, key))).collect();
     assert!(lacking.is_empty(), "README's table lacks the keys {lacking:?}");
@@ -54,7 +54,7 @@ fn readme_has_every_key() {
 #[test]
 fn every_key_is_a_flag_that_exists() {
     let command = CommandLine::command();
-    for (key, flag, _) in settings::KNOWN {
+    for (key, flag, _) in keys::KNOWN {
         assert!(command.get_arguments().any(|known| known.get_long() == Some(flag)), "{key} is --{flag}, which does not exist");
     }
 }

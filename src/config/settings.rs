@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use super::auth::Mechanism;
 use super::conf::Setting;
 use super::defaults::Defaults;
+use super::keys::KNOWN;
 use super::units::{byte_size, information_unit};
 use super::values;
 
@@ -67,6 +68,8 @@ pub(super) enum Form {
     NoNames,
     /// `KEY.ANY = PLAIN`, for each mechanism of a list.
     Mechanisms,
+    /// `KEY.ANY = VALUE`, for each value of a list.
+    Values,
 }
 
 /// Warnings about settings that this broker does not know.
@@ -144,6 +147,7 @@ impl Form {
             Form::Multiple => format!("{:?}", real(text).ok_or("give a multiple of the memory, such as 1.5")?),
             Form::OrInfinity(most) => if text == "infinity" { most } else { text }.to_owned(),
             Form::Listener => listener(text)?,
+            Form::Endpoint(_) if is_beside_port(setting, settings) => return Ok(None),
             Form::Endpoint(port) => endpoint(setting, settings, port)?,
             Form::If => return boolean(text).map(|truth| truth.then(String::new)),
             Form::Unless => return boolean(text).map(|truth| (!truth).then(String::new)),
@@ -155,6 +159,7 @@ impl Form {
             Form::NoVerify => return no_verify(text).map(|truth| truth.then(String::new)),
             Form::Names => boolean(text).map(|_| names_beside(setting, settings))?,
             Form::Mechanisms => mechanisms_beside(setting, settings)?,
+            Form::Values => values_beside(setting, settings).into_iter().map(|(_, value)| value).collect::<Vec<_>>().join(","),
             Form::NoNames if text == "none" => String::new(),
             Form::NoNames => return Err("give none, or set KEY.NAME to true".to_owned()),
         };
@@ -172,7 +177,7 @@ fn boolean(text: &str) -> Result<bool, String> {
 
 /// Reads a listener. `5672` is that port of every address; otherwise the port follows the last
 /// colon, also behind a bare IPv6 address.
-fn listener(text: &str) -> Result<String, String> {
+pub(super) fn listener(text: &str) -> Result<String, String> {
     if text == "none" {
         return Err("none would leave the broker without any listener: give a port, or remove the line".to_owned());
     }
@@ -194,6 +199,12 @@ fn endpoint(setting: &Setting, settings: &[Setting], port: u16) -> Result<String
     let port = value("port").map_or(Ok(port), |port| port.parse().map_err(|_| "give a port, from 0 to 65535".to_owned()))?;
     let ip = value("ip").unwrap_or("::").parse().map_err(|_| "give an IP address, such as 127.0.0.1 or ::1".to_owned())?;
     Ok(SocketAddr::new(ip, port).to_string())
+}
+
+/// Whether this is the address of a port that another key sets, and that stands for both.
+fn is_beside_port(setting: &Setting, settings: &[Setting]) -> bool {
+    let Some((last, above)) = setting.key.split_last() else { return false };
+    last == "ip" && settings.iter().any(|other| other.key.split_last().is_some_and(|(name, others)| name == "port" && others == above))
 }
 
 /// The names that are set by keys beside this one, each by its last value.
@@ -259,59 +270,6 @@ fn is_from_server(settings: &[Setting]) -> bool {
     let backend = settings.iter().rfind(|setting| is("definitions.import_backend", &setting.key));
     backend.is_some_and(|backend| SERVERS.contains(&&*backend.value))
 }
-
-/// Keys, their flags, and the notations of their values; `*` stands for a name that does not
-/// matter.
-pub(super) const KNOWN: &[(&str, &str, Form)] = &[
-    ("listeners.tcp", "listen", Form::Listener),
-    ("listeners.tcp.*", "listen", Form::Listener),
-    ("tcp_listen_options.backlog", "backlog", Form::Same),
-    ("tcp_listen_options.nodelay", "no-tcp-nodelay", Form::Unless),
-    ("tcp_listen_options.send_timeout", "send-timeout", Form::Same),
-    ("handshake_timeout", "handshake-timeout", Form::Same),
-    ("heartbeat", "heartbeat", Form::Same),
-    ("consumer_timeout", "consumer-timeout", Form::Same),
-    ("frame_max", "frame-max", Form::ByteSize),
-    ("channel_max", "channel-max", Form::Same),
-    ("max_channels_per_connection", "channel-max", Form::Same),
-    ("connection_max", "max-connections", Form::OrInfinity("10000000")),
-    ("max_connections", "max-connections", Form::OrInfinity("10000000")),
-    ("channel_max_per_node", "max-channels", Form::OrInfinity("4294967295")),
-    ("max_message_size", "max-message-size", Form::Same),
-    ("vm_memory_high_watermark.relative", "memory-high-watermark", Form::Share),
-    ("vm_memory_high_watermark.absolute", "memory-high-watermark", Form::InformationUnit),
-    ("disk_free_limit.relative", "disk-free-limit", Form::Multiple),
-    ("disk_free_limit.absolute", "disk-free-limit", Form::InformationUnit),
-    ("prometheus.tcp.port", "metrics-listen", Form::Endpoint(15692)),
-    ("prometheus.tcp.ip", "metrics-listen", Form::Endpoint(15692)),
-    ("prometheus.path", "metrics-path", Form::Same),
-    ("prometheus.return_per_object_metrics", "metrics-per-object", Form::If),
-    ("log.console.level", "log", Form::Level),
-    ("product.name", "product", Form::Same),
-    ("product.version", "product-version", Form::Same),
-    ("auth_mechanisms.*", "auth-mechanisms", Form::Mechanisms),
-    ("anonymous_login_user", "anonymous-login-user", Form::Same),
-    ("anonymous_login_pass", "anonymous-login-pass", Form::Same),
-    ("loopback_users", "loopback-users", Form::NoNames),
-    ("loopback_users.*", "loopback-users", Form::Names),
-    ("default_user", "default-user", Form::Same),
-    ("default_pass", "default-pass", Form::Same),
-    ("default_user_tags.*", "default-user-tags", Form::Names),
-    ("default_vhost", "default-vhost", Form::Same),
-    ("default_permissions.configure", "default-configure", Form::Same),
-    ("default_permissions.write", "default-write", Form::Same),
-    ("default_permissions.read", "default-read", Form::Same),
-    ("load_definitions", "definitions", Form::Same),
-    ("management.load_definitions", "definitions", Form::Same),
-    ("definitions.local.path", "definitions", Form::FromFiles),
-    ("definitions.https.url", "definitions", Form::FromServer),
-    ("definitions.tls.cacertfile", "definitions-ca", Form::Same),
-    ("definitions.tls.certfile", "definitions-cert", Form::Same),
-    ("definitions.tls.keyfile", "definitions-key", Form::Same),
-    ("definitions.tls.verify", "definitions-no-verify", Form::NoVerify),
-    ("definitions.skip_if_unchanged", "skip-unchanged-definitions", Form::If),
-    ("definitions.import_backend", "definitions", Form::Backend),
-];
 
 /// RabbitMQ's names for the sources of definitions.
 const FILES: [&str; 4] =

@@ -40,6 +40,16 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give an IP address and a port, such as 127.0.0.1:5672 or [::1]:5672".to_string())
 }
 
+/// Reads a prefix of paths: `/a/b`, without a slash at the end.
+pub fn path_prefix(text: &str) -> Result<String, String> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/-_.".contains(letter);
+    let prefix = text.trim_end_matches('/');
+    if (prefix.is_empty() || prefix.starts_with('/')) && prefix.chars().all(is_plain) && !prefix.contains("//") {
+        return Ok(prefix.to_owned());
+    }
+    Err("give a path of letters, digits, '-', '_' and '.', such as /mq".to_string())
+}
+
 pub fn durability(text: &str) -> Result<Durability, String> {
     match text {
         "sync" => Ok(Durability::Sync),

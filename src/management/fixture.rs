@@ -119,10 +119,6 @@ impl Client {
     pub async fn post(&self, path: &str, body: &str) -> Response {
         self.send("POST", path, Some("guest:guest"), "", body).await
     }
-
-    pub async fn delete(&self, path: &str) -> Response {
-        self.send("DELETE", path, Some("guest:guest"), "", "").await
-    }
 }
 
 fn response(bytes: &[u8]) -> Response {

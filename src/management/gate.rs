@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::api::{self, Call};
-use super::http::{Answer, Content, Outcome, Params, Path, PathError, Payload, Refusal, shape, shape_one, shape_page};
+use super::http::{Answer, Columns, Content, Outcome, Params, Path, PathError, Payload, Refusal, shape, shape_one, shape_page};
 use super::login::{Login, Needs, Origin, log_in};
 use super::site::Site;
 
@@ -96,8 +96,8 @@ impl Gate {
         Ok(rest)
     }
 
-    /// Answers what is not below `/api`: here other services of the management port find their place,
-    /// such as metrics and the web page.
+    /// Answers what is not below `/api`. Here other services of the same listeners find their place:
+    /// metrics, the web page, and below `/ctl`, for [`Origin::Local`] only, the command line tool's.
     fn other(&self, segments: &[String]) -> Outcome {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments[..] {
@@ -198,6 +198,10 @@ impl Gate {
 fn shaped(answer: Answer, params: &Params) -> Outcome {
     let content = match answer.content {
         Content::List(items) => shape(items, params)?,
+        Content::Lazy(items) => {
+            let columns = Columns::parse(params);
+            Content::Lazy(items.map(move |item| columns.pick(item)))
+        }
         Content::One(value) => Content::One(shape_one(value, params)),
         Content::Page(page) => Content::One(shape_page(page, params)),
         other => other,
@@ -220,6 +224,7 @@ fn content(answer: Answer) -> Parts {
         Content::Nothing => (Payload::bytes(Vec::new()), None),
         Content::One(value) => (Payload::bytes(value.to_string().into_bytes()), Some(JSON)),
         Content::List(items) => (Payload::list(items), Some(JSON)),
+        Content::Lazy(items) => (Payload::lazy(items), Some(JSON)),
         Content::Page(page) => (Payload::bytes(page.into_json(|item| item).to_string().into_bytes()), Some(JSON)),
         Content::Raw { kind, bytes } => (Payload::bytes(bytes), Some(kind)),
     };

@@ -12,7 +12,7 @@ use super::object::{Object, object};
 use crate::broker::catalog::{BindingView, Catalog};
 use crate::contract::{BindingSpec, Destination, Topology};
 use crate::definitions::arguments::{text, to_json, to_table};
-use crate::management::http::form::encode_segment;
+use crate::management::http::form::{self, encode_segment};
 use crate::management::http::{Answer, Outcome, Refusal};
 use crate::management::properties_key::properties_key;
 use crate::message::Table;
@@ -78,8 +78,11 @@ pub async fn get(call: &Call) -> Outcome {
     let (vhost, ends) = (call.vhost(&catalog)?, Ends::of(call)?);
     let all = everything(&catalog, |binding| binding.vhost == vhost && ends.are_of(binding));
     let found = all.into_iter().map(|binding| binding_object(&catalog, &binding));
-    let wanted = call.variable("properties");
-    found.into_iter().find(|binding| binding["properties_key"] == wanted).map(Answer::one).ok_or_else(Refusal::absent)
+    found
+        .into_iter()
+        .find(|binding| binding["properties_key"].as_str().is_some_and(|key| names(call, key)))
+        .map(Answer::one)
+        .ok_or_else(Refusal::absent)
 }
 
 /// `DELETE /bindings/V/e/X/q/Q/PROPERTIES` and the same of an exchange
@@ -90,15 +93,22 @@ pub async fn delete(call: &Call) -> Outcome {
     }
     let spec = {
         let catalog = call.broker().catalog();
-        let (vhost, wanted) = (call.vhost(&catalog)?, call.variable("properties"));
+        let vhost = call.vhost(&catalog)?;
         let is_it = |binding: &BindingView<'_>| {
-            binding.vhost == vhost && ends.are_of(binding) && properties_key(binding.key, binding.arguments.view()) == wanted
+            binding.vhost == vhost && ends.are_of(binding) && names(call, &properties_key(binding.key, binding.arguments.view()))
         };
         let found = catalog.bindings().find(is_it);
         found.map(|binding| ends.spec(binding.key, binding.arguments.clone())).ok_or_else(Refusal::absent)?
     };
     call.change(Topology::Unbind(spec)).await?;
     Ok(Answer::done())
+}
+
+/// Whether the path names the binding with this properties key. Clients may encode it once for the
+/// path, or also the routing key in it, as RabbitMQ does.
+fn names(call: &Call, key: &str) -> bool {
+    let wanted = call.variable("properties");
+    wanted == key || form::encode(wanted.as_bytes()) == key
 }
 
 /// The ends that a path names.

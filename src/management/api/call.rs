@@ -15,6 +15,7 @@ use crate::management::login::{Login, Origin};
 use crate::management::site::Site;
 
 /// A request on its way to its handler.
+#[derive(Clone)]
 pub struct Call {
     /// What requests share.
     pub site: Rc<Site>,
@@ -135,7 +136,7 @@ impl Call {
             return;
         }
         let level = if result < 400 { Level::Info } else { Level::Warn };
-        let (name, method) = (self.login.name.escape_debug(), &self.method);
+        let (name, method, path) = (self.login.name.escape_debug(), &self.method, path.escape_debug());
         match &self.origin {
             Origin::Remote(peer) => log::log!(target: "audit", level, "user '{name}' from {peer}: {method} {path}: {result}"),
             Origin::Local => log::log!(target: "audit", level, "{name}: {method} {path}: {result}"),

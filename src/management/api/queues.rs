@@ -25,8 +25,17 @@ pub async fn list(call: &Call) -> Outcome {
     let paging = Paging::parse(&call.params)?;
     let mut names = visible(call);
     let Some(paging) = paging.filter(|_| sort.is_own()) else {
-        let figures = if wants == Wants::Attributes { Vec::new() } else { call.broker().queues().await? };
-        return objects(call, &names, figures, wants).map(Answer::list);
+        let figures = Figures::new(if wants == Wants::Attributes { Vec::new() } else { call.broker().queues().await? });
+        let is_plain = sort.is_own() && !sort.is_reverse() && call.params.get("page").is_none();
+        if !is_plain {
+            return Ok(Answer::list(objects(call, &names, &figures, wants)));
+        }
+        let (call, mut names) = (call.clone(), names.into_iter());
+        return Ok(Answer::lazy(move || {
+            let part: Vec<Named> = names.by_ref().take(PART).collect();
+            let objects = || objects(&call, &part, &figures, wants).into_iter().map(Value::Object).collect();
+            (!part.is_empty()).then(objects)
+        }));
     };
     let total = names.len();
     if !paging.accepts_all() {
@@ -38,8 +47,8 @@ pub async fn list(call: &Call) -> Outcome {
     let (filtered, range) = (names.len(), paging.range(names.len())?);
     let names = &names[range];
     let ids: Vec<QueueId> = names.iter().map(|named| named.id).collect();
-    let figures = if wants == Wants::Attributes { Vec::new() } else { call.broker().queues_by_id(&ids).await? };
-    let items = objects(call, names, figures, wants)?.into_iter().map(Value::Object).collect();
+    let figures = Figures::new(if wants == Wants::Attributes { Vec::new() } else { call.broker().queues_by_id(&ids).await? });
+    let items = objects(call, names, &figures, wants).into_iter().map(Value::Object).collect();
     Ok(Answer::new(StatusCode::OK, Content::Page(paging.page(items, filtered, total))))
 }
 
@@ -166,22 +175,33 @@ fn visible(call: &Call) -> Vec<Named> {
     all.iter().filter(|named| is_listed(named.vhost)).cloned().collect()
 }
 
+/// The numbers of queues.
+struct Figures(Map<QueueId, QueueFigures>);
+
+impl Figures {
+    fn new(figures: Vec<QueueFigures>) -> Figures {
+        Figures(figures.into_iter().map(|figures| (figures.id, figures)).collect())
+    }
+}
+
 /// The objects of these queues, without those that are gone meanwhile.
-fn objects(call: &Call, names: &[Named], figures: Vec<QueueFigures>, wants: Wants) -> Result<Vec<Object>, Refusal> {
-    let figures: Map<QueueId, QueueFigures> = figures.into_iter().map(|figures| (figures.id, figures)).collect();
+fn objects(call: &Call, names: &[Named], figures: &Figures, wants: Wants) -> Vec<Object> {
     let catalog = call.broker().catalog();
     let none = QueueFigures::default();
     let one = |named: &Named| {
         let queue = catalog.queue(named.id)?;
-        let figures = figures.get(&named.id).unwrap_or(&none);
+        let figures = figures.0.get(&named.id).unwrap_or(&none);
         Some(match wants {
             Wants::Attributes => queue_object(call, &catalog, queue, Numbers::None),
             Wants::Totals => queue_object(call, &catalog, queue, Numbers::Totals(figures)),
             Wants::All(windows) => queue_object(call, &catalog, queue, Numbers::All(figures, windows)),
         })
     };
-    Ok(names.iter().filter_map(one).collect())
+    names.iter().filter_map(one).collect()
 }
+
+/// Queues whose objects are made at once.
+const PART: usize = 64;
 
 fn of_queue(consumers: Vec<ConsumerFigures>, queue: QueueId) -> Vec<ConsumerFigures> {
     consumers.into_iter().filter(|consumer| consumer.queue == queue).collect()

@@ -1,5 +1,7 @@
 //! Answers: status, content, and the few headers that only some answers have.
 
+use std::fmt;
+
 use hyper::StatusCode;
 use hyper::header::{CONTENT_DISPOSITION, HeaderName, HeaderValue, LOCATION};
 use serde_json::{Map, Value};
@@ -10,7 +12,7 @@ use super::{Page, Refusal};
 pub type Outcome = Result<Answer, Refusal>;
 
 /// An answer.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
@@ -21,7 +23,7 @@ pub struct Answer {
 }
 
 /// The content of an answer.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Debug)]
 pub enum Content {
     /// None.
     Nothing,
@@ -29,6 +31,8 @@ pub enum Content {
     One(Value),
     /// A list, sorted by virtual host and name, to which all query parameters apply.
     List(Vec<Value>),
+    /// A long list in its own order, whose items are made while it is sent.
+    Lazy(Lazy),
     /// A page of a list whose handler has cut and sorted it.
     Page(Page),
     /// Text or bytes of another type.
@@ -40,6 +44,23 @@ pub enum Content {
     },
 }
 
+/// The items of a list, some at a time; none: that was all.
+pub struct Lazy(pub Box<dyn FnMut() -> Option<Vec<Value>>>);
+
+impl Lazy {
+    /// The same list with changed items.
+    #[must_use]
+    pub fn map(mut self, change: impl Fn(Value) -> Value + 'static) -> Lazy {
+        Lazy(Box::new(move || Some((self.0)()?.into_iter().map(&change).collect())))
+    }
+}
+
+impl fmt::Debug for Lazy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lazy")
+    }
+}
+
 impl Answer {
     /// 200 with an object.
     pub fn one(value: impl Into<Value>) -> Answer {
@@ -49,6 +70,11 @@ impl Answer {
     /// 200 with a list.
     pub fn list(objects: impl IntoIterator<Item = Map<String, Value>>) -> Answer {
         Answer::new(StatusCode::OK, Content::List(objects.into_iter().map(Value::Object).collect()))
+    }
+
+    /// 200 with a list whose items are made while it is sent: at each call some, none after the last.
+    pub fn lazy(items: impl FnMut() -> Option<Vec<Value>> + 'static) -> Answer {
+        Answer::new(StatusCode::OK, Content::Lazy(Lazy(Box::new(items))))
     }
 
     /// 200 with bytes of this type.

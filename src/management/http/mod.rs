@@ -12,7 +12,7 @@ mod path;
 mod payload;
 mod refusal;
 
-pub use answer::{Answer, Content, Outcome};
+pub use answer::{Answer, Content, Lazy, Outcome};
 pub use body::Body;
 pub use list::{Columns, Sort, shape, shape_one, shape_page};
 pub use multipart::file_of_form;

@@ -13,6 +13,8 @@ use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::Value;
 
+use super::Lazy;
+
 /// The body of an answer.
 pub struct Payload {
     rest: Rest,
@@ -23,6 +25,8 @@ enum Rest {
     Bytes(Vec<u8>),
     /// The items of a list that were not written yet; whether none was.
     List(IntoIter<Value>, bool),
+    /// The same of a list whose items are not made yet.
+    Lazy(Lazy, bool),
     /// Nothing but the end of the compressed stream.
     End,
 }
@@ -41,6 +45,11 @@ impl Payload {
             payload.rest = Rest::Bytes(payload.piece(usize::MAX));
         }
         payload
+    }
+
+    /// Makes the body of a list whose items are made while it is sent.
+    pub fn lazy(items: Lazy) -> Payload {
+        Payload { rest: Rest::Lazy(items, true), encoder: None }
     }
 
     /// The length, if it is known.
@@ -71,13 +80,25 @@ impl Payload {
         let mut piece = Vec::new();
         while piece.len() < len_max {
             let Some(item) = items.next() else {
-                piece.extend_from_slice(if *is_first { b"[]" } else { b"]" });
+                piece.extend_from_slice(end(*is_first));
                 self.rest = Rest::End;
                 break;
             };
-            piece.push(if *is_first { b'[' } else { b',' });
-            *is_first = false;
-            serde_json::to_writer(&mut piece, &item).expect("a value in memory can be written");
+            put(&mut piece, &item, is_first);
+        }
+        piece
+    }
+
+    /// Makes and writes some items of the list.
+    fn lazy_piece(&mut self) -> Vec<u8> {
+        let Rest::Lazy(items, is_first) = &mut self.rest else { return Vec::new() };
+        let mut piece = Vec::new();
+        match (items.0)() {
+            Some(items) => items.iter().for_each(|item| put(&mut piece, item, is_first)),
+            None => {
+                piece.extend_from_slice(end(*is_first));
+                self.rest = Rest::End;
+            }
         }
         piece
     }
@@ -91,6 +112,7 @@ impl Payload {
                 bytes
             }
             Rest::List(..) => self.piece(PIECE),
+            Rest::Lazy(..) => self.lazy_piece(),
             Rest::End => {
                 let encoder = self.encoder.take()?;
                 return Some(encoder.finish().expect("a vector takes all"));
@@ -125,6 +147,16 @@ impl Body for Payload {
     }
 }
 
+/// Writes an item, with what stands before it.
+fn put(piece: &mut Vec<u8>, item: &Value, is_first: &mut bool) {
+    piece.push(if std::mem::take(is_first) { b'[' } else { b',' });
+    serde_json::to_writer(piece, item).expect("a value in memory can be written");
+}
+
+fn end(is_empty: bool) -> &'static [u8] {
+    if is_empty { b"[]" } else { b"]" }
+}
+
 /// Bytes that are written at once.
 const PIECE: usize = 64 << 10;
 /// Items of a list that is written as a whole, with its length.
@@ -152,6 +184,21 @@ mod tests {
             let payload = Payload::list(items[..few].to_vec());
             assert!(payload.len().is_some());
             assert_eq!(serde_json::from_slice::<Vec<Value>>(&written(payload).concat()).expect("JSON"), items[..few]);
+        }
+    }
+
+    #[test]
+    fn items_are_made_while_they_are_sent() {
+        for count in [0, 1, 3] {
+            let mut left = count;
+            let items = move || {
+                left = usize::checked_sub(left, 1)?;
+                Some(vec![json!(left), json!("x")])
+            };
+            let lazy = Lazy(Box::new(items)).map(|item| json!([item]));
+            let list: Vec<Value> = serde_json::from_slice(&written(Payload::lazy(lazy)).concat()).expect("JSON");
+            assert_eq!(list.len(), 2 * count);
+            assert!(list.iter().all(Value::is_array));
         }
     }
 

@@ -7,13 +7,16 @@
 //! ```
 //!
 //! A subject is whatever has numbers: the broker, a virtual host, a queue, a connection. A sample
-//! that equals the one before takes no memory, so that idle queues cost nothing.
+//! that equals the one before takes no memory, and a subject whose numbers have not changed for an
+//! hour has no series, only its [last sample](still): many idle queues cost little.
 
+mod still;
 mod tape;
 mod window;
 
 pub use window::{Sample, Window, Windows};
 
+use self::still::Still;
 use self::tape::Tape;
 use crate::base::hash::Map;
 use crate::base::ids::{ChannelAddr, ConnAddr, ExchangeId, QueueId};
@@ -42,6 +45,8 @@ pub enum Subject {
 #[derive(Default)]
 pub struct Rates {
     series: Map<Subject, Series>,
+    /// The subjects without a series.
+    still: Map<Subject, Still>,
     vhosts: Map<VhostId, Counted>,
     round: u64,
 }
@@ -69,15 +74,32 @@ impl Rates {
     /// Takes a sample of a subject, at milliseconds since 1970.
     pub fn note(&mut self, subject: Subject, at_ms: u64, values: &[u64]) {
         let round = self.round;
-        let series = self.series.entry(subject).or_insert_with(|| Series::new(is_global(subject), at_ms, values));
+        if let Some(series) = self.series.get_mut(&subject) {
+            series.round = round;
+            return series.note(at_ms, values);
+        }
+        let still = self.still.entry(subject).or_insert_with(|| Still::new(at_ms, values));
+        if still.is_of(values) {
+            return still.confirm(at_ms, round);
+        }
+        let (before_ms, before) = still.sample(values.len());
+        let mut series = Series::new(is_global(subject), before_ms, &before);
         series.round = round;
         series.note(at_ms, values);
+        self.series.insert(subject, series);
+        self.still.remove(&subject);
     }
 
     /// Ends a round of samples: subjects that were not sampled in it are gone.
     pub fn end_round(&mut self) {
         let round = self.round;
         self.series.retain(|_, series| series.round == round);
+        self.still.retain(|_, still| still.round() == round);
+        for (subject, series) in self.series.extract_if(|_, series| series.is_still()) {
+            let mut still = Still::new(series.last.0, &series.last.1);
+            still.confirm(series.last.0, round);
+            self.still.insert(subject, still);
+        }
         self.round += 1;
         self.limit_memory();
     }
@@ -100,6 +122,7 @@ impl Rates {
     /// Forgets all samples.
     pub fn clear(&mut self) {
         self.series.clear();
+        self.still.clear();
     }
 
     /// Forgets the histories of all objects if they take too much memory; rates stay.
@@ -146,6 +169,11 @@ impl Series {
         tape.map(|tape| window::pick(&tape.values(value), self.last.0, window)).unwrap_or_default()
     }
 
+    /// Whether nothing has changed for as long as the history goes back.
+    fn is_still(&self) -> bool {
+        self.tapes.iter().all(Tape::is_still) && self.rates.iter().all(|rate| *rate == 0.0)
+    }
+
     fn memory(&self) -> usize {
         self.tapes.iter().map(Tape::memory).sum()
     }
@@ -190,23 +218,42 @@ mod tests {
     #[test]
     fn a_subject_that_is_gone_is_forgotten() {
         let mut rates = Rates::default();
-        rates.note(QUEUE, 0, &[1]);
-        rates.end_round();
+        for (at, value) in [(0, 1), (5_000, 2)] {
+            rates.note(QUEUE, at, &[value]);
+            rates.end_round();
+        }
         assert!(rates.of(QUEUE).is_some());
         rates.end_round();
-        assert!(rates.of(QUEUE).is_none());
+        assert!(rates.of(QUEUE).is_none() && rates.still.is_empty());
+    }
+
+    #[test]
+    fn only_a_subject_that_changes_has_a_series() {
+        let mut rates = Rates::default();
+        let mut note = |steps: std::ops::Range<u64>, value| {
+            for step in steps {
+                rates.note(QUEUE, step * 5_000, &[value, 0]);
+                rates.end_round();
+            }
+            rates.of(QUEUE).is_some()
+        };
+        assert!(!note(0..10, 3));
+        assert!(note(10..11, 4) && note(11..700, 4));
+        assert!(!note(700..740, 4), "an hour later");
+        assert!(note(740..741, 14));
+        assert_eq!(rates.of(QUEUE).expect("it has changed").rate(0), 2.0);
     }
 
     #[test]
     fn a_window_is_answered_from_the_tape_that_covers_it() {
         let mut rates = Rates::default();
-        (0..2000).for_each(|at| rates.note(QUEUE, at * 5_000, &[at]));
+        (0..2000).for_each(|at| rates.note(QUEUE, at * 5_000, &[at + 1]));
         let series = rates.of(QUEUE).expect("sampled");
         let window = |age: u64, incr: u64| series.samples(0, Window { age_ms: age * 1000, step_ms: incr * 1000 });
         let fine = window(60, 20);
-        let expected = [(1996, 9_980_000), (1992, 9_960_000), (1988, 9_940_000), (1984, 9_920_000)];
+        let expected = [(1997, 9_980_000), (1993, 9_960_000), (1989, 9_940_000), (1985, 9_920_000)];
         assert_eq!(fine.iter().map(|sample| (sample.value, sample.at_ms)).collect::<Vec<_>>(), expected);
         let coarse = window(3600, 60);
-        assert_eq!((coarse.len(), coarse[0].at_ms, coarse[60].value), (61, 9_960_000, 1272));
+        assert_eq!((coarse.len(), coarse[0].at_ms, coarse[60].value), (61, 9_960_000, 1273));
     }
 }

@@ -35,6 +35,11 @@ impl Tape {
         age_ms <= self.span_ms
     }
 
+    /// Whether its samples are all the same.
+    pub fn is_still(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         self.bytes.capacity()
