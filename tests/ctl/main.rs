@@ -141,6 +141,7 @@ fn a_node_that_hangs_is_given_up() {
     let _silent = UnixListener::bind(directory.join("management.sock")).expect("a directory of our own");
     let start = "Error: operation list_queues on node n@h timed out. Timeout value used: 1000\n";
     assert_failure("rabbitmqctl -n n@h list_queues -t 1", &directory, 75, start);
+    assert_failure("rabbitmqctl -n n@h ping -t 1", &directory, 69, "Error:\nFailed to connect and authenticate to n@h in 1000 ms\n");
     fs::remove_dir_all(&directory).expect("a directory of our own");
 }
 

@@ -190,6 +190,9 @@ impl Client {
             Place::Socket(_) => ("", "localhost", None),
             Place::Port { address, authorization, prefix } => (prefix.as_str(), address.as_str(), authorization.as_ref()),
         };
+        if path.starts_with("/ctl/") && !self.is_local() {
+            return Err(Failure::refused("this command works on the broker's host only, over the socket in its data directory"));
+        }
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut request = Request::builder().method(method).uri(format!("{prefix}{path}")).header(HOST, host);
         for (name, value) in [(AUTHORIZATION.as_str(), authorization.map(String::as_str)), ("x-reason", reason)] {

@@ -25,6 +25,7 @@ mod suggest;
 mod term;
 mod tool;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -80,7 +81,7 @@ fn perform(command: &Command, given: Given) -> Result<(), Failure> {
     check(command, &given)?;
     let action = actions::find(command.name).ok_or_else(|| Failure::usage("this command does nothing here."))?;
     let timeout = given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-    let client = Client::new(place(&given)?, timeout.filter(|_| !action.waits));
+    let client = Client::new(place(&given)?, timeout);
     let client = client.map_err(|error| Failure::refused(error.to_string()))?;
     let call = Call::new(command.clone(), given, Rc::new(client));
     actions::perform(action, &call).map_err(|failure| failure.of_node(|| call.known_name()))
@@ -157,11 +158,12 @@ attempted to contact: [{node}]
 
 /// Prints a text, to stderr if there is an error. Returns the exit code.
 fn say(code: u8, text: &str) -> u8 {
-    match code {
-        0 => println!("{text}"),
-        _ if text.is_empty() => {}
-        _ => eprintln!("{text}"),
-    }
+    // A reader that closes the pipe early has read enough.
+    _ = match code {
+        0 => writeln!(io::stdout(), "{text}"),
+        _ if text.is_empty() => Ok(()),
+        _ => writeln!(io::stderr(), "{text}"),
+    };
     code
 }
 

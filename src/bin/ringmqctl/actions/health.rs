@@ -16,7 +16,7 @@ use crate::format::{Format, Output};
 /// The actions.
 pub const ACTIONS: &[Action] = &[
     Action::new("alarms", list_alarms),
-    Action::new("await_online_quorum_plus_one", single_node_or_enough).waiting(),
+    Action::new("await_online_quorum_plus_one", single_node_or_enough),
     Action::new("await_online_synchronized_mirror", |_| Ok(Output::Text("ok".into()))),
     Action::new("check_alarms", check_alarms),
     Action::new("check_certificate_expiration", check_certificates).checked(check_unit),

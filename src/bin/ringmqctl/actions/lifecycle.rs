@@ -25,9 +25,9 @@ pub const ACTIONS: &[Action] = &[
     Action::new("resume_listeners", |call| call.delete(&["ctl", "suspension"]).and_then(done)),
     Action::new("revive", |call| call.delete(&["ctl", "maintenance"]).and_then(done)),
     Action::anytime("shutdown", shut_down),
-    Action::anytime("start_app", |call| set_app(call, "running")).waiting(),
+    Action::anytime("start_app", |call| set_app(call, "running")),
     Action::anytime("stop", stop),
-    Action::anytime("stop_app", |call| set_app(call, "stopped")).waiting(),
+    Action::anytime("stop_app", |call| set_app(call, "stopped")),
     Action::new("suspend_listeners", |call| call.put(&["ctl", "suspension"], &json!({})).and_then(done)),
     Action::stopped("update_cluster_nodes", |_| Ok(Output::Done)),
 ];

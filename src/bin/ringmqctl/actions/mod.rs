@@ -45,8 +45,6 @@ pub struct Action {
     /// The command's name.
     name: &'static str,
     needs: Needs,
-    /// Whether `--timeout` limits something else than a request.
-    pub waits: bool,
     check: fn(&Call) -> std::result::Result<(), Failure>,
     run: fn(&Call) -> Result,
 }
@@ -62,7 +60,7 @@ enum Needs {
 impl Action {
     /// Makes the action of a command that needs a broker which serves clients.
     const fn new(name: &'static str, run: fn(&Call) -> Result) -> Action {
-        Action { name, needs: Needs::Running, waits: false, check: |_| Ok(()), run }
+        Action { name, needs: Needs::Running, check: |_| Ok(()), run }
     }
 
     /// Makes the action of a command that works in any state of the broker.
@@ -78,11 +76,6 @@ impl Action {
     /// The same action after a check of its arguments.
     const fn checked(self, check: fn(&Call) -> std::result::Result<(), Failure>) -> Action {
         Action { check, ..self }
-    }
-
-    /// The same action, which interprets `--timeout` itself.
-    const fn waiting(self) -> Action {
-        Action { waits: true, ..self }
     }
 }
 

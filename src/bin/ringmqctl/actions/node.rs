@@ -14,8 +14,8 @@ use crate::format::Output;
 
 /// The actions.
 pub const ACTIONS: &[Action] = &[
-    Action::new("await_online_nodes", await_online_nodes).waiting(),
-    Action::anytime("await_startup", await_startup).waiting(),
+    Action::new("await_online_nodes", await_online_nodes),
+    Action::anytime("await_startup", await_startup),
     Action::anytime("check_running", check_running),
     Action::new("discover_peers", discover_peers),
     Action::new("erlang_version", erlang_version),
@@ -23,9 +23,9 @@ pub const ACTIONS: &[Action] = &[
     Action::anytime("is_running", is_running),
     Action::new("listeners", listeners),
     Action::anytime("node_health_check", |_| Ok(Output::Done)),
-    Action::anytime("ping", ping).waiting(),
+    Action::anytime("ping", ping),
     Action::new("server_version", server_version),
-    Action::anytime("wait", wait).waiting(),
+    Action::anytime("wait", wait),
 ];
 
 fn ping(call: &Call) -> Result {
@@ -33,7 +33,9 @@ fn ping(call: &Call) -> Result {
     let ms = call.given.number("timeout").unwrap_or_default() * 1000;
     match call.node() {
         Ok(_) => Ok(Output::Report { text: "Ping succeeded".into(), json: json!({ "message": "Ping succeeded" }) }),
-        Err(Failure::Unreachable { .. }) => Err(Failure::refused(format!("Failed to connect and authenticate to {name} in {ms} ms"))),
+        Err(Failure::Unreachable { .. } | Failure::Timeout { .. }) => {
+            Err(Failure::refused(format!("Failed to connect and authenticate to {name} in {ms} ms")))
+        }
         Err(failure) => Err(failure),
     }
 }

@@ -65,11 +65,11 @@ pub fn ask(prompt: &str) -> Option<String> {
     if io::stdin().is_terminal() {
         return rpassword::prompt_password(prompt).ok();
     }
-    print!("{prompt}");
-    _ = io::stdout().flush();
+    let mut out = io::stdout();
+    _ = write!(out, "{prompt}").and_then(|()| out.flush());
     let mut line = String::new();
     let length = io::stdin().lock().read_line(&mut line).ok()?;
-    println!();
+    _ = writeln!(out);
     (length > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -1,134 +1,26 @@
-//! Lists whose columns are chosen by arguments: queues, exchanges, bindings, consumers, connections,
-//! channels, virtual hosts.
-//!
-//! A list is a table of columns, each with the place of its value in the API's objects. The API is
-//! asked for these places only, so that a broker with many queues computes and sends no more.
+//! The lists with their columns.
 
-use hyper::Method;
 use serde_json::Value;
 
-use crate::actions::{Action, Result};
-use crate::call::Call;
-use crate::client::{encoded, path};
-use crate::failure::Failure;
-use crate::format::Output;
-use crate::term::{Row, Term};
+use super::{Column, List};
+use crate::term::Term;
 
-/// The actions.
-pub const ACTIONS: &[Action] = &[
-    Action::new("list_bindings", |call| list(call, &BINDINGS)).checked(|call| check(call, &BINDINGS)),
-    Action::new("list_channels", |call| list(call, &CHANNELS)).checked(|call| check(call, &CHANNELS)),
-    Action::new("list_connections", |call| list(call, &CONNECTIONS)).checked(|call| check(call, &CONNECTIONS)),
-    Action::new("list_consumers", |call| list(call, &CONSUMERS)).checked(|call| check(call, &CONSUMERS)),
-    Action::new("list_amqp10_connections", |call| list(call, &AMQP10)).checked(|call| check(call, &AMQP10)),
-    Action::new("list_deprecated_features", list_deprecated).checked(|call| check(call, &DEPRECATED)),
-    Action::new("list_exchanges", |call| list(call, &EXCHANGES)).checked(|call| check(call, &EXCHANGES)),
-    Action::new("list_feature_flags", |call| list(call, &FLAGS)).checked(|call| check(call, &FLAGS)),
-    Action::new("list_mqtt_connections", |call| list(call, &MQTT)).checked(|call| check(call, &MQTT)),
-    Action::new("list_queues", list_queues).checked(|call| check(call, &QUEUES)),
-    Action::new("list_stomp_connections", |call| list(call, &STOMP)).checked(|call| check(call, &STOMP)),
-    Action::new("list_unresponsive_queues", |_| Ok(Output::Rows(Vec::new()))),
-    Action::new("list_vhosts", |call| list(call, &VHOSTS)).checked(|call| check(call, &VHOSTS)),
-    Action::new("list_web_mqtt_connections", |call| list(call, &WEB_MQTT)).checked(|call| check(call, &WEB_MQTT)),
+/// The list of each command.
+pub const LISTS: &[(&str, &List)] = &[
+    ("list_amqp10_connections", &AMQP10),
+    ("list_bindings", &BINDINGS),
+    ("list_channels", &CHANNELS),
+    ("list_connections", &CONNECTIONS),
+    ("list_consumers", &CONSUMERS),
+    ("list_deprecated_features", &DEPRECATED),
+    ("list_exchanges", &EXCHANGES),
+    ("list_feature_flags", &FLAGS),
+    ("list_mqtt_connections", &MQTT),
+    ("list_queues", &QUEUES),
+    ("list_stomp_connections", &STOMP),
+    ("list_vhosts", &VHOSTS),
+    ("list_web_mqtt_connections", &WEB_MQTT),
 ];
-
-/// A list.
-struct List {
-    /// The collection of the API.
-    collection: &'static [&'static str],
-    /// Whether it is asked for one virtual host.
-    is_of_vhost: bool,
-    /// Keys that are needed beside the columns.
-    keys: &'static [&'static str],
-    /// Whether an object belongs to the list.
-    holds: fn(&Value) -> bool,
-    /// The columns if none are chosen.
-    usual: &'static str,
-    columns: &'static [Column],
-}
-
-/// A column: its name, the place of the value, and how the value is read.
-type Column = (&'static str, &'static str, fn(&Value) -> Term);
-
-/// Returns the columns that are chosen, several of which may stand in one argument.
-fn chosen(call: &Call, list: &List) -> std::result::Result<Vec<Column>, Failure> {
-    let given = call.given.arguments.join(" ");
-    let names = if given.is_empty() { list.usual } else { &given };
-    let (mut columns, mut unknown) = (Vec::new(), Vec::new());
-    for name in names.split([' ', ',']).filter(|name| !name.is_empty()) {
-        let known = list.columns.iter().chain(REMOVED).find(|(known, ..)| *known == name);
-        known.map_or_else(|| unknown.push(name), |column| columns.push(*column));
-    }
-    match unknown[..] {
-        [] => Ok(columns),
-        _ => Err(Failure::usage(format!("Info key(s) {} are not supported", unknown.join(",")))),
-    }
-}
-
-fn check(call: &Call, list: &List) -> std::result::Result<(), Failure> {
-    chosen(call, list).map(|_| ())
-}
-
-fn list(call: &Call, list: &List) -> Result {
-    let columns = chosen(call, list)?;
-    let rows = items(call, list, &columns)?.iter().map(|item| row(item, &columns)).collect();
-    Ok(Output::Rows(rows))
-}
-
-fn items(call: &Call, list: &List, columns: &[Column]) -> std::result::Result<Vec<Value>, Failure> {
-    let mut segments = vec!["api"];
-    segments.extend(list.collection);
-    segments.extend(list.is_of_vhost.then_some(call.vhost()));
-    let mut keys: Vec<&str> =
-        columns.iter().map(|(_, key, _)| *key).chain(list.keys.iter().copied()).filter(|key| !key.is_empty()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let answer = call.client.send(Method::GET, &format!("{}?columns={}", path(&segments), encoded(&keys.join(","))), None, None)?;
-    if answer.status == 404 {
-        return Ok(Vec::new());
-    }
-    let Value::Array(mut items) = answer.accepted()? else { return Ok(Vec::new()) };
-    items.retain(list.holds);
-    Ok(items)
-}
-
-fn row(item: &Value, columns: &[Column]) -> Row {
-    columns.iter().map(|(name, key, read)| ((*name).to_owned(), read(at(item, key)))).collect()
-}
-
-/// Returns the value at a path of keys with points between them.
-fn at<'a>(item: &'a Value, path: &str) -> &'a Value {
-    path.split('.').fold(item, |value, key| value.get(key).unwrap_or(&Value::Null))
-}
-
-fn list_queues(call: &Call) -> Result {
-    let columns = chosen(call, &QUEUES)?;
-    let mut queues = items(call, &QUEUES, &columns)?;
-    let own = if call.given.is("local") { Some(call.node()?.name.as_str()) } else { None };
-    let (online, offline) = (call.given.is("online"), call.given.is("offline"));
-    queues.retain(|queue| match own {
-        Some(own) => queue["node"] == own,
-        None => online == offline || online == is_online(queue),
-    });
-    queues.iter_mut().for_each(name_leader);
-    Ok(Output::Rows(queues.iter().map(|queue| row(queue, &columns)).collect()))
-}
-
-/// Names the node of a classic queue as its leader and only member.
-fn name_leader(queue: &mut Value) {
-    if queue["leader"].is_null() {
-        queue["leader"] = queue["node"].clone();
-        queue["members"] = vec![queue["node"].clone()].into();
-    }
-}
-
-fn list_deprecated(call: &Call) -> Result {
-    list(call, if call.given.is("used") { &USED } else { &DEPRECATED })
-}
-
-fn is_online(queue: &Value) -> bool {
-    !matches!(queue["state"].as_str(), Some("down" | "stopped" | "crashed" | "minority"))
-}
 
 /// Reads a value as it is.
 fn plain(value: &Value) -> Term {
@@ -140,7 +32,7 @@ fn word(value: &Value) -> Term {
     value.as_str().map_or_else(|| Term::from(value), Term::atom)
 }
 
-/// The value of columns that RabbitMQ had and that scripts still ask for.
+/// Reads nothing.
 fn nothing(_: &Value) -> Term {
     Term::Nothing
 }
@@ -165,7 +57,8 @@ fn speaks(connection: &Value, protocol: &str) -> bool {
     connection["protocol"].as_str().is_some_and(|name| name.starts_with(protocol))
 }
 
-const REMOVED: &[Column] = &[
+/// Columns that RabbitMQ had and that scripts still ask for: they are empty.
+pub const REMOVED: &[Column] = &[
     ("global_prefetch_count", "", nothing),
     ("slave_nodes", "", nothing),
     ("slave_pids", "", nothing),
@@ -392,7 +285,8 @@ const DEPRECATED: List = List {
     ],
 };
 
-const USED: List = List { collection: &["deprecated-features", "used"], ..DEPRECATED };
+/// The deprecated features that are in use.
+pub const USED: List = List { collection: &["deprecated-features", "used"], ..DEPRECATED };
 
 /// Makes a list of the connections of a protocol.
 const fn connections_of(holds: fn(&Value) -> bool, id: &'static [Column], usual: &'static str) -> List {
