@@ -29,6 +29,8 @@ pub enum Term {
     Arguments(Vec<(String, Term)>),
     /// Keys with values, in an order.
     Pairs(Vec<(String, Term)>),
+    /// Atoms with values, in an order.
+    Properties(Vec<(String, Term)>),
     /// Keys with values.
     Map(Vec<(String, Term)>),
     /// An address of the network.
@@ -66,6 +68,11 @@ impl Term {
             Value::Object(map) if !map.is_empty() => Term::Pairs(pairs(value, |value| Term::from(value))),
             _ => Term::Map(Vec::new()),
         }
+    }
+
+    /// Makes properties from an object whose values are words.
+    pub fn properties(value: &Value) -> Term {
+        Term::Properties(pairs(value, |value| value.as_str().map_or_else(|| Term::from(value), Term::atom)))
     }
 
     /// Makes an address from its text, or keeps the text if it is none.
@@ -120,7 +127,7 @@ impl From<&Term> for Value {
             Term::Float(number) => (*number).into(),
             Term::List(items) | Term::Tuple(items) => items.iter().map(Value::from).collect(),
             Term::Arguments(table) => table.iter().map(typed).collect(),
-            Term::Pairs(pairs) | Term::Map(pairs) => Value::Object(object(pairs)),
+            Term::Pairs(pairs) | Term::Properties(pairs) | Term::Map(pairs) => Value::Object(object(pairs)),
             Term::Address(IpAddr::V4(address)) => address.octets().into_iter().map(Value::from).collect(),
             Term::Address(IpAddr::V6(address)) => address.segments().into_iter().map(Value::from).collect(),
         }
@@ -149,7 +156,7 @@ pub fn kind(value: &Term) -> &'static str {
         Term::Integer(_) => "long",
         Term::Float(_) => "double",
         Term::List(_) | Term::Tuple(_) => "array",
-        Term::Arguments(_) | Term::Pairs(_) | Term::Map(_) => "table",
+        Term::Arguments(_) | Term::Pairs(_) | Term::Properties(_) | Term::Map(_) => "table",
         Term::Nothing | Term::Text(_) | Term::Address(_) => "longstr",
     }
 }

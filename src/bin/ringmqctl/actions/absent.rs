@@ -11,7 +11,7 @@ pub const ACTIONS: &[Action] = &[
     Action::anytime("cipher_suites", |_| told("The cipher suites of rustls are enabled")),
     Action::anytime("erlang_cookie_hash", about_erlang),
     Action::anytime("erlang_cookie_sources", about_erlang),
-    Action::anytime("list_channel_interceptors", |_| Ok(Output::Rows(Vec::new()))),
+    Action::anytime("list_channel_interceptors", |_| Ok(Output::List(Vec::new()))),
     Action::anytime("maybe_stuck", about_erlang),
     Action::anytime("observer", about_erlang),
     Action::anytime("remote_shell", about_erlang),

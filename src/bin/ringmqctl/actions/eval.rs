@@ -18,13 +18,13 @@ pub const ACTIONS: &[Action] = &[Action::new("eval", eval), Action::anytime("eva
 type Expression = (&'static str, fn(&Call, &Captures<'_, str>) -> Result);
 
 const EXPRESSIONS: &[Expression] = &[
-    (r"^node\(\)\.$", |call, _| Ok(Output::Text(call.node()?.name.clone()))),
+    (r"^node\(\)\.$", |call, _| said(call.node()?.name.clone())),
     (r"^rabbit_nodes:reached_target_cluster_size\(\)\.$", reached_target_cluster_size),
     (r"^rabbit_alarm:(set)_alarm\(\{\{resource_limit,(memory|disk),node\(\)\},\[\]\}\)\.$", alarm),
     (r"^rabbit_alarm:(clear)_alarm\(\{resource_limit,(memory|disk),node\(\)\}\)\.$", alarm),
     (r#"^rabbit_access_control:check_user_pass_login\(<<"(.*)">>,<<"(.*)">>\)\.$"#, log_in),
-    (r"^rabbit_log:(debug|info|warning|error)\(.*\)\.$", |_, _| Ok(Output::Text("ok".into()))),
-    (r"^rabbit:(?:is_running|is_booted)\(\)\.$", |_, _| Ok(Output::Text("true".into()))),
+    (r"^rabbit_log:(debug|info|warning|error)\(.*\)\.$", |_, _| said("ok".into())),
+    (r"^rabbit:(?:is_running|is_booted)\(\)\.$", |_, _| said("true".into())),
 ];
 
 fn eval(call: &Call) -> Result {
@@ -43,6 +43,11 @@ fn eval(call: &Call) -> Result {
         }
     }
     refuse(call)
+}
+
+/// Returns a value that is a term already.
+fn said(term: String) -> Result {
+    Ok(Output::Lines(vec![term]))
 }
 
 /// Removes blanks that do not stand in quotes.
@@ -66,21 +71,21 @@ fn text(captures: &Captures<'_, str>, at: usize) -> String {
 
 fn reached_target_cluster_size(call: &Call, _: &Captures<'_, str>) -> Result {
     let answer = call.send(Method::GET, &["api", "health", "checks", "reached-target-cluster-size"], None)?;
-    Ok(Output::Text(answer.is_ok().to_string()))
+    said(answer.is_ok().to_string())
 }
 
 fn alarm(call: &Call, captures: &Captures<'_, str>) -> Result {
     let method = if text(captures, 1) == "set" { Method::PUT } else { Method::DELETE };
     call.send(method, &["ctl", "alarms", &text(captures, 2)], None)?.accepted()?;
-    Ok(Output::Text("ok".into()))
+    said("ok".into())
 }
 
 fn log_in(call: &Call, captures: &Captures<'_, str>) -> Result {
     let name = text(captures, 1);
-    Ok(Output::Text(match users::log_in(call, &name, &text(captures, 2))? {
+    said(match users::log_in(call, &name, &text(captures, 2))? {
         Ok(user) => format!("{{ok,{{user,<<\"{name}\">>,{},[{{rabbit_auth_backend_internal,none}}]}}}}", tags(&user["tags"])),
         Err(_) => format!("{{refused,<<\"{name}\">>,\"user '~ts' - invalid credentials\",[<<\"{name}\">>]}}"),
-    }))
+    })
 }
 
 fn tags(tags: &serde_json::Value) -> String {

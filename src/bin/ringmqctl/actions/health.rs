@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::node::{Listener, own_listeners};
+use crate::actions::node::{Listener, check_positive, own_listeners};
 use crate::actions::{Action, Result};
 use crate::call::Call;
 use crate::client::Answer;
@@ -29,7 +29,7 @@ pub const ACTIONS: &[Action] = &[
     Action::new("check_if_node_is_quorum_critical", check_quorum),
     Action::new("check_local_alarms", check_local_alarms),
     Action::new("check_port_connectivity", check_connectivity),
-    Action::new("check_port_listener", check_port).checked(check_port_number),
+    Action::new("check_port_listener", check_port).checked(check_positive),
     Action::new("check_protocol_listener", check_protocol),
     Action::new("check_virtual_hosts", check_vhosts),
     Action::new("has_reached_target_cluster_size", check_cluster_size),
@@ -109,19 +109,12 @@ fn check_local_alarms(call: &Call) -> Result {
     }
 }
 
-fn check_port_number(call: &Call) -> std::result::Result<(), Failure> {
-    match call.argument(0).parse::<u16>() {
-        Ok(port) if port > 0 => Ok(()),
-        _ => Err(Failure::bad_argument("Argument must be a positive integer")),
-    }
-}
-
 fn check_port(call: &Call) -> Result {
     let (port, name) = (call.argument(0), call.node_name());
     let listeners = own_listeners(call)?;
     let ports = ports_of(&listeners);
     if listeners.iter().any(|listener| listener.port.to_string() == port) {
-        let json = json!({ "result": "ok", "node": name, "port": port.parse::<u16>().unwrap_or_default() });
+        let json = json!({ "result": "ok", "node": name, "port": port });
         return Ok(Output::Report { text: format!("A listener for port {port} is running on node {name}."), json });
     }
     let text = format!("No listener for port {port} is active on node {name}. Found listeners that use the following ports: {ports}");
@@ -245,14 +238,14 @@ fn check_certificates(call: &Call) -> Result {
 
 fn check_quorum(call: &Call) -> Result {
     let (answer, name) = (ask(call, &["node-is-quorum-critical"])?, call.node_name());
+    if answer.is_ok() && answer.body["reason"].is_null() {
+        return Ok(passed(call, format!("Node {name} reported no queues/streams with minimum quorum")));
+    }
     if answer.is_ok() {
-        return Ok(passed(
-            call,
-            match answer.body["reason"].as_str() {
-                Some(_) => format!("Node {name} seems to be the only one in a single node cluster, the check does not apply"),
-                None => format!("Node {name} reported no queues/streams with minimum quorum"),
-            },
-        ));
+        let state = "seems to be the only one in a single node cluster, the check does not apply";
+        let json = json!({ "result": "ok", "message": format!("Target node {state}") });
+        let report = Output::Report { text: format!("Node {name} {state}"), json };
+        return Ok(if call.given.is("silent") { Output::Nothing } else { report });
     }
     let queues = answer.body["queues"].as_array().cloned().unwrap_or_default();
     let line = |queue: &Value| {

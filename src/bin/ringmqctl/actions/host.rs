@@ -57,6 +57,9 @@ fn resolve(call: &Call) -> Result {
     let addresses = (host, 0).to_socket_addrs().map_err(|error| Failure::refused(format!("Could not resolve {host}: {error}")))?;
     let mut lines: Vec<String> = addresses.filter(|address| address.is_ipv6() == is_v6).map(|address| address.ip().to_string()).collect();
     lines.dedup();
+    if lines.is_empty() {
+        return Err(Failure::error(DATA, "Hostname does not resolve (resolution failed with an nxdomain)"));
+    }
     Ok(Output::Lines(lines))
 }
 

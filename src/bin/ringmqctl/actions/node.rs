@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::actions::{Action, Result};
 use crate::call::{Call, Node};
-use crate::failure::{Failure, SOFTWARE, UNAVAILABLE};
+use crate::failure::{Failure, SOFTWARE};
 use crate::format::Output;
 
 /// The actions.
 pub const ACTIONS: &[Action] = &[
-    Action::new("await_online_nodes", await_online_nodes),
+    Action::new("await_online_nodes", await_online_nodes).checked(check_positive),
     Action::anytime("await_startup", await_startup),
     Action::anytime("check_running", check_running),
     Action::new("discover_peers", discover_peers),
@@ -25,7 +25,7 @@ pub const ACTIONS: &[Action] = &[
     Action::anytime("node_health_check", |_| Ok(Output::Done)),
     Action::anytime("ping", ping),
     Action::new("server_version", server_version),
-    Action::anytime("wait", wait),
+    Action::anytime("wait", wait).checked(check_wait),
 ];
 
 fn ping(call: &Call) -> Result {
@@ -104,14 +104,27 @@ fn await_startup(call: &Call) -> Result {
 }
 
 fn await_online_nodes(call: &Call) -> Result {
-    let Ok(count) = call.argument(0).parse::<usize>() else {
-        return Err(Failure::bad_argument("node count must be a positive integer"));
-    };
+    let count: usize = call.argument(0).parse().unwrap_or_default();
     let name = call.node_name();
     let late = || Failure::error(SOFTWARE, format!("Error: timed out while waiting. Not enough nodes joined {name}'s cluster."));
     let online = || Some(call.list(&["api", "nodes"]).ok()?.iter().filter(|node| node["running"] == true).count());
     until(call, late, || online().filter(|online| *online >= count))?;
     Ok(Output::Done)
+}
+
+fn check_wait(call: &Call) -> std::result::Result<(), Failure> {
+    match call.given.arguments.is_empty() && call.given.value("pid").is_none() {
+        true => Err(Failure::usage("\"No pid or pidfile specified\"")),
+        false => Ok(()),
+    }
+}
+
+/// Checks that the first argument is a number from 1.
+pub fn check_positive(call: &Call) -> std::result::Result<(), Failure> {
+    match call.argument(0).parse::<u16>() {
+        Ok(number) if number > 0 => Ok(()),
+        _ => Err(Failure::bad_argument("Argument must be a positive integer")),
+    }
 }
 
 /// Waits for a file with the number of the process, if one is named, and for the node to run.
@@ -126,7 +139,7 @@ fn wait(call: &Call) -> Result {
             say(format!("pid is {pid}"));
             pid
         }
-        None => call.given.number("pid").ok_or_else(|| Failure::error(UNAVAILABLE, "No pid or pidfile specified"))?,
+        None => call.given.number("pid").unwrap_or_default(),
     };
     let name = call.node_name();
     say(format!("Waiting for erlang distribution on node '{name}' while OS process '{pid}' is running"));

@@ -13,7 +13,7 @@ use crate::term::Term;
 
 /// The actions.
 pub const ACTIONS: &[Action] = &[
-    Action::new("add_member", |call| change_members(call, Method::POST, "add")),
+    Action::new("add_member", |call| change_members(call, Method::POST, "add")).checked(check_member),
     Action::new("delete_member", |call| change_members(call, Method::DELETE, "delete")),
     Action::new("delete_queue", delete),
     Action::new("force_checkpoint", force_checkpoint),
@@ -24,7 +24,7 @@ pub const ACTIONS: &[Action] = &[
     Action::new("purge_queue", purge),
     Action::new("quorum_status", quorum_status),
     Action::new("rebalance", rebalance),
-    Action::new("reclaim_quorum_memory", |call| quorum_queue(call).map(|_| Output::Done)),
+    Action::new("reclaim_quorum_memory", reclaim_memory),
     Action::new("shrink", shrink),
     Action::new("transfer_leadership", transfer_leadership),
 ];
@@ -103,6 +103,7 @@ fn peek(call: &Call) -> Result {
     match quorum_queue(call) {
         Ok(_) => Err(Failure::refused("Peeking is not supported: get a message with requeue by the HTTP API")),
         Err(Failure::Error { .. }) => Err(Failure::refused("Cannot peek into a classic queue")),
+        Err(Failure::Plain { .. }) => Err(Failure::refused(format!("Target queue was not found in virtual host '{}'", call.vhost()))),
         Err(failure) => Err(failure),
     }
 }
@@ -149,14 +150,28 @@ fn force_checkpoint(call: &Call) -> Result {
     Ok(Output::Rows(matching(call, "quorum")?.iter().map(row).collect()))
 }
 
+fn reclaim_memory(call: &Call) -> Result {
+    match quorum_queue(call) {
+        Err(Failure::Error { .. }) => Err(Failure::refused("This operation is not applicable to classic queues")),
+        queue => queue.map(|_| Output::Done),
+    }
+}
+
+/// Checks that the second argument is a node of the cluster.
+fn check_member(call: &Call) -> std::result::Result<(), Failure> {
+    call.require_running()?;
+    let node = call.argument(1);
+    match call.list(&["api", "nodes"])?.iter().any(|member| member["name"] == node) {
+        true => Ok(()),
+        false => Err(Failure::State(format!("node {node} is not a member of the cluster"))),
+    }
+}
+
 fn change_members(call: &Call, method: Method, verb: &str) -> Result {
+    quorum_queue(call)?;
     let (queue, node) = (call.argument(0), call.argument(1));
     let path = ["api", "queues", "quorum", call.vhost(), queue, "replicas", verb];
-    let answer = call.send(method, &path, Some(&json!({ "node": node })))?;
-    match answer.status {
-        400 if verb == "add" => Err(Failure::State(format!("node {node} is not a member of the cluster"))),
-        _ => answer.accepted().and_then(done),
-    }
+    call.send(method, &path, Some(&json!({ "node": node })))?.accepted().and_then(done)
 }
 
 fn grow(call: &Call) -> Result {

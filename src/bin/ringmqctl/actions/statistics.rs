@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::catalog::Command;
 use crate::format::Output;
 use crate::options::Switches;
-use crate::term::Term;
+use crate::term::{Row, Term};
 use crate::tool::Tool;
 
 /// The actions.
@@ -33,7 +33,11 @@ fn attempts(call: &Call) -> Result {
     let counts = ["protocol", "auth_attempts", "auth_attempts_failed", "auth_attempts_succeeded"];
     let names = || columns.iter().chain(&counts);
     let row = |item: &Value| names().map(|&column| (column.to_owned(), Term::from(&item[column]))).collect();
-    Ok(Output::Rows(call.list(path)?.iter().map(row).collect()))
+    let rows: Vec<Row> = call.list(path)?.iter().map(row).collect();
+    match rows.is_empty() && !call.is_terse() {
+        true => Ok(Output::Text(format!("Node {name} reported no authentication attempt stats"))),
+        false => Ok(Output::Rows(rows)),
+    }
 }
 
 fn reset_attempts(call: &Call) -> Result {

@@ -35,6 +35,7 @@ fn node(term: &Term) -> Node {
         Term::Tuple(items) => Node::Tuple(items.iter().map(node).collect()),
         Term::Arguments(table) => Node::List(table.iter().map(typed).collect()),
         Term::Pairs(pairs) => Node::List(pairs.iter().map(pair).collect()),
+        Term::Properties(pairs) => Node::List(pairs.iter().map(property).collect()),
         Term::Map(pairs) => Node::Map(pairs.iter().map(|(key, value)| (atom(key), node(value))).collect()),
         Term::Address(address) => Node::Leaf(format!("{{{}}}", address.to_string().replace(['.', ':'], ","))),
     }
@@ -95,7 +96,7 @@ fn stacked(open: &str, items: impl Iterator<Item = String>, close: &str, indent:
 }
 
 /// Prints an atom, in quotes where Erlang needs them.
-fn atom(text: &str) -> String {
+pub fn atom(text: &str) -> String {
     let is_plain = text.starts_with(|letter: char| letter.is_ascii_lowercase())
         && text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '@');
     if is_plain { text.to_owned() } else { format!("'{}'", escaped(text, '\'')) }

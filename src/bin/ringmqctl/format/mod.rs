@@ -81,6 +81,7 @@ impl Format {
             (Format::Json | Format::JsonStream, _) => json::print(self, output, style.node),
             (_, Output::Done) => String::new(),
             (Format::Erlang, Output::Rows(rows) | Output::List(rows)) => line(&erlang::rows(rows)),
+            (Format::Erlang, Output::Text(text) | Output::Report { text, .. }) => line(&erlang::binary(text)),
             (Format::Csv, Output::Rows(rows) | Output::List(rows)) => csv::print(rows),
             (Format::Pretty, Output::Rows(rows) | Output::List(rows)) if style.is_terminal => pretty::print(rows),
             (_, Output::Rows(rows)) => table::print(rows, style.has_headers),

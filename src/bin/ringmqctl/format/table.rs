@@ -23,6 +23,9 @@ pub fn cell(term: &Term) -> String {
         Term::List(items) if items.iter().all(|item| matches!(item, Term::Integer(_))) => erlang::print(term),
         Term::List(items) => format!("[{}]", commas(items.iter().map(cell))),
         Term::Pairs(pairs) => format!("[{}]", commas(pairs.iter().map(pair))),
+        Term::Properties(pairs) => {
+            format!("[{}]", commas(pairs.iter().map(|(key, value)| format!("{{{}, {}}}", erlang::atom(key), cell(value)))))
+        }
         Term::Map(pairs) => format!("#{{{}}}", commas(pairs.iter().map(|(key, value)| format!("{key} => {}", cell(value))))),
         Term::Arguments(table) => arguments(table),
         Term::Tuple(items) => match &items[..] {

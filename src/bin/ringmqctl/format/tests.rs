@@ -60,6 +60,12 @@ fn erlang_breaks_long_lines() {
 }
 
 #[test]
+fn texts_are_binaries_of_erlang() {
+    assert_eq!(Format::Erlang.print(&Output::Text("a \"b\"".into()), STYLE), "<<\"a \\\"b\\\"\">>\n");
+    assert_eq!(Format::Erlang.print(&Output::Lines(vec!["a".into()]), STYLE), "a\n");
+}
+
+#[test]
 fn boxes_are_for_terminals() {
     let rows = vec![vec![("name".to_owned(), Term::text("café")), ("n".to_owned(), Term::Integer(12))]];
     let expected = "┌──────┬────┐\n│ name │ n  │\n├──────┼────┤\n│ café │ 12 │\n└──────┴────┘\n";
@@ -73,6 +79,7 @@ fn cells_show_addresses_pairs_and_tuples() {
         (Term::address(&json!("::1")), "::1"),
         (Term::pairs(&json!({ "overflow": "reject-publish" })), "[{<<\"overflow\">>, reject-publish}]"),
         (Term::pairs(&json!({})), "#{}"),
+        (Term::properties(&json!({ "n@h": "running", "N": "down" })), "[{'N', down}, {n@h, running}]"),
         (Term::Tuple(vec![Term::Integer(0), Term::Integer(9), Term::Integer(1)]), "{0,9,1}"),
         (Term::Float(0.5), "0.5"),
         (Term::arguments(&json!({ "t": { "k": "" }, "l": [1, "a"] })), "[{\"l\",[1,\"a\"]},{\"t\",[{\"k\",[]}]}]"),

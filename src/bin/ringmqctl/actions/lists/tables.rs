@@ -27,6 +27,11 @@ fn plain(value: &Value) -> Term {
     Term::from(value)
 }
 
+/// Reads a count, which is missing as long as it is zero.
+fn count(value: &Value) -> Term {
+    Term::Integer(value.as_i64().unwrap_or_default())
+}
+
 /// Reads a word.
 fn word(value: &Value) -> Term {
     value.as_str().map_or_else(|| Term::from(value), Term::atom)
@@ -97,8 +102,8 @@ const QUEUES: List = List {
         ("message_bytes_ram", "message_bytes_ram", plain),
         ("message_bytes_persistent", "message_bytes_persistent", plain),
         ("head_message_timestamp", "head_message_timestamp", plain),
-        ("disk_reads", "message_stats.disk_reads", plain),
-        ("disk_writes", "message_stats.disk_writes", plain),
+        ("disk_reads", "message_stats.disk_reads", count),
+        ("disk_writes", "message_stats.disk_writes", count),
         ("consumers", "consumers", plain),
         ("consumer_utilisation", "consumer_utilisation", plain),
         ("consumer_capacity", "consumer_capacity", plain),
@@ -248,7 +253,7 @@ const VHOSTS: List = List {
         ("default_queue_type", "default_queue_type", plain),
         ("protected_from_deletion", "protected_from_deletion", plain),
         ("tracing", "tracing", plain),
-        ("cluster_state", "cluster_state", Term::pairs),
+        ("cluster_state", "cluster_state", Term::properties),
         ("metadata", "metadata", plain),
     ],
 };
