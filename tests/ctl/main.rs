@@ -95,7 +95,7 @@ macro_rules! conversations {
     };
 }
 
-conversations!(health, lifecycle, lists, node, plugins, policies, queues, usage, users, vhosts);
+conversations!(forms, health, lifecycle, lists, node, plugins, policies, queues, usage, users, vhosts);
 
 #[test]
 fn a_difference_is_seen() {
