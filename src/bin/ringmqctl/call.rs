@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::catalog::Command;
 use crate::client::{Answer, Client, path};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::{Format, Output, Style};
 use crate::options::Given;
 
@@ -79,7 +79,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached, or is another node.
-    pub fn node(&self) -> Result<&Node, Failure> {
+    pub fn node(&self) -> Result<&Node> {
         if let Some(node) = self.node.get() {
             return Ok(node);
         }
@@ -94,7 +94,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub fn ask_node(&self) -> Result<Node, Failure> {
+    pub fn ask_node(&self) -> Result<Node> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if self.client.is_local() {
             let found = self.get(&["ctl", "node"])?;
@@ -125,7 +125,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached, or is stopped.
-    pub fn require_running(&self) -> Result<(), Failure> {
+    pub fn require_running(&self) -> Result<()> {
         match self.node()?.app.as_str() {
             "running" => Ok(()),
             "booting" => Err(Failure::refused(format!("node {} is still booting", self.node_name()))),
@@ -137,7 +137,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached, or refuses.
-    pub fn get(&self, segments: &[&str]) -> Result<Value, Failure> {
+    pub fn get(&self, segments: &[&str]) -> Result<Value> {
         self.send(Method::GET, segments, None)?.accepted()
     }
 
@@ -145,7 +145,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached, or refuses.
-    pub fn list(&self, segments: &[&str]) -> Result<Vec<Value>, Failure> {
+    pub fn list(&self, segments: &[&str]) -> Result<Vec<Value>> {
         match self.send(Method::GET, segments, None)? {
             Answer { status: 404, .. } => Ok(Vec::new()),
             answer => Ok(match answer.accepted()? {
@@ -159,7 +159,7 @@ impl Call {
     ///
     /// # Errors
     /// The virtual host does not exist, or the broker cannot be reached, or refuses.
-    pub fn list_in_vhost(&self, segments: &[&str]) -> Result<Vec<Value>, Failure> {
+    pub fn list_in_vhost(&self, segments: &[&str]) -> Result<Vec<Value>> {
         match self.send(Method::GET, segments, None)? {
             Answer { status: 404, .. } => Err(Failure::no_vhost(self.vhost())),
             answer => Ok(answer.accepted()?.as_array().cloned().unwrap_or_default()),
@@ -170,7 +170,7 @@ impl Call {
     ///
     /// # Errors
     /// It does not exist, or the broker cannot be reached.
-    pub fn require_vhost(&self) -> Result<(), Failure> {
+    pub fn require_vhost(&self) -> Result<()> {
         match self.send(Method::GET, &["api", "vhosts", self.vhost()], None)?.status {
             404 => Err(Failure::no_vhost(self.vhost())),
             _ => Ok(()),
@@ -181,7 +181,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached, or refuses.
-    pub fn put(&self, segments: &[&str], body: &Value) -> Result<Value, Failure> {
+    pub fn put(&self, segments: &[&str], body: &Value) -> Result<Value> {
         self.send(Method::PUT, segments, Some(body))?.accepted()
     }
 
@@ -189,7 +189,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached, or refuses.
-    pub fn delete(&self, segments: &[&str]) -> Result<Value, Failure> {
+    pub fn delete(&self, segments: &[&str]) -> Result<Value> {
         self.send(Method::DELETE, segments, None)?.accepted()
     }
 
@@ -197,7 +197,7 @@ impl Call {
     ///
     /// # Errors
     /// The broker cannot be reached.
-    pub fn send(&self, method: Method, segments: &[&str], body: Option<&Value>) -> Result<Answer, Failure> {
+    pub fn send(&self, method: Method, segments: &[&str], body: Option<&Value>) -> Result<Answer> {
         self.client.send(method, &path(segments), body, None)
     }
 

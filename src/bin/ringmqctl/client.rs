@@ -25,7 +25,7 @@ use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Runtime;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 
 /// The place where the API is served.
 #[derive(Clone, PartialEq, Debug)]
@@ -48,7 +48,7 @@ impl Place {
     ///
     /// # Errors
     /// One sentence.
-    pub fn from_url(url: &str) -> Result<Place, String> {
+    pub fn from_url(url: &str) -> std::result::Result<Place, String> {
         let uri: Uri = url.parse().map_err(|error| format!("'{url}' is not a URL: {error}"))?;
         let authority = uri.authority().map(|authority| authority.as_str()).ok_or_else(|| format!("'{url}' is not a URL with a host"))?;
         if uri.scheme_str() != Some("http") {
@@ -100,7 +100,7 @@ impl Answer {
     ///
     /// # Errors
     /// The reason of the refusal.
-    pub fn accepted(self) -> Result<Value, Failure> {
+    pub fn accepted(self) -> Result<Value> {
         if self.is_ok() {
             return Ok(self.body);
         }
@@ -142,7 +142,7 @@ impl Client {
     ///
     /// # Errors
     /// The broker cannot be reached, or it takes too long.
-    pub fn send(&self, method: Method, path: &str, body: Option<&Value>, reason: Option<&str>) -> Result<Answer, Failure> {
+    pub fn send(&self, method: Method, path: &str, body: Option<&Value>, reason: Option<&str>) -> Result<Answer> {
         let request = self.request(method, path, body, reason)?;
         self.wait(async {
             let response = self.exchange(request).await?;
@@ -157,7 +157,7 @@ impl Client {
     ///
     /// # Errors
     /// The broker cannot be reached, or refuses.
-    pub fn follow(&self, path: &str, duration: Option<Duration>, mut take: impl FnMut(&str) -> bool) -> Result<(), Failure> {
+    pub fn follow(&self, path: &str, duration: Option<Duration>, mut take: impl FnMut(&str) -> bool) -> Result<()> {
         let request = self.request(Method::GET, path, None, None)?;
         let following = async {
             let response = self.exchange(request).await?;
@@ -185,7 +185,7 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>, reason: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, method: Method, path: &str, body: Option<&Value>, reason: Option<&str>) -> Result<Request<Full<Bytes>>> {
         let (prefix, host, authorization) = match &self.place {
             Place::Socket(_) => ("", "localhost", None),
             Place::Port { address, authorization, prefix } => (prefix.as_str(), address.as_str(), authorization.as_ref()),
@@ -202,7 +202,7 @@ impl Client {
         request.map_err(|error| Failure::bad_argument(error.to_string()))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
         let kept = self.sender.take().filter(|sender| !sender.is_closed());
         let mut sender = match kept {
             Some(sender) => sender,
@@ -214,14 +214,14 @@ impl Client {
         Ok(response)
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
         match &self.place {
             Place::Socket(path) => self.shake_hands(connect(path).await).await,
             Place::Port { address, .. } => self.shake_hands(TcpStream::connect(address).await).await,
         }
     }
 
-    async fn shake_hands<S>(&self, stream: io::Result<S>) -> Result<SendRequest<Full<Bytes>>, Failure>
+    async fn shake_hands<S>(&self, stream: io::Result<S>) -> Result<SendRequest<Full<Bytes>>>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
@@ -231,7 +231,7 @@ impl Client {
         Ok(sender)
     }
 
-    fn wait<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         match self.timeout {
             Some(timeout) => self.runtime.block_on(async { tokio::time::timeout(timeout, work).await }).unwrap_or(Err(Failure::timeout())),
             None => self.runtime.block_on(work),

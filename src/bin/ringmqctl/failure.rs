@@ -14,6 +14,9 @@ pub const SOFTWARE: u8 = 70;
 /// It took too long.
 pub const TEMPORARY: u8 = 75;
 
+/// The result of what may fail.
+pub type Result<T> = std::result::Result<T, Failure>;
+
 /// The reason why a command failed.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Failure {

@@ -34,7 +34,7 @@ use std::time::Duration;
 use call::Call;
 use catalog::Command;
 use client::{Client, Place};
-use failure::{Failure, USAGE};
+use failure::{Failure, Result, USAGE};
 use format::Format;
 use options::{Given, Switches};
 use tool::Tool;
@@ -77,7 +77,7 @@ fn unknown(tool: Tool, name: &str) -> String {
 }
 
 /// Performs a command.
-fn perform(command: &Command, given: Given) -> Result<(), Failure> {
+fn perform(command: &Command, given: Given) -> Result<()> {
     check(command, &given)?;
     let action = actions::find(command.name).ok_or_else(|| Failure::usage("this command does nothing here."))?;
     let timeout = given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
@@ -88,7 +88,7 @@ fn perform(command: &Command, given: Given) -> Result<(), Failure> {
 }
 
 /// Checks what can be checked of any command.
-fn check(command: &Command, given: &Given) -> Result<(), Failure> {
+fn check(command: &Command, given: &Given) -> Result<()> {
     if !given.invalid.is_empty() {
         let options = given.invalid.iter().map(|(name, value)| format!("\n{name} : {}", value.as_deref().unwrap_or_default()));
         return Err(Failure::usage(format!("Invalid options for this command:{}", options.collect::<String>())));
@@ -105,7 +105,7 @@ fn check(command: &Command, given: &Given) -> Result<(), Failure> {
 }
 
 /// Returns the place of the API: a port if a URL is given, else the socket in the data directory.
-fn place(given: &Given) -> Result<Place, Failure> {
+fn place(given: &Given) -> Result<Place> {
     if let Some(url) = given.value("url") {
         return Place::from_url(url).map_err(Failure::bad_argument);
     }

@@ -8,10 +8,10 @@ use std::path::Path;
 use ringmq::config::Config;
 use serde_json::json;
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::Call;
 use crate::catalog::{self, Command};
-use crate::failure::{Failure, UNAVAILABLE, USAGE};
+use crate::failure::{Failure, Result, UNAVAILABLE, USAGE};
 use crate::format::Output;
 use crate::help;
 use crate::options::Switches;
@@ -27,7 +27,7 @@ pub const ACTIONS: &[Action] = &[
     Action::anytime("version", version),
 ];
 
-fn show_help(call: &Call) -> Result {
+fn show_help(call: &Call) -> Result<Output> {
     let tool = Tool::current();
     let Some(name) = call.given.arguments.first() else {
         return Ok(Output::Text(if call.given.is("list-commands") { help::list(tool) } else { help::of_tool(tool) }));
@@ -45,13 +45,13 @@ fn show_help(call: &Call) -> Result {
 }
 
 /// Prints the version of RabbitMQ whose behaviour the broker follows, because scripts compare it.
-fn version(call: &Call) -> Result {
+fn version(call: &Call) -> Result<Output> {
     let version = Config::default().product_version;
     Ok(Output::Report { json: json!({ "node": call.node_name(), "result": "ok", "value": { "version": version } }), text: version })
 }
 
 /// Prints the commands, or the options of a command, that begin with a text.
-fn autocomplete(call: &Call) -> Result {
+fn autocomplete(call: &Call) -> Result<Output> {
     let words = &call.given.arguments;
     let last = words.last().map_or("", String::as_str);
     let mut found: Vec<String> = match words.iter().find_map(|word| Command::find(Tool::current(), word)) {
@@ -64,7 +64,7 @@ fn autocomplete(call: &Call) -> Result {
     Ok(if found.is_empty() { Output::Nothing } else { Output::Lines(found) })
 }
 
-fn completion(call: &Call) -> Result {
+fn completion(call: &Call) -> Result<Output> {
     let names = || TOOLS.iter().map(|tool| tool.name).chain(["ringmqctl"]);
     let script = match call.argument(0) {
         "bash" => BASH.replace("NAMES", &names().collect::<Vec<_>>().join(" ")),
@@ -91,7 +91,7 @@ const FISH: &str = r"complete -c NAME -f -a '(NAME autocomplete -- (commandline 
 ";
 
 /// Links the names of RabbitMQ's tools to this program.
-fn install_links(call: &Call) -> Result {
+fn install_links(call: &Call) -> Result<Output> {
     let directory = Path::new(call.argument(0));
     let fail = |error: std::io::Error| Failure::error(UNAVAILABLE, format!("{} cannot be written: {error}", directory.display()));
     let program = env::current_exe().map_err(fail)?;

@@ -1,9 +1,9 @@
 //! Commands that mean something to Erlang's runtime, or to features that this broker does not have.
 //! Scripts may call them: those about the runtime succeed with a sentence, the others are refused.
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 
 /// The actions.
@@ -25,18 +25,18 @@ pub const ACTIONS: &[Action] = &[
     Action::new("decommission_mqtt_node", |_| Ok(Output::Done)),
 ];
 
-fn told(sentence: &str) -> Result {
+fn told(sentence: &str) -> Result<Output> {
     Ok(Output::Text(sentence.into()))
 }
 
-fn about_erlang(_: &Call) -> Result {
+fn about_erlang(_: &Call) -> Result<Output> {
     told("This broker has no Erlang runtime, so there is nothing to show")
 }
 
-fn no_encryption(_: &Call) -> Result {
+fn no_encryption(_: &Call) -> Result<Output> {
     refused("This broker does not decrypt values of configuration files: keep them in a file that others cannot read")
 }
 
-fn refused(sentence: &str) -> Result {
+fn refused(sentence: &str) -> Result<Output> {
     Err(Failure::refused(sentence))
 }

@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::actions::Result;
 use crate::actions::health::alarms;
 use crate::actions::node::Listener;
 use crate::actions::status::{block, or_none, pairs, plain};
 use crate::call::Call;
+use crate::failure::Result;
 use crate::format::Output;
 
 /// Shows the state.
-pub fn show(call: &Call) -> Result {
+pub fn show(call: &Call) -> Result<Output> {
     let (nodes, overview) = (call.list(&["api", "nodes"])?, call.get(&["api", "overview"])?);
     let flags = call.list(&["api", "feature-flags"])?;
     let cluster = Cluster { nodes, overview, flags };

@@ -6,10 +6,10 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::actions::{Action, Result, done};
+use crate::actions::{Action, done};
 use crate::call::Call;
 use crate::client::{Answer, path};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 
 /// The actions.
@@ -19,22 +19,22 @@ pub const ACTIONS: &[Action] = &[
     Action::new("close_connection", close_one),
 ];
 
-fn close(call: &Call, segments: &[&str], reason: &str) -> std::result::Result<Answer, Failure> {
+fn close(call: &Call, segments: &[&str], reason: &str) -> Result<Answer> {
     call.client.send(Method::DELETE, &path(segments), None, Some(reason))
 }
 
-fn close_one(call: &Call) -> Result {
+fn close_one(call: &Call) -> Result<Output> {
     let name = call.argument(0);
     let answer = close(call, &["api", "connections", name], call.argument(1))?;
     if answer.status == 404 { Err(Failure::refused(format!("Connection {name} was not found"))) } else { answer.accepted().and_then(done) }
 }
 
-fn close_of_user(call: &Call) -> Result {
+fn close_of_user(call: &Call) -> Result<Output> {
     let answer = close(call, &["api", "connections", "username", call.argument(0)], call.argument(1))?;
     if answer.status == 404 { Ok(Output::Done) } else { answer.accepted().and_then(done) }
 }
 
-fn close_all(call: &Call) -> Result {
+fn close_all(call: &Call) -> Result<Output> {
     let connections = match call.given.is("global") {
         true => call.list(&["api", "connections"])?,
         false => call.list(&["api", "vhosts", call.vhost(), "connections"])?,

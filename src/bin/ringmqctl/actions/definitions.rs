@@ -7,16 +7,16 @@ use std::path::Path;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::Call;
-use crate::failure::{DATA, Failure};
+use crate::failure::{DATA, Failure, Result};
 use crate::format::Output;
 
 /// The actions.
 pub const ACTIONS: &[Action] =
     &[Action::new("export_definitions", export).checked(check_export), Action::new("import_definitions", import).checked(check_import)];
 
-fn check_format(call: &Call) -> std::result::Result<(), Failure> {
+fn check_format(call: &Call) -> Result<()> {
     match call.given.value("format") {
         None | Some("json" | "JSON") => Ok(()),
         Some("erlang") => Err(Failure::bad_argument("This broker writes and reads definitions as json only")),
@@ -24,7 +24,7 @@ fn check_format(call: &Call) -> std::result::Result<(), Failure> {
     }
 }
 
-fn check_export(call: &Call) -> std::result::Result<(), Failure> {
+fn check_export(call: &Call) -> Result<()> {
     check_format(call)?;
     let directory = Path::new(call.argument(0)).parent().filter(|directory| !directory.as_os_str().is_empty());
     match directory.filter(|directory| !directory.exists()) {
@@ -33,7 +33,7 @@ fn check_export(call: &Call) -> std::result::Result<(), Failure> {
     }
 }
 
-fn check_import(call: &Call) -> std::result::Result<(), Failure> {
+fn check_import(call: &Call) -> Result<()> {
     check_format(call)?;
     match call.given.arguments.first().filter(|file| !Path::new(file).exists()) {
         Some(file) => Err(Failure::bad_argument(format!("File {file} does not exist"))),
@@ -41,7 +41,7 @@ fn check_import(call: &Call) -> std::result::Result<(), Failure> {
     }
 }
 
-fn export(call: &Call) -> Result {
+fn export(call: &Call) -> Result<Output> {
     let file = call.argument(0);
     if file != "-" {
         call.tell(&format!("Exporting definitions in JSON to a file at \"{file}\" ..."));
@@ -55,7 +55,7 @@ fn export(call: &Call) -> Result {
     Ok(Output::Nothing)
 }
 
-fn import(call: &Call) -> Result {
+fn import(call: &Call) -> Result<Output> {
     let file = call.given.arguments.first();
     call.tell(&match file {
         Some(file) => format!("Importing definitions in JSON from a file at \"{file}\" ..."),

@@ -6,16 +6,16 @@ use std::io::{self, Read};
 use fancy_regex::{Captures, Regex};
 use hyper::Method;
 
-use crate::actions::{Action, Result, users};
+use crate::actions::{Action, users};
 use crate::call::Call;
-use crate::failure::{DATA, Failure, USAGE};
+use crate::failure::{DATA, Failure, Result, USAGE};
 use crate::format::Output;
 
 /// The actions.
 pub const ACTIONS: &[Action] = &[Action::new("eval", eval), Action::anytime("eval_file", refuse), Action::anytime("exec", refuse)];
 
 /// A pattern of expressions, without blanks, and the evaluation.
-type Expression = (&'static str, fn(&Call, &Captures<'_, str>) -> Result);
+type Expression = (&'static str, fn(&Call, &Captures<'_, str>) -> Result<Output>);
 
 const EXPRESSIONS: &[Expression] = &[
     (r"^node\(\)\.$", |call, _| said(call.node()?.name.clone())),
@@ -27,7 +27,7 @@ const EXPRESSIONS: &[Expression] = &[
     (r"^rabbit:(?:is_running|is_booted)\(\)\.$", |_, _| said("true".into())),
 ];
 
-fn eval(call: &Call) -> Result {
+fn eval(call: &Call) -> Result<Output> {
     let mut given = call.given.arguments.join(" ");
     if given.is_empty() {
         io::stdin().read_to_string(&mut given).map_err(|error| Failure::error(DATA, error.to_string()))?;
@@ -46,7 +46,7 @@ fn eval(call: &Call) -> Result {
 }
 
 /// Returns a value that is a term already.
-fn said(term: String) -> Result {
+fn said(term: String) -> Result<Output> {
     Ok(Output::Lines(vec![term]))
 }
 
@@ -61,7 +61,7 @@ fn without_blanks(text: &str) -> String {
         .collect()
 }
 
-fn refuse(_: &Call) -> Result {
+fn refuse(_: &Call) -> Result<Output> {
     Err(Failure::error(USAGE, "This broker is not written in Erlang and evaluates only a few expressions that scripts use"))
 }
 
@@ -69,18 +69,18 @@ fn text(captures: &Captures<'_, str>, at: usize) -> String {
     captures.get(at).map(|found| found.as_str().to_owned()).unwrap_or_default()
 }
 
-fn reached_target_cluster_size(call: &Call, _: &Captures<'_, str>) -> Result {
+fn reached_target_cluster_size(call: &Call, _: &Captures<'_, str>) -> Result<Output> {
     let answer = call.send(Method::GET, &["api", "health", "checks", "reached-target-cluster-size"], None)?;
     said(answer.is_ok().to_string())
 }
 
-fn alarm(call: &Call, captures: &Captures<'_, str>) -> Result {
+fn alarm(call: &Call, captures: &Captures<'_, str>) -> Result<Output> {
     let method = if text(captures, 1) == "set" { Method::PUT } else { Method::DELETE };
     call.send(method, &["ctl", "alarms", &text(captures, 2)], None)?.accepted()?;
     said("ok".into())
 }
 
-fn log_in(call: &Call, captures: &Captures<'_, str>) -> Result {
+fn log_in(call: &Call, captures: &Captures<'_, str>) -> Result<Output> {
     let name = text(captures, 1);
     said(match users::log_in(call, &name, &text(captures, 2))? {
         Ok(user) => format!("{{ok,{{user,<<\"{name}\">>,{},[{{rabbit_auth_backend_internal,none}}]}}}}", tags(&user["tags"])),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::actions::Action;
 use crate::actions::node::{Listener, check_positive, own_listeners};
-use crate::actions::{Action, Result};
 use crate::call::Call;
 use crate::client::Answer;
-use crate::failure::{Failure, UNAVAILABLE};
+use crate::failure::{Failure, Result, UNAVAILABLE};
 use crate::format::{Format, Output};
 
 /// The actions.
@@ -57,7 +57,7 @@ fn failed(call: &Call, text: String, details: Value) -> Failure {
 }
 
 /// Asks a health check of the API.
-fn ask(call: &Call, check: &[&str]) -> std::result::Result<Answer, Failure> {
+fn ask(call: &Call, check: &[&str]) -> Result<Answer> {
     call.send(Method::GET, &[&["api", "health", "checks"], check].concat(), None)
 }
 
@@ -72,7 +72,7 @@ pub fn alarms(nodes: &[Value], own: Option<&str>) -> Vec<String> {
     lines
 }
 
-fn report_of_alarms(call: &Call) -> std::result::Result<(Vec<String>, Value), Failure> {
+fn report_of_alarms(call: &Call) -> Result<(Vec<String>, Value)> {
     let nodes = call.list(&["api", "nodes"])?;
     let name = call.node()?.name.as_str();
     let (all, local) = (alarms(&nodes, None), alarms(&nodes, Some(name)));
@@ -81,7 +81,7 @@ fn report_of_alarms(call: &Call) -> std::result::Result<(Vec<String>, Value), Fa
     Ok((all, report))
 }
 
-fn list_alarms(call: &Call) -> Result {
+fn list_alarms(call: &Call) -> Result<Output> {
     let (alarms, mut json) = report_of_alarms(call)?;
     let name = call.node_name();
     if alarms.is_empty() {
@@ -92,7 +92,7 @@ fn list_alarms(call: &Call) -> Result {
     Ok(Output::Report { text: alarms.join("\n"), json })
 }
 
-fn check_alarms(call: &Call) -> Result {
+fn check_alarms(call: &Call) -> Result<Output> {
     let (alarms, json) = report_of_alarms(call)?;
     match alarms.is_empty() {
         true => Ok(passed(call, format!("Node {} reported no alarms, local or clusterwide", call.node_name()))),
@@ -100,7 +100,7 @@ fn check_alarms(call: &Call) -> Result {
     }
 }
 
-fn check_local_alarms(call: &Call) -> Result {
+fn check_local_alarms(call: &Call) -> Result<Output> {
     let name = call.node_name();
     let alarms = alarms(&call.list(&["api", "nodes"])?, Some(&name));
     match alarms.is_empty() {
@@ -109,7 +109,7 @@ fn check_local_alarms(call: &Call) -> Result {
     }
 }
 
-fn check_port(call: &Call) -> Result {
+fn check_port(call: &Call) -> Result<Output> {
     let (port, name) = (call.argument(0), call.node_name());
     let listeners = own_listeners(call)?;
     let ports = ports_of(&listeners);
@@ -128,7 +128,7 @@ fn ports_of(listeners: &[Listener]) -> String {
     ports.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn check_protocol(call: &Call) -> Result {
+fn check_protocol(call: &Call) -> Result<Output> {
     let (protocol, name) = (call.argument(0), call.node_name());
     let known = PROTOCOLS.iter().find(|(alias, _)| *alias == protocol.to_lowercase()).map_or(protocol, |(_, known)| known);
     let listeners = own_listeners(call)?;
@@ -157,7 +157,7 @@ const PROTOCOLS: &[(&str, &str)] = &[
 ];
 
 /// Connects to every listener.
-fn check_connectivity(call: &Call) -> Result {
+fn check_connectivity(call: &Call) -> Result<Output> {
     let name = call.node_name();
     let (host, how) = match call.given.value("address") {
         Some(address) => (address, format!("using {address} for target IP address")),
@@ -196,7 +196,7 @@ fn connect(host: &str, listener: &Listener) -> std::io::Result<()> {
     result
 }
 
-fn check_vhosts(call: &Call) -> Result {
+fn check_vhosts(call: &Call) -> Result<Output> {
     let (answer, name) = (ask(call, &["virtual-hosts"])?, call.node_name());
     if answer.is_ok() {
         return Ok(passed(call, format!("Node {name} reported all vhosts as running")));
@@ -213,14 +213,14 @@ fn strings(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-fn check_unit(call: &Call) -> std::result::Result<(), Failure> {
+fn check_unit(call: &Call) -> Result<()> {
     match call.given.value("unit").unwrap_or_default() {
         "days" | "weeks" | "months" | "years" => Ok(()),
         unit => Err(Failure::usage(format!("\"unit '{unit}' is not supported. Please use one of: days, weeks, months, years\""))),
     }
 }
 
-fn check_certificates(call: &Call) -> Result {
+fn check_certificates(call: &Call) -> Result<Output> {
     let (within, unit) = (call.given.number("within").unwrap_or_default(), call.given.value("unit").unwrap_or_default());
     let answer = ask(call, &["certificate-expiration", &within.to_string(), unit])?;
     if answer.is_ok() {
@@ -236,7 +236,7 @@ fn check_certificates(call: &Call) -> Result {
     Err(failed(call, text, json!({ "expired": expired })))
 }
 
-fn check_quorum(call: &Call) -> Result {
+fn check_quorum(call: &Call) -> Result<Output> {
     let (answer, name) = (ask(call, &["node-is-quorum-critical"])?, call.node_name());
     if answer.is_ok() && answer.body["reason"].is_null() {
         return Ok(passed(call, format!("Node {name} reported no queues/streams with minimum quorum")));
@@ -257,11 +257,11 @@ fn check_quorum(call: &Call) -> Result {
     Err(failed(call, text, json!({ "queues": queues, "message": message })))
 }
 
-fn check_new_replicas(call: &Call) -> Result {
+fn check_new_replicas(call: &Call) -> Result<Output> {
     Ok(passed(call, format!("Node {} reported no queues with promotable replicas", call.node_name())))
 }
 
-fn check_leaders(call: &Call) -> Result {
+fn check_leaders(call: &Call) -> Result<Output> {
     let (pattern, name) = (call.argument(0), call.node_name());
     let check = "quorum-queues-without-elected-leaders";
     let answer = match call.given.is("across-all-vhosts") {
@@ -280,7 +280,7 @@ fn check_leaders(call: &Call) -> Result {
     }
 }
 
-fn check_deprecated(call: &Call) -> Result {
+fn check_deprecated(call: &Call) -> Result<Output> {
     let used = call.list(&["api", "deprecated-features", "used"])?;
     let mut names: Vec<&str> = used.iter().filter_map(|feature| feature["name"].as_str()).collect();
     names.sort_unstable();
@@ -293,7 +293,7 @@ fn check_deprecated(call: &Call) -> Result {
     }
 }
 
-fn check_metadata(call: &Call) -> Result {
+fn check_metadata(call: &Call) -> Result<Output> {
     let (answer, name) = (ask(call, &["metadata-store", "initialized"])?, call.node_name());
     match answer.is_ok() {
         true => Ok(passed(call, format!("Metadata store on node {name} has completed its initialization"))),
@@ -301,7 +301,7 @@ fn check_metadata(call: &Call) -> Result {
     }
 }
 
-fn check_cluster_size(call: &Call) -> Result {
+fn check_cluster_size(call: &Call) -> Result<Output> {
     let (answer, name) = (ask(call, &["reached-target-cluster-size"])?, call.node_name());
     if answer.is_ok() {
         return Ok(passed(call, format!("Target cluster size has been reached on node {name}")));
@@ -316,7 +316,7 @@ fn check_cluster_size(call: &Call) -> Result {
 }
 
 /// Waits until the node can stop without a loss of majorities, which one node alone cannot.
-fn single_node_or_enough(call: &Call) -> Result {
+fn single_node_or_enough(call: &Call) -> Result<Output> {
     let text = "Target node seems to be the only one in a single node cluster, the command does not apply";
     let answer = ask(call, &["node-is-quorum-critical"])?;
     match answer.is_ok() {

@@ -6,9 +6,9 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::actions::node::until_gone;
-use crate::actions::{Action, Result, done};
+use crate::actions::{Action, done};
 use crate::call::Call;
-use crate::failure::{Failure, UNAVAILABLE, USAGE};
+use crate::failure::{Failure, Result, UNAVAILABLE, USAGE};
 use crate::format::Output;
 
 /// The actions.
@@ -32,23 +32,23 @@ pub const ACTIONS: &[Action] = &[
     Action::stopped("update_cluster_nodes", |_| Ok(Output::Done)),
 ];
 
-fn set_app(call: &Call, state: &str) -> Result {
+fn set_app(call: &Call, state: &str) -> Result<Output> {
     call.put(&["ctl", "app"], &json!({ "state": state })).and_then(done)
 }
 
-fn reset(call: &Call, is_forced: bool) -> Result {
+fn reset(call: &Call, is_forced: bool) -> Result<Output> {
     let answer = call.send(Method::POST, &["ctl", "reset"], Some(&json!({ "force": is_forced })))?;
     if answer.status == 409 { Err(Failure::app_running()) } else { answer.accepted().and_then(done) }
 }
 
 /// Asks the broker to end. Returns its process.
-fn end(call: &Call) -> std::result::Result<Option<u32>, Failure> {
+fn end(call: &Call) -> Result<Option<u32>> {
     let pid = call.node()?.pid;
     call.send(Method::POST, &["ctl", "shutdown"], None)?.accepted()?;
     Ok(pid)
 }
 
-fn stop(call: &Call) -> Result {
+fn stop(call: &Call) -> Result<Output> {
     let file = call.given.arguments.first();
     let named = file.map(|file| fs::read_to_string(file).map_err(|error| unreadable(file, &error.to_string()))).transpose()?;
     let pid = match end(call) {
@@ -70,7 +70,7 @@ fn unreadable(file: &str, why: &str) -> Failure {
     Failure::error(UNAVAILABLE, format!("could not read pid from file {file}. Error: {why}"))
 }
 
-fn shut_down(call: &Call) -> Result {
+fn shut_down(call: &Call) -> Result<Output> {
     let name = call.node()?.name.clone();
     let pid = call.node()?.pid.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
     if call.given.is_not("wait") {
@@ -83,18 +83,18 @@ fn shut_down(call: &Call) -> Result {
     Ok(Output::Text(format!("RabbitMQ node {name} running at PID {pid} successfully shut down")))
 }
 
-fn check_join(call: &Call) -> std::result::Result<(), Failure> {
+fn check_join(call: &Call) -> Result<()> {
     match call.given.is("ram") {
         true => Err(Failure::usage("RAM nodes are not supported.")),
         false => Ok(()),
     }
 }
 
-fn join(call: &Call) -> Result {
+fn join(call: &Call) -> Result<Output> {
     Err(Failure::error(USAGE, format!("This broker is a cluster of one node: it cannot be clustered with {}", call.argument(0))))
 }
 
-fn forget(call: &Call) -> Result {
+fn forget(call: &Call) -> Result<Output> {
     let name = call.argument(0);
     if name == call.node()?.name {
         let text = format!("RabbitMQ on node {name} must be stopped with 'rabbitmqctl -n {name} stop_app' before it can be removed");

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::actions::{self, Action, Result, users};
+use crate::actions::{self, Action, users};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::format::Output;
 use crate::term::Term;
 
@@ -21,7 +21,7 @@ pub const ACTIONS: &[Action] = &[
 const VHOST: &str = "vhost-limits";
 const USER: &str = "user-limits";
 
-fn set_vhost(call: &Call) -> Result {
+fn set_vhost(call: &Call) -> Result<Output> {
     let limits = actions::json(call.argument(0))?;
     call.require_vhost()?;
     put_all(call, VHOST, call.vhost(), &limits)?;
@@ -29,34 +29,34 @@ fn set_vhost(call: &Call) -> Result {
     clear_all(call, VHOST, call.vhost(), |name| limits.get(name).is_none())
 }
 
-fn set_user(call: &Call) -> Result {
+fn set_user(call: &Call) -> Result<Output> {
     let (user, limits) = (call.argument(0), actions::json(call.argument(1))?);
     check_user(call, user)?;
     put_all(call, USER, user, &limits)
 }
 
-fn check_user(call: &Call, user: &str) -> std::result::Result<(), Failure> {
+fn check_user(call: &Call, user: &str) -> Result<()> {
     users::find(call, user)?.map(|_| ()).ok_or_else(|| users::missing(user))
 }
 
-fn put_all(call: &Call, kind: &str, owner: &str, limits: &Value) -> Result {
+fn put_all(call: &Call, kind: &str, owner: &str, limits: &Value) -> Result<Output> {
     for (name, value) in limits.as_object().into_iter().flatten() {
         call.put(&["api", kind, owner, name], &json!({ "value": value }))?;
     }
     Ok(Output::Done)
 }
 
-fn clear_vhost(call: &Call) -> Result {
+fn clear_vhost(call: &Call) -> Result<Output> {
     clear_all(call, VHOST, call.vhost(), |_| true)
 }
 
-fn clear_user(call: &Call) -> Result {
+fn clear_user(call: &Call) -> Result<Output> {
     let (user, limit) = (call.argument(0), call.argument(1));
     check_user(call, user)?;
     clear_all(call, USER, user, |name| limit == "all" || limit == name)
 }
 
-fn clear_all(call: &Call, kind: &str, owner: &str, is_cleared: impl Fn(&str) -> bool) -> Result {
+fn clear_all(call: &Call, kind: &str, owner: &str, is_cleared: impl Fn(&str) -> bool) -> Result<Output> {
     for name in limits_of(call, kind, owner)?.as_object().into_iter().flatten().map(|(name, _)| name) {
         if is_cleared(name) {
             call.delete(&["api", kind, owner, name])?;
@@ -66,12 +66,12 @@ fn clear_all(call: &Call, kind: &str, owner: &str, is_cleared: impl Fn(&str) -> 
 }
 
 /// Returns the limits of a virtual host or a user: an object.
-fn limits_of(call: &Call, kind: &str, owner: &str) -> std::result::Result<Value, Failure> {
+fn limits_of(call: &Call, kind: &str, owner: &str) -> Result<Value> {
     let items = call.list(&["api", kind, owner])?;
     Ok(items.first().map_or_else(|| json!({}), |item| item["value"].clone()))
 }
 
-fn list_vhost(call: &Call) -> Result {
+fn list_vhost(call: &Call) -> Result<Output> {
     if call.given.is("global") {
         return list_all(call, VHOST, "vhost");
     }
@@ -83,7 +83,7 @@ fn list_vhost(call: &Call) -> Result {
     }
 }
 
-fn list_user(call: &Call) -> Result {
+fn list_user(call: &Call) -> Result<Output> {
     let user = call.given.value("user").unwrap_or_default();
     if call.given.is("global") {
         return list_all(call, USER, "user");
@@ -93,7 +93,7 @@ fn list_user(call: &Call) -> Result {
     Ok(Output::Report { json: json!({ "message": text }), text })
 }
 
-fn list_all(call: &Call, kind: &str, owner: &str) -> Result {
+fn list_all(call: &Call, kind: &str, owner: &str) -> Result<Output> {
     let items = call.list(&["api", kind])?;
     let row = |item: &Value| vec![(owner.to_owned(), Term::from(&item[owner])), ("limits".to_owned(), Term::json(&item["value"]))];
     Ok(Output::List(items.iter().map(row).collect()))

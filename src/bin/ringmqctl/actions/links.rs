@@ -3,9 +3,9 @@
 use hyper::Method;
 use serde_json::Value;
 
-use crate::actions::{Action, Result, done};
+use crate::actions::{Action, done};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 use crate::term::{Row, Term};
 
@@ -38,7 +38,7 @@ const SHOVEL: &[(&str, &str)] = &[
     ("forwarded", "forwarded"),
 ];
 
-fn shovel_status(call: &Call) -> Result {
+fn shovel_status(call: &Call) -> Result<Output> {
     let row = |shovel: &Value| SHOVEL.iter().map(|&(column, key)| (column.to_owned(), Term::from(&shovel[key]))).collect::<Row>();
     Ok(Output::Rows(call.list(&["api", "shovels"])?.iter().map(row).collect()))
 }
@@ -51,27 +51,27 @@ fn not_found(call: &Call, and: &str) -> Failure {
     ))
 }
 
-fn restart_shovel(call: &Call) -> Result {
+fn restart_shovel(call: &Call) -> Result<Output> {
     let answer = call.send(Method::DELETE, &["api", "shovels", "vhost", call.vhost(), call.argument(0), "restart"], None)?;
     if answer.status == 404 { Err(not_found(call, "and / or")) } else { answer.accepted().and_then(done) }
 }
 
-fn delete_shovel(call: &Call) -> Result {
+fn delete_shovel(call: &Call) -> Result<Output> {
     let answer = call.send(Method::DELETE, &["api", "shovels", "vhost", call.vhost(), call.argument(0)], None)?;
     if answer.status == 404 { Err(not_found(call, "and/or")) } else { answer.accepted().and_then(done) }
 }
 
-fn federation_links(call: &Call) -> std::result::Result<Vec<Value>, Failure> {
+fn federation_links(call: &Call) -> Result<Vec<Value>> {
     let mut links = call.list(&["api", "federation-links"])?;
     links.retain(|link| !call.given.is("only-down") || link["status"] != "running");
     Ok(links)
 }
 
-fn federation_status(call: &Call) -> Result {
+fn federation_status(call: &Call) -> Result<Output> {
     Ok(Output::Term(Term::List(federation_links(call)?.iter().map(Term::from).collect())))
 }
 
-fn restart_link(call: &Call) -> Result {
+fn restart_link(call: &Call) -> Result<Output> {
     let id = call.argument(0);
     let links = federation_links(call)?;
     let missing = || Failure::refused("Link with the given ID was not found");

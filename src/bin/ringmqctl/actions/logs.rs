@@ -6,9 +6,9 @@ use fancy_regex::Regex;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 
 /// The actions.
@@ -19,14 +19,14 @@ pub const ACTIONS: &[Action] = &[
     Action::new("log_tail_stream", stream),
 ];
 
-fn location(call: &Call) -> Result {
+fn location(call: &Call) -> Result<Output> {
     let mut node = call.get(&["api", "nodes", &call.node()?.name])?;
     let Value::Array(files) = node["log_files"].take() else { return Ok(Output::Nothing) };
     let count = if call.given.is("all") { files.len() } else { 1 };
     Ok(Output::Lines(files.iter().take(count).filter_map(Value::as_str).map(str::to_owned).collect()))
 }
 
-fn tail(call: &Call) -> Result {
+fn tail(call: &Call) -> Result<Output> {
     let lines = call.given.number("number").unwrap_or_default();
     let text = call.client.send(Method::GET, &format!("/ctl/log?lines={lines}"), None, None)?.accepted()?;
     Ok(Output::Lines(text.as_str().unwrap_or_default().lines().map(str::to_owned).collect()))
@@ -36,7 +36,7 @@ fn duration(call: &Call) -> Option<Duration> {
     call.given.number("duration").and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
 }
 
-fn stream(call: &Call) -> Result {
+fn stream(call: &Call) -> Result<Output> {
     call.client.follow("/ctl/log?follow=true", duration(call), |line| {
         call.say(line);
         true
@@ -44,7 +44,7 @@ fn stream(call: &Call) -> Result {
     Ok(Output::Nothing)
 }
 
-fn events(call: &Call) -> Result {
+fn events(call: &Call) -> Result<Output> {
     let pattern = call.given.value("pattern").unwrap_or(".*");
     let pattern = Regex::new(pattern).map_err(|error| Failure::bad_argument(error.to_string()))?;
     call.client.follow("/ctl/events", duration(call), |line| {

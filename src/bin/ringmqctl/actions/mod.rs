@@ -33,11 +33,8 @@ mod vhosts;
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::failure::{Failure, UNAVAILABLE};
+use crate::failure::{Failure, Result, UNAVAILABLE};
 use crate::format::Output;
-
-/// The result of an action.
-pub type Result = std::result::Result<Output, Failure>;
 
 /// The work of a command.
 #[derive(Clone, Copy)]
@@ -45,8 +42,8 @@ pub struct Action {
     /// The command's name.
     name: &'static str,
     needs: Needs,
-    check: fn(&Call) -> std::result::Result<(), Failure>,
-    run: fn(&Call) -> Result,
+    check: fn(&Call) -> Result<()>,
+    run: fn(&Call) -> Result<Output>,
 }
 
 /// The state of the broker in which a command can be performed.
@@ -59,22 +56,22 @@ enum Needs {
 
 impl Action {
     /// Makes the action of a command that needs a broker which serves clients.
-    const fn new(name: &'static str, run: fn(&Call) -> Result) -> Action {
+    const fn new(name: &'static str, run: fn(&Call) -> Result<Output>) -> Action {
         Action { name, needs: Needs::Running, check: |_| Ok(()), run }
     }
 
     /// Makes the action of a command that works in any state of the broker.
-    const fn anytime(name: &'static str, run: fn(&Call) -> Result) -> Action {
+    const fn anytime(name: &'static str, run: fn(&Call) -> Result<Output>) -> Action {
         Action { needs: Needs::Nothing, ..Action::new(name, run) }
     }
 
     /// Makes the action of a command that needs a broker which serves no clients.
-    const fn stopped(name: &'static str, run: fn(&Call) -> Result) -> Action {
+    const fn stopped(name: &'static str, run: fn(&Call) -> Result<Output>) -> Action {
         Action { needs: Needs::Stopped, ..Action::new(name, run) }
     }
 
     /// The same action after a check of its arguments.
-    const fn checked(self, check: fn(&Call) -> std::result::Result<(), Failure>) -> Action {
+    const fn checked(self, check: fn(&Call) -> Result<()>) -> Action {
         Action { check, ..self }
     }
 }
@@ -94,7 +91,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// The reason why it failed.
-pub fn perform(action: &Action, call: &Call) -> std::result::Result<(), Failure> {
+pub fn perform(action: &Action, call: &Call) -> Result<()> {
     (action.check)(call)?;
     match action.needs {
         Needs::Nothing => {}
@@ -110,12 +107,12 @@ pub fn perform(action: &Action, call: &Call) -> std::result::Result<(), Failure>
 }
 
 /// Returns success for any answer.
-fn done(_: Value) -> Result {
+fn done(_: Value) -> Result<Output> {
     Ok(Output::Done)
 }
 
 /// Reads JSON that is given as an argument.
-fn json(text: &str) -> std::result::Result<Value, Failure> {
+fn json(text: &str) -> Result<Value> {
     let refuse =
         |_| Failure::error(UNAVAILABLE, format!("Could not parse JSON document: {{error,{{failed_to_decode_json,<<\"{text}\">>}}}}"));
     serde_json::from_str(text).map_err(refuse)

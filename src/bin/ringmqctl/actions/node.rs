@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::{Call, Node};
-use crate::failure::{Failure, SOFTWARE};
+use crate::failure::{Failure, Result, SOFTWARE};
 use crate::format::Output;
 
 /// The actions.
@@ -28,7 +28,7 @@ pub const ACTIONS: &[Action] = &[
     Action::anytime("wait", wait).checked(check_wait),
 ];
 
-fn ping(call: &Call) -> Result {
+fn ping(call: &Call) -> Result<Output> {
     let name = call.node_name();
     let ms = call.given.number("timeout").unwrap_or_default() * 1000;
     match call.node() {
@@ -47,13 +47,13 @@ fn running_text(name: &str, is_running: bool) -> String {
     }
 }
 
-fn is_running(call: &Call) -> Result {
+fn is_running(call: &Call) -> Result<Output> {
     let node = call.node()?;
     let text = running_text(&node.name, node.is_running());
     Ok(Output::Report { json: json!({ "message": text, "result": node.is_running() }), text })
 }
 
-fn check_running(call: &Call) -> Result {
+fn check_running(call: &Call) -> Result<Output> {
     let node = call.node()?;
     let text = running_text(&node.name, node.is_running());
     match node.is_running() {
@@ -62,7 +62,7 @@ fn check_running(call: &Call) -> Result {
     }
 }
 
-fn is_booting(call: &Call) -> Result {
+fn is_booting(call: &Call) -> Result<Output> {
     let node = call.node()?;
     let is_booting = node.app == "booting";
     let text = match is_booting {
@@ -73,7 +73,7 @@ fn is_booting(call: &Call) -> Result {
 }
 
 /// Waits until something is so. Fails after the timeout with a reason.
-fn until<T>(call: &Call, late: impl FnOnce() -> Failure, mut attempt: impl FnMut() -> Option<T>) -> std::result::Result<T, Failure> {
+fn until<T>(call: &Call, late: impl FnOnce() -> Failure, mut attempt: impl FnMut() -> Option<T>) -> Result<T> {
     let seconds = call.given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(300);
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
@@ -94,16 +94,16 @@ pub fn until_gone(pid: u32) {
     }
 }
 
-fn until_running(call: &Call) -> std::result::Result<Node, Failure> {
+fn until_running(call: &Call) -> Result<Node> {
     let late = || Failure::error(SOFTWARE, format!("Error: timed out while waiting for node {} to start", call.node_name()));
     until(call, late, || call.ask_node().ok().filter(Node::is_running))
 }
 
-fn await_startup(call: &Call) -> Result {
+fn await_startup(call: &Call) -> Result<Output> {
     until_running(call).map(|_| Output::Done)
 }
 
-fn await_online_nodes(call: &Call) -> Result {
+fn await_online_nodes(call: &Call) -> Result<Output> {
     let count: usize = call.argument(0).parse().unwrap_or_default();
     let name = call.node_name();
     let late = || Failure::error(SOFTWARE, format!("Error: timed out while waiting. Not enough nodes joined {name}'s cluster."));
@@ -112,7 +112,7 @@ fn await_online_nodes(call: &Call) -> Result {
     Ok(Output::Done)
 }
 
-fn check_wait(call: &Call) -> std::result::Result<(), Failure> {
+fn check_wait(call: &Call) -> Result<()> {
     match call.given.arguments.is_empty() && call.given.value("pid").is_none() {
         true => Err(Failure::usage("\"No pid or pidfile specified\"")),
         false => Ok(()),
@@ -120,7 +120,7 @@ fn check_wait(call: &Call) -> std::result::Result<(), Failure> {
 }
 
 /// Checks that the first argument is a number from 1.
-pub fn check_positive(call: &Call) -> std::result::Result<(), Failure> {
+pub fn check_positive(call: &Call) -> Result<()> {
     match call.argument(0).parse::<u16>() {
         Ok(number) if number > 0 => Ok(()),
         _ => Err(Failure::bad_argument("Argument must be a positive integer")),
@@ -128,7 +128,7 @@ pub fn check_positive(call: &Call) -> std::result::Result<(), Failure> {
 }
 
 /// Waits for a file with the number of the process, if one is named, and for the node to run.
-fn wait(call: &Call) -> Result {
+fn wait(call: &Call) -> Result<Output> {
     let say = |line: String| call.tell(&line);
     let pid = match call.given.arguments.first() {
         Some(file) => {
@@ -158,17 +158,17 @@ fn wait(call: &Call) -> Result {
     Ok(Output::Done)
 }
 
-fn server_version(call: &Call) -> Result {
+fn server_version(call: &Call) -> Result<Output> {
     Ok(Output::Text(call.get(&["api", "overview"])?["rabbitmq_version"].as_str().unwrap_or_default().to_owned()))
 }
 
-fn erlang_version(call: &Call) -> Result {
+fn erlang_version(call: &Call) -> Result<Output> {
     let overview = call.get(&["api", "overview"])?;
     let text = |key: &str| overview[key].as_str().unwrap_or_default().trim_end().to_owned();
     Ok(Output::Text(if call.given.is("details") { text("erlang_full_version") } else { format!("Erlang/OTP {}", text("erlang_version")) }))
 }
 
-fn discover_peers(call: &Call) -> Result {
+fn discover_peers(call: &Call) -> Result<Output> {
     let nodes = call.list(&["api", "nodes"])?;
     let names = nodes.iter().filter_map(|node| node["name"].as_str()).map(|name| format!(":{name}")).collect::<Vec<_>>();
     Ok(Output::Text(format!("[{}]", names.join(", "))))
@@ -216,13 +216,13 @@ impl Listener {
 }
 
 /// Returns the listeners of this node.
-pub fn own_listeners(call: &Call) -> std::result::Result<Vec<Listener>, Failure> {
+pub fn own_listeners(call: &Call) -> Result<Vec<Listener>> {
     let name = call.node()?.name.clone();
     let overview = call.get(&["api", "overview"])?;
     Ok(Listener::all(&overview, Some(&name)).into_iter().map(|(_, listener)| listener).collect())
 }
 
-fn listeners(call: &Call) -> Result {
+fn listeners(call: &Call) -> Result<Output> {
     let (listeners, name) = (own_listeners(call)?, call.node_name());
     let lines: Vec<String> = listeners.iter().map(Listener::line).collect();
     let items: Vec<Value> = listeners.iter().map(|listener| listener.json(&name)).collect();

@@ -3,9 +3,9 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{self, Action, Result, done};
+use crate::actions::{self, Action, done};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 use crate::term::Term;
 
@@ -20,31 +20,31 @@ pub const ACTIONS: &[Action] = &[
     Action::new("set_parameter", set),
 ];
 
-fn set(call: &Call) -> Result {
+fn set(call: &Call) -> Result<Output> {
     let body = json!({ "value": actions::json(call.argument(2))? });
     let answer = call.send(Method::PUT, &["api", "parameters", call.argument(0), call.vhost(), call.argument(1)], Some(&body))?;
     if answer.status == 404 { Err(Failure::no_vhost(call.vhost())) } else { answer.accepted().and_then(done) }
 }
 
-fn set_global(call: &Call) -> Result {
+fn set_global(call: &Call) -> Result<Output> {
     let body = json!({ "value": actions::json(call.argument(1))? });
     call.put(&["api", "global-parameters", call.argument(0)], &body).and_then(done)
 }
 
-fn clear(call: &Call) -> Result {
+fn clear(call: &Call) -> Result<Output> {
     remove(call, &["api", "parameters", call.argument(0), call.vhost(), call.argument(1)])
 }
 
-fn clear_global(call: &Call) -> Result {
+fn clear_global(call: &Call) -> Result<Output> {
     remove(call, &["api", "global-parameters", call.argument(0)])
 }
 
-fn remove(call: &Call, path: &[&str]) -> Result {
+fn remove(call: &Call, path: &[&str]) -> Result<Output> {
     let answer = call.send(Method::DELETE, path, None)?;
     if answer.status == 404 { Err(Failure::refused("Parameter does not exist")) } else { answer.accepted().and_then(done) }
 }
 
-fn list(call: &Call) -> Result {
+fn list(call: &Call) -> Result<Output> {
     let mut parameters = call.list(&["api", "parameters"])?;
     parameters.retain(|parameter| parameter["vhost"] == call.vhost() && parameter["component"] != "vhost-limits");
     if parameters.is_empty() {
@@ -53,7 +53,7 @@ fn list(call: &Call) -> Result {
     Ok(rows(&parameters, &["component", "name", "value"]))
 }
 
-fn list_global(call: &Call) -> Result {
+fn list_global(call: &Call) -> Result<Output> {
     Ok(rows(&call.list(&["api", "global-parameters"])?, &["name", "value"]))
 }
 
@@ -66,6 +66,6 @@ fn rows(parameters: &[Value], columns: &[&str]) -> Output {
     Output::List(parameters.iter().map(row).collect())
 }
 
-fn set_cluster_name(call: &Call) -> Result {
+fn set_cluster_name(call: &Call) -> Result<Output> {
     call.put(&["api", "cluster-name"], &json!({ "name": call.argument(0) })).and_then(done)
 }

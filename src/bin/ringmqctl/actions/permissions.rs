@@ -3,9 +3,9 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result, users};
+use crate::actions::{Action, users};
 use crate::call::Call;
-use crate::failure::{Failure, NO_USER};
+use crate::failure::{Failure, NO_USER, Result};
 use crate::format::Output;
 use crate::term::Term;
 
@@ -22,18 +22,18 @@ pub const ACTIONS: &[Action] = &[
     Action::new("set_topic_permissions", set_topic),
 ];
 
-fn set(call: &Call) -> Result {
+fn set(call: &Call) -> Result<Output> {
     set_in(call, call.vhost())
 }
 
-fn set_globally(call: &Call) -> Result {
+fn set_globally(call: &Call) -> Result<Output> {
     for vhost in call.list(&["api", "vhosts"])? {
         set_in(call, vhost["name"].as_str().unwrap_or_default())?;
     }
     Ok(Output::Done)
 }
 
-fn set_in(call: &Call, vhost: &str) -> Result {
+fn set_in(call: &Call, vhost: &str) -> Result<Output> {
     let body = json!({ "configure": call.argument(1), "write": call.argument(2), "read": call.argument(3) });
     let answer = call.send(Method::PUT, &["api", "permissions", vhost, call.argument(0)], Some(&body))?;
     match answer.is_ok() {
@@ -43,7 +43,7 @@ fn set_in(call: &Call, vhost: &str) -> Result {
 }
 
 /// Returns the failure that a user or a virtual host does not exist, if that is so.
-fn missing(call: &Call, vhost: &str) -> std::result::Result<Option<Failure>, Failure> {
+fn missing(call: &Call, vhost: &str) -> Result<Option<Failure>> {
     let user = call.argument(0);
     if users::find(call, user)?.is_none() {
         return Ok(Some(Failure::error(NO_USER, format!("User {user} does not exist"))));
@@ -52,12 +52,12 @@ fn missing(call: &Call, vhost: &str) -> std::result::Result<Option<Failure>, Fai
     Ok((answer.status == 404).then(|| Failure::refused(format!("Virtual host {vhost} does not exist"))))
 }
 
-fn clear(call: &Call) -> Result {
+fn clear(call: &Call) -> Result<Output> {
     _ = call.send(Method::DELETE, &["api", "permissions", call.vhost(), call.argument(0)], None)?;
     Ok(Output::Done)
 }
 
-fn set_topic(call: &Call) -> Result {
+fn set_topic(call: &Call) -> Result<Output> {
     let body = json!({ "exchange": call.argument(1), "write": call.argument(2), "read": call.argument(3) });
     let answer = call.send(Method::PUT, &["api", "topic-permissions", call.vhost(), call.argument(0)], Some(&body))?;
     if answer.is_ok() {
@@ -73,35 +73,35 @@ fn set_topic(call: &Call) -> Result {
     })
 }
 
-fn clear_topic(call: &Call) -> Result {
+fn clear_topic(call: &Call) -> Result<Output> {
     let mut path = vec!["api", "topic-permissions", call.vhost(), call.argument(0)];
     path.extend(call.given.arguments.get(1).map(String::as_str));
     _ = call.send(Method::DELETE, &path, None)?;
     Ok(Output::Done)
 }
 
-fn list(call: &Call) -> Result {
+fn list(call: &Call) -> Result<Output> {
     in_vhost(call, "permissions", &["user", "configure", "write", "read"])
 }
 
-fn list_topic(call: &Call) -> Result {
+fn list_topic(call: &Call) -> Result<Output> {
     in_vhost(call, "topic-permissions", &["user", "exchange", "write", "read"])
 }
 
-fn in_vhost(call: &Call, kind: &str, columns: &[&str]) -> Result {
+fn in_vhost(call: &Call, kind: &str, columns: &[&str]) -> Result<Output> {
     let answer = call.send(Method::GET, &["api", "vhosts", call.vhost(), kind], None)?;
     if answer.status == 404 { Err(Failure::no_vhost(call.vhost())) } else { Ok(Output::List(rows(&answer.accepted()?, columns))) }
 }
 
-fn list_of_user(call: &Call) -> Result {
+fn list_of_user(call: &Call) -> Result<Output> {
     of_user(call, "permissions", &["vhost", "configure", "write", "read"])
 }
 
-fn list_topic_of_user(call: &Call) -> Result {
+fn list_topic_of_user(call: &Call) -> Result<Output> {
     of_user(call, "topic-permissions", &["vhost", "exchange", "write", "read"])
 }
 
-fn of_user(call: &Call, kind: &str, columns: &[&str]) -> Result {
+fn of_user(call: &Call, kind: &str, columns: &[&str]) -> Result<Output> {
     let user = call.argument(0);
     let answer = call.send(Method::GET, &["api", "users", user, kind], None)?;
     if answer.status == 404 || users::find(call, user)?.is_none() {

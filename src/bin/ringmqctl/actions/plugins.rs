@@ -3,9 +3,9 @@
 use fancy_regex::Regex;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::Call;
-use crate::failure::{Failure, UNAVAILABLE};
+use crate::failure::{Failure, Result, UNAVAILABLE};
 use crate::format::Output;
 
 /// The actions.
@@ -78,11 +78,11 @@ fn read(value: &Value) -> Vec<Plugin> {
     value.as_array().into_iter().flatten().map(Plugin::read).collect()
 }
 
-fn all(call: &Call) -> std::result::Result<Vec<Plugin>, Failure> {
+fn all(call: &Call) -> Result<Vec<Plugin>> {
     call.get(&["ctl", "plugins"]).map(|plugins| read(&plugins))
 }
 
-fn list(call: &Call) -> Result {
+fn list(call: &Call) -> Result<Output> {
     let pattern = call.given.arguments.first().map_or(".*", String::as_str);
     let pattern = Regex::new(pattern).map_err(|error| Failure::bad_argument(error.to_string()))?;
     let mut plugins = all(call)?;
@@ -105,7 +105,7 @@ fn list(call: &Call) -> Result {
     Ok(Output::Report { text: lines.join("\n"), json })
 }
 
-fn is_enabled(call: &Call) -> Result {
+fn is_enabled(call: &Call) -> Result<Output> {
     let plugins = all(call)?;
     let enabled = names(&plugins, |plugin| plugin.enabled != Enabled::No);
     let name = call.node_name();
@@ -128,7 +128,7 @@ fn names(plugins: &[Plugin], is: impl Fn(&Plugin) -> bool) -> Vec<&str> {
     plugins.iter().filter(|plugin| is(plugin)).map(|plugin| plugin.name.as_str()).collect()
 }
 
-fn check_names(call: &Call) -> std::result::Result<(), Failure> {
+fn check_names(call: &Call) -> Result<()> {
     match (call.given.is("all"), call.given.arguments.is_empty()) {
         (false, true) => Err(Failure::not_enough()),
         (true, false) => Err(Failure::bad_argument("Cannot set both --all and a list of plugins")),
@@ -136,27 +136,27 @@ fn check_names(call: &Call) -> std::result::Result<(), Failure> {
     }
 }
 
-fn enable(call: &Call) -> Result {
+fn enable(call: &Call) -> Result<Output> {
     let plugins = all(call)?;
     let mut wanted = names(&plugins, |plugin| plugin.enabled == Enabled::Explicitly || call.given.is("all"));
     wanted.extend(call.given.arguments.iter().map(String::as_str));
     apply(call, &plugins, wanted)
 }
 
-fn disable(call: &Call) -> Result {
+fn disable(call: &Call) -> Result<Output> {
     let plugins = all(call)?;
     let mut wanted = names(&plugins, |plugin| plugin.enabled == Enabled::Explicitly && !call.given.is("all"));
     wanted.retain(|name| !call.given.arguments.iter().any(|disabled| disabled == name));
     apply(call, &plugins, wanted)
 }
 
-fn set(call: &Call) -> Result {
+fn set(call: &Call) -> Result<Output> {
     let wanted = call.given.arguments.iter().map(String::as_str).collect();
     apply(call, &all(call)?, wanted)
 }
 
 /// Enables these plugins and no others, and reports what changes.
-fn apply(call: &Call, before: &[Plugin], mut wanted: Vec<&str>) -> Result {
+fn apply(call: &Call, before: &[Plugin], mut wanted: Vec<&str>) -> Result<Output> {
     wanted.sort_unstable();
     wanted.dedup();
     let unknown: Vec<&str> = wanted.iter().copied().filter(|name| !before.iter().any(|plugin| plugin.name == *name)).collect();
@@ -205,7 +205,7 @@ fn indented(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| format!("  {name}")).collect()
 }
 
-fn directories(call: &Call) -> Result {
+fn directories(call: &Call) -> Result<Output> {
     let node = call.get(&["api", "nodes", &call.node()?.name])?;
     let directory = node["db_dir"].as_str().ok_or_else(|| Failure::error(UNAVAILABLE, "the broker does not tell its data directory"))?;
     let text = format!("Plugin archives directory: \nPlugin expansion directory: \nEnabled plugins file: {directory}/enabled_plugins");

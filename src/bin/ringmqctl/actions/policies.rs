@@ -4,9 +4,9 @@ use fancy_regex::Regex;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{self, Action, Result, done};
+use crate::actions::{self, Action, done};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 use crate::term::{Row, Term};
 
@@ -28,7 +28,7 @@ pub const ACTIONS: &[Action] = &[
 const USER: &str = "policies";
 const OPERATOR: &str = "operator-policies";
 
-fn set(call: &Call, kind: &str) -> Result {
+fn set(call: &Call, kind: &str) -> Result<Output> {
     let body = json!({
         "pattern": call.argument(1),
         "definition": actions::json(call.argument(2))?,
@@ -39,12 +39,12 @@ fn set(call: &Call, kind: &str) -> Result {
     if answer.status == 404 { Err(Failure::no_vhost(call.vhost())) } else { answer.accepted().and_then(done) }
 }
 
-fn clear(call: &Call, kind: &str) -> Result {
+fn clear(call: &Call, kind: &str) -> Result<Output> {
     let answer = call.send(Method::DELETE, &["api", kind, call.vhost(), call.argument(0)], None)?;
     if answer.status == 404 { Err(Failure::refused("Parameter does not exist")) } else { answer.accepted().and_then(done) }
 }
 
-fn list(call: &Call, kind: &str) -> Result {
+fn list(call: &Call, kind: &str) -> Result<Output> {
     let policies = call.list_in_vhost(&["api", kind, call.vhost()])?;
     Ok(Output::List(policies.iter().map(row).collect()))
 }
@@ -56,7 +56,7 @@ fn row(policy: &Value) -> Row {
 }
 
 /// Lists the policies that match the name of a queue or an exchange, the one in force first.
-fn list_matching(call: &Call) -> Result {
+fn list_matching(call: &Call) -> Result<Output> {
     let (name, kind) = (call.argument(0), call.given.value("object-type").unwrap_or("queue"));
     let is_for = |policy: &&Value| match policy["apply-to"].as_str().unwrap_or("all") {
         "all" => true,
@@ -78,7 +78,7 @@ fn list_matching(call: &Call) -> Result {
     Ok(Output::Rows(matching.into_iter().map(with_pairs).collect()))
 }
 
-fn mirroring(call: &Call, kind: &str) -> std::result::Result<Vec<Value>, Failure> {
+fn mirroring(call: &Call, kind: &str) -> Result<Vec<Value>> {
     let mut policies = call.list(&["api", kind])?;
     policies.retain(|policy| policy["definition"].as_object().is_some_and(|definition| definition.keys().any(|key| is_mirroring(key))));
     Ok(policies)
@@ -88,18 +88,18 @@ fn is_mirroring(key: &str) -> bool {
     key.starts_with("ha-")
 }
 
-fn list_mirroring(call: &Call, kind: &str) -> Result {
+fn list_mirroring(call: &Call, kind: &str) -> Result<Output> {
     Ok(Output::Rows(mirroring(call, kind)?.iter().map(row).collect()))
 }
 
-fn check_mirroring(call: &Call) -> Result {
+fn check_mirroring(call: &Call) -> Result<Output> {
     match mirroring(call, USER)?.len() + mirroring(call, OPERATOR)?.len() {
         0 => Ok(Output::Text("Cluster reported no policies that enable classic queue mirroring".into())),
         _ => Err(Failure::unhealthy("Cluster has policies that enable classic queue mirroring")),
     }
 }
 
-fn remove_mirroring(call: &Call) -> Result {
+fn remove_mirroring(call: &Call) -> Result<Output> {
     for kind in [USER, OPERATOR] {
         for mut policy in mirroring(call, kind)? {
             if let Some(definition) = policy["definition"].as_object_mut() {

@@ -4,10 +4,10 @@ use fancy_regex::Regex;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result, done};
+use crate::actions::{Action, done};
 use crate::call::Call;
 use crate::client::path;
-use crate::failure::{DATA, Failure, USAGE};
+use crate::failure::{DATA, Failure, Result, USAGE};
 use crate::format::Output;
 use crate::term::Term;
 
@@ -29,7 +29,7 @@ pub const ACTIONS: &[Action] = &[
     Action::new("transfer_leadership", transfer_leadership),
 ];
 
-fn purge(call: &Call) -> Result {
+fn purge(call: &Call) -> Result<Output> {
     let answer = call.send(Method::DELETE, &["api", "queues", call.vhost(), call.argument(0), "contents"], None)?;
     if answer.status == 404 {
         return Err(Failure::plain(DATA, "Object (queue, stream, exchange, etc) was not found"));
@@ -37,7 +37,7 @@ fn purge(call: &Call) -> Result {
     answer.accepted().and_then(done)
 }
 
-fn delete(call: &Call) -> Result {
+fn delete(call: &Call) -> Result<Output> {
     let queue = ["api", "queues", call.vhost(), call.argument(0)];
     let missing = || Failure::error(USAGE, "No such queue was found");
     let found = call.send(Method::GET, &queue, None)?;
@@ -55,7 +55,7 @@ fn delete(call: &Call) -> Result {
 }
 
 /// Returns a quorum queue, the first argument.
-fn quorum_queue(call: &Call) -> std::result::Result<Value, Failure> {
+fn quorum_queue(call: &Call) -> Result<Value> {
     let name = call.argument(0);
     let answer = call.send(Method::GET, &["api", "queues", call.vhost(), name], None)?;
     if answer.status == 404 {
@@ -69,7 +69,7 @@ fn quorum_queue(call: &Call) -> std::result::Result<Value, Failure> {
     }
 }
 
-fn quorum_status(call: &Call) -> Result {
+fn quorum_status(call: &Call) -> Result<Output> {
     quorum_queue(call)?;
     let members = call.list(&["api", "queues", "quorum", call.vhost(), call.argument(0), "status"])?;
     let row = |member: &Value| MEMBER.iter().map(|&column| (column.to_owned(), Term::from(&member[column]))).collect();
@@ -90,7 +90,7 @@ const MEMBER: &[&str] = &[
 ];
 
 /// Shows that the node is the whole cluster, and so the leader of the metadata store.
-fn metadata_store_status(call: &Call) -> Result {
+fn metadata_store_status(call: &Call) -> Result<Output> {
     let row = vec![
         ("Node Name".to_owned(), Term::atom(call.node()?.name.clone())),
         ("Raft State".to_owned(), Term::atom("leader")),
@@ -99,7 +99,7 @@ fn metadata_store_status(call: &Call) -> Result {
     Ok(Output::Rows(vec![row]))
 }
 
-fn peek(call: &Call) -> Result {
+fn peek(call: &Call) -> Result<Output> {
     match quorum_queue(call) {
         Ok(_) => Err(Failure::refused("Peeking is not supported: get a message with requeue by the HTTP API")),
         Err(Failure::Error { .. }) => Err(Failure::refused("Cannot peek into a classic queue")),
@@ -109,7 +109,7 @@ fn peek(call: &Call) -> Result {
 }
 
 /// Returns the queues of a kind whose names and virtual hosts match the patterns that are given.
-fn matching(call: &Call, kind: &str) -> std::result::Result<Vec<Value>, Failure> {
+fn matching(call: &Call, kind: &str) -> Result<Vec<Value>> {
     let pattern =
         |option: &str| Regex::new(call.given.value(option).unwrap_or(".*")).map_err(|error| Failure::bad_argument(error.to_string()));
     let (vhost, name) = (pattern("vhost-pattern")?, pattern("queue-pattern")?);
@@ -119,7 +119,7 @@ fn matching(call: &Call, kind: &str) -> std::result::Result<Vec<Value>, Failure>
     Ok(queues)
 }
 
-fn rebalance(call: &Call) -> Result {
+fn rebalance(call: &Call) -> Result<Output> {
     let kinds: &[(&str, &str)] = match call.argument(0) {
         "all" => &[("quorum", "Number of quorum queues"), ("stream", "Number of streams")],
         "quorum" => &[("quorum", "Number of quorum queues")],
@@ -139,7 +139,7 @@ fn rebalance(call: &Call) -> Result {
     Ok(Output::Rows(rows))
 }
 
-fn force_checkpoint(call: &Call) -> Result {
+fn force_checkpoint(call: &Call) -> Result<Output> {
     let row = |queue: &Value| {
         vec![
             ("vhost".to_owned(), Term::from(&queue["vhost"])),
@@ -150,7 +150,7 @@ fn force_checkpoint(call: &Call) -> Result {
     Ok(Output::Rows(matching(call, "quorum")?.iter().map(row).collect()))
 }
 
-fn reclaim_memory(call: &Call) -> Result {
+fn reclaim_memory(call: &Call) -> Result<Output> {
     match quorum_queue(call) {
         Err(Failure::Error { .. }) => Err(Failure::refused("This operation is not applicable to classic queues")),
         queue => queue.map(|_| Output::Done),
@@ -158,7 +158,7 @@ fn reclaim_memory(call: &Call) -> Result {
 }
 
 /// Checks that the second argument is a node of the cluster.
-fn check_member(call: &Call) -> std::result::Result<(), Failure> {
+fn check_member(call: &Call) -> Result<()> {
     call.require_running()?;
     let node = call.argument(1);
     match call.list(&["api", "nodes"])?.iter().any(|member| member["name"] == node) {
@@ -167,14 +167,14 @@ fn check_member(call: &Call) -> std::result::Result<(), Failure> {
     }
 }
 
-fn change_members(call: &Call, method: Method, verb: &str) -> Result {
+fn change_members(call: &Call, method: Method, verb: &str) -> Result<Output> {
     quorum_queue(call)?;
     let (queue, node) = (call.argument(0), call.argument(1));
     let path = ["api", "queues", "quorum", call.vhost(), queue, "replicas", verb];
     call.send(method, &path, Some(&json!({ "node": node })))?.accepted().and_then(done)
 }
 
-fn grow(call: &Call) -> Result {
+fn grow(call: &Call) -> Result<Output> {
     let body = json!({
         "strategy": call.argument(1),
         "vhost_pattern": call.given.value("vhost-pattern").unwrap_or(".*"),
@@ -184,7 +184,7 @@ fn grow(call: &Call) -> Result {
     Ok(Output::List(Vec::new()))
 }
 
-fn shrink(call: &Call) -> Result {
+fn shrink(call: &Call) -> Result<Output> {
     let node = call.argument(0);
     let answer = call.send(Method::DELETE, &["api", "queues", "quorum", "replicas", "on", node, "shrink"], None)?;
     if answer.status == 404 {
@@ -193,7 +193,7 @@ fn shrink(call: &Call) -> Result {
     answer.accepted().map(|_| Output::List(Vec::new()))
 }
 
-fn transfer_leadership(call: &Call) -> Result {
+fn transfer_leadership(call: &Call) -> Result<Output> {
     match quorum_queue(call)?["leader"] == call.argument(1) {
         true => Err(Failure::refused("The target node is already the leader of this queue")),
         false => Err(Failure::refused(format!("node {} is not a member of the queue", call.argument(1)))),

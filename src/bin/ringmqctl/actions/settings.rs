@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result, done};
+use crate::actions::{Action, done};
 use crate::call::Call;
-use crate::failure::{DATA, Failure};
+use crate::failure::{DATA, Failure, Result};
 use crate::format::Output;
 
 /// The actions.
@@ -52,7 +52,7 @@ fn bad_limit(limit: &str) -> Failure {
     }
 }
 
-fn memory_high_watermark(call: &Call) -> std::result::Result<Value, Failure> {
+fn memory_high_watermark(call: &Call) -> Result<Value> {
     match &call.given.arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["absolute"] => Err(Failure::not_enough()),
         ["absolute", limit] => bytes(limit).map(|bytes| json!({ "absolute": bytes })).ok_or_else(|| bad_limit(limit)),
@@ -65,11 +65,11 @@ fn memory_high_watermark(call: &Call) -> std::result::Result<Value, Failure> {
     }
 }
 
-fn set_memory_high_watermark(call: &Call) -> Result {
+fn set_memory_high_watermark(call: &Call) -> Result<Output> {
     call.put(&["ctl", "settings", "memory_high_watermark"], &memory_high_watermark(call)?).and_then(done)
 }
 
-fn disk_free_limit(call: &Call) -> std::result::Result<Value, Failure> {
+fn disk_free_limit(call: &Call) -> Result<Value> {
     match &call.given.arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["mem_relative"] => Err(Failure::not_enough()),
         ["mem_relative", fraction] => match fraction.parse::<f64>() {
@@ -81,11 +81,11 @@ fn disk_free_limit(call: &Call) -> std::result::Result<Value, Failure> {
     }
 }
 
-fn set_disk_free_limit(call: &Call) -> Result {
+fn set_disk_free_limit(call: &Call) -> Result<Output> {
     call.put(&["ctl", "settings", "disk_free_limit"], &disk_free_limit(call)?).and_then(done)
 }
 
-fn check_log_level(call: &Call) -> std::result::Result<(), Failure> {
+fn check_log_level(call: &Call) -> Result<()> {
     let level = call.argument(0);
     match LEVELS.contains(&level) {
         true => Ok(()),
@@ -93,13 +93,13 @@ fn check_log_level(call: &Call) -> std::result::Result<(), Failure> {
     }
 }
 
-fn set_log_level(call: &Call) -> Result {
+fn set_log_level(call: &Call) -> Result<Output> {
     call.put(&["ctl", "settings", "log_level"], &json!({ "level": call.argument(0) })).and_then(done)
 }
 
 const LEVELS: &[&str] = &["debug", "info", "warning", "error", "critical", "none"];
 
-fn environment(call: &Call) -> Result {
+fn environment(call: &Call) -> Result<Output> {
     let configuration = call.get(&["api", "config", "effective"])?;
     let text = configuration.as_str().map_or_else(|| format!("{configuration:#}"), str::to_owned);
     Ok(Output::Report { text, json: configuration })

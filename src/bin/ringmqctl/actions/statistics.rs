@@ -5,9 +5,10 @@ use std::rc::Rc;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::actions::{self, Action, Result, done};
+use crate::actions::{self, Action, done};
 use crate::call::Call;
 use crate::catalog::Command;
+use crate::failure::Result;
 use crate::format::Output;
 use crate::options::Switches;
 use crate::term::{Row, Term};
@@ -24,7 +25,7 @@ pub const ACTIONS: &[Action] = &[
     Action::new("reset_node_auth_attempt_metrics", reset_attempts),
 ];
 
-fn attempts(call: &Call) -> Result {
+fn attempts(call: &Call) -> Result<Output> {
     let name = call.node()?.name.as_str();
     let (path, columns): (&[&str], &[&str]) = match call.given.is("by-source") {
         true => (&["api", "auth", "attempts", name, "source"], &["remote_address", "username"]),
@@ -40,11 +41,11 @@ fn attempts(call: &Call) -> Result {
     }
 }
 
-fn reset_attempts(call: &Call) -> Result {
+fn reset_attempts(call: &Call) -> Result<Output> {
     call.send(Method::DELETE, &["api", "auth", "attempts", &call.node()?.name], None)?.accepted().and_then(done)
 }
 
-fn message_sizes(call: &Call) -> Result {
+fn message_sizes(call: &Call) -> Result<Output> {
     let buckets = call.list(&["ctl", "message-sizes"])?;
     let count = |bucket: &Value| bucket["count"].as_u64().unwrap_or_default();
     let total = buckets.iter().map(count).sum::<u64>().max(1);
@@ -72,7 +73,7 @@ const SIZES: &[&str] = &[
 ];
 
 /// Performs the commands whose output support needs, one after the other.
-fn report(call: &Call) -> Result {
+fn report(call: &Call) -> Result<Output> {
     let mut vhosts = Vec::new();
     for vhost in call.list(&["api", "vhosts"])? {
         vhosts.extend(vhost["name"].as_str().map(str::to_owned));
@@ -88,7 +89,7 @@ fn report(call: &Call) -> Result {
     Ok(Output::Nothing)
 }
 
-fn part(call: &Call, name: &str, words: &[String]) -> std::result::Result<(), crate::failure::Failure> {
+fn part(call: &Call, name: &str, words: &[String]) -> Result<()> {
     let (Some(action), Some(command)) = (actions::find(name), Command::find(Tool::called(""), name)) else { return Ok(()) };
     let mut given = command.switches().and(&Switches::common()).parse(words);
     given.arguments.clear();

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::actions::Action;
 use crate::actions::health::alarms;
 use crate::actions::node::Listener;
-use crate::actions::{Action, Result};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 
 /// The actions.
@@ -16,7 +16,7 @@ pub const ACTIONS: &[Action] = &[
     Action::new("status", status).checked(check_unit),
 ];
 
-fn check_unit(call: &Call) -> std::result::Result<(), Failure> {
+fn check_unit(call: &Call) -> Result<()> {
     let unit = call.given.value("unit").unwrap_or_default().to_lowercase();
     match UNITS.iter().any(|(known, _)| *known == unit) {
         true => Ok(()),
@@ -52,11 +52,11 @@ fn unit(call: &Call) -> String {
     call.given.value("unit").unwrap_or("gb").to_lowercase()
 }
 
-fn memory(call: &Call) -> std::result::Result<Value, Failure> {
+fn memory(call: &Call) -> Result<Value> {
     Ok(call.get(&["api", "nodes", &call.node()?.name, "memory"])?["memory"].take())
 }
 
-fn memory_breakdown(call: &Call) -> Result {
+fn memory_breakdown(call: &Call) -> Result<Output> {
     let (shares, unit) = (shares(&memory(call)?), unit(call));
     let lines = shares.iter().map(|(name, bytes, share)| format!("{name}: {} ({share:?}%)\n", in_unit(*bytes as f64, &unit)));
     let members = shares.iter().map(|(name, bytes, share)| (name.clone(), json!({ "bytes": bytes, "percentage": share })));
@@ -72,7 +72,7 @@ struct Facts {
     vhosts: usize,
 }
 
-fn facts(call: &Call) -> std::result::Result<Facts, Failure> {
+fn facts(call: &Call) -> Result<Facts> {
     Ok(Facts {
         node: call.get(&["api", "nodes", &call.node()?.name])?,
         overview: call.get(&["api", "overview"])?,
@@ -82,7 +82,7 @@ fn facts(call: &Call) -> std::result::Result<Facts, Failure> {
     })
 }
 
-fn status(call: &Call) -> Result {
+fn status(call: &Call) -> Result<Output> {
     let facts = facts(call)?;
     Ok(Output::Report { text: facts.text(&unit(call)), json: facts.json() })
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result, done};
+use crate::actions::{Action, done};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 use crate::term::{Row, Term};
 
@@ -30,7 +30,7 @@ pub const ACTIONS: &[Action] = &[
 const CONSUMERS: &str = "subscription_id stream messages_consumed offset offset_lag credits active activity_status properties";
 const PUBLISHERS: &str = "publisher_id stream reference messages_published messages_confirmed messages_errored";
 
-fn list(call: &Call, kind: &str, usual: &str) -> Result {
+fn list(call: &Call, kind: &str, usual: &str) -> Result<Output> {
     let given = call.given.arguments.join(" ");
     let names = if given.is_empty() { usual } else { &given };
     let columns: Vec<&str> = names.split([' ', ',']).filter(|name| !name.is_empty()).collect();
@@ -56,7 +56,7 @@ fn cell(item: &Value, column: &str) -> Term {
     Term::from(value)
 }
 
-fn add_super_stream(call: &Call) -> Result {
+fn add_super_stream(call: &Call) -> Result<Output> {
     let mut body = json!({ "partitions": call.given.number("partitions") });
     if let Some(keys) = call.given.value("binding-keys") {
         body = json!({ "binding-keys": keys });
@@ -65,7 +65,7 @@ fn add_super_stream(call: &Call) -> Result {
     Ok(Output::Text(format!("Super stream {} has been created", call.argument(0))))
 }
 
-fn tracking(call: &Call) -> Result {
+fn tracking(call: &Call) -> Result<Output> {
     let found = call.get(&["api", "stream", call.vhost(), call.argument(0), "tracking"])?;
     let mut rows = Vec::new();
     for (key, kind) in [("offsets", "offset"), ("writers", "writer")] {
@@ -80,6 +80,6 @@ fn tracking(call: &Call) -> Result {
     Ok(Output::Rows(rows))
 }
 
-fn unsupported(_: &Call) -> Result {
+fn unsupported(_: &Call) -> Result<Output> {
     Err(Failure::refused("This broker does not support the command"))
 }

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::Call;
-use crate::failure::{DATA, Failure, NO_USER, SOFTWARE};
+use crate::failure::{DATA, Failure, NO_USER, Result, SOFTWARE};
 use crate::format::Output;
 use crate::term::Term;
 
@@ -24,7 +24,7 @@ pub const ACTIONS: &[Action] = &[
     Action::new("set_user_tags", set_tags),
 ];
 
-fn check_add(call: &Call) -> std::result::Result<(), Failure> {
+fn check_add(call: &Call) -> Result<()> {
     match &call.given.arguments[..] {
         [name, _] if name.is_empty() => Err(Failure::bad_argument("user cannot be an empty string")),
         [_, hash] if call.given.is("pre-hashed-password") && STANDARD.decode(hash).is_err() => Err(bad_hash()),
@@ -36,7 +36,7 @@ fn bad_hash() -> Failure {
     Failure::bad_argument("Could not Base64 decode provided password hash value")
 }
 
-fn add(call: &Call) -> Result {
+fn add(call: &Call) -> Result<Output> {
     let name = call.argument(0);
     let is_hash = call.given.is("pre-hashed-password");
     let password = password(call, if is_hash { "Hashed and salted password: " } else { "Password: " })?;
@@ -53,7 +53,7 @@ fn add(call: &Call) -> Result {
 }
 
 /// Returns the second argument, or a line of the standard input.
-fn password(call: &Call, prompt: &str) -> std::result::Result<String, Failure> {
+fn password(call: &Call, prompt: &str) -> Result<String> {
     if let Some(password) = call.given.arguments.get(1) {
         return Ok(password.clone());
     }
@@ -74,7 +74,7 @@ pub fn ask(prompt: &str) -> Option<String> {
 }
 
 /// Finds a user.
-pub fn find(call: &Call, name: &str) -> std::result::Result<Option<Value>, Failure> {
+pub fn find(call: &Call, name: &str) -> Result<Option<Value>> {
     let answer = call.send(Method::GET, &["api", "users", name], None)?;
     if answer.status == 404 { Ok(None) } else { answer.accepted().map(Some) }
 }
@@ -84,25 +84,25 @@ pub fn missing(name: &str) -> Failure {
     Failure::refused(format!("{{:no_such_user, \"{name}\"}}"))
 }
 
-fn known(call: &Call) -> std::result::Result<Value, Failure> {
+fn known(call: &Call) -> Result<Value> {
     let name = call.argument(0);
     find(call, name)?.ok_or_else(|| Failure::error(NO_USER, format!("User \"{name}\" does not exist")))
 }
 
-fn change_password(call: &Call) -> Result {
+fn change_password(call: &Call) -> Result<Output> {
     let password = password(call, "Password: ")?;
     let user = known(call)?;
     call.put(&["api", "users", call.argument(0)], &json!({ "password": password, "tags": user["tags"] }))?;
     Ok(Output::Done)
 }
 
-fn clear_password(call: &Call) -> Result {
+fn clear_password(call: &Call) -> Result<Output> {
     let user = find(call, call.argument(0))?.ok_or_else(|| missing(call.argument(0)))?;
     call.put(&["api", "users", call.argument(0)], &json!({ "password_hash": "", "tags": user["tags"] }))?;
     Ok(Output::Done)
 }
 
-fn delete(call: &Call) -> Result {
+fn delete(call: &Call) -> Result<Output> {
     match call.send(Method::DELETE, &["api", "users", call.argument(0)], None)? {
         answer if answer.status == 404 => Ok(Output::Done),
         answer => answer.accepted().map(|_| Output::Done),
@@ -110,13 +110,13 @@ fn delete(call: &Call) -> Result {
 }
 
 /// Logs a user in. The broker alone can tell whether a password is right.
-pub fn log_in(call: &Call, name: &str, password: &str) -> std::result::Result<std::result::Result<Value, String>, Failure> {
+pub fn log_in(call: &Call, name: &str, password: &str) -> Result<std::result::Result<Value, String>> {
     let body = json!({ "username": name, "password": password });
     let answer = call.send(Method::POST, &["ctl", "authentication"], Some(&body))?;
     if answer.status == 401 { Ok(Err(answer.reason())) } else { answer.accepted().map(Ok) }
 }
 
-fn authenticate(call: &Call) -> Result {
+fn authenticate(call: &Call) -> Result<Output> {
     let name = call.argument(0);
     match log_in(call, name, &password(call, "Password: ")?)? {
         Ok(_) => Ok(Output::Report { text: "Success".into(), json: json!({ "message": "Success" }) }),
@@ -124,7 +124,7 @@ fn authenticate(call: &Call) -> Result {
     }
 }
 
-fn set_tags(call: &Call) -> Result {
+fn set_tags(call: &Call) -> Result<Output> {
     let user = known(call)?;
     let tags: Vec<&str> = call.given.arguments[1..].iter().map(|tag| tag.trim()).collect();
     let mut body = json!({ "tags": tags, "password_hash": user["password_hash"] });
@@ -135,7 +135,7 @@ fn set_tags(call: &Call) -> Result {
     Ok(Output::Done)
 }
 
-fn list(call: &Call) -> Result {
+fn list(call: &Call) -> Result<Output> {
     let row = |user: &Value| vec![("user".to_owned(), Term::from(&user["name"])), ("tags".to_owned(), Term::atoms(&user["tags"]))];
     Ok(Output::Rows(call.list(&["api", "users"])?.iter().map(row).collect()))
 }

@@ -3,9 +3,9 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, Result, done};
+use crate::actions::{Action, done};
 use crate::call::Call;
-use crate::failure::{DATA, Failure};
+use crate::failure::{DATA, Failure, Result};
 use crate::format::Output;
 
 /// The actions.
@@ -22,14 +22,14 @@ pub const ACTIONS: &[Action] = &[
     Action::new("update_vhost_metadata", update).checked(check_queue_type),
 ];
 
-fn check_queue_type(call: &Call) -> std::result::Result<(), Failure> {
+fn check_queue_type(call: &Call) -> Result<()> {
     match call.given.value("default-queue-type") {
         None | Some("quorum" | "stream" | "classic") => Ok(()),
         Some(other) => Err(Failure::bad_argument(format!("Default queue type must be one of: quorum, stream, classic. Provided: {other}"))),
     }
 }
 
-fn add(call: &Call) -> Result {
+fn add(call: &Call) -> Result<Output> {
     let name = call.argument(0);
     if call.send(Method::GET, &["api", "vhosts", name], None)?.is_ok() {
         return Ok(Output::Done);
@@ -48,7 +48,7 @@ fn with_options(call: &Call, mut body: Value) -> Value {
 }
 
 /// Changes a virtual host: what is not changed must be sent as it is.
-fn change(call: &Call, name: &str, change: impl FnOnce(&mut Value)) -> Result {
+fn change(call: &Call, name: &str, change: impl FnOnce(&mut Value)) -> Result<Output> {
     let answer = call.send(Method::GET, &["api", "vhosts", name], None)?;
     if answer.status == 404 {
         return Err(Failure::no_vhost(name));
@@ -62,7 +62,7 @@ fn change(call: &Call, name: &str, change: impl FnOnce(&mut Value)) -> Result {
     call.put(&["api", "vhosts", name], &body).and_then(done)
 }
 
-fn update(call: &Call) -> Result {
+fn update(call: &Call) -> Result<Output> {
     change(call, call.argument(0), |body| *body = with_options(call, body.take()))?;
     match call.given.value("protected-from-deletion") {
         Some("true") => protect(call),
@@ -71,12 +71,12 @@ fn update(call: &Call) -> Result {
     }
 }
 
-fn set_tags(call: &Call) -> Result {
+fn set_tags(call: &Call) -> Result<Output> {
     let tags: Vec<&str> = call.given.arguments[1..].iter().map(|tag| tag.trim()).collect();
     change(call, call.argument(0), |body| body["tags"] = tags.into())
 }
 
-fn delete(call: &Call) -> Result {
+fn delete(call: &Call) -> Result<Output> {
     let name = call.argument(0);
     let answer = call.send(Method::DELETE, &["api", "vhosts", name], None)?;
     match answer.status {
@@ -89,34 +89,34 @@ fn delete(call: &Call) -> Result {
     }
 }
 
-fn protect(call: &Call) -> Result {
+fn protect(call: &Call) -> Result<Output> {
     set_protection(call, Method::POST)
 }
 
-fn unprotect(call: &Call) -> Result {
+fn unprotect(call: &Call) -> Result<Output> {
     set_protection(call, Method::DELETE)
 }
 
-fn set_protection(call: &Call, method: Method) -> Result {
+fn set_protection(call: &Call, method: Method) -> Result<Output> {
     let name = call.argument(0);
     let answer = call.send(method, &["api", "vhosts", name, "deletion", "protection"], None)?;
     if answer.status == 404 { Err(Failure::no_vhost(name)) } else { answer.accepted().and_then(done) }
 }
 
-fn trace_on(call: &Call) -> Result {
+fn trace_on(call: &Call) -> Result<Output> {
     trace(call, true, "enabled")
 }
 
-fn trace_off(call: &Call) -> Result {
+fn trace_off(call: &Call) -> Result<Output> {
     trace(call, false, "disabled")
 }
 
-fn trace(call: &Call, is_on: bool, word: &str) -> Result {
+fn trace(call: &Call, is_on: bool, word: &str) -> Result<Output> {
     change(call, call.vhost(), |body| body["tracing"] = is_on.into())?;
     Ok(Output::Text(format!("Trace {word} for vhost {}", call.vhost())))
 }
 
-fn restart(call: &Call) -> Result {
+fn restart(call: &Call) -> Result<Output> {
     let (vhost, node) = (call.vhost(), call.node_name());
     call.require_vhost()?;
     call.send(Method::POST, &["api", "vhosts", vhost, "start", &node], None)?.accepted()?;

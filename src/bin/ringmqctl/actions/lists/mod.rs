@@ -10,10 +10,10 @@ mod tables;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::actions::{Action, Result};
+use crate::actions::Action;
 use crate::call::Call;
 use crate::client::{encoded, path};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 use crate::term::{Row, Term};
 
@@ -60,7 +60,7 @@ fn list_of(call: &Call) -> &'static List {
 }
 
 /// Returns the columns that are chosen, several of which may stand in one argument.
-fn chosen(call: &Call, list: &List) -> std::result::Result<Vec<Column>, Failure> {
+fn chosen(call: &Call, list: &List) -> Result<Vec<Column>> {
     let given = call.given.arguments.join(" ");
     let names = if given.is_empty() { list.usual } else { &given };
     let (mut columns, mut unknown) = (Vec::new(), Vec::new());
@@ -74,21 +74,21 @@ fn chosen(call: &Call, list: &List) -> std::result::Result<Vec<Column>, Failure>
     }
 }
 
-fn check(call: &Call) -> std::result::Result<(), Failure> {
+fn check(call: &Call) -> Result<()> {
     chosen(call, list_of(call)).map(|_| ())
 }
 
-fn show(call: &Call) -> Result {
+fn show(call: &Call) -> Result<Output> {
     show_list(call, list_of(call))
 }
 
-fn show_list(call: &Call, list: &List) -> Result {
+fn show_list(call: &Call, list: &List) -> Result<Output> {
     let columns = chosen(call, list)?;
     let rows = items(call, list, &columns)?.iter().map(|item| row(item, &columns)).collect();
     Ok(Output::Rows(rows))
 }
 
-fn items(call: &Call, list: &List, columns: &[Column]) -> std::result::Result<Vec<Value>, Failure> {
+fn items(call: &Call, list: &List, columns: &[Column]) -> Result<Vec<Value>> {
     let mut segments = vec!["api"];
     segments.extend(list.collection);
     segments.extend(list.is_of_vhost.then_some(call.vhost()));
@@ -114,7 +114,7 @@ fn at<'a>(item: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(item, |value, key| value.get(key).unwrap_or(&Value::Null))
 }
 
-fn list_queues(call: &Call) -> Result {
+fn list_queues(call: &Call) -> Result<Output> {
     let list = list_of(call);
     let columns = chosen(call, list)?;
     let mut queues = items(call, list, &columns)?;
@@ -136,7 +136,7 @@ fn name_leader(queue: &mut Value) {
     }
 }
 
-fn list_deprecated(call: &Call) -> Result {
+fn list_deprecated(call: &Call) -> Result<Output> {
     show_list(call, if call.given.is("used") { &tables::USED } else { list_of(call) })
 }
 
