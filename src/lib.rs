@@ -9,7 +9,7 @@
 //! A room imports only rooms of lower layers, here from left to right (`tests/tidy` enforces it):
 //!
 //! ```text
-//! base · config message · contract · protocol broker store · shard definitions · io · start · main
+//! base · config message · contract · protocol broker store · shard definitions · io management · start · main
 //!                                    └ blind to each other ┘
 //! ```
 //!
@@ -25,6 +25,7 @@
 //! - [`shard`]: one machine per core, made of all these;
 //! - [`definitions`]: RabbitMQ's definitions, read and written;
 //! - [`io`]: the driver of a shard, sockets, the log's files, memory, signals;
+//! - [`management`]: RabbitMQ's HTTP API, on a thread of its own;
 //! - [`start`]: the data directory, recovery, configuration files, definitions fetched.
 //!
 //! The life of a message:

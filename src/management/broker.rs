@@ -157,6 +157,15 @@ impl Broker {
         self.list(|from| Query::Queues { from }, |figures| if let Figures::Queues(part) = figures { Some(part) } else { None }).await
     }
 
+    /// Visits the numbers of all queues, some at a time: they need not be in memory all at once.
+    ///
+    /// # Errors
+    /// A shard does not answer.
+    pub async fn visit_queues(&self, visit: impl FnMut(Vec<QueueFigures>)) -> Result<(), Unanswered> {
+        self.visit(|from| Query::Queues { from }, |figures| if let Figures::Queues(part) = figures { Some(part) } else { None }, visit)
+            .await
+    }
+
     /// The numbers of exchanges, one for each shard where messages came to them, in any order.
     ///
     /// # Errors
@@ -190,18 +199,29 @@ impl Broker {
         self.list(|from| Query::Consumers { from }, |figures| if let Figures::Consumers(part) = figures { Some(part) } else { None }).await
     }
 
-    /// Asks every shard for a whole list, part by part.
+    /// Asks every shard for a whole list.
     async fn list<T>(&self, query: impl Fn(u32) -> Query, part: impl Fn(Figures) -> Option<Part<T>>) -> Result<Vec<T>, Unanswered> {
         let mut all = Vec::new();
+        self.visit(query, part, |items| all.extend(items)).await?;
+        Ok(all)
+    }
+
+    /// Asks every shard for a list, part by part.
+    async fn visit<T>(
+        &self,
+        query: impl Fn(u32) -> Query,
+        part: impl Fn(Figures) -> Option<Part<T>>,
+        mut visit: impl FnMut(Vec<T>),
+    ) -> Result<(), Unanswered> {
         for shard in self.shards() {
             let mut from = Some(0);
             while let Some(at) = from {
                 let Part { items, next } = part(self.query(shard, query(at)).await?).expect("figures are of the kind that was asked for");
-                all.extend(items);
+                visit(items);
                 from = next;
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     async fn query(&self, shard: ShardId, query: Query) -> Result<Figures, Unanswered> {

@@ -58,6 +58,9 @@ impl Gate {
         let Some(("api", below)) = segments.split_first().map(|(first, below)| (&**first, below)) else {
             return self.other(segments);
         };
+        if below == ["index.html"] {
+            return Ok(api::reference_page());
+        }
         if below.is_empty() {
             return Ok(Answer::moved(&format!("{}/api/index.html", self.prefix())));
         }
@@ -84,9 +87,9 @@ impl Gate {
 
     /// Returns the segments behind the prefix, or the answer for what lies outside it.
     fn below_prefix<'a>(&self, segments: &'a [String]) -> Result<&'a [String], Outcome> {
-        let mut prefix = self.prefix().split('/').filter(|part| !part.is_empty());
+        let prefix = self.prefix().split('/').filter(|part| !part.is_empty());
         let mut rest = segments;
-        while let Some(part) = prefix.next() {
+        for part in prefix {
             match rest.split_first() {
                 Some((first, below)) if first == part => rest = below,
                 None if segments.is_empty() => return Err(Ok(Answer::moved(&format!("{}/", self.prefix())))),
@@ -149,7 +152,7 @@ impl Gate {
         if takes_gzip(headers) && payload.compress() {
             to.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        if let Some(len) = payload.len().filter(|_| status != StatusCode::NO_CONTENT) {
+        if let Some(len) = payload.known_len().filter(|_| status != StatusCode::NO_CONTENT) {
             to.insert(header::CONTENT_LENGTH, len.into());
         }
         if method == Method::HEAD {

@@ -78,11 +78,13 @@ impl Attempts {
 
     /// Begins to count anew; `amqp` is the number of attempts over AMQP until now.
     pub fn reset(&self, amqp: (u64, u64)) {
-        (self.accepted.set(0), self.failed.set(0), self.amqp.set(amqp));
+        self.accepted.set(0);
+        self.failed.set(0);
+        self.amqp.set(amqp);
     }
 
-    fn count(&self, login: &Result<Login, Refusal>) {
-        let cell = if login.is_ok() { &self.accepted } else { &self.failed };
+    fn count(&self, is_accepted: bool) {
+        let cell = if is_accepted { &self.accepted } else { &self.failed };
         cell.set(cell.get() + 1);
     }
 }
@@ -94,18 +96,24 @@ impl Attempts {
 pub fn log_in(catalog: &Catalog, config: &Config, origin: &Origin, header: Option<&[u8]>, attempts: &Attempts) -> Result<Login, Refusal> {
     let Origin::Remote(peer) = origin else { return Ok(Login::of_operator()) };
     let (name, password) = credentials(header)?;
-    let login = of_user(catalog, config, *peer, &name, &password);
-    attempts.count(&login);
-    login
+    of_user(catalog, config, *peer, (&name, &password), attempts)
 }
 
-/// Logs a user in with a name and a password.
+/// Logs a user in with a name and a password, and counts the attempt.
 ///
 /// # Errors
 /// They are wrong, or the user may not log in from there.
-pub fn of_user(catalog: &Catalog, config: &Config, peer: IpAddr, name: &str, password: &str) -> Result<Login, Refusal> {
+pub fn of_user(
+    catalog: &Catalog,
+    config: &Config,
+    peer: IpAddr,
+    (name, password): (&str, &str),
+    attempts: &Attempts,
+) -> Result<Login, Refusal> {
     let confined = if peer.to_canonical().is_loopback() { &[][..] } else { &config.loopback_users };
-    let user = authenticate(catalog, name, password.as_bytes(), confined).map_err(|failure| {
+    let user = authenticate(catalog, name, password.as_bytes(), confined);
+    attempts.count(user.is_ok());
+    let user = user.map_err(|failure| {
         log::warn!("management: login from {peer} failed: {}", failure.text(name).escape_debug());
         match failure {
             Failure::NotLoopback => Refusal::not_authorised("User can only log in via localhost"),

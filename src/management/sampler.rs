@@ -12,7 +12,7 @@ use super::rates::{Counted, Subject};
 use super::site::Site;
 use crate::base::hash::Map;
 use crate::base::ids::{ConnAddr, ExchangeId, QueueId};
-use crate::contract::{Count, Counts, Totals, VhostId};
+use crate::contract::{Count, Counts, QueueFigures, Totals, VhostId};
 
 /// Takes samples for ever.
 pub async fn sample(site: Rc<Site>) {
@@ -54,22 +54,24 @@ impl Before {
     }
 
     async fn take_queues(&mut self, site: &Site, at: u64) -> Result<(), Unanswered> {
-        let figures = site.broker.queues().await?;
-        let (catalog, mut rates) = (site.broker.catalog(), site.rates.borrow_mut());
-        let mut now = Map::default();
-        for queue in figures {
-            let Some(vhost) = catalog.queue(queue.id).map(|known| known.vhost) else { continue };
-            let values = [&counts(&queue.counts)[..], &lengths(queue.ready, queue.unacked)].concat();
-            rates.note(Subject::Queue(queue.id), at, &values);
-            let mut added = queue.counts.since(&self.queues.get(&queue.id).copied().unwrap_or_default());
-            added[Count::Publish] = 0; // a message counts once for a virtual host, at its exchange
-            rates.count(vhost, |counted| counted.counts += &added);
-            let sum = self.lengths.entry(vhost).or_default();
-            *sum = (sum.0 + queue.ready, sum.1 + queue.unacked);
-            now.insert(queue.id, queue.counts);
-        }
-        self.queues = now;
-        Ok(())
+        let before = std::mem::take(&mut self.queues);
+        let visit = |part: Vec<QueueFigures>| {
+            let (catalog, mut rates) = (site.broker.catalog(), site.rates.borrow_mut());
+            for queue in part {
+                let Some(vhost) = catalog.queue(queue.id).map(|known| known.vhost) else { continue };
+                let values = [&counts(&queue.counts)[..], &lengths(queue.ready, queue.unacked)].concat();
+                rates.note(Subject::Queue(queue.id), at, &values);
+                let mut added = queue.counts.since(&before.get(&queue.id).copied().unwrap_or_default());
+                added[Count::Publish] = 0; // a message counts once for a virtual host, at its exchange
+                rates.count(vhost, |counted| counted.counts += &added);
+                let sum = self.lengths.entry(vhost).or_default();
+                *sum = (sum.0 + queue.ready, sum.1 + queue.unacked);
+                if queue.counts != Counts::default() {
+                    self.queues.insert(queue.id, queue.counts);
+                }
+            }
+        };
+        site.broker.visit_queues(visit).await
     }
 
     async fn take_exchanges(&mut self, site: &Site, at: u64) -> Result<(), Unanswered> {

@@ -185,10 +185,10 @@ mod tests {
         let values = vec![
             AMQPValue::Void,
             AMQPValue::ByteArray(vec![0, 255].into()),
-            AMQPValue::DecimalValue(lapin::types::DecimalValue { scale: 2, value: 314 }),
+            AMQPValue::DecimalValue(lapin::types::DecimalValue { scale: 2, value: 275 }),
             AMQPValue::Timestamp(7),
         ];
-        let expected = json!(["undefined", "Not UTF-8, base64 is: AP8=", 3.14, 7]);
+        let expected = json!(["undefined", "Not UTF-8, base64 is: AP8=", 2.75, 7]);
         assert_eq!(from_value(&AMQPValue::FieldArray(FieldArray::from(values))), expected);
     }
 }

@@ -26,6 +26,8 @@ mod permissions;
 mod policies;
 mod queue_object;
 mod queues;
+mod reference;
+mod replicas;
 mod route;
 mod table;
 mod users;
@@ -33,6 +35,7 @@ mod vhosts;
 
 pub use call::Call;
 pub use others::unknown;
+pub use reference::page as reference_page;
 pub use route::{Action, Route, Variables};
 
 use hyper::Method;

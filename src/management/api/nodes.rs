@@ -52,7 +52,8 @@ pub fn check_node(call: &Call) -> Result<(), Refusal> {
 async fn parts(call: &Call) -> Result<Vec<(&'static str, u64)>, Refusal> {
     let totals = call.broker().totals().await?;
     let messages: u64 = totals.iter().map(|totals| totals.message_memory as u64).sum();
-    let queues: u64 = call.broker().queues().await?.iter().map(|queue| queue.memory as u64).sum();
+    let mut queues = 0;
+    call.broker().visit_queues(|part| queues += part.iter().map(|queue| queue.memory as u64).sum::<u64>()).await?;
     let rest = call.site.host.usage().memory.0.saturating_sub(messages + queues);
     let known = |name: &str| match name {
         "binary" => messages,

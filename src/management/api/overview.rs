@@ -6,7 +6,7 @@ use super::call::Call;
 use super::nodes;
 use super::object::{Object, extend, object};
 use super::parameters::{global_value, name_of_cluster};
-use crate::contract::{Counts, Totals};
+use crate::contract::{Counts, QueueFigures, Totals};
 use crate::management::http::{Answer, Outcome, Refusal};
 use crate::management::measures::{self, CHURN, CHURN_FROM, COUNTS, History, LENGTHS, OF_CHANNEL};
 use crate::management::rates::{Rates, Subject, Windows};
@@ -90,15 +90,16 @@ async fn object_totals(call: &Call) -> Result<Value, Refusal> {
 async fn add_numbers(to: &mut Object, call: &Call) -> Result<(), Refusal> {
     let windows = Windows::parse(&call.params)?;
     let totals = call.broker().totals().await?;
-    let queues = call.broker().queues().await?;
+    let mut sums = (0, 0);
+    let visit = |part: Vec<QueueFigures>| {
+        let catalog = call.broker().catalog();
+        let lists = call.lists(&catalog);
+        let is_listed = |queue: &&QueueFigures| catalog.queue(queue.id).is_some_and(|known| known.delays.is_none() && lists(known.vhost));
+        part.iter().filter(is_listed).for_each(|queue| sums = (sums.0 + queue.ready, sums.1 + queue.unacked));
+    };
+    call.broker().visit_queues(visit).await?;
     let catalog = call.broker().catalog();
     let lists = call.lists(&catalog);
-    let mut sums = (0, 0);
-    for queue in queues {
-        if catalog.queue(queue.id).is_some_and(|known| known.delays.is_none() && lists(known.vhost)) {
-            sums = (sums.0 + queue.ready, sums.1 + queue.unacked);
-        }
-    }
     let rates = call.site.rates.borrow();
     let mut counts = Counts::default();
     match call.login.is_monitoring() {

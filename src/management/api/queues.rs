@@ -124,21 +124,6 @@ pub async fn act(call: &Call) -> Outcome {
     Err(Refusal::bad_request(format!("unknown: {}", body.text("action")?.unwrap_or_default())))
 }
 
-/// `GET /queues/quorum/V/Q/status`
-pub async fn quorum_status(call: &Call) -> Outcome {
-    let catalog = call.broker().catalog();
-    if !crate::broker::catalog::is_quorum(&call.queue(&catalog)?.spec.arguments) {
-        return Err(Refusal::unavailable("classic_queue_not_supported"));
-    }
-    let unknown = ["Last Log Index", "Last Written", "Last Applied", "Commit Index", "Snapshot Index", "Term", "Machine Version"];
-    let mut status: Object = unknown.into_iter().map(|key| (key.to_owned(), "".into())).collect();
-    status.extend(
-        [("Node Name", call.site.node()), ("Raft State", "leader"), ("Membership", "voter")]
-            .map(|(key, value)| (key.to_owned(), value.into())),
-    );
-    Ok(Answer::list([status]))
-}
-
 /// The numbers that a list wants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wants {

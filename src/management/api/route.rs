@@ -89,7 +89,8 @@ impl Verb {
         }
     }
 
-    fn names(self) -> &'static str {
+    /// Its names.
+    pub fn names(self) -> &'static str {
         match self {
             Verb::Get => "HEAD, GET",
             Verb::Put => "PUT",

@@ -5,7 +5,7 @@
 
 use super::route::{Action, Route, Verb};
 use super::{bindings, channels, connections, consumers, exchanges, limits, nodes, overview, parameters, permissions, policies, queues};
-use super::{definitions, features, health, messages, others, users, vhosts};
+use super::{definitions, features, health, messages, others, replicas, users, vhosts};
 use crate::management::login::Needs;
 
 macro_rules! routes {
@@ -23,7 +23,11 @@ pub const TABLES: &[&[Route]] = &[QUEUES, EXCHANGES, CONNECTIONS, USERS, VHOSTS,
 const QUEUES: &[Route] = routes! {
     "queues" { Get Management queues::list }
     "queues/detailed" { Get Management queues::list }
-    "queues/quorum/{vhost}/{queue}/status" { Get Management queues::quorum_status }
+    "queues/quorum/replicas/on/{node}/grow" { Post Administrator replicas::grow }
+    "queues/quorum/replicas/on/{node}/shrink" { Delete Administrator replicas::shrink }
+    "queues/quorum/{vhost}/{queue}/status" { Get Management replicas::status }
+    "queues/quorum/{vhost}/{queue}/replicas/add" { Post Administrator replicas::add }
+    "queues/quorum/{vhost}/{queue}/replicas/delete" { Delete Administrator replicas::delete }
     "queues/{vhost}" { Get Management queues::list }
     "queues/{vhost}/{queue}" { Get Management queues::get, Put Management queues::put, Delete Management queues::delete }
     "queues/{vhost}/{queue}/bindings" { Get Management bindings::of_queue }

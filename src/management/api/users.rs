@@ -1,5 +1,7 @@
 //! Users.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use super::call::Call;
@@ -18,14 +20,16 @@ pub async fn whoami(call: &Call) -> Outcome {
 
 /// `POST /login`: reads a form with `username` and `password`.
 pub async fn log_in(call: &Call) -> Outcome {
-    use base64::Engine;
     let form = Params::parse(&String::from_utf8_lossy(&call.body));
     let (name, password) = (form.get("username").unwrap_or_default(), form.get("password").unwrap_or_default());
     let login = match &call.origin {
         Origin::Local => call.login.clone(),
-        Origin::Remote(peer) => login::of_user(&call.broker().catalog(), call.broker().config(), *peer, name, password)?,
+        Origin::Remote(peer) => {
+            let broker = call.broker();
+            login::of_user(&broker.catalog(), broker.config(), *peer, (name, password), &call.site.attempts)?
+        }
     };
-    let token = base64::prelude::BASE64_STANDARD.encode(format!("{name}:{password}"));
+    let token = BASE64_STANDARD.encode(format!("{name}:{password}"));
     Ok(Answer::one(json!({
         "user": { "name": login.name, "tags": login.tags(), "is_internal_user": true },
         "token": { "type": "basic", "value": token },

@@ -1,11 +1,13 @@
 //! Virtual hosts.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
 use super::object::{Object, object};
 use crate::broker::catalog::{Catalog, VhostInfo};
-use crate::contract::{Administration, VhostId, VhostSpec};
+use crate::contract::{Administration, QueueFigures, VhostId, VhostSpec};
 use crate::management::http::{Answer, Columns, Outcome, Refusal};
 use crate::management::measures::{self, COUNTS, History, LENGTHS, OCTETS, OF_CHANNEL};
 use crate::management::rates::{Subject, Windows};
@@ -98,26 +100,28 @@ fn spec(catalog: &Catalog, name: &str) -> Option<VhostSpec> {
 }
 
 /// The numbers of ready and of unsettled messages, by virtual host.
-struct Sums(Vec<(VhostId, u64, u64)>);
+struct Sums(BTreeMap<VhostId, (u64, u64)>);
 
 impl Sums {
     async fn of(call: &Call) -> Result<Sums, Refusal> {
         if call.params.is_true("disable_stats") || Columns::parse(&call.params).are_among(&ATTRIBUTES) {
-            return Ok(Sums(Vec::new()));
+            return Ok(Sums(BTreeMap::new()));
         }
-        let queues = call.broker().queues().await?;
-        let catalog = call.broker().catalog();
-        let mut sums = std::collections::BTreeMap::<VhostId, (u64, u64)>::new();
-        for figures in queues {
-            let Some(queue) = catalog.queue(figures.id) else { continue };
-            let sum = sums.entry(queue.vhost).or_default();
-            *sum = (sum.0 + figures.ready, sum.1 + figures.unacked);
-        }
-        Ok(Sums(sums.into_iter().map(|(vhost, (ready, unacked))| (vhost, ready, unacked)).collect()))
+        let mut sums = BTreeMap::<VhostId, (u64, u64)>::new();
+        let visit = |part: Vec<QueueFigures>| {
+            let catalog = call.broker().catalog();
+            for figures in part {
+                let Some(queue) = catalog.queue(figures.id) else { continue };
+                let sum = sums.entry(queue.vhost).or_default();
+                *sum = (sum.0 + figures.ready, sum.1 + figures.unacked);
+            }
+        };
+        call.broker().visit_queues(visit).await?;
+        Ok(Sums(sums))
     }
 
     fn get(&self, vhost: VhostId) -> (u64, u64) {
-        self.0.iter().find(|sum| sum.0 == vhost).map_or((0, 0), |sum| (sum.1, sum.2))
+        self.0.get(&vhost).copied().unwrap_or_default()
     }
 }
 

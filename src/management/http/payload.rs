@@ -53,7 +53,7 @@ impl Payload {
     }
 
     /// The length, if it is known.
-    pub fn len(&self) -> Option<usize> {
+    pub fn known_len(&self) -> Option<usize> {
         match &self.rest {
             Rest::Bytes(bytes) if self.encoder.is_none() => Some(bytes.len()),
             _ => None,
@@ -62,7 +62,7 @@ impl Payload {
 
     /// Compresses the body, if it is worth it. Returns whether it is.
     pub fn compress(&mut self) -> bool {
-        let is_long = self.len().is_none_or(|len| len >= COMPRESSED_MIN);
+        let is_long = self.known_len().is_none_or(|len| len >= COMPRESSED_MIN);
         if is_long {
             self.encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
         }
@@ -139,11 +139,11 @@ impl Body for Payload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.encoder.is_none() && matches!(&self.rest, Rest::End) || self.len() == Some(0)
+        self.encoder.is_none() && matches!(&self.rest, Rest::End) || self.known_len() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.len().map_or_else(SizeHint::default, |len| SizeHint::with_exact(len as u64))
+        self.known_len().map_or_else(SizeHint::default, |len| SizeHint::with_exact(len as u64))
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Vec<Value>>(&pieces.concat()).expect("JSON"), items);
         for few in [0, 1, 2] {
             let payload = Payload::list(items[..few].to_vec());
-            assert!(payload.len().is_some());
+            assert!(payload.known_len().is_some());
             assert_eq!(serde_json::from_slice::<Vec<Value>>(&written(payload).concat()).expect("JSON"), items[..few]);
         }
     }
@@ -206,7 +206,7 @@ mod tests {
     fn a_compressed_list_is_the_same() {
         let items: Vec<Value> = (0..5000).map(|n| json!({ "name": n })).collect();
         let mut payload = Payload::list(items.clone());
-        assert!(payload.compress() && payload.len().is_none());
+        assert!(payload.compress() && payload.known_len().is_none());
         let bytes = written(payload).concat();
         let mut text = String::new();
         flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip");

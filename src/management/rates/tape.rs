@@ -9,12 +9,15 @@
 
 use std::collections::VecDeque;
 
+/// A step of time, and the values then.
+type Sample = (u64, Box<[u64]>);
+
 /// The samples of a subject in one resolution.
 pub struct Tape {
     span_ms: u64,
     step_ms: u64,
-    first: (u64, Box<[u64]>),
-    last: (u64, Box<[u64]>),
+    first: Sample,
+    last: Sample,
     bytes: VecDeque<u8>,
 }
 
@@ -85,7 +88,7 @@ impl Tape {
     }
 
     /// Reads the entry at a place, after this sample. Returns the sample and the entry's end.
-    fn entry(&self, mut at: usize, before: &(u64, Box<[u64]>)) -> Option<((u64, Box<[u64]>), usize)> {
+    fn entry(&self, mut at: usize, before: &Sample) -> Option<(Sample, usize)> {
         let mut next = || {
             let (mut number, mut shift) = (0_u64, 0);
             loop {

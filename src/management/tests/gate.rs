@@ -62,6 +62,10 @@ fn a_prefix_moves_everything() {
         let root = client.get("/").await;
         assert_eq!((root.status, root.header("location")), (301, Some("/mq/")));
         assert_eq!(client.get("/mq/api").await.header("location"), Some("/mq/api/index.html"));
+        let page = client.send("GET", "/mq/api/index.html", None, "", "").await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        let text = String::from_utf8(page.bytes).expect("text");
+        assert!(text.contains("<tr><td>DELETE</td><td>/api/queues/{vhost}/{queue}/contents</td><td>management</td></tr>"));
     });
 }
 

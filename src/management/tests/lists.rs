@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::shapes::numbers;
 use super::*;
-use crate::base::ids::{Key, QueueId};
-use crate::contract::QueueFigures;
+use crate::base::ids::{ExchangeId, Key, QueueId};
+use crate::contract::{Count, Counts, ExchangeFigures, QueueFigures};
 use crate::management::fixture::Client;
 
 fn names(list: &Value) -> Vec<&str> {
@@ -70,5 +71,28 @@ fn a_long_list_is_compressed_for_those_who_ask() {
         assert_eq!(text.as_bytes(), plain.bytes);
         let head = client.send("HEAD", "/api/whoami", Some("guest:guest"), "", "").await;
         assert_eq!((head.status, head.bytes.len(), head.header("content-length")), (200, 0, Some("65")));
+    });
+}
+
+#[test]
+fn a_virtual_host_sums_up_what_happened_in_it() {
+    let mut counts = Counts::default();
+    counts.add(Count::PublishIn, 7);
+    counts.add(Count::DropUnroutable, 2);
+    let exchanges = vec![ExchangeFigures { id: ExchangeId(Key::default()), counts }];
+    with_server(Config::default(), Numbers { exchanges, ..numbers() }, |client| async move {
+        loop {
+            let vhosts = client.get("/api/vhosts").await.json();
+            let stats = &vhosts[0]["message_stats"];
+            if stats["publish"] == 0 {
+                continue; // no sample was taken yet
+            }
+            assert_eq!(
+                (&stats["publish"], &stats["drop_unroutable"], &stats["publish_details"]["rate"]),
+                (&json!(7), &json!(2), &json!(0.0))
+            );
+            assert_eq!((&vhosts[0]["recv_oct"], &vhosts[0]["send_oct"]), (&json!(1), &json!(2)));
+            return;
+        }
     });
 }
