@@ -12,7 +12,8 @@ use crate::contract::{Churn, Count, Counts};
 pub struct Tally {
     /// Messages.
     pub counts: Counts,
-    /// Connections, channels and queues that came and went.
+    /// Connections, channels and queues that came and went; channels that were opened follow from
+    /// those that are there.
     pub churn: Churn,
     /// Consumers of queues here.
     pub consumers: usize,

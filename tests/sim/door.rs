@@ -70,6 +70,9 @@ fn totals(cluster: &mut Cluster) -> Totals {
         sum.consumers += totals.consumers;
         sum.churn.connection_closed += totals.churn.connection_closed;
         sum.churn.channel_closed += totals.churn.channel_closed;
+        sum.churn.channel_created += totals.churn.channel_created;
+        sum.churn.queue_declared += totals.churn.queue_declared;
+        sum.churn.queue_created += totals.churn.queue_created;
     }
     sum
 }
@@ -134,7 +137,8 @@ fn figures_tell_what_clients_did() {
         cluster.settle();
         let sum = totals(&mut cluster);
         assert_eq!((sum.connections, sum.channels, sum.consumers), (1, 1, 0));
-        assert_eq!((sum.churn.connection_closed, sum.churn.channel_closed), (1, 2));
+        assert_eq!((sum.churn.connection_closed, sum.churn.channel_closed, sum.churn.channel_created), (1, 2, 3));
+        assert_eq!((sum.churn.queue_declared, sum.churn.queue_created), (1, 1));
         assert_eq!(queues(&mut cluster)[0].ready, 1);
     }
 }

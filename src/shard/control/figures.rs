@@ -32,13 +32,16 @@ impl Shard {
         let (messages, message_memory) = self.messages();
         let mut counts = self.tally.counts;
         counts[Count::Publish] = self.publishing.exchanges.published();
+        let channels = self.conns.iter().map(|(_, conn)| conn.session.channel_count()).sum();
+        let mut churn = self.tally.churn;
+        churn.channel_created = churn.channel_closed + channels as u64;
         let (live, log_bytes) = self.durability.store.size();
         Totals {
             counts,
             connections: self.conns.len(),
             consumers: self.tally.consumers,
-            channels: self.conns.iter().map(|(_, conn)| conn.session.channel_count()).sum(),
-            churn: self.tally.churn,
+            channels,
+            churn,
             messages,
             message_memory,
             log_bytes: live.max(log_bytes),

@@ -295,7 +295,10 @@ impl Shard {
             self.follow_tracing();
         }
         match applied {
-            Applied::Queue(addr) if addr.home == self.id => self.create_queue(addr),
+            Applied::Queue(addr) if addr.home == self.id => {
+                self.tally.churn.queue_created += 1;
+                self.create_queue(addr);
+            }
             Applied::VhostGone { vhost, queues } => self.end_vhost(vhost, &queues),
             Applied::UserGone(user) => self.end_user(user),
             Applied::Policies => self.begin_sweep(),

@@ -24,6 +24,8 @@ impl Shard {
             return;
         }
         let from = ChannelAddr { conn: self.conn_addr(id), channel };
+        let is_declaration = matches!(request, Request::Topology(Topology::DeclareQueue(_)));
+        self.tally.churn.queue_declared += u64::from(is_declaration);
         let is_change = matches!(request, Request::Topology(_));
         self.run_request(from, request);
         if is_change {
