@@ -39,6 +39,7 @@ use crate::io::disk::worker::Finished;
 use crate::io::host::clock::Clock;
 use crate::io::host::memory::{self, Upkeep};
 use crate::io::host::process;
+use crate::io::net::admission::Admission;
 use crate::io::net::direct::Brought;
 use crate::io::net::listener::{Accepted, Listener, Listeners};
 use crate::io::net::owner::{self, Owner};
@@ -54,8 +55,10 @@ pub struct Surroundings<'r> {
     pub peers: Peers,
     /// Tells when the broker is to end.
     pub stop: Arc<Stop>,
-    /// Tells when an alarm was raised or cleared.
+    /// Tells when an alarm was raised or cleared, or when `admission` has changed.
     pub alarm: Arc<Signal>,
+    /// Whether connections are taken.
+    pub admission: Arc<Admission>,
     /// The door for operators.
     pub door: Door,
     /// Receive buffers, registered with the ring.
@@ -83,6 +86,7 @@ pub struct Driver<'r> {
     peers: Peers,
     stop: Arc<Stop>,
     alarm: Arc<Signal>,
+    admission: Arc<Admission>,
     door: Door,
     stopping: Option<Stopping>,
     clock: Clock,
@@ -126,6 +130,7 @@ impl<'r> Driver<'r> {
             peers: around.peers,
             stop: around.stop,
             alarm: around.alarm,
+            admission: around.admission,
             door: around.door,
             stopping: None,
             now: around.clock.now_ms(),
@@ -153,6 +158,8 @@ impl<'r> Driver<'r> {
             for (ticket, demand) in self.door.demands() {
                 self.shard.demand(ticket, demand);
             }
+            // After the demands were taken: an answer tells its asker that the shard has followed.
+            self.listeners.admit(self.admission.is_open(), self.now, &mut self.ring);
             let turn = self.shard.turn(self.now);
             self.carry_out();
             let lend_body = |owner: Owner, most| owner.lend_body(&mut self.shard, most);
@@ -215,7 +222,7 @@ impl<'r> Driver<'r> {
                 self.tell(event);
             }
             Token::Stop => self.begin_to_stop(),
-            // The shard's turn looks at the alarms.
+            // The shard's turn looks at the alarms, and the loop at the admission.
             Token::Alarm if more => {}
             Token::Alarm => self.alarm.watch(Token::Alarm, &mut self.ring),
             // The loop looks into the inbox.

@@ -46,6 +46,7 @@ use host::clock::Clock;
 use host::descriptors::Descriptors;
 use host::monitor::Monitor;
 use host::{affinity, process};
+use net::admission::Admission;
 use net::listener::{self, Bound, Listener};
 use net::receive::Pools;
 use ring::Ring;
@@ -69,7 +70,8 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<Option<Shard>>>,
-    _monitor: Monitor,
+    admission: Arc<Admission>,
+    monitor: Monitor,
 }
 
 impl Broker {
@@ -84,7 +86,8 @@ impl Broker {
         let stop = Arc::new(Stop::new(shards.len()).map_err(no_eventfd)?);
         let alarm = Arc::new(Signal::new().map_err(no_eventfd)?);
         let monitor = Monitor::start(config, shards[0].0.alarms().clone(), alarm.clone())?;
-        let mut broker = Broker { addresses: bound.addresses, stop, threads: Vec::new(), _monitor: monitor };
+        let admission = Arc::new(Admission::new(alarm.clone()));
+        let mut broker = Broker { addresses: bound.addresses, stop, threads: Vec::new(), admission, monitor };
         // If one of these fails, it drops the seats first, so that no shard waits any more, and then
         // the broker is dropped, which waits for its threads.
         let seats = broker.spawn(config, shards.into_iter().zip(bound.by_shard), &alarm, &descriptors)?;
@@ -103,7 +106,7 @@ impl Broker {
         let (clock, mut seats) = (Clock::start(), Vec::new());
         for ((mut shard, door), listeners) in shards {
             shard.start_clock(clock.epoch_ms());
-            let (seat, place) = seat(alarm.clone(), descriptors.clone());
+            let (seat, place) = seat(alarm.clone(), self.admission.clone(), descriptors.clone());
             let (config, stop) = (config.clone(), self.stop.clone());
             let name = format!("ringmq-{}", shard.id().0);
             let serve = move || serve(shard, door, &config, clock, stop, listeners, &place);
@@ -117,6 +120,16 @@ impl Broker {
     /// The addresses of its listeners, with the ports that the kernel chose for port 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Whether its listeners take connections.
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
+    }
+
+    /// Its monitor of memory and disk.
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// Ends the broker. Clients are told and get some seconds. Returns, when all shards have ended,
@@ -149,12 +162,13 @@ struct Place {
     ring: Sender<Result<RawFd, StartError>>,
     peers: Receiver<Peers>,
     alarm: Arc<Signal>,
+    admission: Arc<Admission>,
     descriptors: Descriptors,
 }
 
-fn seat(alarm: Arc<Signal>, descriptors: Descriptors) -> (Seat, Place) {
+fn seat(alarm: Arc<Signal>, admission: Arc<Admission>, descriptors: Descriptors) -> (Seat, Place) {
     let ((ring_in, ring_out), (peers_in, peers_out)) = (channel(), channel());
-    (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out, alarm, descriptors })
+    (Seat { ring: ring_out, peers: peers_in }, Place { ring: ring_in, peers: peers_out, alarm, admission, descriptors })
 }
 
 /// Shares out the descriptors. If they limit the connections, the log says so: it would be hard to
@@ -226,12 +240,13 @@ fn try_serve(
     let _ = place.ring.send(Ok(fd));
     let Ok(peers) = place.peers.recv() else { return Ok(None) };
     let spin = Duration::from_micros(config.spin_us.into());
-    let alarm = place.alarm.clone();
+    let (alarm, admission) = (place.alarm.clone(), place.admission.clone());
     let around = Surroundings {
         clock,
         peers,
         stop,
         alarm,
+        admission,
         door,
         pools: &mut pools,
         listeners,

@@ -12,12 +12,12 @@
 //! of the throughput over loopback and in a data centre (measured).
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::{Duration, Instant};
 
 use io_uring::{opcode, types};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::base::limits;
 use crate::base::quota::{Place, Quota};
@@ -38,6 +38,9 @@ pub struct Bound {
 pub struct Listener {
     protocol: Protocol,
     socket: TcpListener,
+    /// Its address, with the port that the kernel chose for port 0.
+    address: SocketAddr,
+    backlog: i32,
 }
 
 /// A connection that was accepted.
@@ -53,6 +56,9 @@ pub struct Accepted {
 /// The listeners of one shard.
 pub struct Listeners {
     list: Vec<Listener>,
+    /// Whether they listen. While they do not, the kernel refuses connections, but nobody else can
+    /// take the ports.
+    is_open: bool,
     /// When to accept again after an error (out of descriptors or memory), which would only repeat
     /// itself if the listener accepted again at once.
     retry_at: Option<u64>,
@@ -94,7 +100,7 @@ pub fn bind(config: &Config, shards: usize) -> Result<Bound, StartError> {
 impl Listeners {
     /// Starts to accept from all listeners.
     pub fn open(list: Vec<Listener>, places: Quota, ring: &mut Ring<'_>) -> Listeners {
-        let listeners = Listeners { list, retry_at: None, resting: Vec::new(), places, quiet_until: 0 };
+        let listeners = Listeners { list, is_open: true, retry_at: None, resting: Vec::new(), places, quiet_until: 0 };
         (0..).zip(&listeners.list).for_each(|(number, listener)| arm(number, listener, ring));
         listeners
     }
@@ -108,6 +114,7 @@ impl Listeners {
         let listener = self.list.get(number as usize);
         let protocol = listener.map(|listener| listener.protocol);
         match listener {
+            _ if !self.is_open => return None,
             Some(listener) if !more && stream.is_some() => arm(number, listener, ring),
             Some(_) if !more => self.rest(number, result, now),
             _ => {}
@@ -115,6 +122,23 @@ impl Listeners {
         let (stream, protocol) = (stream?, protocol?);
         let place = self.places.take().map_err(|max| self.report(now, &format!("there are {max} connections, more are refused")));
         Some(Accepted { stream, place: place.ok()?, protocol })
+    }
+
+    /// Stops to listen, or listens again.
+    pub fn admit(&mut self, is_open: bool, now: u64, ring: &mut Ring<'_>) {
+        if self.is_open == is_open {
+            return;
+        }
+        self.is_open = is_open;
+        (self.retry_at, self.resting) = (None, Vec::new());
+        for number in (0..).take(self.list.len()) {
+            let listener = &self.list[number as usize];
+            match if is_open { listener.listen() } else { listener.shut() } {
+                Ok(()) if is_open => arm(number, listener, ring),
+                Ok(()) => {}
+                Err(error) => self.report(now, &format!("a listener cannot be suspended or resumed: {error}")),
+            }
+        }
     }
 
     /// Accepts again from the listeners that failed, once `retry_at` has come.
@@ -155,6 +179,21 @@ impl Listeners {
     }
 }
 
+impl Listener {
+    /// Has the kernel refuse connections. The operation that accepts them ends with an error.
+    fn shut(&self) -> io::Result<()> {
+        SockRef::from(&self.socket).shutdown(Shutdown::Read)
+    }
+
+    /// Listens again.
+    fn listen(&self) -> io::Result<()> {
+        let socket = SockRef::from(&self.socket);
+        // A port that the kernel chose was given back; any other is still bound, which is an error.
+        let _ = socket.bind(&self.address.into());
+        socket.listen(self.backlog)
+    }
+}
+
 fn arm(number: u32, listener: &Listener, ring: &mut Ring<'_>) {
     let accept = opcode::AcceptMulti::new(types::Fd(listener.socket.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build();
     // SAFETY: the operation points to nothing.
@@ -189,7 +228,8 @@ fn bind_one(address: SocketAddr, config: &Config, bound: &mut Bound) -> Result<(
         sockets.push(next.into());
     }
     bound.addresses.push(address);
-    bound.by_shard.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(Listener { protocol: Protocol::Amqp, socket }));
+    let listener = |socket| Listener { protocol: Protocol::Amqp, socket, address, backlog: config.backlog.into() };
+    bound.by_shard.iter_mut().zip(sockets).for_each(|(list, socket)| list.push(listener(socket)));
     Ok(())
 }
 
@@ -293,5 +333,18 @@ mod tests {
         let accepted: Vec<_> = accepted.collect();
         assert_eq!(accepted.iter().sum::<usize>(), clients.len());
         assert!(accepted.iter().all(|&count| count > 0), "{accepted:?}");
+    }
+    #[test]
+    fn listeners_that_are_shut_refuse_and_listen_again_on_their_port() {
+        let bound = bind(&Config { listen: vec![ANY], ..Config::default() }, 2).expect("a free port");
+        let (address, listeners) = (bound.addresses[0], || bound.by_shard.iter().flatten());
+        for _ in 0..2 {
+            listeners().for_each(|listener| listener.shut().expect("it listens"));
+            let refused = TcpStream::connect(address).expect_err("nobody listens");
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            listeners().for_each(|listener| listener.listen().expect("the port is still ours"));
+            assert!(listeners().all(|listener| listener.socket.local_addr().is_ok_and(|own| own == address)));
+            TcpStream::connect(address).expect("a listener");
+        }
     }
 }

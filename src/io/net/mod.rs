@@ -1,8 +1,9 @@
-//! The sockets of a shard: [`listener`] accepts, [`socket`] keeps each one until the kernel has given
+//! The sockets of a shard: [`listener`] accepts if [`admission`] says so, [`socket`] keeps each one until the kernel has given
 //! everything back, [`owner`] joins it to its owner in the shard, [`receive`] and [`send`] move
 //! bytes. [`buffers`] lends the kernel memory, [`direct`] receives large bodies where they will stay;
 //! [`patience`] and [`hang_up`] notice peers that take nothing or are gone.
 
+pub mod admission;
 pub mod buffers;
 pub mod direct;
 pub mod hang_up;
