@@ -257,6 +257,10 @@ pub const REPEATS_MS: u64 = 1_000;
 /// Pairs of a peer and a source location whose log lines are counted separately, count; the
 /// lines of all others are counted as those of one peer.
 pub const REPEATS_PEERS_MAX: usize = 1_024;
+/// Newest lines of the log that are kept in memory, count: as many as an operator may ask for.
+pub const TAIL_LINES_MAX: usize = 10_000;
+/// Memory for the texts of those lines, bytes.
+pub const TAIL_BYTES_MAX: usize = 2 << 20;
 /// How long definitions may take to be fetched, milliseconds.
 pub const FETCH_MS: u64 = 60_000;
 /// The largest definitions that are fetched, bytes.

@@ -20,4 +20,5 @@ pub mod repeats;
 pub mod rng;
 pub mod slots;
 pub mod spsc;
+pub mod tail;
 pub mod timer_wheel;

@@ -1,10 +1,13 @@
 //! The log, on standard error: the way of every line, wherever it comes from.
 //!
 //! ```text
-//! log::warn!(…)                    ─▶ level? ────────────────────▶ escaped, one line ─▶ stderr
-//! log::warn!(peer:% = address; …)  ─▶ level? ─▶ once a second? ─▶ ┘
+//! log::warn!(…)                    ─▶ level? ────────────────────▶ escaped, one line ─┬▶ stderr
+//! log::warn!(peer:% = address; …)  ─▶ level? ─▶ once a second? ─▶ ┘                   └▶ newest lines
 //!                                               └ no: counted, and reported by flush
 //! ```
+//!
+//! The level is that of the crate `log`, for the whole process, and may change at any time. The
+//! newest lines stay in memory for operators.
 //!
 //! A line that a peer can cause at will names the peer (`tests/tidy` checks this): clients must not
 //! be able to fill the disk, nor to bury the lines of others among theirs. IPv6 addresses count by
@@ -21,13 +24,23 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::base::escaped::Escaped;
 use crate::base::repeats::Repeats;
+use crate::base::tail::Tail;
+
+/// The newest lines of the process.
+static TAIL: Mutex<Tail> = Mutex::new(Tail::new());
 
 /// Starts logging at this level. `timed`: with the time of day.
 pub fn start(level: LevelFilter, timed: bool) {
-    let writer = env_logger::Builder::new().filter_level(level).format(move |out, record| write_line(out, record, timed)).build();
-    log::set_max_level(writer.filter());
+    let all = LevelFilter::max();
+    let writer = env_logger::Builder::new().filter_level(all).format(move |out, record| write_line(out, record, timed)).build();
+    log::set_max_level(level);
     let logger = Logger { writer, repeats: Mutex::default(), begin: Instant::now() };
     log::set_boxed_logger(Box::new(logger)).expect("the process starts to log once");
+}
+
+/// The newest lines, without those of a process that has not started to log.
+pub fn tail() -> MutexGuard<'static, Tail> {
+    TAIL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Logger<W> {
@@ -103,12 +116,9 @@ fn peer(record: &Record<'_>) -> Option<String> {
 fn write_line(out: &mut Formatter, record: &Record<'_>, timed: bool) -> io::Result<()> {
     let (level, style, target) = (record.level(), out.default_level_style(record.level()), record.target());
     let text = Escaped(record.args());
-    if timed {
-        let time = out.timestamp_millis();
-        writeln!(out, "[{time} {style}{level:<5}{style:#} {target}] {text}")
-    } else {
-        writeln!(out, "[{style}{level:<5}{style:#} {target}] {text}")
-    }
+    let time = if timed { format!("{} ", out.timestamp_millis()) } else { String::new() };
+    tail().push(format!("[{time}{level:<5} {target}] {text}"));
+    writeln!(out, "[{time}{style}{level:<5}{style:#} {target}] {text}")
 }
 
 #[cfg(test)]
