@@ -13,6 +13,9 @@ pub enum Watermark {
 }
 
 impl Watermark {
+    /// The largest multiple of the memory: more than any machine has of disk space.
+    pub const MULTIPLE_MAX: f64 = 1000.0;
+
     /// The watermark in bytes, for a process that may use `available` bytes.
     pub fn of(self, available: u64) -> u64 {
         match self {
@@ -36,14 +39,12 @@ impl Watermark {
     /// # Errors
     /// What to give instead.
     pub fn parse_multiple(text: &str) -> Result<Watermark, String> {
-        let multiple = || text.parse().ok().filter(|multiple| (0.0..=MULTIPLE_MAX).contains(multiple)).map(Watermark::Fraction);
+        let multiple = || text.parse().ok().filter(|multiple| (0.0..=Watermark::MULTIPLE_MAX).contains(multiple)).map(Watermark::Fraction);
         let watermark = if text.contains('.') { multiple() } else { values::bytes(text).map(Watermark::Bytes) };
         watermark.ok_or_else(|| WRONG_MULTIPLE.into())
     }
 }
 
-/// More than any machine has of disk space for its memory.
-const MULTIPLE_MAX: f64 = 1000.0;
 const WRONG_MULTIPLE: &str = "give 0 (no limit), a size, such as 50MB or 2GiB, or a multiple of the memory, such as 1.5";
 const WRONG: &str = "give a share of the memory from 0 to 1, such as 0.6, or a size, such as 2GiB";
 

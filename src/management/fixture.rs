@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use log::LevelFilter;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 use super::broker::{Broker, Door, Reported};
+use super::controls::{Closure, Controls, Limits, LogLines};
 use super::host::{Host, Usage};
 use super::server::{Sockets, serve};
 use super::site::{Listeners, Site};
@@ -23,6 +25,7 @@ use crate::base::ids::ShardId;
 use crate::base::inbox::Inbox;
 use crate::broker::catalog::{Catalog, Change, Quotas, Verdict};
 use crate::config::Config;
+use crate::config::watermark::Watermark;
 use crate::contract::{
     ChannelFigures, Code, Command, ConnectionFigures, ConsumerFigures, Demand, ExchangeFigures, Fault, Figures, Intervened, Intervention,
     Part, Query, QueueFigures, Reply, Report, Topology, Totals,
@@ -156,12 +159,59 @@ impl Host for Machine {
         *b"quite random.   "
     }
 
+    fn process(&self) -> u32 {
+        7
+    }
+
     fn alarms(&self) -> AlarmSet {
         self.0.get()
     }
 
     fn usage(&self) -> Usage {
         Usage { process: 7, memory: (1 << 20, 1 << 30), ..Usage::default() }
+    }
+}
+
+/// Nothing of the machine changes.
+impl Controls for Machine {
+    fn shut_down(&self) {}
+
+    fn limits(&self) -> Limits {
+        Limits { memory: Watermark::Bytes(1 << 30), disk_free: Watermark::Bytes(0) }
+    }
+
+    fn set_limits(&self, _: Limits) {}
+
+    fn force_alarm(&self, alarm: Alarm, on: bool) {
+        self.0.set(alarm, on);
+    }
+
+    fn log_level(&self) -> LevelFilter {
+        LevelFilter::Info
+    }
+
+    fn set_log_level(&self, _: LevelFilter) {}
+
+    fn newest_log_lines(&self, _: u64) -> LogLines {
+        LogLines::default()
+    }
+
+    fn log_lines_from(&self, _: u64) -> LogLines {
+        LogLines::default()
+    }
+
+    fn plugins_file(&self) -> Option<String> {
+        None
+    }
+
+    fn write_plugins_file(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn close_listeners(&self, _: Closure, _: bool) {}
+
+    fn is_in_maintenance(&self) -> bool {
+        false
     }
 }
 

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::api::{self, Call};
+use super::ctl;
 use super::http::{Answer, Columns, Content, Outcome, Params, Path, PathError, Payload, Refusal, shape, shape_one, shape_page};
 use super::login::{Login, Needs, Origin, log_in};
 use super::site::Site;
@@ -55,16 +56,14 @@ impl Gate {
             Ok(segments) => segments,
             Err(outcome) => return outcome,
         };
-        let Some(("api", below)) = segments.split_first().map(|(first, below)| (&**first, below)) else {
-            return self.other(segments);
+        let found = match segments.split_first().map(|(first, below)| (&**first, below)) {
+            Some(("api", [])) => return Ok(Answer::moved(&format!("{}/api/index.html", self.prefix()))),
+            Some(("api", [page])) if page == "index.html" => return Ok(api::reference_page()),
+            Some(("api", below)) => api::find(below).ok_or_else(|| api::unknown(below)),
+            Some(("ctl", below)) if self.origin == Origin::Local => ctl::find(below).ok_or_else(Refusal::absent),
+            _ => return self.other(segments),
         };
-        if below == ["index.html"] {
-            return Ok(api::reference_page());
-        }
-        if below.is_empty() {
-            return Ok(Answer::moved(&format!("{}/api/index.html", self.prefix())));
-        }
-        let Some((route, variables)) = api::find(below) else { return Err(api::unknown(below)) };
+        let (route, variables) = found?;
         self.allow = route.allow();
         if method == Method::OPTIONS {
             return Ok(Answer::bare(StatusCode::OK));
@@ -81,8 +80,12 @@ impl Gate {
         outcome
     }
 
+    /// The path prefix of the ports; the socket has none.
     fn prefix(&self) -> &str {
-        &self.site.broker.config().management.path_prefix
+        match self.origin {
+            Origin::Local => "",
+            Origin::Remote(_) => &self.site.broker.config().management.path_prefix,
+        }
     }
 
     /// Returns the segments behind the prefix, or the answer for what lies outside it.
@@ -230,6 +233,7 @@ fn content(answer: Answer) -> Parts {
         Content::Lazy(items) => (Payload::lazy(items), Some(JSON)),
         Content::Page(page) => (Payload::bytes(page.into_json(|item| item).to_string().into_bytes()), Some(JSON)),
         Content::Raw { kind, bytes } => (Payload::bytes(bytes), Some(kind)),
+        Content::Live { kind, pieces } => (Payload::live(pieces), Some(kind)),
     };
     (payload, kind, answer.headers)
 }

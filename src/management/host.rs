@@ -1,14 +1,17 @@
 //! What only the process and the machine know. The part that starts the server gives it, so that
 //! management itself has no clock and makes no system calls.
 
+use super::controls::Controls;
 use crate::base::alarms::AlarmSet;
 
 /// The process and the machine.
-pub trait Host {
+pub trait Host: Controls {
     /// Milliseconds since 1970.
     fn now_ms(&self) -> u64;
     /// Octets that nobody can guess.
     fn random(&self) -> [u8; 16];
+    /// The number of the process.
+    fn process(&self) -> u32;
     /// The alarms that are on.
     fn alarms(&self) -> AlarmSet;
     /// The use of resources now.

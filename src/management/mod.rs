@@ -15,11 +15,14 @@
 //! - [`http`]: what requests and answers are made of, whatever they are about; [`login`]: who asks;
 //! - [`broker`]: the way to the shards; [`names`] of queues in order; [`properties_key`] of bindings;
 //! - [`sampler`], [`rates`], [`measures`]: numbers over time, and their names;
+//! - [`ctl`]: what only the command line tool may ask, by the [`controls`] of the process;
 //! - [`site`]: what requests share; [`host`]: what only the process knows; [`patience`] with clients.
 //! - [`metrics`] for Prometheus, and their listener: [`scrape`].
 
 pub mod api;
 pub mod broker;
+pub mod controls;
+pub mod ctl;
 #[cfg(test)]
 mod fixture;
 pub mod gate;

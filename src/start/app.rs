@@ -10,7 +10,7 @@ use crate::io::host::process;
 use crate::io::{Broker, StartError};
 use crate::shard;
 use crate::start::data_dir::DataDir;
-use crate::start::host::ThisHost;
+use crate::start::host::{Reins, ThisHost};
 use crate::start::management::{Bound, Doors, Management};
 use crate::start::{definitions, storage};
 
@@ -41,10 +41,12 @@ impl App {
         let catalog = Catalog::restored(&found.catalog);
         shard::restore(&mut shards, found);
         let bound = Bound::bind(config)?;
-        let host = ThisHost::new(config, shards[0].alarms().clone());
+        let alarms = shards[0].alarms().clone();
         let (handle, doors, reports) = Doors::open(config)?.into_parts(config, catalog);
         let api = bound.addresses.clone();
         let broker = Broker::start(config, shards.into_iter().zip(doors).collect())?;
+        let reins = Reins { monitor: broker.monitor().remote(), admission: broker.admission().clone() };
+        let host = ThisHost::new(config, alarms, reins);
         let management = Management::start(handle, reports, bound, host, broker.addresses().to_vec())?;
         announce(config, &node_id, &broker);
         api.iter().for_each(|address| log::info!("listening for the management API on {address}"));

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::ctl::{ask, follow_until};
 use crate::support::value::Value;
 
 /// The directory of one test, removed at the end.
@@ -150,6 +151,28 @@ fn the_second_signal_ends_it_at_once() {
     assert!(code.is_none() && time < Duration::from_secs(1), "{code:?} after {time:?}");
     let mut rest = Vec::new();
     let _ = client.stream().read_to_end(&mut rest);
+}
+
+#[test]
+fn operators_read_its_log_change_its_level_and_end_it() {
+    let scratch = Scratch::new("operators");
+    let running = Running::start(&scratch);
+    let log = |lines: u32| ask(&scratch.0, &format!("GET /ctl/log?lines={lines}"), "").1;
+    let set_level = |level: &str| ask(&scratch.0, "PUT /ctl/settings/log_level", &format!("{{\"level\": \"{level}\"}}")).0;
+    assert!(log(100).contains("listening for AMQP 0-9-1 on"), "{}", log(100));
+    let line = follow_until(&scratch.0, "memory_high", || {
+        let (status, _) = ask(&scratch.0, "PUT /ctl/settings/memory_high_watermark", "{\"relative\": 0.5}");
+        assert_eq!(status, 204);
+    });
+    assert!(line.ends_with("PUT /ctl/settings/memory_high_watermark: 204"), "{line}");
+    assert_eq!(log(1).lines().count(), 1);
+    assert_eq!(set_level("none"), 204);
+    let last = log(1);
+    assert_eq!(set_level("debug"), 204);
+    assert!(log(1) != last, "it is written again");
+    let (status, _) = ask(&scratch.0, "POST /ctl/shutdown", "");
+    let (code, time) = running.wait();
+    assert!(status == 202 && code == Some(0) && time < Duration::from_secs(2), "{status}, {code:?} after {time:?}");
 }
 
 #[test]

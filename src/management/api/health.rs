@@ -102,8 +102,19 @@ pub async fn below_limit(call: &Call) -> Outcome {
     })
 }
 
+/// `GET /health/checks/is-in-service`
+pub async fn in_service(call: &Call) -> Outcome {
+    Ok(match call.site.host.is_in_maintenance() {
+        true => failed("this rabbit node is not currently available to serve", json!({})),
+        false => passed(json!({})),
+    })
+}
+
 /// `GET /health/checks/ready-to-serve-clients`. An alarm does not fail it.
 pub async fn ready(call: &Call) -> Outcome {
+    if call.site.host.is_in_maintenance() {
+        return in_service(call).await;
+    }
     if call.site.listeners.amqp.is_empty() {
         return Ok(failed("no active listeners for AMQP/AMQPS", json!({})));
     }

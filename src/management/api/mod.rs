@@ -36,7 +36,8 @@ mod vhosts;
 pub use call::Call;
 pub use others::unknown;
 pub use reference::page as reference_page;
-pub use route::{Action, Route, Variables};
+pub use route::{Action, Route, Variables, Verb};
+pub(in crate::management) use route::{find as find_route, routes};
 
 use hyper::Method;
 

@@ -66,7 +66,8 @@ async fn parts(call: &Call) -> Result<Vec<(&'static str, u64)>, Refusal> {
 
 async fn node_object(call: &Call) -> Result<Object, Refusal> {
     let usage = call.site.host.usage();
-    let mut node = object(json!({ "name": call.site.node(), "type": "disc", "running": true, "being_drained": false }));
+    let mut node =
+        object(json!({ "name": call.site.node(), "type": "disc", "running": true, "being_drained": call.site.host.is_in_maintenance() }));
     if call.params.is_true("disable_stats") {
         return Ok(node);
     }

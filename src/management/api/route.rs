@@ -1,5 +1,6 @@
 //! Routes: which handler serves which path and method, and what it demands of its asker. The tables
-//! stand in [`table`](super::table); the header `allow` and the answers 404 and 405 follow from them.
+//! stand in [`table`](super::table), and that of the command line tool in
+//! [`ctl`](crate::management::ctl); the header `allow` and the answers 404 and 405 follow from them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -99,6 +100,21 @@ impl Verb {
         }
     }
 }
+
+/// Makes a table of routes: paths, each with its methods, what they demand, and their handlers.
+macro_rules! routes {
+    ($($path:literal { $($verb:ident $needs:ident $handler:path),* $(,)? })*) => {
+        &[$($crate::management::api::Route {
+            path: $path,
+            actions: &[$($crate::management::api::Action {
+                verb: $crate::management::api::Verb::$verb,
+                needs: $crate::management::login::Needs::$needs,
+                run: |call| Box::pin($handler(call)),
+            }),*],
+        }),*]
+    };
+}
+pub(in crate::management) use routes;
 
 /// Finds the route of a path and its variables.
 pub fn find(tables: &[&'static [Route]], segments: &[String]) -> Option<(&'static Route, Variables)> {

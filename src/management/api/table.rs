@@ -3,19 +3,9 @@
 //! Of two routes that match a path, the first one counts. A variable `{vhost}` is checked before the
 //! handler runs: the virtual host exists, and the asker may open it.
 
-use super::route::{Action, Route, Verb};
+use super::route::{Route, routes};
 use super::{bindings, channels, connections, consumers, exchanges, limits, nodes, overview, parameters, permissions, policies, queues};
 use super::{definitions, features, health, messages, others, replicas, users, vhosts};
-use crate::management::login::Needs;
-
-macro_rules! routes {
-    ($($path:literal { $($verb:ident $needs:ident $handler:path),* $(,)? })*) => {
-        &[$(Route {
-            path: $path,
-            actions: &[$(Action { verb: Verb::$verb, needs: Needs::$needs, run: |call| Box::pin($handler(call)) }),*],
-        }),*]
-    };
-}
 
 /// All routes, by what they are about.
 pub const TABLES: &[&[Route]] = &[QUEUES, EXCHANGES, CONNECTIONS, USERS, VHOSTS, POLICIES, BROKER, HEALTH];
@@ -176,7 +166,7 @@ const HEALTH: &[Route] = routes! {
     "health/checks/node-is-quorum-critical" { Get Management health::single_node }
     "health/checks/node-is-mirror-sync-critical" { Get Management health::single_node }
     "health/checks/certificate-expiration/{within}/{unit}" { Get Management health::certificates }
-    "health/checks/is-in-service" { Get Nothing health::ok }
+    "health/checks/is-in-service" { Get Nothing health::in_service }
     "health/checks/below-node-connection-limit" { Get Nothing health::below_limit }
     "health/checks/ready-to-serve-clients" { Get Nothing health::ready }
     "health/checks/reached-target-cluster-size" { Get Nothing health::ok }

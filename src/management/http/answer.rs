@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_DISPOSITION, HeaderName, HeaderValue, LOCATION};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc::Receiver;
 
 use super::{Page, Refusal};
 
@@ -41,6 +43,13 @@ pub enum Content {
         kind: &'static str,
         /// The bytes.
         bytes: Vec<u8>,
+    },
+    /// Pieces of another type, sent as they come, until the client goes away.
+    Live {
+        /// The content type.
+        kind: &'static str,
+        /// The pieces.
+        pieces: Receiver<Bytes>,
     },
 }
 
@@ -80,6 +89,11 @@ impl Answer {
     /// 200 with bytes of this type.
     pub fn raw(kind: &'static str, bytes: impl Into<Vec<u8>>) -> Answer {
         Answer::new(StatusCode::OK, Content::Raw { kind, bytes: bytes.into() })
+    }
+
+    /// 200 with pieces of this type, sent as they come.
+    pub fn live(kind: &'static str, pieces: Receiver<Bytes>) -> Answer {
+        Answer::new(StatusCode::OK, Content::Live { kind, pieces })
     }
 
     /// A status without content.

@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::Value;
+use tokio::sync::mpsc::Receiver;
 
 use super::Lazy;
 
@@ -27,6 +28,8 @@ enum Rest {
     List(IntoIter<Value>, bool),
     /// The same of a list whose items are not made yet.
     Lazy(Lazy, bool),
+    /// Pieces that somebody else makes, for as long as the client listens.
+    Live(Receiver<Bytes>),
     /// Nothing but the end of the compressed stream.
     End,
 }
@@ -52,6 +55,11 @@ impl Payload {
         Payload { rest: Rest::Lazy(items, true), encoder: None }
     }
 
+    /// Makes the body of pieces that come from elsewhere. Each is sent as it comes.
+    pub fn live(pieces: Receiver<Bytes>) -> Payload {
+        Payload { rest: Rest::Live(pieces), encoder: None }
+    }
+
     /// The length, if it is known.
     pub fn known_len(&self) -> Option<usize> {
         match &self.rest {
@@ -62,7 +70,7 @@ impl Payload {
 
     /// Compresses the body, if it is worth it. Returns whether it is.
     pub fn compress(&mut self) -> bool {
-        let is_long = self.known_len().is_none_or(|len| len >= COMPRESSED_MIN);
+        let is_long = self.known_len().is_none_or(|len| len >= COMPRESSED_MIN) && !matches!(self.rest, Rest::Live(_));
         if is_long {
             self.encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
         }
@@ -113,6 +121,7 @@ impl Payload {
             }
             Rest::List(..) => self.piece(PIECE),
             Rest::Lazy(..) => self.lazy_piece(),
+            Rest::Live(_) => return None,
             Rest::End => {
                 let encoder = self.encoder.take()?;
                 return Some(encoder.finish().expect("a vector takes all"));
@@ -128,7 +137,10 @@ impl Body for Payload {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Rest::Live(pieces) = &mut self.rest {
+            return pieces.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))));
+        }
         loop {
             match self.next_piece() {
                 None => return Poll::Ready(None),
