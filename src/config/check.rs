@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use super::auth::Auth;
 use super::defaults::Defaults;
 use super::flags::Flags;
-use super::management::Management;
 use super::metrics::Metrics;
 use super::source::ClientTls;
 use super::values::{CpuList, node_name};
@@ -22,7 +21,6 @@ pub fn check(args: Flags, around: Surroundings<'_>) -> Result<Config, String> {
     check_ring(&args)?;
     let cpus = choose_cpus(&args, around.cpus)?;
     let shards = choose_shards(&args, around.cpus)?;
-    let management = management(&args);
     Ok(Config {
         node_name: choose_node_name(args.node_name.as_deref(), around)?,
         listen: args.listen,
@@ -80,27 +78,11 @@ pub fn check(args: Flags, around: Surroundings<'_>) -> Result<Config, String> {
             is_trusted: args.definitions_no_verify,
         },
         skip_unchanged_definitions: args.skip_unchanged_definitions,
-        management,
+        management: args.management.into(),
         log: args.log,
         product: args.product,
         product_version: args.product_version,
     })
-}
-
-/// The settings of the management API.
-fn management(args: &Flags) -> Management {
-    Management {
-        enabled: !args.no_management,
-        listen: args.management_listen.clone(),
-        path_prefix: args.management_path_prefix.clone(),
-        cors_origins: args.management_cors_origins.0.clone(),
-        cors_max_age: args.management_cors_max_age,
-        body_max: args.management_max_body_size,
-        hide_allow: args.management_hide_allow,
-        basic_auth: !args.no_management_basic_auth,
-        operator_policies_locked: args.lock_operator_policies,
-        interval_ms: args.statistics_interval,
-    }
 }
 
 /// The flag's name, or the environment's, or `rabbit`; without a host it gets this one.

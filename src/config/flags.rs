@@ -243,48 +243,8 @@ pub struct Flags {
     #[arg(long, value_name = "N", default_value = "4096", value_parser = number::<u16, 1, 65_535>)]
     pub backlog: u16,
 
-    /// Address and port of the management API; may be repeated; port 0 takes a free one [default:
-    /// 127.0.0.1:15672, and [::1]:15672 where there is IPv6]
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
-    pub management_listen: Vec<SocketAddr>,
-
-    /// Do not serve the management API
-    #[arg(long)]
-    pub no_management: bool,
-
-    /// Path under which the management API is served, for example /mq
-    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path_prefix)]
-    pub management_path_prefix: String,
-
-    /// Origins of web pages that may read answers of the management API, separated by commas; * is
-    /// all; none: no page of another origin
-    #[arg(long, value_name = "ORIGINS", default_value = "none", value_parser = names)]
-    pub management_cors_origins: Names,
-
-    /// Seconds for which browsers may remember that permission
-    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = number::<u32, 0, { u32::MAX as u64 }>)]
-    pub management_cors_max_age: u32,
-
-    /// Largest body of a request to the management API, up to 512 MiB; administrators may import
-    /// longer definitions
-    #[arg(long, value_name = "BYTES", default_value = "20000000", value_parser = size::<usize, 1, { 512 << 20 }>)]
-    pub management_max_body_size: usize,
-
-    /// Leave the header `allow` out of the answers of the management API
-    #[arg(long)]
-    pub management_hide_allow: bool,
-
-    /// Refuse logins to the management API with a name and a password
-    #[arg(long)]
-    pub no_management_basic_auth: bool,
-
-    /// Refuse changes of operator policies by the management API
-    #[arg(long)]
-    pub lock_operator_policies: bool,
-
-    /// Milliseconds between samples of the numbers that rates are made of, 1000 to 3600000
-    #[arg(long, value_name = "MILLIS", default_value = "5000", value_parser = number::<u32, 1_000, 3_600_000>)]
-    pub statistics_interval: u32,
+    #[command(flatten)]
+    pub management: ManagementFlags,
 
     /// Address and port on which to serve metrics for Prometheus; port 0 takes a free one; none:
     /// nowhere
@@ -373,4 +333,51 @@ pub struct Flags {
     /// `version` in the server-properties: the RabbitMQ version whose behaviour clients may expect
     #[arg(long, value_name = "VERSION", default_value = "4.3.6")]
     pub product_version: String,
+}
+
+/// The flags of the management API.
+#[derive(clap::Args, Debug)]
+pub struct ManagementFlags {
+    /// Address and port of the management API; may be repeated; port 0 takes a free one [default:
+    /// 127.0.0.1:15672, and [::1]:15672 where there is IPv6]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    pub management_listen: Vec<SocketAddr>,
+
+    /// Do not serve the management API
+    #[arg(long)]
+    pub no_management: bool,
+
+    /// Path under which the management API is served, for example /mq
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path_prefix)]
+    pub management_path_prefix: String,
+
+    /// Origins of web pages that may read answers of the management API, separated by commas; * is
+    /// all; none: no page of another origin
+    #[arg(long, value_name = "ORIGINS", default_value = "none", value_parser = names)]
+    pub management_cors_origins: Names,
+
+    /// Seconds for which browsers may remember that permission
+    #[arg(long, value_name = "SECONDS", default_value = "1800", value_parser = number::<u32, 0, { u32::MAX as u64 }>)]
+    pub management_cors_max_age: u32,
+
+    /// Largest body of a request to the management API, up to 512 MiB; administrators may import
+    /// longer definitions
+    #[arg(long, value_name = "BYTES", default_value = "20000000", value_parser = size::<usize, 1, { 512 << 20 }>)]
+    pub management_max_body_size: usize,
+
+    /// Leave the header `allow` out of the answers of the management API
+    #[arg(long)]
+    pub management_hide_allow: bool,
+
+    /// Refuse logins to the management API with a name and a password
+    #[arg(long)]
+    pub no_management_basic_auth: bool,
+
+    /// Refuse changes of operator policies by the management API
+    #[arg(long)]
+    pub lock_operator_policies: bool,
+
+    /// Milliseconds between samples of the numbers that rates are made of, 1000 to 3600000
+    #[arg(long, value_name = "MILLIS", default_value = "5000", value_parser = number::<u32, 1_000, 3_600_000>)]
+    pub statistics_interval: u32,
 }

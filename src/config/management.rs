@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::flags::ManagementFlags;
+
 /// The settings of the management API.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Management {
@@ -44,21 +46,19 @@ impl Default for Management {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::config::{conf, settings};
-
-    fn flags(text: &str) -> Vec<String> {
-        let (given, ..) = settings::flags(&conf::settings(text).expect("settings")).expect("in order");
-        given.into_iter().map(|given| given.argument).collect()
-    }
-
-    #[test]
-    fn address_and_port_make_one_listener() {
-        assert_eq!(flags("management.tcp.port = 15673"), ["--management-listen=[::]:15673"]);
-        assert_eq!(flags("management.tcp.ip = 127.0.0.1"), ["--management-listen=127.0.0.1:15672"]);
-        assert_eq!(flags("management.tcp.ip = ::1\nmanagement.tcp.port = 1"), ["--management-listen=[::1]:1"]);
-        let origins = "management.cors.allow_origins.1 = http://a\nmanagement.cors.allow_origins.2 = *";
-        assert_eq!(flags(origins).last().map(String::as_str), Some("--management-cors-origins=http://a,*"));
+impl From<ManagementFlags> for Management {
+    fn from(flags: ManagementFlags) -> Management {
+        Management {
+            enabled: !flags.no_management,
+            listen: flags.management_listen,
+            path_prefix: flags.management_path_prefix,
+            cors_origins: flags.management_cors_origins.0,
+            cors_max_age: flags.management_cors_max_age,
+            body_max: flags.management_max_body_size,
+            hide_allow: flags.management_hide_allow,
+            basic_auth: !flags.no_management_basic_auth,
+            operator_policies_locked: flags.lock_operator_policies,
+            interval_ms: flags.statistics_interval,
+        }
     }
 }

@@ -177,7 +177,7 @@ fn boolean(text: &str) -> Result<bool, String> {
 
 /// Reads a listener. `5672` is that port of every address; otherwise the port follows the last
 /// colon, also behind a bare IPv6 address.
-pub(super) fn listener(text: &str) -> Result<String, String> {
+fn listener(text: &str) -> Result<String, String> {
     if text == "none" {
         return Err("none would leave the broker without any listener: give a port, or remove the line".to_owned());
     }
@@ -290,6 +290,15 @@ mod tests {
         let (given, _, warnings) = flags(&conf::settings(text)?)?;
         assert_eq!(warnings, Warnings::new());
         Ok(given.into_iter().map(|given| given.argument).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn address_and_port_of_the_management_api_make_one_listener() {
+        assert_eq!(read("management.tcp.port = 15673").as_deref(), Ok("--management-listen=[::]:15673"));
+        assert_eq!(read("management.tcp.ip = 127.0.0.1").as_deref(), Ok("--management-listen=127.0.0.1:15672"));
+        assert_eq!(read("management.tcp.ip = ::1\nmanagement.tcp.port = 1").as_deref(), Ok("--management-listen=[::1]:1"));
+        let origins = "management.cors.allow_origins.1 = http://a\nmanagement.cors.allow_origins.2 = *";
+        assert!(read(origins).is_ok_and(|flags| flags.ends_with("--management-cors-origins=http://a,*")));
     }
 
     #[test]

@@ -76,7 +76,9 @@ impl Gate {
         let (site, origin) = (self.site.clone(), self.origin.clone());
         let call = Call { site, login, origin, method, variables, params, headers, body };
         let outcome = api::perform(action, &call).await.and_then(|answer| shaped(answer, &call.params));
-        call.audit(&self.path, status(&outcome).as_u16());
+        if route.changes(&call.method) {
+            call.audit(&self.path, status(&outcome).as_u16());
+        }
         outcome
     }
 

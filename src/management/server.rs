@@ -73,7 +73,7 @@ async fn serve_tcp<F: Future<Output = ()> + 'static>(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true); // an answer in two packets is only slower without it
-                let served = serve(stream, peer.ip());
+                let served = serve(stream, peer.ip().to_canonical());
                 spawn_local(async move {
                     served.await;
                     drop(place);

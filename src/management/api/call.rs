@@ -132,9 +132,6 @@ impl Call {
 
     /// Notes in the log who changed what, and the result.
     pub fn audit(&self, path: &str, result: u16) {
-        if matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-            return;
-        }
         let level = if result < 400 { Level::Info } else { Level::Warn };
         let (name, method, path) = (self.login.name.escape_debug(), &self.method, path.escape_debug());
         match &self.origin {

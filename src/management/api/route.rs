@@ -70,6 +70,13 @@ impl Route {
         self.actions.iter().find(|action| Some(action.verb) == Verb::of(method))
     }
 
+    /// Whether a method of it changes what the broker is set up to do. Publishing, fetching and logging
+    /// in do not.
+    pub fn changes(&self, method: &Method) -> bool {
+        let is_write = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+        is_write && self.path != "login" && !self.path.ends_with("/publish") && !self.path.ends_with("/get")
+    }
+
     /// The value of the header `allow`.
     pub fn allow(&self) -> String {
         let mut verbs: Vec<Verb> = self.actions.iter().map(|action| action.verb).collect();
