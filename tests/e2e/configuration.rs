@@ -25,7 +25,7 @@ fn a_configuration_file_says_what_a_client_sees() {
     let (main, more) = (directory.join("rabbitmq.conf"), directory.join("conf.d"));
     fs::create_dir(&more).expect("a directory of ours");
     let write = |path: &Path, text: &str| fs::write(path, text).expect("a directory of ours");
-    write(&main, "\u{feff}# ours\nheartbeat = 17\nchannel_max = 5\nframe_max = 8KB\nmanagement.tcp.port = 15672\n");
+    write(&main, "\u{feff}# ours\nheartbeat = 17\nchannel_max = 5\nframe_max = 8KB\nmanagement.ssl.port = 15671\n");
     write(
         &more.join("10-user.conf"),
         "default_user = ann\ndefault_pass = 'a # b'\ndefault_vhost = work\ndefault_user_tags.monitoring = true\n",
@@ -34,7 +34,7 @@ fn a_configuration_file_says_what_a_client_sees() {
     let config = [main.display().to_string(), more.display().to_string()];
     let broker = Broker::start(&["--config", &config[0], "--config", &config[1], "--channel-max", "6"]);
     let known = broker.log();
-    assert!(known.contains("rabbitmq.conf:5: management.tcp.port means nothing to this broker and is left out"), "{known}");
+    assert!(known.contains("rabbitmq.conf:5: management.ssl.port means nothing to this broker and is left out"), "{known}");
     block_on(async {
         let connection = connect(&url(&broker, "ann:a%20%23%20b", "work")).await;
         let tuned = connection.configuration();
