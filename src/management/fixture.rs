@@ -93,7 +93,7 @@ async fn start(config: Config, numbers: Numbers) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let alarms = Arc::new(Alarms::default());
-    let listeners = Listeners { amqp: vec!["127.0.0.1:5672".parse().expect("an address")], http: vec![address] };
+    let listeners = Listeners { amqp: vec!["127.0.0.1:5672".parse().expect("an address")], http: vec![address], metrics: Vec::new() };
     let site = Site::new(broker, Machine(alarms.clone()), listeners);
     spawn_local(serve(site, Sockets { http: vec![listener], ..Sockets::default() }));
     Client { address, alarms }

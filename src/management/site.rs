@@ -33,6 +33,16 @@ pub struct Listeners {
     pub amqp: Vec<SocketAddr>,
     /// Of this API.
     pub http: Vec<SocketAddr>,
+    /// Of metrics.
+    pub metrics: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    /// All of them, with the names of their protocols.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &SocketAddr)> {
+        let named = [("amqp", &self.amqp), ("http", &self.http), ("http/prometheus", &self.metrics)];
+        named.into_iter().flat_map(|(protocol, addresses)| addresses.iter().map(move |address| (protocol, address)))
+    }
 }
 
 impl Site {

@@ -43,13 +43,14 @@ impl App {
         let bound = Bound::bind(config)?;
         let alarms = shards[0].alarms().clone();
         let (handle, doors, reports) = Doors::open(config)?.into_parts(config, catalog);
-        let api = bound.addresses.clone();
+        let [api, metrics] = bound.addresses();
         let broker = Broker::start(config, shards.into_iter().zip(doors).collect())?;
         let reins = Reins { monitor: broker.monitor().remote(), admission: broker.admission().clone() };
         let host = ThisHost::new(config, alarms, reins);
         let management = Management::start(handle, reports, bound, host, broker.addresses().to_vec())?;
         announce(config, &node_id, &broker);
         api.iter().for_each(|address| log::info!("listening for the management API on {address}"));
+        metrics.iter().for_each(|address| log::info!("listening for metrics on {address}"));
         Ok(App { config: config.clone(), management, broker, api, _data_dir: data_dir })
     }
 

@@ -37,8 +37,6 @@ pub struct Bound {
     http: Vec<TcpListener>,
     metrics: Option<TcpListener>,
     local: UnixListener,
-    /// The addresses of the API, with the ports that the kernel chose for port 0.
-    pub addresses: Vec<SocketAddr>,
 }
 
 /// The thread. Dropping it ends it.
@@ -89,8 +87,13 @@ impl Bound {
             address if address == Metrics::default().listen => address.and_then(|address| bind_default(address, &METRICS)),
             address => address.map(|address| bind(address, &METRICS)).transpose()?,
         };
-        let addresses = http.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        Ok(Bound { http, metrics, local, addresses })
+        Ok(Bound { http, metrics, local })
+    }
+
+    /// The addresses of the API and of metrics, with the ports that the kernel chose for port 0.
+    pub fn addresses(&self) -> [Vec<SocketAddr>; 2] {
+        let of = |listener: &TcpListener| listener.local_addr().ok();
+        [self.http.iter().filter_map(of).collect(), self.metrics.iter().filter_map(of).collect()]
     }
 
     /// Hands the sockets to the runtime of the calling thread.
@@ -151,7 +154,8 @@ impl Management {
         let unstarted = |error| StartError(format!("the management thread cannot be started: {error}"));
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(unstarted)?;
         let (stop, stopped) = oneshot::channel();
-        let listeners = Listeners { amqp, http: bound.addresses.clone() };
+        let [http, metrics] = bound.addresses();
+        let listeners = Listeners { amqp, http, metrics };
         let sockets = {
             let _in_runtime = runtime.enter();
             bound.into_sockets().map_err(unstarted)?

@@ -74,6 +74,23 @@ impl Broker {
         &self.url
     }
 
+    /// Returns the address of its management API.
+    pub fn api(&self) -> String {
+        self.said("listening for the management API on ")
+    }
+
+    /// Returns the address of its metrics.
+    pub fn metrics(&self) -> String {
+        self.said("listening for metrics on ")
+    }
+
+    /// Returns the rest of the first line of its log that has these words; nothing if no line has.
+    fn said(&self, words: &str) -> String {
+        let log = self.log();
+        let said = log.split_once(words).and_then(|(_, rest)| rest.split_once('\n'));
+        said.map(|(rest, _)| rest.to_owned()).unwrap_or_default()
+    }
+
     /// Sends the process a signal, named without SIG.
     pub fn send_signal(&self, name: &str) {
         let process = self.process.as_ref().expect("only a broker of our own is told to end");
@@ -184,6 +201,7 @@ fn launch(home: &Path, address: &str, flags: &[&str], set: impl FnOnce(&mut Comm
     let log = File::create(home.join("log")).expect("a directory of ours is writable");
     let mut command = command();
     command.args(["--listen", address, "--no-pin", "--data-dir"]).arg(home.join("data")).args(flags);
+    command.args(["--management-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
     set(&mut command);
     command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
     command.spawn().expect("the broker's binary starts")

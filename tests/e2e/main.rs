@@ -17,6 +17,7 @@ mod celery;
 mod configuration;
 mod kill_loop;
 mod lapin;
+mod management;
 mod operation;
 mod program;
 mod restart;

@@ -1,5 +1,7 @@
 //! Health checks. Probes come every few seconds, so none of them asks for a list.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -53,8 +55,7 @@ fn in_effect(call: &Call) -> Vec<(&'static str, &'static str)> {
 /// `GET /health/checks/port-listener/P`
 pub async fn port_listener(call: &Call) -> Outcome {
     let port: u16 = call.variable("port").parse().map_err(|_| Refusal::bad_request("Invalid port"))?;
-    let listeners = &call.site.listeners;
-    let ports: Vec<u16> = listeners.amqp.iter().chain(&listeners.http).map(|address| address.port()).collect();
+    let ports: BTreeSet<u16> = call.site.listeners.all().map(|(_, address)| address.port()).collect();
     Ok(match ports.contains(&port) {
         true => passed(json!({ "port": port })),
         false => failed("No active listener", json!({ "missing": port, "ports": ports })),
@@ -63,9 +64,8 @@ pub async fn port_listener(call: &Call) -> Outcome {
 
 /// `GET /health/checks/protocol-listener/P`: names separated by commas.
 pub async fn protocol_listener(call: &Call) -> Outcome {
-    let listeners = &call.site.listeners;
-    let open = [("amqp", !listeners.amqp.is_empty()), ("http", !listeners.http.is_empty())];
-    let open: Vec<&str> = open.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| name).collect();
+    let mut open: Vec<&str> = call.site.listeners.all().map(|(protocol, _)| protocol).collect();
+    open.dedup();
     let wanted = call.variable("protocols").split(',').map(str::trim);
     let missing: Vec<&str> = wanted.filter(|name| !open.contains(&protocol(name))).collect();
     Ok(match missing.is_empty() {

@@ -147,28 +147,25 @@ pub fn exchange_types() -> Value {
 
 /// The listeners.
 pub fn listeners(call: &Call) -> Value {
-    let listeners = &call.site.listeners;
-    let listener = |protocol: &'static str| {
-        move |address: &SocketAddr| {
-            json!({
-                "node": call.site.node(),
-                "protocol": protocol,
-                "ip_address": address.ip(),
-                "port": address.port(),
-                "socket_opts": {},
-                "tls": false,
-            })
-        }
+    let listener = |(protocol, address): (&str, &SocketAddr)| {
+        json!({
+            "node": call.site.node(),
+            "protocol": protocol,
+            "ip_address": address.ip(),
+            "port": address.port(),
+            "socket_opts": {},
+            "tls": false,
+        })
     };
-    listeners.amqp.iter().map(listener("amqp")).chain(listeners.http.iter().map(listener("http"))).collect()
+    call.site.listeners.all().map(listener).collect()
 }
 
 /// What is served over HTTP.
 pub fn contexts(call: &Call) -> Value {
-    let context = |address: &SocketAddr| {
+    let context = |(protocol, address): (&str, &SocketAddr)| {
         json!({
             "node": call.site.node(),
-            "description": "RabbitMQ Management",
+            "description": if protocol == "http" { "RabbitMQ Management" } else { "RabbitMQ Prometheus" },
             "path": "/",
             "ip": address.ip(),
             "port": address.port().to_string(),
@@ -176,7 +173,7 @@ pub fn contexts(call: &Call) -> Value {
             "cowboy_opts": "[]",
         })
     };
-    call.site.listeners.http.iter().map(context).collect()
+    call.site.listeners.all().filter(|(protocol, _)| *protocol != "amqp").map(context).collect()
 }
 
 const TYPES: [(&str, &str); 11] = [
