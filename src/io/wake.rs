@@ -5,7 +5,8 @@
 //! (MSG_RING), with its normal submit at the end of the turn. The main thread has no ring: to end
 //! the broker, it writes once into an eventfd that every ring polls and none reads, so that it
 //! stays readable. The monitor writes into another eventfd each time that an alarm was raised or
-//! cleared, and operators' threads into that of a shard's [door](super::door): a multishot poll
+//! cleared, as does whatever closes or opens the listeners ([admission](super::net::admission)),
+//! and operators' threads into that of a shard's [door](super::door): a multishot poll
 //! completes at every write.
 
 use std::io;

@@ -6,6 +6,7 @@
 //!                    orderly stop
 //! shard-S/           the log of shard S: NNNNNNNNNN.log, and their list, segments;
 //!                    *.spare, *.new: leftovers, deleted
+//! enabled_plugins    names that operators have enabled (see `management::ctl`); the start ignores it
 //! *.damaged          files without which --accept-log-loss went on: nothing reads them
 //! ```
 //!
