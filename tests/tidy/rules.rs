@@ -149,8 +149,7 @@ const BANNED: [(&str, &[&str]); 13] = [
     ("std::thread", SYSTEM),
     ("std::process", SYSTEM),
     ("std::net::TcpStream", SYSTEM),
-    // The log is shared by all threads, and so are inboxes; both are far from the path of messages.
-    ("Mutex", &["perf/src/", "src/io/host/logging.rs", "src/base/inbox.rs", "src/management/"]),
+    ("Mutex", MUTEXES),
     ("RwLock", &[]),
     ("println!", PROGRAMS),
     ("eprintln!", PROGRAMS),

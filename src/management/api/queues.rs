@@ -1,6 +1,7 @@
 //! Queues: lists, pages and single ones. [`queue_object`](super::queue_object) makes their JSON.
 
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 
 use super::call::Call;
 use super::consumers;
@@ -12,44 +13,69 @@ use crate::base::ids::QueueId;
 use crate::broker::catalog::{Catalog, QueueInfo};
 use crate::contract::{ConsumerFigures, Intervened, Intervention, QueueFigures, QueueSpec, Topology};
 use crate::definitions::arguments::to_table;
-use crate::management::http::{Answer, Columns, Content, Outcome, Paging, Refusal, Sort};
+use crate::management::http::{Answer, Columns, Content, Outcome, Paging, Refusal, Sort, compare};
 use crate::management::names::Named;
 use crate::management::rates::Windows;
 use hyper::StatusCode;
 
 /// `GET /queues`, `/queues/detailed` and `/queues/V`
 ///
-/// A page in the order of names, with its numbers, costs the shards only the queues on it.
+/// A page in the order of names, with its numbers, costs the shards only the queues on it. No more
+/// than a part of a list is in memory at a time, also if it is sorted by something else.
 pub async fn list(call: &Call) -> Outcome {
     let (sort, wants) = (Sort::parse(&call.params), wants(call)?);
     let paging = Paging::parse(&call.params)?;
     let mut names = visible(call);
-    let Some(paging) = paging.filter(|_| sort.is_own()) else {
-        let figures = Figures::new(if wants == Wants::Attributes { Vec::new() } else { call.broker().queues().await? });
-        let is_plain = sort.is_own() && !sort.is_reverse() && call.params.get("page").is_none();
-        if !is_plain {
-            return Ok(Answer::list(objects(call, &names, &figures, wants)));
-        }
-        let (call, mut names) = (call.clone(), names.into_iter());
-        return Ok(Answer::lazy(move || {
-            let part: Vec<Named> = names.by_ref().take(PART).collect();
-            let objects = || objects(&call, &part, &figures, wants).into_iter().map(Value::Object).collect();
-            (!part.is_empty()).then(objects)
-        }));
-    };
     let total = names.len();
-    if !paging.accepts_all() {
+    if let Some(paging) = paging.as_ref().filter(|paging| !paging.accepts_all()) {
         names.retain(|named| paging.accepts(&named.name));
+    }
+    let needs_all = wants != Wants::Attributes && (paging.is_none() || !sort.is_own());
+    let all = Figures::new(if needs_all { call.broker().queues().await? } else { Vec::new() });
+    if !sort.is_own() {
+        names = sorted(call, names, &all, wants, &sort).await;
     }
     if sort.is_reverse() {
         names.reverse();
     }
-    let (filtered, range) = (names.len(), paging.range(names.len())?);
-    let names = &names[range];
-    let ids: Vec<QueueId> = names.iter().map(|named| named.id).collect();
+    match paging {
+        None => Ok(streamed(call.clone(), names, all, wants)),
+        Some(paging) => page(call, &paging, &names, total, wants).await,
+    }
+}
+
+/// One page of these names.
+async fn page(call: &Call, paging: &Paging, names: &[Named], total: usize, wants: Wants) -> Outcome {
+    let names_here = &names[paging.range(names.len())?];
+    let ids: Vec<QueueId> = names_here.iter().map(|named| named.id).collect();
     let figures = Figures::new(if wants == Wants::Attributes { Vec::new() } else { call.broker().queues_by_id(&ids).await? });
-    let items = objects(call, names, &figures, wants).into_iter().map(Value::Object).collect();
-    Ok(Answer::new(StatusCode::OK, Content::Page(paging.page(items, filtered, total))))
+    let items = objects(call, names_here, &figures, wants).into_iter().map(Value::Object).collect();
+    Ok(Answer::new(StatusCode::OK, Content::Page(paging.page(items, names.len(), total))))
+}
+
+/// All of these names, made in parts while they are sent.
+fn streamed(call: Call, names: Vec<Named>, figures: Figures, wants: Wants) -> Answer {
+    let mut names = names.into_iter();
+    Answer::lazy(move || {
+        let part: Vec<Named> = names.by_ref().take(PART).collect();
+        let objects = || objects(&call, &part, &figures, wants).into_iter().map(Value::Object).collect();
+        (!part.is_empty()).then(objects)
+    })
+}
+
+/// Sorts names by a value of their objects. Others are served in between.
+async fn sorted(call: &Call, names: Vec<Named>, figures: &Figures, wants: Wants, sort: &Sort) -> Vec<Named> {
+    let mut keyed = Vec::with_capacity(names.len());
+    for part in names.chunks(PART) {
+        let one = |named: &Named| {
+            let object = objects(call, std::slice::from_ref(named), figures, wants).pop()?;
+            Some((sort.value(&Value::Object(object)).cloned(), named.clone()))
+        };
+        keyed.extend(part.iter().filter_map(one));
+        yield_now().await;
+    }
+    keyed.sort_by(|(left, _), (right, _)| compare(left.as_ref(), right.as_ref()));
+    keyed.into_iter().map(|(_, named)| named).collect()
 }
 
 /// `GET /queues/V/Q`

@@ -40,6 +40,12 @@ impl Sort {
         self.key.as_ref()?.first().map(String::as_str)
     }
 
+    /// The value of an object that decides its place; none if there is none, or in the list's own
+    /// order.
+    pub fn value<'a>(&self, object: &'a Value) -> Option<&'a Value> {
+        find(object, self.key.as_ref()?)
+    }
+
     fn apply(&self, items: &mut [Value]) {
         if let Some(key) = &self.key {
             items.sort_by(|left, right| compare(find(left, key), find(right, key)));
@@ -139,7 +145,7 @@ fn copy(from: &Map<String, Value>, path: &[String], to: &mut Map<String, Value>)
 
 /// The order of values of any types: what is missing first, then numbers, booleans, texts, and
 /// objects, which are all equal.
-fn compare(left: Option<&Value>, right: Option<&Value>) -> Ordering {
+pub fn compare(left: Option<&Value>, right: Option<&Value>) -> Ordering {
     match (left, right) {
         (Some(Value::Number(left)), Some(Value::Number(right))) => {
             left.as_f64().unwrap_or_default().total_cmp(&right.as_f64().unwrap_or_default())

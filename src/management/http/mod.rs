@@ -14,7 +14,7 @@ mod refusal;
 
 pub use answer::{Answer, Content, Lazy, Outcome};
 pub use body::Body;
-pub use list::{Columns, Sort, shape, shape_one, shape_page};
+pub use list::{Columns, Sort, compare, shape, shape_one, shape_page};
 pub use multipart::file_of_form;
 pub use page::{Page, Paging};
 pub use params::Params;
