@@ -6,7 +6,7 @@
 //! objects stay.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A quota; clones share its counts.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Quota(Arc<Counts>);
 struct Counts {
     taken: AtomicU32,
     max: AtomicU32,
+    /// How many units were ever taken.
+    ever: AtomicU64,
 }
 
 /// One unit of a quota, given back on drop.
@@ -36,12 +38,17 @@ impl Quota {
         // The counts publish no other memory, so no ordering is needed.
         let max = self.0.max.load(Ordering::Relaxed);
         let taken = self.0.taken.try_update(Ordering::Relaxed, Ordering::Relaxed, |taken| (taken < max).then(|| taken + 1));
-        taken.map(|_| Place(self.0.clone())).map_err(|_| max)
+        taken.inspect(|_| _ = self.0.ever.fetch_add(1, Ordering::Relaxed)).map(|_| Place(self.0.clone())).map_err(|_| max)
     }
 
     /// Number of units.
     pub fn max(&self) -> u32 {
         self.0.max.load(Ordering::Relaxed)
+    }
+
+    /// How many units were ever taken.
+    pub fn ever_taken(&self) -> u64 {
+        self.0.ever.load(Ordering::Relaxed)
     }
 
     /// Number of taken units.
@@ -53,7 +60,7 @@ impl Quota {
 /// Makes a quota without a limit.
 impl Default for Quota {
     fn default() -> Quota {
-        Quota(Arc::new(Counts { taken: AtomicU32::new(0), max: AtomicU32::new(u32::MAX) }))
+        Quota(Arc::new(Counts { taken: AtomicU32::new(0), max: AtomicU32::new(u32::MAX), ever: AtomicU64::new(0) }))
     }
 }
 

@@ -2,8 +2,8 @@
 //! from the asker's own copy of the catalog; a shard answers with numbers, and with what only it
 //! knows: connections, channels and consumers.
 //!
-//! Figures come as a [`Part`] of a list, small enough to be made within one turn, and tells where the
-//! next part begins. What comes and goes between two parts may be in the list or not; all else is
+//! Figures come as a [`Part`] of a list, which is made within one turn and tells where the next part
+//! begins. It is small, but for what a single connection has: that is not divided. What comes and goes between two parts may be in the list or not; all else is
 //! in it once.
 
 use std::net::SocketAddr;
@@ -82,7 +82,7 @@ pub struct Totals {
     pub counts: Counts,
     /// Connections now.
     pub connections: usize,
-    /// Channels now.
+    /// Channels of all shards now; 0 but on the shard that orders changes.
     pub channels: usize,
     /// Consumers of queues that live here now.
     pub consumers: usize,
@@ -153,11 +153,9 @@ pub struct QueueFigures {
     pub is_exclusively_consumed: bool,
     /// Bytes of memory that the queue itself takes, without messages.
     pub memory: usize,
-    /// When its oldest ready message was published, milliseconds since 1970, if messages are
-    /// stamped.
+    /// The time that the first message in memory has as its property `timestamp`, milliseconds since
+    /// 1970, if it has one.
     pub head_timestamp_ms: Option<u64>,
-    /// When it was last used, milliseconds since 1970; none: it is in use.
-    pub idle_since_ms: Option<u64>,
 }
 
 /// The numbers of an exchange.

@@ -15,9 +15,10 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-use super::api::{self, Call};
+use super::api::{self, Action, Call, Route};
 use super::ctl;
 use super::http::{Answer, Columns, Content, Outcome, Params, Path, PathError, Payload, Refusal, shape, shape_one, shape_page};
 use super::login::{Login, Needs, Origin, log_in};
@@ -72,14 +73,33 @@ impl Gate {
         let login = self.log_in(action.needs, &headers)?;
         check_accept(&headers)?;
         let params = Params::parse(uri.query().unwrap_or_default());
-        let body = self.read(&login, body).await?;
+        let body = match method {
+            Method::PUT | Method::POST => read(body, self.most(route, action, &login)).await?,
+            _ => Bytes::new(),
+        };
         let (site, origin) = (self.site.clone(), self.origin.clone());
         let call = Call { site, login, origin, method, variables, params, headers, body };
-        let outcome = api::perform(action, &call).await.and_then(|answer| shaped(answer, &call.params));
-        if route.changes(&call.method) {
-            call.audit(&self.path, status(&outcome).as_u16());
+        let path = std::mem::take(&mut self.path);
+        // A client that closes its connection meanwhile ends neither a change nor its audit. It does end
+        // a fetch of messages, so that they stay in their queue.
+        if !route.changes(&call.method) {
+            return carry_out(call, route, action, path).await;
         }
-        outcome
+        spawn_local(carry_out(call, route, action, path)).await.unwrap_or_else(|error| {
+            log::error!("management: a request was not carried out: {error}");
+            Err(Refusal::Bare(StatusCode::INTERNAL_SERVER_ERROR))
+        })
+    }
+
+    /// The most bytes that a body may have. Files of definitions may be long, so administrators have
+    /// another limit for them; who has not logged in has little to say.
+    fn most(&self, route: &Route, action: &Action, login: &Login) -> usize {
+        let most = self.site.broker.config().management.body_max;
+        match action.needs {
+            Needs::Nothing => most.min(BODY_MAX_UNKNOWN),
+            _ if login.is_administrator() && DEFINITIONS.contains(&route.path) => most.max(DEFINITIONS_MAX),
+            _ => most,
+        }
     }
 
     /// The path prefix of the ports; the socket has none.
@@ -128,17 +148,6 @@ impl Gate {
         let login = log_in(&self.site.broker.catalog(), config, &self.origin, header, &self.site.attempts)?;
         login.check(needs)?;
         Ok(login)
-    }
-
-    /// Reads the body. Files of definitions may be long, so administrators have another limit.
-    async fn read(&self, login: &Login, body: Incoming) -> Result<Bytes, Refusal> {
-        let most = self.site.broker.config().management.body_max;
-        let most = if login.is_administrator() && self.path.contains("/definitions") { most.max(DEFINITIONS_MAX) } else { most };
-        match timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::bad_request("Exceeded HTTP request body size limit")),
-            Ok(Err(_)) | Err(_) => Err(Refusal::Bare(StatusCode::REQUEST_TIMEOUT)),
-        }
     }
 
     fn respond(&self, method: &Method, headers: &HeaderMap, outcome: Outcome) -> Response<Payload> {
@@ -199,6 +208,24 @@ impl Gate {
             let wanted = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
             to.extend(wanted.map(|wanted| (Some(header::ACCESS_CONTROL_ALLOW_HEADERS), wanted)));
         }
+    }
+}
+
+/// Carries a request out and notes it in the audit log if it changes something.
+async fn carry_out(call: Call, route: &'static Route, action: &'static Action, path: String) -> Outcome {
+    let outcome = api::perform(action, &call).await.and_then(|answer| shaped(answer, &call.params));
+    if route.changes(&call.method) {
+        call.audit(&path, status(&outcome).as_u16());
+    }
+    outcome
+}
+
+/// Reads a body of at most so many bytes.
+async fn read(body: Incoming, most: usize) -> Result<Bytes, Refusal> {
+    match timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::bad_request("Exceeded HTTP request body size limit")),
+        Ok(Err(_)) | Err(_) => Err(Refusal::Bare(StatusCode::REQUEST_TIMEOUT)),
     }
 }
 
@@ -283,3 +310,7 @@ const JSON: &str = "application/json";
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest file of definitions, bytes.
 const DEFINITIONS_MAX: usize = 512 << 20;
+/// The routes of files of definitions.
+const DEFINITIONS: [&str; 3] = ["definitions", "all-configuration", "definitions/{vhost}"];
+/// The largest body of somebody who has not logged in, bytes.
+const BODY_MAX_UNKNOWN: usize = 16 << 10;

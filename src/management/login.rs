@@ -61,14 +61,22 @@ pub enum Needs {
 pub struct Attempts {
     accepted: Cell<u64>,
     failed: Cell<u64>,
+    /// Both at the last reset.
+    before: Cell<(u64, u64)>,
     /// The attempts over AMQP at the last reset.
     amqp: Cell<(u64, u64)>,
 }
 
 impl Attempts {
-    /// Logins that were accepted and that failed.
+    /// Logins that were accepted and that failed since the start.
     pub fn get(&self) -> (u64, u64) {
         (self.accepted.get(), self.failed.get())
+    }
+
+    /// Logins that were accepted and that failed since the last reset.
+    pub fn since_reset(&self) -> (u64, u64) {
+        let ((accepted, failed), before) = (self.get(), self.before.get());
+        (accepted - before.0, failed - before.1)
     }
 
     /// Attempts over AMQP that are counted no more.
@@ -78,8 +86,7 @@ impl Attempts {
 
     /// Begins to count anew; `amqp` is the number of attempts over AMQP until now.
     pub fn reset(&self, amqp: (u64, u64)) {
-        self.accepted.set(0);
-        self.failed.set(0);
+        self.before.set(self.get());
         self.amqp.set(amqp);
     }
 

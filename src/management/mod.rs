@@ -31,6 +31,7 @@ pub mod http;
 pub mod login;
 pub mod measures;
 pub mod metrics;
+mod name_pattern;
 pub mod names;
 pub mod patience;
 pub mod properties_key;

@@ -71,7 +71,12 @@ impl Before {
                 }
             }
         };
-        site.broker.visit_queues(visit).await
+        let visited = site.broker.visit_queues(visit).await;
+        if visited.is_err() {
+            // What was not visited is compared with its earlier counts next time.
+            before.into_iter().for_each(|(id, counts)| _ = self.queues.entry(id).or_insert(counts));
+        }
+        visited
     }
 
     async fn take_exchanges(&mut self, site: &Site, at: u64) -> Result<(), Unanswered> {

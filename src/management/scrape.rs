@@ -12,6 +12,7 @@ use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::metrics::endpoint::{Endpoint, NoEndpoint};
 use super::metrics::format::Format;
@@ -20,14 +21,24 @@ use super::metrics::{Facts, Metrics};
 use super::site::Site;
 
 /// The body of an answer, which is made while it is sent.
-pub struct Chunks(Box<dyn Iterator<Item = Vec<u8>>>);
+pub struct Chunks {
+    chunks: Box<dyn Iterator<Item = Vec<u8>>>,
+    /// The answer's place among the large ones.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Chunks {
+    fn new(chunks: impl Iterator<Item = Vec<u8>> + 'static, place: Option<OwnedSemaphorePermit>) -> Chunks {
+        Chunks { chunks: Box::new(chunks), _place: place }
+    }
+}
 
 impl Body for Chunks {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.0.find(|chunk| !chunk.is_empty());
+        let next = self.chunks.find(|chunk| !chunk.is_empty());
         Poll::Ready(next.map(|chunk| Ok(Frame::data(chunk.into()))))
     }
 }
@@ -45,6 +56,13 @@ pub async fn answer(site: Rc<Site>, metrics: Rc<Metrics>, request: Request<Incom
         Err(refusal @ NoEndpoint::WrongPattern(_)) => return text(StatusCode::BAD_REQUEST, &refusal.text()),
         Err(refusal) => return text(StatusCode::NOT_FOUND, &refusal.text()),
     };
+    let place = match endpoint {
+        Endpoint::Aggregated | Endpoint::MemoryBreakdown => None,
+        Endpoint::PerObject | Endpoint::Detailed(_) => match site.scrapes.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => return text(StatusCode::SERVICE_UNAVAILABLE, "Too many answers with every object at a time"),
+        },
+    };
     let format = Format::accepted(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()));
     let Ok(all) = metrics.render(facts(&site), &endpoint, format).await else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "A shard does not answer");
@@ -53,8 +71,11 @@ pub async fn answer(site: Rc<Site>, metrics: Rc<Metrics>, request: Request<Incom
     let is_compressed = accepts_gzip(headers);
     let mut response = match (request.method() == Method::HEAD, is_compressed) {
         (true, _) => text(StatusCode::OK, ""),
-        (_, true) => Response::new(Chunks(Box::new(Gzip { rest: Some((all, GzEncoder::new(Vec::new(), Compression::fast()))) }))),
-        (_, false) => Response::new(Chunks(Box::new(all.map(String::into_bytes)))),
+        (_, true) => {
+            let rest = Some((all, GzEncoder::new(Vec::new(), Compression::fast())));
+            Response::new(Chunks::new(Gzip { rest }, place))
+        }
+        (_, false) => Response::new(Chunks::new(all.map(String::into_bytes), place)),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     if is_compressed {
@@ -82,7 +103,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Chunks> {
-    let mut response = Response::new(Chunks(Box::new(std::iter::once(text.as_bytes().to_vec()))));
+    let mut response = Response::new(Chunks::new(std::iter::once(text.as_bytes().to_vec()), None));
     *response.status_mut() = status;
     response
 }

@@ -44,6 +44,7 @@ pub struct Sockets {
 /// Serves requests until the future is dropped. Samples of numbers are taken meanwhile.
 pub async fn serve(site: Site, sockets: Sockets) {
     let (site, places) = (Rc::new(site), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    let metrics_places = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
     let tasks = LocalSet::new();
     for listener in sockets.http {
         let site = site.clone();
@@ -53,7 +54,8 @@ pub async fn serve(site: Site, sockets: Sockets) {
     let metrics = Rc::new(Metrics::new(site.broker.clone(), Box::new(move || Duration::from_millis(clock.host.now_ms()))));
     for listener in sockets.metrics {
         let (site, metrics) = (site.clone(), metrics.clone());
-        tasks.spawn_local(serve_tcp(places.clone(), listener, move |stream, _| serve_metrics(site.clone(), metrics.clone(), stream)));
+        let places = metrics_places.clone();
+        tasks.spawn_local(serve_tcp(places, listener, move |stream, _| serve_metrics(site.clone(), metrics.clone(), stream)));
     }
     tasks.spawn_local(async move { metrics.keep_sums().await });
     if let Some(listener) = sockets.local {
@@ -131,8 +133,10 @@ where
     }
 }
 
-/// Connections at a time.
+/// Connections to the API at a time.
 const CONNECTIONS_MAX: usize = 1024;
+/// Connections for metrics at a time.
+const METRICS_CONNECTIONS_MAX: usize = 256;
 /// How long a client may take for the head of its next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take nothing of its answer.

@@ -3,6 +3,9 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use super::broker::Broker;
 use super::host::Host;
@@ -24,6 +27,8 @@ pub struct Site {
     pub names: RefCell<Names>,
     /// The logins over HTTP.
     pub attempts: Attempts,
+    /// The places for answers with the metrics of every object.
+    pub scrapes: Arc<Semaphore>,
 }
 
 /// The addresses of the broker's listeners.
@@ -49,7 +54,15 @@ impl Site {
     /// Makes a site.
     pub fn new(broker: Broker, host: impl Host + 'static, listeners: Listeners) -> Site {
         let (rates, names) = Default::default();
-        Site { broker, host: Box::new(host), listeners, rates, names, attempts: Attempts::default() }
+        Site {
+            broker,
+            host: Box::new(host),
+            listeners,
+            rates,
+            names,
+            attempts: Attempts::default(),
+            scrapes: Arc::new(Semaphore::new(SCRAPES_MAX)),
+        }
     }
 
     /// The name of the node.
@@ -57,3 +70,6 @@ impl Site {
         &self.broker.config().node_name
     }
 }
+
+/// Answers with the metrics of every object at a time.
+const SCRAPES_MAX: usize = 4;

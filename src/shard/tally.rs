@@ -12,8 +12,7 @@ use crate::contract::{Churn, Count, Counts};
 pub struct Tally {
     /// Messages.
     pub counts: Counts,
-    /// Connections, channels and queues that came and went; channels that were opened follow from
-    /// those that are there.
+    /// Connections and queues that came and went. Channels are counted by their quota.
     pub churn: Churn,
     /// Consumers of queues here.
     pub consumers: usize,

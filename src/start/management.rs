@@ -3,9 +3,10 @@
 //! It listens on the addresses of the management API, and on a socket in the data directory for the
 //! command line tool: whoever may write to that file is an administrator.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -36,7 +37,7 @@ pub struct Doors {
 pub struct Bound {
     http: Vec<TcpListener>,
     metrics: Option<TcpListener>,
-    local: UnixListener,
+    local: Option<UnixListener>,
 }
 
 /// The thread. Dropping it ends it.
@@ -74,9 +75,9 @@ impl Bound {
     /// Binds the addresses, and the socket in the data directory.
     ///
     /// # Errors
-    /// One sentence: an address is taken, or the socket cannot be made.
+    /// One sentence: an address is taken.
     pub fn bind(config: &Config) -> Result<Bound, StartError> {
-        let local = bind_local(&config.data_dir.join(SOCKET))?;
+        let local = bind_local(&config.data_dir);
         let listen = &config.management.listen;
         let http = match config.management.enabled {
             false => Vec::new(),
@@ -100,7 +101,8 @@ impl Bound {
     fn into_sockets(self) -> io::Result<Sockets> {
         let http = self.http.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
         let metrics = self.metrics.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
-        Ok(Sockets { http, metrics, local: Some(tokio::net::UnixListener::from_std(self.local)?) })
+        let local = self.local.map(tokio::net::UnixListener::from_std).transpose()?;
+        Ok(Sockets { http, metrics, local })
     }
 }
 
@@ -124,19 +126,29 @@ fn bind_default(address: SocketAddr, service: &(&str, &str)) -> Option<TcpListen
 }
 
 /// Binds the socket of the command line tool. The data directory is locked, so a socket that is
-/// there is left over from a crash.
-fn bind_local(path: &Path) -> Result<UnixListener, StartError> {
+/// there is left over from a crash. If it cannot be had, the broker goes without.
+///
+/// The kernel takes short paths only, so the directory is named by its descriptor. The socket gets
+/// its name once its permissions are right.
+fn bind_local(data_dir: &Path) -> Option<UnixListener> {
     let bind = || {
-        match fs::remove_file(path) {
+        let directory = File::open(data_dir)?;
+        let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
+        let draft = short.join(SOCKET_DRAFT);
+        match fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, Permissions::from_mode(0o660))?;
+        let listener = UnixListener::bind(&draft)?;
         listener.set_nonblocking(true)?;
+        fs::set_permissions(&draft, Permissions::from_mode(0o660))?;
+        fs::rename(&draft, short.join(SOCKET))?;
         Ok(listener)
     };
-    bind().map_err(|error| StartError(format!("the socket {} cannot be made: {error}", path.display())))
+    let told = |error: &io::Error| {
+        log::warn!("the socket {} cannot be made, ringmqctl needs --url: {error}", data_dir.join(SOCKET).display());
+    };
+    bind().inspect_err(told).ok()
 }
 
 impl Management {
@@ -197,6 +209,8 @@ const API: (&str, &str) = ("the management API", "--management-listen");
 const METRICS: (&str, &str) = ("the server of metrics", "--metrics-listen");
 /// The name of the command line tool's socket in the data directory.
 const SOCKET: &str = "management.sock";
+/// Its name while it is made.
+const SOCKET_DRAFT: &str = "management.sock.new";
 /// The addresses of the API, unless others are configured.
 const DEFAULT: [SocketAddr; 2] =
     [SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15672), SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST), 15672)];

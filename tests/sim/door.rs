@@ -124,7 +124,7 @@ fn figures_tell_what_clients_did() {
         let of_publisher = [(Count::Publish, 5), (Count::Confirm, 5), (Count::ReturnUnroutable, 1), (Count::DropUnroutable, 1)];
         assert_eq!((all.len(), find(true).counts, find(true).unconfirmed), (3, counts(&of_publisher), 0));
         let of_consumer = find(false);
-        let expected = [(Count::GetNoAck, 1), (Count::Get, 1), (Count::Deliver, 2), (Count::Ack, 1)];
+        let expected = [(Count::GetNoAck, 1), (Count::Get, 1), (Count::Deliver, 2), (Count::Redeliver, 1), (Count::Ack, 1)];
         assert_eq!((of_consumer.counts, of_consumer.prefetch, of_consumer.unacked, of_consumer.consumers), (counts(&expected), 7, 1, 1));
         let [found]: [ConsumerFigures; 1] = consumers(&mut cluster).try_into().expect("one consumer");
         assert_eq!((found.channel, found.prefetch, found.ack_required, &*found.user), (of_consumer.addr, 7, true, "guest"));
@@ -140,6 +140,30 @@ fn figures_tell_what_clients_did() {
         assert_eq!((sum.churn.connection_closed, sum.churn.channel_closed, sum.churn.channel_created), (1, 2, 3));
         assert_eq!((sum.churn.queue_declared, sum.churn.queue_created), (1, 1));
         assert_eq!(queues(&mut cluster)[0].ready, 1);
+    }
+}
+
+#[test]
+fn a_channel_counts_right_whatever_the_order_of_acks() {
+    for shards in [1, 3] {
+        let mut cluster = Cluster::new(Config { shards, ..Config::default() }, 1);
+        let [publisher, consumer] = [0, shards as usize - 1].map(|shard| join(&mut cluster, shard, "guest", "guest", "/"));
+        say(&mut cluster, publisher, &[(1, Op::Open), (1, Op::DeclareQueue("q0")), (1, Op::TxSelect)]);
+        say(
+            &mut cluster,
+            consumer,
+            &[(1, Op::Open), (1, Op::Consume { queue: "q0", tag: 1, no_ack: false, exclusive: false, priority: 0 })],
+        );
+        say(&mut cluster, publisher, &[(1, Op::Publish((1..=100).map(|id| published(id, "q0", false)).collect())), (1, Op::Commit)]);
+        let acks: Vec<(u16, Op)> = (2..=60).map(|tag| (1, Op::Settle { how: Settle::Ack, tag, multiple: false })).collect();
+        say(&mut cluster, consumer, &acks);
+        let all = channels(&mut cluster);
+        let of = |unacked| all.iter().find(|channel| channel.unacked == unacked).expect("it is open").counts;
+        assert_eq!(of(41), counts(&[(Count::Deliver, 100), (Count::Ack, 59)]));
+        assert_eq!(of(0), counts(&[(Count::Publish, 100)]));
+        let [exchange]: [ExchangeFigures; 1] = exchanges(&mut cluster).try_into().expect("one exchange was used");
+        assert_eq!((exchange.counts[Count::PublishIn], exchange.counts[Count::PublishOut]), (100, 100));
+        assert_eq!(totals(&mut cluster).counts, counts(&[(Count::Publish, 100), (Count::Deliver, 100), (Count::Ack, 59)]));
     }
 }
 

@@ -64,6 +64,16 @@ fn what_comes_and_goes_is_traced() {
         assert_eq!(header(published, "routing_keys"), &Value::Array(vec![Value::text("q0")]));
         assert_eq!(header(&seen[3].1, "routed_queues"), &Value::Array(Vec::new()));
         assert_eq!([header(published, "user"), header(published, "vhost")], [&Value::text("guest"), &Value::text("/")]);
+        // Nobody hears of the traces of traces, whoever consumes them.
+        say(&mut cluster, consumer, &[(8, Op::Open)]);
+        cluster.write(consumer, &Op::Consume { queue: "t0", tag: 2, no_ack: true, exclusive: false, priority: 0 }.encode(8, 4096));
+        say(&mut cluster, publisher, &[(1, publish(4))]);
+        let bytes = read_bytes(&mut cluster, consumer);
+        let of_traces = Incoming::default().feed(&bytes).into_iter().filter(|(channel, _)| *channel == 8).count();
+        assert_eq!(of_traces, 3, "consume-ok, the publish and the delivery");
+        cluster.write(consumer, &Op::Cancel(2).encode(8, 4096));
+        cluster.settle();
+        read_bytes(&mut cluster, consumer);
         trace(&mut cluster, false);
         say(&mut cluster, publisher, &[(1, publish(3))]);
         assert_eq!(traces(&mut cluster, publisher), []);

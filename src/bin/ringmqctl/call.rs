@@ -229,7 +229,7 @@ impl Call {
             "tail" => self.given.arguments.get(1..).unwrap_or_default().join(", "),
             "all" => self.given.arguments.join(", "),
             "lines" => self.given.arguments.join("\n"),
-            "ms" => (seconds() * 1000).to_string(),
+            "ms" => seconds().saturating_mul(1000).to_string(),
             _ => match name.parse::<usize>() {
                 Ok(at) => self.argument(at.saturating_sub(1)).to_owned(),
                 Err(_) => self.given.value(name).unwrap_or_default().to_owned(),
@@ -244,10 +244,10 @@ impl Call {
         }
     }
 
-    /// Prints a line at once, for commands that report what they do.
-    pub fn say(&self, line: &str) {
+    /// Prints a line at once, for commands that report what they do. Returns whether somebody reads it.
+    pub fn say(&self, line: &str) -> bool {
         let mut out = io::stdout().lock();
-        _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
     }
 
     /// Prints the output.

@@ -107,7 +107,7 @@ fn check(command: &Command, given: &Given) -> Result<()> {
 /// Returns the place of the API: a port if a URL is given, else the socket in the data directory.
 fn place(given: &Given) -> Result<Place> {
     if let Some(url) = given.value("url") {
-        return Place::from_url(url).map_err(Failure::bad_argument);
+        return Place::from_url(url).map_err(|text| Failure::bad_argument(text.replace(url, &without_password(url))));
     }
     let named = given.value("data-dir").or_else(|| given.value("mnesia-dir")).map(PathBuf::from);
     let set = || DATA_DIRECTORIES.iter().find_map(std::env::var_os).map(PathBuf::from);
@@ -116,17 +116,47 @@ fn place(given: &Given) -> Result<Place> {
 
 /// Returns what is said about a failure.
 fn explain(tool: Tool, command: &Command, words: &[String], failure: &Failure) -> String {
-    let usage = |text: String| format!("{text}\nArguments given:\n\t{}\n{}", words.join(" "), help::usage(tool, command));
+    let usage = |text: String| format!("{text}\nArguments given:\n\t{}\n{}", shown(command, words).join(" "), help::usage(tool, command));
     match failure {
         Failure::Arguments { text, .. } => usage(format!("Error (argument validation): {text}")),
         Failure::State(text) => usage(format!("Error: {text}")),
         Failure::Error { text, .. } => format!("Error:\n{text}"),
         Failure::Plain { text, .. } => text.clone(),
         Failure::Timeout { node } => {
-            let ms = Switches::common().parse(words).number("timeout").unwrap_or_default() * 1000;
+            let ms = Switches::common().parse(words).number("timeout").unwrap_or_default().saturating_mul(1000);
             format!("Error: operation {} on node {node} timed out. Timeout value used: {ms}", command.name)
         }
         Failure::Unreachable { node, reason } => unreachable_node(node, reason),
+    }
+}
+
+/// Returns the words of a command line without passwords.
+fn shown(command: &Command, words: &[String]) -> Vec<String> {
+    let given = command.switches().and(&Switches::common()).parse(words);
+    // The first argument is the command's name.
+    let at = match command.name {
+        "add_user" | "authenticate_user" | "change_password" => Some(2),
+        "hash_password" => Some(1),
+        _ => None,
+    };
+    // Several words may be one password whose quotes were forgotten.
+    let secrets = at.and_then(|at| given.arguments.get(at..)).unwrap_or_default();
+    let url = given.value("url").filter(|url| !url.is_empty());
+    let show = |word: &String| match url {
+        _ if secrets.contains(word) => HIDDEN.to_owned(),
+        Some(url) if word.contains(url) => word.replace(url, &without_password(url)),
+        _ if word.contains("://") => without_password(word),
+        _ => word.clone(),
+    };
+    words.iter().map(show).collect()
+}
+
+/// Returns a URL without its password.
+fn without_password(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    match url[start..].rsplit_once('@').and_then(|(login, place)| Some((login.split_once(':')?.0, place))) {
+        Some((user, place)) => format!("{}{user}:{HIDDEN}@{place}", &url[..start]),
+        None => url.to_owned(),
     }
 }
 
@@ -166,6 +196,9 @@ fn say(code: u8, text: &str) -> u8 {
     };
     code
 }
+
+/// What is shown instead of a password.
+const HIDDEN: &str = "***";
 
 /// The file name of the socket.
 const SOCKET: &str = "management.sock";

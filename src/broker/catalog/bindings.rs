@@ -55,11 +55,6 @@ impl Bindings {
         Some(binding)
     }
 
-    /// The binding of this id.
-    pub fn get(&self, id: BindingId) -> Option<&Binding> {
-        self.table.get(id)
-    }
-
     /// All bindings, by id.
     pub fn iter(&self) -> impl Iterator<Item = (BindingId, &Binding)> {
         self.table.iter()

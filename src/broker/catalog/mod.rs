@@ -234,12 +234,6 @@ impl Catalog {
         self.bindings.iter().map(|(_, binding)| self.view(binding))
     }
 
-    /// Whether a queue is bound to the exchange of this name.
-    pub fn is_bound(&self, queue: &QueueInfo, exchange: &str) -> bool {
-        let sources = queue.incoming.iter().filter_map(|&id| self.bindings.get(id)).map(|binding| binding.source);
-        sources.into_iter().any(|source| *self.exchanges[source].spec.name == *exchange)
-    }
-
     fn view<'a>(&'a self, binding: &'a Binding) -> BindingView<'a> {
         let source = &self.exchanges[binding.source];
         let (kind, destination) = match binding.dest {

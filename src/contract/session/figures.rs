@@ -21,8 +21,6 @@ pub struct SessionFigures {
     pub frame_max: u32,
     /// The heartbeat that was agreed, seconds.
     pub heartbeat: u16,
-    /// Whether a virtual host is open and the connection does not end.
-    pub is_running: bool,
 }
 
 /// An open channel of a session.

@@ -255,6 +255,7 @@ mod tests {
         assert!(shards.was_called() && alarms.get().has(Alarm::DiskFull));
         drop(monitor);
     }
+
     #[test]
     fn orders_are_carried_out_at_once() {
         let (alarms, shards) = (Arc::<Alarms>::default(), Arc::new(Signal::new().expect("an eventfd")));

@@ -334,6 +334,7 @@ mod tests {
         assert_eq!(accepted.iter().sum::<usize>(), clients.len());
         assert!(accepted.iter().all(|&count| count > 0), "{accepted:?}");
     }
+
     #[test]
     fn listeners_that_are_shut_refuse_and_listen_again_on_their_port() {
         let bound = bind(&Config { listen: vec![ANY], ..Config::default() }, 2).expect("a free port");

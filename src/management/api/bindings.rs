@@ -77,12 +77,7 @@ pub async fn get(call: &Call) -> Outcome {
     let catalog = call.broker().catalog();
     let (vhost, ends) = (call.vhost(&catalog)?, Ends::of(call)?);
     let all = everything(&catalog, |binding| binding.vhost == vhost && ends.are_of(binding));
-    let found = all.into_iter().map(|binding| binding_object(&catalog, &binding));
-    found
-        .into_iter()
-        .find(|binding| binding["properties_key"].as_str().is_some_and(|key| names(call, key)))
-        .map(Answer::one)
-        .ok_or_else(Refusal::absent)
+    named(call, &all).map(|binding| Answer::one(binding_object(&catalog, binding))).ok_or_else(Refusal::absent)
 }
 
 /// `DELETE /bindings/V/e/X/q/Q/PROPERTIES` and the same of an exchange
@@ -94,21 +89,19 @@ pub async fn delete(call: &Call) -> Outcome {
     let spec = {
         let catalog = call.broker().catalog();
         let vhost = call.vhost(&catalog)?;
-        let is_it = |binding: &BindingView<'_>| {
-            binding.vhost == vhost && ends.are_of(binding) && names(call, &properties_key(binding.key, binding.arguments.view()))
-        };
-        let found = catalog.bindings().find(is_it);
-        found.map(|binding| ends.spec(binding.key, binding.arguments.clone())).ok_or_else(Refusal::absent)?
+        let all: Vec<BindingView<'_>> = catalog.bindings().filter(|binding| binding.vhost == vhost && ends.are_of(binding)).collect();
+        named(call, &all).map(|binding| ends.spec(binding.key, binding.arguments.clone())).ok_or_else(Refusal::absent)?
     };
     call.change(Topology::Unbind(spec)).await?;
     Ok(Answer::done())
 }
 
-/// Whether the path names the binding with this properties key. Clients may encode it once for the
-/// path, or also the routing key in it, as RabbitMQ does.
-fn names(call: &Call, key: &str) -> bool {
+/// Finds the binding whose properties key the path names. Clients may encode it once for the path, or
+/// also the routing key in it, as RabbitMQ does; a key that matches as it is comes first.
+fn named<'a, 'b>(call: &Call, all: &'a [BindingView<'b>]) -> Option<&'a BindingView<'b>> {
     let wanted = call.variable("properties");
-    wanted == key || form::encode(wanted.as_bytes()) == key
+    let find = |wanted: &str| all.iter().find(|binding| properties_key(binding.key, binding.arguments.view()) == wanted);
+    find(wanted).or_else(|| find(&form::encode(wanted.as_bytes())))
 }
 
 /// The ends that a path names.

@@ -47,7 +47,7 @@ pub async fn get(call: &Call) -> Outcome {
 /// The channels that match and that the asker may see.
 pub async fn objects(call: &Call, which: impl Fn(&Catalog, &ChannelFigures) -> bool) -> Outcome {
     let mut channels = call.broker().channels().await?;
-    let (catalog, windows) = (call.broker().catalog(), Windows::parse(&call.params)?);
+    let (catalog, windows) = (call.broker().catalog(), Windows::of_list(&call.params)?);
     let sees_all = call.login.is_monitoring();
     channels.retain(|channel| (sees_all || *channel.user == *call.login.name) && which(&catalog, channel));
     channels.sort_by_cached_key(|channel| {

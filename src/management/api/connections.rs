@@ -97,7 +97,7 @@ async fn find(call: &Call) -> Result<ConnectionFigures, Refusal> {
 
 async fn objects(call: &Call, which: impl Fn(&Catalog, &ConnectionFigures) -> bool) -> Outcome {
     let mut connections = call.broker().connections().await?;
-    let (catalog, windows) = (call.broker().catalog(), Windows::parse(&call.params)?);
+    let (catalog, windows) = (call.broker().catalog(), Windows::of_list(&call.params)?);
     let sees_all = call.login.is_monitoring();
     connections.retain(|connection| (sees_all || is_own(call, connection)) && which(&catalog, connection));
     connections

@@ -16,7 +16,7 @@ use crate::management::rates::{Subject, Windows};
 /// `GET /exchanges` and `/exchanges/V`
 pub async fn list(call: &Call) -> Outcome {
     let counts = counts(call).await?;
-    let windows = Windows::parse(&call.params)?;
+    let windows = Windows::of_list(&call.params)?;
     let catalog = call.broker().catalog();
     let lists = call.lists(&catalog);
     let mut exchanges: Vec<&ExchangeInfo> = catalog.exchanges().filter(|exchange| lists(exchange.vhost)).collect();

@@ -1,13 +1,13 @@
 //! Messages: published and fetched over AMQP by a connection of the asker's own, so that its
 //! permissions, the broker's checks and their texts are those of any client.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::uri::{AMQPAuthority, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Confirmation, Connection, ConnectionProperties, Error, ErrorKind};
 use serde_json::{Value, json};
@@ -46,26 +46,36 @@ fn payload(body: &Body) -> Result<Vec<u8>, Refusal> {
 }
 
 /// `POST /queues/V/Q/get`
+///
+/// No message is lost if something fails meanwhile: all are acknowledged together at the end. Long
+/// lists end early, by the size of their messages or the time that they take.
 pub async fn get(call: &Call) -> Outcome {
     let body = call.object()?;
     call.queue_id().map_err(|_| Refusal::not_found("queue_not_found"))?;
     let wanted = Wanted::parse(&body)?;
     let queue = short(call.variable("queue"))?;
     let fetched = with_channel(call, async |channel: &Channel| {
-        let mut messages = Vec::new();
-        while messages.len() < wanted.count {
-            let options = BasicGetOptions { no_ack: wanted.fate == Fate::Ack };
-            let Some(message) = channel.basic_get(queue.clone(), options).await? else { break };
+        let (mut messages, mut bytes, begin) = (Vec::new(), 0, Instant::now());
+        while messages.len() < wanted.count && bytes < GET_BYTES_MAX && begin.elapsed() < GET_TIME_MAX {
+            let Some(message) = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: false }).await? else { break };
+            bytes += message.delivery.data.len();
             messages.push(message);
         }
-        if let (Some(last), Fate::Requeue | Fate::Reject) = (messages.last(), wanted.fate) {
-            let options = BasicNackOptions { multiple: true, requeue: wanted.fate == Fate::Requeue };
-            channel.basic_nack(last.delivery.delivery_tag, options).await?;
-        }
+        settle(channel, &messages, wanted.fate).await?;
         Ok(messages)
     });
     let messages = fetched.await?.map_err(|fault| fault.refusal_of_get())?;
     Ok(Answer::list(messages.iter().map(|message| message_object(message, &wanted))))
+}
+
+/// Settles fetched messages.
+async fn settle(channel: &Channel, messages: &[BasicGetMessage], fate: Fate) -> Result<(), Error> {
+    let Some(tag) = messages.last().map(|last| last.delivery.delivery_tag) else { return Ok(()) };
+    match fate {
+        Fate::Ack => channel.basic_ack(tag, BasicAckOptions { multiple: true }).await,
+        Fate::Requeue => channel.basic_nack(tag, BasicNackOptions { multiple: true, requeue: true }).await,
+        Fate::Reject => channel.basic_nack(tag, BasicNackOptions { multiple: true, requeue: false }).await,
+    }
 }
 
 /// What a fetch wants.
@@ -106,7 +116,8 @@ impl Wanted {
             _ => return Err(Refusal::bad_request("Unsupported encoding. Please use auto or base64.")),
         };
         let size = |number: Option<i64>| number.map(|number| usize::try_from(number).unwrap_or(0));
-        Ok(Wanted { count: size(body.int("count")?).unwrap_or(0), fate, base64, truncate: size(body.int("truncate")?) })
+        let count = size(body.int("count")?).unwrap_or(0).min(GET_COUNT_MAX);
+        Ok(Wanted { count, fate, base64, truncate: size(body.int("truncate")?) })
     }
 }
 
@@ -153,17 +164,17 @@ async fn with_channel<T>(call: &Call, act: impl AsyncFnOnce(&Channel) -> Result<
         let properties = ConnectionProperties::default().with_connection_name("RingMQ management".into());
         let connection = Connection::connect_uri(uri(call)?, properties).await.map_err(|error| unavailable(&error))?;
         let channel = connection.create_channel().await.map_err(|error| unavailable(&error))?;
-        let result = act(&channel).await;
-        let _ = connection.close(200, "done".into()).await; // it may be closed already, by the refusal
-        match result.map_err(|error| error.kind().clone()) {
-            Ok(value) => Ok(Ok(value)),
-            Err(ErrorKind::ProtocolError(error)) => {
-                Ok(Err(AmqpFault { code: error.get_id(), text: error.get_message().as_str().to_owned() }))
-            }
-            Err(_) => Err(Refusal::unavailable("the broker does not answer over AMQP")),
-        }
+        Ok((act(&channel).await, connection))
     };
-    timeout(TIMEOUT, performed).await.unwrap_or_else(|_| Err(Refusal::unavailable("the broker does not answer over AMQP in time")))
+    let late = || Err(Refusal::unavailable("the broker does not answer over AMQP in time"));
+    let (result, connection) = timeout(TIMEOUT, performed).await.unwrap_or_else(|_| late())?;
+    // It may be closed already, by the refusal. What is done is done, also if the end takes too long.
+    let _ = timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await;
+    match result.map_err(|error| error.kind().clone()) {
+        Ok(value) => Ok(Ok(value)),
+        Err(ErrorKind::ProtocolError(error)) => Ok(Err(AmqpFault { code: error.get_id(), text: error.get_message().as_str().to_owned() })),
+        Err(_) => Err(Refusal::unavailable("the broker does not answer over AMQP")),
+    }
 }
 
 fn unavailable(error: &Error) -> Refusal {
@@ -173,12 +184,14 @@ fn unavailable(error: &Error) -> Refusal {
     }
 }
 
-/// The address of the broker's first listener, with the asker's name and password.
+/// The address of the broker's nearest listener, with the asker's name and password.
 fn uri(call: &Call) -> Result<AMQPUri, Refusal> {
     if call.login.user.is_none() {
         return Err(Refusal::not_authorised("messages are published and fetched by users, who have a name and a password"));
     }
-    let Some(&address) = call.site.listeners.amqp.first() else { return Err(Refusal::unavailable("no listener for AMQP is open")) };
+    let Some(&address) = call.site.listeners.amqp.iter().min_by_key(|address| distance(**address)) else {
+        return Err(Refusal::unavailable("no listener for AMQP is open"));
+    };
     let address = reachable(address);
     let userinfo = AMQPUserInfo { username: call.login.name.to_string(), password: call.login.password.to_string() };
     let authority = AMQPAuthority { userinfo, host: address.ip().to_string(), port: address.port() };
@@ -187,13 +200,23 @@ fn uri(call: &Call) -> Result<AMQPUri, Refusal> {
 
 /// An address by which a listener is reached from its own machine.
 fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
+    let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
     SocketAddr::new(ip, address.port())
+}
+
+/// The order in which listeners are preferred: some users may log in on the loopback device only.
+fn distance(address: SocketAddr) -> (bool, bool) {
+    let ip = address.ip();
+    (!ip.is_loopback() && !ip.is_unspecified(), ip.is_ipv6())
 }
 
 /// How long publishing or fetching may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the end of a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Messages fetched at once.
+const GET_COUNT_MAX: usize = 10_000;
+/// Bytes of bodies after which no more messages are fetched.
+const GET_BYTES_MAX: usize = 64 << 20;
+/// The time after which no more messages are fetched.
+const GET_TIME_MAX: Duration = Duration::from_secs(10);

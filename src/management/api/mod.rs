@@ -35,6 +35,7 @@ mod vhosts;
 
 pub use call::Call;
 pub use others::unknown;
+pub(in crate::management) use parameters::cluster_id;
 pub use reference::page as reference_page;
 pub use route::{Action, Route, Variables, Verb};
 pub(in crate::management) use route::{find as find_route, routes};

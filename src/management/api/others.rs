@@ -34,7 +34,7 @@ pub async fn reset_node(call: &Call) -> Outcome {
 pub async fn attempts(call: &Call) -> Outcome {
     check_node(call)?;
     let amqp = call.broker().totals().await?.iter().fold((0, 0), |sum, totals| (sum.0 + totals.logins.0, sum.1 + totals.logins.1));
-    Ok(Answer::list([row("amqp091", since(amqp, call.site.attempts.amqp_reset())), row("http", call.site.attempts.get())]))
+    Ok(Answer::list([row("amqp091", since(amqp, call.site.attempts.amqp_reset())), row("http", call.site.attempts.since_reset())]))
 }
 
 /// `DELETE /auth/attempts/N` and `…/source`

@@ -9,7 +9,7 @@ use super::parameters::{global_value, name_of_cluster};
 use crate::contract::{Counts, QueueFigures, Totals};
 use crate::management::http::{Answer, Outcome, Refusal};
 use crate::management::measures::{self, CHURN, CHURN_FROM, COUNTS, History, LENGTHS, OF_CHANNEL};
-use crate::management::rates::{Rates, Subject, Windows};
+use crate::management::rates::{Series, Subject, Windows};
 
 /// `GET /version`
 pub async fn version(call: &Call) -> Outcome {
@@ -106,18 +106,30 @@ async fn add_numbers(to: &mut Object, call: &Call) -> Result<(), Refusal> {
         true => totals.iter().for_each(|totals| counts += &totals.counts),
         false => catalog.vhosts().filter(|vhost| lists(vhost.id)).for_each(|vhost| counts += &rates.vhost(vhost.id).counts),
     }
-    put_numbers(to, &rates, counts, sums, &totals, windows);
+    let of_broker = call.login.is_monitoring().then_some((&totals[..], rates.of(Subject::Broker)));
+    put_numbers(to, counts, sums, of_broker, windows);
     Ok(())
 }
 
-fn put_numbers(to: &mut Object, rates: &Rates, counts: Counts, (ready, unacked): (u64, u64), totals: &[Totals], windows: Windows) {
-    let history = History { series: rates.of(Subject::Broker), from: 0, window: windows.messages };
+/// Puts the numbers. What tells of the whole broker is for those who may see it.
+fn put_numbers(
+    to: &mut Object,
+    counts: Counts,
+    (ready, unacked): (u64, u64),
+    of_broker: Option<(&[Totals], Option<&Series>)>,
+    windows: Windows,
+) {
+    let history = of_broker.map_or(History::default(), |(_, series)| History { series, from: 0, window: windows.messages });
     let mut stats = object(measures::message_stats(&counts, &OF_CHANNEL, history));
-    measures::put(&mut stats, &["disk_reads", "disk_writes"], &[0, totals.iter().map(|totals| totals.writes.0).sum()], History::default());
+    if let Some((totals, _)) = of_broker {
+        let writes = totals.iter().map(|totals| totals.writes.0).sum();
+        measures::put(&mut stats, &["disk_reads", "disk_writes"], &[0, writes], History::default());
+    }
     to.insert("message_stats".into(), stats.into());
     let mut lengths = Object::new();
     measures::put(&mut lengths, &LENGTHS, &measures::lengths(ready, unacked), history.at(COUNTS.len(), windows.lengths));
     to.insert("queue_totals".into(), lengths.into());
+    let Some((totals, _)) = of_broker else { return };
     let mut churn = [0; CHURN.len()];
     for totals in totals {
         churn.iter_mut().zip(measures::churn(&totals.churn)).for_each(|(sum, n)| *sum += n);

@@ -232,7 +232,7 @@ pub fn all_global(call: &Call) -> Vec<Object> {
 }
 
 /// The id of the cluster of a node that stands alone. It stays the same over restarts.
-fn cluster_id(node: &str) -> String {
+pub fn cluster_id(node: &str) -> String {
     let digest = Sha256::digest(node.as_bytes());
     format!("rabbitmq-cluster-id-{}", base64url::encode(&digest[..16]))
 }

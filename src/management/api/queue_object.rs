@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::names::time;
 use super::object::{Object, extend, object};
 use crate::broker::catalog::{Catalog, QueueInfo, is_quorum};
 use crate::contract::{PolicyKind, QueueFigures, QueueSpec};
@@ -154,7 +153,6 @@ fn add_numbers(to: &mut Object, call: &Call, queue: &QueueInfo, figures: &QueueF
             "garbage_collection": garbage_collection(),
         }),
     );
-    to.extend(figures.idle_since_ms.map(|ms| ("idle_since".to_owned(), time(ms).into())));
     if is_quorum(&queue.spec.arguments) {
         extend(
             to,

@@ -159,7 +159,7 @@ enum Wants {
 }
 
 fn wants(call: &Call) -> Result<Wants, Refusal> {
-    let windows = Windows::parse(&call.params)?;
+    let windows = Windows::of_list(&call.params)?;
     let is_number = Sort::parse(&call.params).field().is_some_and(|field| !ATTRIBUTES.contains(&field));
     Ok(match (call.params.is_true("disable_stats"), call.params.is_true("enable_queue_totals")) {
         (true, true) => Wants::Totals,

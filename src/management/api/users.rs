@@ -10,7 +10,7 @@ use crate::broker::access::SALT;
 use crate::broker::catalog::UserInfo;
 use crate::contract::{Administration, Hashing, Limit, Password, PasswordHash, UserSpec};
 use crate::management::http::{Answer, Body, Outcome, Params, Refusal};
-use crate::management::login::{self, Origin};
+use crate::management::login::{self, Needs, Origin};
 
 /// `GET /whoami`
 pub async fn whoami(call: &Call) -> Outcome {
@@ -26,7 +26,12 @@ pub async fn log_in(call: &Call) -> Outcome {
         Origin::Local => call.login.clone(),
         Origin::Remote(peer) => {
             let broker = call.broker();
-            login::of_user(&broker.catalog(), broker.config(), *peer, (name, password), &call.site.attempts)?
+            if !broker.config().management.basic_auth {
+                return Err(Refusal::wrong_login());
+            }
+            let login = login::of_user(&broker.catalog(), broker.config(), *peer, (name, password), &call.site.attempts)?;
+            login.check(Needs::Management)?;
+            login
         }
     };
     let token = BASE64_STANDARD.encode(format!("{name}:{password}"));
@@ -71,6 +76,9 @@ pub async fn put(call: &Call) -> Outcome {
 
 /// Reads the password; without one, no password is right.
 fn password(body: &Body) -> Result<Password, Refusal> {
+    if body.0.get("password").is_some_and(serde_json::Value::is_null) {
+        return Err(Refusal::bad_request("not_string: password"));
+    }
     let none = Password::Hashed(PasswordHash::default());
     match (body.text("password")?, body.text("password_hash")?) {
         (Some(_), Some(_)) => Err(Refusal::bad_request("both_password_and_password_hash_are_provided")),

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use fancy_regex::{BytesMode, RegexBuilder};
 use serde_json::{Value, json};
 
 use super::{Params, Refusal};
-use crate::broker::access::Pattern;
+use crate::management::name_pattern::NamePattern;
 use hyper::StatusCode;
 
 /// The wanted page, and the filter of names.
@@ -19,7 +20,7 @@ enum Filter {
     All,
     /// A text in lower case that is a part of the name.
     Part(String),
-    Pattern(Pattern),
+    Pattern(Box<NamePattern>),
     /// The pattern is wrong: nothing matches.
     None,
 }
@@ -58,7 +59,7 @@ impl Paging {
         match &self.filter {
             Filter::All => true,
             Filter::Part(part) => name.to_lowercase().contains(part.as_str()),
-            Filter::Pattern(pattern) => pattern.matches(name.as_bytes()),
+            Filter::Pattern(pattern) => pattern.matches(name),
             Filter::None => false,
         }
     }
@@ -97,7 +98,9 @@ impl Filter {
         if !params.is_true("use_regex") {
             return Ok(Filter::Part(name.to_lowercase()));
         }
-        Ok(Pattern::new(&format!("(?i){name}")).map_or(Filter::None, Filter::Pattern))
+        let mut builder = RegexBuilder::new(&format!("(?i){name}"));
+        builder.bytes_mode(BytesMode::Ascii).unicode_mode(false);
+        Ok(NamePattern::new(&mut builder).map_or(Filter::None, |pattern| Filter::Pattern(Box::new(pattern))))
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use fancy_regex::Regex;
+use fancy_regex::RegexBuilder;
 
 use crate::config::metrics::Metrics as Settings;
+use crate::management::name_pattern::NamePattern;
 
 /// An endpoint.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub struct Wanted {
     /// Names of virtual hosts; none: all.
     vhosts: BTreeSet<String>,
     /// What a queue's name contains.
-    queue: Option<Regex>,
+    queue: Option<NamePattern>,
 }
 
 /// Why a request gets no metrics.
@@ -98,7 +99,10 @@ impl Wanted {
             match &*name {
                 "family" => _ = wanted.families.insert(value.into_owned()),
                 "vhost" => _ = wanted.vhosts.insert(value.into_owned()),
-                "queue" => wanted.queue = Some(Regex::new(&value).map_err(|why| NoEndpoint::WrongPattern(why.to_string()))?),
+                "queue" => {
+                    let pattern = NamePattern::new(&mut RegexBuilder::new(&value));
+                    wanted.queue = Some(pattern.map_err(|why| NoEndpoint::WrongPattern(why.to_string()))?);
+                }
                 _ => {}
             }
         }
@@ -117,7 +121,7 @@ impl Wanted {
 
     /// Whether a queue of this name is asked for. One for which the pattern takes too long is not.
     pub fn has_queue(&self, name: &str) -> bool {
-        self.queue.as_ref().is_none_or(|pattern| pattern.is_match(name).unwrap_or(false))
+        self.queue.as_ref().is_none_or(|pattern| pattern.matches(name))
     }
 }
 

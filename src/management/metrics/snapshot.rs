@@ -19,6 +19,7 @@ use super::value::labels;
 use crate::base::ids::ExchangeId;
 use crate::broker::catalog::{Catalog, ExchangeInfo, is_quorum};
 use crate::contract::{ChannelFigures, ConnectionFigures, Count, Counts, QueueFigures, Totals, VhostId};
+use crate::management::api::cluster_id;
 use crate::management::broker::{Broker, Unanswered};
 
 /// What an answer tells.
@@ -101,7 +102,7 @@ impl Snapshot {
             registry: endpoint.registry(),
             name: config.node_name.clone(),
             cluster: parameter("cluster_name").unwrap_or_else(|| config.node_name.clone()),
-            cluster_id: parameter("internal_cluster_id").unwrap_or_default(),
+            cluster_id: parameter("internal_cluster_id").unwrap_or_else(|| cluster_id(&config.node_name)),
             version: config.product_version.clone(),
             facts,
             shards,

@@ -45,6 +45,16 @@ impl Windows {
             ["lengths", "msg_rates", "data_rates", "node_stats"].map(|prefix| Window::parse(params, prefix));
         Ok(Windows { lengths: lengths?, messages: messages?, data: data?, nodes: nodes? })
     }
+
+    /// Reads the parameters of a request for a list. Only pages have samples: a whole list would be
+    /// endless with them.
+    ///
+    /// # Errors
+    /// A window has too many samples.
+    pub fn of_list(params: &Params) -> Result<Windows, Refusal> {
+        let windows = Windows::parse(params)?;
+        Ok(if params.get("page").is_some() { windows } else { Windows::default() })
+    }
 }
 
 impl Window {
@@ -72,7 +82,7 @@ pub(super) fn pick(all: &[(u64, u64)], now_ms: u64, window: Window) -> Vec<Sampl
 }
 
 const AGE_MAX: u64 = 86_400;
-const SAMPLES_MAX: u64 = 2_500;
+const SAMPLES_MAX: u64 = 300;
 
 #[cfg(test)]
 mod tests {

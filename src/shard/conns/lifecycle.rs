@@ -70,7 +70,6 @@ impl Shard {
     /// Ends a channel: its consumers leave, and its unsettled messages are requeued.
     pub(in crate::shard) fn end_channel(&mut self, id: ConnId, channel: u16) {
         let Some(conn) = self.conns.touch(id) else { return };
-        self.tally.churn.channel_closed += 1;
         conn.waiting.retain(|one| one.channel != channel);
         let mut ended = conn.session.end_channel(channel);
         conn.channels.end(channel, &mut ended.unsettled);
@@ -95,7 +94,6 @@ impl Shard {
         let Some(conn) = self.conns.touch(id) else { return };
         conn.waiting.clear();
         conn.stay = None;
-        self.tally.churn.channel_closed += conn.session.channel_count() as u64;
         let mut ended = conn.session.end();
         conn.channels.end_all(&mut ended.unsettled);
         self.clean_up(id, ended, Homes::new(), last);

@@ -158,11 +158,6 @@ impl Conns {
         self.table.iter().map(|(id, _)| id).collect()
     }
 
-    /// All connections.
-    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
-        self.table.iter()
-    }
-
     /// The connection in a slot, if there is one.
     pub fn at_slot(&self, slot: u32) -> Option<(ConnId, &Conn)> {
         let id = self.table.key_at(slot)?;

@@ -92,7 +92,7 @@ impl Shard {
 
     pub(in crate::shard) fn on_get(&mut self, from: ChannelAddr, id: QueueId, no_ack: bool) {
         let home = self.id;
-        let Shard { queues: Queues { slots, .. }, arena, config, tally, .. } = self;
+        let Shard { queues: Queues { slots, .. }, arena, config, tally, conns, .. } = self;
         let Some(queue) = local_queue(slots, id) else { return self.tell(from, Answer::Retry) };
         if queue.is_returning() {
             return self.queues.getters.push((from, id, no_ack));
@@ -105,7 +105,10 @@ impl Shard {
             }
             return if is_empty { self.tell(from, Answer::Notice(Notice::Empty)) } else { self.await_load(from, id, no_ack) };
         };
-        let (kind, again) = (if no_ack { Count::GetNoAck } else { Count::Get }, entry.redelivered().into());
+        let is_gone = from.conn.shard == home && conns.get(from.conn.conn).is_none_or(|conn| conn.ending);
+        // For a client that went while the log was read, the message is settled below.
+        let kind = if no_ack && !is_gone { Count::GetNoAck } else { Count::Get };
+        let again = entry.redelivered().into();
         queue.count_given_out(kind, 1, again);
         tally.counts.add(kind, 1);
         tally.counts.add(Count::Redeliver, again);

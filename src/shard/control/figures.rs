@@ -1,7 +1,7 @@
 //! The figures that answer operators' queries. A part of a list is made in one go; whatever was
 //! made or has gone between two parts may be in the list or not.
 
-use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueId};
+use crate::base::ids::{ChannelAddr, ConnAddr, ConnId, Key, QueueId, ShardId};
 use crate::broker::queue::Queue;
 use crate::contract::session::{ChannelState, ConsumerState, SessionFigures};
 use crate::contract::{
@@ -32,10 +32,15 @@ impl Shard {
         let (messages, message_memory) = self.messages();
         let mut counts = self.tally.counts;
         counts[Count::Publish] = self.publishing.exchanges.published();
-        let channels = self.conns.iter().map(|(_, conn)| conn.session.channel_count()).sum();
+        let (log_bytes, _) = self.durability.store.size();
         let mut churn = self.tally.churn;
-        churn.channel_created = churn.channel_closed + channels as u64;
-        let (live, log_bytes) = self.durability.store.size();
+        let mut channels = 0;
+        if self.id == ShardId::ORDERER {
+            let quota = &self.conns.quotas.channels; // it counts those of all shards
+            channels = quota.taken() as usize;
+            churn.channel_created = quota.ever_taken();
+            churn.channel_closed = churn.channel_created.saturating_sub(channels as u64);
+        }
         Totals {
             counts,
             connections: self.conns.len(),
@@ -44,7 +49,7 @@ impl Shard {
             churn,
             messages,
             message_memory,
-            log_bytes: live.max(log_bytes),
+            log_bytes,
             writes: self.tally.writes,
             octets: self.tally.traffic.octets,
             packets: self.tally.traffic.packets,
@@ -86,8 +91,7 @@ impl Shard {
             single_active: queue.consumers.active().map(|target| target.channel),
             is_exclusively_consumed: queue.consumers.is_exclusive(),
             memory: size_of::<Queue>() + queue.at_hand() * ENTRY_SIZE,
-            head_timestamp_ms: queue.head_timestamp(&self.arena),
-            idle_since_ms: None,
+            head_timestamp_ms: queue.head_timestamp(&self.arena).map(|seconds| seconds.saturating_mul(1000)),
         }
     }
 

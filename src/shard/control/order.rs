@@ -155,8 +155,8 @@ impl Shard {
         self.reserve_numbers();
         self.control.ledger.made += 1;
         self.control.unheard.push_back((self.durability.catalog_log.made(), made.clone()));
-        self.apply(&made);
-        self.actions.push_back(Action::Report(Box::new(Report::Changed(made))));
+        self.actions.push_back(Action::Report(Box::new(Report::Changed(made.clone()))));
+        self.apply(&made); // which may make further changes
         self.catalog.save_fallen().iter().for_each(|record| self.durability.catalog_log.append(record));
     }
 

@@ -22,7 +22,7 @@ use crate::base::limits::COMMIT_SHARE;
 use crate::broker::exchange::Chance;
 use crate::broker::routing::router::{self, Publisher};
 use crate::contract::session::{Assembled, Rest, Settled};
-use crate::contract::{Code, Fault, Outcome, Receipt, Tags};
+use crate::contract::{Code, Fault, Outcome, Receipt, RouteSet, Tags};
 use crate::shard::Shard;
 use crate::shard::conns::parking::OwnReason;
 use crate::shard::conns::transaction::Transaction;
@@ -196,11 +196,28 @@ impl Shard {
     fn commit_publish(&mut self, id: ConnId, channel: u16, message: &Assembled, (from, to): (usize, usize)) -> Effect {
         let (mandatory, view) = (message.mandatory, message.view());
         let published = Published { channel, mandatory, wanted: Wanted::Commit, route: view.route, contents: &[view.content()] };
+        let mut effect = Effect::NONE;
+        if from == 0 {
+            effect |= self.note_committed(id, &published, &message.routes);
+        }
         if message.is_remembered {
-            return self.publish_remembered(id, &published);
+            return effect | self.publish_remembered(id, &published);
         }
         let reply_names = if from == 0 { &message.reply_names[..] } else { &[] };
-        self.spread_routed(id, &published, reply_names, &message.routes[from..to])
+        effect | self.spread_routed(id, &published, reply_names, &message.routes[from..to])
+    }
+
+    /// Counts a message that is published now for its exchange, and traces it.
+    fn note_committed(&mut self, id: ConnId, published: &Published<'_, '_>, routes: &RouteSet) -> Effect {
+        let Some(conn) = self.conns.get(id) else { return Effect::NONE };
+        let (vhost, exchange) = (conn.session.vhost(), published.route.exchange());
+        let slot = self.publishing.exchanges.slot_of(&self.catalog, vhost, exchange);
+        self.publishing.exchanges.count(slot, 1, routes.len());
+        if !self.publishing.is_traced {
+            return Effect::NONE;
+        }
+        self.publishing.routes.clone_from(routes);
+        self.trace_published(id, published, 1)
     }
 
     /// Ends a commit: this shard has done its part.

@@ -76,7 +76,7 @@ impl Shard {
             if self.publishing.is_traced
                 && let Ok(found) = &found
             {
-                self.trace_published(id, &published, found.count);
+                effect |= self.trace_published(id, &published, found.count);
             }
             match found {
                 Ok(found) if self.publishing.routes.len() > 1 && found.count * self.publishing.routes.len() > SHARE_STEPS_MAX => {
@@ -368,7 +368,7 @@ impl Shard {
                 conn.session.return_message(published.channel, &content.sent_to(published.route));
             }
         } else if let Some(conn) = self.conns.get_mut(id) {
-            conn.session.count_dropped(published.channel, messages);
+            conn.session.count(published.channel, count, messages);
         }
     }
 

@@ -43,8 +43,8 @@ impl RouteCache {
         (self.version == version && self.route[..] == *route).then_some((&self.queues, self.exchange))
     }
 
-    /// Remembers the queues and the exchange's slot of `route` under catalog `version` (from 1; 0 means that nothing is
-    /// remembered), unless they are many.
+    /// Remembers the queues and the exchange's slot of `route` under catalog `version` (from 1; 0
+    /// means that nothing is remembered), unless the queues are many.
     pub fn remember(&mut self, version: u64, route: &[u8], (queues, exchange): (&RouteSet, u32)) {
         if queues.len() > ROUTE_CACHE_QUEUES_MAX {
             return;

@@ -3,15 +3,16 @@
 
 use crate::broker::exchange::{Chance, Features, RoutingKeys};
 use crate::broker::routing::router::Way;
-use crate::contract::{Intervened, Publication, RouteSet};
+use crate::contract::{Publication, RouteSet};
 use crate::message::{Body, MessageView, Properties, Route, Stamp, wire};
 use crate::shard::Shard;
+use crate::shard::publish::effect::Effect;
 
 impl Shard {
-    /// Publishes a message of the broker itself.
-    pub(in crate::shard) fn publish_own(&mut self, publication: &Publication) -> Intervened {
+    /// Publishes a message of the broker itself. In a virtual host that is gone, nothing happens.
+    pub(in crate::shard) fn publish_own(&mut self, publication: &Publication) -> Effect {
         let Publication { vhost, exchange, key, properties, body } = publication;
-        let Some(vhost) = self.catalog.vhost_by_name(vhost) else { return Intervened::Absent };
+        let Some(vhost) = self.catalog.vhost_by_name(vhost) else { return Effect::NONE };
         let headers = Properties::trusted(properties).headers().unwrap_or_default();
         let features = Features { headers, properties: Properties::trusted(properties) };
         let way = Way { catalog: &self.catalog, keys: RoutingKeys::new(key, std::iter::empty()), features };
@@ -21,7 +22,6 @@ impl Shard {
         wire::put_shortstr(&mut route, exchange.as_bytes());
         wire::put_shortstr(&mut route, key);
         let message = MessageView { route: Route::new(&route), properties, stamp: Stamp::NONE, body: Body::Slice(body) };
-        _ = self.forward(&message, &routes);
-        Intervened::Done { messages: 1 }
+        self.forward(&message, &routes)
     }
 }

@@ -6,9 +6,9 @@
 //! delivery to a client here ─────────▶ key deliver.QUEUE ────┴─▶ end of the turn: published
 //! ```
 //!
-//! A connection knows whether it is traced, so without tracing a run of messages pays one test. A
-//! trace is a message of the broker itself, so it is not traced when it is published; and nothing
-//! is that comes from a queue bound to the trace exchange.
+//! A connection knows whether it is traced, so without tracing a run of messages pays one test.
+//! Messages that came to the trace exchange are not traced themselves, wherever they go. Traces of
+//! deliveries are left out while the log or a link to another shard is full.
 
 use crate::base::ids::{ConnId, QueueId};
 use crate::contract::{Publication, RouteSet};
@@ -16,6 +16,7 @@ use crate::message::{ArrayBuilder, Content, MessageView, OwnedBody, Properties, 
 use crate::shard::Shard;
 use crate::shard::conns::conn::Conn;
 use crate::shard::publish::dispatch::Published;
+use crate::shard::publish::effect::Effect;
 
 /// The exchange of traces, which every virtual host has.
 const TRACE: &str = "amq.rabbitmq.trace";
@@ -38,6 +39,9 @@ struct Delivered {
 impl Traces {
     /// Notes a delivery.
     pub fn note(&mut self, (conn, channel): (ConnId, u16), queue: QueueId, redelivered: bool, message: &MessageView<'_>) {
+        if message.route.exchange() == TRACE.as_bytes() {
+            return;
+        }
         let (route, properties, body) = (message.route.wire().into(), message.properties.into(), message.body.to_owned());
         self.0.push(Delivered { conn, channel, queue, redelivered, route, properties, body });
     }
@@ -61,9 +65,10 @@ impl Shard {
 
     /// Traces messages that a client publishes, whose queues were just found.
     #[cold]
-    pub(in crate::shard) fn trace_published(&mut self, id: ConnId, published: &Published<'_, '_>, count: usize) {
-        let Some(conn) = self.conns.get(id).filter(|conn| conn.is_traced) else { return };
+    pub(in crate::shard) fn trace_published(&mut self, id: ConnId, published: &Published<'_, '_>, count: usize) -> Effect {
         let route = published.route;
+        let is_traced = |conn: &&Conn| conn.is_traced && route.exchange() != TRACE.as_bytes();
+        let Some(conn) = self.conns.get(id).filter(is_traced) else { return Effect::NONE };
         let key = [b"publish.", route.exchange()].concat();
         let queues: RouteSet = self.publishing.routes.clone();
         let names =
@@ -73,24 +78,23 @@ impl Shard {
             self.trace(conn, &key, &headers.build(), content)
         });
         let traces: Vec<Publication> = traces.collect();
-        traces.iter().for_each(|trace| _ = self.publish_own(trace));
+        traces.iter().fold(Effect::NONE, |effect, trace| effect | self.publish_own(trace))
     }
 
     /// Traces the deliveries of the turn.
     pub(in crate::shard) fn trace_deliveries(&mut self) {
         for delivered in std::mem::take(&mut self.publishing.traces.0) {
+            if !self.has_room_to_forward() {
+                break;
+            }
             let Delivered { conn, channel, queue, redelivered, route, properties, body } = delivered;
-            let Some(conn) = self.conns.get(conn).filter(|_| !self.is_trace_queue(queue)) else { continue };
+            let Some(conn) = self.conns.get(conn) else { continue };
             let key = [b"deliver.", self.queue_name(queue).as_bytes()].concat();
             let headers = self.headers(conn, channel, Route::new(&route), &properties).int("redelivered", redelivered.into());
             let content = Content { properties: &properties, body: body.as_body() };
             let trace = self.trace(conn, &key, &headers.build(), &content);
-            self.publish_own(&trace);
+            _ = self.publish_own(&trace);
         }
-    }
-
-    fn is_trace_queue(&self, queue: QueueId) -> bool {
-        self.catalog.queue(queue).is_none_or(|info| self.catalog.is_bound(info, TRACE))
     }
 
     fn trace(&self, conn: &Conn, key: &[u8], headers: &Table, content: &Content<'_>) -> Publication {

@@ -247,6 +247,9 @@ impl Shard {
         let death = Death { queue: name, reason, time: now / 1000 };
         let dead = Dead::new(&message, &death, self.config.trust_client_deaths);
         let key = target.routing_key.as_deref().unwrap_or(message.route.key());
+        if target.exchange.len().max(key.len()) > usize::from(u8::MAX) {
+            return None; // no message can have such an exchange or key
+        }
         let headers = Properties::trusted(&dead.properties).headers().unwrap_or_default();
         let copies = target.routing_key.is_none();
         let carbon = headers.find("CC").filter(|_| copies).and_then(Value::as_array);

@@ -26,7 +26,7 @@ use crate::base::limits::{CREDIT_MESSAGES_MAX, QUEUE_BUDGET};
 use crate::broker::arena::Arena;
 use crate::broker::queue::Queue;
 use crate::contract::session::Room;
-use crate::contract::{Entry, Outcome, Target, cost, split_place};
+use crate::contract::{Count, Entry, Outcome, Target, cost, split_place};
 use crate::message::{MessageRef, MessageView, Route};
 use crate::shard::Shard;
 use crate::shard::conns::Conns;
@@ -171,6 +171,7 @@ impl Shard {
         let spent = sink.spent();
         queue.on_delivered(served.consumer, served.no_ack, (done, again), spent);
         self.tally.give_out(served.no_ack, done, again);
+        count_again(&mut self.conns, self.id, served, again);
         if served.no_ack {
             let released = over.drain(..).inspect(|entry| self.arena.release(entry.message));
             Shard::log_settled(&mut self.durability.store, queue, released);
@@ -194,6 +195,7 @@ impl Shard {
         let again = entry.redelivered().into();
         queue.on_delivered(served.consumer, served.no_ack, (1, again), spent);
         self.tally.give_out(served.no_ack, 1, again);
+        count_again(&mut self.conns, self.id, served, again);
         if served.no_ack {
             self.drop_settled(id, &[entry]);
         } else {
@@ -222,13 +224,17 @@ impl Shard {
         let conn = self.conns.touch(id).expect("its consumer has room");
         let is_traced = conn.is_traced;
         let mut delivery = conn.session.delivery(channel, index);
-        let mut bytes = 0;
+        let (mut bytes, mut again) = (0, 0);
         for (entry, message) in messages {
             bytes += cost(&message);
+            again += usize::from(entry.redelivered());
             delivery.deliver(entry, &message);
             if is_traced {
                 self.publishing.traces.note((id, channel), queue, entry.redelivered(), &message);
             }
+        }
+        if again > 0 {
+            conn.session.count(channel, Count::Redeliver, again);
         }
         if conn.session.on_arrived(channel, index, count, bytes) {
             let waiting = WaitingConsumer { channel, index, queue: QueueAddr { home, queue }, consumer };
@@ -283,6 +289,7 @@ fn deliver_at_once(
     let again = if was_delivered { done } else { 0 };
     queue.on_delivered(served.consumer, served.no_ack, (done, again), spent);
     around.tally.give_out(served.no_ack, done, again);
+    count_again(around.conns, around.here, served, again);
     if is_tight {
         around.flow.press(QueueAddr { home: around.here, queue: queue.id });
     }
@@ -298,6 +305,18 @@ fn deliver_at_once(
         (first..first + done as u64).for_each(|place| deduplication.forget(place));
     }
     done
+}
+
+/// Counts deliveries of messages that had been delivered before for a consumer's channel here.
+#[inline]
+fn count_again(conns: &mut Conns, here: ShardId, served: Served, again: usize) {
+    let ChannelAddr { conn, channel } = served.target.channel;
+    if again > 0
+        && conn.shard == here
+        && let Some(conn) = conns.get_mut(conn.conn)
+    {
+        conn.session.count(channel, Count::Redeliver, again);
+    }
 }
 
 /// Finds the next consumer with room, and parks those without on the way.

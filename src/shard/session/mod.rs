@@ -34,7 +34,7 @@ use crate::contract::session::{
     Assembled, BodyLoan, ChannelQuotas, ChannelState, ConsumerState, Contents, Ended, Event, GivenUp, Late, Rest, Room, SessionFigures,
     Settled, Taker,
 };
-use crate::contract::{Entry, Fault, Grant, Notice, Origin, Outcome, Tags, VhostId};
+use crate::contract::{Count, Entry, Fault, Grant, Notice, Origin, Outcome, Tags, VhostId};
 use crate::message::MessageView;
 use crate::protocol::amqp;
 
@@ -291,11 +291,6 @@ impl Session {
         each!(self, session => session.figures())
     }
 
-    /// Number of open channels.
-    pub fn channel_count(&self) -> usize {
-        each!(self, session => session.channel_count())
-    }
-
     /// Tells of each channel.
     pub fn channel_states(&self) -> Vec<ChannelState> {
         each!(self, session => session.channel_states())
@@ -306,10 +301,10 @@ impl Session {
         each!(self, session => session.consumer_states())
     }
 
-    /// Counts messages of a channel that found no queue and were dropped.
-    #[inline]
-    pub fn count_dropped(&mut self, channel: u16, messages: usize) {
-        each!(self, session => session.count_dropped(channel, messages))
+    /// Counts for a channel what its session does not see: messages that were dropped, and
+    /// deliveries of messages that had been delivered before.
+    pub fn count(&mut self, channel: u16, count: Count, messages: usize) {
+        each!(self, session => session.count(channel, count, messages))
     }
 
     /// Writes the confirms since the last flush, at the end of a turn. Returns of how many messages.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::actions::{Action, done};
+use crate::actions::{Action, done, users};
 use crate::call::Call;
 use crate::client::{Answer, path};
 use crate::failure::{Failure, Result};
@@ -15,7 +15,7 @@ use crate::format::Output;
 /// The actions.
 pub const ACTIONS: &[Action] = &[
     Action::new("close_all_connections", close_all),
-    Action::new("close_all_user_connections", close_of_user),
+    Action::new("close_all_user_connections", close_of_user).checked(users::check_name),
     Action::new("close_connection", close_one),
 ];
 
@@ -46,7 +46,10 @@ fn close_all(call: &Call) -> Result<Output> {
     };
     let names: Vec<&str> = connections.iter().filter_map(|connection| connection["name"].as_str()).take(most).collect();
     for name in &names {
-        close(call, &["api", "connections", name], call.argument(0))?;
+        let answer = close(call, &["api", "connections", name], call.argument(0))?;
+        if answer.status != 404 {
+            answer.accepted()?; // one that is gone is closed, too
+        }
         thread::sleep(Duration::from_millis(number("per-connection-delay")));
     }
     Ok(Output::Report {

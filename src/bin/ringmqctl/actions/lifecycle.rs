@@ -25,12 +25,16 @@ pub const ACTIONS: &[Action] = &[
     Action::new("resume_listeners", |call| call.delete(&["ctl", "suspension"]).and_then(done)),
     Action::new("revive", |call| call.delete(&["ctl", "maintenance"]).and_then(done)),
     Action::anytime("shutdown", shut_down),
-    Action::anytime("start_app", |call| set_app(call, "running")),
+    Action::anytime("start_app", start_app),
     Action::anytime("stop", stop),
     Action::anytime("stop_app", |call| set_app(call, "stopped")),
     Action::new("suspend_listeners", |call| call.put(&["ctl", "suspension"], &json!({})).and_then(done)),
     Action::stopped("update_cluster_nodes", |_| Ok(Output::Done)),
 ];
+
+fn start_app(call: &Call) -> Result<Output> {
+    if call.node()?.is_running() { Ok(Output::Done) } else { set_app(call, "running") }
+}
 
 fn set_app(call: &Call, state: &str) -> Result<Output> {
     call.put(&["ctl", "app"], &json!({ "state": state })).and_then(done)
@@ -58,11 +62,11 @@ fn stop(call: &Call) -> Result<Output> {
         ended => ended?,
     };
     let Some((file, named)) = file.zip(named) else {
-        pid.into_iter().for_each(until_gone);
+        pid.map_or(Ok(()), |pid| until_gone(call, pid))?;
         return Ok(Output::Done);
     };
     let named = named.trim().parse().map_err(|_| unreadable(file, named.trim()))?;
-    until_gone(named);
+    until_gone(call, named)?;
     Ok(Output::Text(format!("process {named} (take from pid file {file}) is no longer running")))
 }
 
@@ -79,7 +83,7 @@ fn shut_down(call: &Call) -> Result<Output> {
     call.say(&format!("Shutting down RabbitMQ node {name} running at PID {pid}"));
     let process = end(call)?;
     call.say(&format!("Waiting for PID {pid} to terminate"));
-    process.into_iter().for_each(until_gone);
+    process.map_or(Ok(()), |pid| until_gone(call, pid))?;
     Ok(Output::Text(format!("RabbitMQ node {name} running at PID {pid} successfully shut down")))
 }
 

@@ -4,17 +4,17 @@ use serde_json::{Value, json};
 
 use crate::actions::{self, Action, users};
 use crate::call::Call;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::format::Output;
 use crate::term::Term;
 
 /// The actions.
 pub const ACTIONS: &[Action] = &[
-    Action::new("clear_user_limits", clear_user),
+    Action::new("clear_user_limits", clear_user).checked(users::check_name),
     Action::new("clear_vhost_limits", clear_vhost),
     Action::new("list_user_limits", list_user),
     Action::new("list_vhost_limits", list_vhost),
-    Action::new("set_user_limits", set_user),
+    Action::new("set_user_limits", set_user).checked(users::check_name),
     Action::new("set_vhost_limits", set_vhost),
 ];
 
@@ -87,6 +87,9 @@ fn list_user(call: &Call) -> Result<Output> {
     let user = call.given.value("user").unwrap_or_default();
     if call.given.is("global") {
         return list_all(call, USER, "user");
+    }
+    if user.is_empty() {
+        return Err(Failure::bad_argument("user cannot be an empty string"));
     }
     check_user(call, user)?;
     let text = limits_of(call, USER, user)?.to_string();

@@ -37,10 +37,7 @@ fn duration(call: &Call) -> Option<Duration> {
 }
 
 fn stream(call: &Call) -> Result<Output> {
-    call.client.follow("/ctl/log?follow=true", duration(call), |line| {
-        call.say(line);
-        true
-    })?;
+    call.client.follow("/ctl/log?follow=true", duration(call), |line| call.say(line))?;
     Ok(Output::Nothing)
 }
 
@@ -49,10 +46,8 @@ fn events(call: &Call) -> Result<Output> {
     let pattern = Regex::new(pattern).map_err(|error| Failure::bad_argument(error.to_string()))?;
     call.client.follow("/ctl/events", duration(call), |line| {
         let event: Value = serde_json::from_str(line).unwrap_or_else(|_| json!({}));
-        if pattern.is_match(event["event"].as_str().unwrap_or_default()).unwrap_or(false) {
-            call.say(line);
-        }
-        true
+        let is_wanted = pattern.is_match(event["event"].as_str().unwrap_or_default()).unwrap_or(false);
+        !is_wanted || call.say(line)
     })?;
     Ok(Output::Nothing)
 }

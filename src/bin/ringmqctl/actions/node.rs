@@ -30,7 +30,7 @@ pub const ACTIONS: &[Action] = &[
 
 fn ping(call: &Call) -> Result<Output> {
     let name = call.node_name();
-    let ms = call.given.number("timeout").unwrap_or_default() * 1000;
+    let ms = call.given.number("timeout").unwrap_or_default().saturating_mul(1000);
     match call.node() {
         Ok(_) => Ok(Output::Report { text: "Ping succeeded".into(), json: json!({ "message": "Ping succeeded" }) }),
         Err(Failure::Unreachable { .. } | Failure::Timeout { .. }) => {
@@ -75,23 +75,36 @@ fn is_booting(call: &Call) -> Result<Output> {
 /// Waits until something is so. Fails after the timeout with a reason.
 fn until<T>(call: &Call, late: impl FnOnce() -> Failure, mut attempt: impl FnMut() -> Option<T>) -> Result<T> {
     let seconds = call.given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(300);
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Instant::now().checked_add(Duration::from_secs(seconds)); // none: never
     loop {
         if let Some(value) = attempt() {
             return Ok(value);
         }
-        if Instant::now() >= end {
+        if end.is_some_and(|end| Instant::now() >= end) {
             return Err(late());
         }
         thread::sleep(PAUSE);
     }
 }
 
-/// Waits until a process is gone.
-pub fn until_gone(pid: u32) {
-    while Path::new("/proc").join(pid.to_string()).exists() {
+/// Waits until a process is gone, for ever if there is no timeout.
+pub fn until_gone(call: &Call, pid: u32) -> Result<()> {
+    let seconds = call.given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok());
+    let end = seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+    while is_alive(pid.into()) {
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return Err(Failure::timeout());
+        }
         thread::sleep(PAUSE);
     }
+    Ok(())
+}
+
+/// Whether a process runs. One that has ended and that nobody has waited for does not.
+fn is_alive(pid: i64) -> bool {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
+    // The state stands behind the name, which may have any characters.
+    stat.is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
 fn until_running(call: &Call) -> Result<Node> {
@@ -143,11 +156,10 @@ fn wait(call: &Call) -> Result<Output> {
     };
     let name = call.node_name();
     say(format!("Waiting for erlang distribution on node '{name}' while OS process '{pid}' is running"));
-    let is_alive = || Path::new("/proc").join(pid.to_string()).exists();
     let late = || Failure::error(SOFTWARE, format!("Error: timed out while waiting for node {name} to start"));
     let found = until(call, late, || match call.ask_node() {
         Ok(node) => Some(Some(node)),
-        Err(_) if !is_alive() => Some(None),
+        Err(_) if !is_alive(pid) => Some(None),
         Err(_) => None,
     })?;
     let gone = || Failure::error(SOFTWARE, format!("process '{pid}' not found"));

@@ -3,23 +3,24 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::actions::{Action, users};
+use crate::actions::{Action, done, users};
 use crate::call::Call;
+use crate::client::Answer;
 use crate::failure::{Failure, NO_USER, Result};
 use crate::format::Output;
 use crate::term::Term;
 
 /// The actions.
 pub const ACTIONS: &[Action] = &[
-    Action::new("clear_permissions", clear),
-    Action::new("clear_topic_permissions", clear_topic),
+    Action::new("clear_permissions", clear).checked(users::check_name),
+    Action::new("clear_topic_permissions", clear_topic).checked(users::check_name),
     Action::new("list_permissions", list),
     Action::new("list_topic_permissions", list_topic),
-    Action::new("list_user_permissions", list_of_user),
-    Action::new("list_user_topic_permissions", list_topic_of_user),
-    Action::new("set_permissions", set),
-    Action::new("set_permissions_globally", set_globally),
-    Action::new("set_topic_permissions", set_topic),
+    Action::new("list_user_permissions", list_of_user).checked(users::check_name),
+    Action::new("list_user_topic_permissions", list_topic_of_user).checked(users::check_name),
+    Action::new("set_permissions", set).checked(users::check_name),
+    Action::new("set_permissions_globally", set_globally).checked(users::check_name),
+    Action::new("set_topic_permissions", set_topic).checked(users::check_name),
 ];
 
 fn set(call: &Call) -> Result<Output> {
@@ -53,8 +54,12 @@ fn missing(call: &Call, vhost: &str) -> Result<Option<Failure>> {
 }
 
 fn clear(call: &Call) -> Result<Output> {
-    _ = call.send(Method::DELETE, &["api", "permissions", call.vhost(), call.argument(0)], None)?;
-    Ok(Output::Done)
+    cleared(call.send(Method::DELETE, &["api", "permissions", call.vhost(), call.argument(0)], None)?)
+}
+
+/// What is not there is cleared.
+fn cleared(answer: Answer) -> Result<Output> {
+    if answer.status == 404 { Ok(Output::Done) } else { answer.accepted().and_then(done) }
 }
 
 fn set_topic(call: &Call) -> Result<Output> {
@@ -75,9 +80,8 @@ fn set_topic(call: &Call) -> Result<Output> {
 
 fn clear_topic(call: &Call) -> Result<Output> {
     let mut path = vec!["api", "topic-permissions", call.vhost(), call.argument(0)];
-    path.extend(call.given.arguments.get(1).map(String::as_str));
-    _ = call.send(Method::DELETE, &path, None)?;
-    Ok(Output::Done)
+    path.extend(call.given.arguments.get(1).map(|name| if name.is_empty() { "amq.default" } else { name.as_str() }));
+    cleared(call.send(Method::DELETE, &path, None)?)
 }
 
 fn list(call: &Call) -> Result<Output> {

@@ -46,7 +46,7 @@ fn reset_attempts(call: &Call) -> Result<Output> {
 }
 
 fn message_sizes(call: &Call) -> Result<Output> {
-    let buckets = call.list(&["ctl", "message-sizes"])?;
+    let buckets = call.get(&["ctl", "message-sizes"])?.as_array().cloned().unwrap_or_default();
     let count = |bucket: &Value| bucket["count"].as_u64().unwrap_or_default();
     let total = buckets.iter().map(count).sum::<u64>().max(1);
     let row = |(bucket, name): (&Value, &&str)| {

@@ -17,16 +17,21 @@ use crate::term::Term;
 pub const ACTIONS: &[Action] = &[
     Action::new("add_user", add).checked(check_add),
     Action::new("authenticate_user", authenticate),
-    Action::new("change_password", change_password),
-    Action::new("clear_password", clear_password),
-    Action::new("delete_user", delete),
+    Action::new("change_password", change_password).checked(check_name),
+    Action::new("clear_password", clear_password).checked(check_name),
+    Action::new("delete_user", delete).checked(check_name),
     Action::new("list_users", list),
-    Action::new("set_user_tags", set_tags),
+    Action::new("set_user_tags", set_tags).checked(check_name),
 ];
 
+/// Checks that the first argument, the name of a user, is not empty.
+pub fn check_name(call: &Call) -> Result<()> {
+    if call.argument(0).is_empty() { Err(Failure::bad_argument("user cannot be an empty string")) } else { Ok(()) }
+}
+
 fn check_add(call: &Call) -> Result<()> {
+    check_name(call)?;
     match &call.given.arguments[..] {
-        [name, _] if name.is_empty() => Err(Failure::bad_argument("user cannot be an empty string")),
         [_, hash] if call.given.is("pre-hashed-password") && STANDARD.decode(hash).is_err() => Err(bad_hash()),
         _ => Ok(()),
     }

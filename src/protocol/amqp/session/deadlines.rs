@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use super::ended::unsettled;
 use super::*;
-use crate::contract::session::{GivenUp, Late, Settled, Unsettled};
+use crate::contract::session::{GivenUp, Late, Settled};
 use crate::contract::{Code, Origin};
 use crate::protocol::amqp::method::basic;
 
@@ -95,7 +95,9 @@ impl Session {
     pub fn give_up(&mut self, late: &Late, settled: Vec<Settled>) -> GivenUp {
         let notify = self.client.cancel_notify;
         let Some(channel) = self.open_channel(late.channel) else {
-            return GivenUp { unsettled: Unsettled::default(), cancelled: None };
+            let mut unacked = super::unacked::Unacked::default();
+            unacked.restore(settled);
+            return GivenUp { unsettled: unsettled(unacked), cancelled: None };
         };
         if !settled.is_empty() {
             channel.unacked.restore(settled);

@@ -1,7 +1,7 @@
 //! What a session tells of itself to operators.
 //!
-//! Most of what a channel counts follows from what it keeps anyway: delivery tags and positions of
-//! the unacked window count deliveries, sequence numbers count publishes that are confirmed.
+//! Most of what a channel counts follows from what it keeps anyway: delivery tags count deliveries,
+//! sequence numbers count publishes that are confirmed.
 
 use super::unacked::Unacked;
 use super::*;
@@ -20,13 +20,7 @@ impl Session {
             channel_max: *channel_max,
             frame_max: *frame_max,
             heartbeat: *heartbeat,
-            is_running: self.stage == Stage::Running,
         }
-    }
-
-    /// Number of open channels.
-    pub fn channel_count(&self) -> usize {
-        self.channels.len()
     }
 
     /// Tells of each channel.
@@ -77,10 +71,10 @@ impl Channel {
     }
 
     fn counted(&self, unconfirmed: usize) -> Counts {
-        let (tagged, kept) = (self.unacked.next_tag() - 1, self.unacked.end());
+        let (kept, skipped) = self.unacked.delivered();
         let mut counts = self.counts;
         counts[Count::Deliver] = kept.saturating_sub(counts[Count::Get]);
-        counts[Count::DeliverNoAck] = (tagged - kept).saturating_sub(counts[Count::GetNoAck]);
+        counts[Count::DeliverNoAck] = skipped.saturating_sub(counts[Count::GetNoAck]);
         if let Mode::Confirm(confirms) = &self.mode {
             counts[Count::Publish] += confirms.published();
             counts[Count::Confirm] = confirms.published().saturating_sub(unconfirmed as u64);

@@ -75,10 +75,10 @@ impl Session {
         }
     }
 
-    /// Counts messages of a channel that found no queue and were dropped.
-    pub fn count_dropped(&mut self, channel: u16, messages: usize) {
+    /// Counts for a channel what the session does not see.
+    pub fn count(&mut self, channel: u16, count: Count, messages: usize) {
         if let Some(found) = self.channels.find_mut(channel) {
-            found.counts.add(Count::DropUnroutable, messages);
+            found.counts.add(count, messages);
         }
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::limits::CHANNEL_CONSUMERS_MAX;
 use crate::contract::session::ConsumerTerms;
 use crate::contract::{BindingSpec, Code, Destination, ExchangeSpec, QueueSpec, REPLY_TO, Request, Topology, is_reply_name};
-use crate::message::{TableRef, Value};
+use crate::message::{Table, TableRef, Value};
 use crate::protocol::amqp::method::{Method, basic, exchange, queue};
 
 /// A request, the reply to it, and whether the client wants no reply.
@@ -121,7 +121,8 @@ impl Session {
         let prefetch = if no_ack { 0 } else { channel.prefetch.into() };
         let (limited, arguments) = (channel.volume_max > 0, arguments.to_owned());
         let consumer = channel.consumers.find_mut(index).expect("it was just added");
-        *consumer.terms = ConsumerTerms { exclusive, prefetch, timeout_ms: None, arguments: arguments.clone() };
+        let shown = if arguments.wire().len() <= SHOWN_ARGUMENTS_MAX { arguments.clone() } else { Table::empty() };
+        *consumer.terms = ConsumerTerms { exclusive, prefetch, timeout_ms: None, arguments: shown };
         let window = consumer.window.size();
         Ok((Request::Consume { queue, index, no_ack, exclusive, prefetch, limited, window, arguments }, Reply::Consuming { index }, nowait))
     }
@@ -182,6 +183,9 @@ fn binding(source: &str, kind: Destination, destination: &str, key: &str, argume
 fn cleaned(name: &str) -> Box<str> {
     if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.into() }
 }
+
+/// Longer arguments of a consumer are not kept for operators, bytes: a client has many consumers.
+const SHOWN_ARGUMENTS_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {

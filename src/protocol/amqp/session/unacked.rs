@@ -34,6 +34,8 @@ pub struct Unacked {
     /// Number of settled positions.
     settled: usize,
     next_tag: u64,
+    /// Number of tags of deliveries that needed no acknowledgement.
+    skipped: u64,
     /// Tags of messages taken back from their consumer: settling them is too late, but no error.
     given_back: BTreeSet<u64>,
 }
@@ -54,7 +56,15 @@ pub struct UnknownTag(pub u64);
 
 impl Default for Unacked {
     fn default() -> Self {
-        Unacked { runs: VecDeque::new(), entries: VecDeque::new(), first: 0, settled: 0, next_tag: 1, given_back: BTreeSet::new() }
+        Unacked {
+            runs: VecDeque::new(),
+            entries: VecDeque::new(),
+            first: 0,
+            settled: 0,
+            next_tag: 1,
+            skipped: 0,
+            given_back: BTreeSet::new(),
+        }
     }
 }
 
@@ -78,12 +88,14 @@ impl Unacked {
     #[inline]
     pub fn push_next(&mut self, entry: Entry) -> u64 {
         self.entries.push_back(Some(entry));
-        self.skip()
+        self.next_tag += 1;
+        self.next_tag - 1
     }
 
     /// Uses the tag of a delivery that needs no acknowledgement.
     #[inline]
     pub fn skip(&mut self) -> u64 {
+        self.skipped += 1;
         self.next_tag += 1;
         self.next_tag - 1
     }
@@ -228,6 +240,11 @@ impl Unacked {
         run.place.saturating_add(tag - run.tag).saturating_add(1).min(self.run_end(run_at)).max(self.first)
     }
 
+    /// Number of deliveries so far that needed an acknowledgement, and of the others.
+    pub fn delivered(&self) -> (u64, u64) {
+        ((self.next_tag - 1).saturating_sub(self.skipped), self.skipped)
+    }
+
     fn forget_up_to(&mut self, tag: u64) {
         if !self.given_back.is_empty() {
             self.given_back = self.given_back.split_off(&(tag + 1));
@@ -246,7 +263,7 @@ impl Unacked {
 
     /// The position after the last one.
     #[inline]
-    pub fn end(&self) -> u64 {
+    fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 

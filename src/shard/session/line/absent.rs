@@ -7,7 +7,7 @@ use crate::base::ids::QueueAddr;
 use crate::contract::session::{
     Assembled, BodyLoan, ChannelState, ConsumerState, Ended, GivenUp, Late, Rest, SessionFigures, Settled, Taker, Unsettled,
 };
-use crate::contract::{Entry, Origin, Outcome};
+use crate::contract::{Count, Entry, Origin, Outcome};
 use crate::message::{MessageView, Table};
 
 impl Session {
@@ -26,16 +26,11 @@ impl Session {
             protocol: "line",
             mechanism: "",
             client_properties: Table::empty(),
-            channels: self.channel_count(),
+            channels: 1,
             channel_max: 1,
             frame_max: 0,
             heartbeat: 0,
-            is_running: true,
         }
-    }
-
-    pub fn channel_count(&self) -> usize {
-        1
     }
 
     pub fn channel_states(&self) -> Vec<ChannelState> {
@@ -46,7 +41,7 @@ impl Session {
         Vec::new()
     }
 
-    pub fn count_dropped(&mut self, _: u16, _: usize) {}
+    pub fn count(&mut self, _: u16, _: Count, _: usize) {}
 
     pub fn generation(&self, _: u16) -> u32 {
         0
