@@ -155,7 +155,8 @@ const BANNED: [(&str, &[&str]); 13] = [
     ("eprintln!", PROGRAMS),
 ];
 /// What threads share far from the path of messages: the log, and the demands of operators.
-const MUTEXES: &[&str] = &["perf/src/", "src/io/host/logging.rs", "src/base/inbox.rs", "src/management/broker.rs"];
+const MUTEXES: &[&str] =
+    &["perf/src/", "src/io/host/logging.rs", "src/base/inbox.rs", "src/management/broker.rs", "src/management/metrics/sums.rs"];
 /// The places of clocks, threads and sockets; machines get them as arguments.
 const SYSTEM: &[&str] = &["src/io/", "src/start/", "src/main.rs", "src/bin/", "perf/src/"];
 /// Programs that print to the terminal.

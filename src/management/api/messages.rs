@@ -2,7 +2,7 @@
 //! permissions, the broker's checks and their texts are those of any client.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -55,8 +55,8 @@ pub async fn get(call: &Call) -> Outcome {
     let wanted = Wanted::parse(&body)?;
     let queue = short(call.variable("queue"))?;
     let fetched = with_channel(call, async |channel: &Channel| {
-        let (mut messages, mut bytes, begin) = (Vec::new(), 0, Instant::now());
-        while messages.len() < wanted.count && bytes < GET_BYTES_MAX && begin.elapsed() < GET_TIME_MAX {
+        let (mut messages, mut bytes, begin) = (Vec::new(), 0, call.site.host.now_ms());
+        while messages.len() < wanted.count && bytes < GET_BYTES_MAX && call.site.host.now_ms() < begin + GET_TIME_MAX_MS {
             let Some(message) = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: false }).await? else { break };
             bytes += message.delivery.data.len();
             messages.push(message);
@@ -219,4 +219,4 @@ const GET_COUNT_MAX: usize = 10_000;
 /// Bytes of bodies after which no more messages are fetched.
 const GET_BYTES_MAX: usize = 64 << 20;
 /// The time after which no more messages are fetched.
-const GET_TIME_MAX: Duration = Duration::from_secs(10);
+const GET_TIME_MAX_MS: u64 = 10_000;

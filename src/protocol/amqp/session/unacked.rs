@@ -15,14 +15,15 @@
 //! Invariant: runs ascend in tags and in positions; every position belongs to the last run that
 //! begins at it or before.
 
+mod origin;
 mod restore;
 
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::base::ids::{ConsumerId, QueueAddr};
-use crate::base::limits::{GIVEN_BACK_MAX, SETTLE_SHARE};
+use crate::base::limits::SETTLE_SHARE;
 use crate::contract::session::Taker;
-use crate::contract::{Entry, Origin, Receipt, Tags};
+use crate::contract::{Entry, Receipt, Tags};
 
 /// The window.
 #[derive(Debug)]
@@ -143,26 +144,6 @@ impl Unacked {
     /// The tag that the next delivery gets.
     pub fn next_tag(&self) -> u64 {
         self.next_tag
-    }
-
-    /// The lowest tag of a message of this origin.
-    pub fn oldest(&self, origin: Origin) -> Option<u64> {
-        let mut messages = self.unsettled().filter(|(_, receipt)| receipt.origin() == origin);
-        messages.next().map(|(tag, _)| tag)
-    }
-
-    /// Takes out all messages of this origin. Settling their tags later is no error.
-    pub fn give_back(&mut self, origin: Origin) -> Unacked {
-        let is_its = |receipt: &Receipt| receipt.origin() == origin;
-        let (its, others): (Vec<_>, Vec<_>) = self.unsettled().partition(|(_, receipt)| is_its(receipt));
-        self.given_back.extend(its.iter().map(|&(tag, _)| tag));
-        while self.given_back.len() > GIVEN_BACK_MAX {
-            self.given_back.pop_first();
-        }
-        self.rebuild(others);
-        let mut back = Unacked::default();
-        its.into_iter().for_each(|(tag, receipt)| back.put(tag, receipt));
-        back
     }
 
     fn take_each(&mut self, first: u64, last: u64, out: &mut impl Taker) -> Result<(), UnknownTag> {
