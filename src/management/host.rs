@@ -1,5 +1,6 @@
 //! What only the process and the machine know. The part that starts the server gives it, so that
-//! management itself has no clock and makes no system calls.
+//! management itself has no clock and makes no system calls, but for the files in /proc that
+//! [`metrics::process`](super::metrics::process) reads.
 
 use super::controls::Controls;
 use crate::base::alarms::AlarmSet;

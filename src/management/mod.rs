@@ -7,8 +7,8 @@
 //! shard 0 ─ every change of the catalog ─▶ the copy
 //! ```
 //!
-//! No shard waits for this thread, and no lock is shared with one: a demand goes into the shard's
-//! [inbox](crate::base::inbox), and what shards report comes through a channel. A listing of names
+//! No shard waits for this thread: a demand goes into the shard's [inbox](crate::base::inbox), whose
+//! lock is held for a push only, and what shards report comes through a channel. A listing of names
 //! costs the shards nothing.
 //!
 //! - [`server`]: connections; [`gate`]: from a request to its response; [`api`]: routes and handlers;
@@ -16,8 +16,8 @@
 //! - [`broker`]: the way to the shards; [`names`] of queues in order; [`properties_key`] of bindings;
 //! - [`sampler`], [`rates`], [`measures`]: numbers over time, and their names;
 //! - [`ctl`]: what only the command line tool may ask, by the [`controls`] of the process;
-//! - [`site`]: what requests share; [`host`]: what only the process knows; [`patience`] with clients.
-//! - [`metrics`] for Prometheus, and their listener: [`scrape`].
+//! - [`site`]: what requests share; [`host`]: what only the process knows; [`patience`] with clients;
+//! - [`metrics`] for Prometheus, and [`scrape`], their listener.
 
 pub mod api;
 pub mod broker;
